@@ -1,0 +1,54 @@
+/* id.h - 16-byte ids of orders and adjustments.
+ *
+ * Threads: any; pure functions. An id's halves are its bytes read big-endian, so that a column of
+ * halves sorts as the bytes do. */
+#ifndef BASE_ID_H
+#define BASE_ID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ID_BYTES      16u
+#define ID_TEXT_BYTES 37u /* a UUID's 36 characters and the terminator */
+
+struct id128 {
+    uint64_t hi;
+    uint64_t lo;
+};
+
+static inline bool id_equal(struct id128 a, struct id128 b)
+{
+    return a.hi == b.hi && a.lo == b.lo;
+}
+
+/* The id of 16 bytes. */
+struct id128 id_from_bytes(const uint8_t bytes[ID_BYTES]);
+
+/* Writes the id's 16 bytes. */
+void id_to_bytes(struct id128 id, uint8_t bytes[ID_BYTES]);
+
+/* The id that a text stands for: a UUID or 32 hex digits for themselves, any other text for the
+ * XXH3 128-bit hash of its bytes, seed 0 (canonical, big-endian, halves). Any length, 0 too. */
+struct id128 id_from_text(const char *text, size_t text_bytes);
+
+/* Writes the id as a lower-case UUID with its terminator. */
+void id_to_text(struct id128 id, char text[ID_TEXT_BYTES]);
+
+/* The buyer that a text stands for: decimal digits that fit a uint64 for themselves, any other
+ * text for the XXH3 64-bit hash of its bytes, seed 0; empty: 0, none. */
+uint64_t buyer_from_text(const char *text, size_t text_bytes);
+
+/* A hash of an id for tables: every bit of the result depends on every bit of the id. Ids may be
+ * chosen by the caller and be sequential; they are not assumed random. */
+static inline uint64_t id_hash(struct id128 id)
+{
+    /* Two rounds of a 64x64->128 multiply, folded: as XXH3 and wyhash mix. */
+    __extension__ typedef unsigned __int128 u128;
+    u128 m = (u128)(id.hi ^ 0x9E3779B97F4A7C15ull) * (id.lo ^ 0xE7037ED1A0B428DBull);
+    uint64_t h = (uint64_t)m ^ (uint64_t)(m >> 64) ^ id.hi ^ (id.lo << 32 | id.lo >> 32);
+    m = (u128)h * 0xA0761D6478BD642Full;
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+#endif

@@ -1,0 +1,74 @@
+/* limits.h - every limit of the engine in one place, with the checks between them.
+ *
+ * A limit that an operator may set has its default here and its name in server/config.c. */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+#include <assert.h>
+#include <stdint.h>
+
+#define CACHE_LINE_BYTES 64
+#define KIB(n)           ((uint64_t)(n) << 10)
+#define MIB(n)           ((uint64_t)(n) << 20)
+#define GIB(n)           ((uint64_t)(n) << 30)
+
+/* ---- What a request may carry (sections 1 and 7 of the design) ---- */
+#define CODE_BYTES_MAX      64u      /* a SKU's or pool's code */
+#define LABEL_BYTES_MAX     256u     /* a SKU's label */
+#define REASON_BYTES_MAX    128u     /* an adjustment's reason, and its reference */
+#define TOKEN_BYTES_MAX     256u     /* a request's token */
+#define ORDER_LINES_MAX     2048u    /* lines of one order */
+#define REQUEST_ORDERS_MAX  65536u   /* orders of one request, rows or columns */
+#define REQUEST_LINES_MAX   131072u  /* lines of all orders of one request */
+#define REQUEST_ADMIN_MAX   65536u   /* definitions, adjustments, reads of one request */
+#define LIST_STOCK_MAX      10000u   /* items of one ListStock answer */
+#define QTY_MAX             1000000000u /* units of one line; a sum over 2048 lines fits int64 */
+#define STOCK_MAX           ((int64_t)1 << 53) /* units of one item: exact in JSON numbers */
+#define HOLD_MS_DEFAULT     900000u  /* 15 minutes: what Chinese storefronts give a buyer to pay */
+#define HOLD_MS_MAX_DEFAULT 604800000u /* 7 days */
+
+/* A message longer than REQUEST_BYTES_MAX is answered with INVALID; one longer than
+ * MESSAGE_BYTES_MAX closes its connection, because nng reads a message whole before the engine
+ * sees any of it (docs/decisions/0003-message-size.md). */
+#define REQUEST_BYTES_MAX MIB(8)
+#define MESSAGE_BYTES_MAX (MIB(64) + KIB(64))
+
+/* protobuf-c turns 1 MiB of empty submessages into 63 MB: decoding stops at this many bytes. */
+#define DECODE_ARENA_BYTES_MAX MIB(32)
+
+/* ---- Core ---- */
+#define THREADS_MAX          64u         /* threads that may be in the core at once */
+#define ITEMS_MAX_DEFAULT    (1u << 20)
+#define ITEMS_MAX            (1u << 24)
+#define ORDERS_MAX_DEFAULT   (1u << 26)
+#define ORDERS_MAX           (1u << 30)
+#define TXN_EVENTS_MAX       1024u       /* outcomes between two appends of one thread */
+#define STOCK_SHARDS         8u          /* shards of an item that is split */
+
+/* ---- Log ---- */
+#define WAL_PAGE_BYTES           4096u   /* unit of O_DIRECT writes */
+#define WAL_SEGMENT_BYTES_DEFAULT MIB(64)
+#define WAL_SEGMENT_BYTES_MIN    MIB(4)
+#define WAL_SEGMENT_BYTES_MAX    GIB(4)
+#define WAL_GROUP_BYTES_MAX      MIB(1)  /* payload of one block */
+#define WAL_GROUPS               8u      /* group buffers: filling, in flight, free */
+#define WAL_RECORD_BYTES_MAX     KIB(256) /* one record */
+#define WAL_APPEND_BYTES_MAX     KIB(512) /* one append: the records of a transaction's flush */
+#define WAL_SPARE_SEGMENTS_DEFAULT 2u    /* segments prepared ahead of use */
+#define WAL_DIGEST_EVERY_BYTES   MIB(16) /* log between two DIGEST blocks */
+
+static_assert(WAL_RECORD_BYTES_MAX >= 64 + (uint64_t)ORDER_LINES_MAX * 32, "an order fits a record");
+static_assert(WAL_APPEND_BYTES_MAX >= WAL_RECORD_BYTES_MAX + TXN_EVENTS_MAX * 48, "a flush fits");
+static_assert(WAL_GROUP_BYTES_MAX >= WAL_APPEND_BYTES_MAX, "an append fits a group");
+static_assert(WAL_SEGMENT_BYTES_MIN >= 2 * (WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_BYTES),
+              "a segment holds two full groups");
+static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an order's sum fits");
+
+/* ---- Transport ---- */
+#define SERVER_CONTEXTS_DEFAULT    256u  /* requests in hand at once */
+#define SERVER_CONTEXTS_MAX        4096u
+#define SERVER_SEND_TIMEOUT_MS     5000  /* a client that does not read for so long is cut off */
+#define CLIENT_IN_FLIGHT_MAX       64u   /* messages a client has under way at once */
+#define CLIENT_BATCH_ORDERS_MAX    4096u /* orders that the client library puts in one message */
+
+#endif

@@ -1,0 +1,89 @@
+/* event.h - outcomes: what the log holds and replay applies. Never requests, never decisions.
+ *
+ * An event is made by inventory.c when an operation is decided, encoded by wal/record.c, and
+ * applied as it stands by inventory_apply(). Pointers in an event are valid until the transaction
+ * that made it is published (live) or the next record is read (replay). */
+#ifndef CORE_EVENT_H
+#define CORE_EVENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/id.h"
+
+/* Values are in the log: never reused. */
+enum event_type {
+    EVENT_ORDER_HELD = 1,      /* id, buyer, deadline_ms, lines */
+    EVENT_ORDER_COMMITTED = 2, /* id; quantities: units committed per line, the rest is released */
+    EVENT_ORDER_RELEASED = 3,  /* id; quantities: units released per line since the order was made */
+    EVENT_ORDER_EXPIRED = 4,   /* id */
+    EVENT_ORDER_EXTENDED = 5,  /* id, deadline_ms */
+    EVENT_ORDER_RETURNED = 6,  /* id; quantities: units returned per line since the order was made */
+    EVENT_SKU_DEFINED = 16,    /* sku */
+    EVENT_ITEM_DEFINED = 17,   /* item */
+    EVENT_STOCK_ADJUSTED = 18, /* id, adjust */
+};
+
+enum event_flags {
+    EVENT_LATE = 1,   /* ORDER_COMMITTED: it had expired; its units were taken again */
+    EVENT_FORCED = 2, /* STOCK_ADJUSTED: it leaves less than was held and sold, and was forced */
+};
+
+/* One line of an order: so many units of one item. */
+struct order_line {
+    uint32_t item; /* handle, from 1 */
+    uint32_t qty;  /* 1..QTY_MAX */
+};
+
+/* The sale rules of one SKU. Times are Unix ms. */
+struct sku_rule {
+    struct bytes sku;   /* 1..CODE_BYTES_MAX bytes of UTF-8 */
+    struct bytes label; /* 0..LABEL_BYTES_MAX */
+    uint32_t limit_per_buyer; /* 0: none */
+    uint64_t opens_at_ms;     /* 0: always open */
+    uint64_t closes_at_ms;    /* 0: never closes */
+    bool paused;
+    uint32_t hold_ms;     /* 0: the engine's default */
+    uint32_t hold_ms_max; /* 0: the engine's */
+};
+
+/* One item: a SKU in a pool. */
+struct item_def {
+    uint32_t item; /* handle; dense, from 1 */
+    struct bytes sku;
+    struct bytes pool; /* 1..CODE_BYTES_MAX bytes of UTF-8 */
+    int64_t safety;      /* 0..STOCK_MAX */
+    int64_t presale_cap; /* 0..STOCK_MAX */
+    bool hot;
+};
+
+/* One change of an item's stock. */
+struct stock_change {
+    uint32_t item;
+    int64_t delta;
+    int64_t stocked; /* afterwards */
+    struct bytes reason;
+    struct bytes reference;
+};
+
+struct event {
+    enum event_type type;
+    uint32_t flags; /* enum event_flags */
+    struct id128 id;
+    uint64_t buyer;
+    uint64_t deadline_ms;
+    uint32_t line_count; /* of the order: of lines, and of quantities where not NULL */
+    struct order_line one; /* the line, when line_count is 1 in ORDER_HELD */
+    const struct order_line *lines; /* ORDER_HELD; &one or elsewhere */
+    const uint32_t *quantities;     /* COMMITTED, RELEASED, RETURNED; NULL: all of the order */
+    union {
+        const struct sku_rule *sku;
+        const struct item_def *item;
+        const struct stock_change *adjust;
+    };
+    uint64_t digest_delta; /* what the event adds to the state's digest, modulo 2^64 */
+    uint64_t lsn;          /* end of the event's record; set by who appends it */
+};
+
+#endif

@@ -1,0 +1,251 @@
+/* inventory.h - the core: stock, orders and deadlines behind one door. No I/O, no clock.
+ *
+ * An operation has two halves with an append to the log between them:
+ *
+ *     decide    inventory_reserve() and its like: checks, takes units, marks the order as in
+ *               somebody's hands, and puts an event into the transaction. Nothing is visible yet.
+ *     append    the caller gives every event's record its LSN.
+ *     publish   inventory_publish(): the new states become visible, units are given back,
+ *               deadlines are entered.
+ *
+ * That is the discipline of the design's section 4: debit, append, credit; and visible only once
+ * there is an LSN. A transaction gathers up to TXN_EVENTS_MAX events, so one append serves many.
+ *
+ * An order in the hands of a transaction that is not published yet can't be decided on: the
+ * functions then say TXN_AGAIN. So that two transactions never wait for each other, a caller that
+ * is told TXN_AGAIN first appends and publishes what it has, and only then waits.
+ *
+ * Threads: any, one transaction each. Functions that say "admin" are called by one thread at a
+ * time, between inventory_admin_lock() and inventory_admin_unlock(). Functions that say "replay"
+ * are called before any thread uses the rest. */
+#ifndef CORE_INVENTORY_H
+#define CORE_INVENTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/limits.h"
+#include "core/event.h"
+#include "core/stock.h"
+#include "holdfast/status.h"
+
+struct inventory;
+
+struct inventory_options {
+    uint32_t items_max;       /* 1..ITEMS_MAX */
+    uint64_t orders_max;      /* 1..ORDERS_MAX: all that are remembered, ended ones too */
+    uint32_t hold_ms_default; /* when neither the order nor its rules say */
+    uint32_t hold_ms_max;     /* when the rules don't say */
+};
+
+/* Values as on the wire and in the log. */
+enum order_state {
+    ORDER_NONE = 0,
+    ORDER_HELD = 1,
+    ORDER_COMMITTED = 2,
+    ORDER_RELEASED = 3,
+    ORDER_EXPIRED = 4,
+    ORDER_RETURNED = 5,
+};
+
+/* What became of one order of a request. */
+struct order_outcome {
+    enum hf_status status;
+    bool replayed;           /* the first answer again, nothing was changed */
+    uint32_t blocking_line;  /* from 1: the line that was refused; 0: none */
+    uint64_t deadline_ms;    /* reserve: the first answer's deadline; extend: the new one */
+    enum order_state state;  /* the order's present state; ORDER_NONE if there is none */
+    const char *reason;      /* static text that tells which rule was broken; NULL: none */
+};
+
+struct order_request {
+    struct id128 id;
+    uint64_t buyer;   /* 0: none */
+    uint32_t hold_ms; /* 0: by rule or default */
+    uint32_t line_count; /* 1..ORDER_LINES_MAX */
+    const struct order_line *lines; /* items known to inventory_has_item; qty 1..QTY_MAX */
+};
+
+/* Names units of one line of an existing order. */
+struct line_qty {
+    uint32_t line; /* from 1 */
+    uint32_t qty;
+};
+
+struct order_edit {
+    struct id128 id;
+    bool late_ok;        /* commit only */
+    uint32_t line_count; /* 0: all of the order */
+    const struct line_qty *lines;
+};
+
+struct adjustment {
+    struct id128 id;
+    uint32_t item;
+    bool has_set_to;
+    int64_t delta;  /* when !has_set_to; -STOCK_MAX..STOCK_MAX */
+    int64_t set_to; /* when has_set_to; 0..STOCK_MAX */
+    bool has_expected;
+    int64_t expected; /* stocked must be this, else CONFLICT */
+    bool force;
+    struct bytes reason;    /* at most REASON_BYTES_MAX */
+    struct bytes reference; /* at most REASON_BYTES_MAX */
+};
+
+/* One order as a reader sees it. */
+struct order_view {
+    struct id128 id;
+    enum order_state state;
+    uint64_t buyer;
+    uint64_t deadline_ms;
+    uint64_t lsn; /* of the last change */
+    uint32_t line_count;
+};
+
+/* One line of an order as a reader sees it. */
+struct order_line_view {
+    uint32_t item;
+    uint32_t qty;       /* asked and granted */
+    uint32_t released;  /* since the order was made */
+    uint32_t committed;
+    uint32_t returned;  /* since the order was made */
+};
+
+struct item_view {
+    uint32_t item;
+    struct bytes sku;  /* static for the inventory's life */
+    struct bytes pool; /* likewise */
+    bool hot;
+    struct stock_view stock;
+};
+
+struct inventory_counts {
+    uint64_t items;
+    uint64_t skus;
+    uint64_t orders_known;
+    uint64_t orders_held;
+};
+
+enum txn_step {
+    TXN_DONE,  /* decided; the outcome is filled in */
+    TXN_AGAIN, /* append and publish what the transaction has (if nothing: pause), call again */
+};
+
+/* One thread's work between two appends. Large (some 100 KiB): one per thread, reused. */
+struct txn {
+    struct inventory *inventory;
+    unsigned slot;   /* the thread's slot, 0..THREADS_MAX-1 */
+    uint64_t now_ms; /* the decision's time: set by the caller before each operation */
+    uint32_t event_count;
+    struct event events[TXN_EVENTS_MAX];
+    uint32_t changed[TXN_EVENTS_MAX]; /* the order handle behind each event; core's own */
+    struct txn_memory *memory;        /* lines and quantities of the events; core's own */
+};
+
+/* NO_MEMORY when address space or memory is refused. */
+enum hf_status inventory_init(struct inventory **out, const struct inventory_options *options);
+void inventory_deinit(struct inventory *inventory);
+
+enum hf_status txn_init(struct txn *txn, struct inventory *inventory, unsigned slot);
+void txn_deinit(struct txn *txn);
+
+/* ---- Orders: any thread ---- */
+
+/* Reserve. OK, SOLD_OUT, FULL, ID_CONFLICT, INVALID (hold too long), NOT_OPEN, CLOSED, PAUSED;
+ * a replay gives OK with replayed set. Lines of one item are added up. All or nothing. */
+enum txn_step inventory_reserve(struct txn *txn, const struct order_request *request,
+                                struct order_outcome *outcome);
+
+/* The transitions of the design's section 2. INVALID when a line number or quantity does not fit
+ * the order; `reason` says which rule. */
+enum txn_step inventory_commit(struct txn *txn, const struct order_edit *edit,
+                               struct order_outcome *outcome);
+enum txn_step inventory_release(struct txn *txn, const struct order_edit *edit,
+                                struct order_outcome *outcome);
+enum txn_step inventory_return(struct txn *txn, const struct order_edit *edit,
+                               struct order_outcome *outcome);
+enum txn_step inventory_extend(struct txn *txn, struct id128 id, uint32_t hold_ms,
+                               struct order_outcome *outcome);
+
+/* Expires orders whose deadline is at or before txn->now_ms, as many as the transaction has room
+ * for. TXN_AGAIN: publish and call again; TXN_DONE: none is left that is due (events may have
+ * been added all the same). At most one thread at a time. */
+enum txn_step inventory_expire(struct txn *txn);
+
+/* Makes the transaction's events visible; events[i].lsn must be set. Empties the transaction. */
+void inventory_publish(struct txn *txn);
+
+/* Brings what an order's reserve will touch into the cache; call some orders ahead. */
+void inventory_prefetch(const struct inventory *inventory, unsigned slot, struct id128 id,
+                        uint32_t item);
+
+/* ---- Admin: one thread at a time. Each puts at most one event into the transaction and must be
+ * appended and published before the next admin call. ---- */
+
+void inventory_admin_lock(struct inventory *inventory);
+void inventory_admin_unlock(struct inventory *inventory);
+
+/* Sets a SKU's rules, making the SKU if there is none. OK or FULL. */
+enum hf_status inventory_define_sku(struct txn *txn, const struct sku_rule *rule);
+
+/* Sets an item's numbers, making it (and its SKU) if there is none; def->item is ignored. *item is
+ * its handle. OK or FULL. An unchanged definition makes no event. */
+enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def, uint32_t *item);
+
+/* Changes an item's stock. OK (replayed or not), WOULD_OVERSELL, CONFLICT, ID_CONFLICT, FULL,
+ * INVALID (beyond STOCK_MAX or below 0). */
+enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *adjustment,
+                                bool *replayed);
+
+/* ---- Reading: any thread ---- */
+
+/* The handle of a SKU in a pool; 0 if there is none. Lock-free. */
+uint32_t inventory_find_item(const struct inventory *inventory, struct bytes sku,
+                             struct bytes pool);
+bool inventory_has_item(const struct inventory *inventory, uint32_t item);
+
+/* OK or UNKNOWN_ITEM. */
+enum hf_status inventory_item(const struct inventory *inventory, uint32_t item,
+                              struct item_view *view);
+
+/* The handles of all pools of a SKU, in the order they were defined: fills up to max, returns how
+ * many there are (0: no such SKU). */
+uint32_t inventory_sku_items(const struct inventory *inventory, struct bytes sku, uint32_t *items,
+                             uint32_t max);
+
+/* SKUs in the order of their codes' bytes: the first whose code is greater than `after` (empty:
+ * the first of all). False when there is none. *sku is static for the inventory's life. */
+bool inventory_next_sku(struct inventory *inventory, struct bytes after, struct bytes *sku);
+
+/* A SKU's rules. OK or NOT_FOUND. */
+enum hf_status inventory_sku(const struct inventory *inventory, struct bytes sku,
+                             struct sku_rule *rule);
+
+/* An order and up to max of its lines (the present state: one not yet published is not seen).
+ * OK or NOT_FOUND. */
+enum hf_status inventory_order(struct inventory *inventory, struct id128 id,
+                               struct order_view *view, struct order_line_view *lines,
+                               uint32_t max);
+
+void inventory_counts(const struct inventory *inventory, struct inventory_counts *counts);
+
+/* The earliest time at which inventory_expire may have work; UINT64_MAX: no deadline is entered.
+ * May be early, never late. */
+uint64_t inventory_next_deadline_ms(const struct inventory *inventory);
+
+/* ---- Replay: before anything else runs ---- */
+
+/* Applies one event of the log; fills in event->digest_delta. OK, FULL, or DAMAGED when the event
+ * does not fit the state (an unknown item, an order in the wrong state). */
+enum hf_status inventory_apply(struct inventory *inventory, struct event *event);
+
+/* The digest of the whole state, computed from the tables: equal to the sum of the digest_delta of
+ * every event applied or published. Nothing else may run meanwhile. */
+uint64_t inventory_digest(struct inventory *inventory);
+
+/* Checks every invariant between orders and stock: for each item the units in held and committed
+ * orders equal held and sold, and free is what follows. True when all hold; else false, with the
+ * first difference in `what`. Nothing else may run meanwhile. */
+bool inventory_verify(struct inventory *inventory, char *what, uint32_t what_bytes);
+
+#endif

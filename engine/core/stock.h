@@ -1,0 +1,83 @@
+/* stock.h - units of each item, split over cache-line shards when threads collide.
+ *
+ * Per item the module keeps what is free to take and what was sold, in cells of one cache line,
+ * and the three numbers an operator sets (stocked, safety, presale_cap). Held follows:
+ *
+ *     free + held + sold == stocked - safety + presale_cap
+ *
+ * Units taken by an operation that has no LSN yet count as held.
+ *
+ * An item starts with one cell. When threads collide on it, or it was defined hot, it is split
+ * over STOCK_SHARDS more; each thread prefers its own (slot modulo the number of shards). A thread
+ * whose cell is short gathers from the others under the item's spin lock, moving half of the
+ * richest cell's rest into its own. SOLD_OUT needs a proof: a scan that emptied every cell and
+ * still came short, during which the item's version, bumped by every giving back, did not change.
+ *
+ * Threads: any, unless said otherwise. No allocation after stock_init(). */
+#ifndef CORE_STOCK_H
+#define CORE_STOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "holdfast/status.h"
+
+struct stock;
+
+/* What an item's numbers are at a moment. held is never below 0 as reported. */
+struct stock_view {
+    int64_t stocked;
+    int64_t held;
+    int64_t sold;
+    int64_t available; /* stocked - safety - held - sold + presale_cap: what is free */
+    int64_t safety;
+    int64_t presale_cap;
+};
+
+/* items_max: handles 1..items_max may be used. Reserves address space; pages are taken as items
+ * are defined. NO_MEMORY when the system refuses. */
+enum hf_status stock_init(struct stock **out, uint32_t items_max);
+void stock_deinit(struct stock *stock);
+
+/* Makes an item usable with all numbers 0, or changes an item's safety, presale_cap and hot. A
+ * change moves free by the difference at once, below zero if need be (nothing then sells).
+ * hot: split now; splitting is never undone. One caller at a time per item. */
+void stock_define(struct stock *stock, uint32_t item, int64_t safety, int64_t presale_cap, bool hot);
+
+/* Take qty units of one item.
+ *
+ * slot   the caller's thread slot, 0..THREADS_MAX-1 (any other thread may share it).
+ * item   a defined handle.
+ * qty    1..INT64_MAX/2: the sum of an order's lines of that item.
+ * Returns OK, or SOLD_OUT if at some moment during the call fewer than qty were free.
+ * Lock-free while the caller's own cell has enough; else O(cells) under the item's spin lock. */
+enum hf_status stock_take(struct stock *stock, unsigned slot, uint32_t item, int64_t qty);
+
+/* Give qty units back. Call only after the record that gives them back has its LSN, or when the
+ * taking is being undone before any record of it. Wait-free but for the counter's retry. */
+void stock_give(struct stock *stock, unsigned slot, uint32_t item, int64_t qty);
+
+/* Count delta units as sold (commit: above 0; return: below 0); they were, or will be, held. */
+void stock_sell(struct stock *stock, unsigned slot, uint32_t item, int64_t delta);
+
+/* Lower what is free by qty, for an adjustment: as stock_take, but free may fall to `floor`
+ * (at most 0; INT64_MIN: forced). WOULD_OVERSELL if it does not fit. Then stocked is not changed
+ * yet: stock_restock does that once the record has its LSN. One caller at a time per item. */
+enum hf_status stock_debit(struct stock *stock, unsigned slot, uint32_t item, int64_t qty,
+                           int64_t floor);
+
+/* Change stocked by delta; for delta above 0 the units become free now, for delta below 0 they
+ * were debited before. One caller at a time per item. */
+void stock_restock(struct stock *stock, unsigned slot, uint32_t item, int64_t delta);
+
+/* The item's numbers. Exact when nothing is under way; else each is true of some moment during
+ * the call and together they add up. */
+void stock_read(struct stock *stock, uint32_t item, struct stock_view *view);
+
+/* True when the item has been split. */
+bool stock_is_split(const struct stock *stock, uint32_t item);
+
+/* Brings the cell of an item into the processor's cache; for batches. */
+void stock_prefetch(const struct stock *stock, unsigned slot, uint32_t item);
+
+#endif

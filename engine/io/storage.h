@@ -1,0 +1,101 @@
+/* storage.h - files of one directory, behind a table of functions: the real disk, or a simulated
+ * one that loses and tears what was not synced.
+ *
+ * Threads: one `struct storage` may be used from several threads for different files; submit and
+ * reap are for one thread alone (the log's writer), which owns the ring.
+ *
+ * Durability: a completed write of storage_submit_write is durable (RWF_DSYNC). After any failed
+ * write or sync the caller must not use the file's contents, and nothing is retried. */
+#ifndef IO_STORAGE_H
+#define IO_STORAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "holdfast/status.h"
+
+#define STORAGE_NAME_BYTES_MAX 64u
+
+struct storage;
+
+/* A file's number; valid until closed. */
+typedef int storage_file;
+
+struct storage_completion {
+    uint64_t token;        /* as given to storage_submit_write */
+    enum hf_status status; /* OK: all of it is durable. NO_SPACE, IO_ERROR */
+};
+
+struct storage_ops {
+    /* What carries the writes: "io_uring", "pwritev2" or "simulated". Static. */
+    const char *(*name)(const struct storage *storage);
+
+    /* The directory's file names, sorted; calls visit for each. Stops when visit says false. */
+    enum hf_status (*list)(struct storage *storage, bool (*visit)(void *context, const char *name),
+                           void *context);
+
+    /* Opens an existing file for reading, or for reading and writing. Writes go past the page
+     * cache (O_DIRECT) where the file system can; reads need no alignment. *size: bytes. */
+    enum hf_status (*open)(struct storage *storage, const char *name, bool writable,
+                           storage_file *file, uint64_t *size);
+
+    /* Makes a file of `size` bytes of written zeros (not just allocated), synced, with its name
+     * durable. An existing file of that name is replaced. NO_SPACE leaves nothing behind. */
+    enum hf_status (*create_zeroed)(struct storage *storage, const char *name, uint64_t size);
+
+    void (*close)(struct storage *storage, storage_file file);
+
+    /* Reads up to len bytes; *got is less only at the file's end. */
+    enum hf_status (*read)(struct storage *storage, storage_file file, void *buffer, size_t len,
+                           uint64_t offset, size_t *got);
+
+    /* Writes and syncs, waiting for it. Buffer, len and offset multiples of WAL_PAGE_BYTES. */
+    enum hf_status (*write_sync)(struct storage *storage, storage_file file, const void *buffer,
+                                 size_t len, uint64_t offset);
+
+    /* Rename (replacing), unlink; each durable on return (directory synced). */
+    enum hf_status (*rename)(struct storage *storage, const char *from, const char *to);
+    enum hf_status (*unlink)(struct storage *storage, const char *name);
+
+    /* Tells the ring about memory that writes will come from; at most once, before any submit.
+     * An optimization: failure is not an error. */
+    void (*register_buffers)(struct storage *storage, void *const *buffers, size_t bytes_each,
+                             unsigned count);
+
+    /* Starts a durable write. buffer: aligned to WAL_PAGE_BYTES, untouched until its completion is
+     * reaped; len, offset: multiples of WAL_PAGE_BYTES; inside the file's size. */
+    enum hf_status (*submit_write)(struct storage *storage, storage_file file, const void *buffer,
+                                   size_t len, uint64_t offset, uint64_t token);
+
+    /* Collects finished writes, up to max; waits for at least one if `wait` and any is under way.
+     * Returns how many. */
+    unsigned (*reap)(struct storage *storage, bool wait, struct storage_completion *completions,
+                     unsigned max);
+
+    void (*destroy)(struct storage *storage);
+};
+
+/* Implementations put this first in their own struct. */
+struct storage {
+    const struct storage_ops *ops;
+};
+
+enum storage_mode {
+    STORAGE_AUTO,  /* io_uring if it is permitted, else pwritev2, with a notice */
+    STORAGE_URING, /* io_uring or fail with UNSUPPORTED */
+    STORAGE_SYNC,  /* pwritev2 */
+};
+
+/* Opens a directory on the real disk, making it (not its parents) if missing.
+ * read_only: nothing is made or written; the directory may be in use by an engine. */
+enum hf_status storage_open(struct storage **out, const char *directory, enum storage_mode mode,
+                            bool read_only);
+void storage_destroy(struct storage *storage);
+
+/* Takes the exclusive lock of a directory (flock on DIR/LOCK) for the life of the process or until
+ * storage_unlock. LOCKED when somebody has it. */
+enum hf_status storage_lock(const char *directory, int *lock);
+void storage_unlock(int lock);
+
+#endif

@@ -1,0 +1,97 @@
+/* engine.h - everything below the transport: requests in, durable responses out.
+ *
+ * An engine is the core, the log and recovery put together. It knows no socket: the transport, a
+ * test or a simulation hands it calls. With threads (engine_start) calls may come from any thread
+ * and the log has its own; without, a simulation runs one thread through engine_submit(),
+ * engine_step() and engine_expire(), with its own clock and storage.
+ *
+ * The order of things in engine_submit() is the design's section 4: decide (units are taken),
+ * append (the records get their LSN), publish (states are visible, units are given back), and the
+ * response waits for commit_lsn. */
+#ifndef SERVER_ENGINE_H
+#define SERVER_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "core/inventory.h"
+#include "io/storage.h"
+#include "rpc/message.h"
+#include "wal/wal.h"
+
+struct engine;
+
+struct engine_options {
+    struct inventory_options inventory;
+    struct wal_options wal;
+    const char *token; /* requests must carry it; NULL or "": none needed. Kept: outlives the engine */
+    /* Progress of recovery, now and then; NULL: none. */
+    void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes, uint64_t records);
+    void *progress_context;
+};
+
+/* What recovery found. */
+struct engine_recovery {
+    uint64_t blocks;
+    uint64_t records;
+    uint64_t lsn;
+    uint64_t torn_bytes; /* cut off: never acknowledged */
+    uint64_t digests;    /* DIGEST blocks that agreed */
+    char message[512];   /* why engine_open failed, for the operator; else "" */
+};
+
+/* Recovers the log in storage and opens it for work. The engine does not own storage or clock.
+ * OK; DAMAGED (recovery->message names file, offset and the tool); IO_ERROR, NO_SPACE, FULL,
+ * NO_MEMORY. */
+enum hf_status engine_open(struct engine **out, const struct engine_options *options,
+                           struct storage *storage, const struct clock *clock,
+                           struct engine_recovery *recovery);
+
+/* Frees everything. Stop first, if it was started. */
+void engine_close(struct engine *engine);
+
+/* Starts the log's threads and the expirer. */
+enum hf_status engine_start(struct engine *engine);
+
+/* Ends them: every call that was submitted is answered first. Nobody submits any more. */
+void engine_stop(struct engine *engine);
+
+/* One request and its response. Owned by the caller, untouched by it from submit until done(). */
+struct engine_call {
+    struct wal_waiter waiter;  /* the engine's own */
+    struct engine *engine;     /* the engine's own */
+    uint64_t received_ns;      /* clock's monotonic time of arrival, for timeout_ms; 0: now */
+    struct arena *arena;       /* memory of the response; the caller clears it after done() */
+    struct response response;  /* filled when done() runs; points into the arena */
+    /* The response may leave. Runs in engine_submit() or on the log's thread; never blocks. */
+    void (*done)(struct engine_call *call);
+};
+
+/* Executes a decoded request. Any thread. */
+void engine_submit(struct engine *engine, struct engine_call *call, const struct request *request);
+
+/* Answers a request that could not be decoded, or that is refused unseen (BUSY). Any thread. */
+void engine_refuse(struct engine *engine, struct engine_call *call, enum hf_status status,
+                   const char *message);
+
+/* ---- For a single thread (simulations, tests) ---- */
+
+/* One pass of the log's writer and of the preparer of segments; true if anything was done. */
+bool engine_step(struct engine *engine);
+
+/* Expires what is due by the clock; returns how many orders. */
+uint64_t engine_expire(struct engine *engine);
+
+/* The core, for checks while nothing else runs. */
+struct inventory *engine_inventory(struct engine *engine);
+struct wal *engine_wal(struct engine *engine);
+
+/* What the state's digest should be: the sum of all events since the log began. */
+uint64_t engine_digest(const struct engine *engine);
+
+/* True once the log is closed after a failed write: the process is to exit. Any thread. */
+bool engine_failed(const struct engine *engine);
+
+#endif

@@ -1,0 +1,69 @@
+/* reader.h - reads a log from its first segment to its end, and tells a torn tail from damage.
+ *
+ * The end of a log is where the next block should begin and none that is valid does. What is found
+ * there decides:
+ *   - zeros, or blocks of a file's earlier life (lower index): the log ends here, cleanly.
+ *   - bytes that fail a check, and nothing after them that proves a later block: a torn tail. It
+ *     was never acknowledged, and is to be cut off.
+ *   - bytes that fail a check, and after them, in this segment or a later one, a valid block of
+ *     this log whose durable_index is at or above the missing block's: damage, because the missing
+ *     block was durable and may have been acknowledged.
+ * A valid block with an unknown type or version is damage too ("written by a newer version").
+ *
+ * Threads: one. Reads only; works beside a running engine, and then sees a prefix of its log. */
+#ifndef WAL_READER_H
+#define WAL_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/storage.h"
+#include "wal/format.h"
+
+struct wal_reader;
+
+/* Where a log ends, and in what condition. */
+struct wal_end {
+    bool empty;              /* there is no segment at all */
+    bool torn;               /* bytes at the end were never acknowledged and are to be cut off */
+    bool damaged;            /* see below; nothing may be written */
+    struct id128 cluster;
+    uint64_t segment;        /* number of the segment that the last valid block is in, or that was
+                                begun last; 0 when empty */
+    uint64_t offset;         /* in that segment: where the next block goes */
+    uint64_t segment_bytes;  /* that segment's size */
+    uint64_t lsn;            /* end of the last valid block */
+    uint64_t next_index;     /* index the next block will have */
+    uint64_t term;           /* of the last valid block; 0 if none */
+    uint64_t previous_hash;  /* chain value for the next block */
+    uint64_t wall_ms;        /* of the last valid block */
+    uint64_t torn_bytes;     /* from offset to the last byte that is not zero */
+    /* When torn or damaged: where, and what was wrong. */
+    char file[STORAGE_NAME_BYTES_MAX];
+    uint64_t file_offset;
+    uint64_t valid_after_index; /* damaged: the index of a valid block behind the damage, or 0 */
+    char reason[160];
+};
+
+struct wal_block {
+    struct block_header header;
+    const uint8_t *payload;  /* valid until the next call */
+    char file[STORAGE_NAME_BYTES_MAX];
+    uint64_t file_offset;
+};
+
+/* Opens the log in storage. OK (also when there is none), IO_ERROR, NO_MEMORY. */
+enum hf_status wal_reader_open(struct wal_reader **out, struct storage *storage);
+void wal_reader_close(struct wal_reader *reader);
+
+/* The next valid block: OK with *block filled; NOT_FOUND at the log's end, whatever its condition:
+ * then ask wal_reader_end(); IO_ERROR. */
+enum hf_status wal_reader_next(struct wal_reader *reader, struct wal_block *block);
+
+/* How the log ends. Call after wal_reader_next said NOT_FOUND. */
+void wal_reader_end(const struct wal_reader *reader, struct wal_end *end);
+
+/* Bytes of all segments, and bytes read so far; for progress. */
+void wal_reader_progress(const struct wal_reader *reader, uint64_t *done, uint64_t *total);
+
+#endif

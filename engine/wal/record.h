@@ -1,0 +1,36 @@
+/* record.h - events as the log's bytes. A one-line reserve takes 48.
+ *
+ * Threads: any; pure functions. Every record is a multiple of 8 bytes and begins with
+ * u8 type, u8 flags, u16 reserved (0), u32 bytes (of the whole record). docs/wal-format.md has the
+ * rest. An unknown type, a set reserved bit or a length that does not fit is refused. */
+#ifndef WAL_RECORD_H
+#define WAL_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/event.h"
+#include "holdfast/status.h"
+
+/* Bytes that the event's record takes: 8..WAL_RECORD_BYTES_MAX. */
+uint32_t record_bytes(const struct event *event);
+
+/* Writes the record; returns its bytes. `to` has room for record_bytes(event). */
+uint32_t record_encode(const struct event *event, uint8_t *to);
+
+/* Memory that decoded events point into; reused from record to record. */
+struct record_scratch {
+    struct sku_rule sku;
+    struct item_def item;
+    struct stock_change adjust;
+};
+
+/* Reads the record at `from`. OK: *event is filled, its pointers into `from` or `scratch`, and
+ * *used is the record's length. DAMAGED: *reason says why (static). */
+enum hf_status record_decode(const uint8_t *from, size_t len, struct event *event,
+                             struct record_scratch *scratch, size_t *used, const char **reason);
+
+/* The type's name for people, as "ORDER_HELD"; NULL if there is none. */
+const char *record_type_name(enum event_type type);
+
+#endif

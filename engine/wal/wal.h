@@ -1,0 +1,121 @@
+/* wal.h - the write-ahead log: append from any thread, group commit by one.
+ *
+ * Appenders copy their records into the group that is filling and get their LSN at once. The
+ * writer seals the group (one XXH3, one header), writes it with one durable write, and when that
+ * is done moves commit_lsn and calls the waiters. While one group is under way the next one fills:
+ * groups grow with load and are immediate when idle. Groups are acknowledged strictly in order.
+ *
+ * After a failed write the log is closed for good: every waiter, present and future, is told
+ * INTERNAL, and nothing is written again.
+ *
+ * Threads: wal_append, wal_wait, wal_admit and the getters from any thread. The writer's steps
+ * (wal_step) from one thread: its own after wal_start(), or a test's. */
+#ifndef WAL_WAL_H
+#define WAL_WAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "io/storage.h"
+#include "wal/reader.h"
+
+struct wal;
+
+struct wal_options {
+    uint64_t segment_bytes;   /* WAL_SEGMENT_BYTES_MIN..MAX, a multiple of WAL_PAGE_BYTES */
+    uint32_t spare_segments;  /* prepared ahead of use, at least 1 */
+    uint32_t in_flight_max;   /* groups under way at once; 1 keeps the torn-tail rule exact */
+    uint64_t digest_every_bytes; /* a DIGEST block after so much log; 0: none */
+};
+
+/* Who waits for the log. Owned by the caller; untouched by it from the call until done() runs. */
+struct wal_waiter {
+    struct wal_waiter *next;
+    /* OK: all that the waiter depends on is durable; INTERNAL: the log is closed. Runs on the
+     * writer's thread: short, and never blocks. */
+    void (*done)(struct wal_waiter *waiter, enum hf_status status);
+};
+
+enum wal_state {
+    WAL_OPEN,
+    WAL_READ_ONLY, /* the disk is full: appends that were admitted still fit, no new ones */
+    WAL_CLOSED,    /* a write failed */
+};
+
+/* Opens a log for appending behind `end`, which a reader found (damaged: refused with DAMAGED;
+ * torn: the suffix is cut off first, see wal_cut). Makes the first segment when the log is empty,
+ * and writes an EPOCH block with the next term, which is durable on return.
+ * digest: the digest of the state at end->lsn. */
+enum hf_status wal_open(struct wal **out, const struct wal_options *options,
+                        struct storage *storage, const struct clock *clock,
+                        const struct wal_end *end, uint64_t digest);
+
+/* Frees everything. The threads must have been stopped. */
+void wal_close(struct wal *wal);
+
+/* Starts the writer's thread and the one that prepares segments. */
+enum hf_status wal_start(struct wal *wal);
+
+/* Writes what was appended, tells all waiters, adds a DIGEST block, and ends the threads. Nobody
+ * appends any more. */
+void wal_stop(struct wal *wal);
+
+/* May new work be started? OK, BUSY (too much is waiting to be written), READ_ONLY (disk full),
+ * INTERNAL (closed). Work that was admitted may append; wal_append then waits at worst for the
+ * writer. Costs a few loads. */
+enum hf_status wal_admit(const struct wal *wal);
+
+/* Appends records: record_count of them in len bytes (1..WAL_APPEND_BYTES_MAX, a multiple of 8).
+ * Returns OK with *start_lsn, the LSN where the first record begins (so a record's LSN is
+ * *start_lsn plus the offset of its end); or INTERNAL when the log is closed. They stay together
+ * in one block. digest_delta: the sum of the events'. waiter: told when they are durable; NULL:
+ * nobody; when INTERNAL is returned the waiter is not used. */
+enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len,
+                          uint32_t record_count, uint64_t digest_delta,
+                          struct wal_waiter *waiter, uint64_t *start_lsn);
+
+/* Waits for all that has been appended so far: rule 3 for refusals, replays and reads. True: the
+ * waiter was taken and will be told. False: all of it is durable now, the waiter is not used. */
+bool wal_wait(struct wal *wal, struct wal_waiter *waiter);
+
+uint64_t wal_commit_lsn(const struct wal *wal); /* all before it is durable */
+uint64_t wal_tail_lsn(const struct wal *wal);   /* all before it has been appended */
+enum wal_state wal_state(const struct wal *wal);
+struct id128 wal_cluster(const struct wal *wal);
+
+struct wal_stats {
+    uint64_t blocks;
+    uint64_t payload_bytes;
+    uint64_t written_bytes;
+    uint64_t segments;       /* begun by this process */
+    uint64_t term;
+    uint64_t index;          /* of the last durable block */
+    uint64_t group_records_max;
+};
+void wal_stats(const struct wal *wal, struct wal_stats *stats);
+
+/* One pass of the writer: reap, seal, submit, tell waiters. wait: sleep until there is something
+ * to do (at most 100 ms). Returns true if it did anything. For the writer's thread and for
+ * single-threaded simulations. */
+bool wal_step(struct wal *wal, bool wait);
+
+/* One pass of the segment preparer: makes at most one spare segment; retries after NO_SPACE.
+ * Returns true if it made one. */
+bool wal_prepare_step(struct wal *wal);
+
+/* Told when a wal_append must wait for the writer and nobody else runs it: single-threaded
+ * simulations set it to run wal_step. NULL: sleep. */
+void wal_set_stall_hook(struct wal *wal, void (*hook)(void *context), void *context);
+
+/* Gives back the segments that end at or before lsn: they are renamed to spares and used again.
+ * For checkpoints. */
+void wal_recycle(struct wal *wal, uint64_t lsn);
+
+/* Cuts a log's suffix off, so that it ends where `end` says: later segments are removed, newest
+ * first, then the segment's rest is zeroed from its end to the cut. A crash in the middle leaves
+ * a longer prefix of the same log, or the same torn tail; cutting again finishes it. Nobody else
+ * may use the log. */
+enum hf_status wal_cut(struct storage *storage, const struct wal_end *end);
+
+#endif

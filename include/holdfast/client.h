@@ -1,0 +1,336 @@
+/* client.h - the C client of Holdfast.
+ *
+ * A client talks to one engine over nng. It is thread-safe: share one among all threads of a
+ * process. Concurrent single-order calls are put together into shared messages by themselves; while
+ * the engine is idle a call leaves at once.
+ *
+ * Every call that changes something carries ids chosen by the caller, so it may be repeated blindly:
+ * the engine answers a repetition with the first answer. The client itself repeats a request whose
+ * connection was lost, until the call's timeout. HF_TIMED_OUT means that the outcome is unknown:
+ * call again with the same id.
+ *
+ * Functions return HF_OK when the engine answered and did what was asked, or a status that says
+ * why not (status.h). Memory handed in belongs to the caller and is not kept beyond the call;
+ * for asynchronous calls see each function. */
+#ifndef HOLDFAST_CLIENT_H
+#define HOLDFAST_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "holdfast/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define HF_API __attribute__((visibility("default")))
+#else
+#define HF_API
+#endif
+
+#define HF_MESSAGE_BYTES 256 /* of hf_outcome-like messages, with the terminator */
+#define HF_CODE_BYTES    65  /* a SKU's or pool's code, with the terminator */
+
+struct hf_client;
+
+/* A 16-byte id of an order or an adjustment. */
+struct hf_id {
+    uint8_t bytes[16];
+};
+
+/* The id of a text: a UUID or 32 hex digits for themselves, any other text for the XXH3 128-bit
+ * hash of its bytes. Any thread. */
+HF_API struct hf_id hf_id_from_text(const char *text);
+
+/* A new random id (UUID version 4) from the system's random source. Any thread. */
+HF_API struct hf_id hf_id_random(void);
+
+/* Writes the id as a UUID: 36 characters and the terminator. Any thread. */
+HF_API void hf_id_to_text(struct hf_id id, char text[37]);
+
+struct hf_options {
+    uint32_t timeout_ms;    /* of each call, 1 up; 0: 5000 */
+    uint32_t in_flight_max; /* messages under way at once, 1..64; 0: 16 */
+    uint32_t batch_max;     /* orders put into one message, 1..4096; 0: 1024 */
+    const char *token;      /* sent with each request; NULL: none. At most 256 bytes; copied */
+};
+
+/* Opens a client of the engine at url, as "tcp://127.0.0.1:7411" or "ipc:///path/holdfast.sock".
+ * options: NULL for the defaults. Does not wait for the connection: calls do, up to their timeout.
+ * HF_OK, HF_INVALID (url, options), HF_NO_MEMORY. */
+HF_API enum hf_status hf_client_open(struct hf_client **client, const char *url,
+                                     const struct hf_options *options);
+
+/* Ends calls under way with HF_CANCELED, runs their callbacks, and frees the client. No other call
+ * may be running or be made any more; not from a callback. NULL is allowed. */
+HF_API void hf_client_close(struct hf_client *client);
+
+/* The message of the last call of this thread that did not return HF_OK: names the field and the
+ * reason where the engine gave one. Never NULL; valid until this thread's next call. */
+HF_API const char *hf_last_message(void);
+
+/* ---- Orders ---- */
+
+enum hf_order_state {
+    HF_ORDER_NONE = 0,
+    HF_ORDER_HELD = 1,
+    HF_ORDER_COMMITTED = 2,
+    HF_ORDER_RELEASED = 3,
+    HF_ORDER_EXPIRED = 4,
+    HF_ORDER_RETURNED = 5,
+};
+
+/* So many units of one item: by handle, or by SKU and pool when item is 0. */
+struct hf_line {
+    uint32_t item;    /* a handle from hf_resolve(); 0: by name */
+    const char *sku;  /* when item is 0: 1..64 bytes of UTF-8 */
+    const char *pool; /* when item is 0; NULL: "default" */
+    uint32_t qty;     /* 1..1 000 000 000 */
+};
+
+struct hf_order {
+    struct hf_id id;
+    uint64_t buyer;   /* 0: none */
+    uint32_t hold_ms; /* how long the units are held; 0: as the SKU's rules or the engine say */
+    uint32_t line_count; /* 1..2048 */
+    const struct hf_line *lines;
+};
+
+/* What became of one order. */
+struct hf_result {
+    enum hf_status status;
+    bool replayed;              /* an earlier answer again; nothing was changed */
+    uint32_t blocking_line;     /* from 1: the line that was refused; 0: none */
+    uint64_t deadline_ms;       /* Unix time until when the units are held */
+    enum hf_order_state state;  /* the order's present state */
+};
+
+/* Reserves the units of one order, all or nothing, and waits for the durable answer. *result
+ * (may be NULL) is filled whenever the engine answered. Returns result->status, or HF_TIMED_OUT,
+ * HF_UNREACHABLE and such. */
+HF_API enum hf_status hf_reserve(struct hf_client *client, const struct hf_order *order,
+                                 struct hf_result *result);
+
+/* Commits, or releases, all of an order; results as hf_reserve. */
+HF_API enum hf_status hf_commit(struct hf_client *client, struct hf_id id,
+                                struct hf_result *result);
+HF_API enum hf_status hf_release(struct hf_client *client, struct hf_id id,
+                                 struct hf_result *result);
+
+/* Names units of one line of an order. */
+struct hf_line_qty {
+    uint32_t line; /* from 1 */
+    uint32_t qty;
+};
+
+/* Commits so many units of each named line and releases the rest, for good. */
+HF_API enum hf_status hf_commit_lines(struct hf_client *client, struct hf_id id,
+                                      const struct hf_line_qty *lines, uint32_t line_count,
+                                      struct hf_result *result);
+
+/* Releases units of an order that is held. Quantities are totals for the line since the order was
+ * made, so that a repetition changes nothing. */
+HF_API enum hf_status hf_release_lines(struct hf_client *client, struct hf_id id,
+                                       const struct hf_line_qty *lines, uint32_t line_count,
+                                       struct hf_result *result);
+
+/* Takes committed units back into stock. Quantities are totals for the line since the order was
+ * made. line_count 0: all of the order. */
+HF_API enum hf_status hf_return_lines(struct hf_client *client, struct hf_id id,
+                                      const struct hf_line_qty *lines, uint32_t line_count,
+                                      struct hf_result *result);
+
+/* Moves an order's deadline to hold_ms from now (0: the default), if that is later. */
+HF_API enum hf_status hf_extend(struct hf_client *client, struct hf_id id, uint32_t hold_ms,
+                                struct hf_result *result);
+
+/* Called when an asynchronous call has ended: status as the blocking call returns it. Runs on one
+ * of the client's threads; may start calls, must not block and must not close the client. */
+typedef void (*hf_done)(void *user, enum hf_status status, const struct hf_result *result);
+
+/* As hf_reserve, hf_commit, hf_release, without waiting. `order` and its lines are copied. HF_OK:
+ * done will be called exactly once, perhaps before this returns; anything else: it will not. */
+HF_API enum hf_status hf_reserve_async(struct hf_client *client, const struct hf_order *order,
+                                       hf_done done, void *user);
+HF_API enum hf_status hf_commit_async(struct hf_client *client, struct hf_id id, hf_done done,
+                                      void *user);
+HF_API enum hf_status hf_release_async(struct hf_client *client, struct hf_id id, hf_done done,
+                                       void *user);
+
+/* ---- Batches, for callers that have many orders at hand: columns ---- */
+
+struct hf_batch {
+    uint32_t count;         /* orders, 1..65536 */
+    const uint64_t *id_hi;  /* ids' big-endian halves */
+    const uint64_t *id_lo;
+    const uint64_t *buyer;  /* NULL: none */
+    const uint32_t *item;   /* handles, one for each line */
+    const uint32_t *qty;    /* one for each line; NULL: 1 each */
+    const uint32_t *line_count; /* one for each order; NULL: one line each */
+    uint32_t hold_ms;       /* 0: default */
+};
+
+struct hf_batch_result {
+    uint32_t count;
+    uint32_t ok_count;
+    const uint32_t *status; /* enum hf_status of each order; NULL: all OK. Valid in the callback, or
+                               until the thread's next call */
+    uint64_t deadline_ms;
+};
+
+typedef void (*hf_batch_done)(void *user, enum hf_status status,
+                              const struct hf_batch_result *result);
+
+/* Reserves many orders in one message. Each order stands for itself. Returns HF_OK when the engine
+ * dealt with the batch, whatever became of its orders. */
+HF_API enum hf_status hf_reserve_batch(struct hf_client *client, const struct hf_batch *batch,
+                                       struct hf_batch_result *result);
+
+/* As above without waiting; the columns are copied before this returns. HF_BUSY when in_flight_max
+ * messages are under way. */
+HF_API enum hf_status hf_reserve_batch_async(struct hf_client *client,
+                                             const struct hf_batch *batch, hf_batch_done done,
+                                             void *user);
+
+/* Commits or releases `count` whole orders in one message. */
+HF_API enum hf_status hf_commit_batch(struct hf_client *client, uint32_t count,
+                                      const uint64_t *id_hi, const uint64_t *id_lo,
+                                      struct hf_batch_result *result);
+HF_API enum hf_status hf_release_batch(struct hf_client *client, uint32_t count,
+                                       const uint64_t *id_hi, const uint64_t *id_lo,
+                                       struct hf_batch_result *result);
+HF_API enum hf_status hf_commit_batch_async(struct hf_client *client, uint32_t count,
+                                            const uint64_t *id_hi, const uint64_t *id_lo,
+                                            hf_batch_done done, void *user);
+HF_API enum hf_status hf_release_batch_async(struct hf_client *client, uint32_t count,
+                                             const uint64_t *id_hi, const uint64_t *id_lo,
+                                             hf_batch_done done, void *user);
+
+/* ---- Reading ---- */
+
+struct hf_order_line {
+    uint32_t line; /* from 1 */
+    uint32_t item;
+    uint32_t qty;  /* units that the order has now: held, or committed less returned */
+};
+
+struct hf_order_info {
+    struct hf_id id;
+    enum hf_order_state state;
+    uint64_t buyer;
+    uint64_t deadline_ms;
+    uint64_t lsn;        /* log position of its last change */
+    uint32_t line_count; /* of `lines`, at most the caller's max; lines without units are left out */
+    struct hf_order_line *lines;
+};
+
+/* Reads an order. lines: room for lines_max of them, NULL with 0 to leave them out. HF_OK,
+ * HF_NOT_FOUND. */
+HF_API enum hf_status hf_get_order(struct hf_client *client, struct hf_id id,
+                                   struct hf_order_info *info, struct hf_order_line *lines,
+                                   uint32_t lines_max);
+
+struct hf_stock {
+    uint32_t item;
+    char sku[HF_CODE_BYTES];
+    char pool[HF_CODE_BYTES];
+    int64_t stocked;
+    int64_t held;
+    int64_t sold;
+    int64_t available;
+    int64_t safety;
+    int64_t presale_cap;
+};
+
+/* The handle of a SKU in a pool (NULL: "default"). HF_OK, HF_UNKNOWN_ITEM. */
+HF_API enum hf_status hf_resolve(struct hf_client *client, const char *sku, const char *pool,
+                                 uint32_t *item);
+
+/* Stock of all pools of one SKU: fills up to max, *count says how many there are. */
+HF_API enum hf_status hf_get_stock(struct hf_client *client, const char *sku,
+                                   struct hf_stock *stock, uint32_t max, uint32_t *count);
+
+/* Stock of items by handle, in their order. */
+HF_API enum hf_status hf_get_items(struct hf_client *client, const uint32_t *items, uint32_t count,
+                                   struct hf_stock *stock);
+
+/* Stock of all SKUs in the order of their codes: whole SKUs after `after_sku` (NULL or "": from the
+ * first), about `limit` items (0: the engine's choice). *stock is an array to be freed with
+ * hf_free(); *count 0 means that there are no more. Go on with the last SKU's code. */
+HF_API enum hf_status hf_list_stock(struct hf_client *client, const char *after_sku,
+                                    uint32_t limit, struct hf_stock **stock, uint32_t *count);
+
+/* Frees what a function of this library handed over. NULL is allowed. */
+HF_API void hf_free(void *memory);
+
+struct hf_engine_status {
+    char version[32];
+    char state[32];  /* "serving", "read-only", ... */
+    char wal_io[32]; /* "io_uring" or "pwritev2" */
+    uint64_t commit_lsn;
+    uint64_t uptime_ms;
+    uint64_t items;
+    uint64_t orders_held;
+    uint64_t orders_known;
+};
+HF_API enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *status);
+
+/* ---- Stock keeping ---- */
+
+struct hf_sku {
+    const char *sku;
+    const char *label;        /* NULL: none */
+    uint32_t limit_per_buyer; /* 0: none */
+    uint64_t opens_at_ms;     /* 0: always open */
+    uint64_t closes_at_ms;    /* 0: never closes */
+    bool paused;
+    uint32_t hold_ms;         /* 0: the engine's default */
+    uint32_t hold_ms_max;     /* 0: the engine's */
+};
+
+struct hf_item {
+    const char *sku;
+    const char *pool; /* NULL: "default" */
+    int64_t safety;
+    int64_t presale_cap;
+    bool hot;         /* many buyers at once: split its counter now */
+};
+
+/* Defines SKUs' rules and items, making or changing them. items_out (may be NULL) gets a handle for
+ * each item. */
+HF_API enum hf_status hf_define(struct hf_client *client, const struct hf_sku *skus,
+                                uint32_t sku_count, const struct hf_item *items,
+                                uint32_t item_count, uint32_t *items_out);
+
+struct hf_adjustment {
+    struct hf_id id;
+    uint32_t item;    /* 0: by name */
+    const char *sku;
+    const char *pool; /* NULL: "default" */
+    bool set;         /* value is the new stock, not a change of it */
+    int64_t value;
+    bool has_expected;
+    int64_t expected; /* only if stocked is this: else HF_CONFLICT */
+    const char *reason;    /* NULL: none; at most 128 bytes */
+    const char *reference; /* likewise */
+    bool force;       /* even if it leaves less than is held and sold */
+};
+
+struct hf_adjust_result {
+    enum hf_status status;
+    bool replayed;
+    struct hf_stock stock; /* afterwards; zeroed when status is not OK and nothing is known */
+};
+
+/* Changes stock. results: one for each adjustment. Returns HF_OK when the engine dealt with all of
+ * them, whatever became of each. */
+HF_API enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *adjustments,
+                                uint32_t count, struct hf_adjust_result *results);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
