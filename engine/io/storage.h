@@ -50,9 +50,14 @@ struct storage_ops {
     enum hf_status (*read)(struct storage *storage, storage_file file, void *buffer, size_t len,
                            uint64_t offset, size_t *got);
 
-    /* Writes and syncs, waiting for it. Buffer, len and offset multiples of WAL_PAGE_BYTES. */
+    /* Writes, and syncs the whole file (as sync does), waiting for it. Buffer, len and offset
+     * multiples of WAL_PAGE_BYTES. */
     enum hf_status (*write_sync)(struct storage *storage, storage_file file, const void *buffer,
                                  size_t len, uint64_t offset);
+
+    /* Makes durable all that the file holds, also what an earlier process wrote and never synced:
+     * what recovery has read may otherwise still be lost. The file is open for writing. */
+    enum hf_status (*sync)(struct storage *storage, storage_file file);
 
     /* Rename (replacing), unlink; each durable on return (directory synced). */
     enum hf_status (*rename)(struct storage *storage, const char *from, const char *to);
@@ -88,12 +93,16 @@ enum storage_mode {
 };
 
 /* Opens a directory on the real disk, making it (not its parents) if missing.
- * read_only: nothing is made or written; the directory may be in use by an engine. */
+ * read_only: nothing is made or written; the directory may be in use by an engine. Otherwise take
+ * storage_lock() first: leftovers of an interrupted create_zeroed are removed, and writes that a
+ * killed predecessor still has under way are waited for.
+ * OK; NOT_FOUND (read_only and no such directory), IO_ERROR, UNSUPPORTED, NO_MEMORY. */
 enum hf_status storage_open(struct storage **out, const char *directory, enum storage_mode mode,
                             bool read_only);
 void storage_destroy(struct storage *storage);
 
-/* Takes the exclusive lock of a directory (flock on DIR/LOCK) for the life of the process or until
+/* Makes the directory (not its parents) if it is missing, and takes its exclusive lock (flock on
+ * DIR/LOCK) for the life of the process or until
  * storage_unlock. LOCKED when somebody has it. */
 enum hf_status storage_lock(const char *directory, int *lock);
 void storage_unlock(int lock);

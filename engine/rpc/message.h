@@ -91,6 +91,19 @@ struct sku_message {
     bool paused;
     uint32_t hold_ms;
     uint32_t hold_ms_max;
+    uint32_t fields; /* enum sku_fields: which to change; 0: all */
+};
+
+/* Bits of SkuRule.fields. */
+enum sku_fields {
+    SKU_FIELD_LABEL = 1,
+    SKU_FIELD_LIMIT_PER_BUYER = 2,
+    SKU_FIELD_OPENS_AT = 4,
+    SKU_FIELD_CLOSES_AT = 8,
+    SKU_FIELD_PAUSED = 16,
+    SKU_FIELD_HOLD = 32,
+    SKU_FIELD_HOLD_MAX = 64,
+    SKU_FIELDS_ALL = 127,
 };
 
 struct item_message {

@@ -37,12 +37,14 @@ struct segment_header {
     uint64_t first_lsn;     /* LSN at the segment's start */
     uint64_t first_index;   /* index of its first block */
     uint64_t previous_hash; /* chain value before its first block */
+    uint64_t durable_index; /* last block known durable when the segment was begun */
     uint64_t created_ms;    /* wall clock */
     uint64_t segment_bytes; /* the file's size */
 };
 
 struct block_header {
     enum block_type type;
+    struct id128 cluster;   /* as in the segment's header: a file may come from another log */
     uint64_t term;          /* grows by one each time an engine takes the log over */
     uint64_t index;         /* dense, from 1 over the whole log */
     uint64_t previous_hash; /* block_chain() of the block before; 0 for the first */
@@ -68,6 +70,11 @@ void block_header_encode(const struct block_header *header, uint8_t *to);
 /* False, with a static reason, when magic, version, type, sizes or the header's checksum don't
  * fit. The payload is not looked at. */
 bool block_header_decode(struct block_header *header, const uint8_t *from, const char **reason);
+
+/* True when magic and header checksum fit, whatever the version and type: a header that is intact
+ * and still can't be decoded comes from a newer version. */
+bool segment_header_intact(const uint8_t *from);
+bool block_header_intact(const uint8_t *from);
 
 /* What the next block carries as previous_hash: a hash of this block's encoded header, which
  * holds the payload's hash. */

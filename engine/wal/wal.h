@@ -69,15 +69,16 @@ enum hf_status wal_admit(const struct wal *wal);
 /* Appends records: record_count of them in len bytes (1..WAL_APPEND_BYTES_MAX, a multiple of 8).
  * Returns OK with *start_lsn, the LSN where the first record begins (so a record's LSN is
  * *start_lsn plus the offset of its end); or INTERNAL when the log is closed. They stay together
- * in one block. digest_delta: the sum of the events'. waiter: told when they are durable; NULL:
- * nobody; when INTERNAL is returned the waiter is not used. */
+ * in one block. digest_delta: the sum of the events'. Nobody is told when they are durable: wal_wait
+ * does that, once the caller's response is complete. */
 enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len,
-                          uint32_t record_count, uint64_t digest_delta,
-                          struct wal_waiter *waiter, uint64_t *start_lsn);
+                          uint32_t record_count, uint64_t digest_delta, uint64_t *start_lsn);
 
-/* Waits for all that has been appended so far: rule 3 for refusals, replays and reads. True: the
- * waiter was taken and will be told. False: all of it is durable now, the waiter is not used. */
-bool wal_wait(struct wal *wal, struct wal_waiter *waiter);
+/* Waits until all before lsn is durable: the LSN of the caller's own last record, or wal_tail_lsn()
+ * read after the decision, for refusals, replays and reads (rule 3). lsn: at most wal_tail_lsn().
+ * True: the waiter was taken and will be told (once that group is durable, not later ones; told
+ * INTERNAL when the log is closed). False: it is durable now, the waiter is not used. */
+bool wal_wait(struct wal *wal, uint64_t lsn, struct wal_waiter *waiter);
 
 uint64_t wal_commit_lsn(const struct wal *wal); /* all before it is durable */
 uint64_t wal_tail_lsn(const struct wal *wal);   /* all before it has been appended */

@@ -289,6 +289,17 @@ struct hf_sku {
     bool paused;
     uint32_t hold_ms;         /* 0: the engine's default */
     uint32_t hold_ms_max;     /* 0: the engine's */
+    uint32_t fields;          /* enum hf_sku_field: which to change in a SKU that exists; 0: all */
+};
+
+enum hf_sku_field {
+    HF_SKU_LABEL = 1,
+    HF_SKU_LIMIT_PER_BUYER = 2,
+    HF_SKU_OPENS_AT = 4,
+    HF_SKU_CLOSES_AT = 8,
+    HF_SKU_PAUSED = 16,
+    HF_SKU_HOLD = 32,
+    HF_SKU_HOLD_MAX = 64,
 };
 
 struct hf_item {

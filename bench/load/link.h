@@ -1,0 +1,41 @@
+/* link.h - the connections to the engine, and patience with one that is being restarted.
+ *
+ * Threads: any once opened; the clients of the library are thread-safe. */
+#ifndef LOAD_LINK_H
+#define LOAD_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <holdfast/client.h>
+
+#include "load/options.h"
+
+#define LINK_RETRY_NS UINT64_C(20000000) /* between two tries while the engine is away */
+
+struct link {
+    uint32_t client_count;
+    struct hf_client *clients[LOAD_CONNECTIONS_MAX];
+    uint64_t give_up_ns;
+};
+
+/* Opens options->connections clients. Does not wait for the engine. */
+enum hf_status link_open(struct link *link, const struct load_options *options);
+void link_close(struct link *link);
+
+/* Monotonic nanoseconds. */
+uint64_t link_now_ns(void);
+
+void link_sleep_ns(uint64_t ns);
+
+/* True for a status after which the same request, with the same ids, is to be sent again: there was
+ * no answer, or one that says "not now". */
+bool link_is_transient(enum hf_status status);
+
+/* For loops around blocking calls:
+ *     uint64_t since = link_now_ns();
+ *     do { status = hf_...; } while (link_again(link, status, since));
+ * Waits a moment and returns true while the status is transient and give-up has not passed. */
+bool link_again(const struct link *link, enum hf_status status, uint64_t since_ns);
+
+#endif

@@ -1,0 +1,411 @@
+/* options.c - the command line of `holdfast load`. Threads: one. */
+#include "load/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+
+static const char help[] =
+    "holdfast load: send orders as a sale does, then ask every answer back\n"
+    "\n"
+    "usage: holdfast load [options]\n"
+    "       holdfast load --trace FILE.csv[.gz] [options]\n"
+    "\n"
+    "How long (default: --duration 10s)\n"
+    "  --orders N            so many orders\n"
+    "  --duration S          so long: 500ms, 5s, 2m, 1h\n"
+    "  --until-sold-out      until every item has refused an order for one unit\n"
+    "  --warm-up S           before that, and not counted in the figures\n"
+    "\n"
+    "What is bought (default: --skus 1000)\n"
+    "  --skus N              SKUs of its own, LOAD-00001 and so on, in pool `default`\n"
+    "  --stock UNITS         of each of them free at the start (default 1000000000)\n"
+    "  --catalogue FILE.csv  the items that a file names in its columns sku and pool\n"
+    "  --existing            every item that the engine has\n"
+    "  --zipf S              the n-th item is wanted 1/n^S as much as the first (default 0:\n"
+    "                        all alike; sales are near 1)\n"
+    "  --qty-max N           1 to N units an order (default 1)\n"
+    "  --buyers N            so many different buyers (default 1000000)\n"
+    "  --hold S              how long orders are held (default 1h)\n"
+    "  --mix R,C,L           of R orders that were reserved, C are committed and L released\n"
+    "                        afterwards (default 100,0,0)\n"
+    "  --seed N              of all that is random (default 1)\n"
+    "\n"
+    "How it is sent\n"
+    "  --batch N             orders a message (default 100); 1: one order a message\n"
+    "  --connections N       (default 1)\n"
+    "  --in-flight N         messages under way on each connection, at most 64 (default 16)\n"
+    "  --rate R              orders per second, sent when they are due whether or not answers\n"
+    "                        come; latency counts from when a message was due (default: as fast\n"
+    "                        as answers come)\n"
+    "  --give-up S           an order without answer is sent again, with the same id, for so\n"
+    "                        long (default 60s)\n"
+    "\n"
+    "A file of real orders\n"
+    "  --trace FILE          columns order, buyer, sku, qty, by the header's names; negative\n"
+    "                        quantities of an order that begins with C are returns, others are\n"
+    "                        write-offs. Stocks what the file needs, then sells it, in order.\n"
+    "                        The same file may be run again: nothing is done twice\n"
+    "  --totals FILE.csv     write what the engine says was sold: sku,sold\n"
+    "\n"
+    "General\n"
+    "  --url URL             of the engine (default $HOLDFAST_URL or tcp://127.0.0.1:7411)\n"
+    "  --token TEXT          sent with each request (default $HOLDFAST_TOKEN)\n"
+    "  --no-oracle           do not ask the answers back\n"
+    "  --json                print one JSON object\n"
+    "  --progress            a line each second on stderr (default when it is a terminal)\n"
+    "  --quiet               no progress, no notes\n"
+    "\n"
+    "The items must be left alone by others during the run. Exit: 0 every answer was kept; 1\n"
+    "something was oversold, undersold, lost or duplicated; 2 wrong usage; 3 the engine can't be\n"
+    "reached.\n";
+
+enum option_key {
+    KEY_URL = 256,
+    KEY_TOKEN,
+    KEY_ORDERS,
+    KEY_DURATION,
+    KEY_WARM_UP,
+    KEY_UNTIL_SOLD_OUT,
+    KEY_SKUS,
+    KEY_STOCK,
+    KEY_CATALOGUE,
+    KEY_EXISTING,
+    KEY_ZIPF,
+    KEY_QTY_MAX,
+    KEY_BUYERS,
+    KEY_HOLD,
+    KEY_MIX,
+    KEY_SEED,
+    KEY_BATCH,
+    KEY_CONNECTIONS,
+    KEY_IN_FLIGHT,
+    KEY_RATE,
+    KEY_GIVE_UP,
+    KEY_TRACE,
+    KEY_TOTALS,
+    KEY_NO_ORACLE,
+    KEY_JSON,
+    KEY_PROGRESS,
+    KEY_QUIET,
+    KEY_HELP,
+};
+
+static const struct option long_options[] = {
+    {"url", required_argument, NULL, KEY_URL},
+    {"token", required_argument, NULL, KEY_TOKEN},
+    {"orders", required_argument, NULL, KEY_ORDERS},
+    {"duration", required_argument, NULL, KEY_DURATION},
+    {"warm-up", required_argument, NULL, KEY_WARM_UP},
+    {"until-sold-out", no_argument, NULL, KEY_UNTIL_SOLD_OUT},
+    {"skus", required_argument, NULL, KEY_SKUS},
+    {"stock", required_argument, NULL, KEY_STOCK},
+    {"catalogue", required_argument, NULL, KEY_CATALOGUE},
+    {"existing", no_argument, NULL, KEY_EXISTING},
+    {"zipf", required_argument, NULL, KEY_ZIPF},
+    {"qty-max", required_argument, NULL, KEY_QTY_MAX},
+    {"buyers", required_argument, NULL, KEY_BUYERS},
+    {"hold", required_argument, NULL, KEY_HOLD},
+    {"mix", required_argument, NULL, KEY_MIX},
+    {"seed", required_argument, NULL, KEY_SEED},
+    {"batch", required_argument, NULL, KEY_BATCH},
+    {"connections", required_argument, NULL, KEY_CONNECTIONS},
+    {"in-flight", required_argument, NULL, KEY_IN_FLIGHT},
+    {"rate", required_argument, NULL, KEY_RATE},
+    {"give-up", required_argument, NULL, KEY_GIVE_UP},
+    {"trace", required_argument, NULL, KEY_TRACE},
+    {"totals", required_argument, NULL, KEY_TOTALS},
+    {"no-oracle", no_argument, NULL, KEY_NO_ORACLE},
+    {"json", no_argument, NULL, KEY_JSON},
+    {"progress", no_argument, NULL, KEY_PROGRESS},
+    {"quiet", no_argument, NULL, KEY_QUIET},
+    {"help", no_argument, NULL, KEY_HELP},
+    {NULL, 0, NULL, 0},
+};
+
+/* ---- Values ---- */
+
+static bool parse_number(const char *text, double *number)
+{
+    /* strtod takes "nan", "inf" and leading blanks: none is meant here. */
+    if (!(*text >= '0' && *text <= '9') && *text != '.') {
+        return false;
+    }
+    char *end;
+    errno = 0;
+    *number = strtod(text, &end);
+    return errno == 0 && *end == '\0' && isfinite(*number);
+}
+
+static bool parse_integer(const char *text, uint64_t min, uint64_t max, uint64_t *value)
+{
+    if (*text < '0' || *text > '9') {
+        return false;
+    }
+    char *end;
+    errno = 0;
+    *value = strtoull(text, &end, 10);
+    return errno == 0 && *end == '\0' && *value >= min && *value <= max;
+}
+
+bool options_parse_seconds(const char *text, double *seconds)
+{
+    static const struct {
+        const char *suffix;
+        double seconds;
+    } units[] = {{"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}};
+
+    char number[32];
+    size_t digits = strspn(text, "0123456789.");
+    if (digits == 0 || digits >= sizeof number) {
+        return false;
+    }
+    memcpy(number, text, digits);
+    number[digits] = '\0';
+    if (!parse_number(number, seconds)) {
+        return false;
+    }
+    if (text[digits] == '\0') {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(text + digits, units[i].suffix) == 0) {
+            *seconds *= units[i].seconds;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool options_parse_mix(const char *text, double *commit_share, double *release_share)
+{
+    double parts[3];
+    const char *at = text;
+    for (int i = 0; i < 3; i++) {
+        size_t digits = strspn(at, "0123456789.");
+        char number[32];
+        if (digits == 0 || digits >= sizeof number || at[digits] != (i < 2 ? ',' : '\0')) {
+            return false;
+        }
+        memcpy(number, at, digits);
+        number[digits] = '\0';
+        if (!parse_number(number, &parts[i])) {
+            return false;
+        }
+        at += digits + 1;
+    }
+    if (parts[0] <= 0 || parts[1] + parts[2] > parts[0]) {
+        return false;
+    }
+    *commit_share = parts[1] / parts[0];
+    *release_share = parts[2] / parts[0];
+    return true;
+}
+
+/* ---- The command line ---- */
+
+static void set_defaults(struct load_options *options)
+{
+    const char *url = getenv("HOLDFAST_URL");
+    const char *token = getenv("HOLDFAST_TOKEN");
+    *options = (struct load_options){
+        .url = url && *url ? url : "tcp://127.0.0.1:7411",
+        .token = token && *token ? token : NULL,
+        .stock = -1,
+        .buyers = 1000000,
+        .qty_max = 1,
+        .hold_ms = 3600000,
+        .seed = 1,
+        .batch = 100,
+        .connections = 1,
+        .in_flight = 16,
+        .give_up_s = 60,
+        .oracle = true,
+        .progress = isatty(STDERR_FILENO) == 1,
+    };
+}
+
+static bool read_u32(const char *text, uint32_t min, uint32_t max, uint32_t *value)
+{
+    uint64_t wide;
+    if (!parse_integer(text, min, max, &wide)) {
+        return false;
+    }
+    *value = (uint32_t)wide;
+    return true;
+}
+
+/* Options that say how much; true when the value is one. */
+static bool read_quantity(struct load_options *options, int key, const char *text)
+{
+    uint64_t wide;
+    double seconds;
+    switch (key) {
+    case KEY_ORDERS:
+        return parse_integer(text, 1, UINT64_C(1) << 40, &options->orders);
+    case KEY_DURATION:
+        return options_parse_seconds(text, &options->duration_s) && options->duration_s > 0;
+    case KEY_WARM_UP:
+        return options_parse_seconds(text, &options->warm_up_s);
+    case KEY_SKUS:
+        return read_u32(text, 1, LOAD_SKUS_MAX, &options->skus);
+    case KEY_STOCK:
+        if (!parse_integer(text, 0, (uint64_t)STOCK_MAX, &wide)) {
+            return false;
+        }
+        options->stock = (int64_t)wide;
+        return true;
+    case KEY_ZIPF:
+        return parse_number(text, &options->zipf) && options->zipf <= 10;
+    case KEY_QTY_MAX:
+        return read_u32(text, 1, QTY_MAX, &options->qty_max);
+    case KEY_BUYERS:
+        return parse_integer(text, 1, UINT64_MAX, &options->buyers);
+    case KEY_HOLD:
+        if (!options_parse_seconds(text, &seconds) || seconds < 0.001 || seconds > 4000000) {
+            return false;
+        }
+        options->hold_ms = (uint32_t)(seconds * 1000 + 0.5);
+        return true;
+    case KEY_MIX:
+        return options_parse_mix(text, &options->commit_share, &options->release_share);
+    case KEY_SEED:
+        return parse_integer(text, 0, UINT64_MAX, &options->seed);
+    case KEY_BATCH:
+        return read_u32(text, 1, LOAD_BATCH_MAX, &options->batch);
+    case KEY_CONNECTIONS:
+        return read_u32(text, 1, LOAD_CONNECTIONS_MAX, &options->connections);
+    case KEY_IN_FLIGHT:
+        return read_u32(text, 1, LOAD_IN_FLIGHT_MAX, &options->in_flight);
+    case KEY_RATE:
+        return parse_number(text, &options->rate) && options->rate > 0;
+    default:
+        return options_parse_seconds(text, &options->give_up_s);
+    }
+}
+
+/* Options that name something or switch something. False: key is none of them. */
+static bool read_choice(struct load_options *options, int key, const char *text)
+{
+    switch (key) {
+    case KEY_URL:
+        options->url = text;
+        return true;
+    case KEY_TOKEN:
+        options->token = text;
+        return true;
+    case KEY_CATALOGUE:
+        options->catalogue = text;
+        return true;
+    case KEY_TRACE:
+        options->trace = text;
+        return true;
+    case KEY_TOTALS:
+        options->totals = text;
+        return true;
+    case KEY_UNTIL_SOLD_OUT:
+        options->until_sold_out = true;
+        return true;
+    case KEY_EXISTING:
+        options->existing = true;
+        return true;
+    case KEY_NO_ORACLE:
+        options->oracle = false;
+        return true;
+    case KEY_JSON:
+        options->json = true;
+        return true;
+    case KEY_PROGRESS:
+        options->progress = true;
+        return true;
+    case KEY_QUIET:
+        options->quiet = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What single options can't see; NULL: nothing is wrong. */
+static const char *check_together(const struct load_options *options)
+{
+    int sources = (options->skus > 0) + (options->catalogue != NULL) + options->existing;
+    int bounds = (options->orders > 0) + (options->duration_s > 0) + options->until_sold_out;
+    if (sources > 1) {
+        return "--skus, --catalogue and --existing exclude each other";
+    }
+    if (bounds > 1) {
+        return "--orders, --duration and --until-sold-out exclude each other";
+    }
+    if (options->trace && (sources > 0 || bounds > 0 || options->rate > 0)) {
+        return "--trace says itself what is bought and when";
+    }
+    if (options->totals && !options->trace) {
+        return "--totals goes with --trace";
+    }
+    if (options->until_sold_out && options->stock < 0 && !options->catalogue &&
+        !options->existing) {
+        return "--until-sold-out with SKUs of its own needs --stock";
+    }
+    if (options->stock >= 0 && (options->catalogue || options->existing)) {
+        return "--stock is for --skus: items of the engine keep the stock they have";
+    }
+    return NULL;
+}
+
+static void fill_defaults(struct load_options *options)
+{
+    if (options->orders == 0 && !options->until_sold_out && !(options->duration_s > 0)) {
+        options->duration_s = 10;
+    }
+    if (!options->catalogue && !options->existing && options->skus == 0) {
+        options->skus = 1000;
+    }
+    if (options->stock < 0) {
+        options->stock = 1000000000;
+    }
+    if (options->quiet) {
+        options->progress = false;
+    }
+}
+
+enum options_outcome options_parse(struct load_options *options, int argc, char **argv)
+{
+    set_defaults(options);
+    optind = 0; /* from the start, and argv may be another than last time (getopt(3)) */
+    int key;
+    int index = -1;
+    while ((key = getopt_long(argc, argv, "", long_options, &index)) != -1) {
+        if (key == '?') {
+            fprintf(stderr, "holdfast load --help tells the options\n");
+            return OPTIONS_WRONG;
+        }
+        if (key == KEY_HELP) {
+            fputs(help, stdout);
+            return OPTIONS_HELP;
+        }
+        if (!read_choice(options, key, optarg) && !read_quantity(options, key, optarg)) {
+            fprintf(stderr, "holdfast load: --%s: %s is not a value for it\n",
+                    index >= 0 ? long_options[index].name : "?", optarg);
+            return OPTIONS_WRONG;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "holdfast load: %s: options alone are expected\n", argv[optind]);
+        return OPTIONS_WRONG;
+    }
+    const char *wrong = check_together(options);
+    if (wrong) {
+        fprintf(stderr, "holdfast load: %s\n", wrong);
+        return OPTIONS_WRONG;
+    }
+    fill_defaults(options);
+    return OPTIONS_RUN;
+}

@@ -1,0 +1,290 @@
+/* stockroom.c - setting up and reading items, a thousand a message. Threads: one. */
+#include "load/stockroom.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/csv.h"
+
+#define CHUNK 1000u /* items a message: some 100 KB */
+
+static uint32_t chunk_at(uint32_t done, uint32_t count)
+{
+    return count - done < CHUNK ? count - done : CHUNK;
+}
+
+enum hf_status stockroom_init(struct stockroom *room, uint32_t count)
+{
+    memset(room, 0, sizeof *room);
+    room->count = count;
+    room->handles = calloc(count, sizeof *room->handles);
+    room->before = calloc(count, sizeof *room->before);
+    room->after = calloc(count, sizeof *room->after);
+    if (!room->handles || !room->before || !room->after) {
+        stockroom_close(room);
+        return HF_NO_MEMORY;
+    }
+    return HF_OK;
+}
+
+void stockroom_close(struct stockroom *room)
+{
+    free(room->handles);
+    free(room->before);
+    free(room->after);
+    memset(room, 0, sizeof *room);
+}
+
+enum hf_status stockroom_read(const struct stockroom *room, const struct link *link,
+                              struct hf_stock *into)
+{
+    enum hf_status status = HF_OK;
+    for (uint32_t done = 0; done < room->count && status == HF_OK;) {
+        uint32_t count = chunk_at(done, room->count);
+        uint64_t since = link_now_ns();
+        do {
+            status = hf_get_items(link->clients[0], room->handles + done, count, into + done);
+        } while (link_again(link, status, since));
+        done += count;
+    }
+    return status;
+}
+
+enum hf_status stockroom_define(const struct link *link, const char *const *skus, uint32_t count,
+                                uint32_t *handles)
+{
+    struct hf_item items[CHUNK];
+    enum hf_status status = HF_OK;
+    for (uint32_t done = 0; done < count && status == HF_OK;) {
+        uint32_t chunk = chunk_at(done, count);
+        memset(items, 0, sizeof items);
+        for (uint32_t i = 0; i < chunk; i++) {
+            items[i].sku = skus[done + i];
+        }
+        uint64_t since = link_now_ns();
+        do {
+            status = hf_define(link->clients[0], NULL, 0, items, chunk, handles + done);
+        } while (link_again(link, status, since));
+        done += chunk;
+    }
+    return status;
+}
+
+enum hf_status stockroom_adjust(const struct link *link, const struct hf_adjustment *adjustments,
+                                uint32_t count, uint32_t *failed)
+{
+    static struct hf_adjust_result results[CHUNK];
+    for (uint32_t done = 0; done < count;) {
+        uint32_t chunk = chunk_at(done, count);
+        uint64_t since = link_now_ns();
+        enum hf_status status;
+        do {
+            status = hf_adjust(link->clients[0], adjustments + done, chunk, results);
+            for (uint32_t i = 0; status == HF_OK && i < chunk; i++) {
+                status = results[i].status;
+                *failed = done + i;
+            }
+        } while (link_again(link, status, since));
+        if (status != HF_OK) {
+            return status;
+        }
+        done += chunk;
+    }
+    return HF_OK;
+}
+
+/* ---- Own SKUs ---- */
+
+/* Brings what is free of each item to `stock` units. */
+static enum hf_status fill_up(struct stockroom *room, const struct link *link, int64_t stock)
+{
+    enum hf_status status = stockroom_read(room, link, room->before);
+    if (status != HF_OK) {
+        return status;
+    }
+    struct hf_adjustment *adjustments = calloc(room->count, sizeof *adjustments);
+    if (!adjustments) {
+        return HF_NO_MEMORY;
+    }
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < room->count; i++) {
+        if (room->before[i].available != stock) {
+            adjustments[count++] = (struct hf_adjustment){
+                .id = hf_id_random(),
+                .item = room->handles[i],
+                .value = stock - room->before[i].available,
+                .reason = "load",
+            };
+        }
+    }
+    uint32_t failed;
+    status = stockroom_adjust(link, adjustments, count, &failed);
+    free(adjustments);
+    return status;
+}
+
+static enum hf_status make_own(struct stockroom *room, const struct link *link,
+                               const struct load_options *options)
+{
+    enum hf_status status = stockroom_init(room, options->skus);
+    if (status != HF_OK) {
+        return status;
+    }
+    char(*codes)[16] = calloc(room->count, sizeof *codes);
+    const char **skus = calloc(room->count, sizeof *skus);
+    if (codes && skus) {
+        for (uint32_t i = 0; i < room->count; i++) {
+            snprintf(codes[i], sizeof *codes, "LOAD-%05u", i + 1);
+            skus[i] = codes[i];
+        }
+        status = stockroom_define(link, skus, room->count, room->handles);
+    } else {
+        status = HF_NO_MEMORY;
+    }
+    free(codes);
+    free(skus);
+    return status == HF_OK ? fill_up(room, link, options->stock) : status;
+}
+
+/* ---- Items of the engine ---- */
+
+static bool grow(struct stockroom *room, uint32_t *capacity)
+{
+    if (room->count < *capacity) {
+        return true;
+    }
+    uint32_t larger = *capacity ? *capacity * 2 : 1024;
+    uint32_t *handles = realloc(room->handles, (size_t)larger * sizeof *handles);
+    if (!handles) {
+        return false;
+    }
+    room->handles = handles;
+    *capacity = larger;
+    return true;
+}
+
+static enum hf_status list_all(struct stockroom *room, const struct link *link)
+{
+    enum hf_status status = HF_OK;
+    char after[HF_CODE_BYTES] = "";
+    uint32_t capacity = 0;
+    uint32_t count = 1;
+    while (status == HF_OK && count > 0) {
+        struct hf_stock *stock = NULL;
+        count = 0;
+        uint64_t since = link_now_ns();
+        do {
+            status = hf_list_stock(link->clients[0], after, 0, &stock, &count);
+        } while (link_again(link, status, since));
+        for (uint32_t i = 0; status == HF_OK && i < count; i++) {
+            if (!grow(room, &capacity)) {
+                status = HF_NO_MEMORY;
+                break;
+            }
+            room->handles[room->count++] = stock[i].item;
+        }
+        if (status == HF_OK && count > 0) {
+            memcpy(after, stock[count - 1].sku, sizeof after);
+        }
+        hf_free(stock);
+    }
+    return status;
+}
+
+static enum hf_status resolve_row(struct stockroom *room, const struct link *link,
+                                  const char *sku, const char *pool, uint32_t *capacity)
+{
+    if (!grow(room, capacity)) {
+        return HF_NO_MEMORY;
+    }
+    enum hf_status status;
+    uint64_t since = link_now_ns();
+    do {
+        status = hf_resolve(link->clients[0], sku, pool, &room->handles[room->count]);
+    } while (link_again(link, status, since));
+    if (status == HF_OK) {
+        room->count++;
+    }
+    return status;
+}
+
+static enum hf_status read_catalogue(struct stockroom *room, const struct link *link,
+                                     const char *path, char error[STOCKROOM_ERROR_BYTES])
+{
+    char why[CSV_ERROR_BYTES];
+    struct csv *csv;
+    enum hf_status status = csv_open(&csv, path, why);
+    if (status != HF_OK) {
+        snprintf(error, STOCKROOM_ERROR_BYTES, "%s: %s", path, why);
+        return status;
+    }
+    int sku = csv_column(csv, "sku");
+    int pool = csv_column(csv, "pool");
+    struct csv_row row;
+    uint32_t capacity = 0;
+    if (sku < 0) {
+        snprintf(error, STOCKROOM_ERROR_BYTES, "%s: there is no column sku", path);
+        status = HF_INVALID;
+    }
+    while (status == HF_OK && (status = csv_next(csv, &row)) == HF_OK) {
+        const char *code = (const char *)row.fields[sku].data;
+        const char *where = pool >= 0 && row.fields[pool].len > 0
+                                ? (const char *)row.fields[pool].data
+                                : "default";
+        status = resolve_row(room, link, code, where, &capacity);
+        if (status != HF_OK) {
+            snprintf(error, STOCKROOM_ERROR_BYTES, "%s: row %llu: %s@%s: %s", path,
+                     (unsigned long long)row.number, code, where, hf_status_text(status));
+        }
+    }
+    if (status == HF_INVALID && error[0] == '\0') {
+        snprintf(error, STOCKROOM_ERROR_BYTES, "%s: %s", path, csv_error(csv));
+    }
+    csv_close(csv);
+    return status == HF_NOT_FOUND ? HF_OK : status;
+}
+
+/* Handles are known, the rest is not: makes room for it. */
+static enum hf_status finish_handles(struct stockroom *room, char error[STOCKROOM_ERROR_BYTES])
+{
+    if (room->count == 0) {
+        snprintf(error, STOCKROOM_ERROR_BYTES, "there are no items to buy");
+        return HF_INVALID;
+    }
+    room->before = calloc(room->count, sizeof *room->before);
+    room->after = calloc(room->count, sizeof *room->after);
+    return room->before && room->after ? HF_OK : HF_NO_MEMORY;
+}
+
+enum hf_status stockroom_open(struct stockroom *room, const struct link *link,
+                              const struct load_options *options,
+                              char error[STOCKROOM_ERROR_BYTES])
+{
+    memset(room, 0, sizeof *room);
+    error[0] = '\0';
+    enum hf_status status;
+    if (options->catalogue) {
+        status = read_catalogue(room, link, options->catalogue, error);
+    } else if (options->existing) {
+        status = list_all(room, link);
+    } else {
+        status = make_own(room, link, options);
+    }
+    if (status == HF_OK && !room->before) {
+        status = finish_handles(room, error);
+    }
+    if (status == HF_OK) {
+        status = stockroom_read(room, link, room->before);
+    }
+    if (status != HF_OK && error[0] == '\0') {
+        const char *message = hf_last_message();
+        snprintf(error, STOCKROOM_ERROR_BYTES, "%s: %s%s%s", options->url, hf_status_text(status),
+                 *message ? ": " : "", message);
+    }
+    if (status != HF_OK) {
+        stockroom_close(room);
+    }
+    return status;
+}

@@ -1,0 +1,990 @@
+/* traffic.c - messages that go round.
+ *
+ * A message belongs to one thread at a time: in the idle or the waiting list of its lane to whoever
+ * takes it out under the lane's lock; under way to the client library, whose callback gets it. The
+ * ledger's bytes of its orders belong to it.
+ *
+ * Threads: the caller's (drive), and the client library's (callbacks). Lane locks are spin locks:
+ * nothing under them makes a system call. Atomics are relaxed unless a comment says more: they are
+ * counters and hints; messages are handed over by locks. */
+#include "load/traffic.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/spin.h"
+#include "load/report.h"
+
+#define NAP_NS          UINT64_C(1000000) /* the caller's thread looks around so often */
+#define BUSY_RETRY_NS   UINT64_C(500000)
+#define WINDOW_NS       UINT64_C(250000000)
+#define WINDOW_ORDERS   5000u  /* answers that tell whether demand still finds units */
+#define SWEEP_EACH_MAX  4096u
+#define SWEEP_ROUND_MAX (1u << 20)
+
+enum step { STEP_RESERVE, STEP_COMMIT, STEP_RELEASE };
+
+struct message {
+    struct lane *lane;
+    struct message *next;
+    enum step step;
+    uint32_t count; /* orders of the present step that have no final answer yet */
+    bool counted;   /* due after the warm-up */
+    uint64_t due_ns;
+    uint64_t since_ns; /* the present step was first sent */
+    uint64_t retry_at_ns;
+    uint64_t *reserve; /* order numbers, which are the lower halves of ids */
+    uint64_t *commit;
+    uint64_t *release;
+    uint32_t commit_count;
+    uint32_t release_count;
+    uint64_t *buyer; /* columns of the orders in `reserve` */
+    uint32_t *item;
+    uint32_t *qty;
+    uint32_t *index;
+    uint8_t *then;
+};
+
+struct lane {
+    _Alignas(CACHE_LINE_BYTES) struct spin lock; /* of all below */
+    struct message *idle;
+    struct message *waiting; /* to be sent again at retry_at_ns */
+    uint32_t idle_count;
+    uint64_t retries;
+    uint64_t sent;
+    struct tally all;
+    struct tally measured;
+    struct histogram reserve;
+    struct histogram follow;
+    /* Below: set once. */
+    struct traffic *traffic;
+    struct hf_client *client;
+    struct message *messages;
+};
+
+struct traffic {
+    const struct load_options *options;
+    const struct stockroom *room;
+    struct demand *demand;
+    struct ledger ledger;
+    struct lane *lanes;
+    uint32_t lane_count;
+    uint64_t give_up_ns;
+    uint64_t run_hi;       /* upper half of every id of this run */
+    uint64_t *id_hi;       /* it, `batch` times: a column */
+    void *columns;         /* memory of all messages' columns */
+
+    _Atomic(uint32_t) *sold_out_qty; /* by item */
+    _Atomic(uint8_t) *marks;         /* by item: ITEM_CLOSED, ITEM_SWEPT */
+    atomic_uint items_done;          /* refused one unit, or closed */
+
+    _Alignas(CACHE_LINE_BYTES) _Atomic(uint64_t) next; /* order number to be sent next */
+    _Atomic(uint64_t) limit;                           /* and the first that may not be */
+    atomic_bool stopping;
+    atomic_bool gave_up;
+    _Atomic(uint64_t) measure_from_ns;
+    uint64_t sweep_first; /* from this number on nothing is given back; UINT64_MAX: not yet */
+    /* Pace; changed only while nothing is under way. */
+    double ns_per_order; /* 0: as fast as answers come */
+    uint64_t pace_ns;    /* order pace_number is due at this time */
+    uint64_t pace_number;
+
+    _Alignas(CACHE_LINE_BYTES) _Atomic(uint64_t) last_answer_ns;
+    _Atomic(uint64_t) stall_ns;
+
+    pthread_mutex_t error_lock;
+    char error[TRAFFIC_ERROR_BYTES];
+
+    struct report_ticker ticker;
+};
+
+enum { ITEM_CLOSED = 1, ITEM_SWEPT = 2 };
+
+static void message_go_on(struct message *message);
+
+/* ---- Small parts ---- */
+
+static void add_tally(struct tally *into, const struct tally *from)
+{
+    into->ok += from->ok;
+    into->sold_out += from->sold_out;
+    into->refused += from->refused;
+    into->failed += from->failed;
+    into->committed += from->committed;
+    into->released += from->released;
+    into->expired += from->expired;
+}
+
+static void note_error(struct traffic *traffic, const char *what, enum hf_status status)
+{
+    CHECK(pthread_mutex_lock(&traffic->error_lock) == 0);
+    if (traffic->error[0] == '\0') {
+        const char *message = hf_last_message();
+        snprintf(traffic->error, sizeof traffic->error, "%s: %s: %s%s%.200s", what,
+                 hf_status_name(status), hf_status_text(status), *message ? ": " : "", message);
+    }
+    CHECK(pthread_mutex_unlock(&traffic->error_lock) == 0);
+}
+
+static void note_answer(struct traffic *traffic, uint64_t now_ns)
+{
+    uint64_t before = atomic_exchange_explicit(&traffic->last_answer_ns, now_ns,
+                                               memory_order_relaxed);
+    uint64_t gap = now_ns > before ? now_ns - before : 0;
+    uint64_t most = atomic_load_explicit(&traffic->stall_ns, memory_order_relaxed);
+    while (gap > most &&
+           !atomic_compare_exchange_weak_explicit(&traffic->stall_ns, &most, gap,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+}
+
+static void lane_put_idle(struct lane *lane, struct message *message)
+{
+    spin_lock(&lane->lock);
+    message->next = lane->idle;
+    lane->idle = message;
+    lane->idle_count++;
+    spin_unlock(&lane->lock);
+}
+
+static struct message *lane_take_idle(struct lane *lane)
+{
+    spin_lock(&lane->lock);
+    struct message *message = lane->idle;
+    if (message) {
+        lane->idle = message->next;
+        lane->idle_count--;
+    }
+    spin_unlock(&lane->lock);
+    return message;
+}
+
+static void lane_put_waiting(struct message *message, uint64_t delay_ns, bool is_retry)
+{
+    struct lane *lane = message->lane;
+    message->retry_at_ns = link_now_ns() + delay_ns;
+    spin_lock(&lane->lock);
+    message->next = lane->waiting;
+    lane->waiting = message;
+    lane->retries += is_retry;
+    spin_unlock(&lane->lock);
+}
+
+/* ---- News of items ---- */
+
+static void mark_item(struct traffic *traffic, uint32_t index, uint8_t mark)
+{
+    uint8_t before = atomic_fetch_or_explicit(&traffic->marks[index], mark, memory_order_relaxed);
+    if (mark == ITEM_CLOSED && !(before & ITEM_CLOSED)) {
+        atomic_fetch_add_explicit(&traffic->items_done, 1, memory_order_relaxed);
+    }
+}
+
+static void note_sold_out(struct traffic *traffic, uint32_t index, uint32_t qty, uint64_t number)
+{
+    uint32_t least = atomic_load_explicit(&traffic->sold_out_qty[index], memory_order_relaxed);
+    while (qty < least &&
+           !atomic_compare_exchange_weak_explicit(&traffic->sold_out_qty[index], &least, qty,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+    }
+    if (qty == 1 && least > 1) {
+        atomic_fetch_add_explicit(&traffic->items_done, 1, memory_order_relaxed);
+    }
+    if (number >= traffic->sweep_first) {
+        mark_item(traffic, index, ITEM_SWEPT);
+    }
+}
+
+/* ---- Sending ---- */
+
+/* Columns of the orders in message->reserve. */
+static void fill_columns(struct message *message)
+{
+    const struct traffic *traffic = message->lane->traffic;
+    for (uint32_t i = 0; i < message->count; i++) {
+        struct wish wish = demand_wish(traffic->demand, message->reserve[i]);
+        message->index[i] = wish.index;
+        message->item[i] = traffic->room->handles[wish.index];
+        message->qty[i] = wish.qty;
+        message->buyer[i] = wish.buyer;
+        message->then[i] = (uint8_t)wish.then;
+    }
+}
+
+/* Takes new order numbers; false when there are none, or none that is due. */
+static bool message_claim(struct message *message)
+{
+    struct traffic *traffic = message->lane->traffic;
+    if (atomic_load_explicit(&traffic->stopping, memory_order_relaxed)) {
+        return false;
+    }
+    uint64_t now = link_now_ns();
+    uint64_t due = now;
+    uint64_t first = atomic_load_explicit(&traffic->next, memory_order_relaxed);
+    uint64_t count;
+    do {
+        uint64_t limit = atomic_load_explicit(&traffic->limit, memory_order_relaxed);
+        if (first >= limit) {
+            return false;
+        }
+        if (traffic->ns_per_order > 0) {
+            due = traffic->pace_ns +
+                  (uint64_t)((double)(first - traffic->pace_number) * traffic->ns_per_order);
+            if (due > now) {
+                return false;
+            }
+        }
+        count = limit - first < traffic->options->batch ? limit - first : traffic->options->batch;
+    } while (!atomic_compare_exchange_weak_explicit(&traffic->next, &first, first + count,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    if (!ledger_reserve(&traffic->ledger, first, count)) {
+        note_error(traffic, "the ledger of orders", HF_NO_MEMORY);
+        atomic_store_explicit(&traffic->limit, 0, memory_order_relaxed);
+        atomic_store_explicit(&traffic->stopping, true, memory_order_relaxed);
+        return false;
+    }
+    message->step = STEP_RESERVE;
+    message->count = (uint32_t)count;
+    message->commit_count = 0;
+    message->release_count = 0;
+    message->due_ns = due;
+    message->since_ns = now;
+    message->counted =
+        due >= atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed);
+    for (uint64_t i = 0; i < count; i++) {
+        message->reserve[i] = first + i;
+        ledger_set(&traffic->ledger, first + i, FATE_UNKNOWN);
+    }
+    fill_columns(message);
+    return true;
+}
+
+static void batch_done(void *user, enum hf_status status, const struct hf_batch_result *result);
+static void order_done(void *user, enum hf_status status, const struct hf_result *result);
+
+/* --batch 1: the calls for single orders. */
+static enum hf_status send_single(struct message *message)
+{
+    struct hf_client *client = message->lane->client;
+    struct traffic *traffic = message->lane->traffic;
+    switch (message->step) {
+    case STEP_RESERVE: {
+        struct hf_line line = {.item = message->item[0], .qty = message->qty[0]};
+        struct hf_order order = {
+            .id = traffic_id(traffic, message->reserve[0]),
+            .buyer = message->buyer[0],
+            .hold_ms = traffic->options->hold_ms,
+            .line_count = 1,
+            .lines = &line,
+        };
+        return hf_reserve_async(client, &order, order_done, message);
+    }
+    case STEP_COMMIT:
+        return hf_commit_async(client, traffic_id(traffic, message->commit[0]), order_done,
+                               message);
+    default:
+        return hf_release_async(client, traffic_id(traffic, message->release[0]), order_done,
+                                message);
+    }
+}
+
+static enum hf_status send_columns(struct message *message)
+{
+    struct hf_client *client = message->lane->client;
+    struct traffic *traffic = message->lane->traffic;
+    switch (message->step) {
+    case STEP_RESERVE: {
+        struct hf_batch batch = {
+            .count = message->count,
+            .id_hi = traffic->id_hi,
+            .id_lo = message->reserve,
+            .buyer = message->buyer,
+            .item = message->item,
+            .qty = traffic->options->qty_max > 1 ? message->qty : NULL,
+            .hold_ms = traffic->options->hold_ms,
+        };
+        return hf_reserve_batch_async(client, &batch, batch_done, message);
+    }
+    case STEP_COMMIT:
+        return hf_commit_batch_async(client, message->count, traffic->id_hi, message->commit,
+                                     batch_done, message);
+    default:
+        return hf_release_batch_async(client, message->count, traffic->id_hi, message->release,
+                                      batch_done, message);
+    }
+}
+
+/* The present step could not be carried out and will not be tried again: its orders keep what the
+ * ledger says, unless the engine said a plain no. */
+static void abandon_step(struct message *message, enum hf_status status)
+{
+    struct traffic *traffic = message->lane->traffic;
+    static const char *const names[] = {"reserve", "commit", "release"};
+    note_error(traffic, names[message->step], status);
+    if (link_is_transient(status) || status == HF_CANCELED) {
+        atomic_store_explicit(&traffic->gave_up, true, memory_order_relaxed);
+        atomic_store_explicit(&traffic->stopping, true, memory_order_relaxed);
+        message->commit_count = 0;
+        message->release_count = 0;
+        message->count = 0;
+        return;
+    }
+    uint64_t *numbers = message->step == STEP_RESERVE  ? message->reserve
+                        : message->step == STEP_COMMIT ? message->commit
+                                                       : message->release;
+    enum fate fate = message->step == STEP_RESERVE ? FATE_FAILED : FATE_HELD;
+    for (uint32_t i = 0; i < message->count; i++) {
+        ledger_set(&traffic->ledger, numbers[i], fate);
+    }
+    spin_lock(&message->lane->lock);
+    message->lane->all.failed += message->count;
+    message->lane->measured.failed += message->counted ? message->count : 0;
+    spin_unlock(&message->lane->lock);
+    message->count = 0;
+}
+
+/* Sends the present step, or sees to it that it is sent later. */
+static void message_send(struct message *message)
+{
+    CHECK(message->count > 0);
+    enum hf_status status = message->lane->traffic->options->batch == 1 ? send_single(message)
+                                                                        : send_columns(message);
+    if (status == HF_OK) {
+        return; /* it may be back already */
+    }
+    if (status == HF_BUSY) {
+        lane_put_waiting(message, BUSY_RETRY_NS, false);
+        return;
+    }
+    abandon_step(message, status);
+    message_go_on(message);
+}
+
+/* ---- Answers ---- */
+
+/* Final answers leave the message; the rest is moved to its front. Returns how many are left. */
+static uint32_t settle_reserve(struct message *message, const uint32_t *statuses,
+                               struct tally *tally)
+{
+    struct traffic *traffic = message->lane->traffic;
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < message->count; i++) {
+        uint64_t number = message->reserve[i];
+        enum hf_status status = statuses ? (enum hf_status)statuses[i] : HF_OK;
+        if (status == HF_OK) {
+            ledger_set(&traffic->ledger, number, FATE_HELD);
+            tally->ok++;
+            if (message->then[i] == THEN_COMMIT) {
+                message->commit[message->commit_count++] = number;
+            } else if (message->then[i] == THEN_RELEASE) {
+                message->release[message->release_count++] = number;
+            }
+        } else if (status == HF_SOLD_OUT) {
+            ledger_set(&traffic->ledger, number, FATE_SOLD_OUT);
+            tally->sold_out++;
+            note_sold_out(traffic, message->index[i], message->qty[i], number);
+        } else if (link_is_transient(status)) {
+            message->reserve[left++] = number;
+        } else if (status == HF_NOT_OPEN || status == HF_CLOSED || status == HF_PAUSED ||
+                   status == HF_LIMIT_EXCEEDED || status == HF_BUYER_REQUIRED) {
+            ledger_set(&traffic->ledger, number, FATE_REFUSED);
+            tally->refused++;
+            if (status != HF_LIMIT_EXCEEDED && status != HF_BUYER_REQUIRED) {
+                mark_item(traffic, message->index[i], ITEM_CLOSED);
+            }
+        } else {
+            ledger_set(&traffic->ledger, number, FATE_FAILED);
+            tally->failed++;
+            note_error(traffic, "reserve", status);
+        }
+    }
+    return left;
+}
+
+/* The same for commits and releases. */
+static uint32_t settle_follow(struct message *message, uint64_t *numbers, const uint32_t *statuses,
+                              struct tally *tally)
+{
+    struct traffic *traffic = message->lane->traffic;
+    bool is_commit = message->step == STEP_COMMIT;
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < message->count; i++) {
+        uint64_t number = numbers[i];
+        enum hf_status status = statuses ? (enum hf_status)statuses[i] : HF_OK;
+        if (status == HF_OK) {
+            ledger_set(&traffic->ledger, number, is_commit ? FATE_COMMITTED : FATE_RELEASED);
+            tally->committed += is_commit;
+            tally->released += !is_commit;
+        } else if (link_is_transient(status)) {
+            numbers[left++] = number;
+        } else if (status == HF_EXPIRED) {
+            ledger_set(&traffic->ledger, number, FATE_EXPIRED);
+            tally->expired++;
+        } else {
+            /* The engine contradicts itself: it said OK to the reserve. The oracle will look. */
+            ledger_set(&traffic->ledger, number, FATE_HELD);
+            tally->failed++;
+            note_error(traffic, is_commit ? "commit" : "release", status);
+        }
+    }
+    return left;
+}
+
+static void count_answers(struct message *message, const struct tally *tally, bool complete,
+                          uint64_t now_ns)
+{
+    struct lane *lane = message->lane;
+    bool is_reserve = message->step == STEP_RESERVE;
+    uint64_t from_ns = is_reserve ? message->due_ns : message->since_ns;
+    spin_lock(&lane->lock);
+    add_tally(&lane->all, tally);
+    if (message->counted) {
+        add_tally(&lane->measured, tally);
+        if (complete) {
+            histogram_add(is_reserve ? &lane->reserve : &lane->follow, now_ns - from_ns);
+        }
+    }
+    spin_unlock(&lane->lock);
+}
+
+/* The message is back, one way or the other. */
+static void message_answered(struct message *message, enum hf_status status,
+                             const uint32_t *statuses)
+{
+    struct traffic *traffic = message->lane->traffic;
+    uint64_t now = link_now_ns();
+    if (status == HF_OK) {
+        note_answer(traffic, now);
+        struct tally tally = {0};
+        uint32_t left;
+        if (message->step == STEP_RESERVE) {
+            left = settle_reserve(message, statuses, &tally);
+        } else {
+            left = settle_follow(
+                message, message->step == STEP_COMMIT ? message->commit : message->release,
+                statuses, &tally);
+        }
+        count_answers(message, &tally, left == 0, now);
+        message->count = left;
+        status = left > 0 ? HF_BUSY : HF_OK;
+        if (left > 0 && message->step == STEP_RESERVE) {
+            fill_columns(message);
+        }
+    }
+    if (link_is_transient(status) && now - message->since_ns <= traffic->give_up_ns) {
+        lane_put_waiting(message, LINK_RETRY_NS, true);
+        return;
+    }
+    if (status != HF_OK) {
+        abandon_step(message, status);
+    }
+    message_go_on(message);
+}
+
+/* The present step is over: the next one, or new orders, or rest. */
+static void message_go_on(struct message *message)
+{
+    struct lane *lane = message->lane;
+    struct ledger *ledger = &lane->traffic->ledger;
+    CHECK(message->count == 0);
+    if (message->step < STEP_COMMIT && message->commit_count > 0) {
+        message->step = STEP_COMMIT;
+        message->count = message->commit_count;
+        for (uint32_t i = 0; i < message->count; i++) {
+            ledger_set(ledger, message->commit[i], FATE_COMMIT_UNKNOWN);
+        }
+    } else if (message->step < STEP_RELEASE && message->release_count > 0) {
+        message->step = STEP_RELEASE;
+        message->count = message->release_count;
+        for (uint32_t i = 0; i < message->count; i++) {
+            ledger_set(ledger, message->release[i], FATE_RELEASE_UNKNOWN);
+        }
+    } else if (!message_claim(message)) {
+        lane_put_idle(lane, message);
+        return;
+    }
+    message->since_ns = message->step == STEP_RESERVE ? message->since_ns : link_now_ns();
+    message_send(message);
+}
+
+static void batch_done(void *user, enum hf_status status, const struct hf_batch_result *result)
+{
+    struct message *message = user;
+    if (status == HF_OK) {
+        CHECK(result->count == message->count);
+    }
+    message_answered(message, status, status == HF_OK ? result->status : NULL);
+}
+
+static void order_done(void *user, enum hf_status status, const struct hf_result *result)
+{
+    (void)result;
+    /* The status of a single call is the order's own, or the call's when there was no answer. */
+    uint32_t order_status = (uint32_t)status;
+    bool answered = !link_is_transient(status) && status != HF_CANCELED;
+    message_answered(user, answered ? HF_OK : status, &order_status);
+}
+
+/* ---- The caller's thread ---- */
+
+/* Sends again what is due. */
+static void resend_waiting(struct traffic *traffic)
+{
+    uint64_t now = link_now_ns();
+    for (uint32_t i = 0; i < traffic->lane_count; i++) {
+        struct lane *lane = &traffic->lanes[i];
+        struct message *due = NULL;
+        spin_lock(&lane->lock);
+        struct message **at = &lane->waiting;
+        while (*at) {
+            struct message *message = *at;
+            if (message->retry_at_ns <= now) {
+                *at = message->next;
+                message->next = due;
+                due = message;
+            } else {
+                at = &message->next;
+            }
+        }
+        spin_unlock(&lane->lock);
+        while (due) {
+            struct message *message = due;
+            due = message->next;
+            message_send(message);
+        }
+    }
+}
+
+static bool all_claimed(const struct traffic *traffic)
+{
+    return atomic_load_explicit(&traffic->next, memory_order_relaxed) >=
+           atomic_load_explicit(&traffic->limit, memory_order_relaxed);
+}
+
+/* Starts idle messages, one of each lane in turn. */
+static void start_idle(struct traffic *traffic)
+{
+    bool started = true;
+    while (started) {
+        started = false;
+        for (uint32_t i = 0; i < traffic->lane_count; i++) {
+            struct message *message = lane_take_idle(&traffic->lanes[i]);
+            if (!message) {
+                continue;
+            }
+            if (!message_claim(message)) {
+                lane_put_idle(&traffic->lanes[i], message);
+                return;
+            }
+            started = true;
+            message_send(message);
+        }
+    }
+}
+
+static bool is_quiet(struct traffic *traffic)
+{
+    for (uint32_t i = 0; i < traffic->lane_count; i++) {
+        struct lane *lane = &traffic->lanes[i];
+        spin_lock(&lane->lock);
+        bool idle = lane->idle_count == traffic->options->in_flight;
+        spin_unlock(&lane->lock);
+        if (!idle) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Until the next order is due, but not longer than NAP_NS. */
+static void nap(const struct traffic *traffic)
+{
+    uint64_t nap_ns = NAP_NS;
+    if (traffic->ns_per_order > 0 && !all_claimed(traffic)) {
+        uint64_t next = atomic_load_explicit(&traffic->next, memory_order_relaxed);
+        uint64_t due = traffic->pace_ns + (uint64_t)((double)(next - traffic->pace_number) *
+                                                     traffic->ns_per_order);
+        uint64_t now = link_now_ns();
+        if (due > now) {
+            nap_ns = due - now < NAP_NS ? due - now : NAP_NS;
+        }
+    }
+    link_sleep_ns(nap_ns);
+}
+
+/* Until when to go on. */
+struct goal {
+    uint64_t warm_until_ns; /* then the figures begin and `orders` are counted; 0: they have begun */
+    uint64_t orders;        /* after the warm-up; 0: no bound */
+    uint64_t end_ns;        /* 0: no bound */
+    bool until_spent;       /* until little of the demand still finds units */
+    uint64_t window_ns;
+    struct tally window;
+};
+
+static bool demand_is_spent(struct traffic *traffic, struct goal *goal, uint64_t now)
+{
+    if (atomic_load_explicit(&traffic->items_done, memory_order_relaxed) >= traffic->room->count) {
+        return true;
+    }
+    if (now < goal->window_ns) {
+        return false;
+    }
+    struct figures *figures = malloc(sizeof *figures);
+    if (!figures) {
+        return false;
+    }
+    traffic_figures(traffic, figures);
+    const struct tally *all = &figures->all;
+    uint64_t ok = all->ok - goal->window.ok;
+    uint64_t answers = ok + all->sold_out + all->refused - goal->window.sold_out -
+                       goal->window.refused;
+    bool spent = answers >= WINDOW_ORDERS && ok * 10 < answers;
+    if (answers >= WINDOW_ORDERS) {
+        goal->window = *all;
+        goal->window_ns = now + WINDOW_NS;
+    }
+    free(figures);
+    return spent;
+}
+
+static void watch_goal(struct traffic *traffic, struct goal *goal)
+{
+    uint64_t now = link_now_ns();
+    if (goal->warm_until_ns && now >= goal->warm_until_ns) {
+        goal->warm_until_ns = 0;
+        if (goal->orders) {
+            atomic_store_explicit(
+                &traffic->limit,
+                atomic_load_explicit(&traffic->next, memory_order_relaxed) + goal->orders,
+                memory_order_relaxed);
+        }
+    }
+    if ((goal->end_ns && now >= goal->end_ns) ||
+        (goal->until_spent && demand_is_spent(traffic, goal, now))) {
+        atomic_store_explicit(&traffic->stopping, true, memory_order_relaxed);
+    }
+}
+
+/* Sends orders up to the limit, until the goal is reached and all is quiet. */
+static void drive(struct traffic *traffic, struct goal *goal)
+{
+    /* An engine that was awaited by nobody did not stall. */
+    atomic_store_explicit(&traffic->last_answer_ns, link_now_ns(), memory_order_relaxed);
+    if (atomic_load_explicit(&traffic->gave_up, memory_order_relaxed)) {
+        return;
+    }
+    atomic_store_explicit(&traffic->stopping, false, memory_order_relaxed);
+    for (;;) {
+        watch_goal(traffic, goal);
+        resend_waiting(traffic);
+        bool stopping = atomic_load_explicit(&traffic->stopping, memory_order_relaxed);
+        if (!stopping) {
+            start_idle(traffic);
+        }
+        if ((stopping || all_claimed(traffic)) && is_quiet(traffic)) {
+            return;
+        }
+        if (report_due(&traffic->ticker)) {
+            struct figures *figures = malloc(sizeof *figures);
+            if (figures) {
+                traffic_figures(traffic, figures);
+                report_progress(&traffic->ticker, figures);
+            }
+            free(figures);
+        }
+        nap(traffic);
+    }
+}
+
+void traffic_run(struct traffic *traffic)
+{
+    const struct load_options *options = traffic->options;
+    uint64_t now = link_now_ns();
+    uint64_t measure_from = now + (uint64_t)(options->warm_up_s * 1e9);
+    struct goal goal = {
+        .warm_until_ns = options->warm_up_s > 0 ? measure_from : 0,
+        .orders = options->orders,
+        .end_ns =
+            options->duration_s > 0 ? measure_from + (uint64_t)(options->duration_s * 1e9) : 0,
+        .until_spent = options->until_sold_out,
+        .window_ns = now + WINDOW_NS,
+    };
+    uint64_t limit = LEDGER_PAGES_MAX * LEDGER_PAGE_ORDERS;
+    if (options->orders && !goal.warm_until_ns) {
+        limit = traffic_next_number(traffic) + options->orders;
+    }
+    atomic_store_explicit(&traffic->limit, limit, memory_order_relaxed);
+    atomic_store_explicit(&traffic->measure_from_ns, measure_from, memory_order_relaxed);
+    if (options->rate > 0) {
+        traffic->ns_per_order = 1e9 / options->rate;
+        traffic->pace_ns = now;
+        traffic->pace_number = traffic_next_number(traffic);
+    }
+    /* The kernel may delay a sleeper by 50 us to save power; pacing does not want that. */
+    (void)prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);
+    drive(traffic, &goal);
+    traffic->ns_per_order = 0;
+}
+
+/* ---- Rounds ---- */
+
+static bool run_round(struct traffic *traffic, enum round_kind kind, const uint32_t *indexes,
+                      uint32_t index_count, uint32_t each)
+{
+    uint64_t first = traffic_next_number(traffic);
+    if (!demand_add_round(traffic->demand, kind, first, indexes, index_count, each)) {
+        note_error(traffic, "a round of orders", HF_NO_MEMORY);
+        return false;
+    }
+    if (kind == ROUND_SWEEP && traffic->sweep_first == UINT64_MAX) {
+        traffic->sweep_first = first;
+    }
+    atomic_store_explicit(&traffic->limit, first + (uint64_t)index_count * each,
+                          memory_order_relaxed);
+    struct goal goal = {0};
+    drive(traffic, &goal);
+    return all_claimed(traffic) && !atomic_load_explicit(&traffic->gave_up, memory_order_relaxed);
+}
+
+/* Keeps the items that have not refused their last order; returns how many. */
+static uint32_t keep_unfinished(const struct traffic *traffic, uint32_t *indexes, uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t marks = atomic_load_explicit(&traffic->marks[indexes[i]], memory_order_relaxed);
+        if (!(marks & (ITEM_CLOSED | ITEM_SWEPT))) {
+            indexes[kept++] = indexes[i];
+        }
+    }
+    return kept;
+}
+
+static uint64_t count_ok(struct traffic *traffic)
+{
+    uint64_t ok = 0;
+    for (uint32_t i = 0; i < traffic->lane_count; i++) {
+        spin_lock(&traffic->lanes[i].lock);
+        ok += traffic->lanes[i].all.ok;
+        spin_unlock(&traffic->lanes[i].lock);
+    }
+    return ok;
+}
+
+void traffic_sell_out(struct traffic *traffic)
+{
+    uint32_t count = traffic->room->count;
+    uint32_t *indexes = malloc((size_t)count * sizeof *indexes);
+    if (!indexes) {
+        note_error(traffic, "selling what is left", HF_NO_MEMORY);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        indexes[i] = i;
+    }
+    uint32_t each = 1;
+    while ((count = keep_unfinished(traffic, indexes, count)) > 0) {
+        uint64_t ok_before = count_ok(traffic);
+        uint32_t before = count;
+        if (!run_round(traffic, ROUND_SWEEP, indexes, count, each)) {
+            break;
+        }
+        if (count_ok(traffic) == ok_before && keep_unfinished(traffic, indexes, count) == before) {
+            note_error(traffic, "selling what is left: items neither sell nor are sold out",
+                       HF_INTERNAL);
+            break;
+        }
+        each = each * 2 <= SWEEP_EACH_MAX && (uint64_t)each * 2 * count <= SWEEP_ROUND_MAX
+                   ? each * 2
+                   : each;
+    }
+    free(indexes);
+}
+
+bool traffic_probe(struct traffic *traffic, const uint32_t *indexes, uint32_t index_count,
+                   uint64_t *first)
+{
+    *first = traffic_next_number(traffic);
+    return run_round(traffic, ROUND_PROBE, indexes, index_count, 1);
+}
+
+/* ---- Opening, closing, reading ---- */
+
+/* Cuts one column off the memory of all. */
+static void *take_column(uint8_t **at, size_t bytes)
+{
+    void *column = *at;
+    *at += (bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES;
+    return column;
+}
+
+#define MESSAGE_ORDER_BYTES (4 * sizeof(uint64_t) + 3 * sizeof(uint32_t) + 1)
+#define MESSAGE_COLUMNS     8u
+
+static bool open_messages(struct traffic *traffic)
+{
+    uint32_t batch = traffic->options->batch;
+    uint32_t in_flight = traffic->options->in_flight;
+    size_t message_bytes =
+        (size_t)batch * MESSAGE_ORDER_BYTES + (size_t)MESSAGE_COLUMNS * CACHE_LINE_BYTES;
+    size_t total = ((size_t)traffic->lane_count * in_flight + 1) * message_bytes;
+    uint8_t *at = calloc(total + CACHE_LINE_BYTES, 1);
+    traffic->columns = at;
+    traffic->id_hi = malloc((size_t)batch * sizeof *traffic->id_hi);
+    if (!at || !traffic->id_hi) {
+        return false;
+    }
+    for (uint32_t i = 0; i < batch; i++) {
+        traffic->id_hi[i] = traffic->run_hi;
+    }
+    for (uint32_t l = 0; l < traffic->lane_count; l++) {
+        struct lane *lane = &traffic->lanes[l];
+        lane->messages = calloc(in_flight, sizeof *lane->messages);
+        if (!lane->messages) {
+            return false;
+        }
+        for (uint32_t m = 0; m < in_flight; m++) {
+            struct message *message = &lane->messages[m];
+            message->lane = lane;
+            message->reserve = take_column(&at, batch * sizeof(uint64_t));
+            message->commit = take_column(&at, batch * sizeof(uint64_t));
+            message->release = take_column(&at, batch * sizeof(uint64_t));
+            message->buyer = take_column(&at, batch * sizeof(uint64_t));
+            message->item = take_column(&at, batch * sizeof(uint32_t));
+            message->qty = take_column(&at, batch * sizeof(uint32_t));
+            message->index = take_column(&at, batch * sizeof(uint32_t));
+            message->then = take_column(&at, batch);
+            lane_put_idle(lane, message);
+        }
+    }
+    return true;
+}
+
+static bool open_items(struct traffic *traffic)
+{
+    uint32_t count = traffic->room->count;
+    traffic->sold_out_qty = malloc((size_t)count * sizeof *traffic->sold_out_qty);
+    traffic->marks = calloc(count, sizeof *traffic->marks);
+    if (!traffic->sold_out_qty || !traffic->marks) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        atomic_init(&traffic->sold_out_qty[i], UINT32_MAX);
+    }
+    return true;
+}
+
+enum hf_status traffic_open(struct traffic **out, const struct load_options *options,
+                            const struct link *link, const struct stockroom *room,
+                            struct demand *demand)
+{
+    struct traffic *traffic = aligned_alloc(CACHE_LINE_BYTES, sizeof *traffic);
+    size_t lanes_bytes = (size_t)link->client_count * sizeof(struct lane);
+    if (!traffic) {
+        return HF_NO_MEMORY;
+    }
+    memset(traffic, 0, sizeof *traffic);
+    CHECK(pthread_mutex_init(&traffic->error_lock, NULL) == 0);
+    traffic->options = options;
+    traffic->room = room;
+    traffic->demand = demand;
+    traffic->lane_count = link->client_count;
+    traffic->give_up_ns = link->give_up_ns;
+    traffic->sweep_first = UINT64_MAX;
+    traffic->run_hi = id_from_bytes(hf_id_random().bytes).hi;
+    atomic_store_explicit(&traffic->next, 1, memory_order_relaxed);
+    report_ticker_start(&traffic->ticker, options->progress);
+    traffic->lanes = aligned_alloc(CACHE_LINE_BYTES, lanes_bytes);
+    if (traffic->lanes) {
+        memset(traffic->lanes, 0, lanes_bytes);
+        for (uint32_t i = 0; i < traffic->lane_count; i++) {
+            traffic->lanes[i].traffic = traffic;
+            traffic->lanes[i].client = link->clients[i];
+        }
+    }
+    if (!traffic->lanes || !open_messages(traffic) || !open_items(traffic) ||
+        !ledger_init(&traffic->ledger)) {
+        traffic_close(traffic);
+        return HF_NO_MEMORY;
+    }
+    *out = traffic;
+    return HF_OK;
+}
+
+void traffic_close(struct traffic *traffic)
+{
+    if (!traffic) {
+        return;
+    }
+    for (uint32_t i = 0; traffic->lanes && i < traffic->lane_count; i++) {
+        free(traffic->lanes[i].messages);
+    }
+    ledger_deinit(&traffic->ledger);
+    free(traffic->lanes);
+    free(traffic->columns);
+    free(traffic->id_hi);
+    free(traffic->sold_out_qty);
+    free(traffic->marks);
+    pthread_mutex_destroy(&traffic->error_lock);
+    free(traffic);
+}
+
+uint64_t traffic_next_number(const struct traffic *traffic)
+{
+    return atomic_load_explicit(&traffic->next, memory_order_relaxed);
+}
+
+struct hf_id traffic_id(const struct traffic *traffic, uint64_t number)
+{
+    struct hf_id id;
+    id_to_bytes((struct id128){traffic->run_hi, number}, id.bytes);
+    return id;
+}
+
+struct ledger *traffic_ledger(struct traffic *traffic)
+{
+    return &traffic->ledger;
+}
+
+struct item_news traffic_news(const struct traffic *traffic, uint32_t index)
+{
+    uint8_t marks = atomic_load_explicit(&traffic->marks[index], memory_order_relaxed);
+    return (struct item_news){
+        .sold_out_qty =
+            atomic_load_explicit(&traffic->sold_out_qty[index], memory_order_relaxed),
+        .closed = marks & ITEM_CLOSED,
+        .swept = marks & ITEM_SWEPT,
+    };
+}
+
+void traffic_figures(struct traffic *traffic, struct figures *figures)
+{
+    memset(figures, 0, sizeof *figures);
+    for (uint32_t i = 0; i < traffic->lane_count; i++) {
+        struct lane *lane = &traffic->lanes[i];
+        spin_lock(&lane->lock);
+        add_tally(&figures->all, &lane->all);
+        add_tally(&figures->measured, &lane->measured);
+        histogram_merge(&figures->reserve, &lane->reserve);
+        histogram_merge(&figures->follow, &lane->follow);
+        figures->retries += lane->retries;
+        spin_unlock(&lane->lock);
+    }
+    uint64_t from = atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed);
+    uint64_t last = atomic_load_explicit(&traffic->last_answer_ns, memory_order_relaxed);
+    figures->measured_ns = last > from ? last - from : 0;
+    figures->stall_ns = atomic_load_explicit(&traffic->stall_ns, memory_order_relaxed);
+    figures->sent = traffic_next_number(traffic) - 1;
+    figures->gave_up = atomic_load_explicit(&traffic->gave_up, memory_order_relaxed);
+    CHECK(pthread_mutex_lock(&traffic->error_lock) == 0);
+    memcpy(figures->error, traffic->error, sizeof figures->error);
+    CHECK(pthread_mutex_unlock(&traffic->error_lock) == 0);
+}

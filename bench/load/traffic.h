@@ -1,0 +1,92 @@
+/* traffic.h - sends the demand: messages, answers, retries, follow-ups, and the figures.
+ *
+ * Each connection has a fixed number of messages. A message goes round: reserve a batch of new
+ * orders, then commit those that are to be committed, release those that are to be released, and
+ * begin again. Its callback, on a thread of the client library, does the next step itself; the
+ * caller's thread only starts messages, sends again what was not answered, and watches the time.
+ *
+ * With a rate, the message with order n is due at start + n/rate and leaves then or, when all
+ * messages are under way, as soon as one comes back; its latency counts from when it was due. So a
+ * stall shows in every message that it delayed (the "coordinated omission" of Gil Tene's talks).
+ *
+ * Threads: one thread calls these functions. */
+#ifndef LOAD_TRAFFIC_H
+#define LOAD_TRAFFIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/histogram.h"
+#include "load/demand.h"
+#include "load/ledger.h"
+#include "load/link.h"
+#include "load/options.h"
+#include "load/stockroom.h"
+
+#define TRAFFIC_ERROR_BYTES 320u
+
+struct traffic;
+
+/* Counts of answers, by order. */
+struct tally {
+    uint64_t ok;
+    uint64_t sold_out;
+    uint64_t refused; /* by a rule of the sale */
+    uint64_t failed;  /* by an error */
+    uint64_t committed;
+    uint64_t released;
+    uint64_t expired; /* a commit came too late */
+};
+
+struct figures {
+    struct tally all;
+    struct tally measured;    /* after the warm-up */
+    struct histogram reserve; /* ns, one value a message: due to all of it answered */
+    struct histogram follow;  /* ns, commits and releases likewise */
+    uint64_t measured_ns;     /* first due to last answer, after the warm-up */
+    uint64_t stall_ns;        /* longest time between two answers while some were awaited */
+    uint64_t sent;            /* orders */
+    uint64_t retries;         /* messages sent again */
+    bool gave_up;             /* the engine did not answer for give_up_s */
+    char error[TRAFFIC_ERROR_BYTES]; /* the first error; "": none */
+};
+
+/* What the answers told about an item. */
+struct item_news {
+    uint32_t sold_out_qty; /* least quantity that was refused as sold out; UINT32_MAX: none */
+    bool closed;           /* refused by a rule that holds for everybody: not open, paused */
+    bool swept;            /* refused one unit when nothing was given back any more */
+};
+
+/* demand, room, link and options stay the caller's and must outlive it. */
+enum hf_status traffic_open(struct traffic **out, const struct load_options *options,
+                            const struct link *link, const struct stockroom *room,
+                            struct demand *demand);
+
+/* Nothing may be under way; clients must be closed first if the traffic gave up. */
+void traffic_close(struct traffic *traffic);
+
+/* Random demand as the options bound it; with until_sold_out until little of it finds units. */
+void traffic_run(struct traffic *traffic);
+
+/* Sells what is left of every item, in rounds of one-unit orders. */
+void traffic_sell_out(struct traffic *traffic);
+
+/* One order for one unit of each item, given back at once. *first is the first order's number, of
+ * index_count. False when it could not be sent. */
+bool traffic_probe(struct traffic *traffic, const uint32_t *indexes, uint32_t index_count,
+                   uint64_t *first);
+
+/* Numbers used so far are 1 up to below this one. */
+uint64_t traffic_next_number(const struct traffic *traffic);
+
+/* The id of an order of this run. */
+struct hf_id traffic_id(const struct traffic *traffic, uint64_t number);
+
+struct ledger *traffic_ledger(struct traffic *traffic);
+struct item_news traffic_news(const struct traffic *traffic, uint32_t index);
+
+/* The figures so far. Also while messages are under way. */
+void traffic_figures(struct traffic *traffic, struct figures *figures);
+
+#endif

@@ -1,0 +1,156 @@
+/* args.c - command lines: a table of options for each command, and one function that reads them.
+ *
+ * Threads: the main thread (getopt keeps its place in global variables). */
+#include "cli/args.h"
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cli/values.h"
+
+#define OPTIONS_MAX  32
+#define FIRST_OPTION 256 /* getopt's value of options[0]; below it are characters */
+#define HELP_OPTION  (FIRST_OPTION + OPTIONS_MAX)
+
+static void print_usage_line(FILE *to, const struct command_spec *command)
+{
+    fprintf(to, "Usage: holdfast %s [OPTION]...%s%s\n", command->name,
+            command->arguments[0] ? " " : "", command->arguments);
+}
+
+int args_wrong(const struct command_spec *command, const char *format, ...)
+{
+    fprintf(stderr, "holdfast %s: ", command->name);
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    print_usage_line(stderr, command);
+    fprintf(stderr, "Try 'holdfast %s --help'.\n", command->name);
+    return EXIT_USAGE;
+}
+
+static void print_help(const struct command_spec *command)
+{
+    print_usage_line(stdout, command);
+    printf("\n%s\nOptions:\n", command->help);
+    for (size_t i = 0; i < command->option_count; i++) {
+        const struct option_spec *option = &command->options[i];
+        char name[64];
+        snprintf(name, sizeof name, "--%s%s%s", option->name, option->argument ? " " : "",
+                 option->argument ? option->argument : "");
+        printf("  %-22s  %s\n", name, option->help);
+    }
+    printf("  %-22s  %s\n", "--help", "show this help");
+}
+
+/* Stores an option's argument where its table row says. */
+static bool set_option(const struct option_spec *option, const char *text, char *reason)
+{
+    if (option->given) {
+        *option->given = true;
+    }
+    switch (option->kind) {
+    case OPTION_FLAG:
+        *(bool *)option->value = true;
+        return true;
+    case OPTION_TEXT:
+        *(const char **)option->value = text;
+        return true;
+    case OPTION_UNSIGNED:
+        return parse_unsigned(text, 0, UINT64_MAX, option->value, reason);
+    case OPTION_SIGNED:
+        return parse_signed(text, INT64_MIN, INT64_MAX, option->value, reason);
+    case OPTION_DURATION:
+        return parse_duration(text, option->value, reason);
+    case OPTION_TIME:
+        return parse_time(text, option->value, reason);
+    }
+    CHECK(!"an option's kind is one of the enum's");
+    return false;
+}
+
+static void fill_getopt_table(const struct command_spec *command, struct option *table)
+{
+    CHECK(command->option_count <= OPTIONS_MAX);
+    for (size_t i = 0; i < command->option_count; i++) {
+        const struct option_spec *option = &command->options[i];
+        table[i] = (struct option){option->name,
+                                   option->kind == OPTION_FLAG ? no_argument : required_argument,
+                                   NULL, FIRST_OPTION + (int)i};
+    }
+    table[command->option_count] = (struct option){"help", no_argument, NULL, HELP_OPTION};
+    table[command->option_count + 1] = (struct option){0};
+}
+
+static int check_count(const struct command_spec *command, const struct args *args)
+{
+    if (args->count < command->arguments_min) {
+        return args->count == 0 ? args_wrong(command, "%s is missing", command->arguments)
+                                : args_wrong(command, "an argument is missing behind '%s'",
+                                             args->values[args->count - 1]);
+    }
+    if (command->arguments_max >= 0 && args->count > command->arguments_max) {
+        return args_wrong(command, "'%s' is one argument too many",
+                          args->values[command->arguments_max]);
+    }
+    return ARGS_GO_ON;
+}
+
+/* What getopt found: an argument, an option, or a mistake. */
+static int take(const struct command_spec *command, int found, char **argv, struct args *args)
+{
+    if (found == 1) {
+        args->values[args->count++] = optarg;
+        return ARGS_GO_ON;
+    }
+    if (found >= '0' && found <= '9') {
+        args->values[args->count++] = argv[optind - 1];
+        return ARGS_GO_ON;
+    }
+    if (found == HELP_OPTION) {
+        print_help(command);
+        return EXIT_DONE;
+    }
+    if (found == ':') {
+        return args_wrong(command, "option %s needs an argument", argv[optind - 1]);
+    }
+    if (found < FIRST_OPTION) {
+        return args_wrong(command, "unknown option %s", argv[optind - 1]);
+    }
+    const struct option_spec *option = &command->options[found - FIRST_OPTION];
+    char reason[REASON_BYTES];
+    if (!set_option(option, optarg, reason)) {
+        return args_wrong(command, "option --%s: '%s' %s", option->name, optarg, reason);
+    }
+    return ARGS_GO_ON;
+}
+
+int args_parse(const struct command_spec *command, int argc, char **argv, struct args *args)
+{
+    struct option table[OPTIONS_MAX + 2];
+    fill_getopt_table(command, table);
+    /* "-": arguments are handed over in their order. Digits are options with an optional argument,
+     * so that -15 comes as one piece. */
+    const char *letters = command->signed_arguments ? "-:0::1::2::3::4::5::6::7::8::9::" : "-:";
+    /* Arguments are gathered in argv itself: there are never more than getopt has passed. */
+    *args = (struct args){0, argv + 1};
+    opterr = 0;
+    optind = 0; /* GNU: start anew */
+    int found;
+    while ((found = getopt_long(argc, argv, letters, table, NULL)) != -1) {
+        int result = take(command, found, argv, args);
+        if (result != ARGS_GO_ON) {
+            return result;
+        }
+    }
+    while (optind < argc) { /* behind "--" */
+        args->values[args->count++] = argv[optind++];
+    }
+    return check_count(command, args);
+}

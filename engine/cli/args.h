@@ -1,0 +1,61 @@
+/* args.h - command lines: a table of options for each command, and one function that reads them.
+ *
+ * Options may stand before, between and behind the arguments; `--` ends them. Long names may be
+ * shortened while they are unambiguous. --help is understood everywhere.
+ *
+ * Threads: the main thread. */
+#ifndef CLI_ARGS_H
+#define CLI_ARGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cli/commands.h"
+
+enum option_kind {
+    OPTION_FLAG,     /* bool *; no argument */
+    OPTION_TEXT,     /* const char ** */
+    OPTION_UNSIGNED, /* uint64_t * */
+    OPTION_SIGNED,   /* int64_t * */
+    OPTION_DURATION, /* uint32_t *, in ms */
+    OPTION_TIME,     /* uint64_t *, Unix ms */
+};
+
+struct option_spec {
+    const char *name; /* without the dashes */
+    enum option_kind kind;
+    void *value;          /* as the kind says; keeps its value when the option is not given */
+    bool *given;          /* set to true when it is; NULL: nobody asks */
+    const char *argument; /* its name in the help; NULL for a flag */
+    const char *help;     /* one line */
+};
+
+struct command_spec {
+    const char *name;      /* "stock import" */
+    const char *arguments; /* for the usage line: "FILE.csv"; "": none */
+    const char *help;      /* sentences with line ends, printed above the options */
+    const struct option_spec *options;
+    size_t option_count;
+    int arguments_min;
+    int arguments_max;     /* -1: any number */
+    bool signed_arguments; /* -5 is an argument, not an option */
+};
+
+#define ARGS_GO_ON (-1)
+
+struct args {
+    int count;
+    char **values; /* the arguments that are no options */
+};
+
+/* Reads the command line. ARGS_GO_ON, or the exit code: EXIT_DONE when help was asked for and
+ * given, EXIT_USAGE when something is wrong, which has been said. */
+int args_parse(const struct command_spec *command, int argc, char **argv, struct args *args);
+
+/* Says what is wrong with the command's usage ("holdfast stock show: ..."), shows the usage line,
+ * and returns EXIT_USAGE. */
+int args_wrong(const struct command_spec *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

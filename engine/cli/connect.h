@@ -1,0 +1,46 @@
+/* connect.h - what the commands that talk to an engine have in common: options, opening a client,
+ * and saying what went wrong.
+ *
+ * Threads: the main thread. */
+#ifndef CLI_CONNECT_H
+#define CLI_CONNECT_H
+
+#include <stdbool.h>
+
+#include <holdfast/client.h>
+
+#include "cli/args.h"
+
+#define URL_DEFAULT "tcp://127.0.0.1:7411"
+
+struct connection {
+    const char *url;
+    uint32_t timeout_ms;
+    const char *token;
+    bool json;
+};
+
+/* Rows of a command's option table; `c` is the command's struct connection. */
+#define CONNECTION_OPTIONS(c)                                                                      \
+    {"url", OPTION_TEXT, &(c).url, NULL, "URL",                                                    \
+     "the engine (default: $HOLDFAST_URL, else " URL_DEFAULT ")"},                                 \
+        {"timeout", OPTION_DURATION, &(c).timeout_ms, NULL, "MS",                                  \
+         "how long to wait for an answer (default: 5s)"},                                          \
+        {"token", OPTION_TEXT, &(c).token, NULL, "TEXT", "sent along if the engine wants one"},    \
+    {                                                                                              \
+        "json", OPTION_FLAG, &(c).json, NULL, NULL, "print JSON"                                   \
+    }
+
+/* Opens a client. ARGS_GO_ON, or the exit code; what was wrong has been said. */
+int connect_open(const struct command_spec *command, const struct connection *connection,
+                 struct hf_client **client);
+
+/* Says why a call failed, "UNKNOWN_ITEM: there is no SKU ...", on stderr, and returns the exit
+ * code that goes with the status. subject: what was asked about, as "line 2 (GIFT@default)"; NULL:
+ * nothing more to say. Call right behind the call that failed. */
+int connect_failed(enum hf_status status, const char *subject);
+
+/* The exit code that goes with a status. */
+int exit_code_of(enum hf_status status);
+
+#endif

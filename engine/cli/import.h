@@ -1,0 +1,56 @@
+/* import.h - a stock file as rows that have been checked: what `holdfast stock import` reads.
+ *
+ * The whole file is read and checked before anything is done with it. An empty cell and a column
+ * that is not there mean the same: nothing is said about that value.
+ *
+ * Threads: one. */
+#ifndef CLI_IMPORT_H
+#define CLI_IMPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <holdfast/client.h>
+
+#include "base/arena.h"
+#include "base/csv.h"
+
+/* One row: an item, and the rules of its SKU. */
+struct import_row {
+    uint64_t number;       /* in the file, from 1, the header's */
+    const char *sku;
+    const char *pool;      /* "default" when none was named */
+    const char *label;     /* NULL: not given */
+    uint32_t rules;        /* enum hf_sku_field: those that the row names */
+    uint32_t limit_per_buyer;
+    uint64_t opens_at_ms;
+    uint64_t closes_at_ms;
+    bool paused;
+    uint32_t hold_ms;
+    uint32_t hold_ms_max;
+    bool has_stock;
+    bool has_safety;
+    bool has_presale_cap;
+    bool hot;
+    int64_t stock;
+    int64_t safety;
+    int64_t presale_cap;
+};
+
+struct import {
+    struct arena arena; /* of all texts */
+    uint32_t row_count;
+    uint32_t row_room;
+    struct import_row *rows;  /* in the file's order */
+    struct import_row **sorted; /* the same by SKU, pool and number */
+    uint32_t sku_count;
+    uint64_t content_hash;    /* XXH3 of the file, decompressed */
+    uint64_t error_count;     /* all of them have been counted, the first ones printed */
+};
+
+/* Reads and checks a file ("-": standard input); says on stderr what is wrong with it, row by row.
+ * False when anything is. import_deinit() in either case. */
+bool import_read(struct import *import, const char *path);
+void import_deinit(struct import *import);
+
+#endif

@@ -1,0 +1,142 @@
+/* main.c - the one binary: finds the subcommand and runs it.
+ *
+ * Threads: the main thread. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/allocator.h"
+#include "cli/commands.h"
+#include "load/load.h"
+
+static const struct subcommand commands[] = {
+    {"serve", command_serve, "run the engine"},
+    {"stock", command_stock, "import, list and change stock; open, pause and close sales"},
+    {"order", command_order, "reserve, commit, release, extend, return and show orders"},
+    {"load", command_load, "send load to an engine, and check every answer afterwards"},
+    {"wal", command_wal, "check and print the write-ahead log"},
+    {"status", command_status, "show how an engine is doing"},
+};
+
+#define COMMAND_COUNT (sizeof commands / sizeof *commands)
+
+static const struct subcommand *find(const struct subcommand *subcommands, unsigned count,
+                                     const char *name)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (strcmp(subcommands[i].name, name) == 0) {
+            return &subcommands[i];
+        }
+    }
+    return NULL;
+}
+
+static void list_subcommands(FILE *to, const struct subcommand *subcommands, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        fprintf(to, "  %-8s  %s\n", subcommands[i].name, subcommands[i].summary);
+    }
+}
+
+static bool asks_for_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
+}
+
+static void subcommand_usage(FILE *to, const char *command, const char *summary,
+                             const struct subcommand *subcommands, unsigned count)
+{
+    fprintf(to, "Usage: holdfast %s COMMAND [OPTION]... [ARGUMENT]...\n\n%s\n\nCommands:\n",
+            command, summary);
+    list_subcommands(to, subcommands, count);
+    fprintf(to, "\n'holdfast %s COMMAND --help' tells more.\n", command);
+}
+
+int run_subcommand(const char *command, const char *summary, const struct subcommand *subcommands,
+                   unsigned count, int argc, char **argv)
+{
+    if (argc >= 2 && asks_for_help(argv[1])) {
+        subcommand_usage(stdout, command, summary, subcommands, count);
+        return EXIT_DONE;
+    }
+    const struct subcommand *found = argc >= 2 ? find(subcommands, count, argv[1]) : NULL;
+    if (!found) {
+        if (argc < 2) {
+            fprintf(stderr, "holdfast %s: COMMAND is missing\n", command);
+        } else {
+            fprintf(stderr, "holdfast %s: there is no command '%s'\n", command, argv[1]);
+        }
+        subcommand_usage(stderr, command, summary, subcommands, count);
+        return EXIT_USAGE;
+    }
+    return found->run(argc - 1, argv + 1);
+}
+
+static void usage(FILE *to)
+{
+    fprintf(to, "Usage: holdfast COMMAND [OPTION]... [ARGUMENT]...\n"
+                "\n"
+                "A flash-sale inventory reservation engine.\n"
+                "\n"
+                "Commands:\n");
+    list_subcommands(to, commands, COMMAND_COUNT);
+    fprintf(to, "\n"
+                "  help      show this, or the help of a command\n"
+                "  --version show the version\n"
+                "\n"
+                "'holdfast COMMAND --help' tells more. Exit codes: 0 done; 1 it ran and the answer\n"
+                "is no; 2 wrong usage; 3 the engine can't be reached.\n");
+}
+
+static int show_version(void)
+{
+    const char *allocator = cli_allocator();
+    printf("holdfast %s\n", HOLDFAST_VERSION);
+    printf("allocator: %s%s\n", allocator ? "jemalloc " : "the sanitizer's",
+           allocator ? allocator : "");
+    return EXIT_DONE;
+}
+
+/* `holdfast help stock import` is `holdfast stock import --help`. */
+static int help(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stdout);
+        return EXIT_DONE;
+    }
+    const struct subcommand *found = find(commands, COMMAND_COUNT, argv[1]);
+    if (!found) {
+        fprintf(stderr, "holdfast help: there is no command '%s'\n", argv[1]);
+        usage(stderr);
+        return EXIT_USAGE;
+    }
+    char *words[] = {argv[1], argc > 2 ? argv[2] : (char[]){"--help"}, (char[]){"--help"}, NULL};
+    return found->run(argc > 2 ? 3 : 2, words);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fprintf(stderr, "holdfast: COMMAND is missing\n");
+        usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+        return show_version();
+    }
+    if (asks_for_help(argv[1])) {
+        return help(argc - 1, argv + 1);
+    }
+    const struct subcommand *found = find(commands, COMMAND_COUNT, argv[1]);
+    if (!found) {
+        fprintf(stderr, "holdfast: there is no command '%s'\n", argv[1]);
+        usage(stderr);
+        return EXIT_USAGE;
+    }
+    int code = found->run(argc - 1, argv + 1);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "holdfast: writing the output failed\n");
+        return code == EXIT_DONE ? EXIT_NO : code;
+    }
+    return code;
+}

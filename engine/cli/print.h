@@ -1,0 +1,79 @@
+/* print.h - what commands print: aligned tables for people, JSON for programs.
+ *
+ * Codes and labels come from outside: control characters in them are shown as \x1b, so that they
+ * can't move the terminal's cursor.
+ *
+ * Threads: the main thread. */
+#ifndef CLI_PRINT_H
+#define CLI_PRINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#define TABLE_COLUMNS_MAX 16u
+
+struct table_column {
+    const char *title;
+    bool number; /* aligned to the right */
+};
+
+/* A table that is printed in parts: widths are those of the rows gathered so far. */
+struct table {
+    unsigned column_count;
+    const struct table_column *columns;
+    unsigned widths[TABLE_COLUMNS_MAX];
+    size_t cell_count;
+    size_t cell_room;
+    char **cells;
+    bool titled; /* the titles have been printed */
+};
+
+/* columns stay the caller's, for the table's life. */
+void table_init(struct table *table, const struct table_column *columns, unsigned column_count);
+void table_deinit(struct table *table);
+
+/* Adds the next cell of the present row; a row is complete with its last column. */
+void table_text(struct table *table, const char *text);
+void table_number(struct table *table, int64_t value);
+
+/* Prints the complete rows added since the last flush, before the first ones the titles (also when
+ * there are none). */
+void table_flush(struct table *table);
+
+/* Writes text with control characters made visible; returns the columns it takes on a terminal. */
+unsigned print_safe(FILE *to, const char *text);
+
+/* Prints a value as indented JSON with a line's end, and drops the reference. */
+void print_json(json_t *value);
+
+/* A JSON array that is printed element by element. */
+struct json_rows {
+    bool any;
+};
+void json_rows_open(struct json_rows *rows);
+void json_rows_add(struct json_rows *rows, json_t *value); /* drops the reference */
+void json_rows_close(struct json_rows *rows);
+
+/* A JSON text of bytes that may not be UTF-8: those that are not become U+FFFD's escape. */
+json_t *json_text(const void *data, size_t len);
+
+/* A progress line on stderr: shown when that is a terminal and a second has passed. */
+struct progress {
+    bool terminal;
+    bool shown;
+    uint64_t started_ns;
+    uint64_t last_ns;
+};
+void progress_start(struct progress *progress);
+void progress_show(struct progress *progress, const char *what, uint64_t done, uint64_t total);
+void progress_end(struct progress *progress); /* wipes the line */
+
+/* Memory, or the end of the process: a command can do nothing without it. */
+void *must_alloc(size_t count, size_t size);
+void *must_grow(void *memory, size_t count, size_t size);
+
+#endif

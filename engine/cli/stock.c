@@ -1,0 +1,117 @@
+/* stock.c - `holdfast stock`: finds the word below it; and how stock is printed.
+ *
+ * Threads: the main thread. */
+#include "cli/stock.h"
+
+#include <stdlib.h>
+
+#include "cli/commands.h"
+
+static const struct subcommand commands[] = {
+    {"import", stock_import, "define items and set their stock from a CSV file"},
+    {"list", stock_list, "list all items' stock"},
+    {"show", stock_show, "show one SKU's stock in all its pools"},
+    {"adjust", stock_adjust, "change an item's stock"},
+    {"define", stock_define_rules, "make a SKU or an item, or change its sale rules"},
+    {"open", stock_open_sale, "open a SKU's sale, now or at a time"},
+    {"pause", stock_pause_sale, "pause a SKU's sale; `open` goes on with it"},
+    {"close", stock_close_sale, "close a SKU's sale, now or at a time"},
+};
+
+int command_stock(int argc, char **argv)
+{
+    return run_subcommand("stock",
+                          "Imports, lists and changes stock; opens, pauses and closes sales.",
+                          commands, sizeof commands / sizeof *commands, argc, argv);
+}
+
+/* The last two are for wide tables. */
+static const struct table_column columns[] = {
+    {"item", true},      {"sku", false},  {"pool", false},      {"stocked", true},
+    {"held", true},      {"sold", true},  {"available", true},  {"safety", true},
+    {"presale_cap", true}};
+
+#define NARROW_COLUMNS 7u
+#define WIDE_COLUMNS   9u
+
+void stock_table_init(struct stock_table *table, const struct hf_stock *rows, uint32_t count)
+{
+    table->wide = false;
+    for (uint32_t i = 0; i < count; i++) {
+        table->wide = table->wide || rows[i].safety != 0 || rows[i].presale_cap != 0;
+    }
+    table_init(&table->table, columns, table->wide ? WIDE_COLUMNS : NARROW_COLUMNS);
+}
+
+void stock_table_deinit(struct stock_table *table)
+{
+    table_deinit(&table->table);
+}
+
+void stock_table_print(struct stock_table *table, const struct hf_stock *rows, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const struct hf_stock *row = &rows[i];
+        table_number(&table->table, row->item);
+        table_text(&table->table, row->sku);
+        table_text(&table->table, row->pool);
+        table_number(&table->table, row->stocked);
+        table_number(&table->table, row->held);
+        table_number(&table->table, row->sold);
+        table_number(&table->table, row->available);
+        if (table->wide) {
+            table_number(&table->table, row->safety);
+            table_number(&table->table, row->presale_cap);
+        }
+    }
+    table_flush(&table->table);
+}
+
+json_t *stock_object(const struct hf_stock *stock)
+{
+    return json_pack("{s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "item",
+                     (json_int_t)stock->item, "sku", stock->sku, "pool", stock->pool, "stocked",
+                     (json_int_t)stock->stocked, "held", (json_int_t)stock->held, "sold",
+                     (json_int_t)stock->sold, "available", (json_int_t)stock->available, "safety",
+                     (json_int_t)stock->safety, "presale_cap", (json_int_t)stock->presale_cap);
+}
+
+void stock_print(const struct hf_stock *rows, uint32_t count, bool json)
+{
+    if (json) {
+        struct json_rows array;
+        json_rows_open(&array);
+        for (uint32_t i = 0; i < count; i++) {
+            json_rows_add(&array, stock_object(&rows[i]));
+        }
+        json_rows_close(&array);
+        return;
+    }
+    struct stock_table table;
+    stock_table_init(&table, rows, count);
+    stock_table_print(&table, rows, count);
+    stock_table_deinit(&table);
+}
+
+#define FIRST_GUESS 16u /* pools of a SKU; more cost a second call */
+
+enum hf_status stock_of_sku(struct hf_client *client, const char *sku, struct hf_stock **rows,
+                            uint32_t *count)
+{
+    uint32_t room = FIRST_GUESS;
+    *rows = NULL;
+    for (;;) {
+        *rows = must_grow(*rows, room, sizeof **rows);
+        enum hf_status status = hf_get_stock(client, sku, *rows, room, count);
+        if (status != HF_OK) {
+            free(*rows);
+            *rows = NULL;
+            *count = 0;
+            return status;
+        }
+        if (*count <= room) {
+            return HF_OK;
+        }
+        room = *count;
+    }
+}

@@ -1,0 +1,315 @@
+/* values.c - numbers, times and names as people write them on a command line or in a file.
+ *
+ * Threads: any; pure functions. */
+#include "cli/values.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+
+__attribute__((format(printf, 2, 3))) static bool refuse(char *reason, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reason, REASON_BYTES, format, args);
+    va_end(args);
+    return false;
+}
+
+/* Reads decimal digits from *text on, moving it past them. False: none, or more than fits. */
+static bool take_digits(const char **text, uint64_t *value)
+{
+    const char *at = *text;
+    uint64_t sum = 0;
+    bool fits = true;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        unsigned digit = (unsigned)(*at - '0');
+        fits = fits && !__builtin_mul_overflow(sum, 10u, &sum) &&
+               !__builtin_add_overflow(sum, digit, &sum);
+    }
+    bool any = at != *text;
+    *text = at;
+    *value = sum;
+    return any && fits;
+}
+
+static bool all_digits(const char *text)
+{
+    return *text != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
+bool parse_unsigned(const char *text, uint64_t min, uint64_t max, uint64_t *value, char *reason)
+{
+    if (!all_digits(text)) {
+        return refuse(reason, "is not a whole number");
+    }
+    if (!take_digits(&text, value) || *value < min || *value > max) {
+        return refuse(reason, "is not between %" PRIu64 " and %" PRIu64, min, max);
+    }
+    return true;
+}
+
+bool parse_signed(const char *text, int64_t min, int64_t max, int64_t *value, char *reason)
+{
+    bool negative = *text == '-';
+    const char *digits = text + (*text == '-' || *text == '+');
+    uint64_t magnitude = 0;
+    if (!all_digits(digits)) {
+        return refuse(reason, "is not a whole number");
+    }
+    bool fits = take_digits(&digits, &magnitude) && magnitude <= INT64_MAX;
+    *value = !fits ? 0 : negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    if (!fits || *value < min || *value > max) {
+        return refuse(reason, "is not between %" PRId64 " and %" PRId64, min, max);
+    }
+    return true;
+}
+
+bool parse_bool(const char *text, bool *value, char *reason)
+{
+    static const char *const words[2][3] = {{"no", "false", "0"}, {"yes", "true", "1"}};
+    for (int truth = 0; truth < 2; truth++) {
+        for (int i = 0; i < 3; i++) {
+            if (strcasecmp(text, words[truth][i]) == 0) {
+                *value = truth == 1;
+                return true;
+            }
+        }
+    }
+    return refuse(reason, "is neither yes nor no");
+}
+
+bool parse_duration(const char *text, uint32_t *ms, char *reason)
+{
+    static const struct {
+        const char *unit;
+        uint32_t ms;
+    } units[] = {{"", 1},           {"ms", 1},         {"s", 1000},
+                 {"m", 60u * 1000}, {"min", 60u * 1000}, {"h", 3600u * 1000}, {"d", 86400u * 1000}};
+    uint64_t count = 0;
+    if (*text >= '0' && *text <= '9') {
+        bool fits = take_digits(&text, &count);
+        for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+            if (strcmp(text, units[i].unit) == 0) {
+                if (!fits || count > UINT32_MAX / units[i].ms) {
+                    return refuse(reason, "is more than 49 days");
+                }
+                *ms = (uint32_t)count * units[i].ms;
+                return true;
+            }
+        }
+    }
+    return refuse(reason, "is not a duration such as 15m, 90s, 2h or 1500 (milliseconds)");
+}
+
+/* Exactly `width` digits. */
+static bool take_fixed(const char **text, int width, int *value)
+{
+    *value = 0;
+    for (int i = 0; i < width; i++, (*text)++) {
+        if (**text < '0' || **text > '9') {
+            return false;
+        }
+        *value = *value * 10 + (**text - '0');
+    }
+    return true;
+}
+
+static bool take_char(const char **text, char c)
+{
+    if (**text != c) {
+        return false;
+    }
+    (*text)++;
+    return true;
+}
+
+/* A fraction of a second, ".5" up to ".999999999"; what is below a millisecond is dropped. */
+static bool take_fraction(const char **text, int *ms)
+{
+    int scale = 100;
+    int digits = 0;
+    for (; **text >= '0' && **text <= '9'; (*text)++, digits++) {
+        *ms += (**text - '0') * scale;
+        scale /= 10;
+    }
+    return digits >= 1 && digits <= 9;
+}
+
+/* HH:MM[:SS[.fff]] */
+static bool take_clock(const char **text, struct tm *tm, int *ms)
+{
+    if (!take_fixed(text, 2, &tm->tm_hour) || !take_char(text, ':') ||
+        !take_fixed(text, 2, &tm->tm_min)) {
+        return false;
+    }
+    if (take_char(text, ':') && !take_fixed(text, 2, &tm->tm_sec)) {
+        return false;
+    }
+    if (take_char(text, '.') && !take_fraction(text, ms)) {
+        return false;
+    }
+    return tm->tm_hour <= 23 && tm->tm_min <= 59 && tm->tm_sec <= 59;
+}
+
+/* Z, +HH:MM, -HH:MM or nothing. */
+static bool take_zone(const char **text, int *offset_s)
+{
+    *offset_s = 0;
+    if (**text == '\0' || take_char(text, 'Z')) {
+        return true;
+    }
+    int sign = **text == '+' ? 1 : **text == '-' ? -1 : 0;
+    int hours;
+    int minutes;
+    if (sign == 0) {
+        return false;
+    }
+    (*text)++;
+    if (!take_fixed(text, 2, &hours) || !take_char(text, ':') || !take_fixed(text, 2, &minutes)) {
+        return false;
+    }
+    *offset_s = sign * (hours * 3600 + minutes * 60);
+    return hours <= 14 && minutes <= 59;
+}
+
+static bool take_time(const char *text, int64_t *unix_ms)
+{
+    struct tm tm = {0};
+    int ms = 0;
+    int offset_s = 0;
+    int month;
+    int day;
+    if (!take_fixed(&text, 4, &tm.tm_year) || !take_char(&text, '-') ||
+        !take_fixed(&text, 2, &month) || !take_char(&text, '-') || !take_fixed(&text, 2, &day)) {
+        return false;
+    }
+    if (take_char(&text, 'T') || take_char(&text, ' ')) {
+        if (!take_clock(&text, &tm, &ms) || !take_zone(&text, &offset_s)) {
+            return false;
+        }
+    }
+    tm.tm_year -= 1900;
+    tm.tm_mon = month - 1;
+    tm.tm_mday = day;
+    int64_t seconds = timegm(&tm);
+    /* timegm moves the 31st of November on to December: such a date is none. */
+    if (*text != '\0' || tm.tm_mon != month - 1 || tm.tm_mday != day) {
+        return false;
+    }
+    *unix_ms = (seconds - offset_s) * 1000 + ms;
+    return true;
+}
+
+bool parse_time(const char *text, uint64_t *unix_ms, char *reason)
+{
+    if (all_digits(text)) {
+        return parse_unsigned(text, 0, STOCK_MAX, unix_ms, reason);
+    }
+    int64_t ms;
+    if (!take_time(text, &ms) || ms < 0) {
+        return refuse(reason, "is not a time such as 2026-11-11T00:00:00Z, or Unix milliseconds");
+    }
+    *unix_ms = (uint64_t)ms;
+    return true;
+}
+
+static bool parse_code_part(const char *text, size_t len, const char *what,
+                            char code[HF_CODE_BYTES], char *reason)
+{
+    if (len == 0) {
+        return refuse(reason, "names no %s", what);
+    }
+    if (len > CODE_BYTES_MAX) {
+        return refuse(reason, "is a %s of %zu bytes; at most %u are allowed", what, len,
+                      CODE_BYTES_MAX);
+    }
+    if (!utf8_valid((const uint8_t *)text, len)) {
+        return refuse(reason, "is not valid UTF-8");
+    }
+    memcpy(code, text, len);
+    code[len] = '\0';
+    return true;
+}
+
+bool parse_code(const char *text, char code[HF_CODE_BYTES], char *reason)
+{
+    return parse_code_part(text, strlen(text), "code", code, reason);
+}
+
+static bool parse_item_part(const char *text, size_t len, struct item_name *item, char *reason)
+{
+    const char *at = memrchr(text, '@', len);
+    item->has_pool = at != NULL;
+    strcpy(item->pool, "default");
+    if (!at) {
+        return parse_code_part(text, len, "SKU", item->sku, reason);
+    }
+    size_t sku_len = (size_t)(at - text);
+    return parse_code_part(text, sku_len, "SKU", item->sku, reason) &&
+           parse_code_part(at + 1, len - sku_len - 1, "pool", item->pool, reason);
+}
+
+bool parse_item(const char *text, struct item_name *item, char *reason)
+{
+    return parse_item_part(text, strlen(text), item, reason);
+}
+
+bool parse_line(const char *text, struct item_name *item, uint32_t *qty, char *reason)
+{
+    const char *colon = strrchr(text, ':');
+    *qty = 1;
+    if (!colon || !all_digits(colon + 1)) {
+        return parse_item(text, item, reason);
+    }
+    uint64_t value;
+    char inner[REASON_BYTES];
+    if (!parse_unsigned(colon + 1, 1, QTY_MAX, &value, inner)) {
+        return refuse(reason, "has a quantity that %s", inner);
+    }
+    *qty = (uint32_t)value;
+    return parse_item_part(text, (size_t)(colon - text), item, reason);
+}
+
+void time_text(uint64_t unix_ms, char text[TIME_TEXT_BYTES])
+{
+    time_t seconds = (time_t)(unix_ms / 1000);
+    struct tm tm;
+    if (!gmtime_r(&seconds, &tm) || tm.tm_year > 8099) {
+        snprintf(text, TIME_TEXT_BYTES, "%" PRIu64 " ms", unix_ms);
+        return;
+    }
+    size_t used = strftime(text, TIME_TEXT_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + used, TIME_TEXT_BYTES - used, ".%03uZ", (unsigned)(unix_ms % 1000));
+}
+
+void duration_text(uint64_t ms, char text[DURATION_TEXT_BYTES])
+{
+    uint64_t s = ms / 1000;
+    if (s == 0) {
+        snprintf(text, DURATION_TEXT_BYTES, "%" PRIu64 " ms", ms);
+    } else if (s < 60) {
+        snprintf(text, DURATION_TEXT_BYTES, "%" PRIu64 " s", s);
+    } else if (s < 3600) {
+        snprintf(text, DURATION_TEXT_BYTES, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
+    } else if (s < 86400) {
+        snprintf(text, DURATION_TEXT_BYTES, "%" PRIu64 " h %" PRIu64 " min", s / 3600,
+                 s / 60 % 60);
+    } else {
+        snprintf(text, DURATION_TEXT_BYTES, "%" PRIu64 " d %" PRIu64 " h", s / 86400,
+                 s / 3600 % 24);
+    }
+}
+
+const char *state_name(unsigned state)
+{
+    static const char *const names[] = {"NONE",     "HELD",    "COMMITTED",
+                                        "RELEASED", "EXPIRED", "RETURNED"};
+    return state < sizeof names / sizeof *names ? names[state] : "UNKNOWN";
+}

@@ -1,0 +1,60 @@
+/* values.h - numbers, times and names as people write them on a command line or in a file.
+ *
+ * A parser gives true, or false with a reason that completes "'12x' ...": "is not a whole number".
+ *
+ * Threads: any; pure functions. */
+#ifndef CLI_VALUES_H
+#define CLI_VALUES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <holdfast/client.h>
+
+#define REASON_BYTES 128u
+
+/* Decimal digits. */
+bool parse_unsigned(const char *text, uint64_t min, uint64_t max, uint64_t *value, char *reason);
+
+/* Decimal digits behind an optional sign. */
+bool parse_signed(const char *text, int64_t min, int64_t max, int64_t *value, char *reason);
+
+/* yes, no, true, false, 1, 0, in any letter case. */
+bool parse_bool(const char *text, bool *value, char *reason);
+
+/* A duration in milliseconds, 0..UINT32_MAX: digits with ms, s, m, h or d behind them; none: ms. */
+bool parse_duration(const char *text, uint32_t *ms, char *reason);
+
+/* A time as Unix milliseconds: digits alone; or ISO 8601, as 2026-11-11, 2026-11-11T00:00,
+ * 2026-11-11T00:00:00.000Z, 2026-11-11 00:00:00+08:00. No zone: UTC. */
+bool parse_time(const char *text, uint64_t *unix_ms, char *reason);
+
+/* A SKU's or pool's code: 1..64 bytes of UTF-8. */
+bool parse_code(const char *text, char code[HF_CODE_BYTES], char *reason);
+
+struct item_name {
+    char sku[HF_CODE_BYTES];
+    char pool[HF_CODE_BYTES]; /* "default" when none was named */
+    bool has_pool;
+};
+
+/* SKU or SKU@POOL. The last @ counts, so a SKU with one needs its pool named. */
+bool parse_item(const char *text, struct item_name *item, char *reason);
+
+/* SKU[@POOL][:QTY]: as parse_item, then a quantity of 1..1 000 000 000; none: 1. A SKU that itself
+ * ends in a colon and digits needs its pool or quantity named. */
+bool parse_line(const char *text, struct item_name *item, uint32_t *qty, char *reason);
+
+#define TIME_TEXT_BYTES     40u
+#define DURATION_TEXT_BYTES 40u
+
+/* "2026-11-11T00:00:00.000Z". */
+void time_text(uint64_t unix_ms, char text[TIME_TEXT_BYTES]);
+
+/* "14 min 58 s", "2 d 3 h", "250 ms": the two largest units. */
+void duration_text(uint64_t ms, char text[DURATION_TEXT_BYTES]);
+
+/* The name of an order's state, as "HELD"; "UNKNOWN" for a number that is none. */
+const char *state_name(unsigned state);
+
+#endif

@@ -1,0 +1,94 @@
+/* catalog.h - SKUs and items by name, and the sale rules of SKUs.
+ *
+ * SKUs and items get dense numbers from 1 and are never removed. Their names are copied once
+ * (catalog_intern) and live as long as the catalog. Two hash tables, of SKUs and of (SKU, pool),
+ * have their final size from the start: address space is reserved, pages come with use.
+ *
+ * Threads: readers take no lock: a slot, or a count, is published with release after what it leads
+ * to is complete, and read with acquire. Functions that say "writer" are for one thread at a time
+ * (the inventory's admin lock). A SKU's rules are read whole through a version counter. */
+#ifndef CORE_CATALOG_H
+#define CORE_CATALOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/event.h"
+#include "holdfast/status.h"
+
+struct catalog;
+
+/* A name, copied into the catalog's memory. */
+struct catalog_text {
+    uint32_t len;
+    uint8_t data[];
+};
+
+/* What a reserve needs to know of an item's SKU. */
+struct sale_rule {
+    uint64_t opens_at_ms;  /* 0: always open */
+    uint64_t closes_at_ms; /* 0: never closes */
+    uint32_t hold_ms;      /* 0: the engine's default */
+    uint32_t hold_ms_max;  /* 0: the engine's */
+    bool paused;
+};
+
+/* items_max: the most items, and the most SKUs. NO_MEMORY when refused. */
+enum hf_status catalog_init(struct catalog **out, uint32_t items_max);
+
+/* NULL is allowed. */
+void catalog_deinit(struct catalog *catalog);
+
+/* ---- Readers: any thread, no lock ---- */
+
+uint32_t catalog_items(const struct catalog *catalog); /* the greatest handle in use */
+uint32_t catalog_skus(const struct catalog *catalog);
+
+/* The SKU's number; 0 if there is none. */
+uint32_t catalog_find_sku(const struct catalog *catalog, struct bytes code);
+
+/* The item's handle; 0 if there is none. */
+uint32_t catalog_find_item(const struct catalog *catalog, uint32_t sku, struct bytes pool);
+
+/* Of an item in use. */
+uint32_t catalog_item_sku(const struct catalog *catalog, uint32_t item);
+struct bytes catalog_item_pool(const struct catalog *catalog, uint32_t item);
+bool catalog_item_hot(const struct catalog *catalog, uint32_t item);
+
+/* Of a SKU in use. */
+struct bytes catalog_sku_code(const struct catalog *catalog, uint32_t sku);
+void catalog_sku_rule(const struct catalog *catalog, uint32_t sku, struct sku_rule *rule);
+
+/* The rules that an item is sold by. Some nanoseconds. */
+void catalog_sale_rule(const struct catalog *catalog, uint32_t item, struct sale_rule *rule);
+
+/* The next item of the same SKU, in the order they were defined: the first for item 0; 0 at the
+ * end. */
+uint32_t catalog_next_item(const struct catalog *catalog, uint32_t sku, uint32_t item);
+
+/* The SKU with the first code greater than `after` in the order of bytes; 0 if there is none. Any
+ * thread, under a mutex of its own: sorts when SKUs have been added since. */
+uint32_t catalog_next_sku(struct catalog *catalog, struct bytes after);
+
+/* ---- Writer ---- */
+
+/* A copy of the bytes for the catalog's life; NULL when out of memory. */
+const struct catalog_text *catalog_intern(struct catalog *catalog, struct bytes text);
+
+/* Adds a SKU that is not there yet, without rules. `code` is from catalog_intern. The caller has
+ * checked that there is room: catalog_skus() < items_max. Returns its number. */
+uint32_t catalog_add_sku(struct catalog *catalog, const struct catalog_text *code);
+
+/* Replaces a SKU's rules; `label` is from catalog_intern, NULL: as it is. */
+void catalog_set_rule(struct catalog *catalog, uint32_t sku, const struct sku_rule *rule,
+                      const struct catalog_text *label);
+
+/* Adds an item that is not there yet; its handle is catalog_items() + 1. `pool` is from
+ * catalog_intern. The caller has checked that there is room, and has made the item's stock: the
+ * item can be found at once. */
+uint32_t catalog_add_item(struct catalog *catalog, uint32_t sku, const struct catalog_text *pool,
+                          bool hot);
+
+void catalog_set_hot(struct catalog *catalog, uint32_t item, bool hot);
+
+#endif

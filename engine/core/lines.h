@@ -1,0 +1,31 @@
+/* lines.h - memory for the lines of orders, in blocks of 1, 2, 4 .. ORDER_LINES_MAX lines.
+ *
+ * An order of one line needs no block until a part of the line is committed, released or returned.
+ * Blocks are cut from chunks that grow with need and are kept until lines_deinit(); a freed block
+ * serves the next order of its size.
+ *
+ * Threads: any. A spin lock per pool; it is the innermost lock, held under an order shard's.
+ * Growth calls the allocator. */
+#ifndef CORE_LINES_H
+#define CORE_LINES_H
+
+#include <stdint.h>
+
+#include "core/inventory.h"
+
+struct lines;
+
+/* NO_MEMORY when refused. Takes no memory for blocks yet. */
+enum hf_status lines_init(struct lines **out);
+
+/* Frees all blocks. NULL is allowed. */
+void lines_deinit(struct lines *lines);
+
+/* A block for `count` lines (1..ORDER_LINES_MAX), not zeroed; NULL when out of memory.
+ * key: any number; spreads callers over the pools. Free with the same key and count. */
+struct order_line_view *lines_alloc(struct lines *lines, uint32_t key, uint32_t count);
+
+/* Gives a block back. */
+void lines_free(struct lines *lines, uint32_t key, struct order_line_view *block, uint32_t count);
+
+#endif

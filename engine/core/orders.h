@@ -1,0 +1,139 @@
+/* orders.h - the order table: every order that is remembered, by its id.
+ *
+ * Shards, chosen by the high bits of id_hash(), each under a spin lock. An order is an entry of one
+ * cache line that never moves; its handle stays good for the table's life. A shard's index is an
+ * open-addressed array of 8-byte slots (a 32-bit tag from the hash, and the handle); it grows inside
+ * the shard, under its lock: below 1 ms at 64 000 orders a shard. An entry that is removed is taken
+ * out by shifting back, without tombstones.
+ *
+ *     id --hash--> shard --tag--> slot --handle--> entry (64 bytes) --> lines block, if any
+ *
+ * Entries come from one mapping that reserves address space only. Shards draw blocks of
+ * ORDERS_BLOCK entries from it, so memory grows with the orders and stays dense. A table is full
+ * when all blocks are drawn and the id's shard has no free entry: exactly at orders_max while there
+ * is one shard (below 32768 orders), at most 1.6 % before it otherwise. Memory per one-line order at
+ * 64 M orders: 64 bytes and 10 to 13 of index.
+ *
+ * Threads: any. Every field of an entry is read and written under its shard's lock. Lock order:
+ * a shard's lock, then stock's or lines'; never two shards at once; never a wheel's lock inside. */
+#ifndef CORE_ORDERS_H
+#define CORE_ORDERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/spin.h"
+#include "core/inventory.h"
+
+#define ORDERS_SHARDS_MAX 1024u
+#define ORDERS_BLOCK      256u       /* entries that a shard draws at once */
+#define ORDER_NO_HANDLE   UINT32_MAX /* no order has it */
+
+enum order_flags {
+    ORDER_BUSY = 1,  /* in the hands of a transaction; with state ORDER_NONE: not yet published */
+    ORDER_BLOCK = 2, /* `lines` points to a block; else the one line is `one`, and state says all */
+};
+
+struct order {
+    struct id128 id;
+    uint64_t buyer;
+    uint64_t lsn;         /* of the last change */
+    uint64_t deadline_ms; /* the first answer's */
+    union {
+        struct order_line one;
+        struct order_line_view *lines; /* line_count of them; owned by the order */
+    };
+    uint32_t extended_ms; /* present deadline = deadline_ms + extended_ms */
+    uint16_t line_count;
+    uint8_t state; /* enum order_state: as last published */
+    uint8_t flags; /* enum order_flags */
+    uint32_t next_free;
+    uint32_t spare;
+};
+
+static_assert(sizeof(struct order) == CACHE_LINE_BYTES, "an order is one cache line");
+static_assert(ORDER_LINES_MAX <= UINT16_MAX, "line_count fits");
+
+/* Counters are written under the lock and may be read without it (relaxed: they are sums for
+ * people). slots and capacity likewise, for prefetching. */
+struct order_shard {
+    _Alignas(CACHE_LINE_BYTES) struct spin spin;
+    uint32_t used; /* slots in use: published or not */
+    _Atomic(uint64_t *) slots;
+    _Atomic uint32_t capacity;
+    uint32_t free;           /* freed entries, chained; ORDER_NO_HANDLE ends */
+    uint32_t block_next;     /* the drawn block's next entry */
+    uint32_t block_end;      /* and its end */
+    _Atomic uint64_t known;  /* published orders */
+    _Atomic uint64_t held;   /* of these, held */
+};
+
+static_assert(sizeof(struct order_shard) == CACHE_LINE_BYTES, "a shard's head is one cache line");
+
+struct orders {
+    struct order *entries;
+    uint16_t *block_shards; /* which shard drew a block */
+    struct order_shard *shards;
+    unsigned shard_shift; /* shard = hash >> shard_shift >> 1 */
+    uint32_t shard_count;
+    uint64_t orders_max;
+    uint32_t slots_max; /* what a shard's index needs when the table is full */
+    uint64_t block_count;
+    _Atomic uint64_t blocks_drawn;
+    uint64_t entries_bytes;
+};
+
+/* orders_max: 1..ORDERS_MAX. NO_MEMORY when address space or memory is refused. */
+enum hf_status orders_init(struct orders *orders, uint64_t orders_max);
+
+/* Frees all but the lines blocks. Of a struct that is all zero, too. */
+void orders_deinit(struct orders *orders);
+
+/* The shard of an id with this hash. Pure. */
+static inline struct order_shard *orders_shard(const struct orders *orders, uint64_t hash)
+{
+    return &orders->shards[hash >> 1 >> orders->shard_shift];
+}
+
+/* The shard of an entry in use. */
+static inline struct order_shard *orders_shard_of(const struct orders *orders, uint32_t handle)
+{
+    return &orders->shards[orders->block_shards[handle / ORDERS_BLOCK]];
+}
+
+static inline struct order *orders_at(const struct orders *orders, uint32_t handle)
+{
+    return &orders->entries[handle];
+}
+
+static inline uint64_t order_deadline(const struct order *order)
+{
+    return order->deadline_ms + order->extended_ms;
+}
+
+/* The handle of an order, ORDER_NO_HANDLE if there is none. Under the shard's lock. O(1). */
+uint32_t orders_find(const struct orders *orders, const struct order_shard *shard, uint64_t hash,
+                     struct id128 id);
+
+/* Enters an order that orders_find did not find: zeroed but for its id, with state ORDER_NONE and
+ * ORDER_BUSY. ORDER_NO_HANDLE when the table is full. Under the shard's lock. O(1), but when the
+ * index grows. */
+uint32_t orders_enter(struct orders *orders, struct order_shard *shard, uint64_t hash,
+                      struct id128 id);
+
+/* Takes an entry out that was never published. Its lines must be freed before. Under the shard's
+ * lock. */
+void orders_remove(struct orders *orders, struct order_shard *shard, uint64_t hash,
+                   uint32_t handle);
+
+/* Calls visit with each entry in use. Nothing else may run meanwhile. */
+void orders_visit(const struct orders *orders,
+                  void (*visit)(void *context, uint32_t handle, const struct order *order),
+                  void *context);
+
+/* Brings the lock's and the index's cache lines of an id in. Any thread, no lock. */
+void orders_prefetch(const struct orders *orders, uint64_t hash);
+
+#endif

@@ -1,0 +1,682 @@
+/* stock.c - units of each item, split over cache-line shards when threads collide.
+ *
+ * Threads: any; see stock.h. No allocation after stock_init().
+ *
+ * What there is
+ *   word      of a cell: what is free there, shifted left by one; bit 0 of the base cell's word
+ *             says that the item is split. So every load and every CAS of the base cell knows
+ *             whether it holds all that is free.
+ *   credits   of a shard: how many givings back were begun and ended by the threads that prefer
+ *             it, whichever cell they then credit. The base cell's stay 0.
+ *   lock      of an item: held by who moves units between cells (gather), drives free below zero
+ *             (debit, define) or reads all the numbers. `moves` is odd while units are in the
+ *             hands of the lock's holder.
+ *
+ * Invariants
+ *   1. free, the sum of the cells and of what a gatherer has in hand, changes only by a take, a
+ *      give, a debit, a restock or a definition, by exactly that many units.
+ *   2. A shard is never below 0. The base cell is below 0 only when all shards are 0, save within
+ *      debit_split(), which holds the lock.
+ *   3. Not split: the base cell is all that is free, and nobody credits another cell.
+ *
+ * Why SOLD_OUT is never said falsely
+ *   Not split: the load of the base cell that came short is the moment; by 3 it saw all.
+ *   Split: a scan (a) reads `moves` and every credits_done, (b) reads every word, (c) reads every
+ *   credits_started and `moves` again. A cell's started is never below its done and both only
+ *   rise; so when (a) and (c) agree, no giving back was under way at (a) and none began until
+ *   (c); likewise no lock holder had units in hand. Let T be the moment between (b) and (c). From
+ *   the moment that a word was read until T nothing was added to any cell, so each cell was at T
+ *   at most what was read: if the sum of what was read is short, free was short at T. A lock
+ *   holder that scans leaves `moves` out and counts what it has in hand as free.
+ *   One counter bumped after each credit (or before) would not do: a giver stopped between the two
+ *   has units in a cell that was scanned already; another thread takes some of them, a third takes
+ *   from a cell not yet scanned, and the scan comes short although free never was.
+ *   tests/model/stock.pml finds that run.
+ *   Gatherers are one at a time, so two never fail over each other's units; the fast path takes
+ *   only what it keeps.
+ *
+ * Why no unit is sold twice, and none below zero
+ *   Units leave a cell only by a CAS that found them there. What remains is invariant 2: a shard's
+ *   units may be sold only while the base is not below 0. A giver credits the base while that is
+ *   below 0 (credit()). A giver that saw the base at 0 or more may be overtaken by a debit that
+ *   drives it below: debit_split() therefore first lowers the base, then waits until each cell had
+ *   a moment without a giver under way, and then drains the shards into the base. The giver's
+ *   begin and its load of the base, and the debit's CAS and its load of the givers, are seq_cst:
+ *   either the giver sees the lowered base or the debit sees the giver. A take from a shard until
+ *   then is concurrent with the debit and counts as before it: the debit takes place when the
+ *   drain is done. It still fits its floor then: when the base was lowered the shards were counted
+ *   as empty, and those takes had only what was given since.
+ *
+ * Order of memory: every change of a word is acq_rel, every load that a decision rests on acquire.
+ * So who sees a word sees the begin of the giving back and the odd `moves` that came before it.
+ *
+ * Source: Striped64 (java.util.concurrent) for splitting on contention; the scan is a snapshot by
+ * double collect (Afek et al., "Atomic snapshots of shared memory", 1993), one-sided because takes
+ * only lower a cell. */
+#include "core/stock.h"
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/spin.h"
+
+#define CELLS          (1u + STOCK_SHARDS) /* the base cell, then the shards */
+#define SPLIT_BIT      INT64_C(1)
+#define UNIT           INT64_C(2)         /* one unit in a word */
+#define CELL_UNITS_MAX ((int64_t)1 << 60) /* far above what an operator can define */
+#define SPLIT_AFTER    64u                /* failed CASes on the base cell */
+#define READ_TRIES     16u                /* of stock_read, for two equal readings */
+
+static_assert(CELL_UNITS_MAX / 64 > STOCK_MAX, "no sum of an item's numbers leaves a word");
+
+/* A line of its own, so that threads of different cells don't disturb each other. */
+struct cell {
+    alignas(CACHE_LINE_BYTES) _Atomic int64_t word;
+    _Atomic int64_t sold; /* may be below 0: units sold by one cell, returned by another */
+    _Atomic uint64_t credits_started;
+    _Atomic uint64_t credits_done;
+};
+
+struct item {
+    struct cell base;
+    /* The cold line. */
+    struct spin lock;
+    _Atomic uint32_t collisions;
+    _Atomic uint64_t moves; /* written under the lock */
+    int64_t stocked;        /* these under the lock */
+    int64_t safety;
+    int64_t presale_cap;
+};
+
+static_assert(sizeof(struct cell) == CACHE_LINE_BYTES, "a cell is a line");
+static_assert(sizeof(struct item) == (size_t)2 * CACHE_LINE_BYTES, "an item is two lines");
+
+struct stock {
+    uint32_t items_max;
+    struct item *items;  /* by handle; 0 is not used */
+    struct cell *shards; /* STOCK_SHARDS for each handle; touched only when the item is split */
+};
+
+/* What one pass over the cells of a split item saw. */
+struct scan {
+    uint64_t credits_done[CELLS];
+    int64_t positive; /* sum of the cells above 0 */
+    int64_t debt;     /* of the base cell: 0 or below */
+    unsigned richest; /* the cell with the most */
+};
+
+/* ---- Memory ---- */
+
+static void *reserve(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static size_t items_bytes(const struct stock *stock)
+{
+    return ((size_t)stock->items_max + 1) * sizeof(struct item);
+}
+
+static size_t shards_bytes(const struct stock *stock)
+{
+    return ((size_t)stock->items_max + 1) * STOCK_SHARDS * sizeof(struct cell);
+}
+
+enum hf_status stock_init(struct stock **out, uint32_t items_max)
+{
+    CHECK(items_max >= 1);
+    CHECK(items_max <= ITEMS_MAX);
+
+    *out = NULL;
+    struct stock *stock = calloc(1, sizeof *stock);
+    if (stock == NULL) {
+        return HF_NO_MEMORY;
+    }
+    stock->items_max = items_max;
+    stock->items = reserve(items_bytes(stock));
+    stock->shards = reserve(shards_bytes(stock));
+    if (stock->items == NULL || stock->shards == NULL) {
+        stock_deinit(stock);
+        return HF_NO_MEMORY;
+    }
+    *out = stock;
+    return HF_OK;
+}
+
+void stock_deinit(struct stock *stock)
+{
+    if (stock == NULL) {
+        return;
+    }
+    if (stock->items != NULL) {
+        munmap(stock->items, items_bytes(stock));
+    }
+    if (stock->shards != NULL) {
+        munmap(stock->shards, shards_bytes(stock));
+    }
+    free(stock);
+}
+
+static struct item *item_at(const struct stock *stock, uint32_t item)
+{
+    CHECK(item >= 1);
+    CHECK(item <= stock->items_max);
+    return &stock->items[item];
+}
+
+/* Cell 0 is the base, 1..STOCK_SHARDS are the shards. */
+static struct cell *cell_at(const struct stock *stock, uint32_t item, unsigned index)
+{
+    return index == 0 ? &stock->items[item].base
+                      : &stock->shards[(size_t)item * STOCK_SHARDS + index - 1];
+}
+
+static struct cell *own_cell(const struct stock *stock, uint32_t item, unsigned slot)
+{
+    CHECK(slot < THREADS_MAX);
+    return cell_at(stock, item, 1 + slot % STOCK_SHARDS);
+}
+
+/* ---- One cell ---- */
+
+static int64_t free_of(int64_t word)
+{
+    return word >> 1; /* arithmetic: a debt stays below 0, and the split bit falls off */
+}
+
+/* acquire: pairs with the release in every change of a word. */
+static int64_t load_word(const struct cell *cell)
+{
+    return atomic_load_explicit(&cell->word, memory_order_acquire);
+}
+
+/* Adds units to a word that was read as *word; else *word is what is there now. seq_cst is for the
+ * debit that lowers the base (see the top); on x86 it is the same instruction. */
+static bool change_word(struct cell *cell, int64_t *word, int64_t units)
+{
+    CHECK(free_of(*word) + units < CELL_UNITS_MAX);
+    CHECK(free_of(*word) + units > -CELL_UNITS_MAX);
+    return atomic_compare_exchange_strong_explicit(&cell->word, word, *word + units * UNIT,
+                                                   memory_order_seq_cst, memory_order_acquire);
+}
+
+static void add_units(struct cell *cell, int64_t units)
+{
+    if (units == 0) {
+        return;
+    }
+    int64_t before = atomic_fetch_add_explicit(&cell->word, units * UNIT, memory_order_acq_rel);
+    CHECK(free_of(before) + units < CELL_UNITS_MAX);
+}
+
+static int64_t min_units(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Takes what the cell has, at most `most`. */
+static int64_t take_up_to(struct cell *cell, int64_t most)
+{
+    int64_t word = load_word(cell);
+    while (free_of(word) > 0 && most > 0) {
+        int64_t units = min_units(free_of(word), most);
+        if (change_word(cell, &word, -units)) {
+            return units;
+        }
+    }
+    return 0;
+}
+
+/* ---- Splitting ---- */
+
+/* One RMW: from then on nobody takes the base cell for all there is. */
+static void split(struct item *item)
+{
+    atomic_fetch_or_explicit(&item->base.word, SPLIT_BIT, memory_order_acq_rel);
+}
+
+static void note_collision(struct item *item)
+{
+    /* relaxed: only a number; exactly one thread draws each value. */
+    uint32_t before = atomic_fetch_add_explicit(&item->collisions, 1, memory_order_relaxed);
+    if (before + 1 == SPLIT_AFTER) {
+        split(item);
+    }
+}
+
+bool stock_is_split(const struct stock *stock, uint32_t item)
+{
+    return (load_word(&item_at(stock, item)->base) & SPLIT_BIT) != 0;
+}
+
+/* ---- The scan of a split item ---- */
+
+/* Steps (a), but for `moves`, and (b). */
+static void scan_cells(const struct stock *stock, uint32_t item, struct scan *scan)
+{
+    for (unsigned i = 1; i < CELLS; i++) {
+        /* acquire: pairs with the release at the end of credit(): what it credited is seen in (b).
+         */
+        scan->credits_done[i] =
+            atomic_load_explicit(&cell_at(stock, item, i)->credits_done, memory_order_acquire);
+    }
+    int64_t base = free_of(load_word(cell_at(stock, item, 0)));
+    int64_t most = base;
+    scan->positive = base > 0 ? base : 0;
+    scan->debt = base < 0 ? base : 0;
+    scan->richest = 0;
+    for (unsigned i = 1; i < CELLS; i++) {
+        int64_t units = free_of(load_word(cell_at(stock, item, i)));
+        scan->positive += units;
+        if (units > most) {
+            most = units;
+            scan->richest = i;
+        }
+    }
+}
+
+/* Step (c), but for `moves`. True: nothing was given back between (a) and here. */
+static bool scan_is_settled(const struct stock *stock, uint32_t item, const struct scan *scan)
+{
+    for (unsigned i = 1; i < CELLS; i++) {
+        /* Follows the loads of (b), which are acquire; a begin that came before a word that was
+         * seen there is seen here. */
+        uint64_t started =
+            atomic_load_explicit(&cell_at(stock, item, i)->credits_started, memory_order_acquire);
+        if (started != scan->credits_done[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Without the lock and without writing, so that refusals don't slow each other down. False: there
+ * may be enough, or somebody was giving back or moving units. */
+static bool proven_short(const struct stock *stock, uint32_t item, int64_t qty)
+{
+    const struct item *it = &stock->items[item];
+    /* acquire: pairs with the release in moves_end. */
+    uint64_t moves = atomic_load_explicit(&it->moves, memory_order_acquire);
+    if (moves % 2 != 0) {
+        return false;
+    }
+    struct scan scan;
+    scan_cells(stock, item, &scan);
+    if (scan.positive >= qty) {
+        return false;
+    }
+    return scan_is_settled(stock, item, &scan) &&
+           atomic_load_explicit(&it->moves, memory_order_acquire) == moves;
+}
+
+/* ---- Under the lock ---- */
+
+static void moves_begin(struct item *item)
+{
+    /* relaxed: the change of a word that follows is a release; who sees that sees this. */
+    uint64_t moves = atomic_load_explicit(&item->moves, memory_order_relaxed);
+    CHECK(moves % 2 == 0);
+    atomic_store_explicit(&item->moves, moves + 1, memory_order_relaxed);
+}
+
+static void moves_end(struct item *item)
+{
+    uint64_t moves = atomic_load_explicit(&item->moves, memory_order_relaxed);
+    CHECK(moves % 2 == 1);
+    /* release: pairs with the acquire in proven_short. */
+    atomic_store_explicit(&item->moves, moves + 1, memory_order_release);
+}
+
+/* Takes up to `most` from all cells, the richest first: fewer cells are touched. */
+static int64_t take_from_all(const struct stock *stock, uint32_t item, unsigned richest,
+                             int64_t most)
+{
+    int64_t hand = take_up_to(cell_at(stock, item, richest), most);
+    for (unsigned i = 0; i < CELLS && hand < most; i++) {
+        hand += take_up_to(cell_at(stock, item, i), most - hand);
+    }
+    return hand;
+}
+
+/* Takes qty from wherever it is. False: proven short, nothing is taken. */
+static bool gather(const struct stock *stock, uint32_t item, struct cell *own, int64_t qty)
+{
+    int64_t hand = 0;
+    struct scan scan;
+    for (unsigned step = 0;; step++) {
+        scan_cells(stock, item, &scan);
+        if (hand + scan.positive < qty && scan_is_settled(stock, item, &scan)) {
+            /* Units were in hand only if the base was not below 0, and it can't be now: only a
+             * holder of the lock lowers it. So they may go to a shard. */
+            add_units(own, hand);
+            return false;
+        }
+        hand += take_from_all(stock, item, scan.richest, qty - hand);
+        if (hand == qty) {
+            break;
+        }
+        spin_pause(step);
+    }
+    /* So that the next takes of this thread are fast ones again. */
+    struct cell *richest = cell_at(stock, item, scan.richest);
+    if (richest != own) {
+        int64_t half = free_of(load_word(richest)) / 2;
+        add_units(own, take_up_to(richest, half));
+    }
+    return true;
+}
+
+static bool fits(int64_t units, int64_t qty, int64_t floor)
+{
+    return floor == INT64_MIN || units - qty >= floor;
+}
+
+/* The base has just gone below 0: restores invariant 2. */
+static void settle_debt(const struct stock *stock, uint32_t item)
+{
+    for (unsigned i = 1; i < CELLS; i++) {
+        struct cell *cell = cell_at(stock, item, i);
+        for (unsigned step = 0;; step++) {
+            uint64_t done = atomic_load_explicit(&cell->credits_done, memory_order_acquire);
+            /* seq_cst: with the CAS that lowered the base, against the begin and the load of
+             * the base in credit(). */
+            if (atomic_load_explicit(&cell->credits_started, memory_order_seq_cst) == done) {
+                break;
+            }
+            spin_pause(step);
+        }
+    }
+    for (unsigned i = 1; i < CELLS; i++) {
+        int64_t units = take_up_to(cell_at(stock, item, i), CELL_UNITS_MAX);
+        add_units(cell_at(stock, item, 0), units);
+    }
+}
+
+/* Lowers a split item's free by qty, down to floor. False: it was proven not to fit. */
+static bool debit_split(const struct stock *stock, uint32_t item, struct cell *own, int64_t qty,
+                        int64_t floor)
+{
+    struct cell *base = cell_at(stock, item, 0);
+    int64_t hand = 0;
+    for (unsigned step = 0;; step++) {
+        struct scan scan;
+        scan_cells(stock, item, &scan);
+        if (!fits(hand + scan.positive + scan.debt, qty, floor) &&
+            scan_is_settled(stock, item, &scan)) {
+            add_units(own, hand); /* as in gather() */
+            return false;
+        }
+        hand += take_from_all(stock, item, scan.richest, qty - hand);
+        if (hand == qty) {
+            return true;
+        }
+        /* The shards count as empty here: what was given to them since only helps. */
+        int64_t word = load_word(base);
+        if (free_of(word) <= 0 && fits(free_of(word), qty - hand, floor) &&
+            change_word(base, &word, hand - qty)) {
+            settle_debt(stock, item);
+            return true;
+        }
+        spin_pause(step);
+    }
+}
+
+static bool debit_locked(const struct stock *stock, uint32_t item, struct cell *own, int64_t qty,
+                         int64_t floor)
+{
+    struct item *it = &stock->items[item];
+    int64_t word = load_word(&it->base);
+    while ((word & SPLIT_BIT) == 0) {
+        if (!fits(free_of(word), qty, floor)) {
+            return false;
+        }
+        if (change_word(&it->base, &word, -qty)) {
+            return true;
+        }
+    }
+    moves_begin(it);
+    bool done = debit_split(stock, item, own, qty, floor);
+    moves_end(it);
+    return done;
+}
+
+/* Into the base: if that is below 0 it has to be filled first anyway. */
+static void credit_locked(struct item *item, int64_t qty)
+{
+    moves_begin(item);
+    add_units(&item->base, qty);
+    moves_end(item);
+}
+
+/* ---- Taking and giving ---- */
+
+static enum hf_status take_split(struct stock *stock, unsigned slot, uint32_t item, int64_t qty)
+{
+    struct cell *own = own_cell(stock, item, slot);
+    int64_t word = load_word(own);
+    while (free_of(word) >= qty) {
+        if (change_word(own, &word, -qty)) {
+            return HF_OK;
+        }
+    }
+    if (proven_short(stock, item, qty)) {
+        return HF_SOLD_OUT;
+    }
+    struct item *it = &stock->items[item];
+    spin_lock(&it->lock);
+    moves_begin(it);
+    bool taken = gather(stock, item, own, qty);
+    moves_end(it);
+    spin_unlock(&it->lock);
+    return taken ? HF_OK : HF_SOLD_OUT;
+}
+
+enum hf_status stock_take(struct stock *stock, unsigned slot, uint32_t item, int64_t qty)
+{
+    CHECK(qty >= 1);
+    CHECK(qty <= INT64_MAX / 2);
+
+    struct item *it = item_at(stock, item);
+    int64_t word = load_word(&it->base);
+    while ((word & SPLIT_BIT) == 0) {
+        if (free_of(word) < qty) {
+            return HF_SOLD_OUT;
+        }
+        if (change_word(&it->base, &word, -qty)) {
+            return HF_OK;
+        }
+        note_collision(it);
+    }
+    return take_split(stock, slot, item, qty);
+}
+
+/* Gives back to a split item: into the base while that is below 0, else into the own cell. */
+static void credit(struct stock *stock, unsigned slot, uint32_t item, int64_t qty)
+{
+    struct cell *own = own_cell(stock, item, slot);
+    struct cell *base = cell_at(stock, item, 0);
+
+    /* seq_cst, this and the load: see settle_debt(). */
+    atomic_fetch_add_explicit(&own->credits_started, 1, memory_order_seq_cst);
+    int64_t word = atomic_load_explicit(&base->word, memory_order_seq_cst);
+    bool credited = false;
+    while (free_of(word) < 0 && !credited) {
+        credited = change_word(base, &word, qty);
+    }
+    if (!credited) {
+        add_units(own, qty);
+    }
+    /* release: pairs with the acquire in scan_cells and settle_debt. */
+    atomic_fetch_add_explicit(&own->credits_done, 1, memory_order_acq_rel);
+}
+
+void stock_give(struct stock *stock, unsigned slot, uint32_t item, int64_t qty)
+{
+    CHECK(qty >= 1);
+    CHECK(qty < CELL_UNITS_MAX);
+
+    struct item *it = item_at(stock, item);
+    int64_t word = load_word(&it->base);
+    while ((word & SPLIT_BIT) == 0) {
+        if (change_word(&it->base, &word, qty)) {
+            return;
+        }
+        note_collision(it);
+    }
+    credit(stock, slot, item, qty);
+}
+
+void stock_sell(struct stock *stock, unsigned slot, uint32_t item, int64_t delta)
+{
+    struct item *it = item_at(stock, item);
+    bool is_split = (load_word(&it->base) & SPLIT_BIT) != 0;
+    struct cell *cell = is_split ? own_cell(stock, item, slot) : &it->base;
+    /* release: a reader that sees it sees the take that came before. */
+    atomic_fetch_add_explicit(&cell->sold, delta, memory_order_release);
+}
+
+/* ---- Definitions and adjustments ---- */
+
+void stock_define(struct stock *stock, uint32_t item, int64_t safety, int64_t presale_cap, bool hot)
+{
+    CHECK(safety >= 0 && safety <= STOCK_MAX);
+    CHECK(presale_cap >= 0 && presale_cap <= STOCK_MAX);
+
+    struct item *it = item_at(stock, item);
+    spin_lock(&it->lock);
+    int64_t delta = (presale_cap - safety) - (it->presale_cap - it->safety);
+    it->safety = safety;
+    it->presale_cap = presale_cap;
+    if (hot) {
+        split(it);
+    }
+    if (delta > 0) {
+        credit_locked(it, delta);
+    } else if (delta < 0) {
+        bool done = debit_locked(stock, item, own_cell(stock, item, 0), -delta, INT64_MIN);
+        CHECK(done);
+    }
+    spin_unlock(&it->lock);
+}
+
+enum hf_status stock_debit(struct stock *stock, unsigned slot, uint32_t item, int64_t qty,
+                           int64_t floor)
+{
+    CHECK(qty >= 1);
+    CHECK(qty < CELL_UNITS_MAX);
+    CHECK(floor <= 0);
+
+    struct item *it = item_at(stock, item);
+    spin_lock(&it->lock);
+    bool done = debit_locked(stock, item, own_cell(stock, item, slot), qty, floor);
+    spin_unlock(&it->lock);
+    return done ? HF_OK : HF_WOULD_OVERSELL;
+}
+
+void stock_restock(struct stock *stock, unsigned slot, uint32_t item, int64_t delta)
+{
+    CHECK(slot < THREADS_MAX);
+
+    struct item *it = item_at(stock, item);
+    spin_lock(&it->lock);
+    it->stocked += delta;
+    if (delta > 0) {
+        credit_locked(it, delta);
+    }
+    spin_unlock(&it->lock);
+}
+
+/* ---- Reading ---- */
+
+struct reading {
+    unsigned cell_count; /* 1 until the item is split */
+    int64_t words[CELLS];
+    int64_t sold[CELLS];
+    uint64_t credits_done[CELLS];    /* read before the words */
+    uint64_t credits_started[CELLS]; /* read after them */
+};
+
+static void read_cells(const struct stock *stock, uint32_t item, struct reading *reading)
+{
+    bool is_split = (load_word(cell_at(stock, item, 0)) & SPLIT_BIT) != 0;
+    reading->cell_count = is_split ? CELLS : 1;
+    for (unsigned i = 0; i < reading->cell_count; i++) {
+        const struct cell *cell = cell_at(stock, item, i);
+        reading->credits_done[i] = atomic_load_explicit(&cell->credits_done, memory_order_acquire);
+    }
+    for (unsigned i = 0; i < reading->cell_count; i++) {
+        const struct cell *cell = cell_at(stock, item, i);
+        reading->sold[i] = atomic_load_explicit(&cell->sold, memory_order_acquire);
+        reading->words[i] = load_word(cell);
+    }
+    for (unsigned i = 0; i < reading->cell_count; i++) {
+        const struct cell *cell = cell_at(stock, item, i);
+        reading->credits_started[i] =
+            atomic_load_explicit(&cell->credits_started, memory_order_acquire);
+    }
+}
+
+/* True when nothing was given back from the first reading until after the second, and no word
+ * differs: then none changed in between, for takes only lower them. */
+static bool readings_agree(const struct reading *first, const struct reading *second)
+{
+    if (first->cell_count != second->cell_count) {
+        return false;
+    }
+    for (unsigned i = 0; i < first->cell_count; i++) {
+        if (first->words[i] != second->words[i] || first->sold[i] != second->sold[i] ||
+            first->credits_done[i] != second->credits_started[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void stock_read(struct stock *stock, uint32_t item, struct stock_view *view)
+{
+    struct item *it = item_at(stock, item);
+    struct reading readings[2];
+
+    /* The lock keeps out moves, debits, restocks and definitions; takes, gives and sells go on. */
+    spin_lock(&it->lock);
+    read_cells(stock, item, &readings[0]);
+    unsigned last = 0;
+    for (unsigned try = 0; try < READ_TRIES; try++) {
+        last = 1 - last;
+        read_cells(stock, item, &readings[last]);
+        if (readings_agree(&readings[1 - last], &readings[last])) {
+            break;
+        }
+    }
+    view->stocked = it->stocked;
+    view->safety = it->safety;
+    view->presale_cap = it->presale_cap;
+    spin_unlock(&it->lock);
+
+    int64_t units = 0;
+    int64_t sold = 0;
+    for (unsigned i = 0; i < readings[last].cell_count; i++) {
+        units += free_of(readings[last].words[i]);
+        sold += readings[last].sold[i];
+    }
+    /* Under load a unit may be seen both free and sold: then it is not held, and not free. */
+    int64_t sellable = view->stocked - view->safety + view->presale_cap;
+    int64_t held = sellable - units - sold;
+    view->sold = sold;
+    view->held = held > 0 ? held : 0;
+    view->available = sellable - view->held - sold;
+}
+
+void stock_prefetch(const struct stock *stock, unsigned slot, uint32_t item)
+{
+    /* For reading: a line that nobody has comes exclusive anyway, and that of a split item has to
+     * stay shared. The shard of an item that is split is hot, hence near. */
+    (void)slot;
+    __builtin_prefetch(&stock->items[item].base, 0, 3);
+}

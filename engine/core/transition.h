@@ -1,0 +1,92 @@
+/* transition.h - what an event does to an order, line by line: one definition for deciding,
+ * publishing and replay, and the state's digest with it.
+ *
+ * A line has qty units. Which of them are where follows from the order's state:
+ *
+ *     held = qty - released                 in state HELD
+ *     sold = committed - returned           in states COMMITTED and RETURNED
+ *
+ * and a one-line order without a block has nothing but its state to tell: all of its line is in it.
+ *
+ * The digest is a sum modulo 2^64, so that events from many threads add up in any order: of
+ * order_digest() over all orders, of each item's stocked, held and sold times a number of the
+ * item's own, and of a hash of each definition and adjustment.
+ *
+ * Threads: pure functions; entries under their shard's lock. */
+#ifndef CORE_TRANSITION_H
+#define CORE_TRANSITION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/event.h"
+#include "core/inventory.h"
+#include "core/orders.h"
+
+#define QTY_ALL UINT32_MAX /* as a line's quantity in an event: all of it */
+
+static_assert(QTY_MAX < QTY_ALL, "no quantity means all");
+
+/* Units of one line. */
+struct line_units {
+    int64_t held;
+    int64_t sold;
+};
+
+static inline struct line_units line_units(enum order_state state,
+                                           const struct order_line_view *line)
+{
+    struct line_units units = {0, 0};
+    if (state == ORDER_HELD) {
+        units.held = (int64_t)line->qty - line->released;
+    } else if (state == ORDER_COMMITTED || state == ORDER_RETURNED) {
+        units.sold = (int64_t)line->committed - line->returned;
+    }
+    return units;
+}
+
+/* A line (from 0) of an order as it stands. */
+struct order_line_view transition_line(const struct order *order, uint32_t line);
+
+/* The line after an event of this type; qty: of the event's quantities, or QTY_ALL. */
+struct order_line_view transition_line_after(const struct order_line_view *line,
+                                             enum event_type type, uint32_t qty);
+
+/* The quantity that an event names for a line. */
+static inline uint32_t event_qty(const struct event *event, uint32_t line)
+{
+    return event->quantities ? event->quantities[line] : QTY_ALL;
+}
+
+/* What is wrong with an event for this order (static text); NULL: it fits. Replay's check of what
+ * a log says, and the deciding side's check of itself. Not for ORDER_HELD. */
+const char *transition_misfit(const struct order *order, const struct event *event);
+
+/* The order's state after a fitting event. */
+enum order_state transition_state(const struct order *order, const struct event *event);
+
+/* True when a one-line order without a block needs one to be what the event makes of it. */
+bool transition_needs_block(const struct order *order, const struct event *event);
+
+/* What a fitting event adds to the digest. */
+uint64_t transition_digest(const struct order *order, const struct event *event);
+
+/* Changes the entry: lines, state, deadline and LSN; clears ORDER_BUSY. block: for a one-line order
+ * that needs one (transition_needs_block), else NULL. */
+void transition_apply(struct order *order, const struct event *event,
+                      struct order_line_view *block);
+
+/* What entering an order adds to the digest. */
+uint64_t transition_held_digest(struct id128 id, uint64_t buyer, uint64_t deadline_ms,
+                                const struct order_line *lines, uint32_t line_count);
+
+/* ---- The digest's parts ---- */
+
+/* Of an order with all its lines; its units not included. */
+uint64_t order_digest(const struct order *order);
+
+/* Of an item's numbers. */
+uint64_t digest_stocked(uint32_t item, int64_t units);
+uint64_t digest_units(uint32_t item, struct line_units units);
+
+#endif

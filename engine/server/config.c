@@ -1,0 +1,321 @@
+/* config.c - the table of settings, and reading it from options and files (libinih). */
+#include "server/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+
+enum kind { KIND_TEXT, KIND_LISTEN, KIND_NUMBER, KIND_BYTES, KIND_DURATION, KIND_WAL_IO, KIND_LEVEL };
+
+struct setting {
+    const char *name;
+    enum kind kind;
+    size_t offset;     /* in struct config */
+    size_t size;       /* KIND_TEXT: of the field */
+    uint64_t min;      /* numbers */
+    uint64_t max;
+    uint64_t initial;
+    const char *initial_text;
+    const char *help;
+};
+
+#define FIELD(name)  offsetof(struct config, name)
+#define TEXT(name)   FIELD(name), sizeof(((struct config *)0)->name)
+
+static const struct setting settings[] = {
+    {"data", KIND_TEXT, TEXT(data), 1, 0, 0, "./holdfast-data", "directory of the log"},
+    {"listen", KIND_LISTEN, FIELD(listen), 0, 0, 0, 0,
+     "tcp://127.0.0.1:7411 and ipc://DATA/holdfast.sock", "address to listen on; may be repeated"},
+    {"token", KIND_TEXT, TEXT(token), 0, 0, 0, "", "requests must carry this token"},
+    {"wal-io", KIND_WAL_IO, FIELD(wal_io), 0, 0, 0, 0, "auto",
+     "auto, uring or sync: how the log is written"},
+    {"log-level", KIND_LEVEL, FIELD(log_level), 0, 0, 0, 0, "info", "debug, info, warn or error"},
+    {"items-max", KIND_NUMBER, FIELD(items_max), 0, 1, ITEMS_MAX, ITEMS_MAX_DEFAULT, NULL,
+     "items (SKU x pool) that may be defined"},
+    {"orders-max", KIND_NUMBER, FIELD(orders_max), 0, 1, ORDERS_MAX, ORDERS_MAX_DEFAULT, NULL,
+     "orders that are remembered, ended ones too"},
+    {"hold-ms", KIND_DURATION, FIELD(hold_ms), 0, 1, UINT32_MAX, HOLD_MS_DEFAULT, NULL,
+     "how long units are held when nobody says"},
+    {"hold-ms-max", KIND_DURATION, FIELD(hold_ms_max), 0, 1, UINT32_MAX, HOLD_MS_MAX_DEFAULT,
+     NULL, "the longest hold when a SKU's rules say nothing"},
+    {"wal-segment-bytes", KIND_BYTES, FIELD(wal_segment_bytes), 0, WAL_SEGMENT_BYTES_MIN,
+     WAL_SEGMENT_BYTES_MAX, WAL_SEGMENT_BYTES_DEFAULT, NULL, "size of a log file (K, M, G)"},
+    {"wal-spare-segments", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1, 64,
+     WAL_SPARE_SEGMENTS_DEFAULT, NULL, "log files prepared ahead of use"},
+    {"contexts", KIND_NUMBER, FIELD(contexts), 0, 1, SERVER_CONTEXTS_MAX, SERVER_CONTEXTS_DEFAULT,
+     NULL, "requests in hand at once"},
+};
+#define SETTING_COUNT (sizeof settings / sizeof settings[0])
+
+static void *field_of(struct config *config, const struct setting *setting)
+{
+    return (char *)config + setting->offset;
+}
+
+static const struct setting *find_setting(const char *name)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if (strcmp(settings[i].name, name) == 0) {
+            return &settings[i];
+        }
+    }
+    return NULL;
+}
+
+static bool set_text(char *to, size_t to_bytes, const char *value)
+{
+    size_t len = strlen(value);
+    if (len >= to_bytes) {
+        return false;
+    }
+    memcpy(to, value, len + 1);
+    return true;
+}
+
+/* Multipliers of a number's last letters: binary for bytes, ms for durations. */
+static bool suffix_factor(enum kind kind, const char *suffix, uint64_t *factor)
+{
+    static const struct {
+        enum kind kind;
+        const char *suffix;
+        uint64_t factor;
+    } factors[] = {
+        {KIND_BYTES, "K", 1u << 10},     {KIND_BYTES, "KiB", 1u << 10}, {KIND_BYTES, "M", 1u << 20},
+        {KIND_BYTES, "MiB", 1u << 20},   {KIND_BYTES, "G", 1u << 30},   {KIND_BYTES, "GiB", 1u << 30},
+        {KIND_DURATION, "ms", 1},        {KIND_DURATION, "s", 1000},    {KIND_DURATION, "m", 60000},
+        {KIND_DURATION, "h", 3600000},   {KIND_DURATION, "d", 86400000},
+    };
+    *factor = 1;
+    if (*suffix == '\0') {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++) {
+        if (factors[i].kind == kind && strcmp(factors[i].suffix, suffix) == 0) {
+            *factor = factors[i].factor;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_number(enum kind kind, const char *text, uint64_t *value)
+{
+    if (!isdigit((unsigned char)text[0])) {
+        return false;
+    }
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    uint64_t factor;
+    if (errno != 0 || !suffix_factor(kind, end, &factor) || number > UINT64_MAX / factor) {
+        return false;
+    }
+    *value = number * factor;
+    return true;
+}
+
+/* The index of a word in a list that ends with NULL; -1: not there. */
+static int word_index(const char *const *words, const char *value)
+{
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(words[i], value) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+static const char *const wal_io_words[] = {"auto", "uring", "sync", NULL};
+static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
+
+static bool set_listen(struct config *config, const char *value, bool from_file, char *error,
+                       size_t error_bytes)
+{
+    if (!from_file && config->listen_from_file) {
+        config->listen_count = 0;
+        config->listen_from_file = false;
+    }
+    if (config->listen_count == CONFIG_LISTEN_MAX) {
+        snprintf(error, error_bytes, "listen: more than %u addresses", CONFIG_LISTEN_MAX);
+        return false;
+    }
+    if (strncmp(value, "tcp://", 6) != 0 && strncmp(value, "ipc://", 6) != 0) {
+        snprintf(error, error_bytes, "listen: \"%s\" is neither tcp://HOST:PORT nor ipc://PATH",
+                 value);
+        return false;
+    }
+    if (!set_text(config->listen[config->listen_count], CONFIG_TEXT_BYTES, value)) {
+        snprintf(error, error_bytes, "listen: longer than %u bytes", CONFIG_TEXT_BYTES - 1);
+        return false;
+    }
+    config->listen_count++;
+    config->listen_from_file = from_file;
+    return true;
+}
+
+static bool set_number(struct config *config, const struct setting *setting, const char *value,
+                       char *error, size_t error_bytes)
+{
+    uint64_t number;
+    if (!parse_number(setting->kind, value, &number)) {
+        const char *units = setting->kind == KIND_BYTES      ? " (with K, M or G)"
+                            : setting->kind == KIND_DURATION ? " (ms, or with s, m, h, d)"
+                                                             : "";
+        snprintf(error, error_bytes, "%s: \"%s\" is not a number%s", setting->name, value, units);
+        return false;
+    }
+    if (number < setting->min || number > setting->max) {
+        snprintf(error, error_bytes, "%s: %llu, must be %llu..%llu", setting->name,
+                 (unsigned long long)number, (unsigned long long)setting->min,
+                 (unsigned long long)setting->max);
+        return false;
+    }
+    memcpy(field_of(config, setting), &number, sizeof number);
+    return true;
+}
+
+bool config_set(struct config *config, const char *name, const char *value, bool from_file,
+                char *error, size_t error_bytes)
+{
+    const struct setting *setting = find_setting(name);
+    if (!setting) {
+        snprintf(error, error_bytes, "%s: there is no such setting", name);
+        return false;
+    }
+    int word;
+    switch (setting->kind) {
+    case KIND_TEXT:
+        if (!set_text(field_of(config, setting), setting->size, value) ||
+            strlen(value) < setting->min) {
+            snprintf(error, error_bytes, "%s: must be %llu..%zu bytes", name,
+                     (unsigned long long)setting->min, setting->size - 1);
+            return false;
+        }
+        return true;
+    case KIND_LISTEN:
+        return set_listen(config, value, from_file, error, error_bytes);
+    case KIND_WAL_IO:
+        word = word_index(wal_io_words, value);
+        config->wal_io = word < 0 ? config->wal_io : (enum storage_mode)word;
+        break;
+    case KIND_LEVEL:
+        word = word_index(level_words, value);
+        config->log_level = word < 0 ? config->log_level : (enum log_level)word;
+        break;
+    default:
+        return set_number(config, setting, value, error, error_bytes);
+    }
+    if (word < 0) {
+        snprintf(error, error_bytes, "%s: \"%s\" is not one of: %s", name, value, setting->help);
+        return false;
+    }
+    return true;
+}
+
+void config_init(struct config *config)
+{
+    *config = (struct config){.wal_io = STORAGE_AUTO, .log_level = LOG_INFO};
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        const struct setting *setting = &settings[i];
+        if (setting->kind == KIND_TEXT) {
+            set_text(field_of(config, setting), setting->size, setting->initial_text);
+        } else if (setting->max > 0) {
+            memcpy(field_of(config, setting), &setting->initial, sizeof setting->initial);
+        }
+    }
+}
+
+struct file_state {
+    struct config *config;
+    char *error;
+    size_t error_bytes;
+    bool failed; /* the first error is the one that is told; the parser goes on after it */
+};
+
+static int take_line(void *context, const char *section, const char *name, const char *value)
+{
+    struct file_state *state = context;
+    if (state->failed) {
+        return 0;
+    }
+    if (section[0] != '\0' && strcmp(section, "holdfast") != 0) {
+        snprintf(state->error, state->error_bytes, "[%s]: there is no such section", section);
+        state->failed = true;
+    } else {
+        state->failed =
+            !config_set(state->config, name, value, true, state->error, state->error_bytes);
+    }
+    return !state->failed;
+}
+
+bool config_read(struct config *config, const char *path, char *error, size_t error_bytes)
+{
+    char reason[256] = "not of the form NAME = VALUE";
+    struct file_state state = {.config = config, .error = reason, .error_bytes = sizeof reason};
+    int line = ini_parse(path, take_line, &state);
+    if (line == 0) {
+        return true;
+    }
+    if (line < 0) {
+        snprintf(error, error_bytes, "%s: can't be read: %s", path, strerror(errno));
+    } else {
+        snprintf(error, error_bytes, "%s, line %d: %s", path, line, reason);
+    }
+    return false;
+}
+
+bool config_check(const struct config *config, char *error, size_t error_bytes)
+{
+    if (config->hold_ms > config->hold_ms_max) {
+        snprintf(error, error_bytes, "hold-ms: %llu, greater than hold-ms-max, %llu",
+                 (unsigned long long)config->hold_ms, (unsigned long long)config->hold_ms_max);
+        return false;
+    }
+    if (config->wal_segment_bytes % WAL_PAGE_BYTES != 0) {
+        snprintf(error, error_bytes, "wal-segment-bytes: %llu, must be a multiple of %u",
+                 (unsigned long long)config->wal_segment_bytes, WAL_PAGE_BYTES);
+        return false;
+    }
+    return true;
+}
+
+void config_print_help(FILE *to)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        const struct setting *setting = &settings[i];
+        char initial[64];
+        const char *shown = setting->initial_text;
+        if (!shown) {
+            snprintf(initial, sizeof initial, "%llu", (unsigned long long)setting->initial);
+            shown = initial;
+        }
+        fprintf(to, "  --%-20s %s (default: %s)\n", setting->name, setting->help,
+                shown[0] ? shown : "none");
+    }
+}
+
+struct engine_options config_engine(const struct config *config)
+{
+    return (struct engine_options){
+        .inventory =
+            {
+                .items_max = (uint32_t)config->items_max,
+                .orders_max = config->orders_max,
+                .hold_ms_default = (uint32_t)config->hold_ms,
+                .hold_ms_max = (uint32_t)config->hold_ms_max,
+            },
+        .wal =
+            {
+                .segment_bytes = config->wal_segment_bytes,
+                .spare_segments = (uint32_t)config->wal_spare_segments,
+                .in_flight_max = 1,
+                .digest_every_bytes = WAL_DIGEST_EVERY_BYTES,
+            },
+        .token = config->token,
+    };
+}

@@ -1,0 +1,56 @@
+/* config.h - what an engine can be told: by options, or by a file of the same names.
+ *
+ * One table (config.c) holds each setting's name, range, unit, default and help; options, file and
+ * help text follow from it. Threads: one. */
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "io/storage.h"
+#include "server/engine.h"
+
+#define CONFIG_LISTEN_MAX 16u
+#define CONFIG_TEXT_BYTES 1024u
+
+struct config {
+    char data[CONFIG_TEXT_BYTES];
+    char listen[CONFIG_LISTEN_MAX][CONFIG_TEXT_BYTES];
+    unsigned listen_count; /* 0: the defaults of section 9 of the design */
+    char token[TOKEN_BYTES_MAX + 1];
+    enum storage_mode wal_io;
+    enum log_level log_level;
+    uint64_t items_max;
+    uint64_t orders_max;
+    uint64_t hold_ms;
+    uint64_t hold_ms_max;
+    uint64_t wal_segment_bytes;
+    uint64_t wal_spare_segments;
+    uint64_t contexts;
+    bool listen_from_file; /* the command line's --listen replaces the file's */
+};
+
+/* All defaults. */
+void config_init(struct config *config);
+
+/* Sets one setting from text, as an option of that name would. False: *error (error_bytes) names
+ * the setting and the reason. `from_file` tells the file's values from the command line's. */
+bool config_set(struct config *config, const char *name, const char *value, bool from_file,
+                char *error, size_t error_bytes);
+
+/* Reads an INI file whose keys are the settings' names, in no section or in [holdfast]. False:
+ * *error names the file, the line and the reason. */
+bool config_read(struct config *config, const char *path, char *error, size_t error_bytes);
+
+/* Checks what depends on more than one setting. */
+bool config_check(const struct config *config, char *error, size_t error_bytes);
+
+/* Prints each setting with its default: for --help. */
+void config_print_help(FILE *to);
+
+/* The engine's part of it. */
+struct engine_options config_engine(const struct config *config);
+
+#endif

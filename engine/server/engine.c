@@ -1,0 +1,321 @@
+/* engine.c - puts core, log and recovery together; owns the workers and the expirer.
+ *
+ * Threads: engine_submit from any; the expirer is a thread of its own; the log's writer and its
+ * preparer of segments belong to wal.c. Invariant: nothing is published without an LSN, and a
+ * worker goes back empty. */
+#include "server/engine_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "wal/record.h"
+
+#define EXPIRER_TICK_NS 1000000L /* deadlines are kept to the millisecond */
+#define EXPIRER_IDLE_NS 5000000L /* while nothing is held */
+
+uint64_t engine_now_ms(struct engine *engine)
+{
+    uint64_t wall = clock_unix_ms(engine->clock);
+    uint64_t seen = atomic_load_explicit(&engine->now_ms, memory_order_relaxed);
+    while (wall > seen) {
+        if (atomic_compare_exchange_weak_explicit(&engine->now_ms, &seen, wall,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
+            return wall;
+        }
+    }
+    return seen;
+}
+
+/* ---- Workers ---- */
+
+static struct worker *worker_new(struct engine *engine, unsigned slot)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker) {
+        return NULL;
+    }
+    worker->engine = engine;
+    worker->records = malloc(WAL_APPEND_BYTES_MAX);
+    if (!worker->records || txn_init(&worker->txn, engine->inventory, slot) != HF_OK) {
+        free(worker->records);
+        free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+static void worker_free(struct worker *worker)
+{
+    if (worker) {
+        txn_deinit(&worker->txn);
+        free(worker->records);
+        free(worker);
+    }
+}
+
+static void workers_free(struct worker *list)
+{
+    while (list) {
+        struct worker *next = list->next;
+        worker_free(list);
+        list = next;
+    }
+}
+
+/* Takes a free worker, or the right to make the next one. */
+static struct worker *worker_pop(struct engine *engine, unsigned *new_slot)
+{
+    spin_lock(&engine->workers_lock);
+    struct worker *worker = engine->workers_free;
+    if (worker) {
+        engine->workers_free = worker->next;
+    } else if (engine->worker_count < THREADS_MAX) {
+        *new_slot = engine->worker_count++;
+    } else {
+        *new_slot = THREADS_MAX;
+    }
+    spin_unlock(&engine->workers_lock);
+    return worker;
+}
+
+struct worker *worker_acquire(struct engine *engine)
+{
+    for (unsigned step = 0;; step++) {
+        unsigned slot = THREADS_MAX;
+        struct worker *worker = worker_pop(engine, &slot);
+        if (!worker && slot < THREADS_MAX) {
+            worker = worker_new(engine, slot);
+            if (!worker) {
+                return NULL;
+            }
+        }
+        if (worker) {
+            CHECK(worker->txn.event_count == 0);
+            worker->lsn = 0;
+            worker->depends_on_tail = false;
+            worker->txn.now_ms = engine_now_ms(engine);
+            return worker;
+        }
+        spin_pause(step);
+    }
+}
+
+void worker_release(struct worker *worker, bool usable)
+{
+    struct engine *engine = worker->engine;
+    CHECK(!usable || worker->txn.event_count == 0);
+    spin_lock(&engine->workers_lock);
+    struct worker **list = usable ? &engine->workers_free : &engine->workers_spent;
+    worker->next = *list;
+    *list = worker;
+    spin_unlock(&engine->workers_lock);
+}
+
+bool worker_flush(struct worker *worker)
+{
+    struct txn *txn = &worker->txn;
+    if (txn->event_count == 0) {
+        return true;
+    }
+    uint32_t len = 0;
+    uint64_t digest_delta = 0;
+    for (uint32_t i = 0; i < txn->event_count; i++) {
+        struct event *event = &txn->events[i];
+        CHECK(len + (uint64_t)record_bytes(event) <= WAL_APPEND_BYTES_MAX);
+        len += record_encode(event, worker->records + len);
+        event->lsn = len; /* the offset of its end, for now */
+        digest_delta += event->digest_delta;
+    }
+    uint64_t start_lsn;
+    if (wal_append(worker->engine->wal, worker->records, len, txn->event_count, digest_delta,
+                   &start_lsn) != HF_OK) {
+        return false;
+    }
+    for (uint32_t i = 0; i < txn->event_count; i++) {
+        txn->events[i].lsn += start_lsn;
+    }
+    worker->lsn = start_lsn + len;
+    atomic_fetch_add_explicit(&worker->engine->digest, digest_delta, memory_order_relaxed);
+    inventory_publish(txn);
+    CHECK(txn->event_count == 0);
+    return true;
+}
+
+bool worker_again(struct worker *worker, unsigned *step)
+{
+    if (worker->txn.event_count > 0) {
+        *step = 0;
+        return worker_flush(worker);
+    }
+    if (wal_state(worker->engine->wal) == WAL_CLOSED) {
+        return false;
+    }
+    spin_pause((*step)++);
+    worker->txn.now_ms = engine_now_ms(worker->engine);
+    return true;
+}
+
+/* ---- Expiry ---- */
+
+static uint64_t expire_due(struct engine *engine)
+{
+    struct worker *worker = engine->expirer;
+    /* Expiry is work like any other: it waits while the log takes none. */
+    if (wal_admit(engine->wal) != HF_OK) {
+        return 0;
+    }
+    uint64_t count = 0;
+    enum txn_step step;
+    do {
+        worker->txn.now_ms = engine_now_ms(engine);
+        step = inventory_expire(&worker->txn);
+        uint32_t events = worker->txn.event_count;
+        if (!worker_flush(worker)) {
+            return count;
+        }
+        count += events;
+    } while (step == TXN_AGAIN && wal_admit(engine->wal) == HF_OK);
+    atomic_fetch_add_explicit(&engine->expired, count, memory_order_relaxed);
+    return count;
+}
+
+static void *expirer_main(void *argument)
+{
+    struct engine *engine = argument;
+    /* acquire: pairs with the release in engine_stop. */
+    while (!atomic_load_explicit(&engine->expirer_stop, memory_order_acquire)) {
+        long sleep_ns = EXPIRER_IDLE_NS;
+        if (inventory_next_deadline_ms(engine->inventory) != UINT64_MAX) {
+            expire_due(engine);
+            sleep_ns = EXPIRER_TICK_NS;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = sleep_ns}, NULL);
+    }
+    return NULL;
+}
+
+/* ---- Life ---- */
+
+static enum hf_status open_log(struct engine *engine, struct engine_recovery *recovery)
+{
+    struct wal_end end;
+    enum hf_status status = recovery_run(engine, recovery, &end);
+    if (status != HF_OK) {
+        return status;
+    }
+    atomic_store_explicit(&engine->now_ms, end.wall_ms, memory_order_relaxed);
+    status = wal_open(&engine->wal, &engine->options.wal, engine->storage, engine->clock, &end,
+                      engine_digest(engine));
+    if (status != HF_OK) {
+        snprintf(recovery->message, sizeof recovery->message,
+                 "the log can't be opened for writing: %s", hf_status_text(status));
+    }
+    return status;
+}
+
+enum hf_status engine_open(struct engine **out, const struct engine_options *options,
+                           struct storage *storage, const struct clock *clock,
+                           struct engine_recovery *recovery)
+{
+    *recovery = (struct engine_recovery){0};
+    *out = NULL;
+    struct engine *engine = calloc(1, sizeof *engine);
+    if (!engine) {
+        return HF_NO_MEMORY;
+    }
+    engine->options = *options;
+    engine->storage = storage;
+    engine->clock = clock;
+    engine->started_ns = clock_monotonic_ns(clock);
+    enum hf_status status = inventory_init(&engine->inventory, &options->inventory);
+    if (status == HF_OK) {
+        status = open_log(engine, recovery);
+    }
+    if (status == HF_OK) {
+        unsigned slot = engine->worker_count++;
+        engine->expirer = worker_new(engine, slot);
+        status = engine->expirer ? HF_OK : HF_NO_MEMORY;
+    }
+    if (status != HF_OK) {
+        engine_close(engine);
+        return status;
+    }
+    *out = engine;
+    return HF_OK;
+}
+
+void engine_close(struct engine *engine)
+{
+    if (!engine) {
+        return;
+    }
+    CHECK(!engine->expirer_running);
+    worker_free(engine->expirer);
+    workers_free(engine->workers_free);
+    workers_free(engine->workers_spent);
+    if (engine->wal) {
+        wal_close(engine->wal);
+    }
+    if (engine->inventory) {
+        inventory_deinit(engine->inventory);
+    }
+    free(engine);
+}
+
+enum hf_status engine_start(struct engine *engine)
+{
+    enum hf_status status = wal_start(engine->wal);
+    if (status != HF_OK) {
+        return status;
+    }
+    if (pthread_create(&engine->expirer_thread, NULL, expirer_main, engine) != 0) {
+        wal_stop(engine->wal);
+        return HF_NO_MEMORY;
+    }
+    engine->expirer_running = true;
+    return HF_OK;
+}
+
+void engine_stop(struct engine *engine)
+{
+    CHECK(engine->expirer_running);
+    /* release: pairs with the acquire in expirer_main. */
+    atomic_store_explicit(&engine->expirer_stop, true, memory_order_release);
+    pthread_join(engine->expirer_thread, NULL);
+    engine->expirer_running = false;
+    wal_stop(engine->wal);
+}
+
+bool engine_step(struct engine *engine)
+{
+    bool prepared = wal_prepare_step(engine->wal);
+    return wal_step(engine->wal, false) || prepared;
+}
+
+uint64_t engine_expire(struct engine *engine)
+{
+    return expire_due(engine);
+}
+
+struct inventory *engine_inventory(struct engine *engine)
+{
+    return engine->inventory;
+}
+
+struct wal *engine_wal(struct engine *engine)
+{
+    return engine->wal;
+}
+
+uint64_t engine_digest(const struct engine *engine)
+{
+    return atomic_load_explicit(&engine->digest, memory_order_relaxed);
+}
+
+bool engine_failed(const struct engine *engine)
+{
+    return wal_state(engine->wal) == WAL_CLOSED;
+}

@@ -1,0 +1,128 @@
+/* engine_internal.h - what the files of the engine share: its struct, its workers, the answers. */
+#ifndef SERVER_ENGINE_INTERNAL_H
+#define SERVER_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/spin.h"
+#include "server/engine.h"
+
+/* What a thread needs while it executes a request: a transaction and room for its records. Taken
+ * from the engine's stock of them for one request at a time, so there are as many as there have
+ * been requests at once, and each has a slot of its own in the core. */
+struct worker {
+    struct worker *next;
+    struct engine *engine;
+    uint64_t lsn;     /* end of the last record that this request appended; 0: none */
+    bool depends_on_tail; /* an outcome was a refusal or a replay: rule 3 */
+    uint8_t *records; /* WAL_APPEND_BYTES_MAX */
+    struct txn txn;
+};
+
+struct engine {
+    struct engine_options options;
+    struct storage *storage;
+    const struct clock *clock;
+    struct inventory *inventory;
+    struct wal *wal;
+    uint64_t started_ns;
+    _Atomic uint64_t now_ms; /* greatest wall-clock time seen: decisions never go back in time */
+    _Atomic uint64_t digest;
+    _Atomic uint64_t expired; /* orders, by this process */
+
+    struct spin workers_lock;
+    struct worker *workers_free;
+    struct worker *workers_spent; /* left with events when the log closed: those orders must stay
+                                     invisible until the process ends */
+    unsigned worker_count; /* made so far, at most THREADS_MAX */
+
+    struct worker *expirer; /* made at open: expiry never waits for a worker */
+    pthread_t expirer_thread;
+    bool expirer_running;
+    atomic_bool expirer_stop;
+};
+
+/* The time for decisions: the wall clock, but never earlier than one already used. */
+uint64_t engine_now_ms(struct engine *engine);
+
+/* A worker with an empty transaction and the present time; waits for one if all THREADS_MAX are
+ * in use. NULL: out of memory. */
+struct worker *worker_acquire(struct engine *engine);
+
+/* Gives the worker back. usable false: its transaction could not be appended. */
+void worker_release(struct worker *worker, bool usable);
+
+/* Appends and publishes what the transaction holds. False: the log is closed. */
+bool worker_flush(struct worker *worker);
+
+/* After TXN_AGAIN: flushes, or pauses when there is nothing to flush. `step` counts the pauses,
+ * from 0. False: the log is closed, the decision can't be made. */
+bool worker_again(struct worker *worker, unsigned *step);
+
+/* Recovers the log into engine->inventory; on OK *end says where it ends. */
+enum hf_status recovery_run(struct engine *engine, struct engine_recovery *recovery,
+                            struct wal_end *end);
+
+/* ---- Answers ---- */
+
+/* Sets the response's status and message (printf-like; into the arena). */
+void answer_fail(struct engine_call *call, enum hf_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Where in a request something is: written out only when it must be told, as
+ * "reserve.orders[3].lines[0]". */
+struct place {
+    const char *name; /* the field, as "reserve.orders" */
+    uint32_t index;   /* in a repeated field; PLACE_NONE: it is not one */
+    uint32_t line;    /* of the order there; PLACE_NONE: all of it */
+};
+#define PLACE_NONE UINT32_MAX
+
+static inline struct place place_at(const char *name, uint32_t index)
+{
+    return (struct place){name, index, PLACE_NONE};
+}
+
+/* Sets the response's message to the place, the text's first part directly behind it ("%s" begins
+ * with ".field" or ":"), but keeps a message that is there: a request names its first bad order. */
+void answer_note(struct engine_call *call, struct place place, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Text that is not terminated, for printf's "%.*s": its length as an int, cut at 80. */
+static inline int text_len(struct bytes text)
+{
+    return text.len < 80 ? (int)text.len : 80;
+}
+
+/* ---- The steps of a request: one function a body. Each fills call->response. False: the log is
+ * closed. The worker's transaction is empty before and after. ---- */
+
+bool request_reserve(struct worker *worker, struct engine_call *call,
+                     const struct request *request);
+bool request_edit(struct worker *worker, struct engine_call *call, const struct request *request);
+bool request_extend(struct worker *worker, struct engine_call *call,
+                    const struct request *request);
+bool request_reserve_batch(struct worker *worker, struct engine_call *call,
+                           const struct request *request);
+bool request_edit_batch(struct worker *worker, struct engine_call *call,
+                        const struct request *request);
+bool request_define(struct worker *worker, struct engine_call *call,
+                    const struct request *request);
+bool request_adjust(struct worker *worker, struct engine_call *call,
+                    const struct request *request);
+void request_get_order(struct engine *engine, struct engine_call *call,
+                       const struct request *request);
+void request_get_stock(struct engine *engine, struct engine_call *call,
+                       const struct request *request);
+void request_list_stock(struct engine *engine, struct engine_call *call,
+                        const struct request *request);
+void request_status(struct engine *engine, struct engine_call *call);
+
+/* Finds the item that a line or an adjustment names. 0 with a noted message when the name is
+ * malformed (*status INVALID) or there is none (*status UNKNOWN_ITEM). */
+uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct place place,
+                         uint32_t item, struct bytes sku, struct bytes pool,
+                         enum hf_status *status);
+
+#endif

@@ -1,0 +1,267 @@
+/* request.c - one request from its arrival to its answer: check, admit, execute, wait, answer.
+ *
+ * Threads: any. What a request changed is published before its answer waits, and the answer waits
+ * for its own last record or, when it changed nothing, for the log's tail as it was when it was
+ * decided (the design's section 4, rule 3). */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "server/engine_internal.h"
+
+#define BUSY_RETRY_MS      5u
+#define READ_ONLY_RETRY_MS 1000u
+
+/* ---- Answers ---- */
+
+/* A copy of the text in the arena, cut to whole characters: it may hold bytes of the client's. */
+static struct bytes keep_text(struct arena *arena, const char *text)
+{
+    size_t len = strlen(text);
+    while (len > 0 && !utf8_valid((const uint8_t *)text, len)) {
+        len--;
+    }
+    uint8_t *copy = arena_alloc(arena, len);
+    if (!copy) {
+        return (struct bytes){0};
+    }
+    memcpy(copy, text, len);
+    return (struct bytes){copy, len};
+}
+
+void answer_fail(struct engine_call *call, enum hf_status status, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    call->response = (struct response){.status = status};
+    call->response.message = keep_text(call->arena, text);
+}
+
+static size_t place_text(struct place place, char *text, size_t text_bytes)
+{
+    size_t len = (size_t)snprintf(text, text_bytes, "%s", place.name);
+    if (place.index != PLACE_NONE) {
+        len += (size_t)snprintf(text + len, text_bytes - len, "[%u]", place.index);
+    }
+    if (place.line != PLACE_NONE) {
+        len += (size_t)snprintf(text + len, text_bytes - len, ".lines[%u]", place.line);
+    }
+    return len;
+}
+
+void answer_note(struct engine_call *call, struct place place, const char *format, ...)
+{
+    if (call->response.message.len > 0) {
+        return;
+    }
+    char text[512];
+    size_t len = place_text(place, text, sizeof text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text + len, sizeof text - len, format, arguments);
+    va_end(arguments);
+    call->response.message = keep_text(call->arena, text);
+}
+
+static void call_durable(struct wal_waiter *waiter, enum hf_status status)
+{
+    struct engine_call *call =
+        (struct engine_call *)((char *)waiter - offsetof(struct engine_call, waiter));
+    if (status != HF_OK) {
+        answer_fail(call, HF_INTERNAL, "the log is closed after a failed write: nothing is known "
+                                       "to be durable beyond what was answered before");
+    }
+    call->done(call);
+}
+
+/* Sends the answer once all before lsn is durable. */
+static void answer_when_durable(struct engine_call *call, uint64_t lsn)
+{
+    call->response.lsn = lsn;
+    call->waiter.done = call_durable;
+    if (!wal_wait(call->engine->wal, lsn, &call->waiter)) {
+        call->done(call);
+    }
+}
+
+/* ---- Before it is started ---- */
+
+static bool token_fits(const char *expected, struct bytes token)
+{
+    size_t len = strlen(expected);
+    /* Every byte is looked at, whatever the first difference. */
+    unsigned difference = token.len != len;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t byte = token.len > 0 ? token.data[i % token.len] : 0;
+        difference |= (unsigned)(byte ^ (uint8_t)expected[i]);
+    }
+    return difference == 0;
+}
+
+static bool request_changes(enum request_type type)
+{
+    switch (type) {
+    case REQUEST_RESERVE:
+    case REQUEST_COMMIT:
+    case REQUEST_RELEASE:
+    case REQUEST_EXTEND:
+    case REQUEST_RETURN:
+    case REQUEST_RESERVE_BATCH:
+    case REQUEST_COMMIT_BATCH:
+    case REQUEST_RELEASE_BATCH:
+    case REQUEST_DEFINE:
+    case REQUEST_ADJUST:
+        return true;
+    case REQUEST_NONE:
+    case REQUEST_GET_ORDER:
+    case REQUEST_GET_STOCK:
+    case REQUEST_LIST_STOCK:
+    case REQUEST_STATUS:
+        break;
+    }
+    return false;
+}
+
+/* True when the request may be started; else the answer says why not. */
+static bool request_admit(struct engine *engine, struct engine_call *call,
+                          const struct request *request)
+{
+    const char *token = engine->options.token;
+    if (token && token[0] != '\0' && !token_fits(token, request->token)) {
+        answer_fail(call, HF_UNAUTHORIZED, "token: %s",
+                    request->token.len > 0 ? "not the right one" : "missing");
+        return false;
+    }
+    if (request->timeout_ms > 0 && call->received_ns > 0 &&
+        clock_monotonic_ns(engine->clock) - call->received_ns >
+            (uint64_t)request->timeout_ms * 1000000u) {
+        answer_fail(call, HF_BUSY, "timeout_ms: %u ms had passed before the request was started",
+                    request->timeout_ms);
+        call->response.retry_after_ms = BUSY_RETRY_MS;
+        return false;
+    }
+    if (!request_changes(request->type)) {
+        return true;
+    }
+    enum hf_status status = wal_admit(engine->wal);
+    switch (status) {
+    case HF_OK:
+        return true;
+    case HF_BUSY:
+        answer_fail(call, HF_BUSY, "more work than the log can take");
+        call->response.retry_after_ms = BUSY_RETRY_MS;
+        return false;
+    case HF_READ_ONLY:
+        answer_fail(call, HF_READ_ONLY, "the disk is full: reads are answered, changes are not");
+        call->response.retry_after_ms = READ_ONLY_RETRY_MS;
+        return false;
+    default:
+        answer_fail(call, HF_INTERNAL, "the log is closed after a failed write");
+        return false;
+    }
+}
+
+/* ---- Executing ---- */
+
+static bool execute_change(struct worker *worker, struct engine_call *call,
+                           const struct request *request)
+{
+    switch (request->type) {
+    case REQUEST_RESERVE:
+        return request_reserve(worker, call, request);
+    case REQUEST_RESERVE_BATCH:
+        return request_reserve_batch(worker, call, request);
+    case REQUEST_COMMIT:
+    case REQUEST_RELEASE:
+    case REQUEST_RETURN:
+        return request_edit(worker, call, request);
+    case REQUEST_COMMIT_BATCH:
+    case REQUEST_RELEASE_BATCH:
+        return request_edit_batch(worker, call, request);
+    case REQUEST_EXTEND:
+        return request_extend(worker, call, request);
+    case REQUEST_DEFINE:
+        return request_define(worker, call, request);
+    default:
+        CHECK(request->type == REQUEST_ADJUST);
+        return request_adjust(worker, call, request);
+    }
+}
+
+static void execute_read(struct engine *engine, struct engine_call *call,
+                         const struct request *request)
+{
+    switch (request->type) {
+    case REQUEST_GET_ORDER:
+        request_get_order(engine, call, request);
+        break;
+    case REQUEST_GET_STOCK:
+        request_get_stock(engine, call, request);
+        break;
+    case REQUEST_LIST_STOCK:
+        request_list_stock(engine, call, request);
+        break;
+    case REQUEST_STATUS:
+        request_status(engine, call);
+        break;
+    default:
+        answer_fail(call, HF_INVALID,
+                    "body: none, or of a kind that this version does not know");
+        break;
+    }
+}
+
+/* Runs a request that may change something. True: *lsn says what the answer has to wait for. */
+static bool run_change(struct engine *engine, struct engine_call *call,
+                       const struct request *request, uint64_t *lsn)
+{
+    struct worker *worker = worker_acquire(engine);
+    if (!worker) {
+        answer_fail(call, HF_BUSY, "out of memory");
+        call->response.retry_after_ms = READ_ONLY_RETRY_MS;
+        *lsn = 0;
+        return true;
+    }
+    bool fine = execute_change(worker, call, request) && worker_flush(worker);
+    /* What was decided anew depends on nothing later than its own record. A refusal or a replay may
+     * depend on anything that was visible when it was decided: the tail, read after that. */
+    *lsn = worker->depends_on_tail ? wal_tail_lsn(engine->wal) : worker->lsn;
+    worker_release(worker, fine);
+    return fine;
+}
+
+void engine_submit(struct engine *engine, struct engine_call *call, const struct request *request)
+{
+    call->engine = engine;
+    call->response = (struct response){0};
+    uint64_t lsn = 0;
+    if (!request_admit(engine, call, request)) {
+        call->done(call);
+        return;
+    }
+    if (!request_changes(request->type)) {
+        execute_read(engine, call, request);
+        lsn = wal_tail_lsn(engine->wal);
+    } else if (!run_change(engine, call, request, &lsn)) {
+        answer_fail(call, HF_INTERNAL, "the log is closed after a failed write");
+        call->done(call);
+        return;
+    }
+    answer_when_durable(call, lsn);
+}
+
+void engine_refuse(struct engine *engine, struct engine_call *call, enum hf_status status,
+                   const char *message)
+{
+    call->engine = engine;
+    answer_fail(call, status, "%s", message);
+    if (status == HF_BUSY) {
+        call->response.retry_after_ms = BUSY_RETRY_MS;
+    }
+    call->done(call);
+}

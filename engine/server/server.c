@@ -1,0 +1,297 @@
+/* server.c - joins transport, codec and engine, and sees to start and end.
+ *
+ * Threads: main waits for signals and watches the engine; requests come on the transport's
+ * threads; answers leave on those or on the log's. An exchange's memory (struct session_memory)
+ * belongs to one request at a time, from handle_request until transport_reply.
+ *
+ * SIGTERM or SIGINT: stop taking requests, answer those in hand, sync, exit 0. A second one exits
+ * at once: the log is made for that. */
+#include "server/server.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "rpc/codec.h"
+#include "rpc/transport.h"
+
+#define WATCH_NS          100000000L /* how often main looks whether the log has failed */
+#define DRAIN_MS          5000u
+#define FAILED_DRAIN_MS   500u
+#define EXIT_SECOND_SIGNAL 130
+
+/* What an exchange keeps from request to request. */
+struct exchange_memory {
+    struct arena arena;
+    struct engine_call call;
+    struct transport_exchange *exchange;
+};
+
+struct server {
+    const struct config *config;
+    FILE *out;
+    int lock;
+    struct storage *storage;
+    struct engine *engine;
+    bool engine_started;
+    struct transport_server *transport;
+};
+
+/* ---- One exchange ---- */
+
+static bool memory_init(void *context, void *user)
+{
+    (void)context;
+    struct exchange_memory *memory = user;
+    arena_init(&memory->arena, DECODE_ARENA_BYTES_MAX);
+    return true;
+}
+
+static void memory_deinit(void *context, void *user)
+{
+    (void)context;
+    struct exchange_memory *memory = user;
+    arena_deinit(&memory->arena);
+}
+
+static void send_answer(struct engine_call *call)
+{
+    struct exchange_memory *memory =
+        (struct exchange_memory *)((char *)call - offsetof(struct exchange_memory, call));
+    struct bytes reply;
+    if (codec_response_encode(&memory->arena, &call->response, &reply) != HF_OK) {
+        /* What was changed stays changed, and the caller may ask again with the same ids. */
+        static const struct response too_large = {.status = HF_INTERNAL};
+        arena_clear(&memory->arena);
+        enum hf_status status = codec_response_encode(&memory->arena, &too_large, &reply);
+        CHECK(status == HF_OK);
+    }
+    struct transport_exchange *exchange = memory->exchange;
+    transport_reply(exchange, reply);
+}
+
+static struct exchange_memory *begin_exchange(struct server *server,
+                                              struct transport_exchange *exchange)
+{
+    struct exchange_memory *memory = transport_exchange_user(exchange);
+    arena_clear(&memory->arena);
+    memory->exchange = exchange;
+    memory->call = (struct engine_call){
+        .received_ns = clock_monotonic_ns(clock_real()),
+        .arena = &memory->arena,
+        .done = send_answer,
+    };
+    (void)server;
+    return memory;
+}
+
+static void handle_request(void *context, struct transport_exchange *exchange)
+{
+    struct server *server = context;
+    struct exchange_memory *memory = begin_exchange(server, exchange);
+    struct request request;
+    const char *error = "";
+    enum hf_status status = codec_request_decode(
+        &memory->arena, transport_exchange_body(exchange), &request, &error);
+    if (status != HF_OK) {
+        engine_refuse(server->engine, &memory->call, status, error);
+        return;
+    }
+    engine_submit(server->engine, &memory->call, &request);
+}
+
+static void refuse_request(void *context, struct transport_exchange *exchange)
+{
+    struct server *server = context;
+    struct exchange_memory *memory = begin_exchange(server, exchange);
+    engine_refuse(server->engine, &memory->call, HF_BUSY,
+                  "too many requests of this connection are in hand");
+}
+
+/* ---- Start ---- */
+
+static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes,
+                          uint64_t records)
+{
+    (void)context;
+    if (isatty(STDERR_FILENO) && total_bytes > 0) {
+        fprintf(stderr, "\rrecovering: %3u %%, %llu records%s",
+                (unsigned)(done_bytes * 100 / total_bytes), (unsigned long long)records,
+                done_bytes >= total_bytes ? "\n" : "");
+    }
+}
+
+/* The log is in a folder of its own: the data directory also has the lock and the socket. */
+static bool start_storage(struct server *server)
+{
+    const char *data = server->config->data;
+    if (mkdir(data, 0755) != 0 && errno != EEXIST) {
+        log_error("%s can't be made: %s", data, strerror(errno));
+        return false;
+    }
+    enum hf_status status = storage_lock(data, &server->lock);
+    if (status != HF_OK) {
+        log_error("%s: %s", data, hf_status_text(status));
+        return false;
+    }
+    char folder[CONFIG_TEXT_BYTES + 8];
+    snprintf(folder, sizeof folder, "%s/wal", data);
+    status = storage_open(&server->storage, folder, server->config->wal_io, false);
+    if (status != HF_OK) {
+        log_error("%s can't be opened: %s", folder, hf_status_text(status));
+        return false;
+    }
+    return true;
+}
+
+static bool start_engine(struct server *server)
+{
+    struct engine_options options = config_engine(server->config);
+    options.progress = show_progress;
+    struct engine_recovery recovery;
+    uint64_t begin_ns = clock_monotonic_ns(clock_real());
+    enum hf_status status = engine_open(&server->engine, &options, server->storage, clock_real(),
+                                        &recovery);
+    if (status != HF_OK) {
+        log_error("%s", recovery.message[0] ? recovery.message : hf_status_text(status));
+        return false;
+    }
+    if (recovery.torn_bytes > 0) {
+        log_warn("the log's end was torn: %llu bytes that were never acknowledged were cut off",
+                 (unsigned long long)recovery.torn_bytes);
+    }
+    log_info("recovered %llu records of %llu blocks up to LSN %llu in %llu ms; %llu digests agree",
+             (unsigned long long)recovery.records, (unsigned long long)recovery.blocks,
+             (unsigned long long)recovery.lsn,
+             (unsigned long long)((clock_monotonic_ns(clock_real()) - begin_ns) / 1000000u),
+             (unsigned long long)recovery.digests);
+    status = engine_start(server->engine);
+    if (status != HF_OK) {
+        log_error("threads can't be started: %s", hf_status_text(status));
+        return false;
+    }
+    server->engine_started = true;
+    return true;
+}
+
+static bool listen_on(struct server *server, const char *url)
+{
+    char actual[CONFIG_TEXT_BYTES + 64];
+    enum hf_status status =
+        transport_server_listen(server->transport, url, actual, sizeof actual);
+    if (status != HF_OK) {
+        log_error("can't listen on %s: %s", url,
+                  status == HF_INVALID ? "not an address" : "in use, or no such interface");
+        return false;
+    }
+    fprintf(server->out, "listening on %s\n", actual);
+    return true;
+}
+
+static bool start_transport(struct server *server)
+{
+    struct transport_server_options options = {
+        .contexts = (unsigned)server->config->contexts,
+        .message_bytes_max = MESSAGE_BYTES_MAX,
+        .send_timeout_ms = SERVER_SEND_TIMEOUT_MS,
+        .user_bytes = sizeof(struct exchange_memory),
+        .handle = handle_request,
+        .refuse = refuse_request,
+        .user_init = memory_init,
+        .user_deinit = memory_deinit,
+        .context = server,
+    };
+    enum hf_status status = transport_server_open(&server->transport, &options);
+    if (status != HF_OK) {
+        log_error("the transport can't be opened: %s", hf_status_text(status));
+        return false;
+    }
+    const struct config *config = server->config;
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        if (!listen_on(server, config->listen[i])) {
+            return false;
+        }
+    }
+    if (config->listen_count > 0) {
+        return true;
+    }
+    char ipc[CONFIG_TEXT_BYTES + 32];
+    snprintf(ipc, sizeof ipc, "ipc://%s/holdfast.sock", config->data);
+    return listen_on(server, "tcp://127.0.0.1:7411") && listen_on(server, ipc);
+}
+
+/* ---- End ---- */
+
+static void exit_at_once(int number)
+{
+    (void)number;
+    _exit(EXIT_SECOND_SIGNAL);
+}
+
+static void stop_server(struct server *server, uint32_t drain_ms)
+{
+    if (server->transport) {
+        transport_server_drain(server->transport, drain_ms);
+    }
+    if (server->engine_started) {
+        engine_stop(server->engine);
+    }
+    if (server->transport) {
+        transport_server_close(server->transport);
+    }
+    engine_close(server->engine);
+    if (server->storage) {
+        storage_destroy(server->storage);
+    }
+    if (server->lock >= 0) {
+        storage_unlock(server->lock);
+    }
+}
+
+/* Waits until told to stop, or until the log has failed. */
+static int watch(struct server *server, const sigset_t *signals)
+{
+    for (;;) {
+        int number = sigtimedwait(signals, NULL, &(struct timespec){.tv_nsec = WATCH_NS});
+        if (engine_failed(server->engine)) {
+            log_error("a write to the log failed: the engine stops; what was acknowledged is "
+                      "durable, nothing more will be acknowledged");
+            return SERVER_LOG_FAILED;
+        }
+        if (number == SIGTERM || number == SIGINT) {
+            log_info("stopping: answering the requests in hand; a second signal exits at once");
+            return SERVER_DONE;
+        }
+    }
+}
+
+int server_run(const struct config *config, FILE *out)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+
+    struct server server = {.config = config, .out = out, .lock = -1};
+    if (!start_storage(&server) || !start_engine(&server) || !start_transport(&server)) {
+        stop_server(&server, 0);
+        return SERVER_REFUSED;
+    }
+    fprintf(out, "ready\n");
+    fflush(out);
+    int result = watch(&server, &signals);
+    signal(SIGTERM, exit_at_once);
+    signal(SIGINT, exit_at_once);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    stop_server(&server, result == SERVER_DONE ? DRAIN_MS : FAILED_DRAIN_MS);
+    log_info(result == SERVER_DONE ? "stopped" : "stopped after the failure");
+    return result;
+}

@@ -1,0 +1,23 @@
+/* server.h - the running engine: directory lock, recovery, sockets, signals, and an orderly end.
+ *
+ * Threads: server_run from the main thread, once, before any other thread is made (it blocks the
+ * signals that it waits for in all threads to come). */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include <stdio.h>
+
+#include "server/config.h"
+
+/* Exit codes of `holdfast serve`. */
+enum server_exit {
+    SERVER_DONE = 0,       /* stopped by SIGTERM or SIGINT; every answer was sent and synced */
+    SERVER_REFUSED = 1,    /* the directory is locked or damaged, or an address is in use */
+    SERVER_LOG_FAILED = 4, /* a write to the log failed: it was closed, nothing more was promised */
+};
+
+/* Runs an engine until it is told to stop. Prints the addresses it listens on and then "ready" to
+ * `out`, a line each, and what goes wrong to stderr. */
+int server_run(const struct config *config, FILE *out);
+
+#endif

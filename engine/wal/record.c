@@ -1,0 +1,482 @@
+/* record.c - events to records and back; docs/wal-format.md has the tables.
+ *
+ * Threads: any; pure functions. There is one encoding for each event: a decoder that accepts a
+ * record has checked every length, every reserved byte and every range, so that what it accepts
+ * encodes to the same bytes again. */
+#include "wal/record.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+
+#define RECORD_HEADER_BYTES 8u
+
+enum record_flags {
+    RECORD_LATE = EVENT_LATE,
+    RECORD_FORCED = EVENT_FORCED,
+    RECORD_QUANTITIES = 64, /* an edit names units per line */
+    RECORD_MULTILINE = 128, /* ORDER_HELD with two lines or more */
+};
+
+static_assert(sizeof(struct order_line) == 8, "lines are copied as they are");
+static_assert(48 + 8 * (uint64_t)ORDER_LINES_MAX <= WAL_RECORD_BYTES_MAX, "an order fits");
+
+static uint32_t padded(size_t bytes)
+{
+    return (uint32_t)((bytes + 7) & ~(size_t)7);
+}
+
+/* ids are written as their 16 bytes: both halves big-endian. */
+static void store_id(uint8_t *to, struct id128 id)
+{
+    store_u64(to, __builtin_bswap64(id.hi));
+    store_u64(to + 8, __builtin_bswap64(id.lo));
+}
+
+static struct id128 load_id(const uint8_t *from)
+{
+    return (struct id128){__builtin_bswap64(load_u64(from)), __builtin_bswap64(load_u64(from + 8))};
+}
+
+/* ---- Encoding ---- */
+
+static uint32_t strings_bytes(uint32_t fixed_bytes, struct bytes a, struct bytes b)
+{
+    return padded(fixed_bytes + 2 + a.len + 2 + b.len);
+}
+
+uint32_t record_bytes(const struct event *event)
+{
+    switch (event->type) {
+    case EVENT_ORDER_HELD:
+        return event->line_count == 1 ? 48 : 48 + 8 * event->line_count;
+    case EVENT_ORDER_COMMITTED:
+    case EVENT_ORDER_RELEASED:
+    case EVENT_ORDER_RETURNED:
+        return event->quantities ? 32 + padded(4 * (size_t)event->line_count) : 24;
+    case EVENT_ORDER_EXPIRED:
+        return 24;
+    case EVENT_ORDER_EXTENDED:
+        return 32;
+    case EVENT_SKU_DEFINED:
+        return strings_bytes(40, event->sku->sku, event->sku->label);
+    case EVENT_ITEM_DEFINED:
+        return strings_bytes(32, event->item->sku, event->item->pool);
+    case EVENT_STOCK_ADJUSTED:
+        return strings_bytes(48, event->adjust->reason, event->adjust->reference);
+    }
+    check_failed(__FILE__, __LINE__, __func__, "the event has a type");
+}
+
+static void encode_held(const struct event *event, uint8_t *to)
+{
+    CHECK(event->line_count >= 1);
+    CHECK(event->line_count <= ORDER_LINES_MAX);
+    if (event->line_count == 1) {
+        memcpy(to + 8, event->lines, 8);
+        store_id(to + 16, event->id);
+        store_u64(to + 32, event->buyer);
+        store_u64(to + 40, event->deadline_ms);
+        return;
+    }
+    to[1] |= RECORD_MULTILINE;
+    store_id(to + 8, event->id);
+    store_u64(to + 24, event->buyer);
+    store_u64(to + 32, event->deadline_ms);
+    store_u32(to + 40, event->line_count);
+    store_u32(to + 44, 0);
+    memcpy(to + 48, event->lines, 8 * (size_t)event->line_count);
+}
+
+static void encode_edit(const struct event *event, uint8_t *to)
+{
+    store_id(to + 8, event->id);
+    if (!event->quantities) {
+        return;
+    }
+    CHECK(event->line_count >= 1);
+    CHECK(event->line_count <= ORDER_LINES_MAX);
+    to[1] |= RECORD_QUANTITIES;
+    store_u32(to + 24, event->line_count);
+    store_u32(to + 28, 0);
+    memcpy(to + 32, event->quantities, 4 * (size_t)event->line_count);
+    if (event->line_count % 2 != 0) {
+        store_u32(to + 32 + 4 * (size_t)event->line_count, 0);
+    }
+}
+
+/* Two strings, each with its u16 length, and zeros up to the record's end. */
+static void encode_strings(struct bytes a, struct bytes b, uint8_t *to, const uint8_t *end)
+{
+    const struct bytes strings[2] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        CHECK(strings[i].len <= LABEL_BYTES_MAX);
+        store_u16(to, (uint16_t)strings[i].len);
+        if (strings[i].len > 0) {
+            memcpy(to + 2, strings[i].data, strings[i].len);
+        }
+        to += 2 + strings[i].len;
+    }
+    memset(to, 0, (size_t)(end - to));
+}
+
+static void encode_sku(const struct sku_rule *sku, uint8_t *to, const uint8_t *end)
+{
+    store_u32(to + 8, sku->limit_per_buyer);
+    store_u32(to + 12, sku->hold_ms);
+    store_u32(to + 16, sku->hold_ms_max);
+    store_u32(to + 20, sku->paused ? 1 : 0);
+    store_u64(to + 24, sku->opens_at_ms);
+    store_u64(to + 32, sku->closes_at_ms);
+    encode_strings(sku->sku, sku->label, to + 40, end);
+}
+
+static void encode_item(const struct item_def *item, uint8_t *to, const uint8_t *end)
+{
+    store_u32(to + 8, item->item);
+    store_u32(to + 12, item->hot ? 1 : 0);
+    store_u64(to + 16, (uint64_t)item->safety);
+    store_u64(to + 24, (uint64_t)item->presale_cap);
+    encode_strings(item->sku, item->pool, to + 32, end);
+}
+
+static void encode_adjust(const struct event *event, uint8_t *to, const uint8_t *end)
+{
+    store_u32(to + 8, event->adjust->item);
+    store_u32(to + 12, 0);
+    store_id(to + 16, event->id);
+    store_u64(to + 32, (uint64_t)event->adjust->delta);
+    store_u64(to + 40, (uint64_t)event->adjust->stocked);
+    encode_strings(event->adjust->reason, event->adjust->reference, to + 48, end);
+}
+
+uint32_t record_encode(const struct event *event, uint8_t *to)
+{
+    uint32_t bytes = record_bytes(event);
+    const uint8_t *end = to + bytes;
+    to[0] = (uint8_t)event->type;
+    to[1] = (uint8_t)(event->flags & (EVENT_LATE | EVENT_FORCED));
+    store_u16(to + 2, 0);
+    store_u32(to + 4, bytes);
+    switch (event->type) {
+    case EVENT_ORDER_HELD:
+        encode_held(event, to);
+        break;
+    case EVENT_ORDER_COMMITTED:
+    case EVENT_ORDER_RELEASED:
+    case EVENT_ORDER_RETURNED:
+        encode_edit(event, to);
+        break;
+    case EVENT_ORDER_EXPIRED:
+        store_id(to + 8, event->id);
+        break;
+    case EVENT_ORDER_EXTENDED:
+        store_id(to + 8, event->id);
+        store_u64(to + 24, event->deadline_ms);
+        break;
+    case EVENT_SKU_DEFINED:
+        encode_sku(event->sku, to, end);
+        break;
+    case EVENT_ITEM_DEFINED:
+        encode_item(event->item, to, end);
+        break;
+    case EVENT_STOCK_ADJUSTED:
+        encode_adjust(event, to, end);
+        break;
+    }
+    return bytes;
+}
+
+/* ---- Decoding: each function returns NULL, or what is wrong ---- */
+
+static struct id128 cursor_id(struct cursor *cursor)
+{
+    const uint8_t *at = cursor_take(cursor, ID_BYTES);
+    return at ? load_id(at) : (struct id128){0, 0};
+}
+
+static bool line_valid(struct order_line line)
+{
+    return line.item >= 1 && line.item <= ITEMS_MAX && line.qty >= 1 && line.qty <= QTY_MAX;
+}
+
+static const char *decode_held(struct cursor *cursor, unsigned flags, struct event *event)
+{
+    if (!(flags & RECORD_MULTILINE)) {
+        event->line_count = 1;
+        event->one.item = cursor_u32(cursor);
+        event->one.qty = cursor_u32(cursor);
+        event->lines = &event->one;
+        event->id = cursor_id(cursor);
+        event->buyer = cursor_u64(cursor);
+        event->deadline_ms = cursor_u64(cursor);
+        if (cursor->overrun) {
+            return "the record is too short";
+        }
+        return line_valid(event->one) ? NULL : "item or quantity out of range";
+    }
+    event->id = cursor_id(cursor);
+    event->buyer = cursor_u64(cursor);
+    event->deadline_ms = cursor_u64(cursor);
+    event->line_count = cursor_u32(cursor);
+    uint32_t reserved = cursor_u32(cursor);
+    if (event->line_count < 2 || event->line_count > ORDER_LINES_MAX || reserved != 0) {
+        return "the number of lines is out of range";
+    }
+    const uint8_t *lines = cursor_take(cursor, 8 * (size_t)event->line_count);
+    if (!lines) {
+        return "the record is too short";
+    }
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        const uint8_t *at = lines + 8 * (size_t)i;
+        if (!line_valid((struct order_line){load_u32(at), load_u32(at + 4)})) {
+            return "item or quantity out of range";
+        }
+    }
+    event->lines = (const struct order_line *)(const void *)lines;
+    return NULL;
+}
+
+static const char *decode_edit(struct cursor *cursor, unsigned flags, struct event *event)
+{
+    event->id = cursor_id(cursor);
+    if (!(flags & RECORD_QUANTITIES)) {
+        return NULL;
+    }
+    event->line_count = cursor_u32(cursor);
+    uint32_t reserved = cursor_u32(cursor);
+    if (event->line_count < 1 || event->line_count > ORDER_LINES_MAX || reserved != 0) {
+        return "the number of lines is out of range";
+    }
+    const uint8_t *quantities = cursor_take(cursor, 4 * (size_t)event->line_count);
+    if (!quantities) {
+        return "the record is too short";
+    }
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        if (load_u32(quantities + 4 * (size_t)i) > QTY_MAX) {
+            return "a quantity is out of range";
+        }
+    }
+    event->quantities = (const uint32_t *)(const void *)quantities;
+    return NULL;
+}
+
+static const char *decode_string(struct cursor *cursor, struct bytes *string, size_t len_min,
+                                 size_t len_max)
+{
+    size_t len = cursor_u16(cursor);
+    const uint8_t *data = cursor_take(cursor, len);
+    if (!data) {
+        return "the record is too short";
+    }
+    if (len < len_min || len > len_max) {
+        return "a text's length is out of range";
+    }
+    if (!utf8_valid(data, len)) {
+        return "a text is not valid UTF-8";
+    }
+    *string = (struct bytes){data, len};
+    return NULL;
+}
+
+static bool stock_valid(int64_t units)
+{
+    return units >= 0 && units <= STOCK_MAX;
+}
+
+static const char *decode_sku(struct cursor *cursor, struct sku_rule *sku)
+{
+    sku->limit_per_buyer = cursor_u32(cursor);
+    sku->hold_ms = cursor_u32(cursor);
+    sku->hold_ms_max = cursor_u32(cursor);
+    uint32_t paused = cursor_u32(cursor);
+    sku->opens_at_ms = cursor_u64(cursor);
+    sku->closes_at_ms = cursor_u64(cursor);
+    if (paused > 1) {
+        return "a yes or no is neither";
+    }
+    sku->paused = paused != 0;
+    const char *fault = decode_string(cursor, &sku->sku, 1, CODE_BYTES_MAX);
+    return fault ? fault : decode_string(cursor, &sku->label, 0, LABEL_BYTES_MAX);
+}
+
+static const char *decode_item(struct cursor *cursor, struct item_def *item)
+{
+    item->item = cursor_u32(cursor);
+    uint32_t hot = cursor_u32(cursor);
+    item->safety = (int64_t)cursor_u64(cursor);
+    item->presale_cap = (int64_t)cursor_u64(cursor);
+    if (hot > 1) {
+        return "a yes or no is neither";
+    }
+    item->hot = hot != 0;
+    if (item->item < 1 || item->item > ITEMS_MAX) {
+        return "item out of range";
+    }
+    if (!stock_valid(item->safety) || !stock_valid(item->presale_cap)) {
+        return "units out of range";
+    }
+    const char *fault = decode_string(cursor, &item->sku, 1, CODE_BYTES_MAX);
+    return fault ? fault : decode_string(cursor, &item->pool, 1, CODE_BYTES_MAX);
+}
+
+static const char *decode_adjust(struct cursor *cursor, struct event *event,
+                                 struct stock_change *adjust)
+{
+    adjust->item = cursor_u32(cursor);
+    uint32_t reserved = cursor_u32(cursor);
+    event->id = cursor_id(cursor);
+    adjust->delta = (int64_t)cursor_u64(cursor);
+    adjust->stocked = (int64_t)cursor_u64(cursor);
+    if (adjust->item < 1 || adjust->item > ITEMS_MAX || reserved != 0) {
+        return "item out of range";
+    }
+    if (adjust->delta < -STOCK_MAX || adjust->delta > STOCK_MAX || !stock_valid(adjust->stocked)) {
+        return "units out of range";
+    }
+    const char *fault = decode_string(cursor, &adjust->reason, 0, REASON_BYTES_MAX);
+    return fault ? fault : decode_string(cursor, &adjust->reference, 0, REASON_BYTES_MAX);
+}
+
+/* The flags that a record of this type may have; -1 when there is no such type. */
+static int flags_allowed(unsigned type)
+{
+    switch (type) {
+    case EVENT_ORDER_HELD:
+        return RECORD_MULTILINE;
+    case EVENT_ORDER_COMMITTED:
+        return RECORD_LATE | RECORD_QUANTITIES;
+    case EVENT_ORDER_RELEASED:
+    case EVENT_ORDER_RETURNED:
+        return RECORD_QUANTITIES;
+    case EVENT_STOCK_ADJUSTED:
+        return RECORD_FORCED;
+    case EVENT_ORDER_EXPIRED:
+    case EVENT_ORDER_EXTENDED:
+    case EVENT_SKU_DEFINED:
+    case EVENT_ITEM_DEFINED:
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+static const char *decode_body(struct cursor *cursor, unsigned flags, struct event *event,
+                               struct record_scratch *scratch)
+{
+    switch (event->type) {
+    case EVENT_ORDER_HELD:
+        return decode_held(cursor, flags, event);
+    case EVENT_ORDER_COMMITTED:
+    case EVENT_ORDER_RELEASED:
+    case EVENT_ORDER_RETURNED:
+        return decode_edit(cursor, flags, event);
+    case EVENT_ORDER_EXPIRED:
+        event->id = cursor_id(cursor);
+        return NULL;
+    case EVENT_ORDER_EXTENDED:
+        event->id = cursor_id(cursor);
+        event->deadline_ms = cursor_u64(cursor);
+        return NULL;
+    case EVENT_SKU_DEFINED:
+        event->sku = &scratch->sku;
+        return decode_sku(cursor, &scratch->sku);
+    case EVENT_ITEM_DEFINED:
+        event->item = &scratch->item;
+        return decode_item(cursor, &scratch->item);
+    case EVENT_STOCK_ADJUSTED:
+        event->adjust = &scratch->adjust;
+        return decode_adjust(cursor, event, &scratch->adjust);
+    }
+    return "a record of a type that this version does not know";
+}
+
+/* What is left of a record is padding: less than 8 bytes, all zero. */
+static const char *decode_padding(struct cursor *cursor)
+{
+    if (cursor->overrun) {
+        return "the record is too short";
+    }
+    if (cursor_left(cursor) >= 8) {
+        return "the record is too long";
+    }
+    while (cursor_left(cursor) > 0) {
+        if (cursor_u8(cursor) != 0) {
+            return "the record's padding is not zero";
+        }
+    }
+    return NULL;
+}
+
+static const char *decode_record(const uint8_t *from, size_t len, struct event *event,
+                                 struct record_scratch *scratch, size_t *used)
+{
+    if (len < RECORD_HEADER_BYTES) {
+        return "the payload ends inside a record";
+    }
+    int allowed = flags_allowed(from[0]);
+    if (allowed < 0) {
+        return "a record of a type that this version does not know";
+    }
+    unsigned flags = from[1];
+    if ((flags & ~(unsigned)allowed) != 0 || load_u16(from + 2) != 0) {
+        return "a reserved bit of the record is set";
+    }
+    uint32_t bytes = load_u32(from + 4);
+    if (bytes < RECORD_HEADER_BYTES || bytes > WAL_RECORD_BYTES_MAX || bytes % 8 != 0) {
+        return "the record's length is impossible";
+    }
+    if (bytes > len) {
+        return "the payload ends inside a record";
+    }
+    event->type = (enum event_type)from[0];
+    event->flags = flags & (EVENT_LATE | EVENT_FORCED);
+    struct cursor cursor = cursor_over(from + RECORD_HEADER_BYTES, bytes - RECORD_HEADER_BYTES);
+    const char *fault = decode_body(&cursor, flags, event, scratch);
+    if (!fault) {
+        fault = decode_padding(&cursor);
+    }
+    *used = bytes;
+    return fault;
+}
+
+enum hf_status record_decode(const uint8_t *from, size_t len, struct event *event,
+                             struct record_scratch *scratch, size_t *used, const char **reason)
+{
+    /* Lines and quantities are used where they lie. */
+    CHECK((uintptr_t)from % 4 == 0);
+    memset(event, 0, sizeof *event);
+    *used = 0;
+    *reason = decode_record(from, len, event, scratch, used);
+    if (*reason) {
+        *used = 0;
+        return HF_DAMAGED;
+    }
+    return HF_OK;
+}
+
+const char *record_type_name(enum event_type type)
+{
+    switch (type) {
+    case EVENT_ORDER_HELD:
+        return "ORDER_HELD";
+    case EVENT_ORDER_COMMITTED:
+        return "ORDER_COMMITTED";
+    case EVENT_ORDER_RELEASED:
+        return "ORDER_RELEASED";
+    case EVENT_ORDER_EXPIRED:
+        return "ORDER_EXPIRED";
+    case EVENT_ORDER_EXTENDED:
+        return "ORDER_EXTENDED";
+    case EVENT_ORDER_RETURNED:
+        return "ORDER_RETURNED";
+    case EVENT_SKU_DEFINED:
+        return "SKU_DEFINED";
+    case EVENT_ITEM_DEFINED:
+        return "ITEM_DEFINED";
+    case EVENT_STOCK_ADJUSTED:
+        return "STOCK_ADJUSTED";
+    }
+    return NULL;
+}

@@ -1,0 +1,103 @@
+"""Runs a real engine on a temporary data directory, and the command line beside it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BINARY = os.environ.get("HOLDFAST_BINARY") or sys.exit("HOLDFAST_BINARY is not set")
+# Sanitized builds are slower: waits are bounded, not tuned.
+WAIT_S = 60
+
+
+class Engine:
+    def __init__(self, *options, data=None):
+        self.own_data = data is None
+        self.data = data or tempfile.mkdtemp(prefix="holdfast-test-")
+        self.options = options
+        self.process = None
+        self.port = 0
+        self.start()
+
+    def start(self, *more):
+        """Starts the engine, on the same port as before, and waits until it is ready."""
+        self.log = open(os.path.join(self.data, "stderr.txt"), "ab")
+        self.process = subprocess.Popen(
+            [BINARY, "serve", "--data", self.data, "--listen", "tcp://127.0.0.1:%d" % self.port,
+             "--wal-segment-bytes", "8M", "--orders-max", "2000000", *self.options, *more],
+            stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.urls = []
+        for text in self.process.stdout:
+            if text.strip() == "ready":
+                break
+            if text.startswith("listening on "):
+                self.urls.append(text.removeprefix("listening on ").strip())
+        else:
+            raise RuntimeError("the engine did not start: " + self.errors())
+        self.url = self.urls[0]
+        self.port = int(self.url.rsplit(":", 1)[1])
+
+    def errors(self):
+        with open(os.path.join(self.data, "stderr.txt"), errors="replace") as f:
+            return f.read()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, expect=0):
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(WAIT_S)
+        assert code == expect, "exit %s, expected %s: %s" % (code, expect, self.errors())
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        if self.own_data:
+            shutil.rmtree(self.data, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
+
+
+def run(*arguments, expect=0, **options):
+    """Runs the binary; returns what it printed."""
+    done = subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=600, **options)
+    if expect is not None and done.returncode != expect:
+        raise AssertionError("holdfast %s: exit %d, expected %d\n%s%s" % (
+            " ".join(arguments), done.returncode, expect, done.stdout, done.stderr))
+    return done.stdout
+
+
+def wait_until(condition, what, seconds=WAIT_S):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("not within %d s: %s" % (seconds, what))
+        time.sleep(0.01)
+
+
+def main(module):
+    """Runs every function of the module whose name begins with test_, or those named."""
+    wanted = sys.argv[1:]
+    tests = [(n, f) for n, f in module.items() if n.startswith("test_") and callable(f)]
+    failed = 0
+    for name, function in tests:
+        if wanted and name not in wanted:
+            continue
+        begin = time.monotonic()
+        try:
+            function()
+            print("ok      %s (%.1f s)" % (name, time.monotonic() - begin), flush=True)
+        except Exception:
+            failed += 1
+            import traceback
+            traceback.print_exc()
+            print("FAILED  %s" % name, flush=True)
+    sys.exit(1 if failed else 0)

@@ -1,0 +1,103 @@
+#!/bin/sh
+# run.sh - installs what is missing, builds, and runs every test. See --help.
+#
+# Exit status: ctest's (0: all passed); 1: the build failed; 2: wrong usage, or packages are
+# missing and could not be installed.
+
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/tests/lib/deps.sh"
+
+usage() {
+    cat <<'END'
+usage: sh tests/run.sh [--asan | --tsan | --clang] [--long] [-- CTEST-OPTION...]
+
+Installs the Debian packages that are missing (as root, or through sudo), builds into build/
+and runs every test.
+
+  --asan   build with gcc and the address and undefined-behaviour sanitizers, into build-asan/
+  --tsan   build with gcc and the thread sanitizer, into build-tsan/
+  --clang  build with clang and -Werror, into build-clang/
+  --long   more seeds and rounds in the randomized tests (HOLDFAST_LONG=1)
+  --help   this
+
+SEED=N in the environment makes the randomized tests run that seed alone.
+What follows -- goes to ctest, such as -R unit.core to run only tests whose names match.
+END
+}
+
+kind=release
+timeout_s=120
+while [ $# -gt 0 ]; do
+    case $1 in
+    --asan | --tsan | --clang)
+        if [ "$kind" != release ]; then
+            echo "run.sh: only one of --asan, --tsan and --clang at a time" >&2
+            exit 2
+        fi
+        kind=${1#--}
+        ;;
+    --long)
+        export HOLDFAST_LONG=1
+        timeout_s=3600
+        ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    --)
+        shift
+        break
+        ;;
+    *)
+        echo "run.sh: unknown option $1" >&2
+        usage >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+# What the tests use besides the build: spin checks the models, python3 drives whole processes.
+test_packages='python3 spin'
+[ "$kind" = clang ] && test_packages="$test_packages clang"
+# shellcheck disable=SC2086  # a list of words is meant
+install_missing_packages $test_packages || exit
+
+# Sanitized programs run several times slower.
+case $kind in
+asan | tsan) [ $timeout_s -ge 600 ] || timeout_s=600 ;;
+esac
+
+build_dir=$root/build
+runner=
+case $kind in
+release)
+    build_release "$root" "$build_dir" -DHOLDFAST_TEST_TIMEOUT=$timeout_s || exit 1
+    ;;
+clang)
+    build_dir=$root/build-clang
+    build_release "$root" "$build_dir" -DHOLDFAST_TEST_TIMEOUT=$timeout_s -DHOLDFAST_WERROR=ON \
+        -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ || exit 1
+    say "clang: no warnings"
+    ;;
+asan)
+    build_dir=$root/build-asan
+    build_tree "$root" "$build_dir" -DHOLDFAST_TEST_TIMEOUT=$timeout_s \
+        -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DHOLDFAST_SANITIZE_ADDRESS=ON || exit 1
+    ;;
+tsan)
+    build_dir=$root/build-tsan
+    build_tree "$root" "$build_dir" -DHOLDFAST_TEST_TIMEOUT=$timeout_s \
+        -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DHOLDFAST_SANITIZE_THREAD=ON || exit 1
+    # The thread sanitizer of gcc 12 stops with "unexpected memory mapping" where the kernel
+    # randomizes addresses with more than 28 bits.
+    if setarch "$(uname -m)" -R true 2>/dev/null; then
+        runner="setarch $(uname -m) -R"
+    fi
+    ;;
+esac
+
+say "testing"
+cd "$build_dir" || exit 1
+$runner ctest --output-on-failure -j2 "$@"
