@@ -16,7 +16,7 @@
 #define DEMAND_ROUNDS_MAX 256u
 
 enum demand_then {
-    THEN_HOLD,    /* leave it held */
+    THEN_HOLD, /* leave it held */
     THEN_COMMIT,
     THEN_RELEASE,
 };
@@ -35,9 +35,9 @@ enum round_kind {
 };
 
 struct demand_round {
-    uint64_t first;      /* order number */
+    uint64_t first; /* order number */
     uint64_t count;
-    uint32_t *indexes;   /* owned */
+    uint32_t *indexes; /* owned */
     uint32_t index_count;
     enum round_kind kind;
 };
@@ -52,8 +52,8 @@ struct demand {
     uint64_t buyers;
     uint32_t item_count;
     uint32_t qty_max;
-    uint64_t commit_below;  /* of 2^32 */
-    uint64_t release_below; /* of 2^32, commit_below included */
+    uint64_t commit_below;      /* of 2^32 */
+    uint64_t release_below;     /* of 2^32, commit_below included */
     struct demand_alias *alias; /* NULL: uniform */
     struct demand_round rounds[DEMAND_ROUNDS_MAX];
     uint32_t round_count;

@@ -21,10 +21,10 @@ enum fate {
     FATE_RELEASE_UNKNOWN, /* likewise with its release */
     FATE_COMMITTED,
     FATE_RELEASED,
-    FATE_EXPIRED,  /* was held; the engine said that its deadline has passed */
+    FATE_EXPIRED, /* was held; the engine said that its deadline has passed */
     FATE_SOLD_OUT,
-    FATE_REFUSED,  /* by a rule of the sale */
-    FATE_FAILED,   /* by an error */
+    FATE_REFUSED, /* by a rule of the sale */
+    FATE_FAILED,  /* by an error */
     FATE_COUNT,
 };
 
@@ -44,8 +44,7 @@ bool ledger_reserve(struct ledger *ledger, uint64_t first, uint64_t count);
 static inline uint8_t *ledger_at(const struct ledger *ledger, uint64_t number)
 {
     /* acquire: pairs with the release that stores a new page. */
-    return atomic_load_explicit(&ledger->pages[number / LEDGER_PAGE_ORDERS],
-                                memory_order_acquire) +
+    return atomic_load_explicit(&ledger->pages[number / LEDGER_PAGE_ORDERS], memory_order_acquire) +
            number % LEDGER_PAGE_ORDERS;
 }
 

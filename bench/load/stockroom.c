@@ -193,8 +193,8 @@ static enum hf_status list_all(struct stockroom *room, const struct link *link)
     return status;
 }
 
-static enum hf_status resolve_row(struct stockroom *room, const struct link *link,
-                                  const char *sku, const char *pool, uint32_t *capacity)
+static enum hf_status resolve_row(struct stockroom *room, const struct link *link, const char *sku,
+                                  const char *pool, uint32_t *capacity)
 {
     if (!grow(room, capacity)) {
         return HF_NO_MEMORY;
@@ -230,9 +230,8 @@ static enum hf_status read_catalogue(struct stockroom *room, const struct link *
     }
     while (status == HF_OK && (status = csv_next(csv, &row)) == HF_OK) {
         const char *code = (const char *)row.fields[sku].data;
-        const char *where = pool >= 0 && row.fields[pool].len > 0
-                                ? (const char *)row.fields[pool].data
-                                : "default";
+        const char *where =
+            pool >= 0 && row.fields[pool].len > 0 ? (const char *)row.fields[pool].data : "default";
         status = resolve_row(room, link, code, where, &capacity);
         if (status != HF_OK) {
             snprintf(error, STOCKROOM_ERROR_BYTES, "%s: row %llu: %s@%s: %s", path,
@@ -259,8 +258,7 @@ static enum hf_status finish_handles(struct stockroom *room, char error[STOCKROO
 }
 
 enum hf_status stockroom_open(struct stockroom *room, const struct link *link,
-                              const struct load_options *options,
-                              char error[STOCKROOM_ERROR_BYTES])
+                              const struct load_options *options, char error[STOCKROOM_ERROR_BYTES])
 {
     memset(room, 0, sizeof *room);
     error[0] = '\0';

@@ -26,7 +26,7 @@
 #define NAP_NS          UINT64_C(1000000) /* the caller's thread looks around so often */
 #define BUSY_RETRY_NS   UINT64_C(500000)
 #define WINDOW_NS       UINT64_C(250000000)
-#define WINDOW_ORDERS   5000u  /* answers that tell whether demand still finds units */
+#define WINDOW_ORDERS   5000u /* answers that tell whether demand still finds units */
 #define SWEEP_EACH_MAX  4096u
 #define SWEEP_ROUND_MAX (1u << 20)
 
@@ -78,9 +78,9 @@ struct traffic {
     struct lane *lanes;
     uint32_t lane_count;
     uint64_t give_up_ns;
-    uint64_t run_hi;       /* upper half of every id of this run */
-    uint64_t *id_hi;       /* it, `batch` times: a column */
-    void *columns;         /* memory of all messages' columns */
+    uint64_t run_hi; /* upper half of every id of this run */
+    uint64_t *id_hi; /* it, `batch` times: a column */
+    void *columns;   /* memory of all messages' columns */
 
     _Atomic(uint32_t) *sold_out_qty; /* by item */
     _Atomic(uint8_t) *marks;         /* by item: ITEM_CLOSED, ITEM_SWEPT */
@@ -136,8 +136,8 @@ static void note_error(struct traffic *traffic, const char *what, enum hf_status
 
 static void note_answer(struct traffic *traffic, uint64_t now_ns)
 {
-    uint64_t before = atomic_exchange_explicit(&traffic->last_answer_ns, now_ns,
-                                               memory_order_relaxed);
+    uint64_t before =
+        atomic_exchange_explicit(&traffic->last_answer_ns, now_ns, memory_order_relaxed);
     uint64_t gap = now_ns > before ? now_ns - before : 0;
     uint64_t most = atomic_load_explicit(&traffic->stall_ns, memory_order_relaxed);
     while (gap > most &&
@@ -257,8 +257,7 @@ static bool message_claim(struct message *message)
     message->release_count = 0;
     message->due_ns = due;
     message->since_ns = now;
-    message->counted =
-        due >= atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed);
+    message->counted = due >= atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed);
     for (uint64_t i = 0; i < count; i++) {
         message->reserve[i] = first + i;
         ledger_set(&traffic->ledger, first + i, FATE_UNKNOWN);
@@ -355,8 +354,8 @@ static void abandon_step(struct message *message, enum hf_status status)
 static void message_send(struct message *message)
 {
     CHECK(message->count > 0);
-    enum hf_status status = message->lane->traffic->options->batch == 1 ? send_single(message)
-                                                                        : send_columns(message);
+    enum hf_status status =
+        message->lane->traffic->options->batch == 1 ? send_single(message) : send_columns(message);
     if (status == HF_OK) {
         return; /* it may be back already */
     }
@@ -365,7 +364,8 @@ static void message_send(struct message *message)
         return;
     }
     abandon_step(message, status);
-    message_go_on(message);
+    /* Not message_go_on(): what can't be sent now would call itself for order after order. */
+    lane_put_idle(message->lane, message);
 }
 
 /* ---- Answers ---- */
@@ -468,9 +468,9 @@ static void message_answered(struct message *message, enum hf_status status,
         if (message->step == STEP_RESERVE) {
             left = settle_reserve(message, statuses, &tally);
         } else {
-            left = settle_follow(
-                message, message->step == STEP_COMMIT ? message->commit : message->release,
-                statuses, &tally);
+            left = settle_follow(message,
+                                 message->step == STEP_COMMIT ? message->commit : message->release,
+                                 statuses, &tally);
         }
         count_answers(message, &tally, left == 0, now);
         message->count = left;
@@ -572,9 +572,7 @@ static bool all_claimed(const struct traffic *traffic)
 /* Starts idle messages, one of each lane in turn. */
 static void start_idle(struct traffic *traffic)
 {
-    bool started = true;
-    while (started) {
-        started = false;
+    for (uint32_t turn = 0; turn < traffic->options->in_flight; turn++) {
         for (uint32_t i = 0; i < traffic->lane_count; i++) {
             struct message *message = lane_take_idle(&traffic->lanes[i]);
             if (!message) {
@@ -584,7 +582,6 @@ static void start_idle(struct traffic *traffic)
                 lane_put_idle(&traffic->lanes[i], message);
                 return;
             }
-            started = true;
             message_send(message);
         }
     }
@@ -610,8 +607,8 @@ static void nap(const struct traffic *traffic)
     uint64_t nap_ns = NAP_NS;
     if (traffic->ns_per_order > 0 && !all_claimed(traffic)) {
         uint64_t next = atomic_load_explicit(&traffic->next, memory_order_relaxed);
-        uint64_t due = traffic->pace_ns + (uint64_t)((double)(next - traffic->pace_number) *
-                                                     traffic->ns_per_order);
+        uint64_t due = traffic->pace_ns +
+                       (uint64_t)((double)(next - traffic->pace_number) * traffic->ns_per_order);
         uint64_t now = link_now_ns();
         if (due > now) {
             nap_ns = due - now < NAP_NS ? due - now : NAP_NS;
@@ -622,10 +619,11 @@ static void nap(const struct traffic *traffic)
 
 /* Until when to go on. */
 struct goal {
-    uint64_t warm_until_ns; /* then the figures begin and `orders` are counted; 0: they have begun */
-    uint64_t orders;        /* after the warm-up; 0: no bound */
-    uint64_t end_ns;        /* 0: no bound */
-    bool until_spent;       /* until little of the demand still finds units */
+    uint64_t
+        warm_until_ns; /* then the figures begin and `orders` are counted; 0: they have begun */
+    uint64_t orders;   /* after the warm-up; 0: no bound */
+    uint64_t end_ns;   /* 0: no bound */
+    bool until_spent;  /* until little of the demand still finds units */
     uint64_t window_ns;
     struct tally window;
 };
@@ -645,8 +643,8 @@ static bool demand_is_spent(struct traffic *traffic, struct goal *goal, uint64_t
     traffic_figures(traffic, figures);
     const struct tally *all = &figures->all;
     uint64_t ok = all->ok - goal->window.ok;
-    uint64_t answers = ok + all->sold_out + all->refused - goal->window.sold_out -
-                       goal->window.refused;
+    uint64_t answers =
+        ok + all->sold_out + all->refused - goal->window.sold_out - goal->window.refused;
     bool spent = answers >= WINDOW_ORDERS && ok * 10 < answers;
     if (answers >= WINDOW_ORDERS) {
         goal->window = *all;
@@ -662,10 +660,10 @@ static void watch_goal(struct traffic *traffic, struct goal *goal)
     if (goal->warm_until_ns && now >= goal->warm_until_ns) {
         goal->warm_until_ns = 0;
         if (goal->orders) {
-            atomic_store_explicit(
-                &traffic->limit,
-                atomic_load_explicit(&traffic->next, memory_order_relaxed) + goal->orders,
-                memory_order_relaxed);
+            atomic_store_explicit(&traffic->limit,
+                                  atomic_load_explicit(&traffic->next, memory_order_relaxed) +
+                                      goal->orders,
+                                  memory_order_relaxed);
         }
     }
     if ((goal->end_ns && now >= goal->end_ns) ||
@@ -958,8 +956,7 @@ struct item_news traffic_news(const struct traffic *traffic, uint32_t index)
 {
     uint8_t marks = atomic_load_explicit(&traffic->marks[index], memory_order_relaxed);
     return (struct item_news){
-        .sold_out_qty =
-            atomic_load_explicit(&traffic->sold_out_qty[index], memory_order_relaxed),
+        .sold_out_qty = atomic_load_explicit(&traffic->sold_out_qty[index], memory_order_relaxed),
         .closed = marks & ITEM_CLOSED,
         .swept = marks & ITEM_SWEPT,
     };

@@ -40,14 +40,14 @@ struct tally {
 
 struct figures {
     struct tally all;
-    struct tally measured;    /* after the warm-up */
-    struct histogram reserve; /* ns, one value a message: due to all of it answered */
-    struct histogram follow;  /* ns, commits and releases likewise */
-    uint64_t measured_ns;     /* first due to last answer, after the warm-up */
-    uint64_t stall_ns;        /* longest time between two answers while some were awaited */
-    uint64_t sent;            /* orders */
-    uint64_t retries;         /* messages sent again */
-    bool gave_up;             /* the engine did not answer for give_up_s */
+    struct tally measured;           /* after the warm-up */
+    struct histogram reserve;        /* ns, one value a message: due to all of it answered */
+    struct histogram follow;         /* ns, commits and releases likewise */
+    uint64_t measured_ns;            /* first due to last answer, after the warm-up */
+    uint64_t stall_ns;               /* longest time between two answers while some were awaited */
+    uint64_t sent;                   /* orders */
+    uint64_t retries;                /* messages sent again */
+    bool gave_up;                    /* the engine did not answer for give_up_s */
     char error[TRAFFIC_ERROR_BYTES]; /* the first error; "": none */
 };
 

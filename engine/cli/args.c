@@ -52,6 +52,7 @@ static void print_help(const struct command_spec *command)
 /* Stores an option's argument where its table row says. */
 static bool set_option(const struct option_spec *option, const char *text, char *reason)
 {
+    CHECK(option->kind <= OPTION_TIME);
     if (option->given) {
         *option->given = true;
     }
@@ -71,7 +72,6 @@ static bool set_option(const struct option_spec *option, const char *text, char 
     case OPTION_TIME:
         return parse_time(text, option->value, reason);
     }
-    CHECK(!"an option's kind is one of the enum's");
     return false;
 }
 

@@ -10,17 +10,21 @@
 #include "base/limits.h"
 #include "cli/print.h"
 
+static const char *opened_url =
+    ""; /* of the last connect_open(): named when nobody answers there */
+
 int connect_open(const struct command_spec *command, const struct connection *connection,
                  struct hf_client **client)
 {
     const char *environment = getenv("HOLDFAST_URL");
     const char *origin = connection->url ? "option --url" : "environment variable HOLDFAST_URL";
-    const char *url = connection->url                    ? connection->url
+    const char *url = connection->url                         ? connection->url
                       : environment && environment[0] != '\0' ? environment
-                                                         : URL_DEFAULT;
+                                                              : URL_DEFAULT;
     if (connection->token && strlen(connection->token) > TOKEN_BYTES_MAX) {
         return args_wrong(command, "option --token: longer than %u bytes", TOKEN_BYTES_MAX);
     }
+    opened_url = url;
     struct hf_options options = {.timeout_ms = connection->timeout_ms, .token = connection->token};
     enum hf_status status = hf_client_open(client, url, &options);
     if (status == HF_INVALID) {
@@ -50,6 +54,9 @@ int exit_code_of(enum hf_status status)
 int connect_failed(enum hf_status status, const char *subject)
 {
     const char *message = hf_last_message();
+    if (exit_code_of(status) == EXIT_NOT_REACHABLE) {
+        subject = opened_url;
+    }
     fprintf(stderr, "%s: ", hf_status_name(status));
     if (subject) {
         print_safe(stderr, subject);

@@ -22,9 +22,13 @@ struct connection {
 
 /* Rows of a command's option table; `c` is the command's struct connection. */
 #define CONNECTION_OPTIONS(c)                                                                      \
-    {"url", OPTION_TEXT, &(c).url, NULL, "URL",                                                    \
-     "the engine (default: $HOLDFAST_URL, else " URL_DEFAULT ")"},                                 \
-        {"timeout", OPTION_DURATION, &(c).timeout_ms, NULL, "MS",                                  \
+    {"url", OPTION_TEXT, &(c).url,                                                                 \
+     NULL,  "URL",       "the engine (default: $HOLDFAST_URL, else " URL_DEFAULT ")"},             \
+        {"timeout",                                                                                \
+         OPTION_DURATION,                                                                          \
+         &(c).timeout_ms,                                                                          \
+         NULL,                                                                                     \
+         "MS",                                                                                     \
          "how long to wait for an answer (default: 5s)"},                                          \
         {"token", OPTION_TEXT, &(c).token, NULL, "TEXT", "sent along if the engine wants one"},    \
     {                                                                                              \

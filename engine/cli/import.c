@@ -44,10 +44,7 @@ __attribute__((format(printf, 3, 4))) static void bad(struct import *import, con
 static char *keep(struct import *import, const char *text)
 {
     size_t bytes = strlen(text) + 1;
-    char *copy = arena_alloc(&import->arena, bytes);
-    if (!copy) {
-        copy = must_alloc(bytes, 1);
-    }
+    char *copy = must_have(arena_alloc(&import->arena, bytes));
     memcpy(copy, text, bytes);
     return copy;
 }
@@ -203,7 +200,8 @@ static void map_columns(struct import *import, const char *path, const struct cs
         }
         if (!parsers[i]) {
             bad(import, path,
-                "row 1: there is no column '%.64s'; those known are sku, pool, label, stock, safety, "
+                "row 1: there is no column '%.64s'; those known are sku, pool, label, stock, "
+                "safety, "
                 "presale_cap, hot, hold_ms, hold_ms_max, opens_at, closes_at, paused and "
                 "limit_per_buyer",
                 name);
@@ -390,7 +388,7 @@ bool import_read(struct import *import, const char *path)
     column_parser parsers[CSV_FIELDS_MAX];
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
     memset(import, 0, sizeof *import);
-    arena_init(&import->arena, SIZE_MAX);
+    arena_init(&import->arena, SIZE_MAX / 4);
     if (csv_open(&csv, path, error) != HF_OK) {
         bad(import, name, "%s", error);
         return false;

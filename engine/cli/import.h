@@ -17,11 +17,11 @@
 
 /* One row: an item, and the rules of its SKU. */
 struct import_row {
-    uint64_t number;       /* in the file, from 1, the header's */
+    uint64_t number; /* in the file, from 1, the header's */
     const char *sku;
-    const char *pool;      /* "default" when none was named */
-    const char *label;     /* NULL: not given */
-    uint32_t rules;        /* enum hf_sku_field: those that the row names */
+    const char *pool;  /* "default" when none was named */
+    const char *label; /* NULL: not given */
+    uint32_t rules;    /* enum hf_sku_field: those that the row names */
     uint32_t limit_per_buyer;
     uint64_t opens_at_ms;
     uint64_t closes_at_ms;
@@ -41,11 +41,11 @@ struct import {
     struct arena arena; /* of all texts */
     uint32_t row_count;
     uint32_t row_room;
-    struct import_row *rows;  /* in the file's order */
+    struct import_row *rows;    /* in the file's order */
     struct import_row **sorted; /* the same by SKU, pool and number */
     uint32_t sku_count;
-    uint64_t content_hash;    /* XXH3 of the file, decompressed */
-    uint64_t error_count;     /* all of them have been counted, the first ones printed */
+    uint64_t content_hash; /* XXH3 of the file, decompressed */
+    uint64_t error_count;  /* all of them have been counted, the first ones printed */
 };
 
 /* Reads and checks a file ("-": standard input); says on stderr what is wrong with it, row by row.

@@ -80,12 +80,13 @@ static void usage(FILE *to)
                 "\n"
                 "Commands:\n");
     list_subcommands(to, commands, COMMAND_COUNT);
-    fprintf(to, "\n"
-                "  help      show this, or the help of a command\n"
-                "  --version show the version\n"
-                "\n"
-                "'holdfast COMMAND --help' tells more. Exit codes: 0 done; 1 it ran and the answer\n"
-                "is no; 2 wrong usage; 3 the engine can't be reached.\n");
+    fprintf(to,
+            "\n"
+            "  help      show this, or the help of a command\n"
+            "  --version show the version\n"
+            "\n"
+            "'holdfast COMMAND --help' tells more. Exit codes: 0 done; 1 it ran and the answer\n"
+            "is no; 2 wrong usage; 3 the engine can't be reached.\n");
 }
 
 static int show_version(void)

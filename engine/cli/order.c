@@ -14,8 +14,7 @@
 #include "cli/print.h"
 #include "cli/values.h"
 
-#define ID_HELP                                                                                    \
-    "ID is a UUID, 32 hex digits, or any other text, which stands for its hash.\n"
+#define ID_HELP "ID is a UUID, 32 hex digits, or any other text, which stands for its hash.\n"
 
 static struct connection connection;
 
@@ -43,16 +42,15 @@ static void deadline_line(uint64_t deadline_ms)
     printf("deadline  %s (%s%s%s)\n", when, ahead ? "in " : "", distance, ahead ? "" : " ago");
 }
 
-static json_t *result_object(struct hf_id id, enum hf_status status,
-                             const struct hf_result *result)
+static json_t *result_object(struct hf_id id, enum hf_status status, const struct hf_result *result)
 {
     char id_text[37];
     char deadline[TIME_TEXT_BYTES];
     hf_id_to_text(id, id_text);
     time_text(result->deadline_ms, deadline);
-    json_t *object = json_pack("{s:s, s:s, s:s, s:b}", "id", id_text, "status",
-                               hf_status_name(status), "state", state_name(result->state),
-                               "replayed", (int)result->replayed);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:b}", "id", id_text, "status", hf_status_name(status), "state",
+                  state_name(result->state), "replayed", (int)result->replayed);
     if (result->deadline_ms != 0) {
         json_object_set_new(object, "deadline", json_string(deadline));
         json_object_set_new(object, "deadline_ms", json_integer((json_int_t)result->deadline_ms));
@@ -61,6 +59,15 @@ static json_t *result_object(struct hf_id id, enum hf_status status,
         json_object_set_new(object, "blocking_line", json_integer(result->blocking_line));
     }
     return object;
+}
+
+/* When the outcome is unknown the command is to be repeated with the same id, also if that was
+ * made here. */
+static void say_id(struct hf_id id)
+{
+    char text[37];
+    hf_id_to_text(id, text);
+    fprintf(stderr, "The order's id is %s\n", text);
 }
 
 /* Prints what became of an order and returns the exit code. lines: of a reserve; else NULL. */
@@ -78,6 +85,9 @@ static int report(struct hf_id id, enum hf_status status, const struct hf_result
             snprintf(subject, sizeof subject, "line %" PRIu32, line);
         }
         code = connect_failed(status, line >= 1 ? subject : NULL);
+        if (status == HF_TIMED_OUT) {
+            say_id(id);
+        }
     }
     if (connection.json) {
         print_json(result_object(id, status, result));
@@ -153,12 +163,12 @@ static int reserve_lines(const char *id_text, const struct named_line *named, ui
     }
     struct hf_line *lines = must_alloc(count, sizeof *lines);
     for (uint32_t i = 0; i < count; i++) {
-        lines[i] =
-            (struct hf_line){.sku = named[i].item.sku, .pool = named[i].item.pool, .qty = named[i].qty};
+        lines[i] = (struct hf_line){
+            .sku = named[i].item.sku, .pool = named[i].item.pool, .qty = named[i].qty};
     }
     struct hf_order order = {.id = order_id(id_text),
-                             .buyer = buyer_text ? buyer_from_text(buyer_text, strlen(buyer_text))
-                                                 : 0,
+                             .buyer =
+                                 buyer_text ? buyer_from_text(buyer_text, strlen(buyer_text)) : 0,
                              .hold_ms = hold_ms,
                              .line_count = count,
                              .lines = lines};
@@ -312,10 +322,11 @@ static int order_release(int argc, char **argv)
 static const struct command_spec return_spec = {
     .name = "order return",
     .arguments = "ID [LINE:QTY]...",
-    .help = "Takes sold units of a committed order back into stock. With LINE:QTY, units of the\n"
-            "named lines: QTY is the total returned of that line since the order was made, so that\n"
-            "repeating the command changes nothing. Lines are numbered from 1.\n"
-            "\n" ID_HELP,
+    .help =
+        "Takes sold units of a committed order back into stock. With LINE:QTY, units of the\n"
+        "named lines: QTY is the total returned of that line since the order was made, so that\n"
+        "repeating the command changes nothing. Lines are numbered from 1.\n"
+        "\n" ID_HELP,
     PLAIN_OPTIONS,
     .arguments_min = 1,
     .arguments_max = -1,
@@ -369,9 +380,10 @@ static int order_extend(int argc, char **argv)
 static const struct command_spec show_spec = {
     .name = "order show",
     .arguments = "ID",
-    .help = "Shows an order: its state, buyer, deadline, and the units that it has now. Lines that\n"
-            "have none any more are left out.\n"
-            "\n" ID_HELP,
+    .help =
+        "Shows an order: its state, buyer, deadline, and the units that it has now. Lines that\n"
+        "have none any more are left out.\n"
+        "\n" ID_HELP,
     PLAIN_OPTIONS,
     .arguments_min = 1,
     .arguments_max = 1,
@@ -419,16 +431,15 @@ static void show_order_json(const struct hf_order_info *info, const struct hf_st
     json_t *lines = json_array();
     for (uint32_t i = 0; i < info->line_count; i++) {
         json_array_append_new(
-            lines, json_pack("{s:I, s:I, s:s, s:s, s:I}", "line",
-                             (json_int_t)info->lines[i].line, "item",
-                             (json_int_t)info->lines[i].item, "sku", items[i].sku, "pool",
+            lines, json_pack("{s:I, s:I, s:s, s:s, s:I}", "line", (json_int_t)info->lines[i].line,
+                             "item", (json_int_t)info->lines[i].item, "sku", items[i].sku, "pool",
                              items[i].pool, "qty", (json_int_t)info->lines[i].qty));
     }
     /* The buyer is a text: it may be beyond what a JSON number holds exactly. */
     print_json(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "id", id_text, "state",
                          state_name(info->state), "buyer", buyer, "deadline", deadline,
-                         "deadline_ms", (json_int_t)info->deadline_ms, "lsn",
-                         (json_int_t)info->lsn, "lines", lines));
+                         "deadline_ms", (json_int_t)info->deadline_ms, "lsn", (json_int_t)info->lsn,
+                         "lines", lines));
 }
 
 static int read_and_show(struct hf_client *client, struct hf_id id)
@@ -486,6 +497,7 @@ static const struct subcommand commands[] = {
 
 int command_order(int argc, char **argv)
 {
-    return run_subcommand("order", "Reserves, commits, releases, extends, returns and shows orders.",
+    return run_subcommand("order",
+                          "Reserves, commits, releases, extends, returns and shows orders.",
                           commands, sizeof commands / sizeof *commands, argc, argv);
 }

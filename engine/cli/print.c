@@ -13,14 +13,18 @@
 #include "base/clock.h"
 #include "cli/commands.h"
 
-void *must_grow(void *memory, size_t count, size_t size)
+void *must_have(void *memory)
 {
-    void *grown = reallocarray(memory, count ? count : 1, size);
-    if (!grown) {
+    if (!memory) {
         fprintf(stderr, "holdfast: out of memory\n");
         exit(EXIT_NO);
     }
-    return grown;
+    return memory;
+}
+
+void *must_grow(void *memory, size_t count, size_t size)
+{
+    return must_have(reallocarray(memory, count ? count : 1, size ? size : 1));
 }
 
 void *must_alloc(size_t count, size_t size)
@@ -39,8 +43,8 @@ static unsigned columns_of(uint32_t point)
     static const struct {
         uint32_t first;
         uint32_t last;
-    } wide[] = {{0x1100, 0x115F}, {0x2E80, 0xA4CF}, {0xAC00, 0xD7A3},   {0xF900, 0xFAFF},
-                {0xFE30, 0xFE6F}, {0xFF00, 0xFF60}, {0xFFE0, 0xFFE6},   {0x1F300, 0x1F64F},
+    } wide[] = {{0x1100, 0x115F},   {0x2E80, 0xA4CF},  {0xAC00, 0xD7A3}, {0xF900, 0xFAFF},
+                {0xFE30, 0xFE6F},   {0xFF00, 0xFF60},  {0xFFE0, 0xFFE6}, {0x1F300, 0x1F64F},
                 {0x1F900, 0x1F9FF}, {0x20000, 0x3FFFD}};
     if ((point >= 0x0300 && point <= 0x036F) || (point >= 0x200B && point <= 0x200F)) {
         return 0;

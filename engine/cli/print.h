@@ -74,6 +74,7 @@ void progress_end(struct progress *progress); /* wipes the line */
 
 /* Memory, or the end of the process: a command can do nothing without it. */
 void *must_alloc(size_t count, size_t size);
+void *must_have(void *memory); /* NULL: there was none */
 void *must_grow(void *memory, size_t count, size_t size);
 
 #endif

@@ -15,15 +15,18 @@ static void print_help(void)
            "listens on and then \"ready\", a line each.\n\n"
            "Settings, also as NAME = VALUE in the config file (options win over the file):\n");
     config_print_help(stdout);
-    printf("  --%-20s read settings from an INI file\n  --%-20s this text\n\n", "config FILE", "help");
+    printf("  --%-20s read settings from an INI file\n  --%-20s this text\n\n", "config FILE",
+           "help");
     printf("Exit: 0 stopped when told; 1 the directory is in use or damaged, or an address is in\n"
            "use; 2 wrong usage; 4 a write to the log failed.\n");
 }
 
 static int usage_error(const char *message)
 {
-    fprintf(stderr, "holdfast serve: %s\nusage: holdfast serve [--data DIR] [--listen URL]... "
-                    "[--config FILE] [SETTING]...; --help lists the settings\n", message);
+    fprintf(stderr,
+            "holdfast serve: %s\nusage: holdfast serve [--data DIR] [--listen URL]... "
+            "[--config FILE] [SETTING]...; --help lists the settings\n",
+            message);
     return EXIT_USAGE;
 }
 

@@ -43,9 +43,9 @@ static void show_json(const struct hf_engine_status *status)
 {
     print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "version", status->version,
                          "state", status->state, "wal_io", status->wal_io, "commit_lsn",
-                         (json_int_t)status->commit_lsn, "uptime_ms",
-                         (json_int_t)status->uptime_ms, "items", (json_int_t)status->items,
-                         "orders_held", (json_int_t)status->orders_held, "orders_known",
+                         (json_int_t)status->commit_lsn, "uptime_ms", (json_int_t)status->uptime_ms,
+                         "items", (json_int_t)status->items, "orders_held",
+                         (json_int_t)status->orders_held, "orders_known",
                          (json_int_t)status->orders_known));
 }
 

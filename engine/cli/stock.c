@@ -27,9 +27,8 @@ int command_stock(int argc, char **argv)
 
 /* The last two are for wide tables. */
 static const struct table_column columns[] = {
-    {"item", true},      {"sku", false},  {"pool", false},      {"stocked", true},
-    {"held", true},      {"sold", true},  {"available", true},  {"safety", true},
-    {"presale_cap", true}};
+    {"item", true}, {"sku", false},      {"pool", false},  {"stocked", true},    {"held", true},
+    {"sold", true}, {"available", true}, {"safety", true}, {"presale_cap", true}};
 
 #define NARROW_COLUMNS 7u
 #define WIDE_COLUMNS   9u

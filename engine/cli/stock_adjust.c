@@ -28,8 +28,7 @@ static const struct option_spec options[] = {
      "the change's own id: repeating it changes nothing (default: random)"},
     {"expected", OPTION_SIGNED, &expected, &has_expected, "N",
      "change only if N units are stocked now"},
-    {"force", OPTION_FLAG, &force, NULL, NULL,
-     "even if it leaves less than is held and sold"},
+    {"force", OPTION_FLAG, &force, NULL, NULL, "even if it leaves less than is held and sold"},
     CONNECTION_OPTIONS(connection),
 };
 
@@ -107,9 +106,9 @@ static void print_result(const struct hf_adjustment *adjustment,
     char id[37];
     hf_id_to_text(adjustment->id, id);
     if (connection.json) {
-        json_t *object = json_pack("{s:s, s:s, s:b}", "id", id, "status",
-                                   hf_status_name(result->status), "replayed",
-                                   (int)result->replayed);
+        json_t *object =
+            json_pack("{s:s, s:s, s:b}", "id", id, "status", hf_status_name(result->status),
+                      "replayed", (int)result->replayed);
         if (result->stock.item != 0) {
             json_object_set_new(object, "stock", stock_object(&result->stock));
         }
@@ -144,6 +143,11 @@ int stock_adjust(int argc, char **argv)
     enum hf_status status = hf_adjust(client, &adjustment, 1, &result);
     if (status != HF_OK) {
         code = connect_failed(status, args.values[0]);
+        if (status == HF_TIMED_OUT) {
+            char id[37];
+            hf_id_to_text(adjustment.id, id);
+            fprintf(stderr, "Repeat it with --id %s\n", id);
+        }
     } else {
         if (result.status != HF_OK) {
             say_refused(&item, &result);

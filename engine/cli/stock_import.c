@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/limits.h"
@@ -64,11 +65,11 @@ static const struct command_spec spec = {
 struct summary {
     uint32_t rows;
     uint32_t skus;
-    uint32_t items;     /* defined */
+    uint32_t items; /* defined */
     uint32_t stock_set;
-    uint32_t replayed;  /* set by an earlier run of this import */
+    uint32_t replayed; /* set by an earlier run of this import */
     uint32_t refused;
-    int64_t units;      /* of all rows that name stock */
+    int64_t units; /* of all rows that name stock */
     char reference[REASON_BYTES_MAX + 1];
 };
 
@@ -156,11 +157,15 @@ static uint32_t batch_at(const struct import *import, uint32_t from)
     return left < BATCH_ROWS ? left : BATCH_ROWS;
 }
 
-static enum hf_status define_all(struct hf_client *client, const struct import *import,
-                                 uint32_t *handles, struct progress *progress,
-                                 struct summary *summary)
+/* An engine that has no items yet need not be asked about each. */
+static enum hf_status read_numbers(struct hf_client *client, const struct import *import,
+                                   struct progress *progress)
 {
-    uint64_t total = 3 * (uint64_t)import->row_count;
+    struct hf_engine_status engine;
+    enum hf_status asked = hf_get_status(client, &engine);
+    if (asked != HF_OK || engine.items == 0) {
+        return asked;
+    }
     for (uint32_t i = 0; i < import->row_count;) {
         uint32_t count = rows_of_sku(import, i);
         enum hf_status status = fill_numbers(client, import->sorted + i, count);
@@ -168,8 +173,16 @@ static enum hf_status define_all(struct hf_client *client, const struct import *
             return status;
         }
         i += count;
-        progress_show(progress, "reading ", i, total);
+        progress_show(progress, "reading ", i, 3 * (uint64_t)import->row_count);
     }
+    return HF_OK;
+}
+
+static enum hf_status define_all(struct hf_client *client, const struct import *import,
+                                 uint32_t *handles, struct progress *progress,
+                                 struct summary *summary)
+{
+    uint64_t total = 3 * (uint64_t)import->row_count;
     for (uint32_t i = 0; i < import->row_count;) {
         uint32_t count = batch_at(import, i);
         const struct import_row *before = i > 0 ? import->sorted[i - 1] : NULL;
@@ -264,8 +277,7 @@ static enum hf_status set_all(struct hf_client *client, const struct import *imp
     uint64_t total = 3 * (uint64_t)import->row_count;
     for (uint32_t i = 0; i < import->row_count;) {
         uint32_t count = batch_at(import, i);
-        enum hf_status status =
-            set_batch(client, import->sorted + i, handles + i, count, summary);
+        enum hf_status status = set_batch(client, import->sorted + i, handles + i, count, summary);
         if (status != HF_OK) {
             return status;
         }
@@ -329,13 +341,17 @@ static int apply(const struct import *import, struct summary *summary)
     }
     uint32_t *handles = must_alloc(import->row_count, sizeof *handles);
     progress_start(&progress);
-    enum hf_status status = define_all(client, import, handles, &progress, summary);
+    enum hf_status status = read_numbers(client, import, &progress);
+    if (status == HF_OK) {
+        status = define_all(client, import, handles, &progress, summary);
+    }
     if (status == HF_OK) {
         status = set_all(client, import, handles, &progress, summary);
     }
     progress_end(&progress);
     if (status != HF_OK) {
-        code = connect_failed(status, "the import broke off; it may be run again");
+        code = connect_failed(status, NULL);
+        fprintf(stderr, "The import broke off. It may be run again as it is.\n");
     } else {
         code = summary->refused > 0 ? EXIT_NO : EXIT_DONE;
     }
@@ -356,6 +372,10 @@ int stock_import(int argc, char **argv)
     if (code == ARGS_GO_ON && reference_option &&
         (reference_option[0] == '\0' || strlen(reference_option) > REASON_BYTES_MAX)) {
         code = args_wrong(&spec, "option --reference: must be 1..%u bytes", REASON_BYTES_MAX);
+    }
+    if (code == ARGS_GO_ON && reference_option &&
+        !utf8_valid((const uint8_t *)reference_option, strlen(reference_option))) {
+        code = args_wrong(&spec, "option --reference: not valid UTF-8");
     }
     if (code != ARGS_GO_ON) {
         return code;

@@ -191,7 +191,8 @@ static const struct option_spec define_options[] = {
     {"safety", OPTION_SIGNED, &safety, &given.safety, "N", "units of the item that are kept back"},
     {"presale-cap", OPTION_SIGNED, &presale_cap, &given.presale_cap, "N",
      "units of the item that may be sold beyond its stock"},
-    {"hot", OPTION_FLAG, &hot, &given.hot, NULL, "many buyers at once: split the item's counter now"},
+    {"hot", OPTION_FLAG, &hot, &given.hot, NULL,
+     "many buyers at once: split the item's counter now"},
     CONNECTION_OPTIONS(connection),
 };
 
@@ -238,8 +239,11 @@ static enum hf_status fill_item(struct hf_client *client, const struct item_name
 {
     struct hf_stock *rows;
     uint32_t count;
-    *item = (struct hf_item){
-        .sku = name->sku, .pool = name->pool, .safety = safety, .presale_cap = presale_cap, .hot = hot};
+    *item = (struct hf_item){.sku = name->sku,
+                             .pool = name->pool,
+                             .safety = safety,
+                             .presale_cap = presale_cap,
+                             .hot = hot};
     enum hf_status status = stock_of_sku(client, name->sku, &rows, &count);
     for (uint32_t i = 0; i < count; i++) {
         if (strcmp(rows[i].pool, name->pool) == 0) {

@@ -90,8 +90,13 @@ bool parse_duration(const char *text, uint32_t *ms, char *reason)
     static const struct {
         const char *unit;
         uint32_t ms;
-    } units[] = {{"", 1},           {"ms", 1},         {"s", 1000},
-                 {"m", 60u * 1000}, {"min", 60u * 1000}, {"h", 3600u * 1000}, {"d", 86400u * 1000}};
+    } units[] = {{"", 1},
+                 {"ms", 1},
+                 {"s", 1000},
+                 {"m", 60u * 1000},
+                 {"min", 60u * 1000},
+                 {"h", 3600u * 1000},
+                 {"d", 86400u * 1000}};
     uint64_t count = 0;
     if (*text >= '0' && *text <= '9') {
         bool fits = take_digits(&text, &count);
@@ -299,8 +304,7 @@ void duration_text(uint64_t ms, char text[DURATION_TEXT_BYTES])
     } else if (s < 3600) {
         snprintf(text, DURATION_TEXT_BYTES, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
     } else if (s < 86400) {
-        snprintf(text, DURATION_TEXT_BYTES, "%" PRIu64 " h %" PRIu64 " min", s / 3600,
-                 s / 60 % 60);
+        snprintf(text, DURATION_TEXT_BYTES, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s / 60 % 60);
     } else {
         snprintf(text, DURATION_TEXT_BYTES, "%" PRIu64 " d %" PRIu64 " h", s / 86400,
                  s / 3600 % 24);

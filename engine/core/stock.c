@@ -261,8 +261,7 @@ bool stock_is_split(const struct stock *stock, uint32_t item)
 static void scan_cells(const struct stock *stock, uint32_t item, struct scan *scan)
 {
     for (unsigned i = 1; i < CELLS; i++) {
-        /* acquire: pairs with the release at the end of credit(): what it credited is seen in (b).
-         */
+        /* acquire: pairs with the release that ends credit(); its units are seen in (b). */
         scan->credits_done[i] =
             atomic_load_explicit(&cell_at(stock, item, i)->credits_done, memory_order_acquire);
     }

@@ -10,8 +10,8 @@
  * An item starts with one cell. When threads collide on it, or it was defined hot, it is split
  * over STOCK_SHARDS more; each thread prefers its own (slot modulo the number of shards). A thread
  * whose cell is short gathers from the others under the item's spin lock, moving half of the
- * richest cell's rest into its own. SOLD_OUT needs a proof: a scan that emptied every cell and
- * still came short, during which the item's version, bumped by every giving back, did not change.
+ * richest cell's rest into its own. SOLD_OUT needs a proof: a scan of all cells that came short,
+ * while counters of the givings back begun and ended, and of the moves, did not change.
  *
  * Threads: any, unless said otherwise. No allocation after stock_init(). */
 #ifndef CORE_STOCK_H

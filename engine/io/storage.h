@@ -102,8 +102,7 @@ enum hf_status storage_open(struct storage **out, const char *directory, enum st
 void storage_destroy(struct storage *storage);
 
 /* Makes the directory (not its parents) if it is missing, and takes its exclusive lock (flock on
- * DIR/LOCK) for the life of the process or until
- * storage_unlock. LOCKED when somebody has it. */
+ * DIR/LOCK) for the life of the process or until storage_unlock. LOCKED when somebody has it. */
 enum hf_status storage_lock(const char *directory, int *lock);
 void storage_unlock(int lock);
 

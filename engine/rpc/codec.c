@@ -297,9 +297,8 @@ static enum hf_status take_define(struct decoder *decoder, const Holdfast__V1__D
     return status;
 }
 
-static enum hf_status take_adjustment(struct decoder *decoder,
-                                      const Holdfast__V1__Adjustment *from, size_t at,
-                                      struct adjustment_message *to)
+static enum hf_status take_adjustment(struct decoder *decoder, const Holdfast__V1__Adjustment *from,
+                                      size_t at, struct adjustment_message *to)
 {
     to->id = bytes_from(from->id);
     to->item = from->item;

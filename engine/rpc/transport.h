@@ -108,4 +108,8 @@ void transport_client_close(struct transport_client *client);
 /* True while there is a connection. */
 bool transport_client_connected(const struct transport_client *client);
 
+/* How many connections there have been so far. If it is the same after a call as before, and there
+ * was none at first, nothing of the call was sent. */
+uint64_t transport_client_connections(const struct transport_client *client);
+
 #endif

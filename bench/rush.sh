@@ -1,0 +1,199 @@
+#!/bin/sh
+# rush.sh - one sale, start to end, with the power cut in the middle. See --help.
+#
+# Exit status: 0: every promise was kept; 1: one was not, or something failed; 2: wrong usage, or
+# packages are missing and could not be installed.
+
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/tests/lib/deps.sh"
+
+catalogue=$root/bench/data/catalogue-1111.csv
+# Slow enough that the stock lasts some seconds, so that the kill comes in the middle; the engine
+# itself would be done in less than one (docs/benchmarks.md has what it can do).
+rate=${RUSH_RATE:-60000}
+
+usage() {
+    cat <<'END'
+usage: sh bench/rush.sh [--keep]
+
+Builds what is missing, starts an engine on an empty temporary directory, imports the catalogue of
+an 11.11 sale, and lets buyers loose on it until the last unit is gone. When half is sold the
+engine is killed with SIGKILL and started again. At the end everything that it acknowledged is
+asked back: nothing may be oversold, undersold or lost.
+
+  --keep   leave the engine running, and say how to reach and how to stop it
+  --help   this
+
+RUSH_RATE=N in the environment: orders per second (default 60000).
+END
+}
+
+keep=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --keep) keep=yes ;;
+    --help | -h)
+        usage
+        exit 0
+        ;;
+    *)
+        echo "rush.sh: unknown option $1" >&2
+        usage >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+# python3: the build configures the tests too.
+install_missing_packages python3 || exit 2
+build_release "$root" "$root/build" || exit 1
+holdfast=$root/build/engine/cli/holdfast
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-rush.XXXXXX") || exit 1
+engine_pid=
+load_pid=
+
+# Ends what this script has started, and nothing else.
+clean_up() {
+    trap - EXIT INT TERM HUP
+    if [ -n "$load_pid" ]; then
+        kill -KILL "$load_pid" 2>/dev/null
+        wait "$load_pid" 2>/dev/null
+    fi
+    if [ -n "$engine_pid" ]; then
+        kill -KILL "$engine_pid" 2>/dev/null
+        wait "$engine_pid" 2>/dev/null
+    fi
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'clean_up; exit 130' INT
+trap 'clean_up; exit 143' TERM HUP
+
+fail() {
+    printf 'rush.sh: %s\n' "$*" >&2
+    if [ -s "$work/engine.log" ]; then
+        echo "The engine's last words:" >&2
+        tail -n 20 "$work/engine.log" >&2
+    fi
+    exit 1
+}
+
+now_ms() {
+    echo $(($(date +%s%N) / 1000000))
+}
+
+# start_engine URL: starts it and waits until it takes orders; sets engine_pid and url.
+start_engine() {
+    : >"$work/engine.out"
+    http=
+    if "$holdfast" serve --help | grep -q -- '--http'; then
+        http='--http 127.0.0.1:0'
+    fi
+    # shellcheck disable=SC2086  # two words, or none
+    "$holdfast" serve --data "$work/data" --listen "$1" $http \
+        >"$work/engine.out" 2>>"$work/engine.log" &
+    engine_pid=$!
+    while ! grep -q '^ready' "$work/engine.out"; do
+        kill -0 "$engine_pid" 2>/dev/null || fail "the engine did not start"
+        sleep 0.01
+    done
+    url=$(sed -n 's/^listening on \(tcp:[^ ]*\).*/\1/p' "$work/engine.out" | head -n 1)
+    [ -n "$url" ] || fail "the engine does not say where it listens"
+}
+
+# orders_known: how many orders the engine has taken so far; 0 when it does not answer.
+orders_known() {
+    known=$("$holdfast" status --url "$url" --json 2>/dev/null |
+        sed -n 's/.*"orders_known": *\([0-9]*\).*/\1/p')
+    echo "${known:-0}"
+}
+
+# result NAME: a number of the load generator's JSON object.
+result() {
+    sed -n "s/.*\"$1\":\([-0-9.]*\).*/\1/p" "$work/load.json"
+}
+
+# in_ms NAME: microseconds of the result as milliseconds.
+in_ms() {
+    result "$1" | awk '{ printf "%.2f ms", $1 / 1000 }'
+}
+
+say "starting an engine on an empty directory"
+start_engine tcp://127.0.0.1:0
+say "it listens on $url"
+"$holdfast" stock import --url "$url" "$catalogue" || fail "the catalogue could not be imported"
+
+say "the sale begins: $rate orders a second, 64 a message, the first products wanted most"
+"$holdfast" load --url "$url" --existing --until-sold-out --batch 64 --in-flight 32 \
+    --connections 2 --rate "$rate" --zipf 0.6 --qty-max 2 --mix 100,60,10 --progress --json \
+    >"$work/load.json" 2>"$work/load.log" &
+load_pid=$!
+
+# Half of the orders that the stock is good for: 1 or 2 units each.
+units=
+while [ -z "$units" ]; do
+    kill -0 "$load_pid" 2>/dev/null || fail "the load generator ended: $(cat "$work/load.log")"
+    units=$(sed -n 's/^.* items, \([0-9]*\) units free$/\1/p' "$work/load.log")
+    sleep 0.02
+done
+say "$units units are for sale"
+half=$((units / 3))
+while [ "$(orders_known)" -lt "$half" ]; do
+    kill -0 "$load_pid" 2>/dev/null || fail "the sale was over before it could be disturbed"
+    sleep 0.05
+done
+
+known=$(orders_known)
+say "$known orders are in: killing the engine with SIGKILL"
+kill -KILL "$engine_pid"
+wait "$engine_pid" 2>/dev/null
+killed_ms=$(now_ms)
+say "starting it again"
+start_engine "$url"
+recovery_ms=$(($(now_ms) - killed_ms))
+say "it takes orders again after $recovery_ms ms"
+
+say "the sale goes on until nothing is left, then everything is asked back"
+wait "$load_pid"
+load_status=$?
+load_pid=
+cat "$work/load.log" >&2
+[ -s "$work/load.json" ] || fail "the load generator has no result (exit status $load_status)"
+
+echo
+awk -v orders="$(result orders)" -v seconds="$(result elapsed_s)" -v rate="$(result orders_per_s)" \
+    'BEGIN { printf "%-13s%10d in %.1f s: %d/s, kill and restart included\n", "orders", orders, seconds, rate }'
+printf '%-13s%10s of %s, each product asked for until it was refused\n' 'units sold' \
+    "$(($(result units_sold) + $(result units_held)))" "$units"
+printf '%-13s%10s orders\n' 'sold out' "$(result sold_out)"
+printf '%-13s p50 %s, p99 %s, p99.9 %s, max %s\n' 'latency' \
+    "$(in_ms p50_us)" "$(in_ms p99_us)" "$(in_ms p999_us)" "$(in_ms max_us)"
+echo '              from when an order was due, the time without an engine included'
+printf '%-13s%10s, ready again after %s ms, %s without an answer\n' 'kills' 1 "$recovery_ms" \
+    "$(in_ms stall_us)"
+printf '%-13s%10s of %s acknowledged orders, one by one; all items by their sums\n' 'asked back' \
+    "$(result asked_back)" "$(result acknowledged)"
+kept=yes
+for promise in oversold undersold lost duplicated; do
+    count=$(result "$promise")
+    printf '%-13s%10s\n' "$promise" "${count:-?}"
+    [ "${count:-1}" = 0 ] || kept=
+done
+note=$(sed -n 's/.*"note":"\([^"]*\)".*/\1/p' "$work/load.json")
+[ -z "$note" ] || echo "note: $note"
+
+if [ -n "$keep" ]; then
+    trap - EXIT INT TERM HUP
+    echo
+    say "the engine goes on, process $engine_pid, data and log in $work"
+    sed -n 's/^listening on /    /p' "$work/engine.out"
+    echo "look:  $holdfast status --url $url"
+    echo "stop:  kill $engine_pid && rm -r $work"
+fi
+if [ -z "$kept" ] || [ "$load_status" -ne 0 ]; then
+    echo "rush.sh: a promise was not kept (the load generator's exit status is $load_status)" >&2
+    exit 1
+fi

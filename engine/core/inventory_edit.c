@@ -1,0 +1,487 @@
+/* inventory_edit.c - deciding on existing orders: commit, release, return, extend, expire.
+ *
+ * Each operation follows its column of the design's section 2 under the order's shard lock. The
+ * quantities of an edit are looked at only in a state in which the table lets the operation change
+ * something; in all others its answer does not depend on them.
+ *
+ * Threads: any; inventory_expire one at a time.
+ * Invariant: an order is BUSY from the event that is decided here until that is published; units
+ * are taken here (late commit) and given back only there. */
+#include <string.h>
+
+#include "base/check.h"
+#include "core/inventory_internal.h"
+
+#define QTY_UNNAMED UINT32_MAX /* a line that an edit does not name */
+
+/* An existing order in hand, its shard locked. */
+struct target {
+    struct order_shard *shard;
+    struct order *order;
+    uint32_t handle;
+};
+
+enum target_found {
+    TARGET_LOCKED, /* the order may be decided on; target_unlock when done */
+    TARGET_NONE,   /* no such order; the outcome says so */
+    TARGET_AGAIN,  /* TXN_AGAIN */
+};
+
+static void target_unlock(const struct target *target)
+{
+    spin_unlock(&target->shard->spin);
+}
+
+/* Puts an event that fits into the transaction and the order into its hands. False: out of memory
+ * (the outcome says FULL), nothing is changed. */
+static bool target_decide(struct txn *txn, const struct target *target, const struct event *draft,
+                          struct order_outcome *outcome)
+{
+    struct order *order = target->order;
+    CHECK(transition_misfit(order, draft) == NULL);
+    struct order_line_view *block = NULL;
+    if (transition_needs_block(order, draft)) {
+        block = lines_alloc(txn->inventory->lines, target->handle, order->line_count);
+        if (!block) {
+            outcome->status = HF_FULL;
+            outcome->reason = "out of memory";
+            return false;
+        }
+    }
+    uint32_t n = draft->quantities ? order->line_count : 0;
+    struct event *event =
+        txn_add(txn, draft->type, target->handle, n ? EVENT_QUANTITIES(n) : EVENT_BYTES);
+    *event = *draft;
+    event->id = order->id;
+    event->line_count = n;
+    if (n) {
+        uint32_t *quantities = txn_bytes(txn, n * sizeof *quantities);
+        memcpy(quantities, draft->quantities, n * sizeof *quantities);
+        event->quantities = quantities;
+    }
+    event->digest_delta = transition_digest(order, event);
+    txn->memory->blocks[txn->event_count - 1] = block;
+    order->flags |= ORDER_BUSY;
+    outcome->status = HF_OK;
+    outcome->state = transition_state(order, event);
+    return true;
+}
+
+static void decide_expiry(struct txn *txn, const struct target *target)
+{
+    struct order_outcome outcome;
+    struct event draft = {.type = EVENT_ORDER_EXPIRED};
+    bool decided = target_decide(txn, target, &draft, &outcome);
+    CHECK(decided); /* an expiry never needs memory */
+}
+
+/* Finds an order to decide on. One whose deadline has passed is expired first: its expiry becomes an
+ * event of its own, and the operation is called again. */
+static enum target_found target_find(struct txn *txn, struct id128 id, struct target *target,
+                                     struct order_outcome *outcome)
+{
+    *outcome = (struct order_outcome){.status = HF_OK};
+    struct orders *orders = &txn->inventory->orders;
+    uint64_t hash = id_hash(id);
+    target->shard = orders_shard(orders, hash);
+    spin_lock(&target->shard->spin);
+    target->handle = orders_find(orders, target->shard, hash, id);
+    enum target_found found = TARGET_LOCKED;
+    if (target->handle == ORDER_NO_HANDLE) {
+        outcome->status = HF_NOT_FOUND;
+        found = TARGET_NONE;
+    } else {
+        target->order = orders_at(orders, target->handle);
+        if (target->order->flags & ORDER_BUSY ||
+            !txn_has_room(txn, EVENT_QUANTITIES(target->order->line_count))) {
+            found = TARGET_AGAIN;
+        } else if (target->order->state == ORDER_HELD &&
+                   order_deadline(target->order) <= txn->now_ms) {
+            decide_expiry(txn, target);
+            found = TARGET_AGAIN;
+        }
+    }
+    if (found != TARGET_LOCKED) {
+        target_unlock(target);
+    } else {
+        outcome->state = (enum order_state)target->order->state;
+    }
+    return found;
+}
+
+static void outcome_replayed(struct order_outcome *outcome)
+{
+    outcome->status = HF_OK;
+    outcome->replayed = true;
+}
+
+static void outcome_invalid(struct order_outcome *outcome, uint32_t line, const char *reason)
+{
+    outcome->status = HF_INVALID;
+    outcome->blocking_line = line;
+    outcome->reason = reason;
+}
+
+/* ---- Quantities of an edit ---- */
+
+/* Spreads what the edit names over the order's lines; QTY_UNNAMED elsewhere. False: it names a
+ * line that is none, or twice. */
+static bool edit_spread(const struct order *order, const struct order_edit *edit,
+                        uint32_t *quantities, struct order_outcome *outcome)
+{
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        quantities[i] = QTY_UNNAMED;
+    }
+    for (uint32_t i = 0; i < edit->line_count; i++) {
+        uint32_t line = edit->lines[i].line;
+        if (line == 0 || line > order->line_count) {
+            outcome_invalid(outcome, line, "line is not a line of the order");
+            return false;
+        }
+        if (quantities[line - 1] != QTY_UNNAMED) {
+            outcome_invalid(outcome, line, "a line is named twice");
+            return false;
+        }
+        if (edit->lines[i].qty > QTY_MAX) {
+            outcome_invalid(outcome, line, "quantity is greater than the line holds");
+            return false;
+        }
+        quantities[line - 1] = edit->lines[i].qty;
+    }
+    return true;
+}
+
+/* The quantities of a commit: what is not named is not committed. */
+static bool commit_quantities(const struct order *order, uint32_t *quantities,
+                              struct order_outcome *outcome)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view line = transition_line(order, i);
+        if (quantities[i] == QTY_UNNAMED) {
+            quantities[i] = 0;
+        }
+        if (quantities[i] > line.qty - line.released) {
+            outcome_invalid(outcome, i + 1, "quantity is greater than the line holds");
+            return false;
+        }
+        sum += quantities[i];
+    }
+    if (sum == 0) {
+        outcome_invalid(outcome, 0, "nothing would be committed: release instead");
+        return false;
+    }
+    return true;
+}
+
+/* The quantities of a release or a return: totals, never less than before. *changes: some line's
+ * total grows. */
+static bool total_quantities(const struct order *order, enum event_type type, uint32_t *quantities,
+                             bool *changes, struct order_outcome *outcome)
+{
+    *changes = false;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view line = transition_line(order, i);
+        bool returns = type == EVENT_ORDER_RETURNED;
+        uint32_t most = returns ? line.committed : line.qty;
+        uint32_t before = returns ? line.returned : line.released;
+        if (quantities[i] == QTY_UNNAMED || quantities[i] < before) {
+            quantities[i] = before;
+        }
+        if (quantities[i] > most) {
+            outcome_invalid(outcome, i + 1,
+                            returns ? "quantity is greater than what was committed"
+                                    : "quantity is greater than the line holds");
+            return false;
+        }
+        *changes = *changes || quantities[i] > before;
+    }
+    return true;
+}
+
+/* NULL in place of quantities that name all of what the event may move. */
+static const uint32_t *quantities_or_all(const struct order *order, enum event_type type,
+                                         const uint32_t *quantities)
+{
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view line = transition_line(order, i);
+        uint32_t all = type == EVENT_ORDER_COMMITTED  ? line.qty - line.released
+                       : type == EVENT_ORDER_RELEASED ? line.qty
+                                                      : line.committed;
+        if (quantities[i] != all) {
+            return quantities;
+        }
+    }
+    return NULL;
+}
+
+/* ---- Commit ---- */
+
+/* Takes all that the order had not released again. */
+static bool late_take(struct txn *txn, const struct order *order, struct order_outcome *outcome)
+{
+    struct order_line *wanted = txn->memory->wanted;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view line = transition_line(order, i);
+        wanted[i] = (struct order_line){line.item, line.qty - line.released};
+    }
+    if (units_take(txn, wanted, order->line_count, &outcome->blocking_line) == HF_OK) {
+        return true;
+    }
+    outcome->status = HF_EXPIRED_SOLD_OUT;
+    return false;
+}
+
+static void commit_decide(struct txn *txn, const struct target *target,
+                          const struct order_edit *edit, struct order_outcome *outcome)
+{
+    const struct order *order = target->order;
+    uint32_t *quantities = txn->memory->quantities;
+    struct event draft = {.type = EVENT_ORDER_COMMITTED};
+    if (edit->line_count > 0) {
+        if (!edit_spread(order, edit, quantities, outcome) ||
+            !commit_quantities(order, quantities, outcome)) {
+            return;
+        }
+        draft.quantities = quantities_or_all(order, draft.type, quantities);
+        draft.line_count = order->line_count;
+    }
+    if (order->state == ORDER_EXPIRED) {
+        draft.flags = EVENT_LATE;
+        if (!late_take(txn, order, outcome)) {
+            return;
+        }
+    }
+    if (!target_decide(txn, target, &draft, outcome) && draft.flags & EVENT_LATE) {
+        units_give_back(txn, txn->memory->wanted, order->line_count);
+    }
+}
+
+enum txn_step inventory_commit(struct txn *txn, const struct order_edit *edit,
+                               struct order_outcome *outcome)
+{
+    struct target target;
+    enum target_found found = target_find(txn, edit->id, &target, outcome);
+    if (found != TARGET_LOCKED) {
+        return found == TARGET_AGAIN ? TXN_AGAIN : TXN_DONE;
+    }
+    switch (target.order->state) {
+    case ORDER_HELD:
+        commit_decide(txn, &target, edit, outcome);
+        break;
+    case ORDER_COMMITTED:
+    case ORDER_RETURNED:
+        outcome_replayed(outcome);
+        break;
+    case ORDER_RELEASED:
+        outcome->status = HF_ALREADY_RELEASED;
+        break;
+    default:
+        CHECK(target.order->state == ORDER_EXPIRED);
+        outcome->status = HF_EXPIRED;
+        if (edit->late_ok) {
+            commit_decide(txn, &target, edit, outcome);
+        }
+    }
+    target_unlock(&target);
+    return TXN_DONE;
+}
+
+/* ---- Release and return ---- */
+
+/* Moves units to a total: RELEASED or RETURNED. */
+static void totals_decide(struct txn *txn, const struct target *target, enum event_type type,
+                          const struct order_edit *edit, struct order_outcome *outcome)
+{
+    const struct order *order = target->order;
+    uint32_t *quantities = txn->memory->quantities;
+    struct event draft = {.type = type};
+    if (edit->line_count > 0) {
+        bool changes;
+        if (!edit_spread(order, edit, quantities, outcome) ||
+            !total_quantities(order, type, quantities, &changes, outcome)) {
+            return;
+        }
+        if (!changes) {
+            outcome_replayed(outcome);
+            return;
+        }
+        draft.quantities = quantities_or_all(order, type, quantities);
+        draft.line_count = order->line_count;
+    }
+    target_decide(txn, target, &draft, outcome);
+}
+
+enum txn_step inventory_release(struct txn *txn, const struct order_edit *edit,
+                                struct order_outcome *outcome)
+{
+    struct target target;
+    enum target_found found = target_find(txn, edit->id, &target, outcome);
+    if (found != TARGET_LOCKED) {
+        return found == TARGET_AGAIN ? TXN_AGAIN : TXN_DONE;
+    }
+    switch (target.order->state) {
+    case ORDER_HELD:
+        totals_decide(txn, &target, EVENT_ORDER_RELEASED, edit, outcome);
+        break;
+    case ORDER_RELEASED:
+    case ORDER_EXPIRED:
+        outcome_replayed(outcome);
+        break;
+    default:
+        CHECK(target.order->state == ORDER_COMMITTED || target.order->state == ORDER_RETURNED);
+        outcome->status = HF_ALREADY_COMMITTED;
+    }
+    target_unlock(&target);
+    return TXN_DONE;
+}
+
+enum txn_step inventory_return(struct txn *txn, const struct order_edit *edit,
+                               struct order_outcome *outcome)
+{
+    struct target target;
+    enum target_found found = target_find(txn, edit->id, &target, outcome);
+    if (found != TARGET_LOCKED) {
+        return found == TARGET_AGAIN ? TXN_AGAIN : TXN_DONE;
+    }
+    switch (target.order->state) {
+    case ORDER_HELD:
+        outcome->status = HF_NOT_COMMITTED;
+        break;
+    case ORDER_COMMITTED:
+        totals_decide(txn, &target, EVENT_ORDER_RETURNED, edit, outcome);
+        break;
+    case ORDER_RELEASED:
+        outcome->status = HF_ALREADY_RELEASED;
+        break;
+    case ORDER_EXPIRED:
+        outcome->status = HF_EXPIRED;
+        break;
+    default:
+        CHECK(target.order->state == ORDER_RETURNED);
+        outcome_replayed(outcome);
+    }
+    target_unlock(&target);
+    return TXN_DONE;
+}
+
+/* ---- Extend ---- */
+
+static void extend_decide(struct txn *txn, const struct target *target, uint32_t asked_ms,
+                          struct order_outcome *outcome)
+{
+    const struct inventory *inventory = txn->inventory;
+    const struct order *order = target->order;
+    struct hold_rule hold = hold_rule_start(inventory);
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct sale_rule rule;
+        catalog_sale_rule(inventory->catalog, transition_line(order, i).item, &rule);
+        hold_rule_add(&hold, inventory, &rule, i + 1);
+    }
+    uint32_t hold_ms;
+    if (hold_rule_apply(&hold, inventory, asked_ms, &hold_ms, outcome) != HF_OK) {
+        return;
+    }
+    struct event draft = {.type = EVENT_ORDER_EXTENDED, .deadline_ms = txn->now_ms + hold_ms};
+    if (draft.deadline_ms <= order_deadline(order)) {
+        outcome_replayed(outcome);
+        outcome->deadline_ms = order_deadline(order);
+        return;
+    }
+    if (draft.deadline_ms - order->deadline_ms > UINT32_MAX) {
+        outcome_invalid(outcome, 0, "the deadline would be more than 49 days after the first one");
+        return;
+    }
+    if (target_decide(txn, target, &draft, outcome)) {
+        outcome->deadline_ms = draft.deadline_ms;
+    }
+}
+
+enum txn_step inventory_extend(struct txn *txn, struct id128 id, uint32_t hold_ms,
+                               struct order_outcome *outcome)
+{
+    struct target target;
+    enum target_found found = target_find(txn, id, &target, outcome);
+    if (found != TARGET_LOCKED) {
+        return found == TARGET_AGAIN ? TXN_AGAIN : TXN_DONE;
+    }
+    switch (target.order->state) {
+    case ORDER_HELD:
+        extend_decide(txn, &target, hold_ms, outcome);
+        break;
+    case ORDER_RELEASED:
+        outcome->status = HF_ALREADY_RELEASED;
+        break;
+    case ORDER_EXPIRED:
+        outcome->status = HF_EXPIRED;
+        break;
+    default:
+        CHECK(target.order->state == ORDER_COMMITTED || target.order->state == ORDER_RETURNED);
+        outcome->status = HF_ALREADY_COMMITTED;
+    }
+    target_unlock(&target);
+    return TXN_DONE;
+}
+
+/* ---- Expire ---- */
+
+/* Looks at an order whose hint came due: expires it, enters the hint anew, or drops it. An order
+ * that is in somebody's hands is looked at again a millisecond later. */
+static void expire_hint(struct txn *txn, unsigned wheel, uint32_t handle)
+{
+    struct orders *orders = &txn->inventory->orders;
+    struct target target = {.shard = orders_shard_of(orders, handle),
+                            .order = orders_at(orders, handle),
+                            .handle = handle};
+    uint64_t again_ms = 0;
+    spin_lock(&target.shard->spin);
+    if (target.order->state == ORDER_HELD) {
+        uint64_t deadline_ms = order_deadline(target.order);
+        if (deadline_ms > txn->now_ms) {
+            again_ms = deadline_ms;
+        } else if (target.order->flags & ORDER_BUSY) {
+            again_ms = txn->now_ms + 1;
+        } else {
+            decide_expiry(txn, &target);
+        }
+    }
+    spin_unlock(&target.shard->spin);
+    if (again_ms) {
+        expiry_lock(txn->inventory->expiry, wheel);
+        expiry_add(txn->inventory->expiry, wheel, handle, again_ms, txn->now_ms);
+        expiry_unlock(txn->inventory->expiry, wheel);
+    }
+}
+
+/* All that is due in one wheel. False: the transaction is full and there is more. */
+static bool expire_wheel(struct txn *txn, unsigned wheel)
+{
+    struct expiry *expiry = txn->inventory->expiry;
+    for (;;) {
+        uint32_t handles[EXPIRY_TAKE];
+        if (txn->event_count + EXPIRY_TAKE > TXN_EVENTS_MAX ||
+            !txn_has_room(txn, (uint64_t)EXPIRY_TAKE * EVENT_BYTES)) {
+            return !expiry_due(expiry, wheel, txn->now_ms);
+        }
+        uint32_t count = expiry_take(expiry, wheel, txn->now_ms, handles);
+        if (count == 0) {
+            return true;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            __builtin_prefetch(orders_at(&txn->inventory->orders, handles[i]), 1);
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            expire_hint(txn, wheel, handles[i]);
+        }
+    }
+}
+
+enum txn_step inventory_expire(struct txn *txn)
+{
+    for (unsigned wheel = 0; wheel < EXPIRY_WHEELS; wheel++) {
+        if (!expire_wheel(txn, wheel)) {
+            return TXN_AGAIN;
+        }
+    }
+    return TXN_DONE;
+}

@@ -1,0 +1,411 @@
+/* real.c - files of a directory: what the io_uring and the pwritev2 storage share.
+ *
+ * Threads: any, for different files. Every failure is logged here, once, with the file's name. */
+#include "io/real.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/log.h"
+
+#define ZERO_BYTES MIB(1) /* of one write of zeros: 64 MiB take 25 ms so (measured, NVMe) */
+
+enum hf_status real_status(int error)
+{
+    switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+        return HF_NO_SPACE;
+    case ENOENT:
+        return HF_NOT_FOUND;
+    case ENOMEM:
+        return HF_NO_MEMORY;
+    default:
+        return HF_IO_ERROR;
+    }
+}
+
+/* For writes and syncs: whatever is not a full disk is an I/O error. */
+static enum hf_status write_status(int error)
+{
+    return real_status(error) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
+}
+
+static struct real_storage *real_of(struct storage *storage)
+{
+    return (struct real_storage *)storage;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct name_list {
+    char **names;
+    size_t count;
+    size_t room;
+};
+
+static bool name_list_add(struct name_list *list, const char *name)
+{
+    if (list->count == list->room) {
+        size_t room = list->room ? 2 * list->room : 64;
+        char **names = realloc(list->names, room * sizeof *names);
+        if (!names) {
+            return false;
+        }
+        list->names = names;
+        list->room = room;
+    }
+    list->names[list->count] = strdup(name);
+    return list->names[list->count] && ++list->count;
+}
+
+static enum hf_status read_names(struct real_storage *real, struct name_list *list)
+{
+    /* Opened anew: a duplicate would share its position with other threads' listings. */
+    int fd = openat(real->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir) {
+        log_error("the directory can't be listed: %s", strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return HF_IO_ERROR;
+    }
+    enum hf_status status = HF_OK;
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(dir);
+        if (!entry) {
+            status = errno == 0 ? HF_OK : HF_IO_ERROR;
+            break;
+        }
+        struct stat stat;
+        if (strlen(entry->d_name) >= STORAGE_NAME_BYTES_MAX ||
+            fstatat(real->directory_fd, entry->d_name, &stat, 0) != 0 || !S_ISREG(stat.st_mode)) {
+            continue;
+        }
+        if (!name_list_add(list, entry->d_name)) {
+            status = HF_NO_MEMORY;
+            break;
+        }
+    }
+    closedir(dir);
+    return status;
+}
+
+enum hf_status real_list(struct storage *storage, bool (*visit)(void *context, const char *name),
+                         void *context)
+{
+    struct name_list list = {0};
+    enum hf_status status = read_names(real_of(storage), &list);
+    if (status == HF_OK && list.count > 0) {
+        qsort(list.names, list.count, sizeof *list.names, compare_names);
+        for (size_t i = 0; i < list.count && visit(context, list.names[i]); i++) {
+        }
+    }
+    for (size_t i = 0; i < list.count; i++) {
+        free(list.names[i]);
+    }
+    free(list.names);
+    return status;
+}
+
+/* Opens for writing past the page cache, or through it where the file system refuses that. -1
+ * with errno. */
+static int open_for_writing(struct real_storage *real, const char *name, int flags)
+{
+    pthread_mutex_lock(&real->mutex);
+    bool direct = real->direct;
+    pthread_mutex_unlock(&real->mutex);
+    if (direct) {
+        int fd = openat(real->directory_fd, name, flags | O_DIRECT, 0644);
+        if (fd >= 0 || errno != EINVAL) {
+            return fd;
+        }
+        log_warn("%s: the file system has no O_DIRECT; writes go through the page cache", name);
+        pthread_mutex_lock(&real->mutex);
+        real->direct = false;
+        pthread_mutex_unlock(&real->mutex);
+    }
+    return openat(real->directory_fd, name, flags, 0644);
+}
+
+static storage_file take_slot(struct real_storage *real)
+{
+    storage_file file = -1;
+    pthread_mutex_lock(&real->mutex);
+    for (int i = 0; i < REAL_FILES_MAX; i++) {
+        if (!real->files[i].used) {
+            real->files[i].used = true;
+            file = i;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&real->mutex);
+    return file;
+}
+
+static void give_slot(struct real_storage *real, storage_file file)
+{
+    pthread_mutex_lock(&real->mutex);
+    real->files[file].used = false;
+    pthread_mutex_unlock(&real->mutex);
+}
+
+enum hf_status real_open(struct storage *storage, const char *name, bool writable,
+                         storage_file *file, uint64_t *size)
+{
+    struct real_storage *real = real_of(storage);
+    CHECK(strlen(name) < STORAGE_NAME_BYTES_MAX);
+    CHECK(!writable || !real->read_only);
+    storage_file slot = take_slot(real);
+    if (slot < 0) {
+        log_error("%s: too many files are open", name);
+        return HF_IO_ERROR;
+    }
+    struct real_file *entry = &real->files[slot];
+    snprintf(entry->name, sizeof entry->name, "%s", name);
+    entry->write_fd = -1;
+    entry->read_fd = openat(real->directory_fd, name, O_RDONLY | O_CLOEXEC);
+    if (entry->read_fd >= 0 && writable) {
+        entry->write_fd = open_for_writing(real, name, O_RDWR | O_CLOEXEC);
+    }
+    struct stat stat;
+    if (entry->read_fd < 0 || (writable && entry->write_fd < 0) ||
+        fstat(entry->read_fd, &stat) != 0) {
+        int error = errno;
+        if (error != ENOENT) {
+            log_error("%s: can't be opened: %s", name, strerror(error));
+        }
+        if (entry->write_fd >= 0) {
+            close(entry->write_fd);
+        }
+        if (entry->read_fd >= 0) {
+            close(entry->read_fd);
+        }
+        give_slot(real, slot);
+        return error == ENOENT ? HF_NOT_FOUND : HF_IO_ERROR;
+    }
+    *file = slot;
+    *size = (uint64_t)stat.st_size;
+    return HF_OK;
+}
+
+static struct real_file *file_of(const struct real_storage *real, storage_file file)
+{
+    CHECK(file >= 0);
+    CHECK(file < REAL_FILES_MAX);
+    return (struct real_file *)&real->files[file];
+}
+
+void real_close(struct storage *storage, storage_file file)
+{
+    struct real_file *entry = file_of(real_of(storage), file);
+    CHECK(entry->read_fd >= 0);
+    close(entry->read_fd);
+    if (entry->write_fd >= 0) {
+        close(entry->write_fd);
+    }
+    entry->read_fd = -1;
+    entry->write_fd = -1;
+    give_slot(real_of(storage), file);
+}
+
+enum hf_status real_read(struct storage *storage, storage_file file, void *buffer, size_t len,
+                         uint64_t offset, size_t *got)
+{
+    const struct real_file *entry = file_of(real_of(storage), file);
+    *got = 0;
+    while (*got < len) {
+        ssize_t n =
+            pread(entry->read_fd, (uint8_t *)buffer + *got, len - *got, (off_t)(offset + *got));
+        if (n == 0) {
+            break;
+        }
+        if (n < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            log_error("%s: reading %zu bytes at %llu failed: %s", entry->name, len,
+                      (unsigned long long)offset, strerror(errno));
+            return HF_IO_ERROR;
+        }
+        *got += (size_t)n;
+    }
+    return HF_OK;
+}
+
+const struct real_file *real_writable(const struct real_storage *real, storage_file file)
+{
+    const struct real_file *entry = file_of(real, file);
+    CHECK(entry->write_fd >= 0);
+    return entry;
+}
+
+enum hf_status real_write_failed(const struct real_file *file, size_t len, uint64_t offset,
+                                 int error)
+{
+    log_error("%s: writing %zu bytes at %llu failed: %s", file->name, len,
+              (unsigned long long)offset, strerror(error));
+    return write_status(error);
+}
+
+int real_write_all(int fd, const void *buffer, size_t len, uint64_t offset, int flags)
+{
+    const uint8_t *next = buffer;
+    while (len > 0) {
+        struct iovec part = {(void *)next, len};
+        ssize_t n = pwritev2(fd, &part, 1, (off_t)offset, flags);
+        if (n < 0) {
+            /* Nothing was written: these two say "not now", not "it failed". */
+            if (errno == EINTR || errno == EAGAIN) {
+                continue;
+            }
+            return errno;
+        }
+        if (n == 0) {
+            return EIO;
+        }
+        next += n;
+        offset += (uint64_t)n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+enum hf_status real_write_sync(struct storage *storage, storage_file file, const void *buffer,
+                               size_t len, uint64_t offset)
+{
+    const struct real_file *entry = real_writable(real_of(storage), file);
+    CHECK((uintptr_t)buffer % WAL_PAGE_BYTES == 0);
+    CHECK(len % WAL_PAGE_BYTES == 0);
+    CHECK(offset % WAL_PAGE_BYTES == 0);
+    int error = real_write_all(entry->write_fd, buffer, len, offset, 0);
+    if (error != 0) {
+        return real_write_failed(entry, len, offset, error);
+    }
+    return real_sync(storage, file);
+}
+
+enum hf_status real_sync(struct storage *storage, storage_file file)
+{
+    const struct real_file *entry = real_writable(real_of(storage), file);
+    /* Never again after a failure: the kernel may have dropped the pages and say OK next time. */
+    if (fdatasync(entry->write_fd) != 0) {
+        int error = errno;
+        log_error("%s: fdatasync failed: %s", entry->name, strerror(error));
+        return write_status(error);
+    }
+    return HF_OK;
+}
+
+static enum hf_status sync_directory(struct real_storage *real, const char *name)
+{
+    if (fsync(real->directory_fd) != 0) {
+        log_error("%s: syncing its directory failed: %s", name, strerror(errno));
+        return HF_IO_ERROR;
+    }
+    return HF_OK;
+}
+
+/* Writes zeros over the whole of a new file and syncs it. 0 or an errno. */
+static int write_zeros(int fd, uint64_t size)
+{
+    /* Reserves the space in one piece where that can be done, and tells at once when there is
+     * none. The blocks still are unwritten extents: only the zeros below make writes into them
+     * free of journal commits. */
+    if (fallocate(fd, 0, 0, (off_t)size) != 0 && (errno == ENOSPC || errno == EDQUOT)) {
+        return errno;
+    }
+    void *zeros = mmap(NULL, ZERO_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (zeros == MAP_FAILED) {
+        return ENOMEM;
+    }
+    int error = 0;
+    for (uint64_t offset = 0; offset < size && error == 0; offset += ZERO_BYTES) {
+        uint64_t left = size - offset;
+        error = real_write_all(fd, zeros, (size_t)(left < ZERO_BYTES ? left : ZERO_BYTES), offset,
+                               0);
+    }
+    munmap(zeros, ZERO_BYTES);
+    if (error == 0 && fdatasync(fd) != 0) {
+        error = errno;
+    }
+    return error;
+}
+
+enum hf_status real_create_zeroed(struct storage *storage, const char *name, uint64_t size)
+{
+    struct real_storage *real = real_of(storage);
+    CHECK(!real->read_only);
+    CHECK(size % WAL_PAGE_BYTES == 0);
+    CHECK(strlen(name) < STORAGE_NAME_BYTES_MAX);
+    char temporary[STORAGE_NAME_BYTES_MAX + 4];
+    snprintf(temporary, sizeof temporary, "%s.tmp", name);
+    int fd = open_for_writing(real, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC);
+    int error = fd >= 0 ? write_zeros(fd, size) : errno;
+    if (fd >= 0 && close(fd) != 0 && error == 0) {
+        error = errno;
+    }
+    if (error == 0 && renameat(real->directory_fd, temporary, real->directory_fd, name) != 0) {
+        error = errno;
+    }
+    if (error != 0) {
+        unlinkat(real->directory_fd, temporary, 0);
+        if (write_status(error) != HF_NO_SPACE) {
+            log_error("%s: can't be made: %s", name, strerror(error));
+        }
+        return write_status(error);
+    }
+    return sync_directory(real, name);
+}
+
+enum hf_status real_rename(struct storage *storage, const char *from, const char *to)
+{
+    struct real_storage *real = real_of(storage);
+    CHECK(!real->read_only);
+    if (renameat(real->directory_fd, from, real->directory_fd, to) != 0) {
+        int error = errno;
+        log_error("%s: can't be renamed to %s: %s", from, to, strerror(error));
+        return real_status(error);
+    }
+    return sync_directory(real, to);
+}
+
+enum hf_status real_unlink(struct storage *storage, const char *name)
+{
+    struct real_storage *real = real_of(storage);
+    CHECK(!real->read_only);
+    if (unlinkat(real->directory_fd, name, 0) != 0) {
+        int error = errno;
+        if (error != ENOENT) {
+            log_error("%s: can't be removed: %s", name, strerror(error));
+        }
+        return real_status(error);
+    }
+    return sync_directory(real, name);
+}
+
+void real_deinit(struct real_storage *real)
+{
+    for (int i = 0; i < REAL_FILES_MAX; i++) {
+        if (real->files[i].used) {
+            real_close(&real->base, i);
+        }
+    }
+    close(real->directory_fd);
+    pthread_mutex_destroy(&real->mutex);
+}

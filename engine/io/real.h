@@ -1,0 +1,72 @@
+/* real.h - what the two ways of writing to the real disk share. Private to engine/io.
+ *
+ * Threads: as storage.h says. The table of files is guarded by its mutex; an entry does not change
+ * while its file is open. */
+#ifndef IO_REAL_H
+#define IO_REAL_H
+
+#include <pthread.h>
+
+#include "io/storage.h"
+
+#define REAL_FILES_MAX  256
+#define REAL_WRITES_MAX 64u /* submitted and not reaped at once */
+
+struct real_file {
+    bool used;
+    int read_fd;  /* through the page cache: any alignment */
+    int write_fd; /* O_DIRECT where the file system has it; -1 when open for reading only */
+    char name[STORAGE_NAME_BYTES_MAX];
+};
+
+/* First in both implementations. */
+struct real_storage {
+    struct storage base;
+    int directory_fd;
+    bool read_only;
+    bool direct; /* O_DIRECT has not been refused yet; guarded by mutex */
+    pthread_mutex_t mutex;
+    struct real_file files[REAL_FILES_MAX];
+};
+
+/* Makes the implementation's struct, zeroed but for its operations. */
+struct real_storage *sync_storage_make(void);
+
+/* NULL with *why_not when io_uring can't be used here. */
+struct real_storage *uring_storage_make(const char **why_not);
+
+/* ---- Operations that are the same for both ---- */
+
+enum hf_status real_list(struct storage *storage, bool (*visit)(void *context, const char *name),
+                         void *context);
+enum hf_status real_open(struct storage *storage, const char *name, bool writable,
+                         storage_file *file, uint64_t *size);
+enum hf_status real_create_zeroed(struct storage *storage, const char *name, uint64_t size);
+void real_close(struct storage *storage, storage_file file);
+enum hf_status real_read(struct storage *storage, storage_file file, void *buffer, size_t len,
+                         uint64_t offset, size_t *got);
+enum hf_status real_write_sync(struct storage *storage, storage_file file, const void *buffer,
+                               size_t len, uint64_t offset);
+enum hf_status real_sync(struct storage *storage, storage_file file);
+enum hf_status real_rename(struct storage *storage, const char *from, const char *to);
+enum hf_status real_unlink(struct storage *storage, const char *name);
+
+/* ---- Helpers ---- */
+
+/* NO_SPACE, NOT_FOUND or IO_ERROR for an errno. */
+enum hf_status real_status(int error);
+
+/* The open file, which must be open for writing. */
+const struct real_file *real_writable(const struct real_storage *real, storage_file file);
+
+/* Tells the operator about a failed write; returns its status. */
+enum hf_status real_write_failed(const struct real_file *file, size_t len, uint64_t offset,
+                                 int error);
+
+/* Writes all of it, with pwritev2 and these RWF_ flags. 0 or an errno. */
+int real_write_all(int fd, const void *buffer, size_t len, uint64_t offset, int flags);
+
+/* Releases what all implementations have; the struct itself stays. */
+void real_deinit(struct real_storage *real);
+
+#endif

@@ -1,0 +1,60 @@
+/* reader_private.h - the reader's state, shared by reader.c and tail.c. Private to engine/wal.
+ *
+ * Threads: one. */
+#ifndef WAL_READER_PRIVATE_H
+#define WAL_READER_PRIVATE_H
+
+#include "wal/reader.h"
+#include "wal/segment.h"
+
+#define READER_BUFFER_BYTES MIB(4)
+
+static_assert(READER_BUFFER_BYTES >= 2 * (WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_BYTES),
+              "the largest block fits, however it lies");
+
+struct wal_reader {
+    struct storage *storage;
+    struct segment_list segments;
+    size_t position; /* of the open segment in the list */
+    bool file_open;
+    storage_file file;
+    uint64_t file_bytes;
+    uint64_t offset; /* in the open segment: where the next block is expected */
+
+    uint8_t *buffer; /* READER_BUFFER_BYTES, page aligned */
+    uint64_t buffer_offset;
+    size_t buffer_bytes;
+
+    /* What has been read so far, as the end would be if nothing more came. end.segment 0: no valid
+     * block yet; the other fields then are what the first block must fit. */
+    struct wal_end end;
+    bool cluster_known;
+    bool ended;
+    uint64_t retried_index; /* a block that was read again before it was called damaged; 0: none */
+
+    /* The check that failed last, and where. */
+    char bad_file[STORAGE_NAME_BYTES_MAX];
+    uint64_t bad_offset;
+    const char *bad_reason;
+    const char *next_reason; /* why the next segment was not entered; NULL: not tried */
+
+    uint64_t done_bytes;
+    uint64_t total_bytes;
+};
+
+/* Makes [offset, offset + len) of the open file available. OK with *data, or *data NULL when the
+ * file ends before; IO_ERROR. */
+enum hf_status reader_need(struct wal_reader *reader, uint64_t offset, size_t len,
+                           const uint8_t **data);
+
+/* Opens the segment at a position in the list, from its start. */
+enum hf_status reader_open_segment(struct wal_reader *reader, size_t position);
+void reader_close_segment(struct wal_reader *reader);
+
+bool bytes_all_zero(const uint8_t *data, size_t len);
+
+/* The next block is not there: finds out why, and fills in reader->end. *again: something new came
+ * to light (the log is being written), read on. OK or IO_ERROR, NO_MEMORY. */
+enum hf_status reader_conclude(struct wal_reader *reader, bool *again);
+
+#endif

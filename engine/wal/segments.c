@@ -1,0 +1,442 @@
+/* segments.c - the segment that is written, those prepared to follow it, and those given back.
+ *
+ * A segment to come bears its final name before it is used, so that going on to it costs no
+ * system call but the write itself: the first block goes in one write with the segment's header,
+ * and that write begins the segment. Until then the file holds zeros, or an earlier life.
+ *
+ * Threads: the writer makes room; one preparer makes segments; one checkpointer gives them back.
+ * segments.mutex guards the lists. */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "wal/wal_private.h"
+
+/* ---- The writer's side ---- */
+
+/* Bytes for blocks in a fresh segment. */
+static uint64_t usable_bytes(const struct wal *wal)
+{
+    return wal->options.segment_bytes - WAL_PAGE_BYTES;
+}
+
+bool wal_segment_room_suffices(const struct wal *wal)
+{
+    /* Twice what all buffers hold, for work that was admitted and has not appended yet; but never
+     * more than a fresh segment has, or small segments would never do. */
+    uint64_t reserve = 2 * WAL_GROUPS * (WAL_GROUP_BUFFER_BYTES - WAL_PAGE_BYTES);
+    if (reserve > usable_bytes(wal)) {
+        reserve = usable_bytes(wal);
+    }
+    /* relaxed: see wal_admit. */
+    uint64_t room = atomic_load_explicit(&wal->segments.room_bytes, memory_order_relaxed);
+    unsigned ready = atomic_load_explicit(&wal->segments.ready, memory_order_relaxed);
+    return room + ready * usable_bytes(wal) >= reserve;
+}
+
+/* Goes on to the next segment. BUSY when none is ready. */
+static enum hf_status begin_next(struct wal *wal, uint64_t first_lsn)
+{
+    struct segments *segments = &wal->segments;
+    struct writer *writer = &wal->writer;
+    pthread_mutex_lock(&segments->mutex);
+    if (segments->prepared_count == 0) {
+        pthread_mutex_unlock(&segments->mutex);
+        return HF_BUSY;
+    }
+    struct prepared_segment next = segments->prepared[0];
+    segments->prepared_count--;
+    for (unsigned i = 0; i < segments->prepared_count; i++) {
+        segments->prepared[i] = segments->prepared[i + 1];
+    }
+    /* wal_segment_prepare has made room. */
+    CHECK(segments->begun_count < segments->begun_room);
+    segments->begun[segments->begun_count++] = (struct begun_segment){next.number, first_lsn};
+    unsigned ready = segments->prepared_count;
+    pthread_mutex_unlock(&segments->mutex);
+
+    CHECK(next.number == writer->segment + 1);
+    if (writer->file >= 0) {
+        CHECK(writer->retired_count < WAL_GROUPS + 1);
+        writer->retired[writer->retired_count++] =
+            (struct prepared_segment){writer->file, writer->segment};
+    }
+    writer->file = next.file;
+    writer->segment = next.number;
+    writer->segment_bytes = wal->options.segment_bytes;
+    writer->offset = 0;
+    /* relaxed: hints for wal_admit; the room first, so that it never looks as if both were gone. */
+    atomic_store_explicit(&segments->room_bytes, usable_bytes(wal), memory_order_relaxed);
+    atomic_store_explicit(&segments->ready, ready, memory_order_relaxed);
+    atomic_fetch_add_explicit(&wal->stats.segments, 1, memory_order_relaxed);
+    wal_sleep_wake(&wal->prepare_sleep);
+    return HF_OK;
+}
+
+enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes, uint64_t first_lsn)
+{
+    struct writer *writer = &wal->writer;
+    uint64_t offset = writer->offset ? writer->offset : WAL_PAGE_BYTES;
+    if (writer->file >= 0 && offset + span_bytes <= writer->segment_bytes) {
+        return HF_OK;
+    }
+    enum hf_status status = begin_next(wal, first_lsn);
+    if (status == HF_BUSY && !wal->started) {
+        status = wal_segment_prepare(wal); /* nobody else will */
+        if (status == HF_OK) {
+            status = begin_next(wal, first_lsn);
+        }
+    } else if (status == HF_BUSY &&
+               /* relaxed: set by the preparer before it wakes the writer. */
+               atomic_load_explicit(&wal->segments.no_space, memory_order_relaxed)) {
+        /* It may have made one since. */
+        status = begin_next(wal, first_lsn);
+        status = status == HF_BUSY ? HF_NO_SPACE : status;
+    }
+    return status;
+}
+
+void wal_segment_retire(struct wal *wal, uint64_t durable_number)
+{
+    struct writer *writer = &wal->writer;
+    /* relaxed: wal_recycle may see it late. */
+    atomic_store_explicit(&wal->segments.durable_number, durable_number, memory_order_relaxed);
+    unsigned gone = 0;
+    while (gone < writer->retired_count && writer->retired[gone].number < durable_number) {
+        wal->storage->ops->close(wal->storage, writer->retired[gone].file);
+        gone++;
+    }
+    writer->retired_count -= gone;
+    for (unsigned i = 0; gone > 0 && i < writer->retired_count; i++) {
+        writer->retired[i] = writer->retired[i + gone];
+    }
+}
+
+/* ---- The preparer's side ---- */
+
+/* Room in the list of begun segments for all that are prepared and one more. mutex is held. */
+static bool reserve_begun(struct segments *segments)
+{
+    size_t needed = segments->begun_count + segments->prepared_count + 1;
+    if (needed <= segments->begun_room) {
+        return true;
+    }
+    size_t room = 2 * needed + 16;
+    struct begun_segment *begun = realloc(segments->begun, room * sizeof *begun);
+    if (!begun) {
+        return false;
+    }
+    segments->begun = begun;
+    segments->begun_room = room;
+    return true;
+}
+
+/* A spare file becomes the segment `name`, if there is one of the right size. OK with the file
+ * open; NOT_FOUND; IO_ERROR. */
+static enum hf_status use_spare(struct wal *wal, const char *name, storage_file *file)
+{
+    const struct storage_ops *ops = wal->storage->ops;
+    for (;;) {
+        pthread_mutex_lock(&wal->segments.mutex);
+        uint64_t spare = 0;
+        if (wal->segments.spare_count > 0) {
+            spare = wal->segments.spares[--wal->segments.spare_count];
+        }
+        pthread_mutex_unlock(&wal->segments.mutex);
+        if (spare == 0) {
+            return HF_NOT_FOUND;
+        }
+        char spare_name[STORAGE_NAME_BYTES_MAX];
+        segment_name(spare_name, SEGMENT_SPARE, spare);
+        uint64_t size;
+        enum hf_status status = ops->open(wal->storage, spare_name, true, file, &size);
+        if (status == HF_OK && size == wal->options.segment_bytes) {
+            status = ops->rename(wal->storage, spare_name, name);
+            if (status != HF_OK) {
+                ops->close(wal->storage, *file);
+            }
+            return status;
+        }
+        if (status == HF_OK) {
+            ops->close(wal->storage, *file);
+            status = ops->unlink(wal->storage, spare_name);
+        }
+        if (status != HF_OK && status != HF_NOT_FOUND) {
+            return status;
+        }
+    }
+}
+
+/* Makes the file of a segment to come, and opens it. */
+static enum hf_status make_segment(struct wal *wal, uint64_t number, storage_file *file)
+{
+    const struct storage_ops *ops = wal->storage->ops;
+    char name[STORAGE_NAME_BYTES_MAX];
+    segment_name(name, SEGMENT_LOG, number);
+    enum hf_status status = use_spare(wal, name, file);
+    if (status != HF_NOT_FOUND) {
+        return status;
+    }
+    status = ops->create_zeroed(wal->storage, name, wal->options.segment_bytes);
+    if (status != HF_OK) {
+        return status;
+    }
+    uint64_t size;
+    status = ops->open(wal->storage, name, true, file, &size);
+    if (status == HF_OK && size != wal->options.segment_bytes) {
+        ops->close(wal->storage, *file);
+        status = HF_IO_ERROR;
+    }
+    return status == HF_NOT_FOUND ? HF_IO_ERROR : status;
+}
+
+/* Tells the operator, once, and wal_admit, that there is or is no room. */
+static void note_preparation(struct wal *wal, enum hf_status status)
+{
+    bool failed = status != HF_OK;
+    /* relaxed: a hint; the writer is woken after it. */
+    bool failed_before =
+        atomic_exchange_explicit(&wal->segments.no_space, failed, memory_order_relaxed);
+    if (failed && !failed_before) {
+        log_error("the next log segment can't be made (%s): new work will be refused when the "
+                  "present one is full",
+                  hf_status_name(status));
+    } else if (!failed && failed_before) {
+        log_info("log segments can be made again");
+    }
+}
+
+enum hf_status wal_segment_prepare(struct wal *wal)
+{
+    struct segments *segments = &wal->segments;
+    pthread_mutex_lock(&segments->mutex);
+    bool enough = segments->prepared_count >= wal->options.spare_segments;
+    bool listed = reserve_begun(segments);
+    uint64_t number = segments->prepare_next;
+    pthread_mutex_unlock(&segments->mutex);
+    if (enough) {
+        return HF_NOT_FOUND;
+    }
+    storage_file file = -1;
+    enum hf_status status = listed ? make_segment(wal, number, &file) : HF_NO_MEMORY;
+    note_preparation(wal, status);
+    if (status == HF_OK) {
+        pthread_mutex_lock(&segments->mutex);
+        CHECK(segments->prepared_count < WAL_SPARES_MAX);
+        segments->prepared[segments->prepared_count++] = (struct prepared_segment){file, number};
+        segments->prepare_next = number + 1;
+        unsigned ready = segments->prepared_count;
+        /* relaxed: a hint for wal_admit. */
+        atomic_store_explicit(&segments->ready, ready, memory_order_relaxed);
+        pthread_mutex_unlock(&segments->mutex);
+    }
+    /* A writer that waits for a segment wants to know either way. */
+    wal_sleep_wake(&wal->writer_sleep);
+    return status;
+}
+
+bool wal_prepare_step(struct wal *wal)
+{
+    /* relaxed: pairs with nothing; a closed log needs no segments. */
+    if (atomic_load_explicit(&wal->closed, memory_order_relaxed)) {
+        return false;
+    }
+    return wal_segment_prepare(wal) == HF_OK;
+}
+
+/* ---- The checkpointer's side ---- */
+
+/* The oldest segment, if it may go: it ends at or before lsn, and a later segment holds a durable
+ * block, so that a reader always finds one. 0: none. */
+static uint64_t oldest_to_recycle(struct wal *wal, uint64_t lsn, bool *keep)
+{
+    struct segments *segments = &wal->segments;
+    uint64_t number = 0;
+    pthread_mutex_lock(&segments->mutex);
+    if (segments->begun_count >= 2 && segments->begun[1].first_lsn <= lsn &&
+        segments->begun[1].number <=
+            atomic_load_explicit(&segments->durable_number, memory_order_relaxed)) {
+        number = segments->begun[0].number;
+    }
+    *keep = segments->spare_count < wal->options.spare_segments;
+    pthread_mutex_unlock(&segments->mutex);
+    return number;
+}
+
+void wal_recycle(struct wal *wal, uint64_t lsn)
+{
+    struct segments *segments = &wal->segments;
+    bool keep;
+    for (uint64_t number; (number = oldest_to_recycle(wal, lsn, &keep)) != 0;) {
+        char name[STORAGE_NAME_BYTES_MAX];
+        char spare_name[STORAGE_NAME_BYTES_MAX];
+        segment_name(name, SEGMENT_LOG, number);
+        segment_name(spare_name, SEGMENT_SPARE, number);
+        enum hf_status status = keep ? wal->storage->ops->rename(wal->storage, name, spare_name)
+                                     : wal->storage->ops->unlink(wal->storage, name);
+        if (status != HF_OK) {
+            log_warn("%s: the segment can't be given back (%s)", name, hf_status_name(status));
+            return;
+        }
+        pthread_mutex_lock(&segments->mutex);
+        CHECK(segments->begun[0].number == number);
+        segments->begun_count--;
+        for (size_t i = 0; i < segments->begun_count; i++) {
+            segments->begun[i] = segments->begun[i + 1];
+        }
+        if (keep) {
+            segments->spares[segments->spare_count++] = number;
+        }
+        pthread_mutex_unlock(&segments->mutex);
+    }
+    wal_sleep_wake(&wal->prepare_sleep);
+}
+
+/* ---- Opening ---- */
+
+/* Enters the segments up to the log's end, with the LSN that each begins at. What recovery has read
+ * is made durable here: a killed engine may have left it in a cache, and from now on blocks will
+ * say that it is durable. Only the last WAL_GROUPS segments can be so young. */
+static enum hf_status load_begun(struct wal *wal, const struct segment_list *list,
+                                 const struct wal_end *end, uint8_t *page)
+{
+    const struct storage_ops *ops = wal->storage->ops;
+    struct segments *segments = &wal->segments;
+    for (size_t i = 0; i < list->count && list->numbers[i] <= end->segment; i++) {
+        bool young = list->numbers[i] + WAL_GROUPS > end->segment;
+        char name[STORAGE_NAME_BYTES_MAX];
+        segment_name(name, SEGMENT_LOG, list->numbers[i]);
+        storage_file file;
+        uint64_t size;
+        enum hf_status status = ops->open(wal->storage, name, young, &file, &size);
+        if (status != HF_OK) {
+            return HF_IO_ERROR;
+        }
+        size_t got;
+        struct segment_header header;
+        const char *reason;
+        status = ops->read(wal->storage, file, page, WAL_PAGE_BYTES, 0, &got);
+        if (status == HF_OK &&
+            (got != WAL_PAGE_BYTES || !segment_header_decode(&header, page, &reason))) {
+            status = HF_DAMAGED;
+        }
+        if (status == HF_OK && young) {
+            status = ops->sync(wal->storage, file);
+        }
+        if (status == HF_OK && list->numbers[i] == end->segment) {
+            wal->writer.file = file;
+        } else {
+            ops->close(wal->storage, file);
+        }
+        if (status != HF_OK) {
+            return status;
+        }
+        CHECK(reserve_begun(segments));
+        segments->begun[segments->begun_count++] =
+            (struct begun_segment){list->numbers[i], header.first_lsn};
+    }
+    return HF_OK;
+}
+
+/* Takes over the segments prepared by an earlier process; those that don't fit are removed, newest
+ * first. */
+static enum hf_status load_prepared(struct wal *wal, const struct segment_list *list,
+                                    const struct wal_end *end)
+{
+    const struct storage_ops *ops = wal->storage->ops;
+    struct segments *segments = &wal->segments;
+    size_t i = 0;
+    while (i < list->count && list->numbers[i] <= end->segment) {
+        i++;
+    }
+    char name[STORAGE_NAME_BYTES_MAX];
+    for (; i < list->count && segments->prepared_count < wal->options.spare_segments; i++) {
+        storage_file file;
+        uint64_t size;
+        segment_name(name, SEGMENT_LOG, list->numbers[i]);
+        if (list->numbers[i] != segments->prepare_next) {
+            break;
+        }
+        if (ops->open(wal->storage, name, true, &file, &size) != HF_OK) {
+            return HF_IO_ERROR;
+        }
+        if (size != wal->options.segment_bytes) {
+            ops->close(wal->storage, file);
+            break;
+        }
+        CHECK(reserve_begun(segments));
+        segments->prepared[segments->prepared_count++] =
+            (struct prepared_segment){file, segments->prepare_next++};
+    }
+    for (size_t last = list->count; last > i; last--) {
+        segment_name(name, SEGMENT_LOG, list->numbers[last - 1]);
+        enum hf_status status = ops->unlink(wal->storage, name);
+        if (status != HF_OK) {
+            return status;
+        }
+    }
+    return HF_OK;
+}
+
+/* Notes the spare files; those beyond the number that is kept are removed. */
+static enum hf_status load_spares(struct wal *wal)
+{
+    struct segment_list list;
+    enum hf_status status = segment_list_read(&list, wal->storage, SEGMENT_SPARE);
+    for (size_t i = 0; i < list.count && status == HF_OK; i++) {
+        if (wal->segments.spare_count < wal->options.spare_segments) {
+            wal->segments.spares[wal->segments.spare_count++] = list.numbers[i];
+        } else {
+            char name[STORAGE_NAME_BYTES_MAX];
+            segment_name(name, SEGMENT_SPARE, list.numbers[i]);
+            status = wal->storage->ops->unlink(wal->storage, name);
+        }
+    }
+    segment_list_free(&list);
+    return status;
+}
+
+enum hf_status wal_segments_load(struct wal *wal, const struct wal_end *end)
+{
+    struct writer *writer = &wal->writer;
+    uint8_t *page = malloc(WAL_PAGE_BYTES);
+    if (!page) {
+        return HF_NO_MEMORY;
+    }
+    struct segment_list list;
+    enum hf_status status = segment_list_read(&list, wal->storage, SEGMENT_LOG);
+    if (status == HF_OK) {
+        writer->segment = end->segment;
+        writer->segment_bytes = end->segment_bytes;
+        writer->offset = end->offset;
+        wal->segments.prepare_next = end->segment + 1;
+        status = load_begun(wal, &list, end, page);
+    }
+    if (status == HF_OK) {
+        status = load_prepared(wal, &list, end);
+    }
+    if (status == HF_OK) {
+        status = load_spares(wal);
+    }
+    free(page);
+    segment_list_free(&list);
+    /* relaxed: no other thread yet. */
+    atomic_store_explicit(&wal->segments.ready, wal->segments.prepared_count,
+                          memory_order_relaxed);
+    return status;
+}
+
+void wal_segments_unload(struct wal *wal)
+{
+    const struct storage_ops *ops = wal->storage->ops;
+    for (unsigned i = 0; i < wal->segments.prepared_count; i++) {
+        ops->close(wal->storage, wal->segments.prepared[i].file);
+    }
+    for (unsigned i = 0; i < wal->writer.retired_count; i++) {
+        ops->close(wal->storage, wal->writer.retired[i].file);
+    }
+    if (wal->writer.file >= 0) {
+        ops->close(wal->storage, wal->writer.file);
+    }
+    free(wal->segments.begun);
+}

@@ -1,0 +1,269 @@
+/* tail.c - the log's end: clean, torn or damaged?
+ *
+ * The block that should come next (the missing one) is not there. All that lies behind is looked
+ * through, page by page, for headers of this log:
+ *   - one that says (durable_index) that the missing block was durable when it was written: damage.
+ *     A header proves that by itself, its payload may be torn.
+ *   - one that does not say so, or bytes that no earlier life of the file explains: a torn tail.
+ *   - neither: the log ends cleanly.
+ * A payload can't hold a false header at a page's start: a caller chooses at most 24 bytes in a
+ * row of it (ids), or UTF-8 without NUL (texts), and a header has neither form.
+ *
+ * Threads: one. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "wal/reader_private.h"
+
+/* What was found behind the log's end. */
+struct tail {
+    uint64_t missing_index;
+    bool current;        /* something of this log's present life, that proves nothing */
+    bool stray;          /* bytes that nothing explains */
+    bool evidence;       /* something that proves a block behind the end */
+    uint64_t evidence_index;
+    uint64_t evidence_segment;
+    uint64_t evidence_offset;
+    const char *evidence_reason; /* what is wrong with it itself; NULL: nothing */
+    uint64_t torn_bytes;
+    uint64_t missing_segment; /* the first number that the list skips; 0: none */
+};
+
+static void found_evidence(struct tail *tail, const struct wal_reader *reader, uint64_t offset,
+                           uint64_t index, const char *reason)
+{
+    if (!tail->evidence) {
+        tail->evidence = true;
+        tail->evidence_index = index;
+        tail->evidence_segment = reader->segments.numbers[reader->position];
+        tail->evidence_offset = offset;
+        tail->evidence_reason = reason;
+    }
+}
+
+static bool foreign(const struct wal_reader *reader, struct id128 cluster)
+{
+    return reader->cluster_known && !id_equal(cluster, reader->end.cluster);
+}
+
+/* Looks at the first page of a segment. True when it is from the file's earlier life. */
+static bool look_at_segment_header(struct wal_reader *reader, struct tail *tail,
+                                   const uint8_t *page)
+{
+    struct segment_header header;
+    const char *reason;
+    if (!segment_header_intact(page)) {
+        return false;
+    }
+    if (!segment_header_decode(&header, page, &reason)) {
+        found_evidence(tail, reader, 0, 0, reason);
+        return false;
+    }
+    uint64_t number = reader->segments.numbers[reader->position];
+    if (foreign(reader, header.cluster) || header.number < number) {
+        return true;
+    }
+    tail->current = true;
+    if (header.number > number) {
+        found_evidence(tail, reader, 0, header.durable_index,
+                       "the segment header has another number than the file's name");
+    } else if (header.segment_bytes != reader->file_bytes) {
+        found_evidence(tail, reader, 0, header.durable_index,
+                       "the file has another size than its segment header says");
+    } else if (!reader->cluster_known) {
+        found_evidence(tail, reader, 0, header.durable_index, reader->bad_reason);
+    } else if (header.durable_index >= tail->missing_index) {
+        found_evidence(tail, reader, 0, header.durable_index, NULL);
+    }
+    return false;
+}
+
+/* Looks at a page that a block may begin on. True when it is from the file's earlier life. */
+static bool look_at_block_header(struct wal_reader *reader, struct tail *tail, uint64_t offset,
+                                 const uint8_t *page)
+{
+    struct block_header header;
+    const char *reason;
+    if (!block_header_intact(page)) {
+        return false;
+    }
+    if (!block_header_decode(&header, page, &reason)) {
+        found_evidence(tail, reader, offset, 0, reason);
+        return false;
+    }
+    if (foreign(reader, header.cluster) || header.index < tail->missing_index) {
+        return true;
+    }
+    tail->current = true;
+    if (header.durable_index >= tail->missing_index) {
+        found_evidence(tail, reader, offset, header.index, NULL);
+    }
+    return false;
+}
+
+/* Looks through one segment from an offset on. */
+static enum hf_status look_through(struct wal_reader *reader, struct tail *tail, size_t position,
+                                   uint64_t from)
+{
+    enum hf_status status = reader_open_segment(reader, position);
+    if (status != HF_OK) {
+        return status;
+    }
+    bool earlier_life = false;
+    uint64_t used_end = from;
+    for (uint64_t offset = from; offset < reader->file_bytes; offset += WAL_PAGE_BYTES) {
+        const uint8_t *page;
+        status = reader_need(reader, offset, WAL_PAGE_BYTES, &page);
+        if (status != HF_OK) {
+            return status;
+        }
+        if (!page) {
+            break; /* less than a page is left: nothing of ours */
+        }
+        if (bytes_all_zero(page, WAL_PAGE_BYTES)) {
+            continue;
+        }
+        size_t used = WAL_PAGE_BYTES;
+        while (page[used - 1] == 0) {
+            used--;
+        }
+        used_end = offset + used;
+        if (offset == 0 ? look_at_segment_header(reader, tail, page)
+                        : look_at_block_header(reader, tail, offset, page)) {
+            earlier_life = true;
+        }
+        /* A block was begun just here, and its header is broken. */
+        if (offset == from && from > 0 && memcmp(page, "HFWALBLK", 8) == 0 &&
+            !block_header_intact(page)) {
+            tail->current = true;
+        }
+    }
+    tail->torn_bytes += used_end - from;
+    tail->stray |= used_end > from && !earlier_life;
+    return HF_OK;
+}
+
+/* Looks through all that lies behind the log's end. */
+static enum hf_status look_behind(struct wal_reader *reader, struct tail *tail)
+{
+    const struct wal_end *end = &reader->end;
+    bool any_block = end->segment != 0;
+    size_t position = 0;
+    while (any_block && reader->segments.numbers[position] != end->segment) {
+        position++;
+        CHECK(position < reader->segments.count);
+    }
+    enum hf_status status =
+        look_through(reader, tail, position, any_block ? end->offset : 0);
+    for (position++; position < reader->segments.count && status == HF_OK; position++) {
+        uint64_t expected = reader->segments.numbers[position - 1] + 1;
+        bool gap = reader->segments.numbers[position] != expected;
+        if (gap && tail->missing_segment == 0) {
+            tail->missing_segment = expected;
+        }
+        bool current_before = tail->current;
+        tail->current = false;
+        status = look_through(reader, tail, position, 0);
+        if (tail->current && tail->missing_segment != 0) {
+            /* Segments go newest first: behind a gap there is never one that was begun. */
+            found_evidence(tail, reader, 0, 0, NULL);
+        }
+        tail->current |= current_before;
+    }
+    return status;
+}
+
+/* Fills in where the damage is. */
+static void tell_damage(struct wal_reader *reader, const struct tail *tail)
+{
+    struct wal_end *end = &reader->end;
+    end->damaged = true;
+    end->valid_after_index = tail->evidence_index;
+    const char *reason = reader->bad_reason;
+    memcpy(end->file, reader->bad_file, sizeof end->file);
+    end->file_offset = reader->bad_offset;
+    if (tail->evidence_reason) {
+        segment_name(end->file, SEGMENT_LOG, tail->evidence_segment);
+        end->file_offset = tail->evidence_offset;
+        reason = tail->evidence_reason;
+    } else if (tail->missing_segment != 0 && tail->evidence_segment > tail->missing_segment) {
+        segment_name(end->file, SEGMENT_LOG, tail->missing_segment);
+        end->file_offset = 0;
+        reason = "the segment's file is missing";
+    } else if (reader->next_reason && tail->evidence_segment == end->segment + 1 &&
+               tail->evidence_offset > 0 && tail->evidence_index > tail->missing_index) {
+        /* Nothing is wrong up to the next segment, whose header was not accepted. */
+        segment_name(end->file, SEGMENT_LOG, end->segment + 1);
+        end->file_offset = 0;
+        reason = reader->next_reason;
+    }
+    snprintf(end->reason, sizeof end->reason, "%s", reason);
+}
+
+/* Starts over at the end reached so far, with the directory as it is now. */
+static enum hf_status start_again(struct wal_reader *reader)
+{
+    reader_close_segment(reader);
+    segment_list_free(&reader->segments);
+    enum hf_status status =
+        segment_list_read(&reader->segments, reader->storage, SEGMENT_LOG);
+    if (status != HF_OK || reader->end.segment == 0) {
+        return status;
+    }
+    for (size_t i = 0; i < reader->segments.count; i++) {
+        if (reader->segments.numbers[i] == reader->end.segment) {
+            status = reader_open_segment(reader, i);
+            reader->offset = reader->end.offset;
+            return status;
+        }
+    }
+    return HF_IO_ERROR; /* given back while we read it: the caller is too far behind */
+}
+
+static void tell_torn(struct wal_reader *reader, const struct tail *tail)
+{
+    struct wal_end *end = &reader->end;
+    end->torn = true;
+    end->torn_bytes = tail->torn_bytes;
+    memcpy(end->file, reader->bad_file, sizeof end->file);
+    end->file_offset = reader->bad_offset;
+    snprintf(end->reason, sizeof end->reason, "%s", reader->bad_reason);
+}
+
+enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
+{
+    struct wal_end *end = &reader->end;
+    struct tail tail = {.missing_index = end->next_index};
+    *again = false;
+    if (reader->segments.count > 0) {
+        enum hf_status status = look_behind(reader, &tail);
+        if (status != HF_OK) {
+            return status;
+        }
+    }
+    /* Only the log's very first segment may hold nothing: the engine was stopped while making it. */
+    if (end->segment == 0 && reader->segments.count > 0 && reader->segments.numbers[0] != 1) {
+        found_evidence(&tail, reader, 0, 0, NULL);
+        tail.missing_segment = 0;
+    }
+    if (tail.evidence && reader->retried_index != tail.missing_index) {
+        /* An engine may have written it while we read: then it is there now. */
+        reader->retried_index = tail.missing_index;
+        *again = true;
+        return start_again(reader);
+    }
+    reader->ended = true;
+    reader_close_segment(reader);
+    if (tail.evidence) {
+        tell_damage(reader, &tail);
+    } else if (tail.current || tail.stray) {
+        tell_torn(reader, &tail);
+    }
+    if (end->segment == 0 && !end->damaged) {
+        end->empty = true;
+        end->cluster = (struct id128){0, 0};
+        end->next_index = 1;
+    }
+    return HF_OK;
+}

@@ -1,0 +1,257 @@
+/* wal.c - opening, starting, stopping and closing the log.
+ *
+ * Threads: wal_open, wal_start, wal_stop and wal_close from one. */
+#include "wal/wal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "wal/wal_private.h"
+
+/* How long the preparer waits before it tries again to make a segment. */
+#define PREPARE_RETRY_NS 250000000u
+
+static void check_options(const struct wal_options *options)
+{
+    CHECK(options->segment_bytes >= WAL_SEGMENT_BYTES_MIN);
+    CHECK(options->segment_bytes <= WAL_SEGMENT_BYTES_MAX);
+    CHECK(options->segment_bytes % WAL_PAGE_BYTES == 0);
+    CHECK(options->spare_segments >= 1);
+    CHECK(options->spare_segments <= WAL_SPARES_MAX);
+    CHECK(options->in_flight_max >= 1);
+    CHECK(options->in_flight_max < WAL_GROUPS);
+}
+
+static enum hf_status random_id(struct id128 *id)
+{
+    uint8_t bytes[ID_BYTES];
+    size_t got = 0;
+    while (got < sizeof bytes) {
+        ssize_t n = getrandom(bytes + got, sizeof bytes - got, 0);
+        if (n < 0 && errno != EINTR) {
+            log_error("no random numbers: %s", strerror(errno));
+            return HF_IO_ERROR;
+        }
+        got += n > 0 ? (size_t)n : 0;
+    }
+    *id = id_from_bytes(bytes);
+    return HF_OK;
+}
+
+/* Memory and locks; everything else is zero. */
+static struct wal *make(const struct wal_options *options, struct storage *storage,
+                        const struct clock *clock)
+{
+    struct wal *wal = aligned_alloc(CACHE_LINE_BYTES, sizeof *wal);
+    if (!wal) {
+        return NULL;
+    }
+    memset(wal, 0, sizeof *wal);
+    wal->memory_bytes = WAL_GROUPS * WAL_GROUP_BUFFER_BYTES;
+    /* Touched now, not when the first groups fill. */
+    wal->memory = mmap(NULL, wal->memory_bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (wal->memory == MAP_FAILED) {
+        free(wal);
+        return NULL;
+    }
+    wal->options = *options;
+    wal->storage = storage;
+    wal->clock = clock;
+    wal->writer.file = -1;
+    wal_sleep_init(&wal->writer_sleep);
+    wal_sleep_init(&wal->stall_sleep);
+    wal_sleep_init(&wal->prepare_sleep);
+    CHECK(pthread_mutex_init(&wal->segments.mutex, NULL) == 0);
+    for (unsigned i = 0; i < WAL_GROUPS; i++) {
+        wal->groups[i].buffer = (uint8_t *)wal->memory + i * WAL_GROUP_BUFFER_BYTES;
+        wal_group_reset(&wal->groups[i]);
+    }
+    return wal;
+}
+
+/* Goes on behind the log's end. */
+static void take_over(struct wal *wal, const struct wal_end *end, uint64_t digest)
+{
+    struct writer *writer = &wal->writer;
+    writer->next_index = end->next_index;
+    writer->previous_hash = end->previous_hash;
+    writer->term = end->term + 1;
+    writer->durable_index = end->next_index - 1;
+    writer->idle_since_ns = clock_monotonic_ns(wal->clock);
+    wal->append.digest = digest;
+    /* relaxed: no other thread yet. */
+    atomic_store_explicit(&wal->append.tail_lsn, end->lsn, memory_order_relaxed);
+    atomic_store_explicit(&wal->commit_lsn, end->lsn, memory_order_relaxed);
+    atomic_store_explicit(&wal->stats.index, writer->durable_index, memory_order_relaxed);
+    atomic_store_explicit(&wal->segments.durable_number, end->segment, memory_order_relaxed);
+}
+
+/* Writes the EPOCH block, and waits for it. */
+static enum hf_status write_epoch(struct wal *wal)
+{
+    struct writer *writer = &wal->writer;
+    struct wal_group *group = wal_group(wal, 0);
+    group->type = BLOCK_EPOCH;
+    /* relaxed: no other thread yet. */
+    group->first_lsn = atomic_load_explicit(&wal->append.tail_lsn, memory_order_relaxed);
+    enum hf_status status =
+        wal_segment_make_room(wal, block_span_bytes(0), group->first_lsn);
+    if (status != HF_OK) {
+        return status;
+    }
+    struct sealed_block block;
+    wal_seal(wal, group, &block);
+    status = wal->storage->ops->write_sync(wal->storage, writer->file, block.data, block.len,
+                                           block.offset);
+    if (status != HF_OK) {
+        return status;
+    }
+    writer->durable_index = group->index;
+    wal_segment_retire(wal, group->segment);
+    atomic_store_explicit(&wal->stats.index, group->index, memory_order_relaxed);
+    wal_group_reset(group);
+    return HF_OK;
+}
+
+/* Everything of wal_open that may fail after the memory is there. */
+static enum hf_status open_behind(struct wal *wal, const struct wal_end *end, uint64_t digest)
+{
+    enum hf_status status = HF_OK;
+    wal->cluster = end->cluster;
+    if (end->empty) {
+        status = random_id(&wal->cluster);
+    }
+    if (status == HF_OK && (end->torn || end->empty)) {
+        status = wal_cut(wal->storage, end);
+    }
+    if (status == HF_OK) {
+        take_over(wal, end, digest);
+        status = wal_segments_load(wal, end);
+    }
+    if (status == HF_OK) {
+        status = write_epoch(wal);
+    }
+    if (status == HF_OK && !wal_segment_room_suffices(wal)) {
+        /* A full disk is no reason not to open: reads are answered. */
+        wal_segment_prepare(wal);
+    }
+    return status;
+}
+
+enum hf_status wal_open(struct wal **out, const struct wal_options *options,
+                        struct storage *storage, const struct clock *clock,
+                        const struct wal_end *end, uint64_t digest)
+{
+    check_options(options);
+    *out = NULL;
+    if (end->damaged) {
+        return HF_DAMAGED;
+    }
+    struct wal *wal = make(options, storage, clock);
+    if (!wal) {
+        return HF_NO_MEMORY;
+    }
+    enum hf_status status = open_behind(wal, end, digest);
+    if (status != HF_OK) {
+        wal_close(wal);
+        return status;
+    }
+    *out = wal;
+    return HF_OK;
+}
+
+void wal_close(struct wal *wal)
+{
+    if (!wal) {
+        return;
+    }
+    CHECK(!wal->started);
+    /* A simulated crash forgets its writes: then there is nothing to wait for. */
+    struct storage_completion completions[WAL_GROUPS];
+    while (wal->writer.in_flight > 0) {
+        unsigned n = wal->storage->ops->reap(wal->storage, true, completions, WAL_GROUPS);
+        if (n == 0) {
+            break;
+        }
+        wal->writer.in_flight -= n;
+    }
+    wal_segments_unload(wal);
+    pthread_mutex_destroy(&wal->segments.mutex);
+    wal_sleep_deinit(&wal->writer_sleep);
+    wal_sleep_deinit(&wal->stall_sleep);
+    wal_sleep_deinit(&wal->prepare_sleep);
+    munmap(wal->memory, wal->memory_bytes);
+    free(wal);
+}
+
+/* ---- Threads ---- */
+
+static bool is_stopping(const struct wal *wal)
+{
+    /* acquire: pairs with the release in wal_stop; what was appended before is seen. */
+    return atomic_load_explicit(&wal->stopping, memory_order_acquire);
+}
+
+static void *run_writer(void *context)
+{
+    struct wal *wal = context;
+    while (!is_stopping(wal)) {
+        wal_step(wal, true);
+    }
+    wal_finish(wal);
+    return NULL;
+}
+
+static void *run_preparer(void *context)
+{
+    struct wal *wal = context;
+    /* acquire: pairs with the release in wal_stop. */
+    while (!atomic_load_explicit(&wal->prepare_stopping, memory_order_acquire)) {
+        uint64_t seen = wal_sleep_count(&wal->prepare_sleep);
+        if (!wal_prepare_step(wal)) {
+            wal_sleep_wait(&wal->prepare_sleep, seen, PREPARE_RETRY_NS);
+        }
+    }
+    return NULL;
+}
+
+enum hf_status wal_start(struct wal *wal)
+{
+    CHECK(!wal->started);
+    wal->started = true;
+    if (pthread_create(&wal->writer_thread, NULL, run_writer, wal) != 0) {
+        wal->started = false;
+        return HF_NO_MEMORY;
+    }
+    if (pthread_create(&wal->prepare_thread, NULL, run_preparer, wal) != 0) {
+        atomic_store_explicit(&wal->stopping, true, memory_order_release);
+        wal_sleep_wake(&wal->writer_sleep);
+        pthread_join(wal->writer_thread, NULL);
+        wal->started = false;
+        return HF_NO_MEMORY;
+    }
+    return HF_OK;
+}
+
+void wal_stop(struct wal *wal)
+{
+    if (!wal->started) {
+        wal_finish(wal);
+        return;
+    }
+    /* release: pairs with the acquire in is_stopping. */
+    atomic_store_explicit(&wal->stopping, true, memory_order_release);
+    wal_sleep_wake(&wal->writer_sleep);
+    pthread_join(wal->writer_thread, NULL);
+    /* release: pairs with the acquire in run_preparer. */
+    atomic_store_explicit(&wal->prepare_stopping, true, memory_order_release);
+    wal_sleep_wake(&wal->prepare_sleep);
+    pthread_join(wal->prepare_thread, NULL);
+    wal->started = false;
+}

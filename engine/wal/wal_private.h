@@ -1,0 +1,243 @@
+/* wal_private.h - the log's insides, shared by wal.c, append.c, writer.c and segments.c. Private
+ * to engine/wal.
+ *
+ * Groups are numbered from 0 without end; group n lives in buffer n % WAL_GROUPS. Three counters
+ * part them, and only ever grow:
+ *
+ *     done <= submitted <= filling <= done + WAL_GROUPS
+ *
+ *     below done        durable, waiters detached, buffer free
+ *     done..submitted   being written (index order is number order)
+ *     submitted..filling  closed for appends, waits for the writer
+ *     filling           takes appends, unless filling == done + WAL_GROUPS: then no buffer is free
+ *
+ * append.lock guards everything in struct wal_append_state and the groups' fields that say so. The
+ * writer's own fields are touched by wal_step's thread alone. segments.mutex guards the list of
+ * segments; it is held for no system call but open and close. */
+#ifndef WAL_WAL_PRIVATE_H
+#define WAL_WAL_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/spin.h"
+#include "wal/segment.h"
+#include "wal/wal.h"
+
+#define WAL_SPARES_MAX 16u
+
+/* Idle time after which a NOOP block proves the last DATA block durable. */
+#define WAL_SEAL_IDLE_NS 5000000u
+
+/* A group's buffer: room for a segment's header page, then the block. */
+#define WAL_GROUP_BUFFER_BYTES                                                                     \
+    (WAL_PAGE_BYTES +                                                                              \
+     (BLOCK_HEADER_BYTES + WAL_GROUP_BYTES_MAX + WAL_PAGE_BYTES - 1) / WAL_PAGE_BYTES *            \
+         WAL_PAGE_BYTES)
+
+/* Groups that must be free for new work to be admitted. What is in hand may need them. */
+#define WAL_GROUPS_MARGIN 3u
+
+struct waiter_list {
+    struct wal_waiter *first;
+    struct wal_waiter *last;
+};
+
+void waiter_list_add(struct waiter_list *list, struct wal_waiter *waiter);
+void waiter_list_join(struct waiter_list *list, struct waiter_list *more); /* empties `more` */
+bool waiter_list_tell(struct waiter_list *list, enum hf_status status);    /* true: any */
+
+struct wal_group {
+    uint8_t *buffer; /* WAL_GROUP_BUFFER_BYTES, page aligned */
+
+    /* Guarded by append.lock until the group is closed; then the writer's. */
+    enum block_type type;
+    uint32_t payload_bytes; /* reserved so far */
+    uint32_t record_count;
+    uint64_t first_lsn;
+
+    struct waiter_list waiters; /* guarded by append.lock, always */
+
+    /* Bytes copied in. Appenders add with release when their copy is done; the writer, before it
+     * looks at the payload, waits with acquire until it equals payload_bytes. */
+    _Atomic uint32_t copied_bytes;
+
+    /* The writer's. */
+    uint64_t index;
+    uint64_t segment;
+    bool written;
+};
+
+struct wal_append_state {
+    struct spin lock;
+    bool writer_asleep; /* whoever appends next must wake it */
+    unsigned stalled;   /* appenders that wait for a free buffer */
+    uint64_t digest;    /* of all that was appended */
+    struct waiter_list late; /* came after the log was closed */
+
+    /* Written under the lock; read without it where a moment's lag does no harm. */
+    _Atomic uint64_t filling;
+    _Atomic uint64_t done;
+    _Atomic uint64_t tail_lsn;
+};
+
+/* A thread's sleep, and the word that ends it. */
+struct wal_sleep {
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    _Atomic uint64_t count; /* grows with each wake, under the mutex */
+};
+
+struct prepared_segment {
+    storage_file file;
+    uint64_t number;
+};
+
+struct begun_segment {
+    uint64_t number;
+    uint64_t first_lsn;
+};
+
+struct segments {
+    pthread_mutex_t mutex;
+    struct prepared_segment prepared[WAL_SPARES_MAX]; /* next first; named, open */
+    unsigned prepared_count;
+    uint64_t prepare_next; /* number of the segment to prepare next; the preparer's own */
+    struct begun_segment *begun; /* oldest first */
+    size_t begun_count;
+    size_t begun_room;
+    uint64_t spares[WAL_SPARES_MAX]; /* numbers of spare files */
+    unsigned spare_count;
+
+    /* For wal_admit and wal_recycle. */
+    _Atomic unsigned ready;        /* prepared_count */
+    _Atomic bool no_space;         /* the last attempt to prepare one found the disk full */
+    _Atomic uint64_t room_bytes;   /* left in the present segment */
+    _Atomic uint64_t durable_number; /* segment of the last durable block */
+};
+
+/* What only the writer touches. */
+struct writer {
+    uint64_t submitted;
+    unsigned in_flight;
+    bool buffers_registered;
+    bool blocked; /* the next group waits for a segment */
+
+    /* Where the next block goes. */
+    storage_file file; /* -1: no segment yet */
+    uint64_t segment;
+    uint64_t segment_bytes;
+    uint64_t offset; /* 0: begun with the next block, header and all */
+    uint64_t next_index;
+    uint64_t previous_hash;
+    uint64_t term;
+    uint64_t durable_index;
+    uint64_t proved_index; /* greatest durable_index that a submitted block carries */
+    uint64_t last_data_index;
+    uint64_t idle_since_ns;
+    uint64_t since_digest_bytes;
+
+    struct prepared_segment retired[WAL_GROUPS + 1]; /* written full; closed once durable */
+    unsigned retired_count;
+};
+
+struct wal {
+    _Alignas(CACHE_LINE_BYTES) struct wal_append_state append;
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t commit_lsn; /* released before waiters are told */
+    _Atomic bool closed;
+    _Atomic bool stopping;         /* the writer */
+    _Atomic bool prepare_stopping; /* the preparer, later: the writer may still need a segment */
+    _Alignas(CACHE_LINE_BYTES) struct writer writer;
+    struct wal_group groups[WAL_GROUPS];
+    struct segments segments;
+
+    struct wal_options options;
+    struct storage *storage;
+    const struct clock *clock;
+    struct id128 cluster;
+    void *memory; /* of the groups' buffers */
+    size_t memory_bytes;
+
+    void (*stall_hook)(void *context);
+    void *stall_context;
+    struct wal_sleep writer_sleep;
+    struct wal_sleep stall_sleep;
+    struct wal_sleep prepare_sleep;
+    bool started;
+    pthread_t writer_thread;
+    pthread_t prepare_thread;
+
+    struct {
+        _Atomic uint64_t blocks;
+        _Atomic uint64_t payload_bytes;
+        _Atomic uint64_t written_bytes;
+        _Atomic uint64_t segments;
+        _Atomic uint64_t index;
+        _Atomic uint64_t group_records_max;
+    } stats;
+};
+
+/* ---- append.c ---- */
+
+static inline struct wal_group *wal_group(struct wal *wal, uint64_t number)
+{
+    return &wal->groups[number % WAL_GROUPS];
+}
+
+/* The group that takes appends, or NULL when no buffer is free. append.lock is held. */
+struct wal_group *wal_filling_group(struct wal *wal);
+
+/* Makes a group empty, for its next use. */
+void wal_group_reset(struct wal_group *group);
+
+void wal_sleep_init(struct wal_sleep *sleep);
+void wal_sleep_deinit(struct wal_sleep *sleep);
+/* Takes no lock: may be called with append.lock held. */
+static inline uint64_t wal_sleep_count(struct wal_sleep *sleep)
+{
+    /* acquire: pairs with the release in wal_sleep_wake. Whoever saw a wake sees its reason. */
+    return atomic_load_explicit(&sleep->count, memory_order_acquire);
+}
+/* Sleeps until the count is not `seen` any more, at most timeout_ns. */
+void wal_sleep_wait(struct wal_sleep *sleep, uint64_t seen, uint64_t timeout_ns);
+void wal_sleep_wake(struct wal_sleep *sleep);
+
+/* ---- segments.c ---- */
+
+/* Sees to it that a block of so many bytes fits the present segment, going to the next one if
+ * need be. first_lsn: of the block. OK; BUSY: the next segment is not ready yet; NO_SPACE: it
+ * can't be made; IO_ERROR. The writer's thread. */
+enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes, uint64_t first_lsn);
+
+/* Makes one segment ready. OK; NOT_FOUND: there are enough; NO_SPACE, IO_ERROR, NO_MEMORY. */
+enum hf_status wal_segment_prepare(struct wal *wal);
+
+/* The present segment's room and those made ready suffice for all that may be in hand. */
+bool wal_segment_room_suffices(const struct wal *wal);
+
+/* Closes the files of segments before the one that is durable. The writer's thread. */
+void wal_segment_retire(struct wal *wal, uint64_t durable_number);
+
+/* Takes the log's existing segments over. */
+enum hf_status wal_segments_load(struct wal *wal, const struct wal_end *end);
+void wal_segments_unload(struct wal *wal);
+
+/* ---- writer.c ---- */
+
+/* Where a sealed block's bytes are and go. */
+struct sealed_block {
+    const uint8_t *data;
+    size_t len;
+    uint64_t offset;
+};
+
+/* Gives a closed group its header; its segment has room. */
+void wal_seal(struct wal *wal, struct wal_group *group, struct sealed_block *block);
+
+/* Closes the log after a failure. */
+void wal_fail(struct wal *wal, const char *what);
+
+/* Writes all that was appended, and a DIGEST block; tells everybody. The writer's thread. */
+void wal_finish(struct wal *wal);
+
+#endif

@@ -1,0 +1,662 @@
+/* sim_test.c - load, crash and recovery against the model, thousands of times, from seeds.
+ *
+ * One seed is one disk and several lives of an engine on it. In each life a random load is submitted
+ * while the log's writer, the expirer and the clock are stepped in a random order; then the power
+ * fails (between two operations or in the middle of one), the process is killed, or a write fails.
+ * What the disk had not synced is lost, done, or torn at 512 bytes. Then the engine recovers, and
+ *
+ *   - every answer that was given is still true: the recovered log reaches at least to the LSN that
+ *     each answer depended on;
+ *   - what was recovered is exactly what the model makes of a prefix of the decisions, in their
+ *     order: all that were recovered, and nothing else;
+ *   - stock and orders agree with each other, and with the digest.
+ *
+ * usage: sim_test [SEEDS]     SEED=n in the environment runs that one alone; HOLDFAST_LONG=1 more.
+ * Threads: one. Prints the seed on failure. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "lib/model.h"
+#include "lib/rng.h"
+#include "lib/sim_storage.h"
+#include "server/engine.h"
+
+#define ITEMS         4u
+#define IDS           48u /* few, so that ids are met again */
+#define LINES_MAX     3u
+#define BATCH_MAX     12u
+#define LIVES         4u
+#define STEPS         70u
+#define SEEDS_DEFAULT 2000u
+#define SEEDS_LONG    50000u
+#define START_MS      1762790400000ull /* 2025-11-11 00:00 in Shanghai */
+
+enum kind { RESERVE, COMMIT, RELEASE, RETURN, EXTEND, ADJUST, EXPIRE };
+
+/* One decision, as the model needs it to make it again. */
+struct decision {
+    enum kind kind;
+    uint64_t now_ms;
+    uint64_t lsn; /* of its record */
+    struct id128 id;
+    uint64_t buyer;
+    uint32_t hold_ms;
+    uint32_t line_count;
+    struct order_line lines[LINES_MAX];
+    bool late_ok;
+    uint32_t named_count;
+    struct line_qty named[LINES_MAX];
+    struct adjustment adjustment;
+};
+
+/* A request under way, with what the model expects of it. */
+struct sim_call {
+    struct engine_call call;
+    struct sim *sim;
+    struct sim_call *next;
+    struct arena arena;
+    uint32_t count;
+    bool columns;
+    struct order_outcome expected[BATCH_MAX];
+    bool adjusted;
+    enum hf_status adjust_expected;
+};
+
+struct sim {
+    uint64_t seed;
+    struct rng rng;
+    struct clock clock;
+    uint64_t now_ms;
+    struct storage *storage;
+    struct engine *engine;
+    struct engine_options options;
+    struct model model;
+    struct decision *history;
+    uint32_t history_count;
+    uint32_t history_room;
+    struct sim_call *calls; /* under way */
+    uint64_t acked_lsn;     /* the greatest that an answer depended on */
+    uint32_t adjustments;
+    uint64_t answers;
+    uint64_t recoveries;
+    uint64_t torn;
+};
+
+#define SIM_CHECK(sim, condition, ...)                                                             \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "SEED=%llu: %s: ", (unsigned long long)(sim)->seed, #condition);       \
+            fprintf(stderr, __VA_ARGS__);                                                          \
+            fprintf(stderr, "\n");                                                                 \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+static uint64_t sim_unix_ms(void *context)
+{
+    return ((struct sim *)context)->now_ms;
+}
+
+static uint64_t sim_monotonic_ns(void *context)
+{
+    return ((struct sim *)context)->now_ms * 1000000u;
+}
+
+/* ---- The model ---- */
+
+static void model_items(struct sim *sim)
+{
+    model_init(&sim->model, &sim->options.inventory);
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        model_add_item(&sim->model, 0, 0);
+    }
+}
+
+/* Lets the model make a decision. `status` is for adjustments. */
+static void model_decide(struct sim *sim, const struct decision *decision,
+                         struct order_outcome *outcome, enum hf_status *status)
+{
+    struct model *model = &sim->model;
+    model->now_ms = decision->now_ms;
+    struct order_request request = {decision->id, decision->buyer, decision->hold_ms,
+                                    decision->line_count, decision->lines};
+    struct order_edit edit = {decision->id, decision->late_ok, decision->named_count,
+                              decision->named};
+    bool replayed;
+    switch (decision->kind) {
+    case RESERVE:
+        model_reserve(model, &request, outcome);
+        break;
+    case COMMIT:
+        model_commit(model, &edit, outcome);
+        break;
+    case RELEASE:
+        model_release(model, &edit, outcome);
+        break;
+    case RETURN:
+        model_return(model, &edit, outcome);
+        break;
+    case EXTEND:
+        model_extend(model, decision->id, decision->hold_ms, outcome);
+        break;
+    case ADJUST:
+        *status = model_adjust(model, &decision->adjustment, &replayed);
+        break;
+    case EXPIRE:
+        model_expire(model);
+        break;
+    }
+}
+
+static void remember(struct sim *sim, const struct decision *decision)
+{
+    if (sim->history_count == sim->history_room) {
+        sim->history_room = sim->history_room ? sim->history_room * 2 : 256;
+        sim->history = realloc(sim->history, sim->history_room * sizeof *sim->history);
+        CHECK(sim->history);
+    }
+    sim->history[sim->history_count++] = *decision;
+}
+
+/* Remembers a decision that the model made, and the engine after it: with the LSN of its record. A
+ * decision that the log was closed upon is none. */
+static void remember_order(struct sim *sim, struct decision *decision,
+                           const struct order_outcome *outcome, uint64_t lsn_before)
+{
+    if (outcome->status != HF_OK || outcome->replayed) {
+        return;
+    }
+    struct order_view view;
+    enum hf_status status =
+        inventory_order(engine_inventory(sim->engine), decision->id, &view, NULL, 0);
+    if (status == HF_OK && view.lsn > lsn_before) {
+        decision->lsn = view.lsn;
+        remember(sim, decision);
+    } else {
+        SIM_CHECK(sim, engine_failed(sim->engine), "a decision left no record");
+    }
+}
+
+/* ---- Answers ---- */
+
+static void check_result(struct sim *sim, const struct order_outcome *expected,
+                         enum hf_status status)
+{
+    SIM_CHECK(sim, status == expected->status, "the engine says %s, the model %s",
+              hf_status_name(status), hf_status_name(expected->status));
+}
+
+static void check_answer(struct sim_call *call)
+{
+    struct sim *sim = call->sim;
+    const struct response *response = &call->call.response;
+    if (call->adjusted) {
+        enum hf_status status = response->adjust.results[0].status;
+        SIM_CHECK(sim, status == call->adjust_expected, "adjust: the engine says %s, the model %s",
+                  hf_status_name(status), hf_status_name(call->adjust_expected));
+        return;
+    }
+    for (uint32_t i = 0; i < call->count; i++) {
+        if (call->columns) {
+            check_result(sim, &call->expected[i],
+                         response->batch.status_count ? (enum hf_status)response->batch.status[i]
+                                                      : HF_OK);
+            continue;
+        }
+        const struct result_message *result = &response->orders.results[i];
+        check_result(sim, &call->expected[i], result->status);
+        SIM_CHECK(sim, result->replayed == call->expected[i].replayed, "replayed differs");
+        SIM_CHECK(sim, result->state == (uint32_t)call->expected[i].state, "state differs");
+        SIM_CHECK(sim, result->deadline_ms == call->expected[i].deadline_ms, "deadline differs");
+    }
+}
+
+static void call_free(struct sim_call *call)
+{
+    arena_deinit(&call->arena);
+    free(call);
+}
+
+static void call_done(struct engine_call *engine_call)
+{
+    struct sim_call *call = (struct sim_call *)engine_call;
+    struct sim *sim = call->sim;
+    if (engine_call->response.status != HF_INTERNAL) {
+        check_answer(call);
+        if (engine_call->response.lsn > sim->acked_lsn) {
+            sim->acked_lsn = engine_call->response.lsn;
+        }
+        sim->answers++;
+    }
+    struct sim_call **link = &sim->calls;
+    while (*link && *link != call) {
+        link = &(*link)->next;
+    }
+    if (*link) {
+        *link = call->next;
+    }
+    call_free(call);
+}
+
+static struct sim_call *call_new(struct sim *sim, uint32_t count)
+{
+    struct sim_call *call = calloc(1, sizeof *call);
+    CHECK(call);
+    arena_init(&call->arena, MIB(1));
+    call->sim = sim;
+    call->count = count;
+    call->call.arena = &call->arena;
+    call->call.done = call_done;
+    call->next = sim->calls;
+    sim->calls = call;
+    return call;
+}
+
+/* ---- Load ---- */
+
+static struct id128 random_id(struct sim *sim)
+{
+    return (struct id128){0x1111, rng_below(&sim->rng, IDS)};
+}
+
+static void random_decision(struct sim *sim, enum kind kind, struct decision *decision)
+{
+    struct rng *rng = &sim->rng;
+    *decision = (struct decision){.kind = kind, .now_ms = sim->now_ms, .id = random_id(sim)};
+    decision->buyer = rng_below(rng, 2);
+    decision->hold_ms = rng_chance(rng, 2) ? (uint32_t)rng_below(rng, 60) : 0;
+    decision->line_count = 1 + (uint32_t)rng_below(rng, LINES_MAX);
+    for (uint32_t i = 0; i < decision->line_count; i++) {
+        decision->lines[i] = (struct order_line){1 + (uint32_t)rng_below(rng, ITEMS),
+                                                 1 + (uint32_t)rng_below(rng, 4)};
+    }
+    decision->late_ok = kind == COMMIT && rng_chance(rng, 2);
+    if (rng_chance(rng, 3)) {
+        decision->named_count = 1;
+        decision->named[0] =
+            (struct line_qty){1 + (uint32_t)rng_below(rng, 2), (uint32_t)rng_below(rng, 4)};
+    }
+}
+
+static void submit_orders(struct sim *sim)
+{
+    uint32_t count = 1 + (uint32_t)rng_below(&sim->rng, BATCH_MAX);
+    bool columns = rng_chance(&sim->rng, 2);
+    struct decision decisions[BATCH_MAX];
+    struct order_message orders[BATCH_MAX];
+    struct line_message lines[BATCH_MAX][LINES_MAX];
+    uint8_t ids[BATCH_MAX][ID_BYTES];
+    uint64_t hi[BATCH_MAX];
+    uint64_t lo[BATCH_MAX];
+    uint64_t buyer[BATCH_MAX];
+    uint32_t item[BATCH_MAX * LINES_MAX];
+    uint32_t qty[BATCH_MAX * LINES_MAX];
+    uint32_t line_count[BATCH_MAX];
+    uint32_t all = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct decision *decision = &decisions[i];
+        random_decision(sim, RESERVE, decision);
+        if (columns) {
+            decision->hold_ms = decisions[0].hold_ms;
+        }
+        id_to_bytes(decision->id, ids[i]);
+        hi[i] = decision->id.hi;
+        lo[i] = decision->id.lo;
+        buyer[i] = decision->buyer;
+        line_count[i] = decision->line_count;
+        for (uint32_t k = 0; k < decision->line_count; k++) {
+            lines[i][k] = (struct line_message){.item = decision->lines[k].item,
+                                                .qty = decision->lines[k].qty};
+            item[all] = decision->lines[k].item;
+            qty[all++] = decision->lines[k].qty;
+        }
+        orders[i] = (struct order_message){.id = {ids[i], ID_BYTES},
+                                           .buyer = decision->buyer,
+                                           .hold_ms = decision->hold_ms,
+                                           .line_count = decision->line_count,
+                                           .lines = lines[i]};
+    }
+    struct request request = {.type = columns ? REQUEST_RESERVE_BATCH : REQUEST_RESERVE};
+    if (columns) {
+        request.batch = (struct batch_message){count, hi,  count, lo,    count,      buyer,     all,
+                                               item,  all, qty,   count, line_count,
+                                               decisions[0].hold_ms, false};
+    } else {
+        request.reserve.count = count;
+        request.reserve.orders = orders;
+    }
+    struct sim_call *call = call_new(sim, count);
+    call->columns = columns;
+    struct order_outcome outcomes[BATCH_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        model_decide(sim, &decisions[i], &outcomes[i], NULL);
+        call->expected[i] = outcomes[i];
+    }
+    uint64_t lsn_before = wal_tail_lsn(engine_wal(sim->engine));
+    engine_submit(sim->engine, &call->call, &request);
+    for (uint32_t i = 0; i < count; i++) {
+        remember_order(sim, &decisions[i], &outcomes[i], lsn_before);
+    }
+}
+
+static void submit_edit(struct sim *sim, enum kind kind)
+{
+    static const enum request_type types[] = {
+        [COMMIT] = REQUEST_COMMIT, [RELEASE] = REQUEST_RELEASE, [RETURN] = REQUEST_RETURN};
+    struct decision decision;
+    random_decision(sim, kind, &decision);
+    uint8_t id[ID_BYTES];
+    id_to_bytes(decision.id, id);
+    struct line_qty_message named[LINES_MAX];
+    for (uint32_t i = 0; i < decision.named_count; i++) {
+        named[i] = (struct line_qty_message){decision.named[i].line, decision.named[i].qty};
+    }
+    struct edit_message edit = {.id = {id, ID_BYTES},
+                                .late_ok = decision.late_ok,
+                                .line_count = decision.named_count,
+                                .lines = named};
+    struct request request = {0};
+    if (kind == EXTEND) {
+        request.type = REQUEST_EXTEND;
+        request.extend.id = edit.id;
+        request.extend.hold_ms = decision.hold_ms;
+    } else {
+        request.type = types[kind];
+        request.edit.count = 1;
+        request.edit.edits = &edit;
+    }
+    struct sim_call *call = call_new(sim, 1);
+    struct order_outcome outcome;
+    model_decide(sim, &decision, &outcome, NULL);
+    call->expected[0] = outcome;
+    uint64_t lsn_before = wal_tail_lsn(engine_wal(sim->engine));
+    engine_submit(sim->engine, &call->call, &request);
+    remember_order(sim, &decision, &outcome, lsn_before);
+}
+
+static void submit_adjustment(struct sim *sim, uint32_t item, int64_t delta)
+{
+    struct decision decision = {.kind = ADJUST, .now_ms = sim->now_ms};
+    decision.adjustment = (struct adjustment){
+        .id = {0xAD, sim->adjustments++}, .item = item, .delta = delta};
+    uint8_t id[ID_BYTES];
+    id_to_bytes(decision.adjustment.id, id);
+    struct adjustment_message message = {
+        .id = {id, ID_BYTES}, .item = item, .has_delta = true, .delta = delta};
+    struct request request = {.type = REQUEST_ADJUST};
+    request.adjust.count = 1;
+    request.adjust.adjustments = &message;
+    struct sim_call *call = call_new(sim, 1);
+    call->adjusted = true;
+    enum hf_status status = HF_INTERNAL;
+    model_decide(sim, &decision, NULL, &status);
+    call->adjust_expected = status;
+    uint64_t lsn_before = wal_tail_lsn(engine_wal(sim->engine));
+    engine_submit(sim->engine, &call->call, &request);
+    decision.lsn = wal_tail_lsn(engine_wal(sim->engine));
+    if (status == HF_OK && decision.lsn > lsn_before) {
+        remember(sim, &decision);
+    }
+}
+
+static void expire(struct sim *sim)
+{
+    uint64_t expired = engine_expire(sim->engine);
+    if (engine_failed(sim->engine) && expired == 0) {
+        return;
+    }
+    struct decision decision = {.kind = EXPIRE, .now_ms = sim->now_ms};
+    sim->model.now_ms = sim->now_ms;
+    uint32_t expected = model_expire(&sim->model);
+    SIM_CHECK(sim, expired == expected, "%llu orders expired, the model says %u",
+              (unsigned long long)expired, expected);
+    if (expired > 0) {
+        decision.lsn = wal_tail_lsn(engine_wal(sim->engine));
+        remember(sim, &decision);
+    }
+}
+
+/* One random thing. Expiry goes before each operation, so that an operation that finds an order
+ * past its deadline does not put two records where the history has one decision. */
+static void act(struct sim *sim)
+{
+    uint64_t what = rng_below(&sim->rng, 100);
+    if (what < 20) {
+        sim->now_ms += rng_below(&sim->rng, 30);
+        return;
+    }
+    if (what < 45) {
+        engine_step(sim->engine);
+        return;
+    }
+    if (wal_admit(engine_wal(sim->engine)) != HF_OK) {
+        engine_step(sim->engine);
+        return;
+    }
+    expire(sim);
+    if (engine_failed(sim->engine)) {
+        return;
+    }
+    if (what < 70) {
+        submit_orders(sim);
+    } else if (what < 95) {
+        submit_edit(sim, (enum kind)(COMMIT + rng_below(&sim->rng, 4)));
+    } else {
+        submit_adjustment(sim, 1 + (uint32_t)rng_below(&sim->rng, ITEMS),
+                          (int64_t)rng_below(&sim->rng, 12) - 4);
+    }
+}
+
+/* ---- Lives ---- */
+
+static void stall(void *context)
+{
+    struct sim *sim = context;
+    engine_step(sim->engine);
+}
+
+static void define_items(struct sim *sim)
+{
+    static const char *const skus[ITEMS] = {"A", "B", "C", "D"};
+    struct item_message items[ITEMS];
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        items[i] = (struct item_message){.sku = bytes_of(skus[i]), .hot = i == 0};
+    }
+    struct request request = {.type = REQUEST_DEFINE};
+    request.define.item_count = ITEMS;
+    request.define.items = items;
+    struct sim_call *call = call_new(sim, 0);
+    engine_submit(sim->engine, &call->call, &request);
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        submit_adjustment(sim, i + 1, 20);
+    }
+    while (sim->calls) {
+        engine_step(sim->engine);
+    }
+}
+
+static void check_order(struct sim *sim, uint32_t number)
+{
+    struct id128 id = {0x1111, number};
+    const struct model_order *expected = model_find(&sim->model, id);
+    struct order_view view;
+    struct order_line_view lines[LINES_MAX];
+    enum hf_status status =
+        inventory_order(engine_inventory(sim->engine), id, &view, lines, LINES_MAX);
+    SIM_CHECK(sim, (status == HF_OK) == (expected != NULL), "order %u is %s", number,
+              expected ? "lost" : "there, but was never decided");
+    if (!expected) {
+        return;
+    }
+    SIM_CHECK(sim, view.state == expected->state, "order %u: state %d, expected %d", number,
+              view.state, expected->state);
+    SIM_CHECK(sim, view.deadline_ms == expected->deadline_ms, "order %u: deadline", number);
+    SIM_CHECK(sim, view.buyer == expected->buyer, "order %u: buyer", number);
+    SIM_CHECK(sim, view.line_count == expected->line_count, "order %u: lines", number);
+    for (uint32_t i = 0; i < view.line_count; i++) {
+        const struct order_line_view *line = &expected->lines[i];
+        SIM_CHECK(sim,
+                  lines[i].item == line->item && lines[i].qty == line->qty &&
+                      lines[i].released == line->released &&
+                      lines[i].committed == line->committed && lines[i].returned == line->returned,
+                  "order %u: line %u", number, i + 1);
+    }
+}
+
+/* What was recovered is what the model makes of the decisions that were recovered. */
+static void check_recovered(struct sim *sim, uint64_t lsn)
+{
+    uint32_t kept = 0;
+    while (kept < sim->history_count && sim->history[kept].lsn <= lsn) {
+        kept++;
+    }
+    sim->history_count = kept;
+    model_deinit(&sim->model);
+    model_items(sim);
+    for (uint32_t i = 0; i < kept; i++) {
+        struct order_outcome outcome = {.status = HF_OK};
+        enum hf_status status = HF_OK;
+        model_decide(sim, &sim->history[i], &outcome, &status);
+        SIM_CHECK(sim, outcome.status == HF_OK && status == HF_OK, "the history is not repeatable");
+    }
+    for (uint32_t i = 0; i < IDS; i++) {
+        check_order(sim, i);
+    }
+    for (uint32_t item = 1; item <= ITEMS; item++) {
+        struct stock_view expected = model_stock(&sim->model, item);
+        struct item_view view;
+        enum hf_status status = inventory_item(engine_inventory(sim->engine), item, &view);
+        SIM_CHECK(sim, status == HF_OK, "item %u is lost", item);
+        SIM_CHECK(sim,
+                  view.stock.stocked == expected.stocked && view.stock.held == expected.held &&
+                      view.stock.sold == expected.sold &&
+                      view.stock.available == expected.available,
+                  "item %u: stocked %lld held %lld sold %lld, expected %lld %lld %lld", item,
+                  (long long)view.stock.stocked, (long long)view.stock.held,
+                  (long long)view.stock.sold, (long long)expected.stocked,
+                  (long long)expected.held, (long long)expected.sold);
+    }
+    char what[256];
+    SIM_CHECK(sim, inventory_verify(engine_inventory(sim->engine), what, sizeof what), "%s", what);
+    SIM_CHECK(sim, inventory_digest(engine_inventory(sim->engine)) == engine_digest(sim->engine),
+              "the digest differs");
+}
+
+static void forget_calls(struct sim *sim)
+{
+    while (sim->calls) {
+        struct sim_call *call = sim->calls;
+        sim->calls = call->next;
+        call_free(call);
+    }
+}
+
+/* Starts the engine; now and then the power fails while it recovers. */
+static void begin_life(struct sim *sim)
+{
+    struct engine_recovery recovery;
+    if (rng_chance(&sim->rng, 3)) {
+        sim_storage_crash_after(sim->storage, 1 + rng_below(&sim->rng, 8));
+        enum hf_status status =
+            engine_open(&sim->engine, &sim->options, sim->storage, &sim->clock, &recovery);
+        SIM_CHECK(sim, status == HF_OK || sim_storage_crashed(sim->storage), "%s",
+                  recovery.message);
+        if (status == HF_OK) {
+            engine_close(sim->engine);
+        }
+        sim_storage_crash(sim->storage);
+    }
+    enum hf_status status =
+        engine_open(&sim->engine, &sim->options, sim->storage, &sim->clock, &recovery);
+    SIM_CHECK(sim, status == HF_OK, "the engine does not start: %s: %s", hf_status_name(status),
+              recovery.message);
+    SIM_CHECK(sim, recovery.lsn >= sim->acked_lsn, "recovered to LSN %llu, acknowledged to %llu",
+              (unsigned long long)recovery.lsn, (unsigned long long)sim->acked_lsn);
+    sim->recoveries++;
+    sim->torn += recovery.torn_bytes > 0;
+    wal_set_stall_hook(engine_wal(sim->engine), stall, sim);
+    if (sim->history_count > 0 || sim->recoveries > 1) {
+        check_recovered(sim, recovery.lsn);
+    }
+}
+
+static void end_life(struct sim *sim)
+{
+    bool killed = !sim_storage_crashed(sim->storage) && rng_chance(&sim->rng, 3);
+    if (!killed) {
+        sim_storage_stop(sim->storage);
+    }
+    engine_close(sim->engine);
+    forget_calls(sim);
+    if (killed) {
+        sim_storage_kill(sim->storage);
+    } else {
+        sim_storage_crash(sim->storage);
+    }
+}
+
+static void live(struct sim *sim)
+{
+    uint64_t fault = rng_below(&sim->rng, 10);
+    if (fault < 6) {
+        sim_storage_crash_after(sim->storage, 1 + rng_below(&sim->rng, 40));
+    } else if (fault < 7) {
+        sim_storage_fail_write(sim->storage, 1 + rng_below(&sim->rng, 15),
+                               rng_chance(&sim->rng, 2) ? HF_IO_ERROR : HF_NO_SPACE);
+    }
+    uint64_t steps = STEPS / 4 + rng_below(&sim->rng, STEPS);
+    for (uint64_t i = 0; i < steps && !engine_failed(sim->engine); i++) {
+        act(sim);
+    }
+}
+
+static void run_seed(uint64_t seed, struct sim *total)
+{
+    struct sim sim = {.seed = seed, .now_ms = START_MS};
+    rng_init(&sim.rng, seed);
+    sim.clock = (struct clock){&sim, sim_unix_ms, sim_monotonic_ns};
+    sim.storage = sim_storage_make(seed);
+    sim.options.inventory = (struct inventory_options){ITEMS, 256, 200, 100000};
+    sim.options.wal = (struct wal_options){WAL_SEGMENT_BYTES_MIN, 1, 1,
+                                           1 + rng_below(&sim.rng, 4000)};
+    model_items(&sim);
+    begin_life(&sim);
+    define_items(&sim);
+    for (uint32_t i = 0; i < LIVES; i++) {
+        live(&sim);
+        end_life(&sim);
+        begin_life(&sim);
+    }
+    engine_close(sim.engine);
+    storage_destroy(sim.storage);
+    model_deinit(&sim.model);
+    free(sim.history);
+    total->answers += sim.answers;
+    total->recoveries += sim.recoveries;
+    total->torn += sim.torn;
+}
+
+int main(int argc, char **argv)
+{
+    log_set_level(LOG_ERROR + 1);
+    uint64_t seeds = rng_rounds_from_env(SEEDS_DEFAULT, SEEDS_LONG);
+    if (argc > 1) {
+        seeds = strtoull(argv[1], NULL, 10);
+    }
+    uint64_t first = rng_seed_from_env(1);
+    struct sim total = {0};
+    for (uint64_t i = 0; i < seeds; i++) {
+        run_seed(first + i, &total);
+        if ((i + 1) % 500 == 0) {
+            fprintf(stderr, "%llu seeds\n", (unsigned long long)(i + 1));
+        }
+    }
+    printf("%llu seeds from %llu: %llu answers, %llu recoveries, %llu torn tails\n",
+           (unsigned long long)seeds, (unsigned long long)first,
+           (unsigned long long)total.answers, (unsigned long long)total.recoveries,
+           (unsigned long long)total.torn);
+    return 0;
+}

@@ -1,0 +1,174 @@
+/* import_test.c - cli/import: a stock file is taken whole or not at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cli/import.h"
+
+/* Reads text as a file. *import is to be deinitialized. */
+static bool read_text(struct import *import, const char *text)
+{
+    char name[256];
+    const char *directory = getenv("TMPDIR");
+    snprintf(name, sizeof name, "%s/holdfast-import-XXXXXX", directory ? directory : "/tmp");
+    int file = mkstemp(name);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, text, strlen(text)), strlen(text));
+    close(file);
+    bool fine = import_read(import, name);
+    unlink(name);
+    return fine;
+}
+
+static void expect_errors(const char *text, uint64_t errors)
+{
+    struct import import;
+    assert_false(read_text(&import, text));
+    assert_int_equal(import.error_count, errors);
+    import_deinit(&import);
+}
+
+static void import_reads_every_column(void **state)
+{
+    (void)state;
+    struct import import;
+    assert_true(read_text(
+        &import,
+        "limit_per_buyer,paused,closes_at,opens_at,hold_ms_max,hold_ms,hot,presale_cap,safety,"
+        "stock,"
+        "label,pool,sku\r\n"
+        "2,no,2026-11-12,1794355200000,1h,15m,yes,7,3,100,\"手机, 黑色\",online,85123A\r\n"));
+    assert_int_equal(import.row_count, 1);
+    assert_int_equal(import.sku_count, 1);
+    const struct import_row *row = &import.rows[0];
+    assert_int_equal(row->number, 2);
+    assert_string_equal(row->sku, "85123A");
+    assert_string_equal(row->pool, "online");
+    assert_string_equal(row->label, "手机, 黑色");
+    assert_true(row->has_stock && row->has_safety && row->has_presale_cap && row->hot);
+    assert_int_equal(row->stock, 100);
+    assert_int_equal(row->safety, 3);
+    assert_int_equal(row->presale_cap, 7);
+    assert_int_equal(row->limit_per_buyer, 2);
+    assert_false(row->paused);
+    assert_true(row->opens_at_ms == 1794355200000);
+    assert_true(row->closes_at_ms == 1794441600000);
+    assert_int_equal(row->hold_ms, 900000);
+    assert_int_equal(row->hold_ms_max, 3600000);
+    assert_int_equal(row->rules, HF_SKU_LABEL | HF_SKU_LIMIT_PER_BUYER | HF_SKU_OPENS_AT |
+                                     HF_SKU_CLOSES_AT | HF_SKU_PAUSED | HF_SKU_HOLD |
+                                     HF_SKU_HOLD_MAX);
+    import_deinit(&import);
+}
+
+static void import_takes_an_empty_cell_as_nothing_said(void **state)
+{
+    (void)state;
+    struct import import;
+    assert_true(read_text(&import, "sku,pool,stock,safety,label,paused\nA, ,,,,\n"));
+    const struct import_row *row = &import.rows[0];
+    assert_string_equal(row->pool, "default");
+    assert_false(row->has_stock || row->has_safety || row->has_presale_cap);
+    assert_int_equal(row->rules, 0);
+    import_deinit(&import);
+}
+
+static void import_gathers_the_rules_of_a_sku_from_its_rows(void **state)
+{
+    (void)state;
+    struct import import;
+    assert_true(read_text(&import, "sku,pool,label,hold_ms\n"
+                                   "B,z,,\n"
+                                   "A,y,,60s\n"
+                                   "A,x,one,\n"
+                                   "A,w,one,60s\n"));
+    assert_int_equal(import.row_count, 4);
+    assert_int_equal(import.sku_count, 2);
+    const struct import_row *first = import.sorted[0];
+    assert_string_equal(first->pool, "w");
+    assert_string_equal(first->label, "one");
+    assert_int_equal(first->hold_ms, 60000);
+    assert_int_equal(first->rules, HF_SKU_LABEL | HF_SKU_HOLD);
+    assert_string_equal(import.sorted[3]->sku, "B");
+    import_deinit(&import);
+
+    assert_true(read_text(&import, "sku,pool,label,hold_ms\nA,a,,\nA,b,one,\nA,c,,60s\n"));
+    assert_string_equal(import.sorted[0]->label, "one"); /* from the second row */
+    assert_int_equal(import.sorted[0]->hold_ms, 60000);  /* from the third */
+    import_deinit(&import);
+}
+
+static void import_refuses_bad_cells_and_counts_them_all(void **state)
+{
+    (void)state;
+    expect_errors("sku,stock\nA,12x\n", 1);
+    expect_errors("sku,stock\nA,-1\nB,1\nC,\nD,9007199254740993\n", 2);
+    expect_errors("sku,opens_at,paused,hold_ms\nA,2026-13-01,maybe,5x\n", 3);
+    expect_errors("sku,opens_at,closes_at\nA,2026-11-12,2026-11-11\n", 1);
+    expect_errors("sku,hold_ms,hold_ms_max\nA,2h,1h\n", 1);
+    expect_errors("sku,stock\n,1\n", 1);
+    expect_errors("sku,limit_per_buyer\nA,4294967296\n", 1);
+}
+
+static void import_refuses_unknown_and_missing_columns(void **state)
+{
+    (void)state;
+    expect_errors("sku,stok\nA,1\n", 1);
+    expect_errors("pool,stock\nonline,1\n", 1);
+    expect_errors("sku,stock\n", 1);
+    expect_errors("", 1);
+    expect_errors("sku,stock\nA,1\n\"B,2\n", 1);
+}
+
+static void import_refuses_an_item_that_is_there_twice(void **state)
+{
+    (void)state;
+    expect_errors("sku,pool,stock\nA,x,1\nB,x,1\nA,x,1\n", 1);
+    expect_errors("sku,pool,stock\nA,,1\nA,default,1\n", 1);
+}
+
+static void import_refuses_rows_of_a_sku_that_differ(void **state)
+{
+    (void)state;
+    expect_errors("sku,pool,label\nA,x,one\nA,y,two\n", 1);
+    expect_errors("sku,pool,limit_per_buyer\nA,x,1\nA,y,2\n", 1);
+    expect_errors("sku,pool,paused\nA,x,yes\nA,y,no\n", 1);
+    /* Also when the row between them says nothing. */
+    expect_errors("sku,pool,hold_ms\nA,x,1s\nA,y,\nA,z,2s\n", 1);
+}
+
+static void import_reads_the_catalogue_of_1111(void **state)
+{
+    (void)state;
+    struct import import;
+    assert_true(import_read(&import, HOLDFAST_SOURCE_DIR "/bench/data/catalogue-1111.csv"));
+    int64_t units = 0;
+    for (uint32_t i = 0; i < import.row_count; i++) {
+        units += import.rows[i].stock;
+    }
+    assert_in_range(import.row_count, 60, 110);
+    assert_in_range(units, 200000, 400000);
+    import_deinit(&import);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(import_reads_every_column),
+        cmocka_unit_test(import_takes_an_empty_cell_as_nothing_said),
+        cmocka_unit_test(import_gathers_the_rules_of_a_sku_from_its_rows),
+        cmocka_unit_test(import_refuses_bad_cells_and_counts_them_all),
+        cmocka_unit_test(import_refuses_unknown_and_missing_columns),
+        cmocka_unit_test(import_refuses_an_item_that_is_there_twice),
+        cmocka_unit_test(import_refuses_rows_of_a_sku_that_differ),
+        cmocka_unit_test(import_reads_the_catalogue_of_1111),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,274 @@
+/* values_test.c - cli/values: numbers, durations, times and names as people write them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cli/values.h"
+
+static void unsigned_takes_digits_within_its_bounds(void **state)
+{
+    (void)state;
+    uint64_t value;
+    char reason[REASON_BYTES];
+    assert_true(parse_unsigned("1", 1, 9, &value, reason));
+    assert_int_equal(value, 1);
+    assert_true(parse_unsigned("9", 1, 9, &value, reason));
+    assert_int_equal(value, 9);
+    assert_false(parse_unsigned("0", 1, 9, &value, reason));
+    assert_false(parse_unsigned("10", 1, 9, &value, reason));
+    assert_string_equal(reason, "is not between 1 and 9");
+    assert_true(parse_unsigned("18446744073709551615", 0, UINT64_MAX, &value, reason));
+    assert_true(value == UINT64_MAX);
+    assert_false(parse_unsigned("18446744073709551616", 0, UINT64_MAX, &value, reason));
+    static const char *const words[] = {"", "-1", "+1", " 1", "1 ", "1.0", "0x1", "one"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        assert_false(parse_unsigned(words[i], 0, 9, &value, reason));
+        assert_string_equal(reason, "is not a whole number");
+    }
+}
+
+static void signed_takes_an_optional_sign(void **state)
+{
+    (void)state;
+    int64_t value;
+    char reason[REASON_BYTES];
+    assert_true(parse_signed("+5", -5, 5, &value, reason));
+    assert_int_equal(value, 5);
+    assert_true(parse_signed("-5", -5, 5, &value, reason));
+    assert_int_equal(value, -5);
+    assert_true(parse_signed("0", -5, 5, &value, reason));
+    assert_int_equal(value, 0);
+    assert_false(parse_signed("6", -5, 5, &value, reason));
+    assert_false(parse_signed("-6", -5, 5, &value, reason));
+    assert_string_equal(reason, "is not between -5 and 5");
+    assert_false(parse_signed("9223372036854775808", INT64_MIN, INT64_MAX, &value, reason));
+    assert_false(parse_signed("--5", -5, 5, &value, reason));
+    assert_false(parse_signed("+", -5, 5, &value, reason));
+    assert_string_equal(reason, "is not a whole number");
+}
+
+static void bool_takes_words_in_any_case(void **state)
+{
+    (void)state;
+    bool value = false;
+    char reason[REASON_BYTES];
+    assert_true(parse_bool("YES", &value, reason) && value);
+    assert_true(parse_bool("true", &value, reason) && value);
+    assert_true(parse_bool("1", &value, reason) && value);
+    assert_true(parse_bool("No", &value, reason) && !value);
+    assert_true(parse_bool("FALSE", &value, reason) && !value);
+    assert_true(parse_bool("0", &value, reason) && !value);
+    assert_false(parse_bool("maybe", &value, reason));
+    assert_false(parse_bool("", &value, reason));
+}
+
+static void duration_takes_units_up_to_what_fits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint32_t ms;
+    } fine[] = {{"0", 0},
+                {"1500", 1500},
+                {"1500ms", 1500},
+                {"90s", 90000},
+                {"15m", 900000},
+                {"15min", 900000},
+                {"2h", 7200000},
+                {"7d", 604800000},
+                {"49d", 4233600000u},
+                {"4294967295", UINT32_MAX}};
+    static const char *const bad[] = {"",     "m",          "5x",  "-5",
+                                      "1.5h", "4294967296", "50d", "99999999999999999999"};
+    uint32_t ms;
+    char reason[REASON_BYTES];
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        assert_true(parse_duration(fine[i].text, &ms, reason));
+        assert_int_equal(ms, fine[i].ms);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(parse_duration(bad[i], &ms, reason));
+    }
+}
+
+static void time_takes_unix_ms_and_iso_8601(void **state)
+{
+    (void)state;
+    /* Unix times from `date -u -d ... +%s`. */
+    static const struct {
+        const char *text;
+        uint64_t unix_ms;
+    } fine[] = {{"0", 0},
+                {"1794355200000", 1794355200000},
+                {"2026-11-11", 1794355200000},
+                {"2026-11-11T00:00", 1794355200000},
+                {"2026-11-11T00:00:00Z", 1794355200000},
+                {"2026-11-11T00:00:00+00:00", 1794355200000},
+                {"2026-11-11 00:00:00+08:00", 1794326400000},
+                {"2026-11-10T21:30:00-02:30", 1794355200000},
+                {"2026-11-11T00:00:00.5Z", 1794355200500},
+                {"2026-11-11T00:00:00.123456789Z", 1794355200123},
+                {"2024-02-29T23:59:59.999Z", 1709251199999},
+                {"1970-01-01", 0}};
+    uint64_t unix_ms;
+    char reason[REASON_BYTES];
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        if (!parse_time(fine[i].text, &unix_ms, reason) || unix_ms != fine[i].unix_ms) {
+            fail_msg("%s: %llu", fine[i].text, (unsigned long long)unix_ms);
+        }
+    }
+}
+
+static void time_refuses_what_is_none(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "now",
+                                      "-1",
+                                      "2026-13-01",
+                                      "2026-00-01",
+                                      "2026-11-31",
+                                      "2026-02-29",
+                                      "2026-11-11T",
+                                      "2026-11-11Z",
+                                      "2026-11-11T24:00",
+                                      "2026-11-11T00:60",
+                                      "2026-11-11T00:00:60",
+                                      "2026-11-11T00:00:00.",
+                                      "2026-11-11T00:00:00+8",
+                                      "2026-11-11T00:00:00+15:00",
+                                      "2026-11-11T00:00:00Zx",
+                                      "26-11-11",
+                                      "1969-12-31"};
+    uint64_t unix_ms;
+    char reason[REASON_BYTES];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (parse_time(bad[i], &unix_ms, reason)) {
+            fail_msg("%s was taken as %llu", bad[i], (unsigned long long)unix_ms);
+        }
+    }
+}
+
+static void time_text_and_parse_time_agree(void **state)
+{
+    (void)state;
+    static const uint64_t times[] = {0, 1, 999, 1794355200123, 253402300799999};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+        char text[TIME_TEXT_BYTES];
+        char reason[REASON_BYTES];
+        uint64_t back;
+        time_text(times[i], text);
+        assert_true(parse_time(text, &back, reason));
+        assert_true(back == times[i]);
+    }
+    char text[TIME_TEXT_BYTES];
+    time_text(1794355200123, text);
+    assert_string_equal(text, "2026-11-11T00:00:00.123Z");
+}
+
+static void duration_text_shows_the_two_largest_units(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t ms;
+        const char *text;
+    } cases[] = {{0, "0 ms"},
+                 {999, "999 ms"},
+                 {1000, "1 s"},
+                 {59999, "59 s"},
+                 {60000, "1 min 0 s"},
+                 {3599999, "59 min 59 s"},
+                 {3600000, "1 h 0 min"},
+                 {86399999, "23 h 59 min"},
+                 {90000000, "1 d 1 h"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[DURATION_TEXT_BYTES];
+        duration_text(cases[i].ms, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+static void expect_line(const char *text, const char *sku, const char *pool, uint32_t qty)
+{
+    struct item_name item;
+    uint32_t got;
+    char reason[REASON_BYTES];
+    if (!parse_line(text, &item, &got, reason)) {
+        fail_msg("%s %s", text, reason);
+    }
+    assert_string_equal(item.sku, sku);
+    assert_string_equal(item.pool, pool);
+    assert_int_equal(got, qty);
+}
+
+static void line_takes_sku_pool_and_quantity(void **state)
+{
+    (void)state;
+    expect_line("A", "A", "default", 1);
+    expect_line("A:3", "A", "default", 3);
+    expect_line("A@b", "A", "b", 1);
+    expect_line("A@b:3", "A", "b", 3);
+    expect_line("A:1000000000", "A", "default", 1000000000);
+    expect_line("A:b", "A:b", "default", 1); /* no quantity: not digits */
+    expect_line("A:12:1", "A:12", "default", 1);
+    expect_line("A@b@c", "A@b", "c", 1); /* the last @ counts */
+    expect_line("手机@店:2", "手机", "店", 2);
+}
+
+static void line_refuses_what_names_no_item(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",    "@b",   "A@",           ":3",  "@:3",
+                                      "A:0", "A@:1", "A:1000000001", "\xff"};
+    struct item_name item;
+    uint32_t qty;
+    char reason[REASON_BYTES];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(parse_line(bad[i], &item, &qty, reason));
+    }
+}
+
+static void item_bounds_the_length_of_codes(void **state)
+{
+    (void)state;
+    char text[140];
+    struct item_name item;
+    char reason[REASON_BYTES];
+    memset(text, 'x', sizeof text);
+    text[64] = '@';
+    text[64 + 1 + 64] = '\0';
+    assert_true(parse_item(text, &item, reason));
+    assert_int_equal(strlen(item.sku), 64);
+    assert_int_equal(strlen(item.pool), 64);
+    assert_true(item.has_pool);
+    text[64 + 1 + 64] = 'x';
+    text[64 + 1 + 65] = '\0';
+    assert_false(parse_item(text, &item, reason)); /* a pool of 65 bytes */
+    memset(text, 'x', 65);
+    text[65] = '\0';
+    assert_false(parse_item(text, &item, reason)); /* a SKU of 65 bytes */
+    assert_string_equal(reason, "is a SKU of 65 bytes; at most 64 are allowed");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unsigned_takes_digits_within_its_bounds),
+        cmocka_unit_test(signed_takes_an_optional_sign),
+        cmocka_unit_test(bool_takes_words_in_any_case),
+        cmocka_unit_test(duration_takes_units_up_to_what_fits),
+        cmocka_unit_test(time_takes_unix_ms_and_iso_8601),
+        cmocka_unit_test(time_refuses_what_is_none),
+        cmocka_unit_test(time_text_and_parse_time_agree),
+        cmocka_unit_test(duration_text_shows_the_two_largest_units),
+        cmocka_unit_test(line_takes_sku_pool_and_quantity),
+        cmocka_unit_test(line_refuses_what_names_no_item),
+        cmocka_unit_test(item_bounds_the_length_of_codes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,302 @@
+/* echo.h - what the transport's tests share: a server that echoes, calls, and raw sockets.
+ *
+ * Hostile clients are raw sockets that write the SP framing by hand: an 8-byte handshake, then
+ * messages of 8 bytes of length (over ipc a byte 1 before it), a 4-byte request id and the body. */
+#ifndef TESTS_UNIT_RPC_ECHO_H
+#define TESTS_UNIT_RPC_ECHO_H
+
+#include "rpc/transport.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "lib/tempdir.h"
+
+#define MESSAGE_BYTES 65536u
+#define PATIENCE_MS   20000 /* how long a test waits for what must come; sanitizers are slow */
+
+static inline uint64_t now_ms(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+
+static inline void sleep_ms(unsigned ms)
+{
+    struct timespec wait = {ms / 1000, (long)(ms % 1000) * 1000000};
+    (void)nanosleep(&wait, NULL);
+}
+
+/* ---- A server that echoes ---- */
+
+struct echo {
+    struct transport_server *server;
+    char url[256];
+    atomic_uint handled;
+    atomic_uint refused;
+    atomic_bool holding;  /* keep requests instead of answering */
+    pthread_mutex_t lock; /* held */
+    struct transport_exchange *held[64];
+    unsigned held_count;
+    size_t reply_bytes; /* 0: echo; else so many zeros */
+    uint8_t *zeros;
+};
+
+static inline void echo_handle(void *context, struct transport_exchange *exchange)
+{
+    struct echo *echo = context;
+    atomic_fetch_add(&echo->handled, 1);
+    if (atomic_load(&echo->holding)) {
+        pthread_mutex_lock(&echo->lock);
+        assert_true(echo->held_count < 64);
+        echo->held[echo->held_count++] = exchange;
+        pthread_mutex_unlock(&echo->lock);
+        return;
+    }
+    if (echo->reply_bytes > 0) {
+        transport_reply(exchange, (struct bytes){echo->zeros, echo->reply_bytes});
+    } else {
+        transport_reply(exchange, transport_exchange_body(exchange));
+    }
+}
+
+static inline void echo_refuse(void *context, struct transport_exchange *exchange)
+{
+    struct echo *echo = context;
+    atomic_fetch_add(&echo->refused, 1);
+    transport_reply(exchange, bytes_of("busy"));
+}
+
+static inline void echo_answer_held(struct echo *echo)
+{
+    pthread_mutex_lock(&echo->lock);
+    for (unsigned i = 0; i < echo->held_count; i++) {
+        transport_reply(echo->held[i], transport_exchange_body(echo->held[i]));
+    }
+    echo->held_count = 0;
+    pthread_mutex_unlock(&echo->lock);
+}
+
+static inline bool user_init(void *context, void *user)
+{
+    (void)context;
+    assert_int_equal((uintptr_t)user % 64, 0);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(((const char *)user)[i], 0);
+    }
+    memset(user, 1, 100);
+    return true;
+}
+
+static inline void user_deinit(void *context, void *user)
+{
+    (void)context;
+    assert_int_equal(((const char *)user)[99], 1);
+}
+
+static inline void echo_start_with(struct echo *echo, const char *url,
+                                   struct transport_server_options options)
+{
+    memset(echo, 0, sizeof *echo);
+    pthread_mutex_init(&echo->lock, NULL);
+    options.handle = echo_handle;
+    options.refuse = echo_refuse;
+    options.message_bytes_max = MESSAGE_BYTES;
+    options.context = echo;
+    options.user_bytes = 100;
+    options.user_init = user_init;
+    options.user_deinit = user_deinit;
+    assert_int_equal(transport_server_open(&echo->server, &options), HF_OK);
+    assert_int_equal(transport_server_listen(echo->server, url, echo->url, sizeof echo->url),
+                     HF_OK);
+}
+
+static inline void echo_start(struct echo *echo, const char *url)
+{
+    echo_start_with(echo, url,
+                    (struct transport_server_options){.contexts = 64, .send_timeout_ms = 500});
+}
+
+static inline void echo_stop(struct echo *echo)
+{
+    transport_server_close(echo->server);
+    pthread_mutex_destroy(&echo->lock);
+    free(echo->zeros);
+}
+
+static inline struct transport_server_stats echo_stats(const struct echo *echo)
+{
+    struct transport_server_stats stats;
+    transport_server_stats(echo->server, &stats);
+    return stats;
+}
+
+/* ---- Calls ---- */
+
+struct result {
+    struct transport_call call;
+    atomic_uint times; /* done() has run */
+    enum hf_status status;
+    char reply[128];
+    size_t reply_bytes;
+};
+
+static inline void result_done(struct transport_call *call, enum hf_status status,
+                               struct bytes reply)
+{
+    struct result *result = call->user;
+    result->status = status;
+    result->reply_bytes = reply.len;
+    if (reply.len > 0 && reply.len < sizeof result->reply) {
+        memcpy(result->reply, reply.data, reply.len);
+    }
+    atomic_fetch_add_explicit(&result->times, 1, memory_order_release);
+}
+
+static inline enum hf_status result_start(struct result *result, struct transport_client *client,
+                                          struct bytes request, uint32_t timeout_ms)
+{
+    memset(result, 0, sizeof *result);
+    result->call.done = result_done;
+    result->call.user = result;
+    return transport_client_call(client, &result->call, request, timeout_ms);
+}
+
+static inline void result_wait(struct result *result)
+{
+    uint64_t until = now_ms() + PATIENCE_MS;
+    while (atomic_load_explicit(&result->times, memory_order_acquire) == 0) {
+        assert_true(now_ms() < until);
+        sleep_ms(1);
+    }
+}
+
+/* One exchange; its status. The reply must be the request. */
+static inline enum hf_status ask_text(struct transport_client *client, const char *text,
+                                      uint32_t timeout_ms)
+{
+    struct result *result = malloc(sizeof *result);
+    assert_non_null(result);
+    assert_int_equal(result_start(result, client, bytes_of(text), timeout_ms), HF_OK);
+    result_wait(result);
+    enum hf_status status = result->status;
+    if (status == HF_OK) {
+        assert_int_equal(result->reply_bytes, strlen(text));
+        assert_memory_equal(result->reply, text, strlen(text));
+    }
+    assert_int_equal(atomic_load(&result->times), 1);
+    free(result);
+    return status;
+}
+
+static inline struct transport_client *client_of(const char *url)
+{
+    struct transport_client *client;
+    assert_int_equal(transport_client_open(&client, url, 64), HF_OK);
+    return client;
+}
+
+/* A client comes, is served, and goes: the server lives. */
+static inline void assert_serves(const char *url)
+{
+    struct transport_client *client = client_of(url);
+    assert_int_equal(ask_text(client, "still there?", PATIENCE_MS), HF_OK);
+    transport_client_close(client);
+}
+
+/* ---- Raw sockets ---- */
+
+static inline void set_path(struct sockaddr_un *address, const char *url)
+{
+    size_t len = strlen(url + 6);
+    assert_true(len < sizeof address->sun_path);
+    memcpy(address->sun_path, url + 6, len + 1);
+}
+
+static inline int raw_dial(const char *url)
+{
+    int fd;
+    int rc;
+    if (strncmp(url, "ipc://", 6) == 0) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        set_path(&address, url);
+        fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        rc = connect(fd, (struct sockaddr *)&address, sizeof address);
+    } else {
+        struct sockaddr_in address = {.sin_family = AF_INET};
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        address.sin_port = htons((uint16_t)atoi(strrchr(url, ':') + 1));
+        fd = socket(AF_INET, SOCK_STREAM, 0);
+        rc = connect(fd, (struct sockaddr *)&address, sizeof address);
+    }
+    assert_true(fd >= 0);
+    assert_int_equal(rc, 0);
+    struct timeval patience = {PATIENCE_MS / 1000, 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    return fd;
+}
+
+static inline void raw_send(int fd, const void *data, size_t len)
+{
+    assert_int_equal(send(fd, data, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+static inline void raw_handshake(int fd)
+{
+    static const uint8_t request[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+    static const uint8_t reply[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
+    uint8_t got[8];
+    raw_send(fd, request, sizeof request);
+    assert_int_equal(recv(fd, got, sizeof got, MSG_WAITALL), 8);
+    assert_memory_equal(got, reply, sizeof reply);
+}
+
+/* The head of a tcp message of so many bytes after the request id. */
+static inline void raw_head(uint8_t head[12], uint64_t body_bytes)
+{
+    uint64_t len = body_bytes + 4;
+    for (int i = 0; i < 8; i++) {
+        head[i] = (uint8_t)(len >> (56 - 8 * i));
+    }
+    head[8] = 0x80;
+    head[9] = 1;
+    head[10] = 2;
+    head[11] = 3;
+}
+
+/* True when the peer hangs up before it sends anything. */
+static inline bool raw_hung_up(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, 0);
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
+static inline void raw_close(int fd, bool reset)
+{
+    if (reset) {
+        struct linger none = {1, 0};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    }
+    (void)close(fd);
+}
+
+#endif

@@ -1,0 +1,106 @@
+/* transport_watch_test.c - listeners and dialers that nng lets die are brought back; live ones are
+ * left alone. */
+#include "unit/rpc/echo.h"
+
+/* nng 1.5.2's ipc listener stops handing over connections here: the watchdog's case. */
+static void transport_listens_anew_when_a_listener_has_died(void **state)
+{
+    (void)state;
+    char *dir = tempdir_make();
+    char url[256];
+    (void)snprintf(url, sizeof url, "ipc://%s/socket", dir);
+    struct echo echo;
+    echo_start(&echo, url);
+    for (int i = 0; i < 3; i++) {
+        int fd = raw_dial(url);
+        raw_send(fd, "\0SP", 3);
+        raw_close(fd, true);
+    }
+    assert_serves(url); /* at once with a sound nng, else when the watchdog has seen it */
+    print_message("listened anew %llu times\n", (unsigned long long)echo_stats(&echo).relistens);
+    assert_serves(url);
+    echo_stop(&echo);
+    tempdir_remove(dir);
+}
+
+static void transport_watchdog_leaves_a_live_listener_alone(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start(&echo, "tcp://0.0.0.0:0");
+    struct transport_client *client;
+    char url[256];
+    (void)snprintf(url, sizeof url, "tcp://127.0.0.1%s", strrchr(echo.url, ':'));
+    client = client_of(url);
+    assert_int_equal(ask_text(client, "one", PATIENCE_MS), HF_OK);
+    sleep_ms(1300); /* at least one probe */
+    assert_int_equal(ask_text(client, "two", PATIENCE_MS), HF_OK);
+    struct transport_server_stats stats = echo_stats(&echo);
+    assert_int_equal(stats.relistens, 0);
+    assert_int_equal(stats.connections_total, 1); /* probes are not counted */
+    assert_int_equal(transport_client_connections(client), 1);
+    transport_client_close(client);
+    echo_stop(&echo);
+}
+
+/* A server that accepts and hangs up for a while, before the real one is there. */
+static void check_flapping(const char *url, int listening, int times)
+{
+    struct transport_client *client = client_of(url);
+    struct result result;
+    assert_int_equal(result_start(&result, client, bytes_of("x"), PATIENCE_MS), HF_OK);
+    for (int i = 0; i < times; i++) {
+        int fd = accept(listening, NULL, NULL);
+        assert_true(fd >= 0);
+        if (i % 3 == 1) {
+            raw_send(fd, "\0SP", 3);
+        } else if (i % 3 == 2) {
+            raw_send(fd, "HTTP/1.0 400\r\n", 14);
+        }
+        raw_close(fd, i % 2 == 0);
+    }
+    (void)close(listening);
+    struct echo echo;
+    echo_start(&echo, url);
+    result_wait(&result);
+    assert_int_equal(result.status, HF_OK);
+    transport_client_close(client);
+    echo_stop(&echo);
+}
+
+static void transport_client_survives_servers_that_hang_up(void **state)
+{
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int on = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    char url[256];
+    (void)snprintf(url, sizeof url, "tcp://127.0.0.1:%d", ntohs(address.sin_port));
+    check_flapping(url, fd, 6);
+
+    char *dir = tempdir_make();
+    (void)snprintf(url, sizeof url, "ipc://%s/socket", dir);
+    struct sockaddr_un local = {.sun_family = AF_UNIX};
+    set_path(&local, url);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&local, sizeof local), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    check_flapping(url, fd, 1);
+    tempdir_remove(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(transport_listens_anew_when_a_listener_has_died),
+        cmocka_unit_test(transport_watchdog_leaves_a_live_listener_alone),
+        cmocka_unit_test(transport_client_survives_servers_that_hang_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
