@@ -7,15 +7,17 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
+/* A message counts as under way until its callback has returned: room for those that run at once,
+ * so that the next message can be sent from there. */
+#define CALLBACKS_MAX 16u
+
 enum hf_status link_open(struct link *link, const struct load_options *options)
 {
     memset(link, 0, sizeof *link);
     link->give_up_ns = (uint64_t)(options->give_up_s * 1e9);
+    uint32_t in_flight = options->in_flight + CALLBACKS_MAX;
     struct hf_options client_options = {
-        .in_flight_max = options->in_flight,
-        /* With --batch 1 each order is to travel in a message of its own. */
-        .batch_max =
-            options->batch < CLIENT_BATCH_ORDERS_MAX ? options->batch : CLIENT_BATCH_ORDERS_MAX,
+        .in_flight_max = in_flight < CLIENT_IN_FLIGHT_MAX ? in_flight : CLIENT_IN_FLIGHT_MAX,
         .token = options->token,
     };
     for (uint32_t i = 0; i < options->connections; i++) {

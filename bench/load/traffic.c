@@ -24,7 +24,6 @@
 #include "load/report.h"
 
 #define NAP_NS          UINT64_C(1000000) /* the caller's thread looks around so often */
-#define BUSY_RETRY_NS   UINT64_C(500000)
 #define WINDOW_NS       UINT64_C(250000000)
 #define WINDOW_ORDERS   5000u /* answers that tell whether demand still finds units */
 #define SWEEP_EACH_MAX  4096u
@@ -57,6 +56,7 @@ struct lane {
     _Alignas(CACHE_LINE_BYTES) struct spin lock; /* of all below */
     struct message *idle;
     struct message *waiting; /* to be sent again at retry_at_ns */
+    struct message *parked;  /* to be sent when the client library has room */
     uint32_t idle_count;
     uint64_t retries;
     uint64_t sent;
@@ -167,15 +167,39 @@ static struct message *lane_take_idle(struct lane *lane)
     return message;
 }
 
-static void lane_put_waiting(struct message *message, uint64_t delay_ns, bool is_retry)
+/* To be sent again a little later. */
+static void lane_put_waiting(struct message *message)
 {
     struct lane *lane = message->lane;
-    message->retry_at_ns = link_now_ns() + delay_ns;
+    message->retry_at_ns = link_now_ns() + LINK_RETRY_NS;
     spin_lock(&lane->lock);
     message->next = lane->waiting;
     lane->waiting = message;
-    lane->retries += is_retry;
+    lane->retries++;
     spin_unlock(&lane->lock);
+}
+
+/* To be sent as soon as the client library has room: while a callback runs its message still counts
+ * as under way, so the last one of all can't send from its own callback. The next callback does it,
+ * or the caller's thread. */
+static void lane_park(struct message *message)
+{
+    struct lane *lane = message->lane;
+    spin_lock(&lane->lock);
+    message->next = lane->parked;
+    lane->parked = message;
+    spin_unlock(&lane->lock);
+}
+
+static struct message *lane_unpark(struct lane *lane)
+{
+    spin_lock(&lane->lock);
+    struct message *message = lane->parked;
+    if (message) {
+        lane->parked = message->next;
+    }
+    spin_unlock(&lane->lock);
+    return message;
 }
 
 /* ---- News of items ---- */
@@ -267,33 +291,6 @@ static bool message_claim(struct message *message)
 }
 
 static void batch_done(void *user, enum hf_status status, const struct hf_batch_result *result);
-static void order_done(void *user, enum hf_status status, const struct hf_result *result);
-
-/* --batch 1: the calls for single orders. */
-static enum hf_status send_single(struct message *message)
-{
-    struct hf_client *client = message->lane->client;
-    struct traffic *traffic = message->lane->traffic;
-    switch (message->step) {
-    case STEP_RESERVE: {
-        struct hf_line line = {.item = message->item[0], .qty = message->qty[0]};
-        struct hf_order order = {
-            .id = traffic_id(traffic, message->reserve[0]),
-            .buyer = message->buyer[0],
-            .hold_ms = traffic->options->hold_ms,
-            .line_count = 1,
-            .lines = &line,
-        };
-        return hf_reserve_async(client, &order, order_done, message);
-    }
-    case STEP_COMMIT:
-        return hf_commit_async(client, traffic_id(traffic, message->commit[0]), order_done,
-                               message);
-    default:
-        return hf_release_async(client, traffic_id(traffic, message->release[0]), order_done,
-                                message);
-    }
-}
 
 static enum hf_status send_columns(struct message *message)
 {
@@ -354,13 +351,12 @@ static void abandon_step(struct message *message, enum hf_status status)
 static void message_send(struct message *message)
 {
     CHECK(message->count > 0);
-    enum hf_status status =
-        message->lane->traffic->options->batch == 1 ? send_single(message) : send_columns(message);
+    enum hf_status status = send_columns(message);
     if (status == HF_OK) {
         return; /* it may be back already */
     }
     if (status == HF_BUSY) {
-        lane_put_waiting(message, BUSY_RETRY_NS, false);
+        lane_park(message);
         return;
     }
     abandon_step(message, status);
@@ -480,7 +476,7 @@ static void message_answered(struct message *message, enum hf_status status,
         }
     }
     if (link_is_transient(status) && now - message->since_ns <= traffic->give_up_ns) {
-        lane_put_waiting(message, LINK_RETRY_NS, true);
+        lane_put_waiting(message);
         return;
     }
     if (status != HF_OK) {
@@ -521,16 +517,11 @@ static void batch_done(void *user, enum hf_status status, const struct hf_batch_
     if (status == HF_OK) {
         CHECK(result->count == message->count);
     }
+    struct message *parked = lane_unpark(message->lane);
+    if (parked) {
+        message_send(parked);
+    }
     message_answered(message, status, status == HF_OK ? result->status : NULL);
-}
-
-static void order_done(void *user, enum hf_status status, const struct hf_result *result)
-{
-    (void)result;
-    /* The status of a single call is the order's own, or the call's when there was no answer. */
-    uint32_t order_status = (uint32_t)status;
-    bool answered = !link_is_transient(status) && status != HF_CANCELED;
-    message_answered(user, answered ? HF_OK : status, &order_status);
 }
 
 /* ---- The caller's thread ---- */
@@ -559,6 +550,10 @@ static void resend_waiting(struct traffic *traffic)
             struct message *message = due;
             due = message->next;
             message_send(message);
+        }
+        struct message *parked = lane_unpark(lane);
+        if (parked) {
+            message_send(parked);
         }
     }
 }

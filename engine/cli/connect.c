@@ -51,6 +51,22 @@ int exit_code_of(enum hf_status status)
     }
 }
 
+/* An engine's message begins with the field's place, "reserve.orders[0].lines[1].qty: must be ...",
+ * in words of the wire. The subject says that better; of the place only the field's own name is
+ * kept, and only where it says what is malformed. */
+static const char *without_place(enum hf_status status, const char *message)
+{
+    size_t place = strspn(message, "abcdefghijklmnopqrstuvwxyz_0123456789.[]");
+    if (message[place] != ':' || message[place + 1] != ' ') {
+        return message;
+    }
+    const char *field = message + place;
+    while (status == HF_INVALID && field > message && field[-1] != '.' && field[-1] != ']') {
+        field--;
+    }
+    return *field == ':' ? field + 2 : field;
+}
+
 int connect_failed(enum hf_status status, const char *subject)
 {
     const char *message = hf_last_message();
@@ -62,7 +78,8 @@ int connect_failed(enum hf_status status, const char *subject)
         print_safe(stderr, subject);
         fputs(": ", stderr);
     }
-    print_safe(stderr, message[0] != '\0' ? message : hf_status_text(status));
+    print_safe(stderr,
+               message[0] != '\0' ? without_place(status, message) : hf_status_text(status));
     fputc('\n', stderr);
     return exit_code_of(status);
 }

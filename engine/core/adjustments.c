@@ -65,7 +65,8 @@ void adjustments_add(struct adjustments *adjustments, const struct adjustment_ma
 
 uint64_t adjustment_texts(struct bytes reason, struct bytes reference)
 {
-    return hash_u64(hash_bytes(reason.data, reason.len)) + hash_bytes(reference.data, reference.len);
+    return hash_u64(hash_bytes(reason.data, reason.len)) +
+           hash_bytes(reference.data, reference.len);
 }
 
 uint64_t adjustment_digest(const struct adjustment_made *made)

@@ -375,8 +375,8 @@ uint32_t catalog_add_item(struct catalog *catalog, uint32_t sku_number,
     atomic_store_explicit(&item->hot, hot, memory_order_relaxed);
     /* release, all three: pair with catalog_items, catalog_next_item. */
     atomic_store_explicit(&catalog->item_count, handle, memory_order_release);
-    _Atomic uint32_t *link = sku->last_item ? &catalog->items[sku->last_item].next
-                                            : &sku->first_item;
+    _Atomic uint32_t *link =
+        sku->last_item ? &catalog->items[sku->last_item].next : &sku->first_item;
     atomic_store_explicit(link, handle, memory_order_release);
     sku->last_item = handle;
     table_put(&catalog->item_table, item_hash(sku_number, text_bytes(pool)), handle);

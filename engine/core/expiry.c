@@ -8,7 +8,6 @@
  * - in a chain only the first chunk has room. */
 #include "core/expiry.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -60,23 +59,28 @@ struct expiry {
     uint32_t chunk_free;  /* first of the freed ones, chained by next; 0: none */
 };
 
+static void *map(uint64_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
 enum hf_status expiry_init(struct expiry **out, uint64_t hints_max)
 {
     CHECK(hints_max >= 1 && hints_max <= ORDERS_MAX);
-    struct expiry *expiry = aligned_alloc(CACHE_LINE_BYTES, sizeof *expiry);
+    /* Mapped: pages of buckets that are never used are never touched. */
+    struct expiry *expiry = map(sizeof *expiry);
     if (!expiry) {
         return HF_NO_MEMORY;
     }
-    memset(expiry, 0, sizeof *expiry);
     /* Full chunks, one that is not full in each chain, and one in the hands of expiry_take. */
     expiry->chunks_max = 1 + hints_max / EXPIRY_TAKE + EXPIRY_WHEELS * (LEVELS * BUCKETS + 4);
-    void *chunks = mmap(NULL, expiry->chunks_max * sizeof(struct chunk), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (chunks == MAP_FAILED) {
-        free(expiry);
+    expiry->chunks = map(expiry->chunks_max * sizeof(struct chunk));
+    if (!expiry->chunks) {
+        munmap(expiry, sizeof *expiry);
         return HF_NO_MEMORY;
     }
-    expiry->chunks = chunks;
     expiry->chunks_used = 1;
     for (unsigned i = 0; i < EXPIRY_WHEELS; i++) {
         expiry->wheels[i].overdue_first_ms = NEVER;
@@ -89,7 +93,7 @@ void expiry_deinit(struct expiry *expiry)
 {
     if (expiry) {
         munmap(expiry->chunks, expiry->chunks_max * sizeof(struct chunk));
-        free(expiry);
+        munmap(expiry, sizeof *expiry);
     }
 }
 
@@ -128,8 +132,8 @@ static void chain_add(struct expiry *expiry, chain *to, uint32_t handle)
     (*to)++;
 }
 
-static void bucket_add(struct expiry *expiry, struct wheel *wheel, unsigned level,
-                       uint64_t bucket, uint32_t handle)
+static void bucket_add(struct expiry *expiry, struct wheel *wheel, unsigned level, uint64_t bucket,
+                       uint32_t handle)
 {
     uint32_t i = (uint32_t)bucket & BUCKET_MASK;
     chain_add(expiry, &wheel->buckets[level][i], handle);

@@ -1,9 +1,10 @@
 /* expiry.h - which orders come due when: timing wheels of handles.
  *
  * EXPIRY_WHEELS wheels, so that threads seldom meet; each has three levels of 4096 buckets: of
- * 1 ms, of 4.096 s, of 4.66 h. A deadline is entered at the level that reaches it (beyond 2.2 years:
- * in the last bucket), and moves down a level when its bucket comes due, to the bucket of its own
- * millisecond in the end. Empty buckets are skipped by bitmaps, so jumps of time cost nothing.
+ * 1 ms, of 4.096 s, of 4.66 h. A deadline is entered at the level that reaches it (beyond 2.2
+ * years: in the last bucket), and moves down a level when its bucket comes due, to the bucket of
+ * its own millisecond in the end. Empty buckets are skipped by bitmaps, so jumps of time cost
+ * nothing.
  *
  *     level 2   one bucket = 4096 of level 1     entered: 4.66 h and more ahead
  *     level 1   one bucket = 4096 of level 0     entered: 4.096 s and more ahead

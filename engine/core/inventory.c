@@ -102,8 +102,7 @@ void *txn_bytes(struct txn *txn, uint64_t bytes)
 
 /* ---- Reading ---- */
 
-uint32_t inventory_find_item(const struct inventory *inventory, struct bytes sku,
-                             struct bytes pool)
+uint32_t inventory_find_item(const struct inventory *inventory, struct bytes sku, struct bytes pool)
 {
     uint32_t number = catalog_find_sku(inventory->catalog, sku);
     return number ? catalog_find_item(inventory->catalog, number, pool) : 0;
@@ -169,8 +168,7 @@ enum hf_status inventory_sku(const struct inventory *inventory, struct bytes sku
 }
 
 enum hf_status inventory_order(struct inventory *inventory, struct id128 id,
-                               struct order_view *view, struct order_line_view *lines,
-                               uint32_t max)
+                               struct order_view *view, struct order_line_view *lines, uint32_t max)
 {
     uint64_t hash = id_hash(id);
     struct order_shard *shard = orders_shard(&inventory->orders, hash);
@@ -230,8 +228,7 @@ static void digest_add_order(void *context, uint32_t handle, const struct order 
     digest->sum += order_digest(order);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
-        digest->sum +=
-            digest_units(line.item, line_units((enum order_state)order->state, &line));
+        digest->sum += digest_units(line.item, line_units((enum order_state)order->state, &line));
     }
 }
 
@@ -296,8 +293,7 @@ static bool verify_item(const struct inventory *inventory, uint32_t item, struct
 {
     struct stock_view view;
     stock_read(inventory->stock, item, &view);
-    int64_t available =
-        view.stocked - view.safety - units.held - units.sold + view.presale_cap;
+    int64_t available = view.stocked - view.safety - units.held - units.sold + view.presale_cap;
     if (view.held == units.held && view.sold == units.sold && view.available == available) {
         return true;
     }

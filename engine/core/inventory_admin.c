@@ -123,8 +123,8 @@ uint64_t definition_sku_digest(const struct inventory *inventory, const struct s
 void definition_install_sku(struct inventory *inventory, const struct sku_rule *rule,
                             const struct definition *definition)
 {
-    uint32_t sku = definition->sku ? definition->sku
-                                   : catalog_add_sku(inventory->catalog, definition->code);
+    uint32_t sku =
+        definition->sku ? definition->sku : catalog_add_sku(inventory->catalog, definition->code);
     catalog_set_rule(inventory->catalog, sku, rule, definition->label);
 }
 
@@ -132,8 +132,7 @@ static bool rule_equal(const struct sku_rule *a, const struct sku_rule *b)
 {
     return bytes_equal(a->label, b->label) && a->limit_per_buyer == b->limit_per_buyer &&
            a->opens_at_ms == b->opens_at_ms && a->closes_at_ms == b->closes_at_ms &&
-           a->paused == b->paused && a->hold_ms == b->hold_ms &&
-           a->hold_ms_max == b->hold_ms_max;
+           a->paused == b->paused && a->hold_ms == b->hold_ms && a->hold_ms_max == b->hold_ms_max;
 }
 
 enum hf_status inventory_define_sku(struct txn *txn, const struct sku_rule *rule)
@@ -194,8 +193,7 @@ enum hf_status definition_of_item(struct inventory *inventory, const struct item
 uint64_t definition_item_digest(const struct inventory *inventory, const struct item_def *def,
                                 const struct definition *definition)
 {
-    uint32_t item =
-        definition->item ? definition->item : catalog_items(inventory->catalog) + 1;
+    uint32_t item = definition->item ? definition->item : catalog_items(inventory->catalog) + 1;
     uint64_t delta = def_digest(def, item);
     if (definition->item) {
         delta -= item_digest(inventory, definition->item);
@@ -223,8 +221,7 @@ void definition_install_item(struct inventory *inventory, const struct item_def 
 }
 
 /* The definition with names that live as long as the inventory. */
-static struct item_def def_with_names(const struct inventory *inventory,
-                                      const struct item_def *def,
+static struct item_def def_with_names(const struct inventory *inventory, const struct item_def *def,
                                       const struct definition *definition)
 {
     const struct catalog *catalog = inventory->catalog;
@@ -256,8 +253,7 @@ enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def
     }
     struct event *event = txn_add(txn, EVENT_ITEM_DEFINED, ORDER_NO_HANDLE, EVENT_ADMIN_BYTES);
     event->item = &memory->item;
-    event->digest_delta =
-        definition_item_digest(inventory, &memory->item, &memory->definition);
+    event->digest_delta = definition_item_digest(inventory, &memory->item, &memory->definition);
     return HF_OK;
 }
 

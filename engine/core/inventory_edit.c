@@ -75,8 +75,8 @@ static void decide_expiry(struct txn *txn, const struct target *target)
     CHECK(decided); /* an expiry never needs memory */
 }
 
-/* Finds an order to decide on. One whose deadline has passed is expired first: its expiry becomes an
- * event of its own, and the operation is called again. */
+/* Finds an order to decide on. One whose deadline has passed is expired first: its expiry becomes
+ * an event of its own, and the operation is called again. */
 static enum target_found target_find(struct txn *txn, struct id128 id, struct target *target,
                                      struct order_outcome *outcome)
 {

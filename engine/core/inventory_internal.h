@@ -34,26 +34,26 @@ struct inventory {
 
 /* A definition between its decision and its publication: all memory that it needs. */
 struct definition {
-    uint32_t sku;                      /* 0: to be made */
-    uint32_t item;                     /* 0: to be made, or a SKU's definition */
-    const struct catalog_text *code;   /* for a SKU to be made */
-    const struct catalog_text *label;  /* NULL: as it is */
-    const struct catalog_text *pool;   /* for an item to be made */
+    uint32_t sku;                     /* 0: to be made */
+    uint32_t item;                    /* 0: to be made, or a SKU's definition */
+    const struct catalog_text *code;  /* for a SKU to be made */
+    const struct catalog_text *label; /* NULL: as it is */
+    const struct catalog_text *pool;  /* for an item to be made */
 };
 
 /* Upper bounds of what an event takes in the log; wal/record.h has the sizes themselves. */
-#define EVENT_BYTES            40u
-#define EVENT_HELD_BYTES       48u
-#define EVENT_HELD_LINES(n)    (64u + 8u * (n))
-#define EVENT_QUANTITIES(n)    (40u + 4u * (n))
-#define EVENT_ADMIN_BYTES      1024u
-#define TXN_ORDERS_BYTES_MAX   (WAL_APPEND_BYTES_MAX - EVENT_ADMIN_BYTES)
+#define EVENT_BYTES          40u
+#define EVENT_HELD_BYTES     48u
+#define EVENT_HELD_LINES(n)  (64u + 8u * (n))
+#define EVENT_QUANTITIES(n)  (40u + 4u * (n))
+#define EVENT_ADMIN_BYTES    1024u
+#define TXN_ORDERS_BYTES_MAX (WAL_APPEND_BYTES_MAX - EVENT_ADMIN_BYTES)
 
 static_assert(EVENT_HELD_LINES(ORDER_LINES_MAX) <= TXN_ORDERS_BYTES_MAX, "any order fits alone");
 
 struct txn_memory {
-    uint64_t encoded_bytes; /* upper bound of the events' records */
-    uint64_t used_bytes;    /* of bytes: never more than encoded_bytes */
+    uint64_t encoded_bytes;                         /* upper bound of the events' records */
+    uint64_t used_bytes;                            /* of bytes: never more than encoded_bytes */
     struct order_line_view *blocks[TXN_EVENTS_MAX]; /* for transition_apply */
     /* The admin call's event. */
     struct sku_rule sku;
@@ -75,9 +75,8 @@ struct txn_memory {
  * true for the first one. */
 static inline bool txn_has_room(const struct txn *txn, uint64_t bytes)
 {
-    return txn->event_count == 0 ||
-           (txn->event_count < TXN_EVENTS_MAX &&
-            txn->memory->encoded_bytes + bytes <= TXN_ORDERS_BYTES_MAX);
+    return txn->event_count == 0 || (txn->event_count < TXN_EVENTS_MAX &&
+                                     txn->memory->encoded_bytes + bytes <= TXN_ORDERS_BYTES_MAX);
 }
 
 /* Adds an event that txn_has_room for: zeroed but for its type. handle: its order's, or
@@ -120,8 +119,7 @@ void hold_rule_add(struct hold_rule *hold, const struct inventory *inventory,
 /* The time to hold for a request of asked_ms (0: by rule). OK, or INVALID with the outcome's line
  * and reason set. */
 enum hf_status hold_rule_apply(const struct hold_rule *hold, const struct inventory *inventory,
-                               uint32_t asked_ms, uint32_t *hold_ms,
-                               struct order_outcome *outcome);
+                               uint32_t asked_ms, uint32_t *hold_ms, struct order_outcome *outcome);
 
 /* ---- Definitions and adjustments (inventory_admin.c); under the admin lock or in replay ---- */
 

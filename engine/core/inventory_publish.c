@@ -56,8 +56,7 @@ static void stock_force(struct stock *stock, uint32_t item, int64_t qty)
     CHECK(status == HF_OK);
 }
 
-static void stock_replay(struct stock *stock, const struct order *order,
-                         const struct event *event)
+static void stock_replay(struct stock *stock, const struct order *order, const struct event *event)
 {
     enum order_state state_after = transition_state(order, event);
     for (uint32_t i = 0; i < order->line_count; i++) {
@@ -89,8 +88,8 @@ static void held_publish(struct order_shard *shard, struct order *order, uint64_
 }
 
 /* Under the shard's lock. */
-static void edit_publish(struct order_shard *shard, struct order *order,
-                         const struct event *event, struct order_line_view *block)
+static void edit_publish(struct order_shard *shard, struct order *order, const struct event *event,
+                         struct order_line_view *block)
 {
     bool was_held = order->state == ORDER_HELD;
     transition_apply(order, event, block);
@@ -220,8 +219,8 @@ static enum hf_status apply_held(struct inventory *inventory, struct event *even
     expiry_lock(inventory->expiry, wheel);
     expiry_add(inventory->expiry, wheel, handle, event->deadline_ms, 0);
     expiry_unlock(inventory->expiry, wheel);
-    event->digest_delta = transition_held_digest(event->id, event->buyer, event->deadline_ms,
-                                                 lines, event->line_count);
+    event->digest_delta = transition_held_digest(event->id, event->buyer, event->deadline_ms, lines,
+                                                 event->line_count);
     return HF_OK;
 }
 

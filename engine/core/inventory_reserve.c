@@ -130,8 +130,7 @@ void hold_rule_add(struct hold_rule *hold, const struct inventory *inventory,
 }
 
 enum hf_status hold_rule_apply(const struct hold_rule *hold, const struct inventory *inventory,
-                               uint32_t asked_ms, uint32_t *hold_ms,
-                               struct order_outcome *outcome)
+                               uint32_t asked_ms, uint32_t *hold_ms, struct order_outcome *outcome)
 {
     if (asked_ms > hold->hold_ms_max) {
         outcome->status = HF_INVALID;
@@ -276,8 +275,7 @@ static void reserve_new(struct txn *txn, const struct order_request *request, ui
     if (rules_check(txn, request, &hold_ms, outcome) != HF_OK) {
         return;
     }
-    outcome->status = units_take(txn, request->lines, request->line_count,
-                                 &outcome->blocking_line);
+    outcome->status = units_take(txn, request->lines, request->line_count, &outcome->blocking_line);
     if (outcome->status != HF_OK) {
         return;
     }

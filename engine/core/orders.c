@@ -192,8 +192,7 @@ uint32_t orders_enter(struct orders *orders, struct order_shard *shard, uint64_t
     }
     orders->entries[handle] = (struct order){.id = id, .flags = ORDER_BUSY};
     slots_put(atomic_load_explicit(&shard->slots, memory_order_relaxed),
-              atomic_load_explicit(&shard->capacity, memory_order_relaxed),
-              slot_of(hash, handle));
+              atomic_load_explicit(&shard->capacity, memory_order_relaxed), slot_of(hash, handle));
     shard->used++;
     return handle;
 }
@@ -218,8 +217,7 @@ static void slots_shift_back(uint64_t *slots, uint32_t capacity, uint32_t hole)
     slots[hole] = 0;
 }
 
-void orders_remove(struct orders *orders, struct order_shard *shard, uint64_t hash,
-                   uint32_t handle)
+void orders_remove(struct orders *orders, struct order_shard *shard, uint64_t hash, uint32_t handle)
 {
     struct order *order = &orders->entries[handle];
     CHECK(order->state == ORDER_NONE);

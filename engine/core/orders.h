@@ -2,17 +2,17 @@
  *
  * Shards, chosen by the high bits of id_hash(), each under a spin lock. An order is an entry of one
  * cache line that never moves; its handle stays good for the table's life. A shard's index is an
- * open-addressed array of 8-byte slots (a 32-bit tag from the hash, and the handle); it grows inside
- * the shard, under its lock: below 1 ms at 64 000 orders a shard. An entry that is removed is taken
- * out by shifting back, without tombstones.
+ * open-addressed array of 8-byte slots (a 32-bit tag from the hash, and the handle); it grows
+ * inside the shard, under its lock: below 1 ms at 64 000 orders a shard. An entry that is removed
+ * is taken out by shifting back, without tombstones.
  *
  *     id --hash--> shard --tag--> slot --handle--> entry (64 bytes) --> lines block, if any
  *
  * Entries come from one mapping that reserves address space only. Shards draw blocks of
  * ORDERS_BLOCK entries from it, so memory grows with the orders and stays dense. A table is full
  * when all blocks are drawn and the id's shard has no free entry: exactly at orders_max while there
- * is one shard (below 32768 orders), at most 1.6 % before it otherwise. Memory per one-line order at
- * 64 M orders: 64 bytes and 10 to 13 of index.
+ * is one shard (below 32768 orders), at most 1.6 % before it otherwise. Memory per one-line order
+ * at 64 M orders: 64 bytes and 10 to 13 of index.
  *
  * Threads: any. Every field of an entry is read and written under its shard's lock. Lock order:
  * a shard's lock, then stock's or lines'; never two shards at once; never a wheel's lock inside. */
@@ -63,11 +63,11 @@ struct order_shard {
     uint32_t used; /* slots in use: published or not */
     _Atomic(uint64_t *) slots;
     _Atomic uint32_t capacity;
-    uint32_t free;           /* freed entries, chained; ORDER_NO_HANDLE ends */
-    uint32_t block_next;     /* the drawn block's next entry */
-    uint32_t block_end;      /* and its end */
-    _Atomic uint64_t known;  /* published orders */
-    _Atomic uint64_t held;   /* of these, held */
+    uint32_t free;          /* freed entries, chained; ORDER_NO_HANDLE ends */
+    uint32_t block_next;    /* the drawn block's next entry */
+    uint32_t block_end;     /* and its end */
+    _Atomic uint64_t known; /* published orders */
+    _Atomic uint64_t held;  /* of these, held */
 };
 
 static_assert(sizeof(struct order_shard) == CACHE_LINE_BYTES, "a shard's head is one cache line");

@@ -112,8 +112,7 @@ const char *transition_misfit(const struct order *order, const struct event *eve
     }
     if (event->type == EVENT_ORDER_EXTENDED) {
         uint64_t present = order_deadline(order);
-        return event->deadline_ms <= present ||
-                       event->deadline_ms - order->deadline_ms > UINT32_MAX
+        return event->deadline_ms <= present || event->deadline_ms - order->deadline_ms > UINT32_MAX
                    ? "the deadline is not later, or too far"
                    : NULL;
     }
@@ -149,8 +148,7 @@ enum order_state transition_state(const struct order *order, const struct event 
     }
 }
 
-void transition_apply(struct order *order, const struct event *event,
-                      struct order_line_view *block)
+void transition_apply(struct order *order, const struct event *event, struct order_line_view *block)
 {
     enum order_state after = transition_state(order, event);
     if (block) {
@@ -237,8 +235,8 @@ uint64_t transition_digest(const struct order *order, const struct event *event)
     uint32_t extended_ms = event->type == EVENT_ORDER_EXTENDED
                                ? (uint32_t)(event->deadline_ms - order->deadline_ms)
                                : order->extended_ms;
-    uint64_t old = mix_order(order->id, order->buyer, order->deadline_ms, before,
-                             order->extended_ms);
+    uint64_t old =
+        mix_order(order->id, order->buyer, order->deadline_ms, before, order->extended_ms);
     uint64_t new = mix_order(order->id, order->buyer, order->deadline_ms, after, extended_ms);
     uint64_t units = 0;
     for (uint32_t i = 0; i < order->line_count; i++) {

@@ -52,7 +52,9 @@ static const char *uring_name(const struct storage *storage)
 static int enable(struct uring_storage *uring)
 {
     if (!uring->enabled) {
-        int rc = io_uring_enable_rings(&uring->ring);
+        /* Not io_uring_enable_rings(): liburing 2.3 forgets to export it. */
+        int rc = io_uring_register((unsigned)uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
+                                   NULL, 0);
         if (rc < 0) {
             log_error("io_uring: the ring can't be enabled: %s", strerror(-rc));
             return rc;

@@ -260,6 +260,7 @@ static enum hf_status take_skus(struct decoder *decoder, const Holdfast__V1__Def
         skus[i].paused = rule->paused != 0;
         skus[i].hold_ms = rule->hold_ms;
         skus[i].hold_ms_max = rule->hold_ms_max;
+        skus[i].fields = rule->fields;
     }
     return HF_OK;
 }
@@ -825,6 +826,7 @@ static void put_sku(const struct sku_message *from, Holdfast__V1__SkuRule *to)
     to->paused = from->paused;
     to->hold_ms = from->hold_ms;
     to->hold_ms_max = from->hold_ms_max;
+    to->fields = from->fields;
 }
 
 static void put_item(const struct item_message *from, Holdfast__V1__ItemDef *to)

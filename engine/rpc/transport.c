@@ -24,6 +24,12 @@
  * - An ipc dialer whose peer hangs up during the handshake stops dialing, for the same reason. The
  *   client makes a new dialer when there was no connection for longer than a pause between two
  *   tries can be.
+ * - A connection that is closed on this side just when nng has read the head of a message and is
+ *   about to read its body stays half closed: nng's one reaper thread waits for that read for
+ *   ever, frees no further connection of the process, and nng_close() never returns (fixed in nng
+ *   1.8). So closing waits for traffic to rest first, and then gives nng_close() a time limit on a
+ *   thread of its own; and the watchdog says so in the log when its own probes are no longer
+ *   cleared away.
  * - A request context without a resend time gives up when its connection is lost, so it gets one
  *   that never comes round. */
 #include "rpc/transport.h"
@@ -59,10 +65,13 @@
 #define CALLS_MAX          1024u
 #define POLL_MS            2  /* between two looks at what has to end */
 #define LINGER_MS          20 /* for the last replies to leave nng's connections */
+#define REST_MS            50 /* for replies that nobody waits for to come in */
 #define PROBE_EVERY_MS     1000
 #define PROBE_TIMEOUT_MS   2000 /* for the handshake */
 #define PROBE_REFUSAL_MS   1000 /* then for being refused */
 #define PROBE_FAILURES_MAX 2
+#define CLOSE_LIMIT_MS     2000 /* for nng_close() */
+#define UNCLEARED_ROUNDS   5    /* of probes that leave no trace: nng frees no connections */
 #define STALLED_MS         250  /* a connection that took no reply for so long does not read */
 #define REDIAL_AFTER_MS    1500 /* without a connection; more than RECONNECT_MAX_MS */
 #define REDIAL_LOOK_MS     300
@@ -77,6 +86,107 @@ static uint64_t now_ms(void)
     return clock_monotonic_ns(clock_real()) / 1000000u;
 }
 
+/* ---- Closing a socket, within a time limit ---- */
+
+struct closing {
+    nng_socket socket;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool closed;
+    bool abandoned; /* nobody waits any more */
+    void (*release)(void *owner);
+    void *owner;
+};
+
+static void closing_free(struct closing *closing)
+{
+    closing->release(closing->owner);
+    pthread_cond_destroy(&closing->changed);
+    pthread_mutex_destroy(&closing->lock);
+    free(closing);
+}
+
+static void *closing_run(void *arg)
+{
+    struct closing *closing = arg;
+    (void)nng_close(closing->socket);
+    pthread_mutex_lock(&closing->lock);
+    closing->closed = true;
+    bool abandoned = closing->abandoned;
+    pthread_cond_signal(&closing->changed);
+    pthread_mutex_unlock(&closing->lock);
+    if (abandoned) {
+        closing_free(closing);
+    }
+    return NULL;
+}
+
+static void cond_init_monotonic(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static struct timespec in_ms(uint64_t ms)
+{
+    struct timespec at;
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)(ms / 1000);
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+/* Waits for the closing thread. False: it is left to itself. */
+static bool closing_wait(struct closing *closing)
+{
+    struct timespec until = in_ms(CLOSE_LIMIT_MS);
+    pthread_mutex_lock(&closing->lock);
+    while (!closing->closed &&
+           pthread_cond_timedwait(&closing->changed, &closing->lock, &until) != ETIMEDOUT) {
+    }
+    closing->abandoned = !closing->closed;
+    bool closed = closing->closed;
+    pthread_mutex_unlock(&closing->lock);
+    return closed;
+}
+
+/* Closes the socket, then releases its owner, to whom nng's callbacks refer until then. When nng
+ * does not come to an end, both stay. */
+static void socket_close(nng_socket socket, void (*release)(void *owner), void *owner)
+{
+    struct closing *closing = calloc(1, sizeof *closing);
+    pthread_t thread;
+    if (!closing) {
+        (void)nng_close(socket);
+        release(owner);
+        return;
+    }
+    closing->socket = socket;
+    closing->release = release;
+    closing->owner = owner;
+    pthread_mutex_init(&closing->lock, NULL);
+    cond_init_monotonic(&closing->changed);
+    if (pthread_create(&thread, NULL, closing_run, closing) != 0) {
+        (void)closing_run(closing);
+        closing_free(closing);
+        return;
+    }
+    if (closing_wait(closing)) {
+        pthread_join(thread, NULL);
+        closing_free(closing);
+        return;
+    }
+    pthread_detach(thread);
+    log_warn("nng does not finish closing a socket; it is left behind");
+}
+
 /* ---- Connections: how many requests each has in hand ---- */
 
 struct connection {
@@ -87,6 +197,7 @@ struct connection {
     uint32_t sending;     /* exchanges whose reply nng has; the client may have it already */
     uint64_t progress_ms; /* when the last of them left, or the first came */
     bool open;            /* nng has told that it is there, and not that it is gone */
+    bool counted;         /* in server->connections */
 };
 
 struct shard {
@@ -132,6 +243,7 @@ struct transport_server {
     atomic_uint_fast64_t requests;
     atomic_uint_fast64_t relistens;
     atomic_uint_fast64_t cut_off;
+    atomic_uint_fast64_t removals; /* connections that nng has freed, probes too */
 
     pthread_mutex_t lock; /* listeners, watchdog_stop */
     pthread_cond_t wake;
@@ -166,8 +278,8 @@ static struct connection *connection_get(struct shard *shard, nng_pipe pipe)
     return *place;
 }
 
-/* Drops the entry when nothing needs it. Shard locked. A request may come before nng has told of
- * the connection, and its reply may leave after nng has told that it is gone. */
+/* Drops the entry when nothing needs it. Shard locked. A reply may leave after nng has told that
+ * the connection is gone. */
 static void connection_put(struct shard *shard, uint32_t id)
 {
     struct connection **place = connection_place(shard, id);
@@ -249,37 +361,65 @@ static void connection_leave(struct transport_server *server, nng_pipe pipe, enu
     pthread_mutex_unlock(&shard->lock);
 }
 
-/* nng tells of a connection, with its own lock held. */
+/* A connection is there: told before anything can come in on it. */
+static void connection_new(struct transport_server *server, struct shard *shard, nng_pipe pipe)
+{
+    if (atomic_load_explicit(&server->stopping, memory_order_acquire)) {
+        (void)nng_pipe_close(pipe); /* acquire: pairs with the release in transport_server_drain */
+        return;
+    }
+    pthread_mutex_lock(&shard->lock);
+    struct connection *connection = connection_get(shard, pipe);
+    if (connection) {
+        connection->open = true;
+    }
+    pthread_mutex_unlock(&shard->lock);
+}
+
+/* It has been taken into use: a probe never is. It may be gone already. */
+static void connection_used(struct transport_server *server, struct shard *shard, uint32_t id)
+{
+    pthread_mutex_lock(&shard->lock);
+    struct connection *connection = *connection_place(shard, id);
+    if (connection && connection->open) {
+        connection->counted = true;
+        atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
+    }
+    atomic_fetch_add_explicit(&server->connections_total, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&shard->lock);
+}
+
+/* It is gone. */
+static void connection_gone(struct transport_server *server, struct shard *shard, uint32_t id)
+{
+    atomic_fetch_add_explicit(&server->removals, 1, memory_order_relaxed);
+    pthread_mutex_lock(&shard->lock);
+    struct connection *connection = *connection_place(shard, id);
+    if (connection) {
+        if (connection->counted) {
+            atomic_fetch_sub_explicit(&server->connections, 1, memory_order_relaxed);
+        }
+        connection->counted = false;
+        connection->open = false;
+        connection_put(shard, id);
+    }
+    pthread_mutex_unlock(&shard->lock);
+}
+
+/* nng tells of a connection, with a lock of its own held. The last two events may come in either
+ * order when the peer hangs up at once. */
 static void connection_changed(nng_pipe pipe, nng_pipe_ev event, void *arg)
 {
     struct transport_server *server = arg;
-    if (event == NNG_PIPE_EV_ADD_PRE) {
-        /* acquire: pairs with the release in transport_server_drain. */
-        if (atomic_load_explicit(&server->stopping, memory_order_acquire)) {
-            (void)nng_pipe_close(pipe);
-        }
-        return;
-    }
     uint32_t id = (uint32_t)nng_pipe_id(pipe);
     struct shard *shard = shard_of(server, id);
-    pthread_mutex_lock(&shard->lock);
-    if (event == NNG_PIPE_EV_ADD_POST) {
-        struct connection *connection = connection_get(shard, pipe);
-        if (connection && !connection->open) {
-            connection->open = true;
-            atomic_fetch_add_explicit(&server->connections, 1, memory_order_relaxed);
-            atomic_fetch_add_explicit(&server->connections_total, 1, memory_order_relaxed);
-        }
+    if (event == NNG_PIPE_EV_ADD_PRE) {
+        connection_new(server, shard, pipe);
+    } else if (event == NNG_PIPE_EV_ADD_POST) {
+        connection_used(server, shard, id);
     } else {
-        /* Also told of those that were refused before they were added. */
-        struct connection *connection = *connection_place(shard, id);
-        if (connection && connection->open) {
-            connection->open = false;
-            atomic_fetch_sub_explicit(&server->connections, 1, memory_order_relaxed);
-            connection_put(shard, id);
-        }
+        connection_gone(server, shard, id);
     }
-    pthread_mutex_unlock(&shard->lock);
 }
 
 /* Closes a connection that is a burden. */
@@ -556,11 +696,7 @@ enum hf_status transport_server_open(struct transport_server **out,
         pthread_mutex_init(&server->shards[i].lock, NULL);
     }
     pthread_mutex_init(&server->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init_monotonic(&server->wake);
 
     enum hf_status status = server_open_socket(server);
     if (status == HF_OK) {
@@ -649,6 +785,11 @@ static bool tcp_actual_url(struct listener *listener)
 }
 
 /* What dialing a listener shows. */
+struct watched {
+    uint64_t removals; /* as of the last round */
+    unsigned uncleared_rounds;
+};
+
 enum probe { PROBE_ALIVE, PROBE_DEAD, PROBE_UNKNOWN };
 
 /* Waits until the socket is ready or the time has come. */
@@ -844,19 +985,34 @@ static bool probe_dead(struct transport_server *server, const struct listener *l
     return total == atomic_load_explicit(&server->connections_total, memory_order_relaxed);
 }
 
-static void watch(struct transport_server *server, unsigned at)
+/* True when the listener was found alive. */
+static bool watch(struct transport_server *server, unsigned at)
 {
     pthread_mutex_lock(&server->lock);
     struct listener copy = server->listeners[at];
     pthread_mutex_unlock(&server->lock);
     if (copy.up && !probe_dead(server, &copy)) {
-        return;
+        return true;
     }
     pthread_mutex_lock(&server->lock);
     if (at < server->listener_count) {
         relisten(server, &server->listeners[at]);
     }
     pthread_mutex_unlock(&server->lock);
+    return false;
+}
+
+/* Each probe of a live listener makes a connection that nng frees. When none is freed round after
+ * round, says so, once. */
+static void watch_removals(struct watched *watched, uint64_t removals)
+{
+    bool cleared = removals != watched->removals;
+    watched->removals = removals;
+    watched->uncleared_rounds = cleared ? 0 : watched->uncleared_rounds + 1;
+    if (watched->uncleared_rounds == UNCLEARED_ROUNDS) {
+        log_error("nng no longer frees closed connections, a known fault before its version 1.8: "
+                  "each client that leaves costs a file descriptor until the engine is restarted");
+    }
 }
 
 /* Cuts off the connections of a shard that hold more than their share and read nothing: without
@@ -885,9 +1041,7 @@ static void cut_off_stalled(struct transport_server *server, struct shard *shard
 /* Sleeps until the next round. Lock held. False: it is time to end. */
 static bool watchdog_sleep(struct transport_server *server)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PROBE_EVERY_MS / 1000;
+    struct timespec until = in_ms(PROBE_EVERY_MS);
     while (!server->watchdog_stop &&
            pthread_cond_timedwait(&server->wake, &server->lock, &until) != ETIMEDOUT) {
     }
@@ -897,15 +1051,20 @@ static bool watchdog_sleep(struct transport_server *server)
 static void *watchdog_run(void *arg)
 {
     struct transport_server *server = arg;
+    struct watched watched = {0, 0};
     pthread_mutex_lock(&server->lock);
     while (watchdog_sleep(server)) {
+        bool any_alive = false;
         for (unsigned i = 0; i < SHARDS; i++) {
             cut_off_stalled(server, &server->shards[i]);
         }
         for (unsigned i = 0; i < server->listener_count && !server->watchdog_stop; i++) {
             pthread_mutex_unlock(&server->lock);
-            watch(server, i);
+            any_alive |= watch(server, i);
             pthread_mutex_lock(&server->lock);
+        }
+        if (any_alive) {
+            watch_removals(&watched, atomic_load_explicit(&server->removals, memory_order_relaxed));
         }
     }
     pthread_mutex_unlock(&server->lock);
@@ -947,8 +1106,10 @@ void transport_server_drain(struct transport_server *server, uint32_t timeout_ms
     server_close_listeners(server);
 }
 
-static void server_free_connections(struct transport_server *server)
+/* The last of the server, when nng calls back no more. */
+static void server_release(void *owner)
 {
+    struct transport_server *server = owner;
     for (unsigned i = 0; i < SHARDS; i++) {
         for (unsigned j = 0; j < SHARD_BUCKETS; j++) {
             struct connection *connection = server->shards[i].buckets[j];
@@ -960,6 +1121,9 @@ static void server_free_connections(struct transport_server *server)
         }
         pthread_mutex_destroy(&server->shards[i].lock);
     }
+    pthread_cond_destroy(&server->wake);
+    pthread_mutex_destroy(&server->lock);
+    free(server);
 }
 
 void transport_server_close(struct transport_server *server)
@@ -967,8 +1131,8 @@ void transport_server_close(struct transport_server *server)
     /* release: as in transport_server_drain. */
     atomic_store_explicit(&server->stopping, true, memory_order_release);
     server_stop_watchdog(server);
-    server_close_listeners(server);
-    /* All are stopped before any is freed: a handler may still be running for one of them. */
+    /* All are stopped before any is freed: a handler may still be running for one of them. Without
+     * exchanges each connection reads one message more and then rests. */
     for (unsigned i = 0; i < server->exchange_count; i++) {
         struct transport_exchange *exchange = server->exchanges[i];
         if (exchange && exchange->receiving) {
@@ -978,17 +1142,15 @@ void transport_server_close(struct transport_server *server)
             nng_aio_stop(exchange->sending);
         }
     }
+    nng_msleep(LINGER_MS);
+    server_close_listeners(server);
     for (unsigned i = 0; i < server->exchange_count; i++) {
         if (server->exchanges[i]) {
             exchange_free(server->exchanges[i]);
         }
     }
     free(server->exchanges);
-    (void)nng_close(server->socket);
-    server_free_connections(server);
-    pthread_cond_destroy(&server->wake);
-    pthread_mutex_destroy(&server->lock);
-    free(server);
+    socket_close(server->socket, server_release, server);
 }
 
 void transport_server_stats(const struct transport_server *server,
@@ -1279,21 +1441,29 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
 }
 
 /* Cancels until no call is under way: one that was just between sending and receiving may miss
- * a cancellation. */
-static void client_cancel_all(struct transport_client *client)
+ * a cancellation. True when there were any. */
+static bool client_cancel_all(struct transport_client *client)
 {
-    for (;;) {
+    for (bool any = false;; any = true) {
         pthread_mutex_lock(&client->lock);
         bool idle = client->under_way == 0;
         pthread_mutex_unlock(&client->lock);
         if (idle) {
-            return;
+            return any;
         }
         for (unsigned i = 0; i < client->slot_count; i++) {
             nng_aio_cancel(client->slots[i].aio);
         }
         nng_msleep(POLL_MS);
     }
+}
+
+/* The last of the client, when nng calls back no more. */
+static void client_release(void *owner)
+{
+    struct transport_client *client = owner;
+    pthread_mutex_destroy(&client->lock);
+    free(client);
 }
 
 void transport_client_close(struct transport_client *client)
@@ -1304,7 +1474,9 @@ void transport_client_close(struct transport_client *client)
         nng_aio_stop(client->redialing);
         nng_aio_free(client->redialing);
     }
-    client_cancel_all(client);
+    if (client_cancel_all(client)) {
+        nng_msleep(REST_MS); /* replies to what was canceled are coming in */
+    }
     for (unsigned i = 0; client->slots && i < client->slot_count; i++) {
         struct slot *slot = &client->slots[i];
         if (slot->aio) {
@@ -1317,10 +1489,8 @@ void transport_client_close(struct transport_client *client)
             nng_aio_free(slot->aio);
         }
     }
-    (void)nng_close(client->socket);
     free(client->slots);
-    pthread_mutex_destroy(&client->lock);
-    free(client);
+    socket_close(client->socket, client_release, client);
 }
 
 bool transport_client_connected(const struct transport_client *client)

@@ -13,7 +13,7 @@
 enum segment_offsets {
     SEGMENT_MAGIC = 0,
     SEGMENT_VERSION = 8,
-    SEGMENT_RESERVED = 12,
+    SEGMENT_FLAGS = 12,
     SEGMENT_CLUSTER = 16,
     SEGMENT_NUMBER = 32,
     SEGMENT_FIRST_LSN = 40,
@@ -48,6 +48,8 @@ enum block_offsets {
 static_assert(SEGMENT_CHECKSUM + 8 == SEGMENT_HEADER_BYTES, "the checksum is last");
 static_assert(BLOCK_CHECKSUM + 8 == BLOCK_HEADER_BYTES, "the checksum is last");
 
+#define SEGMENT_FLAG_RECYCLED 1u
+
 static const char segment_magic[] = "HFWALSEG";
 static const char block_magic[] = "HFWALBLK";
 
@@ -56,6 +58,7 @@ void segment_header_encode(const struct segment_header *header, uint8_t *to)
     memset(to, 0, SEGMENT_HEADER_BYTES);
     memcpy(to + SEGMENT_MAGIC, segment_magic, 8);
     store_u32(to + SEGMENT_VERSION, WAL_FORMAT_VERSION);
+    store_u32(to + SEGMENT_FLAGS, header->recycled ? SEGMENT_FLAG_RECYCLED : 0);
     id_to_bytes(header->cluster, to + SEGMENT_CLUSTER);
     store_u64(to + SEGMENT_NUMBER, header->number);
     store_u64(to + SEGMENT_FIRST_LSN, header->first_lsn);
@@ -85,8 +88,8 @@ static const char *segment_header_fault(const uint8_t *from)
     if (load_u32(from + SEGMENT_VERSION) != WAL_FORMAT_VERSION) {
         return "the segment was written by another version of the format";
     }
-    if (load_u32(from + SEGMENT_RESERVED) != 0) {
-        return "reserved bytes of the segment header are set";
+    if ((load_u32(from + SEGMENT_FLAGS) & ~SEGMENT_FLAG_RECYCLED) != 0) {
+        return "reserved bits of the segment header are set";
     }
     return NULL;
 }
@@ -105,6 +108,7 @@ bool segment_header_decode(struct segment_header *header, const uint8_t *from, c
     header->durable_index = load_u64(from + SEGMENT_DURABLE_INDEX);
     header->created_ms = load_u64(from + SEGMENT_CREATED_MS);
     header->segment_bytes = load_u64(from + SEGMENT_BYTES);
+    header->recycled = load_u32(from + SEGMENT_FLAGS) != 0;
     return true;
 }
 

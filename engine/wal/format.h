@@ -40,6 +40,8 @@ struct segment_header {
     uint64_t durable_index; /* last block known durable when the segment was begun */
     uint64_t created_ms;    /* wall clock */
     uint64_t segment_bytes; /* the file's size */
+    bool recycled;          /* the file had an earlier life: what is behind the log's end in it may
+                               be anything */
 };
 
 struct block_header {

@@ -16,11 +16,6 @@
 #include "base/hash.h"
 #include "wal/reader_private.h"
 
-bool bytes_all_zero(const uint8_t *data, size_t len)
-{
-    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
-}
-
 /* ---- Bytes of the open segment ---- */
 
 enum hf_status reader_need(struct wal_reader *reader, uint64_t offset, size_t len,
@@ -137,6 +132,7 @@ static enum hf_status check_segment(struct wal_reader *reader, struct segment_he
         !bytes_all_zero(page + SEGMENT_HEADER_BYTES, WAL_PAGE_BYTES - SEGMENT_HEADER_BYTES)) {
         reason = "the segment header's page is not zero behind the header";
     }
+    reader->recycled = header->recycled;
     return reason ? set_bad(reader, 0, reason) : HF_OK;
 }
 
@@ -225,6 +221,7 @@ static void accept_block(struct wal_reader *reader, struct wal_block *block, uin
     reader->done_bytes += span;
     end->segment = reader->segments.numbers[reader->position];
     end->offset = reader->offset;
+    reader->end_recycled = reader->recycled;
     end->segment_bytes = reader->file_bytes;
     end->lsn += block->header.payload_bytes;
     end->next_index = block->header.index + 1;
@@ -237,7 +234,7 @@ static void accept_block(struct wal_reader *reader, struct wal_block *block, uin
 static enum hf_status enter_first(struct wal_reader *reader)
 {
     if (reader->segments.count == 0) {
-        return set_bad(reader, 0, "there is no segment");
+        return HF_NOT_FOUND;
     }
     enum hf_status status = reader_open_segment(reader, 0);
     if (status != HF_OK) {

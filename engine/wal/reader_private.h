@@ -20,6 +20,8 @@ struct wal_reader {
     storage_file file;
     uint64_t file_bytes;
     uint64_t offset; /* in the open segment: where the next block is expected */
+    bool recycled;   /* the open segment's header says so */
+    bool end_recycled; /* the same of the segment that the last valid block is in */
 
     uint8_t *buffer; /* READER_BUFFER_BYTES, page aligned */
     uint64_t buffer_offset;
@@ -50,8 +52,6 @@ enum hf_status reader_need(struct wal_reader *reader, uint64_t offset, size_t le
 /* Opens the segment at a position in the list, from its start. */
 enum hf_status reader_open_segment(struct wal_reader *reader, size_t position);
 void reader_close_segment(struct wal_reader *reader);
-
-bool bytes_all_zero(const uint8_t *data, size_t len);
 
 /* The next block is not there: finds out why, and fills in reader->end. *again: something new came
  * to light (the log is being written), read on. OK or IO_ERROR, NO_MEMORY. */

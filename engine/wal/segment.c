@@ -28,6 +28,11 @@ bool segment_name_parse(const char *name, enum segment_kind kind, uint64_t *numb
     return *number != 0 && strcmp(name, expected) == 0;
 }
 
+bool bytes_all_zero(const uint8_t *data, size_t len)
+{
+    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
+}
+
 struct list_context {
     struct segment_list *list;
     size_t room;

@@ -20,6 +20,8 @@ void segment_name(char name[STORAGE_NAME_BYTES_MAX], enum segment_kind kind, uin
 /* True when the name is one of that kind, with *number. */
 bool segment_name_parse(const char *name, enum segment_kind kind, uint64_t *number);
 
+bool bytes_all_zero(const uint8_t *data, size_t len);
+
 struct segment_list {
     uint64_t *numbers; /* ascending */
     size_t count;

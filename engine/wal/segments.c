@@ -59,11 +59,12 @@ static enum hf_status begin_next(struct wal *wal, uint64_t first_lsn)
     if (writer->file >= 0) {
         CHECK(writer->retired_count < WAL_GROUPS + 1);
         writer->retired[writer->retired_count++] =
-            (struct prepared_segment){writer->file, writer->segment};
+            (struct prepared_segment){writer->file, writer->segment, writer->recycled};
     }
     writer->file = next.file;
     writer->segment = next.number;
     writer->segment_bytes = wal->options.segment_bytes;
+    writer->recycled = next.recycled;
     writer->offset = 0;
     /* relaxed: hints for wal_admit; the room first, so that it never looks as if both were gone. */
     atomic_store_explicit(&segments->room_bytes, usable_bytes(wal), memory_order_relaxed);
@@ -168,12 +169,14 @@ static enum hf_status use_spare(struct wal *wal, const char *name, storage_file 
 }
 
 /* Makes the file of a segment to come, and opens it. */
-static enum hf_status make_segment(struct wal *wal, uint64_t number, storage_file *file)
+static enum hf_status make_segment(struct wal *wal, uint64_t number, storage_file *file,
+                                   bool *recycled)
 {
     const struct storage_ops *ops = wal->storage->ops;
     char name[STORAGE_NAME_BYTES_MAX];
     segment_name(name, SEGMENT_LOG, number);
     enum hf_status status = use_spare(wal, name, file);
+    *recycled = status == HF_OK;
     if (status != HF_NOT_FOUND) {
         return status;
     }
@@ -218,12 +221,15 @@ enum hf_status wal_segment_prepare(struct wal *wal)
         return HF_NOT_FOUND;
     }
     storage_file file = -1;
-    enum hf_status status = listed ? make_segment(wal, number, &file) : HF_NO_MEMORY;
+    bool recycled = false;
+    enum hf_status status =
+        listed ? make_segment(wal, number, &file, &recycled) : HF_NO_MEMORY;
     note_preparation(wal, status);
     if (status == HF_OK) {
         pthread_mutex_lock(&segments->mutex);
         CHECK(segments->prepared_count < WAL_SPARES_MAX);
-        segments->prepared[segments->prepared_count++] = (struct prepared_segment){file, number};
+        segments->prepared[segments->prepared_count++] =
+            (struct prepared_segment){file, number, recycled};
         segments->prepare_next = number + 1;
         unsigned ready = segments->prepared_count;
         /* relaxed: a hint for wal_admit. */
@@ -341,7 +347,7 @@ static enum hf_status load_begun(struct wal *wal, const struct segment_list *lis
 /* Takes over the segments prepared by an earlier process; those that don't fit are removed, newest
  * first. */
 static enum hf_status load_prepared(struct wal *wal, const struct segment_list *list,
-                                    const struct wal_end *end)
+                                    const struct wal_end *end, uint8_t *page)
 {
     const struct storage_ops *ops = wal->storage->ops;
     struct segments *segments = &wal->segments;
@@ -364,9 +370,16 @@ static enum hf_status load_prepared(struct wal *wal, const struct segment_list *
             ops->close(wal->storage, file);
             break;
         }
+        size_t got;
+        if (ops->read(wal->storage, file, page, WAL_PAGE_BYTES, 0, &got) != HF_OK) {
+            ops->close(wal->storage, file);
+            return HF_IO_ERROR;
+        }
+        /* An earlier life has left a header; a new file has none. */
+        bool recycled = !bytes_all_zero(page, WAL_PAGE_BYTES);
         CHECK(reserve_begun(segments));
         segments->prepared[segments->prepared_count++] =
-            (struct prepared_segment){file, segments->prepare_next++};
+            (struct prepared_segment){file, segments->prepare_next++, recycled};
     }
     for (size_t last = list->count; last > i; last--) {
         segment_name(name, SEGMENT_LOG, list->numbers[last - 1]);
@@ -413,7 +426,7 @@ enum hf_status wal_segments_load(struct wal *wal, const struct wal_end *end)
         status = load_begun(wal, &list, end, page);
     }
     if (status == HF_OK) {
-        status = load_prepared(wal, &list, end);
+        status = load_prepared(wal, &list, end, page);
     }
     if (status == HF_OK) {
         status = load_spares(wal);

@@ -110,7 +110,7 @@ static enum hf_status look_through(struct wal_reader *reader, struct tail *tail,
     if (status != HF_OK) {
         return status;
     }
-    bool earlier_life = false;
+    bool earlier_life = from > 0 && reader->end_recycled;
     uint64_t used_end = from;
     for (uint64_t offset = from; offset < reader->file_bytes; offset += WAL_PAGE_BYTES) {
         const uint8_t *page;
@@ -215,6 +215,7 @@ static enum hf_status start_again(struct wal_reader *reader)
         if (reader->segments.numbers[i] == reader->end.segment) {
             status = reader_open_segment(reader, i);
             reader->offset = reader->end.offset;
+            reader->recycled = reader->end_recycled;
             return status;
         }
     }

@@ -91,6 +91,7 @@ struct wal_sleep {
 struct prepared_segment {
     storage_file file;
     uint64_t number;
+    bool recycled;
 };
 
 struct begun_segment {
@@ -127,6 +128,7 @@ struct writer {
     storage_file file; /* -1: no segment yet */
     uint64_t segment;
     uint64_t segment_bytes;
+    bool recycled;
     uint64_t offset; /* 0: begun with the next block, header and all */
     uint64_t next_index;
     uint64_t previous_hash;

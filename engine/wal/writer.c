@@ -155,6 +155,7 @@ static void seal_segment(struct wal *wal, const struct wal_group *group, uint64_
         .durable_index = writer->durable_index,
         .created_ms = wall_ms,
         .segment_bytes = writer->segment_bytes,
+        .recycled = writer->recycled,
     };
     memset(group->buffer, 0, WAL_PAGE_BYTES);
     segment_header_encode(&header, group->buffer);
@@ -322,7 +323,11 @@ static bool submit_all(struct wal *wal)
     struct writer *writer = &wal->writer;
     bool any = false;
     writer->blocked = false;
-    while (!is_closed(wal) && writer->in_flight < wal->options.in_flight_max) {
+    /* Counted up to the oldest that is not done: writes that end out of order must not take all
+     * the buffers. relaxed: only this thread changes `done`. */
+    while (!is_closed(wal) &&
+           writer->submitted - atomic_load_explicit(&wal->append.done, memory_order_relaxed) <
+               wal->options.in_flight_max) {
         struct wal_group *group = next_group(wal);
         if (!group) {
             break;

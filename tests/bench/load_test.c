@@ -112,7 +112,7 @@ static void load_is_clean_when_answers_and_requests_are_lost(void **state)
 {
     (void)state;
     const struct toy_faults faults = {
-        .lose_answer_every = 7, .lose_request_every = 11, .busy_every = 13};
+        .lose_answer_every = 7, .lose_request_every = 11, .busy_every = 13, .no_room_every = 3};
     toy_reset(&faults, 5, 200);
     assert_int_equal(LOAD("--existing", "--until-sold-out", "--batch", "16", "--mix", "100,60,10"),
                      0);

@@ -43,7 +43,7 @@ static struct {
     struct toy_adjustment *adjustments;
     struct hf_stock items[ITEMS_MAX + 1];
     uint32_t item_count;
-    uint32_t reserves, commits, calls, singles, returns, asyncs;
+    uint32_t reserves, commits, calls, singles, returns, asyncs, starts;
 } toy = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static bool every(uint32_t n, uint32_t *counter)
@@ -102,7 +102,8 @@ void toy_reset(const struct toy_faults *faults, uint32_t items, int64_t stock)
     memset(toy.items, 0, sizeof toy.items);
     toy.faults = *faults;
     toy.item_count = 0;
-    toy.reserves = toy.commits = toy.calls = toy.singles = toy.returns = toy.asyncs = 0;
+    toy.reserves = toy.commits = toy.calls = toy.singles = toy.returns = toy.asyncs = toy.starts =
+        0;
     toy.orders = calloc(TABLE_SLOTS, sizeof *toy.orders);
     toy.adjustments = calloc(TABLE_SLOTS, sizeof *toy.adjustments);
     CHECK(toy.orders && toy.adjustments);
@@ -259,11 +260,9 @@ static bool lost_on_the_way_out(void)
 
 struct answer {
     struct answer *next;
-    hf_done done;
-    hf_batch_done batch_done;
+    hf_batch_done done;
     void *user;
     enum hf_status status;
-    struct hf_result result;
     struct hf_batch_result batch;
     uint32_t statuses[];
 };
@@ -294,11 +293,7 @@ static void *deliver(void *user)
             client->last = &client->first;
         }
         CHECK(pthread_mutex_unlock(&client->lock) == 0);
-        if (answer->done) {
-            answer->done(answer->user, answer->status, &answer->result);
-        } else {
-            answer->batch_done(answer->user, answer->status, &answer->batch);
-        }
+        answer->done(answer->user, answer->status, &answer->batch);
         free(answer);
         CHECK(pthread_mutex_lock(&client->lock) == 0);
     }
@@ -565,32 +560,12 @@ enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *a
 
 /* ---- Asynchronous calls ---- */
 
-enum hf_status hf_reserve_async(struct hf_client *client, const struct hf_order *order,
-                                hf_done done, void *user)
+static bool has_room(void)
 {
-    struct answer *answer = new_answer(0, user);
-    answer->done = done;
-    answer->status = hf_reserve(client, order, &answer->result);
-    send_answer(client, answer);
-    return HF_OK;
-}
-
-enum hf_status hf_commit_async(struct hf_client *client, struct hf_id id, hf_done done, void *user)
-{
-    struct answer *answer = new_answer(0, user);
-    answer->done = done;
-    LOCKED_CALL(answer->status, commit(id, &answer->result));
-    send_answer(client, answer);
-    return HF_OK;
-}
-
-enum hf_status hf_release_async(struct hf_client *client, struct hf_id id, hf_done done, void *user)
-{
-    struct answer *answer = new_answer(0, user);
-    answer->done = done;
-    LOCKED_CALL(answer->status, release(id, &answer->result));
-    send_answer(client, answer);
-    return HF_OK;
+    CHECK(pthread_mutex_lock(&toy.lock) == 0);
+    bool room = !every(toy.faults.no_room_every, &toy.starts);
+    CHECK(pthread_mutex_unlock(&toy.lock) == 0);
+    return room;
 }
 
 static struct hf_id column_id(uint64_t hi, uint64_t lo)
@@ -614,8 +589,11 @@ static enum hf_status reserve_all(struct answer *answer, const struct hf_batch *
 enum hf_status hf_reserve_batch_async(struct hf_client *client, const struct hf_batch *batch,
                                       hf_batch_done done, void *user)
 {
+    if (!has_room()) {
+        return HF_BUSY;
+    }
     struct answer *answer = new_answer(batch->count, user);
-    answer->batch_done = done;
+    answer->done = done;
     answer->batch.status = answer->statuses;
     LOCKED_CALL(answer->status, reserve_all(answer, batch));
     send_answer(client, answer);
@@ -637,8 +615,11 @@ enum hf_status hf_commit_batch_async(struct hf_client *client, uint32_t count,
                                      const uint64_t *id_hi, const uint64_t *id_lo,
                                      hf_batch_done done, void *user)
 {
+    if (!has_room()) {
+        return HF_BUSY;
+    }
     struct answer *answer = new_answer(count, user);
-    answer->batch_done = done;
+    answer->done = done;
     answer->batch.status = answer->statuses;
     LOCKED_CALL(answer->status, edit_all(answer, count, id_hi, id_lo, commit));
     send_answer(client, answer);
@@ -649,8 +630,11 @@ enum hf_status hf_release_batch_async(struct hf_client *client, uint32_t count,
                                       const uint64_t *id_hi, const uint64_t *id_lo,
                                       hf_batch_done done, void *user)
 {
+    if (!has_room()) {
+        return HF_BUSY;
+    }
     struct answer *answer = new_answer(count, user);
-    answer->batch_done = done;
+    answer->done = done;
     answer->batch.status = answer->statuses;
     LOCKED_CALL(answer->status, edit_all(answer, count, id_hi, id_lo, release));
     send_answer(client, answer);

@@ -20,6 +20,7 @@ struct toy_faults {
     uint32_t lose_request_every;   /* times out without doing it */
     uint32_t busy_every;           /* an order of a batch is answered with BUSY */
     uint32_t forget_return_every;  /* says OK and returns nothing */
+    uint32_t no_room_every;        /* an asynchronous call does not start: BUSY */
     uint32_t mute_after;           /* from this asynchronous call on: done, and never answered */
     bool away;                     /* every call: UNREACHABLE */
 };

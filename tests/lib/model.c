@@ -222,8 +222,8 @@ static bool rules_allow(const struct model *model, const struct order_request *r
 /* Fills the next place of the array; it counts once order_count grows. */
 static struct model_order *order_fill(struct model *model, const struct order_request *request)
 {
-    model->orders = grown(model->orders, &model->order_capacity, model->order_count,
-                          sizeof *model->orders);
+    model->orders =
+        grown(model->orders, &model->order_capacity, model->order_count, sizeof *model->orders);
     struct model_order *order = &model->orders[model->order_count];
     *order = (struct model_order){
         .id = request->id, .buyer = request->buyer, .line_count = request->line_count};
@@ -338,8 +338,7 @@ static void commit_units(struct model *model, struct model_order *order,
     *outcome = (struct order_outcome){.status = HF_OK, .state = ORDER_COMMITTED};
 }
 
-void model_commit(struct model *model, const struct order_edit *edit,
-                  struct order_outcome *outcome)
+void model_commit(struct model *model, const struct order_edit *edit, struct order_outcome *outcome)
 {
     struct model_order *order = find_for(model, edit->id, outcome);
     if (!order) {
@@ -430,8 +429,7 @@ void model_release(struct model *model, const struct order_edit *edit,
     }
 }
 
-void model_return(struct model *model, const struct order_edit *edit,
-                  struct order_outcome *outcome)
+void model_return(struct model *model, const struct order_edit *edit, struct order_outcome *outcome)
 {
     struct model_order *order = find_for(model, edit->id, outcome);
     if (!order) {

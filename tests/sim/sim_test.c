@@ -567,6 +567,7 @@ static void begin_life(struct sim *sim)
         if (status == HF_OK) {
             engine_close(sim->engine);
         }
+        sim_storage_crash_after(sim->storage, 0);
         sim_storage_crash(sim->storage);
     }
     enum hf_status status =
@@ -586,6 +587,8 @@ static void begin_life(struct sim *sim)
 static void end_life(struct sim *sim)
 {
     bool killed = !sim_storage_crashed(sim->storage) && rng_chance(&sim->rng, 3);
+    sim_storage_crash_after(sim->storage, 0);
+    sim_storage_fail_write(sim->storage, 0, HF_IO_ERROR);
     if (!killed) {
         sim_storage_stop(sim->storage);
     }

@@ -60,10 +60,10 @@ static uint32_t take_due(struct hints *hints)
 static void expiry_fires_at_the_deadline_and_not_before(void **state)
 {
     (void)state;
-    static const uint64_t ahead[] = {1,       2,           4094,          4095,          4096,
-                                     4097,    16777214,    16777215,      16777216,      16777217,
-                                     900000,  604800000,   68719476735,   68719476736,   68719476737,
-                                     1000000, 99999999999, 1000000000000, 4000000000000, 5000};
+    static const uint64_t ahead[] = {
+        1,           2,        4094,        4095,          4096,          4097,        16777214,
+        16777215,    16777216, 16777217,    900000,        604800000,     68719476735, 68719476736,
+        68719476737, 1000000,  99999999999, 1000000000000, 4000000000000, 5000};
     for (size_t i = 0; i < sizeof ahead / sizeof ahead[0]; i++) {
         struct hints hints;
         hints_open(&hints);

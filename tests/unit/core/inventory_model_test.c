@@ -28,17 +28,16 @@ struct history {
     struct inventory_options options;
     uint64_t seed;
     uint32_t step;
-    bool batching; /* publish seldom */
-    bool forced;   /* an adjustment was forced */
+    bool batching;                           /* publish seldom */
+    bool forced;                             /* an adjustment was forced */
     struct order_line lines[IDS][LINES_MAX]; /* what an id was last tried with */
     uint32_t line_counts[IDS];
 };
 
 static void fail_history(const struct history *h, const char *what, uint64_t got, uint64_t want)
 {
-    fail_msg("%s: got %llu, the model says %llu; step %u; SEED=%llu", what,
-             (unsigned long long)got, (unsigned long long)want, h->step,
-             (unsigned long long)h->seed);
+    fail_msg("%s: got %llu, the model says %llu; step %u; SEED=%llu", what, (unsigned long long)got,
+             (unsigned long long)want, h->step, (unsigned long long)h->seed);
 }
 
 #define AGREE(h, got, want)                                                                        \
@@ -116,8 +115,8 @@ static void do_edit(struct history *h)
     edit.lines = lines;
     edit.line_count = rng_chance(&h->rng, 2) ? 0 : (uint32_t)rng_between(&h->rng, 1, LINES_MAX);
     for (uint32_t j = 0; j < edit.line_count; j++) {
-        uint32_t line = rng_chance(&h->rng, 8) ? (uint32_t)rng_below(&h->rng, LINES_MAX + 2)
-                                               : j + 1;
+        uint32_t line =
+            rng_chance(&h->rng, 8) ? (uint32_t)rng_below(&h->rng, LINES_MAX + 2) : j + 1;
         lines[j] = (struct line_qty){line, (uint32_t)rng_below(&h->rng, 4)};
     }
     struct order_outcome core;
@@ -182,8 +181,8 @@ static void do_adjust(struct history *h)
     bool core_replayed;
     bool model_replayed;
     enum hf_status core = inventory_adjust(h->rig.txn, &asked, &core_replayed);
-    h->forced = h->forced ||
-                (h->rig.txn->event_count && h->rig.txn->events[0].flags & EVENT_FORCED);
+    h->forced =
+        h->forced || (h->rig.txn->event_count && h->rig.txn->events[0].flags & EVENT_FORCED);
     enum hf_status model = model_adjust(&h->model, &asked, &model_replayed);
     AGREE(h, core, model);
     AGREE(h, core_replayed, model_replayed);

@@ -117,9 +117,8 @@ static void *work(void *argument)
     for (uint32_t i = 0; i < ROUNDS; i++) {
         uint64_t id = rng_below(&worker->rng, 4) + i * IDS / ROUNDS;
         /* relaxed: a clock. */
-        worker->txn->now_ms =
-            atomic_fetch_add_explicit(&shared->now_ms, rng_chance(&worker->rng, 64),
-                                      memory_order_relaxed);
+        worker->txn->now_ms = atomic_fetch_add_explicit(
+            &shared->now_ms, rng_chance(&worker->rng, 64), memory_order_relaxed);
         inventory_prefetch(shared->rig.inventory, worker->txn->slot, (struct id128){0xB0, id}, 1);
         switch (rng_below(&worker->rng, 8)) {
         case 0:
@@ -153,8 +152,7 @@ static void *expire(void *argument)
     struct worker *worker = argument;
     /* acquire: pairs with the release after the workers have ended. */
     while (!atomic_load_explicit(&worker->shared->ended, memory_order_acquire)) {
-        worker->txn->now_ms =
-            atomic_load_explicit(&worker->shared->now_ms, memory_order_relaxed);
+        worker->txn->now_ms = atomic_load_explicit(&worker->shared->now_ms, memory_order_relaxed);
         (void)inventory_expire(worker->txn);
         publish(worker->shared, worker->txn);
         sched_yield();
@@ -166,11 +164,10 @@ static void *operate(void *argument)
 {
     struct worker *worker = argument;
     struct inventory *inventory = worker->shared->rig.inventory;
-    for (uint64_t i = 1; !atomic_load_explicit(&worker->shared->ended, memory_order_acquire);
-         i++) {
+    for (uint64_t i = 1; !atomic_load_explicit(&worker->shared->ended, memory_order_acquire); i++) {
         struct adjustment asked = {.id = {0xC0, i}, .item = 1, .delta = i % 2 ? -3 : 3};
-        struct sku_rule rule = {.sku = bytes_of("hot"), .paused = false, .limit_per_buyer = 0,
-                                .opens_at_ms = i % 7};
+        struct sku_rule rule = {
+            .sku = bytes_of("hot"), .paused = false, .limit_per_buyer = 0, .opens_at_ms = i % 7};
         bool replayed;
         inventory_admin_lock(inventory);
         enum hf_status status = inventory_adjust(worker->txn, &asked, &replayed);
@@ -239,7 +236,7 @@ static void inventory_agrees_after_threads_met_on_its_orders(void **state)
         worker_start(&workers[i], &shared, i, work);
     }
     worker_start(&expirer, &shared, WORKERS, expire);
-    worker_start(&operator, &shared, WORKERS + 1, operate);
+    worker_start(&operator, & shared, WORKERS + 1, operate);
     for (unsigned i = 0; i < WORKERS; i++) {
         worker_join(&workers[i]);
     }

@@ -1,0 +1,67 @@
+/* check.c - arguments are looked at before anything is sent: a malformed order must not spoil the
+ * message that it would share with others.
+ *
+ * Threads: any. */
+#include <string.h>
+
+#include "base/limits.h"
+#include "client/client_internal.h"
+
+enum hf_status check_count(const char *field, uint32_t count, uint32_t max)
+{
+    if (count == 0 || count > max) {
+        return client_fail(HF_INVALID, "%s: %u, must be 1..%u", field, count, max);
+    }
+    return HF_OK;
+}
+
+enum hf_status check_text(const char *field, const char *text, size_t bytes_max)
+{
+    if (!text) {
+        return HF_OK;
+    }
+    size_t len = strnlen(text, bytes_max + 1);
+    if (len > bytes_max) {
+        return client_fail(HF_INVALID, "%s: more than %zu bytes", field, bytes_max);
+    }
+    if (!utf8_valid((const uint8_t *)text, len)) {
+        return client_fail(HF_INVALID, "%s: not valid UTF-8", field);
+    }
+    return HF_OK;
+}
+
+enum hf_status check_code(const char *field, const char *code, bool may_be_missing)
+{
+    if (!code || code[0] == '\0') {
+        return may_be_missing ? HF_OK : client_fail(HF_INVALID, "%s: missing", field);
+    }
+    return check_text(field, code, CODE_BYTES_MAX);
+}
+
+static enum hf_status check_line(const struct hf_line *line, uint32_t number)
+{
+    if (line->qty == 0 || line->qty > QTY_MAX) {
+        return client_fail(HF_INVALID, "lines[%u].qty: %u, must be 1..%u", number, line->qty,
+                           QTY_MAX);
+    }
+    if (line->item != 0) {
+        return HF_OK;
+    }
+    enum hf_status status = check_code("lines.sku", line->sku, false);
+    return status == HF_OK ? check_code("lines.pool", line->pool, true) : status;
+}
+
+enum hf_status check_order(const struct hf_order *order)
+{
+    if (!order) {
+        return client_fail(HF_INVALID, "order: missing");
+    }
+    enum hf_status status = check_count("line_count", order->line_count, ORDER_LINES_MAX);
+    if (status == HF_OK && !order->lines) {
+        status = client_fail(HF_INVALID, "lines: missing");
+    }
+    for (uint32_t i = 0; i < order->line_count && status == HF_OK; i++) {
+        status = check_line(&order->lines[i], i);
+    }
+    return status;
+}

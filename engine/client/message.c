@@ -1,0 +1,309 @@
+/* message.c - one exchange with the engine, and the pool that bounds how many are under way.
+ *
+ * A message is, in turn: in the pool, with whoever fills it, with the transport, perhaps in the
+ * retry list (the engine was BUSY), with its done(), and back in the pool. Only who has it touches
+ * it. A lost connection is the transport's business: it sends the same bytes again.
+ *
+ * Threads: any; one thread of its own repeats what the engine was too busy for. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/limits.h"
+#include "client/client_internal.h"
+#include "rpc/codec.h"
+
+#define NS_PER_MS        1000000u
+#define RETRY_MS_DEFAULT 5u
+#define RETRY_MS_MAX     1000u
+#define ARENA_BYTES_MAX  MIB(64)
+
+uint64_t client_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* ---- The pool ---- */
+
+struct message *message_pop(struct hf_client *client)
+{
+    struct message *message = client->pool;
+    if (client->closing || !message || client->under_way >= client->in_flight_max) {
+        return NULL;
+    }
+    client->pool = message->next;
+    client->under_way++;
+    return message;
+}
+
+struct message *message_try_take(struct hf_client *client)
+{
+    pthread_mutex_lock(&client->lock);
+    struct message *message = message_pop(client);
+    pthread_mutex_unlock(&client->lock);
+    return message;
+}
+
+static struct timespec timespec_of(uint64_t ns)
+{
+    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+}
+
+struct message *message_take(struct hf_client *client, uint64_t deadline_ns)
+{
+    struct timespec deadline = timespec_of(deadline_ns);
+    pthread_mutex_lock(&client->lock);
+    struct message *message;
+    while (!(message = message_pop(client)) && !client->closing) {
+        if (pthread_cond_timedwait(&client->freed, &client->lock, &deadline) == ETIMEDOUT) {
+            break;
+        }
+    }
+    pthread_mutex_unlock(&client->lock);
+    return message;
+}
+
+void message_release(struct message *message)
+{
+    struct hf_client *client = message->client;
+    arena_clear(&message->arena);
+    pthread_mutex_lock(&client->lock);
+    message->next = client->pool;
+    client->pool = message;
+    pthread_cond_signal(&client->freed);
+    pthread_mutex_unlock(&client->lock);
+}
+
+/* ---- Sending ---- */
+
+/* The message is no longer under way: another may be, also from within done(). */
+static void finish(struct message *message, enum hf_status status)
+{
+    struct hf_client *client = message->client;
+    pthread_mutex_lock(&client->lock);
+    CHECK(client->under_way > 0);
+    client->under_way--;
+    pthread_cond_signal(&client->freed);
+    pthread_mutex_unlock(&client->lock);
+    message->done(message, status);
+    singles_dispatch(client);
+}
+
+/* Sends the encoded bytes; the first time, and again. */
+static void send_bytes(struct message *message)
+{
+    uint64_t now_ns = client_now_ns();
+    if (now_ns >= message->deadline_ns) {
+        client_fail(HF_TIMED_OUT, "%s", hf_status_text(HF_TIMED_OUT));
+        finish(message, HF_TIMED_OUT);
+        return;
+    }
+    uint64_t left_ms = (message->deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
+    enum hf_status status = transport_client_call(message->client->transport, &message->call,
+                                                  message->encoded, (uint32_t)left_ms);
+    if (status != HF_OK) {
+        client_fail(status, "%s", hf_status_text(status));
+        finish(message, status);
+    }
+}
+
+/* Puts a message into the retry list for later. False: it would be too late, or the client is
+ * closing. */
+static bool retry_later(struct message *message)
+{
+    uint32_t asked_ms = message->response.retry_after_ms;
+    uint64_t wait_ms = asked_ms == 0             ? RETRY_MS_DEFAULT
+                       : asked_ms > RETRY_MS_MAX ? RETRY_MS_MAX
+                                                 : asked_ms;
+    /* Half to one and a half times as long, so that clients don't come back all at once. */
+    uint64_t now_ns = client_now_ns();
+    uint64_t wait_ns = wait_ms * NS_PER_MS;
+    message->retry_ns = now_ns + wait_ns / 2 + hash_u64(now_ns ^ (uintptr_t)message) % wait_ns;
+    if (message->retry_ns >= message->deadline_ns) {
+        return false;
+    }
+    struct hf_client *client = message->client;
+    pthread_mutex_lock(&client->lock);
+    bool closing = client->closing;
+    if (!closing) {
+        struct message **link = &client->retries;
+        while (*link && (*link)->retry_ns <= message->retry_ns) {
+            link = &(*link)->next;
+        }
+        message->next = *link;
+        *link = message;
+        pthread_cond_signal(&client->retry);
+    }
+    pthread_mutex_unlock(&client->lock);
+    return !closing;
+}
+
+static void *retry_main(void *argument)
+{
+    struct hf_client *client = argument;
+    pthread_mutex_lock(&client->lock);
+    while (!client->closing) {
+        struct message *message = client->retries;
+        if (!message) {
+            pthread_cond_wait(&client->retry, &client->lock);
+            continue;
+        }
+        if (message->retry_ns > client_now_ns()) {
+            struct timespec until = timespec_of(message->retry_ns);
+            pthread_cond_timedwait(&client->retry, &client->lock, &until);
+            continue;
+        }
+        client->retries = message->next;
+        pthread_mutex_unlock(&client->lock);
+        send_bytes(message);
+        pthread_mutex_lock(&client->lock);
+    }
+    pthread_mutex_unlock(&client->lock);
+    return NULL;
+}
+
+static void call_done(struct transport_call *call, enum hf_status status, struct bytes reply)
+{
+    struct message *message = call->user;
+    if (status != HF_OK) {
+        client_fail(status, "%s", hf_status_text(status));
+        finish(message, status);
+        return;
+    }
+    status = codec_response_decode(&message->arena, reply, &message->response);
+    if (status != HF_OK) {
+        client_fail(HF_INTERNAL, "the engine's answer can't be read");
+        finish(message, HF_INTERNAL);
+        return;
+    }
+    if (message->response.status == HF_BUSY && retry_later(message)) {
+        return;
+    }
+    finish(message, HF_OK);
+}
+
+void message_send(struct message *message, struct request *request, uint64_t deadline_ns,
+                  message_done done, void *user)
+{
+    message->deadline_ns = deadline_ns;
+    message->done = done;
+    message->user = user;
+    message->call.done = call_done;
+    message->call.user = message;
+    request->token = client_text(message->client->token);
+    if (codec_request_encode(&message->arena, request, &message->encoded) != HF_OK) {
+        client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
+        finish(message, HF_NO_MEMORY);
+        return;
+    }
+    if (message->encoded.len > REQUEST_BYTES_MAX) {
+        client_fail(HF_INVALID, "the request takes %zu bytes, at most %llu are allowed",
+                    message->encoded.len, (unsigned long long)REQUEST_BYTES_MAX);
+        finish(message, HF_INVALID);
+        return;
+    }
+    send_bytes(message);
+}
+
+/* ---- Waiting ---- */
+
+struct waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done;
+    enum hf_status status;
+    char text[HF_MESSAGE_BYTES];
+};
+
+static void wake_waiter(struct message *message, enum hf_status status)
+{
+    struct waiter *waiter = message->user;
+    pthread_mutex_lock(&waiter->lock);
+    waiter->done = true;
+    waiter->status = status;
+    strncpy(waiter->text, hf_last_message(), sizeof waiter->text - 1);
+    /* Under the lock: once it is free the waiter may be gone. */
+    pthread_cond_signal(&waiter->cond);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+enum hf_status message_exchange(struct hf_client *client, struct request *request,
+                                struct message **message)
+{
+    uint64_t deadline_ns = client_now_ns() + (uint64_t)client->timeout_ms * NS_PER_MS;
+    struct message *taken = message_take(client, deadline_ns);
+    if (!taken) {
+        return client_fail(HF_TIMED_OUT, "all %u messages were under way", client->in_flight_max);
+    }
+    struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    message_send(taken, request, deadline_ns, wake_waiter, &waiter);
+    pthread_mutex_lock(&waiter.lock);
+    while (!waiter.done) {
+        pthread_cond_wait(&waiter.cond, &waiter.lock);
+    }
+    pthread_mutex_unlock(&waiter.lock);
+    pthread_cond_destroy(&waiter.cond);
+    pthread_mutex_destroy(&waiter.lock);
+    if (waiter.status != HF_OK) {
+        message_release(taken);
+        return client_fail(waiter.status, "%s", waiter.text);
+    }
+    *message = taken;
+    return HF_OK;
+}
+
+/* ---- Life ---- */
+
+enum hf_status messages_open(struct hf_client *client)
+{
+    client->messages = calloc(client->in_flight_max + MESSAGES_DONE_MAX, sizeof *client->messages);
+    if (!client->messages) {
+        return HF_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < client->in_flight_max + MESSAGES_DONE_MAX; i++) {
+        struct message *message = &client->messages[i];
+        message->client = client;
+        arena_init(&message->arena, ARENA_BYTES_MAX);
+        message->next = client->pool;
+        client->pool = message;
+    }
+    pthread_mutex_init(&client->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&client->freed, &attributes);
+    pthread_cond_init(&client->retry, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (pthread_create(&client->retry_thread, NULL, retry_main, client) != 0) {
+        pthread_cond_destroy(&client->retry);
+        pthread_cond_destroy(&client->freed);
+        pthread_mutex_destroy(&client->lock);
+        free(client->messages);
+        return HF_NO_MEMORY;
+    }
+    return HF_OK;
+}
+
+void messages_close(struct hf_client *client)
+{
+    CHECK(client->closing);
+    /* The transport is closed: what is left waits to be repeated. */
+    while (client->retries) {
+        struct message *message = client->retries;
+        client->retries = message->next;
+        client_fail(HF_CANCELED, "%s", hf_status_text(HF_CANCELED));
+        finish(message, HF_CANCELED);
+    }
+    for (uint32_t i = 0; i < client->in_flight_max + MESSAGES_DONE_MAX; i++) {
+        arena_deinit(&client->messages[i].arena);
+    }
+    free(client->messages);
+    pthread_cond_destroy(&client->retry);
+    pthread_cond_destroy(&client->freed);
+    pthread_mutex_destroy(&client->lock);
+}

@@ -1,0 +1,453 @@
+/* singles.c - orders of concurrent callers, put together into shared messages.
+ *
+ * A caller's order goes into its operation's queue. While few messages of the operation are under
+ * way the queue is sent at once, so nobody waits while the engine is idle; otherwise orders gather
+ * until a message comes back, as in a group commit.
+ *
+ * Threads: any; callbacks run without the lock. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "client/client_internal.h"
+
+/* Messages of one operation under way at once: enough to keep the engine busy while replies
+ * travel, few enough that orders gather. */
+#define UNDER_WAY_MAX   4u
+#define SINGLE_BYTES    64u /* of an order without its lines, about */
+#define LINE_BYTES      24u /* of a line without its names, about */
+#define NS_PER_MS       1000000u
+
+void singles_init(struct hf_client *client)
+{
+    for (unsigned kind = 0; kind < SINGLE_KINDS; kind++) {
+        client->queues[kind] = (struct single_queue){0};
+        client->queues[kind].last = &client->queues[kind].first;
+    }
+}
+
+static void single_finish(struct single *single, enum hf_status status,
+                          const struct hf_result *result)
+{
+    hf_done done = single->done;
+    void *user = single->user;
+    if (single->owned) {
+        free(single);
+    }
+    done(user, status, result);
+}
+
+/* Ends a list of singles without an answer of their own. */
+static void singles_fail(struct single *list, enum hf_status status)
+{
+    const struct hf_result result = {.status = status};
+    while (list) {
+        struct single *next = list->next;
+        single_finish(list, status, &result);
+        list = next;
+    }
+}
+
+/* ---- Building a message ---- */
+
+/* Takes from a queue what fits one message, under the lock. */
+static struct single *queue_take(struct single_queue *queue, uint32_t orders_max, uint32_t *count)
+{
+    struct single *list = queue->first;
+    struct single **link = &queue->first;
+    size_t bytes = 0;
+    *count = 0;
+    while (*link && *count < orders_max &&
+           (*count == 0 || bytes + (*link)->bytes <= CLIENT_MESSAGE_BYTES)) {
+        bytes += (*link)->bytes;
+        (*count)++;
+        link = &(*link)->next;
+    }
+    struct single *rest = *link;
+    *link = NULL;
+    queue->first = rest;
+    if (!rest) {
+        queue->last = &queue->first;
+    }
+    return list;
+}
+
+static bool put_order(struct arena *arena, const struct single *single, struct order_message *to)
+{
+    const struct hf_order *order = single->order;
+    struct line_message *lines = arena_calloc(arena, order->line_count, sizeof *lines);
+    if (!lines) {
+        return false;
+    }
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        const struct hf_line *line = &order->lines[i];
+        lines[i].item = line->item;
+        lines[i].qty = line->qty;
+        if (line->item == 0) {
+            lines[i].sku = client_text(line->sku);
+            lines[i].pool = client_text(line->pool);
+        }
+    }
+    *to = (struct order_message){.id = {single->id, sizeof single->id},
+                                 .buyer = order->buyer,
+                                 .hold_ms = order->hold_ms,
+                                 .line_count = order->line_count,
+                                 .lines = lines};
+    return true;
+}
+
+static bool build_reserve(struct message *message, uint32_t count, struct request *request)
+{
+    struct order_message *orders = arena_calloc(&message->arena, count, sizeof *orders);
+    bool fine = orders != NULL;
+    uint32_t i = 0;
+    for (struct single *single = message->singles; single && fine; single = single->next) {
+        fine = put_order(&message->arena, single, &orders[i++]);
+    }
+    request->type = REQUEST_RESERVE;
+    request->reserve.count = count;
+    request->reserve.orders = orders;
+    return fine;
+}
+
+static bool build_edit(struct message *message, enum single_kind kind, uint32_t count,
+                       struct request *request)
+{
+    struct edit_message *edits = arena_calloc(&message->arena, count, sizeof *edits);
+    if (!edits) {
+        return false;
+    }
+    uint32_t i = 0;
+    for (struct single *single = message->singles; single; single = single->next) {
+        edits[i++].id = (struct bytes){single->id, sizeof single->id};
+    }
+    request->type = kind == SINGLE_COMMIT ? REQUEST_COMMIT : REQUEST_RELEASE;
+    request->edit.count = count;
+    request->edit.edits = edits;
+    return true;
+}
+
+/* ---- Answers ---- */
+
+/* Gives each single its result. */
+static void give_results(struct single *list, const struct response *response)
+{
+    bool told = false; /* the response's message is about the first order that was refused */
+    uint32_t i = 0;
+    while (list) {
+        struct single *next = list->next;
+        const struct result_message *from = &response->orders.results[i++];
+        struct hf_result result = {
+            .status = from->status,
+            .replayed = from->replayed,
+            .blocking_line = from->blocking_line,
+            .deadline_ms = from->deadline_ms,
+            .state = (enum hf_order_state)from->state,
+        };
+        if (result.status != HF_OK) {
+            client_fail_as(result.status, told ? NULL : response);
+            told = true;
+        }
+        single_finish(list, result.status, &result);
+        list = next;
+    }
+}
+
+static uint32_t singles_count(const struct single *list)
+{
+    uint32_t count = 0;
+    for (; list; list = list->next) {
+        count++;
+    }
+    return count;
+}
+
+static void singles_done(struct message *message, enum hf_status status)
+{
+    struct hf_client *client = message->client;
+    struct single *list = message->singles;
+    CHECK(list);
+    enum single_kind kind = list->kind;
+    message->singles = NULL;
+    const struct response *response = &message->response;
+    if (status != HF_OK) {
+        singles_fail(list, status);
+    } else if (response->type == RESPONSE_ORDERS &&
+               response->orders.count == singles_count(list)) {
+        give_results(list, response);
+    } else {
+        /* The engine refused the message as a whole. */
+        status = response->status != HF_OK ? response->status : HF_INTERNAL;
+        client_fail_as(status, response);
+        singles_fail(list, status);
+    }
+    pthread_mutex_lock(&client->lock);
+    client->queues[kind].under_way--;
+    pthread_mutex_unlock(&client->lock);
+    message_release(message);
+}
+
+/* ---- Sending ---- */
+
+static void send_list(struct message *message, enum single_kind kind, struct single *list,
+                      uint32_t count)
+{
+    message->singles = list;
+    /* The latest of their deadlines: the last one's, since all wait equally long. */
+    uint64_t deadline_ns = 0;
+    for (struct single *single = list; single; single = single->next) {
+        deadline_ns = single->deadline_ns;
+    }
+    struct request request = {0};
+    bool built = kind == SINGLE_RESERVE ? build_reserve(message, count, &request)
+                                        : build_edit(message, kind, count, &request);
+    if (!built) {
+        client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
+        singles_done(message, HF_NO_MEMORY);
+        return;
+    }
+    message_send(message, &request, deadline_ns, singles_done, NULL);
+}
+
+/* Takes a message and what it is to carry. NULL: nothing waits, or nothing more may be under
+ * way. */
+static struct message *next_send(struct hf_client *client, enum single_kind kind,
+                                 struct single **list, uint32_t *count)
+{
+    struct single_queue *queue = &client->queues[kind];
+    struct message *message = NULL;
+    pthread_mutex_lock(&client->lock);
+    if (queue->first && queue->under_way < UNDER_WAY_MAX) {
+        message = message_pop(client);
+    }
+    if (message) {
+        *list = queue_take(queue, client->batch_max, count);
+        queue->under_way++;
+    }
+    pthread_mutex_unlock(&client->lock);
+    return message;
+}
+
+void singles_dispatch(struct hf_client *client)
+{
+    for (unsigned kind = 0; kind < SINGLE_KINDS; kind++) {
+        struct single *list;
+        uint32_t count;
+        struct message *message;
+        while ((message = next_send(client, (enum single_kind)kind, &list, &count))) {
+            send_list(message, (enum single_kind)kind, list, count);
+        }
+    }
+}
+
+void singles_cancel(struct hf_client *client)
+{
+    for (unsigned kind = 0; kind < SINGLE_KINDS; kind++) {
+        pthread_mutex_lock(&client->lock);
+        struct single_queue *queue = &client->queues[kind];
+        struct single *list = queue->first;
+        queue->first = NULL;
+        queue->last = &queue->first;
+        pthread_mutex_unlock(&client->lock);
+        client_fail(HF_CANCELED, "%s", hf_status_text(HF_CANCELED));
+        singles_fail(list, HF_CANCELED);
+    }
+}
+
+/* Enters an order into its queue. */
+static enum hf_status single_start(struct hf_client *client, struct single *single)
+{
+    single->deadline_ns = client_now_ns() + (uint64_t)client->timeout_ms * NS_PER_MS;
+    single->next = NULL;
+    pthread_mutex_lock(&client->lock);
+    bool closing = client->closing;
+    if (!closing) {
+        struct single_queue *queue = &client->queues[single->kind];
+        *queue->last = single;
+        queue->last = &single->next;
+    }
+    pthread_mutex_unlock(&client->lock);
+    if (closing) {
+        return client_fail(HF_CANCELED, "%s", hf_status_text(HF_CANCELED));
+    }
+    singles_dispatch(client);
+    return HF_OK;
+}
+
+static size_t order_bytes(const struct hf_order *order)
+{
+    size_t bytes = SINGLE_BYTES;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        bytes += LINE_BYTES;
+        if (order->lines[i].item == 0) {
+            bytes += strlen(order->lines[i].sku) +
+                     (order->lines[i].pool ? strlen(order->lines[i].pool) : 0);
+        }
+    }
+    return bytes;
+}
+
+/* ---- Asynchronous ---- */
+
+/* One block: the single, the order, its lines, their names. */
+static struct single *single_copy(const struct hf_order *order)
+{
+    size_t names = 0;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        const struct hf_line *line = &order->lines[i];
+        if (line->item == 0) {
+            names += strlen(line->sku) + 1 + (line->pool ? strlen(line->pool) + 1 : 0);
+        }
+    }
+    struct single *single = calloc(1, sizeof *single + sizeof *order +
+                                          order->line_count * sizeof *order->lines + names);
+    if (!single) {
+        return NULL;
+    }
+    struct hf_order *copy = (struct hf_order *)(single + 1);
+    struct hf_line *lines = (struct hf_line *)(copy + 1);
+    char *text = (char *)(lines + order->line_count);
+    *copy = *order;
+    copy->lines = lines;
+    memcpy(lines, order->lines, order->line_count * sizeof *lines);
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        if (lines[i].item == 0) {
+            lines[i].sku = strcpy(text, order->lines[i].sku);
+            text += strlen(text) + 1;
+            if (lines[i].pool) {
+                lines[i].pool = strcpy(text, order->lines[i].pool);
+                text += strlen(text) + 1;
+            }
+        }
+    }
+    single->order = copy;
+    return single;
+}
+
+static enum hf_status start_owned(struct hf_client *client, struct single *single,
+                                  enum single_kind kind, const uint8_t id[16], size_t bytes,
+                                  hf_done done, void *user)
+{
+    if (!single) {
+        return client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
+    }
+    single->kind = kind;
+    single->owned = true;
+    single->bytes = bytes;
+    single->done = done;
+    single->user = user;
+    memcpy(single->id, id, sizeof single->id);
+    enum hf_status status = single_start(client, single);
+    if (status != HF_OK) {
+        free(single);
+    }
+    return status;
+}
+
+enum hf_status hf_reserve_async(struct hf_client *client, const struct hf_order *order,
+                                hf_done done, void *user)
+{
+    enum hf_status status = check_order(order);
+    if (status != HF_OK) {
+        return status;
+    }
+    return start_owned(client, single_copy(order), SINGLE_RESERVE, order->id.bytes,
+                       order_bytes(order), done, user);
+}
+
+enum hf_status hf_commit_async(struct hf_client *client, struct hf_id id, hf_done done, void *user)
+{
+    return start_owned(client, calloc(1, sizeof(struct single)), SINGLE_COMMIT, id.bytes,
+                       SINGLE_BYTES, done, user);
+}
+
+enum hf_status hf_release_async(struct hf_client *client, struct hf_id id, hf_done done,
+                                void *user)
+{
+    return start_owned(client, calloc(1, sizeof(struct single)), SINGLE_RELEASE, id.bytes,
+                       SINGLE_BYTES, done, user);
+}
+
+/* ---- Blocking ---- */
+
+struct single_waiter {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    bool done;
+    enum hf_status status;
+    struct hf_result result;
+    char text[HF_MESSAGE_BYTES];
+};
+
+static void wake_single(void *user, enum hf_status status, const struct hf_result *result)
+{
+    struct single_waiter *waiter = user;
+    pthread_mutex_lock(&waiter->lock);
+    waiter->done = true;
+    waiter->status = status;
+    waiter->result = *result;
+    if (status != HF_OK) {
+        strncpy(waiter->text, hf_last_message(), sizeof waiter->text - 1);
+    }
+    pthread_cond_signal(&waiter->cond);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+/* Runs one order and waits: it stays in the caller's memory. */
+static enum hf_status single_run(struct hf_client *client, struct single *single,
+                                 struct hf_result *result)
+{
+    struct single_waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                                   .cond = PTHREAD_COND_INITIALIZER};
+    single->done = wake_single;
+    single->user = &waiter;
+    enum hf_status status = single_start(client, single);
+    if (status != HF_OK) {
+        return status;
+    }
+    pthread_mutex_lock(&waiter.lock);
+    while (!waiter.done) {
+        pthread_cond_wait(&waiter.cond, &waiter.lock);
+    }
+    pthread_mutex_unlock(&waiter.lock);
+    pthread_cond_destroy(&waiter.cond);
+    pthread_mutex_destroy(&waiter.lock);
+    if (result) {
+        *result = waiter.result;
+    }
+    if (waiter.status != HF_OK) {
+        client_fail(waiter.status, "%s", waiter.text);
+    }
+    return waiter.status;
+}
+
+enum hf_status hf_reserve(struct hf_client *client, const struct hf_order *order,
+                          struct hf_result *result)
+{
+    enum hf_status status = check_order(order);
+    if (status != HF_OK) {
+        return status;
+    }
+    struct single single = {.kind = SINGLE_RESERVE, .order = order, .bytes = order_bytes(order)};
+    memcpy(single.id, order->id.bytes, sizeof single.id);
+    return single_run(client, &single, result);
+}
+
+static enum hf_status run_edit(struct hf_client *client, enum single_kind kind, struct hf_id id,
+                               struct hf_result *result)
+{
+    struct single single = {.kind = kind, .bytes = SINGLE_BYTES};
+    memcpy(single.id, id.bytes, sizeof single.id);
+    return single_run(client, &single, result);
+}
+
+enum hf_status hf_commit(struct hf_client *client, struct hf_id id, struct hf_result *result)
+{
+    return run_edit(client, SINGLE_COMMIT, id, result);
+}
+
+enum hf_status hf_release(struct hf_client *client, struct hf_id id, struct hf_result *result)
+{
+    return run_edit(client, SINGLE_RELEASE, id, result);
+}

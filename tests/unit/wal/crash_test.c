@@ -1,0 +1,248 @@
+/* crash_test.c - power cuts and kills at any operation: what was acknowledged is still there, what
+ * is there is a prefix of what was appended, and it is never called damaged. */
+#include "base/log.h"
+#include "unit/wal/wal_rig.h"
+
+/* One history: engines that open, append, recycle and die. */
+struct history {
+    struct rig rig;
+    struct rng rng;
+    uint64_t seed;
+    uint64_t acked; /* records acknowledged in any life: serials below it must survive */
+    uint64_t *digests; /* by serial: of all records before it */
+};
+
+struct ack {
+    struct wal_waiter waiter;
+    struct history *history;
+    uint64_t serial; /* one behind the last record that it waits for */
+    bool used;
+};
+
+#define ACKS 64
+#define SERIALS_MAX 400000
+
+static struct ack acks[ACKS];
+
+static void ack_done(struct wal_waiter *waiter, enum hf_status status)
+{
+    struct ack *ack = (struct ack *)waiter;
+    assert_true(ack->used);
+    ack->used = false;
+    if (status == HF_OK && ack->serial > ack->history->acked) {
+        ack->history->acked = ack->serial;
+    }
+}
+
+static void hook(void *context)
+{
+    struct history *history = context;
+    wal_step(history->rig.wal, true);
+}
+
+/* The LSN of a serial is not known to the test beforehand: DIGEST blocks count too. */
+static void append_some(struct history *history)
+{
+    struct rig *rig = &history->rig;
+    uint32_t most = rng_chance(&history->rng, 4) ? WAL_APPEND_BYTES_MAX / 48 : 200;
+    uint32_t count = (uint32_t)rng_between(&history->rng, 1, most);
+    if (rig->next_serial + count >= SERIALS_MAX) {
+        return;
+    }
+    uint64_t lsn;
+    if (rig_append(rig, count, &lsn) != HF_OK) {
+        return;
+    }
+    for (uint64_t serial = rig->next_serial - count; serial < rig->next_serial; serial++) {
+        history->digests[serial + 1] = history->digests[serial] + rig_delta(serial);
+    }
+    for (unsigned i = 0; i < ACKS; i++) {
+        if (!acks[i].used) {
+            acks[i] = (struct ack){{.done = ack_done}, history, rig->next_serial, true};
+            if (!wal_wait(rig->wal, lsn, &acks[i].waiter)) {
+                ack_done(&acks[i].waiter, HF_OK);
+            }
+            break;
+        }
+    }
+}
+
+/* Recovers: checks what is there, and opens the log. False: crashed again on the way. */
+static bool recover(struct history *history)
+{
+    struct rig *rig = &history->rig;
+    struct rig_log log;
+    memset(&log, 0, sizeof log);
+    struct wal_reader *reader;
+    if (wal_reader_open(&reader, rig->storage) != HF_OK) {
+        return false;
+    }
+    struct wal_block block;
+    enum hf_status status;
+    while ((status = wal_reader_next(reader, &block)) == HF_OK) {
+        if (block.header.type == BLOCK_DIGEST) {
+            uint64_t at = log.count > 0 ? log.serials[log.count - 1] + 1 : 0;
+            if (log.count > 0) {
+                assert_int_equal(load_u64(block.payload + 8), history->digests[at]);
+            }
+        } else if (block.header.type == BLOCK_DATA) {
+            rig_read_records(&log, &block);
+        }
+    }
+    if (status != HF_NOT_FOUND) {
+        wal_reader_close(reader);
+        rig_log_free(&log);
+        return false;
+    }
+    wal_reader_end(reader, &log.end);
+    wal_reader_close(reader);
+    if (log.end.damaged) {
+        fail_msg("SEED=%llu: damaged: %s at %llu: %s", (unsigned long long)history->seed,
+                 log.end.file, (unsigned long long)log.end.file_offset, log.end.reason);
+    }
+    for (size_t i = 1; i < log.count; i++) {
+        assert_int_equal(log.serials[i], log.serials[i - 1] + 1);
+    }
+    uint64_t next = log.count > 0 ? log.serials[log.count - 1] + 1 : 0;
+    if (next < history->acked) {
+        fail_msg("SEED=%llu: record %llu was acknowledged and is lost",
+                 (unsigned long long)history->seed, (unsigned long long)history->acked - 1);
+    }
+    rig->next_serial = next;
+    rig->digest = history->digests[next];
+    status = wal_open(&rig->wal, &rig->options, rig->storage, &rig->clock.clock, &log.end,
+                      rig->digest);
+    rig_log_free(&log);
+    if (status != HF_OK) {
+        assert_true(sim_storage_crashed(rig->storage));
+        return false;
+    }
+    wal_set_stall_hook(rig->wal, hook, history);
+    return true;
+}
+
+static void work(struct history *history)
+{
+    struct rig *rig = &history->rig;
+    uint64_t rounds = rng_between(&history->rng, 1, 60);
+    for (uint64_t i = 0; i < rounds && wal_state(rig->wal) != WAL_CLOSED; i++) {
+        uint64_t dice = rng_below(&history->rng, 20);
+        if (dice < 8) {
+            append_some(history);
+        } else if (dice < 17) {
+            wal_step(rig->wal, rng_chance(&history->rng, 2) &&
+                                   sim_storage_in_flight(rig->storage) > 0);
+        } else if (dice == 17) {
+            wal_prepare_step(rig->wal);
+        } else if (dice == 18) {
+            rig->clock.ns += rng_below(&history->rng, 8000000);
+        } else if (rng_chance(&history->rng, 3)) {
+            wal_recycle(rig->wal, wal_commit_lsn(rig->wal));
+        }
+    }
+}
+
+static void die(struct history *history)
+{
+    struct rig *rig = &history->rig;
+    bool stopped = rig->wal && !sim_storage_crashed(rig->storage) && rng_chance(&history->rng, 5);
+    if (stopped) {
+        wal_stop(rig->wal);
+    }
+    bool killed = !sim_storage_crashed(rig->storage) && rng_chance(&history->rng, 3);
+    if (killed) {
+        sim_storage_kill(rig->storage);
+    } else {
+        sim_storage_crash(rig->storage);
+    }
+    rig_close(rig);
+    memset(acks, 0, sizeof acks);
+}
+
+static void run_history(uint64_t seed)
+{
+    struct history history = {.seed = seed};
+    rng_init(&history.rng, seed);
+    rig_init(&history.rig, seed);
+    history.digests = calloc(SERIALS_MAX + 1, sizeof *history.digests);
+    assert_non_null(history.digests);
+    struct wal_options *options = &history.rig.options;
+    options->in_flight_max = rng_chance(&history.rng, 2) ? 1 : 4;
+    options->digest_every_bytes = rng_chance(&history.rng, 2) ? 0 : 200000;
+    options->spare_segments = (uint32_t)rng_between(&history.rng, 1, 2);
+    memset(acks, 0, sizeof acks);
+    for (int life = 0; life < 12; life++) {
+        if (rng_chance(&history.rng, 2)) {
+            /* Often early, in the middle of opening. */
+            uint64_t most = rng_chance(&history.rng, 2) ? 12 : 80;
+            sim_storage_crash_after(history.rig.storage, rng_between(&history.rng, 1, most));
+        } else {
+            sim_storage_crash_after(history.rig.storage, 0);
+        }
+        if (recover(&history)) {
+            work(&history);
+        }
+        die(&history);
+    }
+    sim_storage_crash_after(history.rig.storage, 0);
+    assert_true(recover(&history));
+    rig_deinit(&history.rig);
+    free(history.digests);
+}
+
+static void acked_records_survive_any_crash(void **state)
+{
+    (void)state;
+    uint64_t first = rng_seed_from_env(1);
+    unsigned rounds = rng_rounds_from_env(25, 5000);
+    for (uint64_t seed = first; seed < first + rounds; seed++) {
+        run_history(seed);
+    }
+}
+
+/* Every operation of a short life in turn is the last one. */
+static void every_operation_may_be_the_last(void **state)
+{
+    (void)state;
+    for (uint64_t last = 1;; last++) {
+        bool crashed = false;
+        for (uint64_t seed = 0; seed < 3; seed++) {
+            struct history history = {.seed = seed};
+            rng_init(&history.rng, seed);
+            rig_init(&history.rig, seed);
+            history.digests = calloc(SERIALS_MAX + 1, sizeof *history.digests);
+            memset(acks, 0, sizeof acks);
+            sim_storage_crash_after(history.rig.storage, last);
+            if (recover(&history)) {
+                for (int i = 0; i < 12 && wal_state(history.rig.wal) != WAL_CLOSED; i++) {
+                    append_some(&history);
+                    rig_settle(&history.rig);
+                    if (i == 8) {
+                        wal_recycle(history.rig.wal, wal_commit_lsn(history.rig.wal));
+                    }
+                }
+                wal_stop(history.rig.wal);
+            }
+            crashed |= sim_storage_crashed(history.rig.storage);
+            sim_storage_crash(history.rig.storage);
+            rig_close(&history.rig);
+            memset(acks, 0, sizeof acks);
+            assert_true(recover(&history));
+            rig_deinit(&history.rig);
+            free(history.digests);
+        }
+        if (!crashed) {
+            break;
+        }
+    }
+}
+
+int main(void)
+{
+    log_set_level((enum log_level)(LOG_ERROR + 1)); /* faults are the point here */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(acked_records_survive_any_crash),
+        cmocka_unit_test(every_operation_may_be_the_last),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,611 @@
+/* reader_test.c - where a log ends: torn tails are cut off, damage is refused. Small logs are made
+ * here by hand, from docs/wal-format.md. */
+#include "unit/wal/wal_rig.h"
+
+#define SMALL_SEGMENT_BYTES (8 * WAL_PAGE_BYTES)
+
+/* A log in the making. */
+struct craft {
+    struct storage *storage;
+    struct id128 cluster;
+    uint64_t segment_bytes;
+    uint64_t segment;
+    uint64_t offset;
+    uint64_t index; /* of the next block */
+    uint64_t lsn;
+    uint64_t previous_hash;
+    uint64_t term;
+    uint64_t durable_lag; /* how far durable_index is behind: 1 with one group in flight */
+    uint64_t serial;
+    bool recycled;
+};
+
+static void craft_init(struct craft *craft, uint64_t segment_bytes)
+{
+    *craft = (struct craft){.storage = sim_storage_make(1),
+                            .cluster = {11, 12},
+                            .segment_bytes = segment_bytes,
+                            .index = 1,
+                            .term = 1,
+                            .durable_lag = 1};
+}
+
+static uint8_t *craft_data(struct craft *craft, uint64_t number)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    uint64_t size;
+    snprintf(name, sizeof name, "wal-%016llx.seg", (unsigned long long)number);
+    return sim_storage_data(craft->storage, name, &size);
+}
+
+static void craft_segment(struct craft *craft)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    craft->segment++;
+    snprintf(name, sizeof name, "wal-%016llx.seg", (unsigned long long)craft->segment);
+    if (!craft_data(craft, craft->segment)) {
+        assert_int_equal(
+            craft->storage->ops->create_zeroed(craft->storage, name, craft->segment_bytes),
+            HF_OK);
+    }
+    struct segment_header header = {.cluster = craft->cluster,
+                                    .number = craft->segment,
+                                    .first_lsn = craft->lsn,
+                                    .first_index = craft->index,
+                                    .previous_hash = craft->previous_hash,
+                                    .durable_index = craft->index - craft->durable_lag,
+                                    .segment_bytes = craft->segment_bytes,
+                                    .recycled = craft->recycled};
+    uint8_t *page = craft_data(craft, craft->segment);
+    memset(page, 0, WAL_PAGE_BYTES);
+    segment_header_encode(&header, page);
+    craft->offset = WAL_PAGE_BYTES;
+}
+
+/* Adds a block; returns the offset where it begins. */
+static uint64_t craft_block(struct craft *craft, enum block_type type, uint32_t records)
+{
+    uint8_t *at = craft_data(craft, craft->segment) + craft->offset;
+    uint64_t delta;
+    uint32_t len = rig_encode(craft->serial, records, at + BLOCK_HEADER_BYTES, &delta);
+    uint64_t span = block_span_bytes(len);
+    assert_true(craft->offset + span <= craft->segment_bytes);
+    memset(at + BLOCK_HEADER_BYTES + len, 0, span - BLOCK_HEADER_BYTES - len);
+    uint64_t lag = craft->durable_lag < craft->index ? craft->durable_lag : craft->index;
+    struct block_header header = {.type = type,
+                                  .cluster = craft->cluster,
+                                  .term = craft->term,
+                                  .index = craft->index,
+                                  .previous_hash = craft->previous_hash,
+                                  .durable_index = craft->index - lag,
+                                  .first_lsn = craft->lsn,
+                                  .record_count = records,
+                                  .payload_bytes = len,
+                                  .payload_hash = hash_bytes(at + BLOCK_HEADER_BYTES, len),
+                                  .segment = craft->segment};
+    block_header_encode(&header, at);
+    craft->previous_hash = block_chain(at);
+    craft->index++;
+    craft->lsn += len;
+    craft->serial += records;
+    uint64_t began = craft->offset;
+    craft->offset += span;
+    return began;
+}
+
+static void craft_deinit(struct craft *craft)
+{
+    storage_destroy(craft->storage);
+}
+
+static void read_end(struct storage *storage, struct wal_end *end)
+{
+    struct rig_log log;
+    rig_read(&log, storage);
+    *end = log.end;
+    rig_log_free(&log);
+}
+
+/* ---- Clean ends ---- */
+
+static void reader_finds_a_crafted_log_whole(void **state)
+{
+    (void)state;
+    struct craft craft;
+    craft_init(&craft, SMALL_SEGMENT_BYTES);
+    craft_segment(&craft);
+    craft_block(&craft, BLOCK_EPOCH, 0);
+    craft_block(&craft, BLOCK_DATA, 3);
+    craft_block(&craft, BLOCK_DATA, 150); /* two pages */
+    craft_segment(&craft);                /* early: a block did not fit */
+    craft_block(&craft, BLOCK_DATA, 1);
+    struct rig_log log;
+    rig_read(&log, craft.storage);
+    assert_false(log.end.empty);
+    assert_false(log.end.torn);
+    assert_false(log.end.damaged);
+    assert_int_equal(log.count, 154);
+    assert_int_equal(log.end.segment, 2);
+    assert_int_equal(log.end.offset, 2 * WAL_PAGE_BYTES);
+    assert_int_equal(log.end.segment_bytes, SMALL_SEGMENT_BYTES);
+    assert_int_equal(log.end.lsn, 154 * 48);
+    assert_int_equal(log.end.next_index, 5);
+    assert_int_equal(log.end.term, 1);
+    assert_int_equal(log.end.previous_hash, craft.previous_hash);
+    rig_log_free(&log);
+    craft_deinit(&craft);
+}
+
+static void reader_calls_an_earlier_life_a_clean_end(void **state)
+{
+    (void)state;
+    struct craft craft;
+    struct wal_end end;
+    craft_init(&craft, SMALL_SEGMENT_BYTES);
+    /* First life of the file: segment 1, blocks 1 to 7. */
+    craft_segment(&craft);
+    for (int i = 0; i < 7; i++) {
+        craft_block(&craft, i == 0 ? BLOCK_EPOCH : BLOCK_DATA, i == 0 ? 0 : 2);
+    }
+    craft_segment(&craft); /* segment 2: full, too */
+    for (int i = 0; i < 7; i++) {
+        craft_block(&craft, BLOCK_DATA, 2);
+    }
+    /* Prepared, not begun: segment 3 in segment 1's file. */
+    assert_int_equal(craft.storage->ops->rename(craft.storage, "wal-0000000000000001.seg",
+                                                "wal-0000000000000003.seg"),
+                     HF_OK);
+    read_end(craft.storage, &end);
+    assert_false(end.torn);
+    assert_false(end.damaged);
+    assert_int_equal(end.segment, 2);
+    assert_int_equal(end.offset, SMALL_SEGMENT_BYTES);
+    /* Begun: one new block before six old ones. */
+    craft.recycled = true;
+    craft_segment(&craft);
+    craft_block(&craft, BLOCK_DATA, 1);
+    read_end(craft.storage, &end);
+    assert_false(end.torn);
+    assert_false(end.damaged);
+    assert_int_equal(end.segment, 3);
+    assert_int_equal(end.offset, 2 * WAL_PAGE_BYTES);
+    craft_deinit(&craft);
+}
+
+/* ---- Torn tails ---- */
+
+/* Opens the log and goes on writing it; checks what is there afterwards. */
+static void go_on(struct storage *storage, uint64_t records_before)
+{
+    struct rig rig;
+    rig_init(&rig, 5);
+    storage_destroy(rig.storage);
+    rig.storage = storage;
+    assert_int_equal(rig_open(&rig), HF_OK);
+    assert_int_equal(rig.next_serial, records_before);
+    assert_int_equal(rig_append(&rig, 4, NULL), HF_OK);
+    rig_settle(&rig);
+    wal_stop(rig.wal);
+    rig_close(&rig);
+    struct rig_log log;
+    rig_read(&log, storage);
+    assert_false(log.end.torn);
+    assert_false(log.end.damaged);
+    assert_int_equal(log.count, records_before + 4);
+    for (size_t i = 0; i < log.count; i++) {
+        assert_int_equal(log.serials[i], i);
+    }
+    rig_log_free(&log);
+    free(rig.scratch);
+}
+
+static void torn_tail_is_cut_at_every_sector(void **state)
+{
+    (void)state;
+    for (int shape = 0; shape < 2; shape++) { /* 0: the first sectors are there, 1: the last */
+        for (uint64_t cut = 0; cut <= 2 * WAL_PAGE_BYTES; cut += 512) {
+            struct craft craft;
+            craft_init(&craft, WAL_SEGMENT_BYTES_MIN);
+            craft_segment(&craft);
+            craft_block(&craft, BLOCK_EPOCH, 0);
+            craft_block(&craft, BLOCK_DATA, 3);
+            uint64_t began = craft_block(&craft, BLOCK_DATA, 150);
+            uint8_t *data = craft_data(&craft, 1) + began;
+            if (shape == 0) {
+                memset(data + cut, 0, 2 * WAL_PAGE_BYTES - cut);
+            } else {
+                memset(data, 0, cut);
+            }
+            uint64_t used = BLOCK_HEADER_BYTES + 150 * 48;
+            bool whole = shape == 0 ? cut >= used : cut == 0;
+            bool nothing = shape == 0 ? cut == 0 : cut >= used;
+            struct wal_end end;
+            read_end(craft.storage, &end);
+            assert_false(end.damaged);
+            assert_int_equal(end.torn, !whole && !nothing);
+            assert_int_equal(end.lsn, (whole ? 153 : 3) * 48);
+            if (end.torn) {
+                assert_int_equal(end.offset, began);
+                assert_int_equal(end.file_offset, began);
+                assert_string_equal(end.file, "wal-0000000000000001.seg");
+                assert_true(end.torn_bytes > 0 && end.torn_bytes <= used);
+                assert_true(strlen(end.reason) > 0);
+            }
+            go_on(craft.storage, whole ? 153 : 3);
+            craft_deinit(&craft);
+        }
+    }
+}
+
+static void torn_first_block_of_a_segment_is_cut(void **state)
+{
+    (void)state;
+    for (uint64_t cut = 0; cut <= 2 * WAL_PAGE_BYTES; cut += 512) {
+        for (int shape = 0; shape < 2; shape++) {
+            struct craft craft;
+            craft_init(&craft, WAL_SEGMENT_BYTES_MIN);
+            craft_segment(&craft);
+            craft_block(&craft, BLOCK_EPOCH, 0);
+            craft_block(&craft, BLOCK_DATA, 3);
+            craft_segment(&craft);
+            craft_block(&craft, BLOCK_DATA, 2);
+            uint8_t *data = craft_data(&craft, 2);
+            if (shape == 0) {
+                memset(data + cut, 0, 2 * WAL_PAGE_BYTES - cut);
+            } else {
+                memset(data, 0, cut);
+            }
+            bool whole = shape == 0 ? cut > WAL_PAGE_BYTES : cut == 0;
+            struct wal_end end;
+            read_end(craft.storage, &end);
+            assert_false(end.damaged);
+            assert_int_equal(end.segment, whole ? 2 : 1);
+            go_on(craft.storage, whole ? 5 : 3);
+            craft_deinit(&craft);
+        }
+    }
+}
+
+static void torn_first_segment_is_an_empty_log(void **state)
+{
+    (void)state;
+    for (uint64_t cut = 0; cut < 2 * WAL_PAGE_BYTES; cut += 512) {
+        for (int shape = 0; shape < 2; shape++) {
+            struct craft craft;
+            craft_init(&craft, WAL_SEGMENT_BYTES_MIN);
+            craft_segment(&craft);
+            craft_block(&craft, BLOCK_EPOCH, 0);
+            uint8_t *data = craft_data(&craft, 1);
+            if (shape == 0) {
+                memset(data + cut, 0, 2 * WAL_PAGE_BYTES - cut);
+            } else {
+                memset(data, 0, cut);
+            }
+            bool whole = shape == 0 ? cut > WAL_PAGE_BYTES : cut == 0;
+            struct wal_end end;
+            read_end(craft.storage, &end);
+            assert_false(end.damaged);
+            assert_int_equal(end.empty, !whole);
+            go_on(craft.storage, 0);
+            craft_deinit(&craft);
+        }
+    }
+}
+
+static void later_blocks_that_prove_nothing_are_torn(void **state)
+{
+    (void)state;
+    /* Three in flight: the second of them is missing, the third is there. */
+    for (int across = 0; across < 2; across++) {
+        struct craft craft;
+        craft_init(&craft, WAL_SEGMENT_BYTES_MIN);
+        craft_segment(&craft);
+        craft_block(&craft, BLOCK_EPOCH, 0);
+        craft_block(&craft, BLOCK_DATA, 1);
+        uint64_t began = craft_block(&craft, BLOCK_DATA, 1);
+        craft.durable_lag = 2;
+        if (across) {
+            craft_segment(&craft);
+        }
+        craft_block(&craft, BLOCK_DATA, 1);
+        memset(craft_data(&craft, 1) + began, 0, WAL_PAGE_BYTES);
+        struct wal_end end;
+        read_end(craft.storage, &end);
+        assert_true(end.torn);
+        assert_false(end.damaged);
+        assert_int_equal(end.next_index, 3);
+        go_on(craft.storage, 1);
+        craft_deinit(&craft);
+    }
+}
+
+/* ---- Damage ---- */
+
+/* Flips of all bits that hold something, and of one in every third byte of the padding. */
+static void expect_damage(struct craft *craft, uint64_t segment, uint64_t from, uint64_t dense,
+                          uint64_t upto)
+{
+    uint8_t *data = craft_data(craft, segment);
+    for (uint64_t at = from; at < upto; at += at < from + dense ? 1 : 3) {
+        bool sparse = at >= from + dense;
+        for (unsigned bit = sparse ? at % 8 : 0; bit < 8; bit += sparse ? 8 : 1) {
+            data[at] ^= (uint8_t)(1u << bit);
+            struct wal_end end;
+            read_end(craft->storage, &end);
+            if (!end.damaged) {
+                fail_msg("segment %llu: a flip of bit %u at %llu was not found",
+                         (unsigned long long)segment, bit, (unsigned long long)at);
+            }
+            assert_false(end.torn);
+            assert_true(end.valid_after_index > 0 || at < WAL_PAGE_BYTES);
+            assert_true(strlen(end.reason) > 0);
+            assert_true(end.file_offset <= at);
+            data[at] ^= (uint8_t)(1u << bit);
+        }
+    }
+}
+
+static void damage_to_any_block_but_the_last_is_found(void **state)
+{
+    (void)state;
+    struct craft craft;
+    craft_init(&craft, SMALL_SEGMENT_BYTES);
+    craft_segment(&craft);
+    uint64_t offsets[4];
+    offsets[0] = craft_block(&craft, BLOCK_EPOCH, 0);
+    offsets[1] = craft_block(&craft, BLOCK_DATA, 2);
+    offsets[2] = craft_block(&craft, BLOCK_DATA, 1);
+    craft_segment(&craft);
+    offsets[3] = craft_block(&craft, BLOCK_DATA, 2);
+    craft_block(&craft, BLOCK_NOOP, 0); /* proves the last DATA block */
+    struct wal_end end;
+    read_end(craft.storage, &end);
+    assert_int_equal(end.next_index, 6);
+    expect_damage(&craft, 1, 0, SEGMENT_HEADER_BYTES, WAL_PAGE_BYTES);
+    expect_damage(&craft, 1, offsets[0], 128, offsets[1]);
+    expect_damage(&craft, 1, offsets[1], 128 + 96, offsets[2]);
+    expect_damage(&craft, 1, offsets[2], 128 + 48, offsets[2] + WAL_PAGE_BYTES);
+    expect_damage(&craft, 2, 0, SEGMENT_HEADER_BYTES, WAL_PAGE_BYTES);
+    expect_damage(&craft, 2, offsets[3], 128 + 96, offsets[3] + WAL_PAGE_BYTES);
+    craft_deinit(&craft);
+}
+
+static void damage_is_told_with_its_place(void **state)
+{
+    (void)state;
+    struct craft craft;
+    struct wal_end end;
+    craft_init(&craft, SMALL_SEGMENT_BYTES);
+    craft_segment(&craft);
+    craft_block(&craft, BLOCK_EPOCH, 0);
+    uint64_t began = craft_block(&craft, BLOCK_DATA, 2);
+    craft_segment(&craft);
+    craft_block(&craft, BLOCK_DATA, 2);
+    craft_block(&craft, BLOCK_DATA, 2);
+    craft_data(&craft, 1)[began + 130] ^= 1;
+    read_end(craft.storage, &end);
+    assert_true(end.damaged);
+    assert_string_equal(end.file, "wal-0000000000000001.seg");
+    assert_int_equal(end.file_offset, began);
+    assert_non_null(strstr(end.reason, "payload"));
+    craft_data(&craft, 1)[began + 130] ^= 1;
+    /* The next segment's header. */
+    craft_data(&craft, 2)[50] ^= 1;
+    read_end(craft.storage, &end);
+    assert_true(end.damaged);
+    assert_string_equal(end.file, "wal-0000000000000002.seg");
+    assert_int_equal(end.file_offset, 0);
+    assert_non_null(strstr(end.reason, "segment header"));
+    craft_deinit(&craft);
+}
+
+static void lost_blocks_and_files_are_damage(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 4; which++) {
+        struct craft craft;
+        struct wal_end end;
+        craft_init(&craft, SMALL_SEGMENT_BYTES);
+        uint64_t began = 0;
+        for (int segment = 0; segment < 3; segment++) {
+            craft_segment(&craft);
+            began = craft_block(&craft, segment ? BLOCK_DATA : BLOCK_EPOCH, segment ? 1 : 0);
+            craft_block(&craft, BLOCK_DATA, 1);
+        }
+        if (which == 0) { /* zeros where a durable block was */
+            memset(craft_data(&craft, 2) + began, 0, WAL_PAGE_BYTES);
+        } else { /* each file in turn */
+            char name[STORAGE_NAME_BYTES_MAX];
+            snprintf(name, sizeof name, "wal-%016llx.seg", (unsigned long long)which);
+            assert_int_equal(craft.storage->ops->unlink(craft.storage, name), HF_OK);
+        }
+        read_end(craft.storage, &end);
+        /* Without the first or the last the rest is a log by itself. */
+        assert_int_equal(end.damaged, which == 0 || which == 2);
+        if (which == 2) {
+            assert_string_equal(end.file, "wal-0000000000000002.seg");
+            assert_non_null(strstr(end.reason, "missing"));
+        }
+        craft_deinit(&craft);
+    }
+}
+
+static void damaged_last_block_counts_as_damage_once_sealed(void **state)
+{
+    (void)state;
+    for (int sealed = 0; sealed < 2; sealed++) {
+        struct rig rig;
+        rig_init(&rig, 20);
+        assert_int_equal(rig_open(&rig), HF_OK);
+        rig_append(&rig, 5, NULL);
+        rig_settle(&rig);
+        if (sealed) {
+            rig.clock.ns += 10000000;
+            rig_settle(&rig);
+        }
+        rig_close(&rig);
+        uint64_t size;
+        uint8_t *data = sim_storage_data(rig.storage, "wal-0000000000000001.seg", &size);
+        data[2 * WAL_PAGE_BYTES + 200] ^= 4;
+        struct wal_end end;
+        read_end(rig.storage, &end);
+        assert_int_equal(end.damaged, sealed);
+        assert_int_equal(end.torn, !sealed);
+        assert_int_equal(rig_open(&rig), sealed ? HF_DAMAGED : HF_OK);
+        rig_deinit(&rig);
+    }
+}
+
+static void newer_blocks_are_damage_not_a_torn_tail(void **state)
+{
+    (void)state;
+    for (int what = 0; what < 3; what++) {
+        struct craft craft;
+        struct wal_end end;
+        craft_init(&craft, SMALL_SEGMENT_BYTES);
+        craft_segment(&craft);
+        craft_block(&craft, BLOCK_EPOCH, 0);
+        uint64_t began = craft_block(&craft, BLOCK_DATA, 2);
+        uint8_t *header = craft_data(&craft, 1) + began;
+        header[what == 0 ? 8 : 12] = what == 2 ? BLOCK_FREEZE : 200; /* version, types */
+        store_u64(header + 120, hash_bytes(header, 120));
+        read_end(craft.storage, &end);
+        assert_true(end.damaged);
+        assert_int_equal(end.file_offset, began);
+        craft_deinit(&craft);
+    }
+}
+
+static void files_of_another_log_prove_nothing(void **state)
+{
+    (void)state;
+    struct craft craft;
+    struct wal_end end;
+    craft_init(&craft, SMALL_SEGMENT_BYTES);
+    /* Another log's second segment, prepared here as the second. */
+    craft.cluster.lo = 99;
+    craft.segment = 1;
+    craft.index = 50;
+    craft_segment(&craft);
+    craft_block(&craft, BLOCK_DATA, 1);
+    craft_block(&craft, BLOCK_DATA, 1);
+    craft.cluster.lo = 12;
+    craft.segment = 0;
+    craft.index = 1;
+    craft.lsn = 0;
+    craft.serial = 0;
+    craft.previous_hash = 0;
+    craft_segment(&craft);
+    craft_block(&craft, BLOCK_EPOCH, 0);
+    craft_block(&craft, BLOCK_DATA, 1);
+    read_end(craft.storage, &end);
+    assert_false(end.damaged);
+    assert_false(end.torn);
+    assert_int_equal(end.next_index, 3);
+    craft_deinit(&craft);
+}
+
+/* ---- Cutting ---- */
+
+/* A log over three segments; the end after block `keep` in *end. */
+static void craft_for_cut(struct craft *craft, uint64_t keep, struct wal_end *end)
+{
+    craft_init(craft, SMALL_SEGMENT_BYTES);
+    for (int segment = 0; segment < 3; segment++) {
+        craft_segment(craft);
+        for (int i = 0; i < 5; i++) {
+            if (segment == 0 && i == 0) {
+                craft_block(craft, BLOCK_EPOCH, 0);
+            } else {
+                craft_block(craft, BLOCK_DATA, i == 2 ? 100 : 1);
+            }
+            if (craft->index == keep + 1) {
+                *end = (struct wal_end){.cluster = craft->cluster,
+                                        .segment = craft->segment,
+                                        .offset = craft->offset,
+                                        .segment_bytes = craft->segment_bytes,
+                                        .lsn = craft->lsn,
+                                        .next_index = craft->index,
+                                        .term = 1,
+                                        .previous_hash = craft->previous_hash};
+            }
+        }
+    }
+}
+
+static void cut_log_ends_where_it_was_cut(void **state)
+{
+    (void)state;
+    for (uint64_t keep = 1; keep <= 15; keep++) {
+        struct craft craft;
+        struct wal_end cut;
+        struct wal_end end;
+        craft_for_cut(&craft, keep, &cut);
+        assert_int_equal(wal_cut(craft.storage, &cut), HF_OK);
+        read_end(craft.storage, &end);
+        assert_false(end.torn);
+        assert_false(end.damaged);
+        assert_int_equal(end.segment, cut.segment);
+        assert_int_equal(end.offset, cut.offset);
+        assert_int_equal(end.lsn, cut.lsn);
+        assert_int_equal(end.next_index, cut.next_index);
+        assert_int_equal(end.previous_hash, cut.previous_hash);
+        craft_deinit(&craft);
+    }
+}
+
+static void cut_survives_a_crash_at_every_operation(void **state)
+{
+    (void)state;
+    for (uint64_t keep = 1; keep <= 15; keep += 2) {
+        struct craft craft;
+        struct wal_end cut;
+        struct wal_end end;
+        craft_for_cut(&craft, keep, &cut);
+        for (uint64_t operation = 1;; operation++) {
+            bool crashed = false;
+            for (uint64_t seed = 0; seed < 12; seed++) {
+                struct storage *storage = sim_storage_copy(craft.storage, seed);
+                sim_storage_crash_after(storage, operation);
+                enum hf_status status = wal_cut(storage, &cut);
+                crashed = sim_storage_crashed(storage);
+                assert_int_equal(status, crashed ? HF_IO_ERROR : HF_OK);
+                sim_storage_crash(storage);
+                read_end(storage, &end);
+                assert_false(end.damaged);
+                assert_true(end.next_index >= cut.next_index);
+                assert_int_equal(wal_cut(storage, &cut), HF_OK);
+                read_end(storage, &end);
+                assert_false(end.torn);
+                assert_false(end.damaged);
+                assert_int_equal(end.next_index, cut.next_index);
+                storage_destroy(storage);
+            }
+            if (!crashed) {
+                break;
+            }
+        }
+        craft_deinit(&craft);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reader_finds_a_crafted_log_whole),
+        cmocka_unit_test(reader_calls_an_earlier_life_a_clean_end),
+        cmocka_unit_test(torn_tail_is_cut_at_every_sector),
+        cmocka_unit_test(torn_first_block_of_a_segment_is_cut),
+        cmocka_unit_test(torn_first_segment_is_an_empty_log),
+        cmocka_unit_test(later_blocks_that_prove_nothing_are_torn),
+        cmocka_unit_test(damage_to_any_block_but_the_last_is_found),
+        cmocka_unit_test(damage_is_told_with_its_place),
+        cmocka_unit_test(lost_blocks_and_files_are_damage),
+        cmocka_unit_test(damaged_last_block_counts_as_damage_once_sealed),
+        cmocka_unit_test(newer_blocks_are_damage_not_a_torn_tail),
+        cmocka_unit_test(files_of_another_log_prove_nothing),
+        cmocka_unit_test(cut_log_ends_where_it_was_cut),
+        cmocka_unit_test(cut_survives_a_crash_at_every_operation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
