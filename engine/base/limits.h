@@ -35,6 +35,7 @@
 
 /* protobuf-c turns 1 MiB of empty submessages into 63 MB: decoding stops at this many bytes. */
 #define DECODE_ARENA_BYTES_MAX MIB(32)
+#define ANSWER_ARENA_BYTES_MAX MIB(32) /* what executing and answering a request may take more */
 
 /* ---- Core ---- */
 #define THREADS_MAX          64u         /* threads that may be in the core at once */

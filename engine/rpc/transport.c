@@ -63,9 +63,9 @@
 #define RECONNECT_MIN_MS   10
 #define RECONNECT_MAX_MS   1000
 #define CALLS_MAX          1024u
-#define POLL_MS            2  /* between two looks at what has to end */
-#define LINGER_MS          20 /* for the last replies to leave nng's connections */
-#define REST_MS            50 /* for replies that nobody waits for to come in */
+#define POLL_MS            2   /* between two looks at what has to end */
+#define LINGER_MS          20  /* for the last replies to leave nng's connections */
+#define REST_MS            300 /* for replies that nobody waits for to come in */
 #define PROBE_EVERY_MS     1000
 #define PROBE_TIMEOUT_MS   2000 /* for the handshake */
 #define PROBE_REFUSAL_MS   1000 /* then for being refused */
@@ -552,6 +552,10 @@ void transport_reply(struct transport_exchange *exchange, struct bytes reply)
     CHECK(reply.data || reply.len == 0);
     nng_msg *message = reply_message(exchange->request, reply);
     exchange->request = NULL;
+    const struct transport_server_options *options = &exchange->server->options;
+    if (options->replied) {
+        options->replied(options->context, transport_exchange_user(exchange));
+    }
     if (!message) {
         /* No memory for the answer: without one the client would wait for ever. */
         connection_cut_off(exchange->server, exchange->pipe);
@@ -1172,7 +1176,7 @@ struct slot {
     struct slot *next_free;
     nng_ctx context;
     nng_aio *aio;
-    struct transport_call *call; /* under way; NULL: free */
+    struct transport_call *call; /* whom to tell; NULL: nobody, or free. Client's lock */
     uint64_t until_ms;
     bool sent; /* nng has handed it to a connection */
     bool opened;
@@ -1190,9 +1194,10 @@ struct transport_client {
     atomic_uint connections; /* open now: 0 or 1, more for a moment */
     atomic_uint_fast64_t connections_total;
 
-    pthread_mutex_t lock; /* free_slots, under_way */
+    pthread_mutex_t lock; /* free_slots, busy_slots, under_way, slots' calls */
     struct slot *free_slots;
-    unsigned under_way; /* calls whose done() has not returned */
+    unsigned busy_slots; /* with nng */
+    unsigned under_way;  /* calls whose done() has not returned */
 };
 
 static void client_connection_changed(nng_pipe pipe, nng_pipe_ev event, void *arg)
@@ -1225,29 +1230,40 @@ static enum hf_status call_status(const struct slot *slot, int error)
     return slot->sent ? HF_TIMED_OUT : HF_UNREACHABLE;
 }
 
-/* Ends a call: the slot is free before done() runs. */
+/* Tells the caller. */
+static void call_end(struct transport_client *client, struct transport_call *call,
+                     enum hf_status status, struct bytes reply)
+{
+    call->done(call, status, reply);
+    pthread_mutex_lock(&client->lock);
+    CHECK(client->under_way > 0);
+    client->under_way--;
+    pthread_mutex_unlock(&client->lock);
+}
+
+/* nng is done with a slot. It is free before done() runs. */
 static void slot_end(struct slot *slot, enum hf_status status, nng_msg *reply)
 {
     struct transport_client *client = slot->client;
-    struct transport_call *call = slot->call;
     pthread_mutex_lock(&client->lock);
+    struct transport_call *call = slot->call; /* NULL: canceled, and told so */
     slot->call = NULL;
     slot->next_free = client->free_slots;
     client->free_slots = slot;
+    CHECK(client->busy_slots > 0);
+    client->busy_slots--;
     pthread_mutex_unlock(&client->lock);
 
     struct bytes bytes = {NULL, 0};
     if (reply) {
         bytes = (struct bytes){nng_msg_body(reply), nng_msg_len(reply)};
     }
-    call->done(call, status, bytes);
+    if (call) {
+        call_end(client, call, status, bytes);
+    }
     if (reply) {
         nng_msg_free(reply);
     }
-    pthread_mutex_lock(&client->lock);
-    CHECK(client->under_way > 0);
-    client->under_way--;
-    pthread_mutex_unlock(&client->lock);
 }
 
 /* The request has left, or not: wait for the reply. */
@@ -1263,11 +1279,6 @@ static void slot_sent(struct slot *slot, int error)
         return;
     }
     slot->sent = true;
-    /* acquire: pairs with the release in transport_client_close, which cancels what is missed. */
-    if (atomic_load_explicit(&slot->client->closing, memory_order_acquire)) {
-        slot_end(slot, HF_CANCELED, NULL);
-        return;
-    }
     uint64_t now = now_ms();
     uint64_t left_ms = slot->until_ms > now ? slot->until_ms - now : 1;
     nng_aio_set_timeout(slot->aio, left_ms < INT32_MAX ? (nng_duration)left_ms : INT32_MAX);
@@ -1277,7 +1288,6 @@ static void slot_sent(struct slot *slot, int error)
 static void slot_run(void *arg)
 {
     struct slot *slot = arg;
-    CHECK(slot->call);
     int error = nng_aio_result(slot->aio);
     if (!slot->sent) {
         slot_sent(slot, error);
@@ -1304,17 +1314,19 @@ enum hf_status transport_client_call(struct transport_client *client, struct tra
         memcpy(nng_msg_body(message), request.data, request.len);
     }
     pthread_mutex_lock(&client->lock);
-    struct slot *slot = client->free_slots;
+    bool closing = atomic_load_explicit(&client->closing, memory_order_relaxed);
+    struct slot *slot = closing ? NULL : client->free_slots;
     if (slot) {
         client->free_slots = slot->next_free;
+        client->busy_slots++;
         client->under_way++;
+        slot->call = call;
     }
     pthread_mutex_unlock(&client->lock);
     if (!slot) {
         nng_msg_free(message);
-        return HF_BUSY;
+        return closing ? HF_CANCELED : HF_BUSY;
     }
-    slot->call = call;
     slot->sent = false;
     slot->until_ms = now_ms() + timeout_ms;
     nng_aio_set_msg(slot->aio, message);
@@ -1440,18 +1452,34 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
     return HF_OK;
 }
 
-/* Cancels until no call is under way: one that was just between sending and receiving may miss
- * a cancellation. True when there were any. */
-static bool client_cancel_all(struct transport_client *client)
+/* Tells every caller that its call is canceled. nng goes on with the slots. */
+static void client_cancel_calls(struct transport_client *client)
 {
-    for (bool any = false;; any = true) {
+    for (unsigned i = 0; client->slots && i < client->slot_count; i++) {
         pthread_mutex_lock(&client->lock);
-        bool idle = client->under_way == 0;
+        struct transport_call *call = client->slots[i].call;
+        client->slots[i].call = NULL;
+        pthread_mutex_unlock(&client->lock);
+        if (call) {
+            call_end(client, call, HF_CANCELED, (struct bytes){NULL, 0});
+        }
+    }
+}
+
+/* Waits until nng has done with all slots and all done() have returned. For a while it lets replies
+ * come in, so that the connection is at rest when it is closed; then it cancels, again and again,
+ * because a slot between sending and receiving may miss a cancellation. */
+static void client_wait_idle(struct transport_client *client)
+{
+    uint64_t rest_until_ms = now_ms() + (transport_client_connected(client) ? REST_MS : 0);
+    for (;;) {
+        pthread_mutex_lock(&client->lock);
+        bool idle = client->busy_slots == 0 && client->under_way == 0;
         pthread_mutex_unlock(&client->lock);
         if (idle) {
-            return any;
+            return;
         }
-        for (unsigned i = 0; i < client->slot_count; i++) {
+        for (unsigned i = 0; now_ms() >= rest_until_ms && i < client->slot_count; i++) {
             nng_aio_cancel(client->slots[i].aio);
         }
         nng_msleep(POLL_MS);
@@ -1468,15 +1496,17 @@ static void client_release(void *owner)
 
 void transport_client_close(struct transport_client *client)
 {
-    /* release: pairs with the acquire in slot_sent and call_status. */
+    /* release: pairs with the acquire in client_redial and call_status. Locked: no call starts
+     * afterwards. */
+    pthread_mutex_lock(&client->lock);
     atomic_store_explicit(&client->closing, true, memory_order_release);
+    pthread_mutex_unlock(&client->lock);
     if (client->redialing) {
         nng_aio_stop(client->redialing);
         nng_aio_free(client->redialing);
     }
-    if (client_cancel_all(client)) {
-        nng_msleep(REST_MS); /* replies to what was canceled are coming in */
-    }
+    client_cancel_calls(client);
+    client_wait_idle(client);
     for (unsigned i = 0; client->slots && i < client->slot_count; i++) {
         struct slot *slot = &client->slots[i];
         if (slot->aio) {

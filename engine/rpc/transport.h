@@ -35,6 +35,10 @@ struct transport_server_options {
     /* As handle, but the connection has too many requests in hand: answer BUSY, at once. */
     void (*refuse)(void *context, struct transport_exchange *exchange);
 
+    /* The reply's bytes have been copied, in transport_reply(): what was kept for it may go. The
+     * user memory is still this exchange's. NULL: nothing to do. */
+    void (*replied)(void *context, void *user);
+
     /* Called once for each exchange's user memory, before its first use and after its last;
      * NULL: nothing to do. user_init false: out of memory. */
     bool (*user_init)(void *context, void *user);
@@ -98,11 +102,13 @@ struct transport_call {
 enum hf_status transport_client_open(struct transport_client **out, const char *url,
                                      unsigned in_flight_max);
 
-/* Starts an exchange. OK, or BUSY when in_flight_max are under way, NO_MEMORY. timeout_ms: 1 up. */
+/* Starts an exchange. OK, or BUSY when in_flight_max are under way, NO_MEMORY, CANCELED when the
+ * client is being closed; done() runs only after OK. timeout_ms: 1 up. */
 enum hf_status transport_client_call(struct transport_client *client, struct transport_call *call,
                                      struct bytes request, uint32_t timeout_ms);
 
-/* Cancels all calls (CANCELED), waits for their done(), frees. Not from a done(). */
+/* Cancels all calls (CANCELED), waits for their done(), frees. Not from a done(). Takes some 0.3 s
+ * when replies are outstanding: see transport.c on closing. */
 void transport_client_close(struct transport_client *client);
 
 /* True while there is a connection. */

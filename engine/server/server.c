@@ -60,6 +60,14 @@ static void memory_deinit(void *context, void *user)
     arena_deinit(&memory->arena);
 }
 
+/* Between requests an exchange keeps little: there are many of them. */
+static void memory_clear(void *context, void *user)
+{
+    (void)context;
+    struct exchange_memory *memory = user;
+    arena_clear(&memory->arena);
+}
+
 static void send_answer(struct engine_call *call)
 {
     struct exchange_memory *memory =
@@ -68,7 +76,7 @@ static void send_answer(struct engine_call *call)
     if (codec_response_encode(&memory->arena, &call->response, &reply) != HF_OK) {
         /* What was changed stays changed, and the caller may ask again with the same ids. */
         static const struct response too_large = {.status = HF_INTERNAL};
-        arena_clear(&memory->arena);
+        memory->arena.cap_bytes += KIB(1);
         enum hf_status status = codec_response_encode(&memory->arena, &too_large, &reply);
         CHECK(status == HF_OK);
     }
@@ -76,29 +84,29 @@ static void send_answer(struct engine_call *call)
     transport_reply(exchange, reply);
 }
 
-static struct exchange_memory *begin_exchange(struct server *server,
-                                              struct transport_exchange *exchange)
+static struct exchange_memory *begin_exchange(struct transport_exchange *exchange)
 {
     struct exchange_memory *memory = transport_exchange_user(exchange);
-    arena_clear(&memory->arena);
+    memory->arena.cap_bytes = DECODE_ARENA_BYTES_MAX;
     memory->exchange = exchange;
     memory->call = (struct engine_call){
         .received_ns = clock_monotonic_ns(clock_real()),
         .arena = &memory->arena,
         .done = send_answer,
     };
-    (void)server;
     return memory;
 }
 
 static void handle_request(void *context, struct transport_exchange *exchange)
 {
     struct server *server = context;
-    struct exchange_memory *memory = begin_exchange(server, exchange);
+    struct exchange_memory *memory = begin_exchange(exchange);
     struct request request;
     const char *error = "";
     enum hf_status status = codec_request_decode(
         &memory->arena, transport_exchange_body(exchange), &request, &error);
+    /* However much the request took, there is room for its answer. */
+    memory->arena.cap_bytes += ANSWER_ARENA_BYTES_MAX;
     if (status != HF_OK) {
         engine_refuse(server->engine, &memory->call, status, error);
         return;
@@ -109,7 +117,7 @@ static void handle_request(void *context, struct transport_exchange *exchange)
 static void refuse_request(void *context, struct transport_exchange *exchange)
 {
     struct server *server = context;
-    struct exchange_memory *memory = begin_exchange(server, exchange);
+    struct exchange_memory *memory = begin_exchange(exchange);
     engine_refuse(server->engine, &memory->call, HF_BUSY,
                   "too many requests of this connection are in hand");
 }
@@ -203,6 +211,7 @@ static bool start_transport(struct server *server)
         .user_bytes = sizeof(struct exchange_memory),
         .handle = handle_request,
         .refuse = refuse_request,
+        .replied = memory_clear,
         .user_init = memory_init,
         .user_deinit = memory_deinit,
         .context = server,

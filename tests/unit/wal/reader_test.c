@@ -476,6 +476,38 @@ static void newer_blocks_are_damage_not_a_torn_tail(void **state)
     }
 }
 
+static void blocks_of_another_history_break_the_chain(void **state)
+{
+    (void)state;
+    for (int behind = 0; behind < 3; behind++) {
+        struct craft craft;
+        struct wal_end end;
+        craft_init(&craft, SMALL_SEGMENT_BYTES);
+        craft_segment(&craft);
+        craft_block(&craft, BLOCK_EPOCH, 0);
+        uint64_t began = craft_block(&craft, BLOCK_DATA, 2);
+        for (int i = 0; i < behind; i++) {
+            craft_block(&craft, BLOCK_DATA, 1);
+        }
+        /* The same block as another engine might have written it: valid by itself. */
+        struct block_header header;
+        const char *reason;
+        uint8_t *at = craft_data(&craft, 1) + began;
+        assert_true(block_header_decode(&header, at, &reason));
+        header.wall_ms++;
+        block_header_encode(&header, at);
+        read_end(craft.storage, &end);
+        assert_int_equal(end.next_index, 3);
+        assert_int_equal(end.torn, behind == 1);
+        assert_int_equal(end.damaged, behind == 2);
+        if (behind == 2) {
+            assert_int_equal(end.file_offset, began + WAL_PAGE_BYTES);
+            assert_non_null(strstr(end.reason, "chain"));
+        }
+        craft_deinit(&craft);
+    }
+}
+
 static void files_of_another_log_prove_nothing(void **state)
 {
     (void)state;
@@ -603,6 +635,7 @@ int main(void)
         cmocka_unit_test(lost_blocks_and_files_are_damage),
         cmocka_unit_test(damaged_last_block_counts_as_damage_once_sealed),
         cmocka_unit_test(newer_blocks_are_damage_not_a_torn_tail),
+        cmocka_unit_test(blocks_of_another_history_break_the_chain),
         cmocka_unit_test(files_of_another_log_prove_nothing),
         cmocka_unit_test(cut_log_ends_where_it_was_cut),
         cmocka_unit_test(cut_survives_a_crash_at_every_operation),
