@@ -1,5 +1,5 @@
 #!/bin/sh
-# rush.sh - one sale, start to end, with the power cut in the middle. See --help.
+# rush.sh - one sale, start to end, with the engine killed in its middle. See --help.
 #
 # Exit status: 0: every promise was kept; 1: one was not, or something failed; 2: wrong usage, or
 # packages are missing and could not be installed.
@@ -54,18 +54,15 @@ holdfast=$root/build/engine/cli/holdfast
 work=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-rush.XXXXXX") || exit 1
 engine_pid=
 load_pid=
+tail_pid=
 
 # Ends what this script has started, and nothing else.
 clean_up() {
     trap - EXIT INT TERM HUP
-    if [ -n "$load_pid" ]; then
-        kill -KILL "$load_pid" 2>/dev/null
-        wait "$load_pid" 2>/dev/null
-    fi
-    if [ -n "$engine_pid" ]; then
-        kill -KILL "$engine_pid" 2>/dev/null
-        wait "$engine_pid" 2>/dev/null
-    fi
+    for pid in $tail_pid $load_pid $engine_pid; do
+        kill -KILL "$pid" 2>/dev/null
+        wait "$pid" 2>/dev/null
+    done
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -126,16 +123,19 @@ start_engine tcp://127.0.0.1:0
 say "it listens on $url"
 "$holdfast" stock import --url "$url" "$catalogue" || fail "the catalogue could not be imported"
 
-say "the sale begins: $rate orders a second, 64 a message, the first products wanted most"
+say "the sale begins: $rate orders a second, 64 a message, some products wanted by everybody"
+: >"$work/load.log"
+tail -n +1 -f "$work/load.log" >&2 &
+tail_pid=$!
 "$holdfast" load --url "$url" --existing --until-sold-out --batch 64 --in-flight 32 \
-    --connections 2 --rate "$rate" --zipf 0.6 --qty-max 2 --mix 100,60,10 --progress --json \
+    --connections 2 --rate "$rate" --zipf 0.8 --qty-max 2 --mix 100,60,10 --progress --json \
     >"$work/load.json" 2>"$work/load.log" &
 load_pid=$!
 
 # Half of the orders that the stock is good for: 1 or 2 units each.
 units=
 while [ -z "$units" ]; do
-    kill -0 "$load_pid" 2>/dev/null || fail "the load generator ended: $(cat "$work/load.log")"
+    kill -0 "$load_pid" 2>/dev/null || fail "the load generator ended"
     units=$(sed -n 's/^.* items, \([0-9]*\) units free$/\1/p' "$work/load.log")
     sleep 0.02
 done
@@ -160,12 +160,15 @@ say "the sale goes on until nothing is left, then everything is asked back"
 wait "$load_pid"
 load_status=$?
 load_pid=
-cat "$work/load.log" >&2
+kill "$tail_pid"
+wait "$tail_pid" 2>/dev/null
+tail_pid=
 [ -s "$work/load.json" ] || fail "the load generator has no result (exit status $load_status)"
 
 echo
 awk -v orders="$(result orders)" -v seconds="$(result elapsed_s)" -v rate="$(result orders_per_s)" \
-    'BEGIN { printf "%-13s%10d in %.1f s: %d/s, kill and restart included\n", "orders", orders, seconds, rate }'
+    'BEGIN { printf "%-13s%10d in %.1f s: %d/s, kill and restart included\n",
+             "orders", orders, seconds, rate }'
 printf '%-13s%10s of %s, each product asked for until it was refused\n' 'units sold' \
     "$(($(result units_sold) + $(result units_held)))" "$units"
 printf '%-13s%10s orders\n' 'sold out' "$(result sold_out)"

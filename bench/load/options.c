@@ -28,7 +28,7 @@ static const char help[] =
     "  --skus N              SKUs of its own, LOAD-00001 and so on, in pool `default`\n"
     "  --stock UNITS         of each of them free at the start (default 1000000000)\n"
     "  --catalogue FILE.csv  the items that a file names in its columns sku and pool\n"
-    "  --existing            every item that the engine has\n"
+    "  --existing            every item that the engine has, those with most units first\n"
     "  --zipf S              the n-th item is wanted 1/n^S as much as the first (default 0:\n"
     "                        all alike; sales are near 1)\n"
     "  --qty-max N           1 to N units an order (default 1)\n"

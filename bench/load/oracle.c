@@ -113,7 +113,7 @@ bool oracle_is_clean(const struct verdict *verdict)
 
 struct inquiry {
     const struct link *link;
-    const struct stockroom *room;
+    struct stockroom *room;
     const struct demand *demand;
     struct traffic *traffic;
     struct verdict *verdict;
@@ -383,7 +383,7 @@ static void judge_items(struct inquiry *inquiry, const struct claims *claims)
 /* Reads the items, probes, reads again, judges. */
 static enum hf_status weigh_items(struct inquiry *inquiry)
 {
-    struct stockroom *room = (struct stockroom *)inquiry->room;
+    struct stockroom *room = inquiry->room;
     struct claims *claims = add_claims(inquiry);
     enum hf_status status =
         claims ? stockroom_read(room, inquiry->link, room->after) : HF_NO_MEMORY;

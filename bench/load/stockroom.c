@@ -165,6 +165,28 @@ static bool grow(struct stockroom *room, uint32_t *capacity)
     return true;
 }
 
+/* Most units first; the order of codes, which is that of the listing, among equals. */
+static int compare_free(const void *a, const void *b)
+{
+    const struct hf_stock *left = a;
+    const struct hf_stock *right = b;
+    if (left->available != right->available) {
+        return left->available > right->available ? -1 : 1;
+    }
+    int order = strcmp(left->sku, right->sku);
+    return order ? order : strcmp(left->pool, right->pool);
+}
+
+/* Puts the items in the order in which they are wanted: a shop stocks most of what it expects to
+ * sell most of. `before` is read. */
+static void rank_by_stock(struct stockroom *room)
+{
+    qsort(room->before, room->count, sizeof *room->before, compare_free);
+    for (uint32_t i = 0; i < room->count; i++) {
+        room->handles[i] = room->before[i].item;
+    }
+}
+
 static enum hf_status list_all(struct stockroom *room, const struct link *link)
 {
     enum hf_status status = HF_OK;
@@ -275,6 +297,9 @@ enum hf_status stockroom_open(struct stockroom *room, const struct link *link,
     }
     if (status == HF_OK) {
         status = stockroom_read(room, link, room->before);
+    }
+    if (status == HF_OK && options->existing) {
+        rank_by_stock(room);
     }
     if (status != HF_OK && error[0] == '\0') {
         const char *message = hf_last_message();

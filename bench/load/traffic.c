@@ -640,7 +640,7 @@ static bool demand_is_spent(struct traffic *traffic, struct goal *goal, uint64_t
     uint64_t ok = all->ok - goal->window.ok;
     uint64_t answers =
         ok + all->sold_out + all->refused - goal->window.sold_out - goal->window.refused;
-    bool spent = answers >= WINDOW_ORDERS && ok * 10 < answers;
+    bool spent = answers >= WINDOW_ORDERS && ok * 4 < answers;
     if (answers >= WINDOW_ORDERS) {
         goal->window = *all;
         goal->window_ns = now + WINDOW_NS;

@@ -218,7 +218,9 @@ static struct message *next_send(struct hf_client *client, enum single_kind kind
     struct single_queue *queue = &client->queues[kind];
     struct message *message = NULL;
     pthread_mutex_lock(&client->lock);
-    if (queue->first && queue->under_way < UNDER_WAY_MAX) {
+    /* Callers who want each order in a message of its own get them all at once. */
+    unsigned under_way_max = client->batch_max == 1 ? client->in_flight_max : UNDER_WAY_MAX;
+    if (queue->first && queue->under_way < under_way_max) {
         message = message_pop(client);
     }
     if (message) {

@@ -337,8 +337,8 @@ static int write_zeros(int fd, uint64_t size)
     int error = 0;
     for (uint64_t offset = 0; offset < size && error == 0; offset += ZERO_BYTES) {
         uint64_t left = size - offset;
-        error = real_write_all(fd, zeros, (size_t)(left < ZERO_BYTES ? left : ZERO_BYTES), offset,
-                               0);
+        error =
+            real_write_all(fd, zeros, (size_t)(left < ZERO_BYTES ? left : ZERO_BYTES), offset, 0);
     }
     munmap(zeros, ZERO_BYTES);
     if (error == 0 && fdatasync(fd) != 0) {

@@ -25,8 +25,8 @@ static const char *sync_name(const struct storage *storage)
     return "pwritev2";
 }
 
-static void sync_register_buffers(struct storage *storage, void *const *buffers,
-                                  size_t bytes_each, unsigned count)
+static void sync_register_buffers(struct storage *storage, void *const *buffers, size_t bytes_each,
+                                  unsigned count)
 {
     (void)storage;
     (void)buffers;

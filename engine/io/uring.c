@@ -53,8 +53,8 @@ static int enable(struct uring_storage *uring)
 {
     if (!uring->enabled) {
         /* Not io_uring_enable_rings(): liburing 2.3 forgets to export it. */
-        int rc = io_uring_register((unsigned)uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS,
-                                   NULL, 0);
+        int rc =
+            io_uring_register((unsigned)uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
         if (rc < 0) {
             log_error("io_uring: the ring can't be enabled: %s", strerror(-rc));
             return rc;
@@ -64,8 +64,8 @@ static int enable(struct uring_storage *uring)
     return 0;
 }
 
-static void uring_register_buffers(struct storage *storage, void *const *buffers,
-                                   size_t bytes_each, unsigned count)
+static void uring_register_buffers(struct storage *storage, void *const *buffers, size_t bytes_each,
+                                   unsigned count)
 {
     struct uring_storage *uring = (struct uring_storage *)storage;
     CHECK(count <= BUFFERS_MAX);
@@ -179,8 +179,8 @@ static bool finish(struct uring_storage *uring, struct uring_write *write, int r
     completion->token = write->token;
     completion->status = HF_OK;
     if (error != 0) {
-        completion->status = real_write_failed(real_writable(&uring->real, write->file),
-                                               write->len, write->offset, error);
+        completion->status = real_write_failed(real_writable(&uring->real, write->file), write->len,
+                                               write->offset, error);
     }
     write->used = false;
     uring->in_flight--;

@@ -171,8 +171,8 @@ static struct wal_group *lock_with_room(struct wal *wal, uint32_t len)
     }
 }
 
-enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len,
-                          uint32_t record_count, uint64_t digest_delta, uint64_t *start_lsn)
+enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, uint32_t record_count,
+                          uint64_t digest_delta, uint64_t *start_lsn)
 {
     CHECK(len >= 8);
     CHECK(len <= WAL_APPEND_BYTES_MAX);

@@ -50,8 +50,8 @@ static enum hf_status cut_chunk(struct cut *cut, uint64_t offset, size_t len)
     for (size_t at = len; at > 0; at -= WAL_PAGE_BYTES) {
         size_t page = at - WAL_PAGE_BYTES;
         if (begins_block(cut->end, cut->chunk + page)) {
-            status = ops->write_sync(cut->storage, cut->file, cut->zeros, WAL_PAGE_BYTES,
-                                     offset + page);
+            status =
+                ops->write_sync(cut->storage, cut->file, cut->zeros, WAL_PAGE_BYTES, offset + page);
             if (status != HF_OK) {
                 return status;
             }
@@ -106,8 +106,8 @@ enum hf_status wal_cut(struct storage *storage, const struct wal_end *end)
     if (status != HF_OK || end->segment == 0) {
         return status;
     }
-    uint8_t *memory = mmap(NULL, 2 * CHUNK_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *memory =
+        mmap(NULL, 2 * CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         return HF_NO_MEMORY;
     }

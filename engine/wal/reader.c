@@ -34,9 +34,9 @@ enum hf_status reader_need(struct wal_reader *reader, uint64_t offset, size_t le
         reader->buffer_offset = offset;
         reader->buffer_bytes = kept;
         size_t got = 0;
-        enum hf_status status = reader->storage->ops->read(
-            reader->storage, reader->file, reader->buffer + kept, READER_BUFFER_BYTES - kept,
-            offset + kept, &got);
+        enum hf_status status =
+            reader->storage->ops->read(reader->storage, reader->file, reader->buffer + kept,
+                                       READER_BUFFER_BYTES - kept, offset + kept, &got);
         if (status != HF_OK) {
             return HF_IO_ERROR;
         }
@@ -97,9 +97,9 @@ static const char *segment_fault(const struct wal_reader *reader,
         return "the file has another size than its segment header says";
     }
     if (!reader->cluster_known) {
-        bool first_fits = header->number > 1 || (header->first_index == 1 &&
-                                                 header->first_lsn == 0 &&
-                                                 header->previous_hash == 0);
+        bool first_fits =
+            header->number > 1 ||
+            (header->first_index == 1 && header->first_lsn == 0 && header->previous_hash == 0);
         return first_fits ? NULL : "the first segment does not begin at the log's beginning";
     }
     if (!id_equal(header->cluster, end->cluster)) {
@@ -354,8 +354,8 @@ enum hf_status wal_reader_open(struct wal_reader **out, struct storage *storage)
     }
     reader->storage = storage;
     reader->end.next_index = 1;
-    reader->buffer = mmap(NULL, READER_BUFFER_BYTES, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    reader->buffer =
+        mmap(NULL, READER_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     enum hf_status status = HF_NO_MEMORY;
     if (reader->buffer != MAP_FAILED) {
         status = segment_list_read(&reader->segments, storage, SEGMENT_LOG);

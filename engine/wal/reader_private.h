@@ -19,8 +19,8 @@ struct wal_reader {
     bool file_open;
     storage_file file;
     uint64_t file_bytes;
-    uint64_t offset; /* in the open segment: where the next block is expected */
-    bool recycled;   /* the open segment's header says so */
+    uint64_t offset;   /* in the open segment: where the next block is expected */
+    bool recycled;     /* the open segment's header says so */
     bool end_recycled; /* the same of the segment that the last valid block is in */
 
     uint8_t *buffer; /* READER_BUFFER_BYTES, page aligned */

@@ -222,8 +222,7 @@ enum hf_status wal_segment_prepare(struct wal *wal)
     }
     storage_file file = -1;
     bool recycled = false;
-    enum hf_status status =
-        listed ? make_segment(wal, number, &file, &recycled) : HF_NO_MEMORY;
+    enum hf_status status = listed ? make_segment(wal, number, &file, &recycled) : HF_NO_MEMORY;
     note_preparation(wal, status);
     if (status == HF_OK) {
         pthread_mutex_lock(&segments->mutex);
@@ -434,8 +433,7 @@ enum hf_status wal_segments_load(struct wal *wal, const struct wal_end *end)
     free(page);
     segment_list_free(&list);
     /* relaxed: no other thread yet. */
-    atomic_store_explicit(&wal->segments.ready, wal->segments.prepared_count,
-                          memory_order_relaxed);
+    atomic_store_explicit(&wal->segments.ready, wal->segments.prepared_count, memory_order_relaxed);
     return status;
 }
 

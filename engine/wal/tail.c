@@ -19,9 +19,9 @@
 /* What was found behind the log's end. */
 struct tail {
     uint64_t missing_index;
-    bool current;        /* something of this log's present life, that proves nothing */
-    bool stray;          /* bytes that nothing explains */
-    bool evidence;       /* something that proves a block behind the end */
+    bool current;  /* something of this log's present life, that proves nothing */
+    bool stray;    /* bytes that nothing explains */
+    bool evidence; /* something that proves a block behind the end */
     uint64_t evidence_index;
     uint64_t evidence_segment;
     uint64_t evidence_offset;
@@ -154,8 +154,7 @@ static enum hf_status look_behind(struct wal_reader *reader, struct tail *tail)
         position++;
         CHECK(position < reader->segments.count);
     }
-    enum hf_status status =
-        look_through(reader, tail, position, any_block ? end->offset : 0);
+    enum hf_status status = look_through(reader, tail, position, any_block ? end->offset : 0);
     for (position++; position < reader->segments.count && status == HF_OK; position++) {
         uint64_t expected = reader->segments.numbers[position - 1] + 1;
         bool gap = reader->segments.numbers[position] != expected;
@@ -206,8 +205,7 @@ static enum hf_status start_again(struct wal_reader *reader)
 {
     reader_close_segment(reader);
     segment_list_free(&reader->segments);
-    enum hf_status status =
-        segment_list_read(&reader->segments, reader->storage, SEGMENT_LOG);
+    enum hf_status status = segment_list_read(&reader->segments, reader->storage, SEGMENT_LOG);
     if (status != HF_OK || reader->end.segment == 0) {
         return status;
     }
@@ -243,7 +241,8 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
             return status;
         }
     }
-    /* Only the log's very first segment may hold nothing: the engine was stopped while making it. */
+    /* Only the log's very first segment may hold nothing: the engine was stopped while making it.
+     */
     if (end->segment == 0 && reader->segments.count > 0 && reader->segments.numbers[0] != 1) {
         found_evidence(&tail, reader, 0, 0, NULL);
         tail.missing_segment = 0;

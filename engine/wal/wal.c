@@ -100,8 +100,7 @@ static enum hf_status write_epoch(struct wal *wal)
     group->type = BLOCK_EPOCH;
     /* relaxed: no other thread yet. */
     group->first_lsn = atomic_load_explicit(&wal->append.tail_lsn, memory_order_relaxed);
-    enum hf_status status =
-        wal_segment_make_room(wal, block_span_bytes(0), group->first_lsn);
+    enum hf_status status = wal_segment_make_room(wal, block_span_bytes(0), group->first_lsn);
     if (status != HF_OK) {
         return status;
     }

@@ -31,9 +31,8 @@
 
 /* A group's buffer: room for a segment's header page, then the block. */
 #define WAL_GROUP_BUFFER_BYTES                                                                     \
-    (WAL_PAGE_BYTES +                                                                              \
-     (BLOCK_HEADER_BYTES + WAL_GROUP_BYTES_MAX + WAL_PAGE_BYTES - 1) / WAL_PAGE_BYTES *            \
-         WAL_PAGE_BYTES)
+    (WAL_PAGE_BYTES + (BLOCK_HEADER_BYTES + WAL_GROUP_BYTES_MAX + WAL_PAGE_BYTES - 1) /            \
+                          WAL_PAGE_BYTES * WAL_PAGE_BYTES)
 
 /* Groups that must be free for new work to be admitted. What is in hand may need them. */
 #define WAL_GROUPS_MARGIN 3u
@@ -70,9 +69,9 @@ struct wal_group {
 
 struct wal_append_state {
     struct spin lock;
-    bool writer_asleep; /* whoever appends next must wake it */
-    unsigned stalled;   /* appenders that wait for a free buffer */
-    uint64_t digest;    /* of all that was appended */
+    bool writer_asleep;      /* whoever appends next must wake it */
+    unsigned stalled;        /* appenders that wait for a free buffer */
+    uint64_t digest;         /* of all that was appended */
     struct waiter_list late; /* came after the log was closed */
 
     /* Written under the lock; read without it where a moment's lag does no harm. */
@@ -103,7 +102,7 @@ struct segments {
     pthread_mutex_t mutex;
     struct prepared_segment prepared[WAL_SPARES_MAX]; /* next first; named, open */
     unsigned prepared_count;
-    uint64_t prepare_next; /* number of the segment to prepare next; the preparer's own */
+    uint64_t prepare_next;       /* number of the segment to prepare next; the preparer's own */
     struct begun_segment *begun; /* oldest first */
     size_t begun_count;
     size_t begun_room;
@@ -111,9 +110,9 @@ struct segments {
     unsigned spare_count;
 
     /* For wal_admit and wal_recycle. */
-    _Atomic unsigned ready;        /* prepared_count */
-    _Atomic bool no_space;         /* the last attempt to prepare one found the disk full */
-    _Atomic uint64_t room_bytes;   /* left in the present segment */
+    _Atomic unsigned ready;          /* prepared_count */
+    _Atomic bool no_space;           /* the last attempt to prepare one found the disk full */
+    _Atomic uint64_t room_bytes;     /* left in the present segment */
     _Atomic uint64_t durable_number; /* segment of the last durable block */
 };
 

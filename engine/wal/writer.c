@@ -245,7 +245,8 @@ static bool add_digest(struct wal *wal)
     return group != NULL;
 }
 
-/* The last DATA block is not proved durable by a later one, and nothing has happened for a while. */
+/* The last DATA block is not proved durable by a later one, and nothing has happened for a while.
+ */
 static bool seal_is_due(const struct wal *wal)
 {
     const struct writer *writer = &wal->writer;
@@ -272,8 +273,7 @@ static struct wal_group *next_group(struct wal *wal)
             filling++;
         } else if (group && seal) {
             group->type = BLOCK_NOOP;
-            group->first_lsn =
-                atomic_load_explicit(&wal->append.tail_lsn, memory_order_relaxed);
+            group->first_lsn = atomic_load_explicit(&wal->append.tail_lsn, memory_order_relaxed);
             close_filling(wal);
             filling++;
         }
@@ -302,9 +302,8 @@ static void submit(struct wal *wal, struct wal_group *group)
     struct writer *writer = &wal->writer;
     struct sealed_block block;
     wal_seal(wal, group, &block);
-    enum hf_status status =
-        wal->storage->ops->submit_write(wal->storage, writer->file, block.data, block.len,
-                                        block.offset, writer->submitted);
+    enum hf_status status = wal->storage->ops->submit_write(
+        wal->storage, writer->file, block.data, block.len, block.offset, writer->submitted);
     writer->submitted++;
     if (status != HF_OK) {
         wal_fail(wal, "a write could not be started");
@@ -332,8 +331,8 @@ static bool submit_all(struct wal *wal)
         if (!group) {
             break;
         }
-        enum hf_status status = wal_segment_make_room(wal, block_span_bytes(group->payload_bytes),
-                                                      group->first_lsn);
+        enum hf_status status =
+            wal_segment_make_room(wal, block_span_bytes(group->payload_bytes), group->first_lsn);
         if (status == HF_BUSY) {
             writer->blocked = true; /* the preparer wakes us */
             break;
@@ -372,9 +371,9 @@ static void sleep_idle(struct wal *wal)
     spin_lock(&wal->append.lock);
     struct wal_group *group = wal_filling_group(wal);
     /* relaxed: they change under the lock. */
-    bool work = group == NULL || group->payload_bytes > 0 ||
-                atomic_load_explicit(&wal->append.filling, memory_order_relaxed) !=
-                    writer->submitted;
+    bool work =
+        group == NULL || group->payload_bytes > 0 ||
+        atomic_load_explicit(&wal->append.filling, memory_order_relaxed) != writer->submitted;
     bool late = wal->append.late.first != NULL;
     uint64_t seen = wal_sleep_count(&wal->writer_sleep);
     if (writer->blocked) {

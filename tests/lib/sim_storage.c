@@ -185,8 +185,7 @@ static void forget_unsynced(struct sim_storage *sim, const struct sim_file *file
 static void remember_unsynced(struct sim_storage *sim, struct sim_file *file, size_t len,
                               uint64_t offset)
 {
-    sim->unsynced =
-        must(realloc(sim->unsynced, (sim->unsynced_count + 1) * sizeof *sim->unsynced));
+    sim->unsynced = must(realloc(sim->unsynced, (sim->unsynced_count + 1) * sizeof *sim->unsynced));
     struct sim_unsynced *entry = &sim->unsynced[sim->unsynced_count++];
     entry->file = file;
     file->references++;
@@ -376,8 +375,8 @@ static enum hf_status sim_create_zeroed(struct storage *storage, const char *nam
     return step == STEP_DO ? HF_OK : HF_IO_ERROR;
 }
 
-static enum hf_status sim_read(struct storage *storage, storage_file file, void *buffer,
-                               size_t len, uint64_t offset, size_t *got)
+static enum hf_status sim_read(struct storage *storage, storage_file file, void *buffer, size_t len,
+                               uint64_t offset, size_t *got)
 {
     struct sim_storage *sim = sim_of(storage);
     *got = 0;
@@ -406,8 +405,8 @@ static struct sim_file *check_write(const struct sim_storage *sim, storage_file 
     return to;
 }
 
-static enum hf_status sim_write_sync(struct storage *storage, storage_file file,
-                                     const void *buffer, size_t len, uint64_t offset)
+static enum hf_status sim_write_sync(struct storage *storage, storage_file file, const void *buffer,
+                                     size_t len, uint64_t offset)
 {
     struct sim_storage *sim = sim_of(storage);
     if (sim->crashed) {
@@ -523,8 +522,8 @@ static enum hf_status complete(struct sim_storage *sim, unsigned at)
     return status;
 }
 
-static unsigned sim_reap(struct storage *storage, bool wait,
-                         struct storage_completion *completions, unsigned max)
+static unsigned sim_reap(struct storage *storage, bool wait, struct storage_completion *completions,
+                         unsigned max)
 {
     struct sim_storage *sim = sim_of(storage);
     unsigned n = 0;

@@ -25,8 +25,8 @@ struct storage *sim_storage_make(uint64_t seed);
 /* ---- Crashes ---- */
 
 /* The power fails and comes back (close what uses the storage first, after sim_storage_stop(), or
- * afterwards; it must not write any more): open files are closed, what was not durable is lost, done or
- * torn. Writes under way are forgotten: nobody may reap them any more. */
+ * afterwards; it must not write any more): open files are closed, what was not durable is lost,
+ * done or torn. Writes under way are forgotten: nobody may reap them any more. */
 void sim_storage_crash(struct storage *storage);
 
 /* The process is killed, the machine lives: writes under way are done, but a later power cut may

@@ -91,11 +91,10 @@ static void storage_writes_are_read_back(void **state)
     ops->register_buffers(place->storage, buffers, MIB(1), 1);
     fill(place->buffer, MIB(2), 1);
     /* From a registered buffer and from another; odd page counts; both under way at once. */
-    assert_int_equal(
-        ops->submit_write(place->storage, file, place->buffer, 3 * 4096, 4096, 7), HF_OK);
-    assert_int_equal(ops->submit_write(place->storage, file, place->buffer + MIB(1), MIB(1),
-                                       MIB(1), 8),
+    assert_int_equal(ops->submit_write(place->storage, file, place->buffer, 3 * 4096, 4096, 7),
                      HF_OK);
+    assert_int_equal(
+        ops->submit_write(place->storage, file, place->buffer + MIB(1), MIB(1), MIB(1), 8), HF_OK);
     unsigned seen = 0;
     while (seen != 3) {
         struct storage_completion completions[4];

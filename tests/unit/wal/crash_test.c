@@ -8,7 +8,7 @@ struct history {
     struct rig rig;
     struct rng rng;
     uint64_t seed;
-    uint64_t acked; /* records acknowledged in any life: serials below it must survive */
+    uint64_t acked;    /* records acknowledged in any life: serials below it must survive */
     uint64_t *digests; /* by serial: of all records before it */
 };
 
@@ -19,7 +19,7 @@ struct ack {
     bool used;
 };
 
-#define ACKS 64
+#define ACKS        64
 #define SERIALS_MAX 400000
 
 static struct ack acks[ACKS];
@@ -110,8 +110,8 @@ static bool recover(struct history *history)
     }
     rig->next_serial = next;
     rig->digest = history->digests[next];
-    status = wal_open(&rig->wal, &rig->options, rig->storage, &rig->clock.clock, &log.end,
-                      rig->digest);
+    status =
+        wal_open(&rig->wal, &rig->options, rig->storage, &rig->clock.clock, &log.end, rig->digest);
     rig_log_free(&log);
     if (status != HF_OK) {
         assert_true(sim_storage_crashed(rig->storage));
@@ -130,8 +130,8 @@ static void work(struct history *history)
         if (dice < 8) {
             append_some(history);
         } else if (dice < 17) {
-            wal_step(rig->wal, rng_chance(&history->rng, 2) &&
-                                   sim_storage_in_flight(rig->storage) > 0);
+            wal_step(rig->wal,
+                     rng_chance(&history->rng, 2) && sim_storage_in_flight(rig->storage) > 0);
         } else if (dice == 17) {
             wal_prepare_step(rig->wal);
         } else if (dice == 18) {

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -10,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/hash.h"
 #include "wal/format.h"
+#include "wal/record.h"
 
 static const struct segment_header segment = {
     .cluster = {0x0011223344556677ull, 0x8899AABBCCDDEEFFull},
@@ -158,14 +160,18 @@ static void an_intact_header_of_another_version_is_refused(void **state)
         uint32_t value;
         unsigned width;
     } cases[] = {
-        {8, 2, 4},   /* version */
-        {12, 0, 2},  /* types */
-        {12, 3, 2},  {12, 6, 2}, {12, 9, 2},
-        {14, 1, 2},  /* reserved */
-        {104, 1, 4}, {116, 1, 4},
+        {8, 2, 4},  /* version */
+        {12, 0, 2}, /* types */
+        {12, 3, 2},
+        {12, 6, 2},
+        {12, 9, 2},
+        {14, 1, 2}, /* reserved */
+        {104, 1, 4},
+        {116, 1, 4},
         {92, 97, 4}, /* payload: not a multiple of 8, too large, less than its records */
         {92, (uint32_t)WAL_GROUP_BYTES_MAX + 8, 4},
-        {92, 8, 4},  {88, 0, 4},
+        {92, 8, 4},
+        {88, 0, 4},
     };
     uint8_t bytes[BLOCK_HEADER_BYTES];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -176,6 +182,46 @@ static void an_intact_header_of_another_version_is_refused(void **state)
         assert_false(block_header_decode(&back, bytes, &reason));
         assert_non_null(reason);
     }
+}
+
+/* The example in docs/wal-format.md, read from the document itself. */
+static void documented_example_is_a_valid_block(void **state)
+{
+    (void)state;
+    FILE *document = fopen(HOLDFAST_SOURCE_DIR "/docs/wal-format.md", "r");
+    assert_non_null(document);
+    _Alignas(8) uint8_t bytes[176];
+    size_t count = 0;
+    char line[512];
+    while (fgets(line, sizeof line, document)) {
+        unsigned at;
+        unsigned b[16];
+        if (sscanf(line, "    %4x %x %x %x %x %x %x %x %x %x %x %x %x %x %x %x %x", &at, &b[0],
+                   &b[1], &b[2], &b[3], &b[4], &b[5], &b[6], &b[7], &b[8], &b[9], &b[10], &b[11],
+                   &b[12], &b[13], &b[14], &b[15]) == 17 &&
+            at == count && count < sizeof bytes) {
+            for (int i = 0; i < 16; i++) {
+                bytes[count++] = (uint8_t)b[i];
+            }
+        }
+    }
+    fclose(document);
+    assert_int_equal(count, sizeof bytes);
+    struct block_header header;
+    const char *reason;
+    assert_true(block_header_decode(&header, bytes, &reason));
+    assert_int_equal(header.index, 2);
+    assert_int_equal(header.payload_bytes, 48);
+    assert_int_equal(header.payload_hash, hash_bytes(bytes + 128, 48));
+    struct event event;
+    struct record_scratch scratch;
+    size_t used;
+    assert_int_equal(record_decode(bytes + 128, 48, &event, &scratch, &used, &reason), HF_OK);
+    assert_int_equal(event.type, EVENT_ORDER_HELD);
+    assert_int_equal(event.lines[0].item, 258);
+    assert_int_equal(event.lines[0].qty, 3);
+    assert_int_equal(event.buyer, 77);
+    assert_int_equal(event.deadline_ms, header.wall_ms + 900000);
 }
 
 static void block_span_is_whole_pages(void **state)
@@ -195,6 +241,7 @@ int main(void)
         cmocka_unit_test(headers_come_back_as_they_were),
         cmocka_unit_test(every_bit_flip_of_a_header_is_found),
         cmocka_unit_test(an_intact_header_of_another_version_is_refused),
+        cmocka_unit_test(documented_example_is_a_valid_block),
         cmocka_unit_test(block_span_is_whole_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

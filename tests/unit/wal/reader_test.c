@@ -45,8 +45,7 @@ static void craft_segment(struct craft *craft)
     snprintf(name, sizeof name, "wal-%016llx.seg", (unsigned long long)craft->segment);
     if (!craft_data(craft, craft->segment)) {
         assert_int_equal(
-            craft->storage->ops->create_zeroed(craft->storage, name, craft->segment_bytes),
-            HF_OK);
+            craft->storage->ops->create_zeroed(craft->storage, name, craft->segment_bytes), HF_OK);
     }
     struct segment_header header = {.cluster = craft->cluster,
                                     .number = craft->segment,

@@ -69,19 +69,29 @@ static void add_orders(struct examples *examples)
 static void add_definitions(struct examples *examples)
 {
     examples->sku[0] = (struct sku_rule){.sku = bytes_of("85123A")};
-    examples->sku[1] =
-        (struct sku_rule){{examples->text, CODE_BYTES_MAX}, {examples->text, LABEL_BYTES_MAX},
-                          2, 1794355200000ull, 1794441600000ull, true, 900000, UINT32_MAX};
+    examples->sku[1] = (struct sku_rule){{examples->text, CODE_BYTES_MAX},
+                                         {examples->text, LABEL_BYTES_MAX},
+                                         2,
+                                         1794355200000ull,
+                                         1794441600000ull,
+                                         true,
+                                         900000,
+                                         UINT32_MAX};
     examples->sku[2] = (struct sku_rule){.sku = bytes_of("A"), .label = bytes_of("\xE6\xB5\xB7")};
     for (int i = 0; i < 3; i++) {
         add(examples, EVENT_SKU_DEFINED)->sku = &examples->sku[i];
     }
     examples->item[0] = (struct item_def){.item = 1, .sku = bytes_of("A"), .pool = bytes_of("B")};
-    examples->item[1] = (struct item_def){ITEMS_MAX, {examples->text, CODE_BYTES_MAX},
-                                          {examples->text, CODE_BYTES_MAX}, STOCK_MAX, STOCK_MAX,
+    examples->item[1] = (struct item_def){ITEMS_MAX,
+                                          {examples->text, CODE_BYTES_MAX},
+                                          {examples->text, CODE_BYTES_MAX},
+                                          STOCK_MAX,
+                                          STOCK_MAX,
                                           true};
     examples->adjust[0] = (struct stock_change){.item = 1, .delta = 5, .stocked = 5};
-    examples->adjust[1] = (struct stock_change){ITEMS_MAX, -STOCK_MAX, 0,
+    examples->adjust[1] = (struct stock_change){ITEMS_MAX,
+                                                -STOCK_MAX,
+                                                0,
                                                 {examples->text, REASON_BYTES_MAX},
                                                 {examples->text, REASON_BYTES_MAX}};
     for (int i = 0; i < 2; i++) {
@@ -203,13 +213,17 @@ static void record_of_a_one_line_reserve_is_48_documented_bytes(void **state)
 {
     (void)state;
     const struct order_line line = {258, 3};
-    struct event event = {.type = EVENT_ORDER_HELD, .id = id, .buyer = 9,
-                          .deadline_ms = 1794355200000ull, .line_count = 1, .lines = &line};
+    struct event event = {.type = EVENT_ORDER_HELD,
+                          .id = id,
+                          .buyer = 9,
+                          .deadline_ms = 1794355200000ull,
+                          .line_count = 1,
+                          .lines = &line};
     const uint8_t expected[48] = {
-        1,    0,    0,    0,    48,   0,    0,    0,    2,    1,    0,    0,    3,    0,    0,
-        0,    0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD,
-        0xEE, 0xFF, 9,    0,    0,    0,    0,    0,    0,    0,    0x00, 0xA0, 0xE3, 0xC8, 0xA1,
-        0x01, 0,    0,
+        1,    0,    0,    0,    48,   0,    0,    0,    2,    1,    0,    0,
+        3,    0,    0,    0,    0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+        0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF, 9,    0,    0,    0,
+        0,    0,    0,    0,    0x00, 0xA0, 0xE3, 0xC8, 0xA1, 0x01, 0,    0,
     };
     uint8_t bytes[48];
     assert_int_equal(record_encode(&event, bytes), 48);

@@ -51,10 +51,9 @@ struct appender {
 static void append_one(struct appender *appender, struct append_wait *wait)
 {
     struct shared *shared = appender->shared;
-    uint32_t count = (uint32_t)rng_between(
-        &appender->rng, 1, rng_chance(&appender->rng, 3) ? RECORDS_PER_MAX : 3);
-    uint64_t serial =
-        atomic_fetch_add_explicit(&shared->next_serial, count, memory_order_relaxed);
+    uint32_t count = (uint32_t)rng_between(&appender->rng, 1,
+                                           rng_chance(&appender->rng, 3) ? RECORDS_PER_MAX : 3);
+    uint64_t serial = atomic_fetch_add_explicit(&shared->next_serial, count, memory_order_relaxed);
     uint64_t delta;
     uint32_t len = rig_encode(serial, count, appender->records, &delta);
     uint64_t start;
@@ -135,8 +134,8 @@ static void run(enum storage_mode mode, unsigned in_flight)
     for (unsigned i = 0; i < APPENDERS; i++) {
         appenders[i].shared = shared;
         rng_init(&appenders[i].rng, seed + i);
-        assert_int_equal(
-            pthread_create(&appenders[i].thread, NULL, run_appender, &appenders[i]), 0);
+        assert_int_equal(pthread_create(&appenders[i].thread, NULL, run_appender, &appenders[i]),
+                         0);
     }
     uint64_t waited = 0;
     for (unsigned i = 0; i < APPENDERS; i++) {
@@ -149,8 +148,8 @@ static void run(enum storage_mode mode, unsigned in_flight)
     assert_int_equal(atomic_load_explicit(&shared->told_wrongly, memory_order_relaxed), 0);
     for (unsigned i = 0; i < APPENDERS; i++) {
         for (unsigned k = 0; k < APPENDS; k++) {
-            assert_true(atomic_load_explicit(&appenders[i].waits[k].told,
-                                             memory_order_acquire) <= 1);
+            assert_true(atomic_load_explicit(&appenders[i].waits[k].told, memory_order_acquire) <=
+                        1);
         }
     }
     wal_close(shared->wal);

@@ -209,8 +209,8 @@ static __attribute__((unused)) enum hf_status rig_open(struct rig *rig)
     rig_read(&log, rig->storage);
     rig->digest = log.digest;
     rig->next_serial = log.count > 0 ? log.serials[log.count - 1] + 1 : 0;
-    enum hf_status status = wal_open(&rig->wal, &rig->options, rig->storage, &rig->clock.clock,
-                                     &log.end, rig->digest);
+    enum hf_status status =
+        wal_open(&rig->wal, &rig->options, rig->storage, &rig->clock.clock, &log.end, rig->digest);
     rig_log_free(&log);
     return status;
 }
@@ -249,8 +249,7 @@ static __attribute__((unused)) enum hf_status rig_append(struct rig *rig, uint32
 /* Steps until all is durable, or the log is closed. */
 static __attribute__((unused)) void rig_settle(struct rig *rig)
 {
-    while (wal_commit_lsn(rig->wal) < wal_tail_lsn(rig->wal) &&
-           wal_state(rig->wal) != WAL_CLOSED) {
+    while (wal_commit_lsn(rig->wal) < wal_tail_lsn(rig->wal) && wal_state(rig->wal) != WAL_CLOSED) {
         wal_step(rig->wal, true);
     }
     while (wal_step(rig->wal, false)) {
