@@ -55,11 +55,30 @@ static bool build_alias(struct demand_alias *alias, double *weights, uint32_t co
     return true;
 }
 
+/* How much each item is wanted. With a hot share, the rest goes by zipf over the other items. */
+static void weigh(double *weights, const struct demand_options *options)
+{
+    uint32_t first = options->hot_share > 0 && options->item_count > 1 ? 1 : 0;
+    double sum = 0;
+    for (uint32_t i = first; i < options->item_count; i++) {
+        weights[i] = pow((double)(i - first) + 1, -options->zipf);
+        sum += weights[i];
+    }
+    if (first == 0) {
+        return;
+    }
+    weights[0] = options->hot_share;
+    for (uint32_t i = first; i < options->item_count; i++) {
+        weights[i] *= (1 - options->hot_share) / sum;
+    }
+}
+
 bool demand_init(struct demand *demand, const struct demand_options *options)
 {
     CHECK(options->item_count > 0);
     CHECK(options->qty_max > 0);
     CHECK(options->buyers > 0);
+    CHECK(options->hot_share >= 0 && options->hot_share <= 1);
     CHECK(options->commit_share + options->release_share <= 1.0 + 1e-9);
     memset(demand, 0, sizeof *demand);
     demand->seed = hash_u64(options->seed + UINT64_C(0x9E3779B97F4A7C15));
@@ -69,16 +88,14 @@ bool demand_init(struct demand *demand, const struct demand_options *options)
     demand->commit_below = (uint64_t)(options->commit_share * TWO_32 + 0.5);
     demand->release_below =
         (uint64_t)((options->commit_share + options->release_share) * TWO_32 + 0.5);
-    if (!(options->zipf > 0)) {
+    if (!(options->zipf > 0) && !(options->hot_share > 0)) {
         return true;
     }
     double *weights = malloc((size_t)options->item_count * sizeof *weights);
     demand->alias = malloc((size_t)options->item_count * sizeof *demand->alias);
     bool built = weights && demand->alias;
     if (built) {
-        for (uint32_t i = 0; i < options->item_count; i++) {
-            weights[i] = pow((double)i + 1, -options->zipf);
-        }
+        weigh(weights, options);
         built = build_alias(demand->alias, weights, options->item_count);
     }
     free(weights);

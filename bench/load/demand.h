@@ -63,6 +63,7 @@ struct demand_options {
     uint64_t seed;
     uint32_t item_count; /* 1 up */
     double zipf;         /* 0: uniform */
+    double hot_share;    /* 0..1 of all orders want the first item; 0: as zipf says */
     uint32_t qty_max;    /* 1 up */
     uint64_t buyers;     /* 1 up */
     double commit_share;

@@ -19,9 +19,14 @@ struct link {
     uint64_t give_up_ns;
 };
 
-/* Opens options->connections clients. Does not wait for the engine. */
+/* Opens options->connections clients, and allows the process that many files. Does not wait for the
+ * engine. HF_INVALID also when the system does not allow so many. */
 enum hf_status link_open(struct link *link, const struct load_options *options);
 void link_close(struct link *link);
+
+/* Asks for the engine's status on each connection, so that all stand before anything is measured,
+ * with the patience of link_again. OK, or why the first did not get it. */
+enum hf_status link_greet(const struct link *link);
 
 /* Monotonic nanoseconds. */
 uint64_t link_now_ns(void);

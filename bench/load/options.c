@@ -31,6 +31,8 @@ static const char help[] =
     "  --existing            every item that the engine has, those with most units first\n"
     "  --zipf S              the n-th item is wanted 1/n^S as much as the first (default 0:\n"
     "                        all alike; sales are near 1)\n"
+    "  --hot-share P         P percent of all orders are for the first item, --zipf spreads the\n"
+    "                        rest over the others (default 0)\n"
     "  --qty-max N           1 to N units an order (default 1)\n"
     "  --buyers N            so many different buyers (default 1000000)\n"
     "  --hold S              how long orders are held (default 1h)\n"
@@ -40,11 +42,14 @@ static const char help[] =
     "\n"
     "How it is sent\n"
     "  --batch N             orders a message (default 100); 1: one order a message\n"
-    "  --connections N       (default 1)\n"
-    "  --in-flight N         messages under way on each connection, at most 64 (default 16)\n"
+    "  --connections N       (default 1; at most 10000)\n"
+    "  --in-flight N         messages under way on each connection, at most 64 (default 16; with\n"
+    "                        more than 16 connections 256 in all, at least 1 each)\n"
     "  --rate R              orders per second, sent when they are due whether or not answers\n"
     "                        come; latency counts from when a message was due (default: as fast\n"
     "                        as answers come)\n"
+    "  --shape flat|1111     how the rate goes over time (default flat). 1111: quiet for a fifth of\n"
+    "                        the duration, a spike of --rate at 00:00:00, then a long tail\n"
     "  --give-up S           an order without answer is sent again, with the same id, for so\n"
     "                        long (default 60s)\n"
     "\n"
@@ -60,7 +65,9 @@ static const char help[] =
     "  --token TEXT          sent with each request (default $HOLDFAST_TOKEN)\n"
     "  --no-oracle           do not ask the answers back\n"
     "  --json                print one JSON object\n"
-    "  --progress            a line each second on stderr (default when it is a terminal)\n"
+    "  --report FILE.html    write a page with plots, settings and results: one file, no network\n"
+    "  --progress            a line each second on stderr (default when it is a terminal, where\n"
+    "                        the line stays in its place)\n"
     "  --quiet               no progress, no notes\n"
     "\n"
     "The items must be left alone by others during the run. Exit: 0 every answer was kept; 1\n"
@@ -79,6 +86,7 @@ enum option_key {
     KEY_CATALOGUE,
     KEY_EXISTING,
     KEY_ZIPF,
+    KEY_HOT_SHARE,
     KEY_QTY_MAX,
     KEY_BUYERS,
     KEY_HOLD,
@@ -88,11 +96,13 @@ enum option_key {
     KEY_CONNECTIONS,
     KEY_IN_FLIGHT,
     KEY_RATE,
+    KEY_SHAPE,
     KEY_GIVE_UP,
     KEY_TRACE,
     KEY_TOTALS,
     KEY_NO_ORACLE,
     KEY_JSON,
+    KEY_REPORT,
     KEY_PROGRESS,
     KEY_QUIET,
     KEY_HELP,
@@ -110,6 +120,7 @@ static const struct option long_options[] = {
     {"catalogue", required_argument, NULL, KEY_CATALOGUE},
     {"existing", no_argument, NULL, KEY_EXISTING},
     {"zipf", required_argument, NULL, KEY_ZIPF},
+    {"hot-share", required_argument, NULL, KEY_HOT_SHARE},
     {"qty-max", required_argument, NULL, KEY_QTY_MAX},
     {"buyers", required_argument, NULL, KEY_BUYERS},
     {"hold", required_argument, NULL, KEY_HOLD},
@@ -119,11 +130,13 @@ static const struct option long_options[] = {
     {"connections", required_argument, NULL, KEY_CONNECTIONS},
     {"in-flight", required_argument, NULL, KEY_IN_FLIGHT},
     {"rate", required_argument, NULL, KEY_RATE},
+    {"shape", required_argument, NULL, KEY_SHAPE},
     {"give-up", required_argument, NULL, KEY_GIVE_UP},
     {"trace", required_argument, NULL, KEY_TRACE},
     {"totals", required_argument, NULL, KEY_TOTALS},
     {"no-oracle", no_argument, NULL, KEY_NO_ORACLE},
     {"json", no_argument, NULL, KEY_JSON},
+    {"report", required_argument, NULL, KEY_REPORT},
     {"progress", no_argument, NULL, KEY_PROGRESS},
     {"quiet", no_argument, NULL, KEY_QUIET},
     {"help", no_argument, NULL, KEY_HELP},
@@ -225,7 +238,6 @@ static void set_defaults(struct load_options *options)
         .seed = 1,
         .batch = 100,
         .connections = 1,
-        .in_flight = 16,
         .give_up_s = 60,
         .oracle = true,
         .progress = isatty(STDERR_FILENO) == 1,
@@ -264,6 +276,12 @@ static bool read_quantity(struct load_options *options, int key, const char *tex
         return true;
     case KEY_ZIPF:
         return parse_number(text, &options->zipf) && options->zipf <= 10;
+    case KEY_HOT_SHARE:
+        if (!parse_number(text, &options->hot_share) || options->hot_share > 100) {
+            return false;
+        }
+        options->hot_share /= 100;
+        return true;
     case KEY_QTY_MAX:
         return read_u32(text, 1, QTY_MAX, &options->qty_max);
     case KEY_BUYERS:
@@ -310,6 +328,12 @@ static bool read_choice(struct load_options *options, int key, const char *text)
     case KEY_TOTALS:
         options->totals = text;
         return true;
+    case KEY_REPORT:
+        options->report = text;
+        return true;
+    case KEY_SHAPE:
+        options->shape = strcmp(text, "1111") == 0 ? SHAPE_1111 : SHAPE_FLAT;
+        return options->shape == SHAPE_1111 || strcmp(text, "flat") == 0;
     case KEY_UNTIL_SOLD_OUT:
         options->until_sold_out = true;
         return true;
@@ -347,6 +371,13 @@ static const char *check_together(const struct load_options *options)
     if (options->trace && (sources > 0 || bounds > 0 || options->rate > 0)) {
         return "--trace says itself what is bought and when";
     }
+    if (options->trace && options->report) {
+        return "--report does not go with --trace";
+    }
+    if (options->shape == SHAPE_1111 &&
+        (!(options->rate > 0) || options->orders > 0 || options->until_sold_out)) {
+        return "--shape 1111 needs --rate, for its peak, and is bounded by --duration";
+    }
     if (options->totals && !options->trace) {
         return "--totals goes with --trace";
     }
@@ -360,6 +391,9 @@ static const char *check_together(const struct load_options *options)
     return NULL;
 }
 
+#define LOAD_IN_FLIGHT     16u
+#define LOAD_IN_FLIGHT_ALL 256u
+
 static void fill_defaults(struct load_options *options)
 {
     if (options->orders == 0 && !options->until_sold_out && !(options->duration_s > 0)) {
@@ -371,9 +405,26 @@ static void fill_defaults(struct load_options *options)
     if (options->stock < 0) {
         options->stock = 1000000000;
     }
+    if (options->in_flight == 0) {
+        uint32_t share = LOAD_IN_FLIGHT_ALL / options->connections;
+        options->in_flight = share == 0               ? 1
+                             : share > LOAD_IN_FLIGHT ? LOAD_IN_FLIGHT
+                                                      : share;
+    }
     if (options->quiet) {
         options->progress = false;
     }
+}
+
+/* Adds an option to the command as it can be shown: secrets are left out. */
+static void note_option(struct load_options *options, int key, const char *name, const char *value)
+{
+    size_t used = strlen(options->command);
+    snprintf(options->command + used, sizeof options->command - used, "%s--%s%s%s",
+             used > 0 ? " " : "", name, value ? " " : "",
+             key == KEY_TOKEN ? "***"
+             : value          ? value
+                              : "");
 }
 
 enum options_outcome options_parse(struct load_options *options, int argc, char **argv)
@@ -396,6 +447,7 @@ enum options_outcome options_parse(struct load_options *options, int argc, char 
                     index >= 0 ? long_options[index].name : "?", optarg);
             return OPTIONS_WRONG;
         }
+        note_option(options, key, long_options[index].name, optarg);
     }
     if (optind < argc) {
         fprintf(stderr, "holdfast load: %s: options alone are expected\n", argv[optind]);

@@ -5,10 +5,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "load/schedule.h"
+
 #define LOAD_BATCH_MAX       65536u
-#define LOAD_CONNECTIONS_MAX 256u
+#define LOAD_CONNECTIONS_MAX 10000u
 #define LOAD_IN_FLIGHT_MAX   64u /* what one client of the library can have under way */
 #define LOAD_SKUS_MAX        1000000u
+#define LOAD_COMMAND_BYTES   1024u
 
 struct load_options {
     const char *url;
@@ -26,6 +29,7 @@ struct load_options {
     const char *catalogue; /* use the items that this file names; NULL: not */
     bool existing;         /* use every item of the engine */
     double zipf;           /* exponent; 0: all items alike */
+    double hot_share;      /* of all orders, 0..1, for the first item alone */
     uint64_t buyers;
     uint32_t qty_max;
     uint32_t hold_ms;
@@ -36,18 +40,23 @@ struct load_options {
     /* How. */
     uint32_t batch;
     uint32_t connections;
-    uint32_t in_flight;
+    uint32_t in_flight; /* on each connection */
     double rate; /* orders per second, open loop; 0: as fast as answers come */
+    enum shape shape;
     double give_up_s;
 
     /* A file of real orders instead. */
     const char *trace;
     const char *totals; /* write sku,sold here; NULL: not */
 
+    const char *report; /* write an HTML page here; NULL: not */
+
     bool oracle;
     bool json;
     bool quiet;
     bool progress;
+
+    char command[LOAD_COMMAND_BYTES]; /* the options as given, but for the token; cut if long */
 };
 
 enum options_outcome {

@@ -3,9 +3,12 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "load/link.h"
 #include "load/oracle.h"
+#include "load/timeline.h"
 #include "load/traffic.h"
 
 const char *report_fate_name(enum fate fate)
@@ -67,10 +70,33 @@ static double per_second(uint64_t count, uint64_t ns)
 
 /* ---- Progress ---- */
 
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0) {
+        return 0;
+    }
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
 void report_ticker_start(struct report_ticker *ticker, bool on)
 {
-    *ticker = (struct report_ticker){.on = on, .start_ns = link_now_ns()};
+    *ticker = (struct report_ticker){
+        .on = on,
+        .in_place = on && isatty(STDERR_FILENO) == 1,
+        .start_ns = link_now_ns(),
+        .last_cpu_s = cpu_seconds(),
+    };
     ticker->last_ns = ticker->start_ns;
+}
+
+void report_ticker_stop(struct report_ticker *ticker)
+{
+    if (ticker->on && ticker->in_place && ticker->last_ns != ticker->start_ns) {
+        fputc('\n', stderr);
+    }
+    ticker->on = false;
 }
 
 bool report_due(const struct report_ticker *ticker)
@@ -81,17 +107,29 @@ bool report_due(const struct report_ticker *ticker)
 void report_progress(struct report_ticker *ticker, const struct figures *figures)
 {
     char count[4][REPORT_COUNT_BYTES];
-    char p99[REPORT_COUNT_BYTES];
+    char latency[3][REPORT_COUNT_BYTES];
+    static struct histogram recent; /* one thread: see report.h */
     uint64_t now = link_now_ns();
     uint64_t answers = answers_of(&figures->all);
-    double rate = per_second(answers - ticker->last_answers, now - ticker->last_ns);
-    fprintf(stderr, "%6.1f s  %s orders  %s/s  p99 %s  ok %s  sold out %s\n",
-            (double)(now - ticker->start_ns) / 1e9, report_count(count[0], answers),
-            report_count(count[1], (uint64_t)rate),
-            show_time(p99, histogram_quantile(&figures->reserve, 0.99)),
-            report_count(count[2], figures->all.ok), report_count(count[3], figures->all.sold_out));
+    double cpu_s = cpu_seconds();
+    double since_s = (double)(now - ticker->last_ns) / 1e9;
+    timeline_difference(&recent, &figures->reserve, &ticker->last_latency);
+    fprintf(stderr,
+            "%s%6.1f s  %s orders  %s/s  p50 %s  p99 %s  max %s  ok %s  sold out %s  cpu %.0f %%%s",
+            ticker->in_place ? "\r\033[K" : "", (double)(now - ticker->start_ns) / 1e9,
+            report_count(count[0], answers),
+            report_count(count[1],
+                         (uint64_t)per_second(answers - ticker->last_answers, now - ticker->last_ns)),
+            show_time(latency[0], histogram_quantile(&recent, 0.5)),
+            show_time(latency[1], histogram_quantile(&recent, 0.99)),
+            show_time(latency[2], histogram_quantile(&recent, 1)),
+            report_count(count[2], figures->all.ok), report_count(count[3], figures->all.sold_out),
+            100 * (cpu_s - ticker->last_cpu_s) / since_s, ticker->in_place ? "" : "\n");
+    fflush(stderr);
     ticker->last_ns = now;
     ticker->last_answers = answers;
+    ticker->last_cpu_s = cpu_s;
+    ticker->last_latency = figures->reserve;
 }
 
 /* ---- The result ---- */
@@ -103,7 +141,7 @@ void report_json_text(FILE *out, const char *text)
         unsigned char c = (unsigned char)*text;
         if (c == '"' || c == '\\') {
             fprintf(out, "\\%c", c);
-        } else if (c < 0x20) {
+        } else if (c < 0x20 || c == '<') { /* '<': so that no text can end a page's script */
             fprintf(out, "\\u%04x", c);
         } else {
             fputc(c, out);
@@ -112,55 +150,86 @@ void report_json_text(FILE *out, const char *text)
     fputc('"', out);
 }
 
-static void print_json_latency(const char *prefix, const struct histogram *histogram)
+static void json_latency(FILE *out, const char *prefix, const struct histogram *histogram)
 {
     static const struct {
         const char *name;
         double share;
-    } points[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
+    } points[] = {
+        {"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"p9999", 0.9999}};
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
-        printf(",\"%s%s_us\":%.1f", prefix, points[i].name,
-               (double)histogram_quantile(histogram, points[i].share) / 1000);
+        fprintf(out, ",\"%s%s_us\":%.1f", prefix, points[i].name,
+                (double)histogram_quantile(histogram, points[i].share) / 1000);
     }
-    printf(",\"%smax_us\":%.1f", prefix, (double)histogram->max / 1000);
+    fprintf(out, ",\"%smax_us\":%.1f", prefix, (double)histogram->max / 1000);
 }
 
-static void print_json(const struct load_options *options, const struct figures *figures,
-                       const struct verdict *verdict)
+static double cpu_us_per_order(const struct cost *cost)
+{
+    return cost->orders > 0 ? (cost->user_s + cost->system_s) * 1e6 / (double)cost->orders : 0;
+}
+
+static void json_cost(FILE *out, const struct cost *cost)
+{
+    fprintf(out,
+            ",\"generator_cpu_user_s\":%.3f,\"generator_cpu_system_s\":%.3f"
+            ",\"generator_cpu_us_per_order\":%.4f,\"generator_cores\":%.3f"
+            ",\"generator_rss_mib\":%.1f",
+            cost->user_s, cost->system_s, cpu_us_per_order(cost),
+            cost->wall_s > 0 ? (cost->user_s + cost->system_s) / cost->wall_s : 0,
+            (double)cost->max_rss_kib / 1024);
+}
+
+static void json_verdict(FILE *out, const struct verdict *verdict)
+{
+    fprintf(out,
+            ",\"checked\":%s,\"acknowledged\":%" PRIu64 ",\"asked_back\":%" PRIu64
+            ",\"unknown\":%" PRIu64 ",\"unresolved\":%" PRIu64 ",\"units_held\":%" PRId64
+            ",\"units_sold\":%" PRId64,
+            verdict->checked ? "true" : "false", verdict->acked, verdict->asked, verdict->unknown,
+            verdict->unresolved, verdict->units_held, verdict->units_sold);
+    fprintf(out,
+            ",\"oversold\":%" PRIu64 ",\"undersold\":%" PRIu64 ",\"lost\":%" PRIu64
+            ",\"duplicated\":%" PRIu64 ",\"note\":",
+            verdict->oversold, verdict->undersold, verdict->lost, verdict->duplicated);
+    report_json_text(out, verdict->note);
+}
+
+void report_json(FILE *out, const struct load_options *options, const struct figures *figures,
+                 const struct verdict *verdict)
 {
     const struct tally *tally = &figures->measured;
-    printf("{\"orders\":%" PRIu64 ",\"elapsed_s\":%.6f,\"orders_per_s\":%.1f,\"ok_per_s\":%.1f",
-           answers_of(tally), (double)figures->measured_ns / 1e9,
-           per_second(answers_of(tally), figures->measured_ns),
-           per_second(tally->ok, figures->measured_ns));
-    printf(",\"ok\":%" PRIu64 ",\"sold_out\":%" PRIu64 ",\"refused\":%" PRIu64
-           ",\"errors\":%" PRIu64 ",\"committed\":%" PRIu64 ",\"released\":%" PRIu64
-           ",\"expired\":%" PRIu64,
-           tally->ok, tally->sold_out, tally->refused, tally->failed, tally->committed,
-           tally->released, tally->expired);
-    print_json_latency("", &figures->reserve);
-    print_json_latency("follow_", &figures->follow);
-    printf(",\"stall_us\":%.1f,\"retries\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"gave_up\":%s",
-           (double)figures->stall_ns / 1000, figures->retries, figures->sent,
-           figures->gave_up ? "true" : "false");
-    printf(",\"batch\":%" PRIu32 ",\"connections\":%" PRIu32 ",\"in_flight\":%" PRIu32
-           ",\"rate\":%.1f,\"zipf\":%g,\"seed\":%" PRIu64,
-           options->batch, options->connections, options->in_flight, options->rate, options->zipf,
-           options->seed);
+    fprintf(out,
+            "{\"orders\":%" PRIu64 ",\"elapsed_s\":%.6f,\"orders_per_s\":%.1f,\"ok_per_s\":%.1f",
+            answers_of(tally), (double)figures->measured_ns / 1e9,
+            per_second(answers_of(tally), figures->measured_ns),
+            per_second(tally->ok, figures->measured_ns));
+    fprintf(out,
+            ",\"ok\":%" PRIu64 ",\"sold_out\":%" PRIu64 ",\"refused\":%" PRIu64
+            ",\"errors\":%" PRIu64 ",\"committed\":%" PRIu64 ",\"released\":%" PRIu64
+            ",\"expired\":%" PRIu64,
+            tally->ok, tally->sold_out, tally->refused, tally->failed, tally->committed,
+            tally->released, tally->expired);
+    json_latency(out, "", &figures->reserve);
+    json_latency(out, "follow_", &figures->follow);
+    fprintf(out,
+            ",\"stall_us\":%.1f,\"retries\":%" PRIu64 ",\"sent\":%" PRIu64 ",\"unsent\":%" PRIu64
+            ",\"gave_up\":%s",
+            (double)figures->stall_ns / 1000, figures->retries, figures->sent, figures->unsent,
+            figures->gave_up ? "true" : "false");
+    fprintf(out,
+            ",\"batch\":%" PRIu32 ",\"connections\":%" PRIu32 ",\"in_flight\":%" PRIu32
+            ",\"rate\":%.1f,\"shape\":\"%s\",\"zipf\":%g,\"hot_share\":%g,\"seed\":%" PRIu64,
+            options->batch, options->connections, options->in_flight, options->rate,
+            options->shape == SHAPE_1111 ? "1111" : "flat", options->zipf, options->hot_share,
+            options->seed);
+    json_cost(out, &figures->cost);
     if (verdict) {
-        printf(",\"checked\":%s,\"acknowledged\":%" PRIu64 ",\"asked_back\":%" PRIu64
-               ",\"unknown\":%" PRIu64 ",\"unresolved\":%" PRIu64 ",\"units_held\":%" PRId64
-               ",\"units_sold\":%" PRId64,
-               verdict->checked ? "true" : "false", verdict->acked, verdict->asked,
-               verdict->unknown, verdict->unresolved, verdict->units_held, verdict->units_sold);
-        printf(",\"oversold\":%" PRIu64 ",\"undersold\":%" PRIu64 ",\"lost\":%" PRIu64
-               ",\"duplicated\":%" PRIu64 ",\"note\":",
-               verdict->oversold, verdict->undersold, verdict->lost, verdict->duplicated);
-        report_json_text(stdout, verdict->note);
+        json_verdict(out, verdict);
     }
-    printf(",\"error\":");
-    report_json_text(stdout, figures->error);
-    printf("}\n");
+    fprintf(out, ",\"error\":");
+    report_json_text(out, figures->error);
+    fputc('}', out);
 }
 
 static void print_count(const char *name, uint64_t number)
@@ -178,15 +247,16 @@ static void print_count_if(const char *name, uint64_t number)
 
 static void print_latency(const char *name, const struct histogram *histogram)
 {
-    char text[4][REPORT_COUNT_BYTES];
+    char text[5][REPORT_COUNT_BYTES];
     if (histogram->count == 0) {
         return;
     }
-    printf("%-14s p50 %s, p99 %s, p99.9 %s, max %s\n", name,
+    printf("%-14s p50 %s, p99 %s, p99.9 %s, p99.99 %s, max %s\n", name,
            show_time(text[0], histogram_quantile(histogram, 0.5)),
            show_time(text[1], histogram_quantile(histogram, 0.99)),
            show_time(text[2], histogram_quantile(histogram, 0.999)),
-           show_time(text[3], histogram->max));
+           show_time(text[3], histogram_quantile(histogram, 0.9999)),
+           show_time(text[4], histogram->max));
 }
 
 static void print_verdict(const struct verdict *verdict)
@@ -226,9 +296,15 @@ static void print_table(const struct figures *figures, const struct verdict *ver
     print_count_if("released", tally->released);
     print_count_if("expired", tally->expired);
     print_count_if("sent again", figures->retries);
+    print_count_if("due, not sent", figures->unsent);
     print_latency("latency", &figures->reserve);
     print_latency("commit/release", &figures->follow);
     printf("%-14s %s\n", "longest wait", show_time(text[0], figures->stall_ns));
+    const struct cost *cost = &figures->cost;
+    printf("%-14s CPU %.2f s user, %.2f s system: %.3f us an order, %.2f cores; %.0f MiB\n",
+           "generator", cost->user_s, cost->system_s, cpu_us_per_order(cost),
+           cost->wall_s > 0 ? (cost->user_s + cost->system_s) / cost->wall_s : 0,
+           (double)cost->max_rss_kib / 1024);
     if (figures->gave_up) {
         printf("gave up: the engine did not answer\n");
     }
@@ -244,7 +320,8 @@ void report_result(const struct load_options *options, const struct figures *fig
                    const struct verdict *verdict)
 {
     if (options->json) {
-        print_json(options, figures, verdict);
+        report_json(stdout, options, figures, verdict);
+        fputc('\n', stdout);
     } else {
         print_table(figures, verdict);
     }

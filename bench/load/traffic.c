@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -25,7 +26,9 @@
 
 #define NAP_NS          UINT64_C(1000000) /* the caller's thread looks around so often */
 #define WINDOW_NS       UINT64_C(250000000)
+#define END_GRACE_NS    UINT64_C(20000000) /* for what was due just before the end to leave */
 #define WINDOW_ORDERS   5000u /* answers that tell whether demand still finds units */
+#define METERS_MAX      16u
 #define SWEEP_EACH_MAX  4096u
 #define SWEEP_ROUND_MAX (1u << 20)
 
@@ -52,19 +55,24 @@ struct message {
     uint8_t *then;
 };
 
-struct lane {
+/* What lanes count in. Lanes may be thousands and histograms are large, so lanes share meters. */
+struct meter {
     _Alignas(CACHE_LINE_BYTES) struct spin lock; /* of all below */
-    struct message *idle;
-    struct message *waiting; /* to be sent again at retry_at_ns */
-    struct message *parked;  /* to be sent when the client library has room */
-    uint32_t idle_count;
     uint64_t retries;
-    uint64_t sent;
     struct tally all;
     struct tally measured;
     struct histogram reserve;
     struct histogram follow;
+};
+
+struct lane {
+    _Alignas(CACHE_LINE_BYTES) struct spin lock; /* of the lists */
+    struct message *idle;
+    struct message *waiting; /* to be sent again at retry_at_ns */
+    struct message *parked;  /* to be sent when the client library has room */
+    uint32_t idle_count;
     /* Below: set once. */
+    struct meter *meter;
     struct traffic *traffic;
     struct hf_client *client;
     struct message *messages;
@@ -77,6 +85,8 @@ struct traffic {
     struct ledger ledger;
     struct lane *lanes;
     uint32_t lane_count;
+    struct meter *meters;
+    uint32_t meter_count;
     uint64_t give_up_ns;
     uint64_t run_hi; /* upper half of every id of this run */
     uint64_t *id_hi; /* it, `batch` times: a column */
@@ -93,9 +103,16 @@ struct traffic {
     _Atomic(uint64_t) measure_from_ns;
     uint64_t sweep_first; /* from this number on nothing is given back; UINT64_MAX: not yet */
     /* Pace; changed only while nothing is under way. */
-    double ns_per_order; /* 0: as fast as answers come */
-    uint64_t pace_ns;    /* order pace_number is due at this time */
+    bool paced; /* else as fast as answers come */
+    struct schedule schedule;
+    uint64_t pace_ns; /* order pace_number is due at this time: the schedule's start */
     uint64_t pace_number;
+
+    /* Messages in lists that the caller's thread looks through: so that it need not look at
+     * thousands of lanes for nothing. Hints, but never less than there are. */
+    _Alignas(CACHE_LINE_BYTES) atomic_uint idle_messages;
+    atomic_uint late_messages; /* waiting and parked */
+    uint32_t next_lane;        /* the caller's thread's: the lane to start a message of next */
 
     _Alignas(CACHE_LINE_BYTES) _Atomic(uint64_t) last_answer_ns;
     _Atomic(uint64_t) stall_ns;
@@ -103,7 +120,13 @@ struct traffic {
     pthread_mutex_t error_lock;
     char error[TRAFFIC_ERROR_BYTES];
 
+    /* The caller's thread's. */
     struct report_ticker ticker;
+    bool ended; /* the figures */
+    uint64_t unsent;
+    struct timeline timeline; /* windows NULL: not wanted, or not begun */
+    struct cost cost_before;
+    struct cost cost_after;
 };
 
 enum { ITEM_CLOSED = 1, ITEM_SWEPT = 2 };
@@ -138,6 +161,8 @@ static void note_answer(struct traffic *traffic, uint64_t now_ns)
 {
     uint64_t before =
         atomic_exchange_explicit(&traffic->last_answer_ns, now_ns, memory_order_relaxed);
+    uint64_t from = atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed);
+    before = before > from ? before : from; /* a wait in the warm-up is not counted */
     uint64_t gap = now_ns > before ? now_ns - before : 0;
     uint64_t most = atomic_load_explicit(&traffic->stall_ns, memory_order_relaxed);
     while (gap > most &&
@@ -152,6 +177,7 @@ static void lane_put_idle(struct lane *lane, struct message *message)
     message->next = lane->idle;
     lane->idle = message;
     lane->idle_count++;
+    atomic_fetch_add_explicit(&lane->traffic->idle_messages, 1, memory_order_relaxed);
     spin_unlock(&lane->lock);
 }
 
@@ -162,6 +188,7 @@ static struct message *lane_take_idle(struct lane *lane)
     if (message) {
         lane->idle = message->next;
         lane->idle_count--;
+        atomic_fetch_sub_explicit(&lane->traffic->idle_messages, 1, memory_order_relaxed);
     }
     spin_unlock(&lane->lock);
     return message;
@@ -172,10 +199,15 @@ static void lane_put_waiting(struct message *message)
 {
     struct lane *lane = message->lane;
     message->retry_at_ns = link_now_ns() + LINK_RETRY_NS;
+    if (message->counted) {
+        spin_lock(&lane->meter->lock);
+        lane->meter->retries++;
+        spin_unlock(&lane->meter->lock);
+    }
     spin_lock(&lane->lock);
     message->next = lane->waiting;
     lane->waiting = message;
-    lane->retries++;
+    atomic_fetch_add_explicit(&lane->traffic->late_messages, 1, memory_order_relaxed);
     spin_unlock(&lane->lock);
 }
 
@@ -188,6 +220,7 @@ static void lane_park(struct message *message)
     spin_lock(&lane->lock);
     message->next = lane->parked;
     lane->parked = message;
+    atomic_fetch_add_explicit(&lane->traffic->late_messages, 1, memory_order_relaxed);
     spin_unlock(&lane->lock);
 }
 
@@ -197,6 +230,7 @@ static struct message *lane_unpark(struct lane *lane)
     struct message *message = lane->parked;
     if (message) {
         lane->parked = message->next;
+        atomic_fetch_sub_explicit(&lane->traffic->late_messages, 1, memory_order_relaxed);
     }
     spin_unlock(&lane->lock);
     return message;
@@ -243,6 +277,12 @@ static void fill_columns(struct message *message)
     }
 }
 
+static uint64_t due_ns_of(const struct traffic *traffic, uint64_t number)
+{
+    double due_s = schedule_due_s(&traffic->schedule, number - traffic->pace_number);
+    return traffic->pace_ns + (uint64_t)(due_s * 1e9);
+}
+
 /* Takes new order numbers; false when there are none, or none that is due. */
 static bool message_claim(struct message *message)
 {
@@ -259,9 +299,8 @@ static bool message_claim(struct message *message)
         if (first >= limit) {
             return false;
         }
-        if (traffic->ns_per_order > 0) {
-            due = traffic->pace_ns +
-                  (uint64_t)((double)(first - traffic->pace_number) * traffic->ns_per_order);
+        if (traffic->paced) {
+            due = due_ns_of(traffic, first);
             if (due > now) {
                 return false;
             }
@@ -340,10 +379,11 @@ static void abandon_step(struct message *message, enum hf_status status)
     for (uint32_t i = 0; i < message->count; i++) {
         ledger_set(&traffic->ledger, numbers[i], fate);
     }
-    spin_lock(&message->lane->lock);
-    message->lane->all.failed += message->count;
-    message->lane->measured.failed += message->counted ? message->count : 0;
-    spin_unlock(&message->lane->lock);
+    struct meter *meter = message->lane->meter;
+    spin_lock(&meter->lock);
+    meter->all.failed += message->count;
+    meter->measured.failed += message->counted ? message->count : 0;
+    spin_unlock(&meter->lock);
     message->count = 0;
 }
 
@@ -437,18 +477,18 @@ static uint32_t settle_follow(struct message *message, uint64_t *numbers, const 
 static void count_answers(struct message *message, const struct tally *tally, bool complete,
                           uint64_t now_ns)
 {
-    struct lane *lane = message->lane;
+    struct meter *meter = message->lane->meter;
     bool is_reserve = message->step == STEP_RESERVE;
     uint64_t from_ns = is_reserve ? message->due_ns : message->since_ns;
-    spin_lock(&lane->lock);
-    add_tally(&lane->all, tally);
+    spin_lock(&meter->lock);
+    add_tally(&meter->all, tally);
     if (message->counted) {
-        add_tally(&lane->measured, tally);
+        add_tally(&meter->measured, tally);
         if (complete) {
-            histogram_add(is_reserve ? &lane->reserve : &lane->follow, now_ns - from_ns);
+            histogram_add(is_reserve ? &meter->reserve : &meter->follow, now_ns - from_ns);
         }
     }
-    spin_unlock(&lane->lock);
+    spin_unlock(&meter->lock);
 }
 
 /* The message is back, one way or the other. */
@@ -530,6 +570,9 @@ static void batch_done(void *user, enum hf_status status, const struct hf_batch_
 static void resend_waiting(struct traffic *traffic)
 {
     uint64_t now = link_now_ns();
+    if (atomic_load_explicit(&traffic->late_messages, memory_order_relaxed) == 0) {
+        return;
+    }
     for (uint32_t i = 0; i < traffic->lane_count; i++) {
         struct lane *lane = &traffic->lanes[i];
         struct message *due = NULL;
@@ -541,6 +584,7 @@ static void resend_waiting(struct traffic *traffic)
                 *at = message->next;
                 message->next = due;
                 due = message;
+                atomic_fetch_sub_explicit(&traffic->late_messages, 1, memory_order_relaxed);
             } else {
                 at = &message->next;
             }
@@ -564,20 +608,25 @@ static bool all_claimed(const struct traffic *traffic)
            atomic_load_explicit(&traffic->limit, memory_order_relaxed);
 }
 
-/* Starts idle messages, one of each lane in turn. */
+/* Starts idle messages, one of each lane in turn; the next time it goes on with the next lane, so
+ * that all connections get their share of a pace that few of them could keep. */
 static void start_idle(struct traffic *traffic)
 {
-    for (uint32_t turn = 0; turn < traffic->options->in_flight; turn++) {
-        for (uint32_t i = 0; i < traffic->lane_count; i++) {
-            struct message *message = lane_take_idle(&traffic->lanes[i]);
-            if (!message) {
-                continue;
-            }
-            if (!message_claim(message)) {
-                lane_put_idle(&traffic->lanes[i], message);
-                return;
-            }
+    uint32_t empty_lanes = 0;
+    while (empty_lanes < traffic->lane_count &&
+           atomic_load_explicit(&traffic->idle_messages, memory_order_relaxed) > 0) {
+        struct lane *lane = &traffic->lanes[traffic->next_lane];
+        struct message *message = lane_take_idle(lane);
+        if (message && !message_claim(message)) {
+            lane_put_idle(lane, message);
+            return;
+        }
+        traffic->next_lane = (traffic->next_lane + 1) % traffic->lane_count;
+        if (message) {
             message_send(message);
+            empty_lanes = 0;
+        } else {
+            empty_lanes++;
         }
     }
 }
@@ -600,10 +649,8 @@ static bool is_quiet(struct traffic *traffic)
 static void nap(const struct traffic *traffic)
 {
     uint64_t nap_ns = NAP_NS;
-    if (traffic->ns_per_order > 0 && !all_claimed(traffic)) {
-        uint64_t next = atomic_load_explicit(&traffic->next, memory_order_relaxed);
-        uint64_t due = traffic->pace_ns +
-                       (uint64_t)((double)(next - traffic->pace_number) * traffic->ns_per_order);
+    if (traffic->paced && !all_claimed(traffic)) {
+        uint64_t due = due_ns_of(traffic, traffic_next_number(traffic));
         uint64_t now = link_now_ns();
         if (due > now) {
             nap_ns = due - now < NAP_NS ? due - now : NAP_NS;
@@ -622,6 +669,131 @@ struct goal {
     uint64_t window_ns;
     struct tally window;
 };
+
+static uint64_t answers_of(const struct tally *tally)
+{
+    return tally->ok + tally->sold_out + tally->refused + tally->failed;
+}
+
+static double seconds_of(struct timeval time)
+{
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+static void read_cost(struct cost *cost, uint64_t orders)
+{
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0);
+    *cost = (struct cost){
+        .user_s = seconds_of(usage.ru_utime),
+        .system_s = seconds_of(usage.ru_stime),
+        .wall_s = (double)link_now_ns() / 1e9,
+        .orders = orders,
+        .max_rss_kib = (uint64_t)usage.ru_maxrss,
+    };
+}
+
+static struct cost cost_between(const struct cost *before, const struct cost *after)
+{
+    return (struct cost){
+        .user_s = after->user_s - before->user_s,
+        .system_s = after->system_s - before->system_s,
+        .wall_s = after->wall_s - before->wall_s,
+        .orders = after->orders - before->orders,
+        .max_rss_kib = after->max_rss_kib,
+    };
+}
+
+/* The warm-up is over. */
+static void begin_figures(struct traffic *traffic)
+{
+    uint64_t answers = 0;
+    for (uint32_t i = 0; i < traffic->meter_count; i++) {
+        spin_lock(&traffic->meters[i].lock);
+        answers += answers_of(&traffic->meters[i].all);
+        spin_unlock(&traffic->meters[i].lock);
+    }
+    read_cost(&traffic->cost_before, answers);
+    if (traffic->options->report &&
+        !timeline_init(&traffic->timeline,
+                       atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed))) {
+        note_error(traffic, "the windows of the report", HF_NO_MEMORY);
+    }
+}
+
+static void add_window(struct traffic *traffic, const struct figures *figures, uint64_t now)
+{
+    const struct tally *tally = &figures->measured;
+    struct timeline_counts totals = {
+        .ok = tally->ok,
+        .sold_out = tally->sold_out,
+        .other = tally->refused + tally->failed,
+    };
+    timeline_add(&traffic->timeline, now, &totals, &figures->reserve);
+}
+
+/* The progress line and the next window, when they are due. */
+static void look_at_figures(struct traffic *traffic)
+{
+    uint64_t now = link_now_ns();
+    bool window = traffic->timeline.windows && timeline_is_due(&traffic->timeline, now);
+    bool line = report_due(&traffic->ticker);
+    if (traffic->ended || (!window && !line)) {
+        return;
+    }
+    struct figures *figures = malloc(sizeof *figures);
+    if (!figures) {
+        return;
+    }
+    traffic_figures(traffic, figures);
+    if (window) {
+        add_window(traffic, figures, now);
+    }
+    if (line) {
+        report_progress(&traffic->ticker, figures);
+    }
+    free(figures);
+}
+
+/* Counts what was due before the end and never left: as if it had been answered now, which is
+ * sooner than it would have been. */
+static void count_unsent(struct traffic *traffic)
+{
+    uint64_t now = link_now_ns();
+    uint64_t from = atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed);
+    uint64_t limit = atomic_load_explicit(&traffic->limit, memory_order_relaxed);
+    uint64_t batch = traffic->options->batch;
+    struct meter *meter = &traffic->meters[0];
+    if (atomic_load_explicit(&traffic->gave_up, memory_order_relaxed)) {
+        return; /* nothing could be sent, and the run says so */
+    }
+    spin_lock(&meter->lock);
+    for (uint64_t number = traffic_next_number(traffic); number < limit; number += batch) {
+        uint64_t due = due_ns_of(traffic, number);
+        if (due >= from && due < now) {
+            histogram_add(&meter->reserve, now - due);
+            traffic->unsent += limit - number < batch ? limit - number : batch;
+        }
+    }
+    spin_unlock(&meter->lock);
+}
+
+void traffic_end_figures(struct traffic *traffic)
+{
+    CHECK(!traffic->ended);
+    report_ticker_stop(&traffic->ticker);
+    struct figures *figures = malloc(sizeof *figures);
+    uint64_t now = link_now_ns();
+    if (figures) {
+        traffic_figures(traffic, figures);
+        if (traffic->timeline.windows && now > traffic->timeline.last_ns) {
+            add_window(traffic, figures, now);
+        }
+        read_cost(&traffic->cost_after, answers_of(&figures->all));
+    }
+    free(figures);
+    traffic->ended = true;
+}
 
 static bool demand_is_spent(struct traffic *traffic, struct goal *goal, uint64_t now)
 {
@@ -654,6 +826,7 @@ static void watch_goal(struct traffic *traffic, struct goal *goal)
     uint64_t now = link_now_ns();
     if (goal->warm_until_ns && now >= goal->warm_until_ns) {
         goal->warm_until_ns = 0;
+        begin_figures(traffic);
         if (goal->orders) {
             atomic_store_explicit(&traffic->limit,
                                   atomic_load_explicit(&traffic->next, memory_order_relaxed) +
@@ -661,7 +834,8 @@ static void watch_goal(struct traffic *traffic, struct goal *goal)
                                   memory_order_relaxed);
         }
     }
-    if ((goal->end_ns && now >= goal->end_ns) ||
+    uint64_t grace_ns = traffic->paced ? END_GRACE_NS : 0;
+    if ((goal->end_ns && now >= goal->end_ns + grace_ns) ||
         (goal->until_spent && demand_is_spent(traffic, goal, now))) {
         atomic_store_explicit(&traffic->stopping, true, memory_order_relaxed);
     }
@@ -686,14 +860,7 @@ static void drive(struct traffic *traffic, struct goal *goal)
         if ((stopping || all_claimed(traffic)) && is_quiet(traffic)) {
             return;
         }
-        if (report_due(&traffic->ticker)) {
-            struct figures *figures = malloc(sizeof *figures);
-            if (figures) {
-                traffic_figures(traffic, figures);
-                report_progress(&traffic->ticker, figures);
-            }
-            free(figures);
-        }
+        look_at_figures(traffic);
         nap(traffic);
     }
 }
@@ -715,17 +882,29 @@ void traffic_run(struct traffic *traffic)
     if (options->orders && !goal.warm_until_ns) {
         limit = traffic_next_number(traffic) + options->orders;
     }
-    atomic_store_explicit(&traffic->limit, limit, memory_order_relaxed);
-    atomic_store_explicit(&traffic->measure_from_ns, measure_from, memory_order_relaxed);
     if (options->rate > 0) {
-        traffic->ns_per_order = 1e9 / options->rate;
+        schedule_init(&traffic->schedule, options->shape, options->rate, options->warm_up_s,
+                      options->duration_s);
+        traffic->paced = true;
         traffic->pace_ns = now;
         traffic->pace_number = traffic_next_number(traffic);
+        if (goal.end_ns) {
+            double count = schedule_count(&traffic->schedule, (double)(goal.end_ns - now) / 1e9);
+            limit = traffic->pace_number + (uint64_t)count;
+        }
+    }
+    atomic_store_explicit(&traffic->limit, limit, memory_order_relaxed);
+    atomic_store_explicit(&traffic->measure_from_ns, measure_from, memory_order_relaxed);
+    if (!goal.warm_until_ns) {
+        begin_figures(traffic);
     }
     /* The kernel may delay a sleeper by 50 us to save power; pacing does not want that. */
     (void)prctl(PR_SET_TIMERSLACK, 1000UL, 0, 0, 0);
     drive(traffic, &goal);
-    traffic->ns_per_order = 0;
+    if (traffic->paced && goal.end_ns) {
+        count_unsent(traffic);
+    }
+    traffic->paced = false;
 }
 
 /* ---- Rounds ---- */
@@ -764,10 +943,10 @@ static uint32_t keep_unfinished(const struct traffic *traffic, uint32_t *indexes
 static uint64_t count_ok(struct traffic *traffic)
 {
     uint64_t ok = 0;
-    for (uint32_t i = 0; i < traffic->lane_count; i++) {
-        spin_lock(&traffic->lanes[i].lock);
-        ok += traffic->lanes[i].all.ok;
-        spin_unlock(&traffic->lanes[i].lock);
+    for (uint32_t i = 0; i < traffic->meter_count; i++) {
+        spin_lock(&traffic->meters[i].lock);
+        ok += traffic->meters[i].all.ok;
+        spin_unlock(&traffic->meters[i].lock);
     }
     return ok;
 }
@@ -810,6 +989,22 @@ bool traffic_probe(struct traffic *traffic, const uint32_t *indexes, uint32_t in
 }
 
 /* ---- Opening, closing, reading ---- */
+
+/* Meters shared by the lanes: one for each of a few lanes, a bounded number for thousands. */
+static bool open_meters(struct traffic *traffic)
+{
+    uint32_t count = traffic->lane_count < METERS_MAX ? traffic->lane_count : METERS_MAX;
+    traffic->meters = aligned_alloc(CACHE_LINE_BYTES, count * sizeof *traffic->meters);
+    if (!traffic->meters) {
+        return false;
+    }
+    memset(traffic->meters, 0, count * sizeof *traffic->meters);
+    traffic->meter_count = count;
+    for (uint32_t i = 0; i < traffic->lane_count; i++) {
+        traffic->lanes[i].meter = &traffic->meters[i % count];
+    }
+    return true;
+}
 
 /* Cuts one column off the memory of all. */
 static void *take_column(uint8_t **at, size_t bytes)
@@ -903,7 +1098,7 @@ enum hf_status traffic_open(struct traffic **out, const struct load_options *opt
             traffic->lanes[i].client = link->clients[i];
         }
     }
-    if (!traffic->lanes || !open_messages(traffic) || !open_items(traffic) ||
+    if (!traffic->lanes || !open_meters(traffic) || !open_messages(traffic) || !open_items(traffic) ||
         !ledger_init(&traffic->ledger)) {
         traffic_close(traffic);
         return HF_NO_MEMORY;
@@ -921,7 +1116,9 @@ void traffic_close(struct traffic *traffic)
         free(traffic->lanes[i].messages);
     }
     ledger_deinit(&traffic->ledger);
+    timeline_deinit(&traffic->timeline);
     free(traffic->lanes);
+    free(traffic->meters);
     free(traffic->columns);
     free(traffic->id_hi);
     free(traffic->sold_out_qty);
@@ -960,23 +1157,38 @@ struct item_news traffic_news(const struct traffic *traffic, uint32_t index)
 void traffic_figures(struct traffic *traffic, struct figures *figures)
 {
     memset(figures, 0, sizeof *figures);
-    for (uint32_t i = 0; i < traffic->lane_count; i++) {
-        struct lane *lane = &traffic->lanes[i];
-        spin_lock(&lane->lock);
-        add_tally(&figures->all, &lane->all);
-        add_tally(&figures->measured, &lane->measured);
-        histogram_merge(&figures->reserve, &lane->reserve);
-        histogram_merge(&figures->follow, &lane->follow);
-        figures->retries += lane->retries;
-        spin_unlock(&lane->lock);
+    for (uint32_t i = 0; i < traffic->meter_count; i++) {
+        struct meter *meter = &traffic->meters[i];
+        spin_lock(&meter->lock);
+        add_tally(&figures->all, &meter->all);
+        add_tally(&figures->measured, &meter->measured);
+        histogram_merge(&figures->reserve, &meter->reserve);
+        histogram_merge(&figures->follow, &meter->follow);
+        figures->retries += meter->retries;
+        spin_unlock(&meter->lock);
     }
     uint64_t from = atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed);
     uint64_t last = atomic_load_explicit(&traffic->last_answer_ns, memory_order_relaxed);
     figures->measured_ns = last > from ? last - from : 0;
     figures->stall_ns = atomic_load_explicit(&traffic->stall_ns, memory_order_relaxed);
     figures->sent = traffic_next_number(traffic) - 1;
+    figures->unsent = traffic->unsent;
+    struct cost now;
+    read_cost(&now, answers_of(&figures->all));
+    figures->cost = cost_between(&traffic->cost_before, traffic->ended ? &traffic->cost_after : &now);
     figures->gave_up = atomic_load_explicit(&traffic->gave_up, memory_order_relaxed);
     CHECK(pthread_mutex_lock(&traffic->error_lock) == 0);
     memcpy(figures->error, traffic->error, sizeof figures->error);
     CHECK(pthread_mutex_unlock(&traffic->error_lock) == 0);
+}
+
+const struct timeline *traffic_timeline(const struct traffic *traffic)
+{
+    return traffic->timeline.windows ? &traffic->timeline : NULL;
+}
+
+const struct schedule *traffic_schedule(const struct traffic *traffic, double *lead_s)
+{
+    *lead_s = traffic->options->warm_up_s;
+    return traffic->options->rate > 0 ? &traffic->schedule : NULL;
 }

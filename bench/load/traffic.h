@@ -8,6 +8,8 @@
  * With a rate, the message with order n is due at start + n/rate and leaves then or, when all
  * messages are under way, as soon as one comes back; its latency counts from when it was due. So a
  * stall shows in every message that it delayed (the "coordinated omission" of Gil Tene's talks).
+ * Messages that were due but still could not be sent when the time was up count with the time that
+ * they had waited by then, so that a stall at the end is not hidden either.
  *
  * Threads: one thread calls these functions. */
 #ifndef LOAD_TRAFFIC_H
@@ -21,7 +23,9 @@
 #include "load/ledger.h"
 #include "load/link.h"
 #include "load/options.h"
+#include "load/schedule.h"
 #include "load/stockroom.h"
+#include "load/timeline.h"
 
 #define TRAFFIC_ERROR_BYTES 320u
 
@@ -38,15 +42,27 @@ struct tally {
     uint64_t expired; /* a commit came too late */
 };
 
+/* What the generator itself has used, from the end of the warm-up to the end of the figures. */
+struct cost {
+    double user_s;   /* CPU of all threads of the process */
+    double system_s;
+    double wall_s;
+    uint64_t orders;   /* answered meanwhile */
+    uint64_t max_rss_kib; /* of the whole run */
+};
+
 struct figures {
     struct tally all;
     struct tally measured;           /* after the warm-up */
     struct histogram reserve;        /* ns, one value a message: due to all of it answered */
     struct histogram follow;         /* ns, commits and releases likewise */
     uint64_t measured_ns;            /* first due to last answer, after the warm-up */
-    uint64_t stall_ns;               /* longest time between two answers while some were awaited */
+    uint64_t stall_ns;               /* longest time between two answers while some were awaited,
+                                        after the warm-up */
     uint64_t sent;                   /* orders */
-    uint64_t retries;                /* messages sent again */
+    uint64_t retries;                /* messages sent again, after the warm-up */
+    uint64_t unsent;                 /* orders that were due at the end and could not be sent */
+    struct cost cost;
     bool gave_up;                    /* the engine did not answer for give_up_s */
     char error[TRAFFIC_ERROR_BYTES]; /* the first error; "": none */
 };
@@ -85,6 +101,16 @@ struct hf_id traffic_id(const struct traffic *traffic, uint64_t number);
 
 struct ledger *traffic_ledger(struct traffic *traffic);
 struct item_news traffic_news(const struct traffic *traffic, uint32_t index);
+
+/* The figures end here: what is sent from now on, as the oracle's probes, is not part of them. */
+void traffic_end_figures(struct traffic *traffic);
+
+/* The windows of the measured time; NULL unless options->report. Complete once the figures ended.
+ * The traffic's. */
+const struct timeline *traffic_timeline(const struct traffic *traffic);
+
+/* The pace; NULL without --rate. The traffic's. *lead_s: how long after its start measuring began. */
+const struct schedule *traffic_schedule(const struct traffic *traffic, double *lead_s);
 
 /* The figures so far. Also while messages are under way. */
 void traffic_figures(struct traffic *traffic, struct figures *figures);

@@ -56,6 +56,7 @@
 #define WAL_RECORD_BYTES_MAX     KIB(256) /* one record */
 #define WAL_APPEND_BYTES_MAX     KIB(512) /* one append: the records of a transaction's flush */
 #define WAL_SPARE_SEGMENTS_DEFAULT 2u    /* segments prepared ahead of use */
+#define WAL_SPARE_SEGMENTS_MAX   16u
 #define WAL_DIGEST_EVERY_BYTES   MIB(16) /* log between two DIGEST blocks */
 
 static_assert(WAL_RECORD_BYTES_MAX >= 64 + (uint64_t)ORDER_LINES_MAX * 32, "an order fits a record");

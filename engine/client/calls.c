@@ -63,8 +63,10 @@ static enum hf_status run_lines(struct hf_client *client, enum request_type type
                                 const struct hf_line_qty *lines, uint32_t line_count,
                                 struct hf_result *result)
 {
-    if (line_count > ORDER_LINES_MAX) {
-        return client_fail(HF_INVALID, "line_count: %u, must be 0..%u", line_count,
+    /* No lines would mean all of the order, which a caller who names lines does not mean. */
+    uint32_t least = type == REQUEST_RETURN ? 0 : 1;
+    if (line_count < least || line_count > ORDER_LINES_MAX) {
+        return client_fail(HF_INVALID, "line_count: %u, must be %u..%u", line_count, least,
                            ORDER_LINES_MAX);
     }
     if (line_count > 0 && !lines) {

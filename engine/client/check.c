@@ -2,6 +2,7 @@
  * message that it would share with others.
  *
  * Threads: any. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -47,8 +48,11 @@ static enum hf_status check_line(const struct hf_line *line, uint32_t number)
     if (line->item != 0) {
         return HF_OK;
     }
-    enum hf_status status = check_code("lines.sku", line->sku, false);
-    return status == HF_OK ? check_code("lines.pool", line->pool, true) : status;
+    char field[32];
+    (void)snprintf(field, sizeof field, "lines[%u].sku", number);
+    enum hf_status status = check_code(field, line->sku, false);
+    (void)snprintf(field, sizeof field, "lines[%u].pool", number);
+    return status == HF_OK ? check_code(field, line->pool, true) : status;
 }
 
 enum hf_status check_order(const struct hf_order *order)

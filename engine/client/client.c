@@ -123,8 +123,7 @@ static enum hf_status open_parts(struct hf_client *client, const char *url, cons
     if (!client->token) {
         return HF_NO_MEMORY;
     }
-    enum hf_status status =
-        transport_client_open(&client->transport, url, client->in_flight_max);
+    enum hf_status status = transport_client_open(&client->transport, url, client->in_flight_max);
     if (status != HF_OK) {
         return status;
     }

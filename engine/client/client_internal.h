@@ -21,8 +21,10 @@
 #define CLIENT_IN_FLIGHT_DEFAULT  16u
 #define CLIENT_BATCH_DEFAULT      1024u
 #define CLIENT_MESSAGE_BYTES      (4u << 20) /* of one shared message, about */
-#define MESSAGES_DONE_MAX         64u /* messages answered whose callbacks or callers still read them;
-                                         such a callback may start the next call */
+#define CLIENT_MESSAGE_LINES      32768u /* likewise: the engine can decode so many, with names */
+#define MESSAGES_DONE_MAX                                                                          \
+    64u /* messages answered whose callbacks or callers still read them;                           \
+           such a callback may start the next call */
 
 struct message;
 
@@ -41,7 +43,7 @@ struct message {
     uint64_t retry_ns; /* when it is to be repeated, while it is in the retry list */
     message_done done;
     void *user;
-    struct single *singles; /* whose orders it carries, in order */
+    struct single *singles;   /* whose orders it carries, in order */
     hf_batch_done batch_done; /* of an asynchronous batch */
     uint32_t batch_count;
 };
@@ -76,11 +78,11 @@ struct hf_client {
     char *token;
 
     pthread_mutex_t lock;
-    pthread_cond_t freed;  /* a message came back to the pool */
-    pthread_cond_t retry;  /* the retry list changed, or closing */
+    pthread_cond_t freed;     /* a message came back to the pool */
+    pthread_cond_t retry;     /* the retry list changed, or closing */
     struct message *messages; /* all of them: in_flight_max and MESSAGES_DONE_MAX */
     struct message *pool;
-    uint32_t under_way;       /* taken and not answered yet: at most in_flight_max */
+    uint32_t under_way;      /* taken and not answered yet: at most in_flight_max */
     struct message *retries; /* earliest first */
     struct single_queue queues[SINGLE_KINDS];
     bool closing;
@@ -96,7 +98,8 @@ uint64_t client_now_ns(void);
 enum hf_status messages_open(struct hf_client *client);
 void messages_close(struct hf_client *client);
 
-/* A message from the pool with an empty arena, counted as under way; NULL when in_flight_max are. */
+/* A message from the pool with an empty arena, counted as under way; NULL when in_flight_max are.
+ */
 struct message *message_try_take(struct hf_client *client);
 
 /* As above, waiting for one until the deadline. NULL: none came free, or the client is closing. */

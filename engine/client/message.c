@@ -73,10 +73,16 @@ void message_release(struct message *message)
     struct hf_client *client = message->client;
     arena_clear(&message->arena);
     pthread_mutex_lock(&client->lock);
+    bool was_empty = client->pool == NULL;
     message->next = client->pool;
     client->pool = message;
     pthread_cond_signal(&client->freed);
     pthread_mutex_unlock(&client->lock);
+    /* What found the pool empty when a message could have been under way has nobody else to send
+     * it. */
+    if (was_empty) {
+        singles_dispatch(client);
+    }
 }
 
 /* ---- Sending ---- */
@@ -94,18 +100,25 @@ static void finish(struct message *message, enum hf_status status)
     singles_dispatch(client);
 }
 
+/* Rounded up: 0 would be no time at all. */
+static uint32_t ms_left(uint64_t deadline_ns, uint64_t now_ns)
+{
+    return deadline_ns > now_ns ? (uint32_t)((deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS)
+                                : 1;
+}
+
 /* Sends the encoded bytes; the first time, and again. */
 static void send_bytes(struct message *message)
 {
     uint64_t now_ns = client_now_ns();
-    if (now_ns >= message->deadline_ns) {
-        client_fail(HF_TIMED_OUT, "%s", hf_status_text(HF_TIMED_OUT));
-        finish(message, HF_TIMED_OUT);
-        return;
+    struct transport_client *transport = message->client->transport;
+    enum hf_status status;
+    if (now_ns < message->deadline_ns) {
+        status = transport_client_call(transport, &message->call, message->encoded,
+                                       ms_left(message->deadline_ns, now_ns));
+    } else {
+        status = transport_client_connected(transport) ? HF_TIMED_OUT : HF_UNREACHABLE;
     }
-    uint64_t left_ms = (message->deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
-    enum hf_status status = transport_client_call(message->client->transport, &message->call,
-                                                  message->encoded, (uint32_t)left_ms);
     if (status != HF_OK) {
         client_fail(status, "%s", hf_status_text(status));
         finish(message, status);
@@ -120,10 +133,10 @@ static bool retry_later(struct message *message)
     uint64_t wait_ms = asked_ms == 0             ? RETRY_MS_DEFAULT
                        : asked_ms > RETRY_MS_MAX ? RETRY_MS_MAX
                                                  : asked_ms;
-    /* Half to one and a half times as long, so that clients don't come back all at once. */
+    /* Up to half as long again, so that clients don't come back all at once. */
     uint64_t now_ns = client_now_ns();
     uint64_t wait_ns = wait_ms * NS_PER_MS;
-    message->retry_ns = now_ns + wait_ns / 2 + hash_u64(now_ns ^ (uintptr_t)message) % wait_ns;
+    message->retry_ns = now_ns + wait_ns + hash_u64(now_ns ^ (uintptr_t)message) % (wait_ns / 2);
     if (message->retry_ns >= message->deadline_ns) {
         return false;
     }
@@ -196,6 +209,7 @@ void message_send(struct message *message, struct request *request, uint64_t dea
     message->call.done = call_done;
     message->call.user = message;
     request->token = client_text(message->client->token);
+    request->timeout_ms = ms_left(deadline_ns, client_now_ns());
     if (codec_request_encode(&message->arena, request, &message->encoded) != HF_OK) {
         client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
         finish(message, HF_NO_MEMORY);

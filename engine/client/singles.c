@@ -14,10 +14,11 @@
 
 /* Messages of one operation under way at once: enough to keep the engine busy while replies
  * travel, few enough that orders gather. */
-#define UNDER_WAY_MAX   4u
-#define SINGLE_BYTES    64u /* of an order without its lines, about */
-#define LINE_BYTES      24u /* of a line without its names, about */
-#define NS_PER_MS       1000000u
+#define UNDER_WAY_MAX 4u
+#define SINGLE_BYTES  64u /* of an order without its lines, about */
+#define LINE_BYTES    24u /* of a line without its names, about */
+#define LATE_SHARE    8u  /* of the timeout, by which an order's answer may be late */
+#define NS_PER_MS     1000000u
 
 void singles_init(struct hf_client *client)
 {
@@ -51,16 +52,26 @@ static void singles_fail(struct single *list, enum hf_status status)
 
 /* ---- Building a message ---- */
 
-/* Takes from a queue what fits one message, under the lock. */
-static struct single *queue_take(struct single_queue *queue, uint32_t orders_max, uint32_t *count)
+/* Takes from a queue what fits one message, under the lock. The message waits until its last
+ * order's deadline, so it takes none whose deadline is much later than its first one's: that one
+ * would wait too long when the engine does not answer. */
+static struct single *queue_take(struct hf_client *client, struct single_queue *queue,
+                                 uint32_t *count)
 {
     struct single *list = queue->first;
     struct single **link = &queue->first;
+    uint64_t slack_ns = (uint64_t)client->timeout_ms * NS_PER_MS / LATE_SHARE;
     size_t bytes = 0;
+    uint32_t lines = 0;
     *count = 0;
-    while (*link && *count < orders_max &&
-           (*count == 0 || bytes + (*link)->bytes <= CLIENT_MESSAGE_BYTES)) {
-        bytes += (*link)->bytes;
+    while (*link && *count < client->batch_max) {
+        const struct single *single = *link;
+        bytes += single->bytes;
+        lines += single->order ? single->order->line_count : 1;
+        if (*count > 0 && (bytes > CLIENT_MESSAGE_BYTES || lines > CLIENT_MESSAGE_LINES ||
+                           single->deadline_ns > list->deadline_ns + slack_ns)) {
+            break;
+        }
         (*count)++;
         link = &(*link)->next;
     }
@@ -173,8 +184,7 @@ static void singles_done(struct message *message, enum hf_status status)
     const struct response *response = &message->response;
     if (status != HF_OK) {
         singles_fail(list, status);
-    } else if (response->type == RESPONSE_ORDERS &&
-               response->orders.count == singles_count(list)) {
+    } else if (response->type == RESPONSE_ORDERS && response->orders.count == singles_count(list)) {
         give_results(list, response);
     } else {
         /* The engine refused the message as a whole. */
@@ -224,7 +234,7 @@ static struct message *next_send(struct hf_client *client, enum single_kind kind
         message = message_pop(client);
     }
     if (message) {
-        *list = queue_take(queue, client->batch_max, count);
+        *list = queue_take(client, queue, count);
         queue->under_way++;
     }
     pthread_mutex_unlock(&client->lock);
@@ -364,8 +374,7 @@ enum hf_status hf_commit_async(struct hf_client *client, struct hf_id id, hf_don
                        SINGLE_BYTES, done, user);
 }
 
-enum hf_status hf_release_async(struct hf_client *client, struct hf_id id, hf_done done,
-                                void *user)
+enum hf_status hf_release_async(struct hf_client *client, struct hf_id id, hf_done done, void *user)
 {
     return start_owned(client, calloc(1, sizeof(struct single)), SINGLE_RELEASE, id.bytes,
                        SINGLE_BYTES, done, user);

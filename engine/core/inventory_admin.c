@@ -173,21 +173,36 @@ enum hf_status definition_of_item(struct inventory *inventory, const struct item
     CHECK(def->pool.len >= 1 && def->pool.len <= CODE_BYTES_MAX);
     CHECK(def->safety >= 0 && def->safety <= STOCK_MAX);
     CHECK(def->presale_cap >= 0 && def->presale_cap <= STOCK_MAX);
+    uint32_t sku = catalog_find_sku(inventory->catalog, def->sku);
+    uint32_t item = sku ? catalog_find_item(inventory->catalog, sku, def->pool) : 0;
+    /* Before any name is copied: copies stay for good. */
+    if (item == 0 && catalog_items(inventory->catalog) == inventory->options.items_max) {
+        return HF_FULL;
+    }
     enum hf_status status = definition_find_sku(inventory, def->sku, definition);
     if (status != HF_OK) {
         return status;
     }
-    if (definition->sku) {
-        definition->item = catalog_find_item(inventory->catalog, definition->sku, def->pool);
-    }
-    if (definition->item == 0) {
-        if (catalog_items(inventory->catalog) == inventory->options.items_max) {
-            return HF_FULL;
-        }
+    definition->item = item;
+    if (item == 0) {
         definition->pool = catalog_intern(inventory->catalog, def->pool);
         return definition->pool ? HF_OK : HF_FULL;
     }
     return HF_OK;
+}
+
+/* A definition that leaves fewer units free takes them before its record has its LSN, below zero if
+ * need be: who sells after that record then never sells what it has set aside. */
+static void definition_debit(struct txn *txn, const struct item_def *present,
+                             const struct item_def *def, struct definition *definition)
+{
+    int64_t fewer = (present->presale_cap - present->safety) - (def->presale_cap - def->safety);
+    if (fewer > 0) {
+        enum hf_status status =
+            stock_debit(txn->inventory->stock, txn->slot, present->item, fewer, INT64_MIN);
+        CHECK(status == HF_OK);
+        definition->debited = fewer;
+    }
 }
 
 uint64_t definition_item_digest(const struct inventory *inventory, const struct item_def *def,
@@ -210,7 +225,8 @@ void definition_install_item(struct inventory *inventory, const struct item_def 
 {
     struct catalog *catalog = inventory->catalog;
     uint32_t item = definition->item ? definition->item : catalog_items(catalog) + 1;
-    stock_define(inventory->stock, item, def->safety, def->presale_cap, def->hot);
+    stock_redefine(inventory->stock, item, def->safety, def->presale_cap, def->hot,
+                   definition->debited);
     if (definition->item) {
         catalog_set_hot(catalog, item, def->hot);
         return;
@@ -250,6 +266,7 @@ enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def
             present.hot == def->hot) {
             return HF_OK;
         }
+        definition_debit(txn, &present, def, &memory->definition);
     }
     struct event *event = txn_add(txn, EVENT_ITEM_DEFINED, ORDER_NO_HANDLE, EVENT_ADMIN_BYTES);
     event->item = &memory->item;

@@ -39,6 +39,7 @@ struct definition {
     const struct catalog_text *code;  /* for a SKU to be made */
     const struct catalog_text *label; /* NULL: as it is */
     const struct catalog_text *pool;  /* for an item to be made */
+    int64_t debited; /* units taken when it was decided: what it leaves fewer free */
 };
 
 /* Upper bounds of what an event takes in the log; wal/record.h has the sizes themselves. */

@@ -544,12 +544,19 @@ void stock_sell(struct stock *stock, unsigned slot, uint32_t item, int64_t delta
 
 void stock_define(struct stock *stock, uint32_t item, int64_t safety, int64_t presale_cap, bool hot)
 {
+    stock_redefine(stock, item, safety, presale_cap, hot, 0);
+}
+
+void stock_redefine(struct stock *stock, uint32_t item, int64_t safety, int64_t presale_cap,
+                    bool hot, int64_t debited)
+{
     CHECK(safety >= 0 && safety <= STOCK_MAX);
     CHECK(presale_cap >= 0 && presale_cap <= STOCK_MAX);
+    CHECK(debited >= 0);
 
     struct item *it = item_at(stock, item);
     spin_lock(&it->lock);
-    int64_t delta = (presale_cap - safety) - (it->presale_cap - it->safety);
+    int64_t delta = (presale_cap - safety) - (it->presale_cap - it->safety) + debited;
     it->safety = safety;
     it->presale_cap = presale_cap;
     if (hot) {

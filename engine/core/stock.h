@@ -44,6 +44,11 @@ void stock_deinit(struct stock *stock);
  * hot: split now; splitting is never undone. One caller at a time per item. */
 void stock_define(struct stock *stock, uint32_t item, int64_t safety, int64_t presale_cap, bool hot);
 
+/* As stock_define, of which `debited` units (0 up) have been taken by stock_debit already: a change
+ * that leaves fewer free is debited before its record has its LSN, like anything that takes. */
+void stock_redefine(struct stock *stock, uint32_t item, int64_t safety, int64_t presale_cap,
+                    bool hot, int64_t debited);
+
 /* Take qty units of one item.
  *
  * slot   the caller's thread slot, 0..THREADS_MAX-1 (any other thread may share it).
@@ -60,9 +65,9 @@ void stock_give(struct stock *stock, unsigned slot, uint32_t item, int64_t qty);
 /* Count delta units as sold (commit: above 0; return: below 0); they were, or will be, held. */
 void stock_sell(struct stock *stock, unsigned slot, uint32_t item, int64_t delta);
 
-/* Lower what is free by qty, for an adjustment: as stock_take, but free may fall to `floor`
+/* Lower what is free by qty, for an adjustment or a definition: as stock_take, but free may fall to `floor`
  * (at most 0; INT64_MIN: forced). WOULD_OVERSELL if it does not fit. Then stocked is not changed
- * yet: stock_restock does that once the record has its LSN. One caller at a time per item. */
+ * yet: stock_restock (or stock_redefine) does that once the record has its LSN. One caller at a time per item. */
 enum hf_status stock_debit(struct stock *stock, unsigned slot, uint32_t item, int64_t qty,
                            int64_t floor);
 

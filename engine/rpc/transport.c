@@ -40,7 +40,6 @@
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
-#include <nng/supplemental/util/platform.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -84,6 +83,13 @@
 static uint64_t now_ms(void)
 {
     return clock_monotonic_ns(clock_real()) / 1000000u;
+}
+
+static void pause_ms(unsigned ms)
+{
+    struct timespec wait = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    while (nanosleep(&wait, &wait) != 0 && errno == EINTR) {
+    }
 }
 
 /* ---- Closing a socket, within a time limit ---- */
@@ -489,7 +495,7 @@ static void exchange_received(void *arg)
         nng_msg_free(request); /* not begun: its client will repeat it elsewhere */
     } else if (!stopping(exchange->server)) {
         log_error("receiving: %s", nng_strerror(error));
-        nng_msleep(POLL_MS); /* whatever it is, do not spin on it */
+        pause_ms(POLL_MS); /* whatever it is, do not spin on it */
     }
     exchange_receive(exchange);
 }
@@ -971,7 +977,7 @@ static void relisten(struct transport_server *server, struct listener *listener)
             atomic_fetch_add_explicit(&server->relistens, 1, memory_order_relaxed);
             return;
         }
-        nng_msleep(20);
+        pause_ms(20);
     }
     log_error("%s cannot be listened on; trying again", listener->url);
 }
@@ -1104,9 +1110,9 @@ void transport_server_drain(struct transport_server *server, uint32_t timeout_ms
         for (unsigned i = 0; i < server->exchange_count; i++) {
             nng_aio_cancel(server->exchanges[i]->receiving);
         }
-        nng_msleep(POLL_MS);
+        pause_ms(POLL_MS);
     }
-    nng_msleep(LINGER_MS);
+    pause_ms(LINGER_MS);
     server_close_listeners(server);
 }
 
@@ -1146,7 +1152,7 @@ void transport_server_close(struct transport_server *server)
             nng_aio_stop(exchange->sending);
         }
     }
-    nng_msleep(LINGER_MS);
+    pause_ms(LINGER_MS);
     server_close_listeners(server);
     for (unsigned i = 0; i < server->exchange_count; i++) {
         if (server->exchanges[i]) {
@@ -1482,7 +1488,7 @@ static void client_wait_idle(struct transport_client *client)
         for (unsigned i = 0; now_ms() >= rest_until_ms && i < client->slot_count; i++) {
             nng_aio_cancel(client->slots[i].aio);
         }
-        nng_msleep(POLL_MS);
+        pause_ms(POLL_MS);
     }
 }
 

@@ -45,8 +45,8 @@ static const struct setting settings[] = {
      NULL, "the longest hold when a SKU's rules say nothing"},
     {"wal-segment-bytes", KIND_BYTES, FIELD(wal_segment_bytes), 0, WAL_SEGMENT_BYTES_MIN,
      WAL_SEGMENT_BYTES_MAX, WAL_SEGMENT_BYTES_DEFAULT, NULL, "size of a log file (K, M, G)"},
-    {"wal-spare-segments", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1, 64,
-     WAL_SPARE_SEGMENTS_DEFAULT, NULL, "log files prepared ahead of use"},
+    {"wal-spare-segments", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1,
+     WAL_SPARE_SEGMENTS_MAX, WAL_SPARE_SEGMENTS_DEFAULT, NULL, "log files prepared ahead of use"},
     {"contexts", KIND_NUMBER, FIELD(contexts), 0, 1, SERVER_CONTEXTS_MAX, SERVER_CONTEXTS_DEFAULT,
      NULL, "requests in hand at once"},
 };

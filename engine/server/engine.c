@@ -65,39 +65,62 @@ static void workers_free(struct worker *list)
     }
 }
 
-/* Takes a free worker, or the right to make the next one. */
-static struct worker *worker_pop(struct engine *engine, unsigned *new_slot)
+static struct worker *worker_pop(struct engine *engine, bool *may_make)
 {
     spin_lock(&engine->workers_lock);
     struct worker *worker = engine->workers_free;
     if (worker) {
         engine->workers_free = worker->next;
-    } else if (engine->worker_count < THREADS_MAX) {
-        *new_slot = engine->worker_count++;
-    } else {
-        *new_slot = THREADS_MAX;
     }
+    *may_make = engine->worker_count < THREADS_MAX;
     spin_unlock(&engine->workers_lock);
     return worker;
+}
+
+/* Gives a new worker its slot. False: others were faster, there are THREADS_MAX. */
+static bool worker_enlist(struct engine *engine, struct worker *worker)
+{
+    spin_lock(&engine->workers_lock);
+    bool room = engine->worker_count < THREADS_MAX;
+    if (room) {
+        worker->txn.slot = engine->worker_count++;
+    }
+    spin_unlock(&engine->workers_lock);
+    return room;
+}
+
+static void worker_begin(struct worker *worker)
+{
+    CHECK(worker->txn.event_count == 0);
+    worker->lsn = 0;
+    worker->depends_on_tail = false;
+    worker->admitted_lsn = 0;
+    worker->read_only = false;
+    worker->txn.now_ms = engine_now_ms(worker->engine);
 }
 
 struct worker *worker_acquire(struct engine *engine)
 {
     for (unsigned step = 0;; step++) {
-        unsigned slot = THREADS_MAX;
-        struct worker *worker = worker_pop(engine, &slot);
-        if (!worker && slot < THREADS_MAX) {
-            worker = worker_new(engine, slot);
+        bool may_make;
+        struct worker *worker = worker_pop(engine, &may_make);
+        if (!worker && may_make) {
+            /* Made before it has a slot: a slot given to what can't be made would be lost. */
+            worker = worker_new(engine, 0);
             if (!worker) {
                 return NULL;
             }
+            if (!worker_enlist(engine, worker)) {
+                worker_free(worker);
+                worker = NULL;
+            }
         }
         if (worker) {
-            CHECK(worker->txn.event_count == 0);
-            worker->lsn = 0;
-            worker->depends_on_tail = false;
-            worker->txn.now_ms = engine_now_ms(engine);
+            worker_begin(worker);
             return worker;
+        }
+        if (engine_failed(engine)) {
+            return NULL; /* all may have been spent */
         }
         spin_pause(step);
     }
@@ -156,6 +179,15 @@ bool worker_again(struct worker *worker, unsigned *step)
     spin_pause((*step)++);
     worker->txn.now_ms = engine_now_ms(worker->engine);
     return true;
+}
+
+enum hf_status worker_admit(struct worker *worker)
+{
+    if (worker->lsn != worker->admitted_lsn) {
+        worker->admitted_lsn = worker->lsn;
+        worker->read_only |= wal_admit(worker->engine->wal) == HF_READ_ONLY;
+    }
+    return worker->read_only ? HF_READ_ONLY : HF_OK;
 }
 
 /* ---- Expiry ---- */

@@ -16,6 +16,8 @@ struct worker {
     struct engine *engine;
     uint64_t lsn;     /* end of the last record that this request appended; 0: none */
     bool depends_on_tail; /* an outcome was a refusal or a replay: rule 3 */
+    uint64_t admitted_lsn; /* `lsn` when the log was last asked whether it takes more */
+    bool read_only;        /* it does not: the rest of the request is refused */
     uint8_t *records; /* WAL_APPEND_BYTES_MAX */
     struct txn txn;
 };
@@ -47,7 +49,7 @@ struct engine {
 uint64_t engine_now_ms(struct engine *engine);
 
 /* A worker with an empty transaction and the present time; waits for one if all THREADS_MAX are
- * in use. NULL: out of memory. */
+ * in use. NULL: out of memory, or the log is closed and no worker comes free any more. */
 struct worker *worker_acquire(struct engine *engine);
 
 /* Gives the worker back. usable false: its transaction could not be appended. */
@@ -59,6 +61,10 @@ bool worker_flush(struct worker *worker);
 /* After TXN_AGAIN: flushes, or pauses when there is nothing to flush. `step` counts the pauses,
  * from 0. False: the log is closed, the decision can't be made. */
 bool worker_again(struct worker *worker, unsigned *step);
+
+/* May the request start one more order? What was admitted has room for a flush or two, but one
+ * request may make many. OK, or READ_ONLY when the disk has filled up since it was started. */
+enum hf_status worker_admit(struct worker *worker);
 
 /* Recovers the log into engine->inventory; on OK *end says where it ends. */
 enum hf_status recovery_run(struct engine *engine, struct engine_recovery *recovery,

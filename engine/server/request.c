@@ -221,6 +221,9 @@ static bool run_change(struct engine *engine, struct engine_call *call,
                        const struct request *request, uint64_t *lsn)
 {
     struct worker *worker = worker_acquire(engine);
+    if (!worker && engine_failed(engine)) {
+        return false;
+    }
     if (!worker) {
         answer_fail(call, HF_BUSY, "out of memory");
         call->response.retry_after_ms = READ_ONLY_RETRY_MS;
@@ -231,6 +234,9 @@ static bool run_change(struct engine *engine, struct engine_call *call,
     /* What was decided anew depends on nothing later than its own record. A refusal or a replay may
      * depend on anything that was visible when it was decided: the tail, read after that. */
     *lsn = worker->depends_on_tail ? wal_tail_lsn(engine->wal) : worker->lsn;
+    if (worker->read_only) {
+        call->response.retry_after_ms = READ_ONLY_RETRY_MS;
+    }
     worker_release(worker, fine);
     return fine;
 }

@@ -129,10 +129,24 @@ static bool parse_order(struct worker *worker, struct engine_call *call, struct 
     return true;
 }
 
+/* False: the disk has filled up since the request was started; *outcome says so. */
+static bool may_start(struct worker *worker, struct order_outcome *outcome)
+{
+    enum hf_status status = worker_admit(worker);
+    if (status != HF_OK) {
+        *outcome = (struct order_outcome){.status = status};
+        note_outcome(worker, outcome);
+    }
+    return status == HF_OK;
+}
+
 /* Decides one order. False: the log is closed. */
 static bool reserve_one(struct worker *worker, const struct order_request *order,
                         struct order_outcome *outcome)
 {
+    if (!may_start(worker, outcome)) {
+        return true;
+    }
     unsigned step = 0;
     while (inventory_reserve(&worker->txn, order, outcome) == TXN_AGAIN) {
         if (!worker_again(worker, &step)) {
@@ -220,6 +234,9 @@ static edit_function edit_of(enum request_type type, const char **name)
 static bool edit_one(struct worker *worker, edit_function function, const struct order_edit *edit,
                      struct order_outcome *outcome)
 {
+    if (!may_start(worker, outcome)) {
+        return true;
+    }
     unsigned step = 0;
     while (function(&worker->txn, edit, outcome) == TXN_AGAIN) {
         if (!worker_again(worker, &step)) {

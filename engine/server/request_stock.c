@@ -39,6 +39,11 @@ static bool check_text(struct engine_call *call, struct place place, const char 
         answer_note(call, place, ".%s: %zu bytes, must be 0..%u", field, text.len, bytes_max);
         return false;
     }
+    /* The codec has looked already; but what is not UTF-8 makes a log that can't be read again. */
+    if (!utf8_valid(text.data, text.len)) {
+        answer_note(call, place, ".%s: not valid UTF-8", field);
+        return false;
+    }
     return true;
 }
 
@@ -194,14 +199,18 @@ static struct sku_rule merge_rule(struct inventory *inventory, const struct sku_
     return rule;
 }
 
-/* Defines what has been checked. OK or FULL; INTERNAL: the log is closed. */
+/* Defines what has been checked. OK or FULL; READ_ONLY: the disk has filled up on the way; INTERNAL:
+ * the log is closed. */
 static enum hf_status define_all(struct worker *worker, const struct request *request,
                                  uint32_t *items)
 {
     for (uint32_t i = 0; i < request->define.sku_count; i++) {
         struct sku_rule rule =
             merge_rule(worker->engine->inventory, &request->define.skus[i]);
-        enum hf_status status = inventory_define_sku(&worker->txn, &rule);
+        enum hf_status status = worker_admit(worker);
+        if (status == HF_OK) {
+            status = inventory_define_sku(&worker->txn, &rule);
+        }
         if (status != HF_OK) {
             return status;
         }
@@ -218,7 +227,10 @@ static enum hf_status define_all(struct worker *worker, const struct request *re
             .presale_cap = item->presale_cap,
             .hot = item->hot,
         };
-        enum hf_status status = inventory_define_item(&worker->txn, &def, &items[i]);
+        enum hf_status status = worker_admit(worker);
+        if (status == HF_OK) {
+            status = inventory_define_item(&worker->txn, &def, &items[i]);
+        }
         if (status != HF_OK) {
             return status;
         }
@@ -246,6 +258,10 @@ bool request_define(struct worker *worker, struct engine_call *call,
     inventory_admin_unlock(worker->engine->inventory);
     if (status == HF_INTERNAL) {
         return false;
+    }
+    if (status == HF_READ_ONLY) {
+        answer_fail(call, status, "define: the disk is full; what comes first has been defined");
+        return true;
     }
     if (status != HF_OK) {
         answer_fail(call, status, "define: no room for more items: items_max is %u",
@@ -314,7 +330,10 @@ static bool adjust_one(struct worker *worker, struct engine_call *call, struct p
     if (result->status != HF_OK) {
         return true;
     }
-    result->status = inventory_adjust(&worker->txn, &adjustment, &result->replayed);
+    result->status = worker_admit(worker);
+    if (result->status == HF_OK) {
+        result->status = inventory_adjust(&worker->txn, &adjustment, &result->replayed);
+    }
     if (!worker_flush(worker)) {
         return false;
     }

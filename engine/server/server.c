@@ -243,13 +243,16 @@ static void exit_at_once(int number)
     _exit(EXIT_SECOND_SIGNAL);
 }
 
-static void stop_server(struct server *server, uint32_t drain_ms)
+/* False: the log failed, now or before. */
+static bool stop_server(struct server *server, uint32_t drain_ms)
 {
+    bool log_fine = true;
     if (server->transport) {
         transport_server_drain(server->transport, drain_ms);
     }
     if (server->engine_started) {
         engine_stop(server->engine);
+        log_fine = !engine_failed(server->engine);
     }
     if (server->transport) {
         transport_server_close(server->transport);
@@ -261,6 +264,7 @@ static void stop_server(struct server *server, uint32_t drain_ms)
     if (server->lock >= 0) {
         storage_unlock(server->lock);
     }
+    return log_fine;
 }
 
 /* Waits until told to stop, or until the log has failed. */
@@ -300,7 +304,9 @@ int server_run(const struct config *config, FILE *out)
     signal(SIGTERM, exit_at_once);
     signal(SIGINT, exit_at_once);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-    stop_server(&server, result == SERVER_DONE ? DRAIN_MS : FAILED_DRAIN_MS);
+    if (!stop_server(&server, result == SERVER_DONE ? DRAIN_MS : FAILED_DRAIN_MS)) {
+        result = SERVER_LOG_FAILED; /* perhaps in its last write */
+    }
     log_info(result == SERVER_DONE ? "stopped" : "stopped after the failure");
     return result;
 }

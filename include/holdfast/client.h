@@ -25,12 +25,6 @@
 extern "C" {
 #endif
 
-#if defined(__GNUC__)
-#define HF_API __attribute__((visibility("default")))
-#else
-#define HF_API
-#endif
-
 #define HF_MESSAGE_BYTES 256 /* of hf_outcome-like messages, with the terminator */
 #define HF_CODE_BYTES    65  /* a SKU's or pool's code, with the terminator */
 

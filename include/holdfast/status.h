@@ -9,6 +9,12 @@
 extern "C" {
 #endif
 
+#if defined(__GNUC__)
+#define HF_API __attribute__((visibility("default")))
+#else
+#define HF_API
+#endif
+
 /* X(name, value, meaning) */
 #define HF_STATUS_LIST(X)                                                                          \
     X(OK, 0, "done")                                                                               \
@@ -54,10 +60,10 @@ enum hf_status {
 
 /* The status's name as the wire contract spells it, such as "SOLD_OUT"; "UNKNOWN" for a number
  * that is none. The string is static. Any thread. */
-const char *hf_status_name(enum hf_status status);
+HF_API const char *hf_status_name(enum hf_status status);
 
 /* What the status means, in a sentence without a full stop. The string is static. Any thread. */
-const char *hf_status_text(enum hf_status status);
+HF_API const char *hf_status_text(enum hf_status status);
 
 #ifdef __cplusplus
 }

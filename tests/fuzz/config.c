@@ -1,7 +1,7 @@
 /* config.c - fuzzes the reading of configuration files.
  *
- * A file that is accepted leaves every setting in its range (section 9 of the design, limits.h); one
- * that is refused is refused with a reason. Threads: one. */
+ * A file that is accepted leaves every setting in its range (section 9 of the design, limits.h);
+ * one that is refused is refused with a reason. Threads: one. */
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -81,18 +81,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room)
 {
     static const char *const texts[] = {
-        "data = ./holdfast-data",       "listen = tcp://127.0.0.1:7411",
-        "listen = ipc:///tmp/h.sock",   "token = s3cret ; a comment",
-        "wal-io = sync",                "wal-io: uring",
-        "log-level = debug",            "[holdfast]",
-        "# a comment",                  "[other]",
-        "hold-ms = 15m",                "hold-ms-max = 7d",
-        "wal-segment-bytes = 64M",      "wal-segment-bytes = 4194304",
-        "orders-max = 67108864",        "\xEF\xBB\xBF" "contexts = 64",
-        "data =",                       "  continued",
+        "data = ./holdfast-data",
+        "listen = tcp://127.0.0.1:7411",
+        "listen = ipc:///tmp/h.sock",
+        "token = s3cret ; a comment",
+        "wal-io = sync",
+        "wal-io: uring",
+        "log-level = debug",
+        "[holdfast]",
+        "# a comment",
+        "[other]",
+        "hold-ms = 15m",
+        "hold-ms-max = 7d",
+        "wal-segment-bytes = 64M",
+        "wal-segment-bytes = 4194304",
+        "orders-max = 67108864",
+        ("\xEF\xBB\xBF"
+         "contexts = 64"),
+        "data =",
+        "  continued",
     };
-    static const char *const numbers[] = {"items-max",         "orders-max",         "hold-ms",
-                                          "hold-ms-max",       "wal-segment-bytes",  "contexts",
+    static const char *const numbers[] = {"items-max",         "orders-max",        "hold-ms",
+                                          "hold-ms-max",       "wal-segment-bytes", "contexts",
                                           "wal-spare-segments"};
     static const char *const units[] = {"", "", "K", "MiB", "G", "ms", "s", "h", "d", " "};
     size_t len = 0;

@@ -1,9 +1,9 @@
 /* fuzz.h - what the fuzz targets share: a target's two functions, random numbers in bytes' clothes,
  * and a check that prints.
  *
- * A target is one file that defines LLVMFuzzerTestOneInput() and fuzz_seed(). Linked to libFuzzer it
- * is a fuzzer; linked to fuzz_main.c it is a program that tries a fixed number of mutated seeds, or
- * the files that it is given.
+ * A target is one file that defines LLVMFuzzerTestOneInput() and fuzz_seed(). Linked to libFuzzer
+ * it is a fuzzer; linked to fuzz_main.c it is a program that tries a fixed number of mutated seeds,
+ * or the files that it is given.
  *
  * Threads: one. */
 #ifndef FUZZ_FUZZ_H

@@ -13,7 +13,7 @@
 #include "fuzz.h"
 
 #define CORPUS_SEEDS  200u
-#define LONG_FACTOR   30u
+#define LONG_FACTOR   10u
 #define MUTATIONS_MAX 8u
 
 static uint64_t running; /* the input's number, for who finds us dead */

@@ -16,7 +16,11 @@ const unsigned fuzz_runs = 200000;
 static size_t character(const uint8_t *at, size_t left)
 {
     static const uint32_t least[] = {0, 1, 0x80, 0x800, 0x10000};
-    size_t len = at[0] < 0x80 ? 1 : at[0] >> 5 == 6 ? 2 : at[0] >> 4 == 14 ? 3 : at[0] >> 3 == 30 ? 4 : 0;
+    size_t len = at[0] < 0x80       ? 1
+                 : at[0] >> 5 == 6  ? 2
+                 : at[0] >> 4 == 14 ? 3
+                 : at[0] >> 3 == 30 ? 4
+                                    : 0;
     if (len == 0 || len > left) {
         return 0;
     }
@@ -119,8 +123,9 @@ size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room)
         snprintf(text, sizeof text, "%llu", (unsigned long long)fuzz_number(rng));
         break;
     default:
-        snprintf(text, sizeof text, "%s", rng_chance(rng, 2) ? "\xE6\x89\x8B\xF0\x9F\x93\xB1\xC3\xA9 order-1"
-                                                         : "\xED\x9F\xBF\xEE\x80\x80\xF4\x8F\xBF\xBF");
+        snprintf(text, sizeof text, "%s",
+                 rng_chance(rng, 2) ? "\xE6\x89\x8B\xF0\x9F\x93\xB1\xC3\xA9 order-1"
+                                    : "\xED\x9F\xBF\xEE\x80\x80\xF4\x8F\xBF\xBF");
         break;
     }
     size_t len = strlen(text);

@@ -757,6 +757,45 @@ static void inventory_adjust_never_leaves_less_than_was_promised(void **state)
     close_checked(&rig);
 }
 
+/* What a definition sets aside can't be sold by anybody whose record comes after its own. */
+static void inventory_define_takes_what_it_sets_aside_before_its_record(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_small(&rig);
+    uint32_t item = rig_item(&rig, "a", 10);
+    struct item_def def = {.sku = bytes_of("a"), .pool = bytes_of("default"), .safety = 4};
+    uint32_t same;
+    assert_int_equal(inventory_define_item(rig.txn, &def, &same), HF_OK);
+    assert_int_equal(same, item);
+    assert_int_equal(rig.txn->event_count, 1);
+
+    struct txn *other = malloc(sizeof *other);
+    assert_non_null(other);
+    assert_int_equal(txn_init(other, rig.inventory, 1), HF_OK);
+    other->now_ms = NOW;
+    struct order_line line = {item, 7};
+    struct order_request request = {.id = {0xB0, 1}, .line_count = 1, .lines = &line};
+    struct order_outcome outcome;
+    assert_int_equal(inventory_reserve(other, &request, &outcome), TXN_DONE);
+    assert_int_equal(outcome.status, HF_SOLD_OUT);
+    txn_deinit(other);
+    free(other);
+
+    rig_publish(&rig);
+    assert_int_equal(rig_stock(&rig, item).available, 6);
+    assert_int_equal(rig_stock(&rig, item).held, 0);
+    assert_int_equal(rig_reserve(&rig, 1, item, 7).status, HF_SOLD_OUT);
+    assert_int_equal(rig_reserve(&rig, 1, item, 6).status, HF_OK);
+    /* Back, and beyond zero. */
+    rig_define(&rig, "a", "default", 0, 2);
+    assert_int_equal(rig_stock(&rig, item).available, 6);
+    rig_define(&rig, "a", "default", 9, 0);
+    assert_int_equal(rig_stock(&rig, item).available, -5);
+    assert_int_equal(rig_stock(&rig, item).held, 6);
+    close_checked(&rig);
+}
+
 static void inventory_adjust_is_made_once(void **state)
 {
     (void)state;
@@ -896,6 +935,7 @@ int main(void)
         cmocka_unit_test(inventory_extend_stays_within_32_bits_of_the_first_deadline),
         cmocka_unit_test(inventory_expire_fills_transactions_and_keeps_busy_orders),
         cmocka_unit_test(inventory_adjust_never_leaves_less_than_was_promised),
+        cmocka_unit_test(inventory_define_takes_what_it_sets_aside_before_its_record),
         cmocka_unit_test(inventory_adjust_is_made_once),
         cmocka_unit_test(inventory_adjust_compares_and_keeps_within_bounds),
         cmocka_unit_test(inventory_apply_refuses_what_does_not_fit),

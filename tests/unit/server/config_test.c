@@ -64,6 +64,17 @@ static void config_takes_numbers_up_to_their_bounds(void **state)
     assert_int_equal(config.orders_max, 1073741824);
 }
 
+/* What is let in here is checked again, by abort, where the log is opened. */
+static void config_bounds_the_segments_prepared_ahead(void **state)
+{
+    (void)state;
+    assert_true(set("wal-spare-segments", "1"));
+    assert_true(set("wal-spare-segments", "16"));
+    assert_int_equal(config_engine(&config).wal.spare_segments, 16);
+    assert_false(set("wal-spare-segments", "0"));
+    assert_false(set("wal-spare-segments", "17"));
+}
+
 static void config_knows_units(void **state)
 {
     (void)state;
@@ -161,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(config_has_the_designs_defaults, setup),
         cmocka_unit_test_setup(config_takes_numbers_up_to_their_bounds, setup),
+        cmocka_unit_test_setup(config_bounds_the_segments_prepared_ahead, setup),
         cmocka_unit_test_setup(config_knows_units, setup),
         cmocka_unit_test_setup(config_refuses_a_default_hold_above_the_greatest, setup),
         cmocka_unit_test_setup(config_names_what_it_does_not_know, setup),

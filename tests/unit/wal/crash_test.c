@@ -206,7 +206,7 @@ static void acked_records_survive_any_crash(void **state)
 {
     (void)state;
     uint64_t first = rng_seed_from_env(1);
-    unsigned rounds = rng_rounds_from_env(25, 5000);
+    unsigned rounds = rng_rounds_from_env(ROUNDS, 3000);
     for (uint64_t seed = first; seed < first + rounds; seed++) {
         run_history(seed);
     }
