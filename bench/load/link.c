@@ -70,7 +70,11 @@ void link_close(struct link *link)
 {
     /* Closing waits for the client's own things to come to rest: all wait at once. */
     if (link->client_count > 0) {
-        (void)crew_run(close_one, link, 0, link->client_count, NULL);
+        if (!crew_run(close_one, link, 0, link->client_count, NULL)) { /* no thread to be had */
+            for (uint32_t i = 0; i < link->client_count; i++) {
+                hf_client_close(link->clients[i]);
+            }
+        }
     }
     link->client_count = 0;
 }

@@ -490,10 +490,12 @@ static void print_json(const struct replay *replay)
            ",\"errors\":%" PRIu64 ",\"retries\":%" PRIu64 ",\"replayed\":%" PRIu64,
            elapsed_s, elapsed_s > 0 ? (double)counts->sales / elapsed_s : 0, counts->sales,
            verdict->undersold, replay->errors, replay->retries, replay->replayed);
-    printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"stall_us\":%.1f",
+    printf(",\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"p9999_us\":%.1f"
+           ",\"max_us\":%.1f,\"stall_us\":%.1f",
            (double)histogram_quantile(latency, 0.5) / 1000,
            (double)histogram_quantile(latency, 0.99) / 1000,
-           (double)histogram_quantile(latency, 0.999) / 1000, (double)latency->max / 1000,
+           (double)histogram_quantile(latency, 0.999) / 1000,
+           (double)histogram_quantile(latency, 0.9999) / 1000, (double)latency->max / 1000,
            (double)replay->stall_ns / 1000);
     printf(",\"checked\":%s,\"asked_back\":%" PRIu64 ",\"units_sold\":%" PRId64
            ",\"oversold\":%" PRIu64 ",\"undersold\":%" PRIu64 ",\"lost\":%" PRIu64

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -104,6 +105,19 @@ bool report_due(const struct report_ticker *ticker)
     return ticker->on && link_now_ns() - ticker->last_ns >= 1000000000;
 }
 
+static const char *show_quantile(char text[REPORT_COUNT_BYTES], const struct histogram *histogram,
+                                 double share)
+{
+    return histogram->count > 0 ? show_time(text, histogram_quantile(histogram, share)) : "-";
+}
+
+/* Of the terminal: a line that is wider could not be written over. */
+static int columns(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
+}
+
 void report_progress(struct report_ticker *ticker, const struct figures *figures)
 {
     char count[4][REPORT_COUNT_BYTES];
@@ -114,17 +128,21 @@ void report_progress(struct report_ticker *ticker, const struct figures *figures
     double cpu_s = cpu_seconds();
     double since_s = (double)(now - ticker->last_ns) / 1e9;
     timeline_difference(&recent, &figures->reserve, &ticker->last_latency);
-    fprintf(stderr,
-            "%s%6.1f s  %s orders  %s/s  p50 %s  p99 %s  max %s  ok %s  sold out %s  cpu %.0f %%%s",
-            ticker->in_place ? "\r\033[K" : "", (double)(now - ticker->start_ns) / 1e9,
-            report_count(count[0], answers),
-            report_count(count[1],
-                         (uint64_t)per_second(answers - ticker->last_answers, now - ticker->last_ns)),
-            show_time(latency[0], histogram_quantile(&recent, 0.5)),
-            show_time(latency[1], histogram_quantile(&recent, 0.99)),
-            show_time(latency[2], histogram_quantile(&recent, 1)),
-            report_count(count[2], figures->all.ok), report_count(count[3], figures->all.sold_out),
-            100 * (cpu_s - ticker->last_cpu_s) / since_s, ticker->in_place ? "" : "\n");
+    char line[256];
+    snprintf(line, sizeof line,
+             "%6.1f s  %s orders  %s/s  p50 %s  p99 %s  max %s  ok %s  sold out %s  cpu %.0f %%",
+             (double)(now - ticker->start_ns) / 1e9, report_count(count[0], answers),
+             report_count(count[1], (uint64_t)per_second(answers - ticker->last_answers,
+                                                         now - ticker->last_ns)),
+             show_quantile(latency[0], &recent, 0.5), show_quantile(latency[1], &recent, 0.99),
+             show_quantile(latency[2], &recent, 1), report_count(count[2], figures->all.ok),
+             report_count(count[3], figures->all.sold_out),
+             100 * (cpu_s - ticker->last_cpu_s) / since_s);
+    if (ticker->in_place) {
+        fprintf(stderr, "\r\033[K%.*s", columns() - 1, line);
+    } else {
+        fprintf(stderr, "%s\n", line);
+    }
     fflush(stderr);
     ticker->last_ns = now;
     ticker->last_answers = answers;

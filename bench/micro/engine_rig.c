@@ -16,6 +16,7 @@
 #include "base/spin.h"
 #include "micro/null_storage.h"
 #include "micro/rig.h"
+#include "micro/stopwatch.h"
 #include "rpc/codec.h"
 #include "server/engine.h"
 
@@ -30,7 +31,8 @@ struct engine_rig {
     struct arena client; /* the request's bytes */
     struct arena server; /* the request's columns, the answer */
     struct engine_call call;
-    bool done;
+    atomic_bool done;
+    uint64_t replayed_ns; /* when recovery last told of its progress */
 };
 
 struct slot {
@@ -77,23 +79,30 @@ static void rig_done(struct engine_call *call)
 {
     struct engine_rig *rig =
         (struct engine_rig *)((char *)call - offsetof(struct engine_rig, call));
-    rig->done = true;
+    /* release: pairs with the acquire in rig_run. */
+    atomic_store_explicit(&rig->done, true, memory_order_release);
 }
 
 /* Executes a request to its durable answer, in rig->call.response. */
 static void rig_run(struct engine_rig *rig, const struct request *request,
                     struct engine_phases *phases)
 {
-    uint64_t begin_ns = now_ns();
-    rig->done = false;
+    uint64_t begin_ns = stopwatch_cpu_ns();
+    atomic_store_explicit(&rig->done, false, memory_order_relaxed);
     rig->call = (struct engine_call){.arena = &rig->server, .done = rig_done};
     engine_submit(rig->engine, &rig->call, request);
-    uint64_t submitted_ns = now_ns();
-    while (!rig->done) {
-        engine_step(rig->engine);
+    uint64_t submitted_ns = stopwatch_cpu_ns();
+    /* acquire: pairs with the release in rig_done. */
+    for (unsigned step = 0; !atomic_load_explicit(&rig->done, memory_order_acquire); step++) {
+        if (rig->options.running) {
+            spin_pause(step);
+        } else {
+            engine_step(rig->engine);
+        }
     }
-    phases->submit_ns += submitted_ns - begin_ns;
-    phases->log_ns += now_ns() - submitted_ns;
+    uint64_t end_ns = stopwatch_cpu_ns();
+    phases->submit_ns += stopwatch_between(begin_ns, submitted_ns);
+    phases->log_ns += stopwatch_between(submitted_ns, end_ns);
 }
 
 static void rig_admin(struct engine_rig *rig, const struct request *request)
@@ -138,6 +147,26 @@ static void define_some(struct engine_rig *rig, uint32_t first, uint32_t count)
 
 /* ---- Life ---- */
 
+static void note_progress(void *context, uint64_t done_bytes, uint64_t total_bytes,
+                          uint64_t records)
+{
+    (void)done_bytes;
+    (void)total_bytes;
+    (void)records;
+    struct engine_rig *rig = context;
+    rig->replayed_ns = now_ns();
+}
+
+static void open_storage(struct engine_rig *rig)
+{
+    if (rig->options.directory) {
+        CHECK(storage_open(&rig->storage, rig->options.directory, STORAGE_AUTO, false) == HF_OK);
+    } else {
+        rig->storage = null_storage_make();
+        CHECK(rig->storage != NULL);
+    }
+}
+
 /* Returns how many records were replayed. */
 static uint64_t rig_open(struct engine_rig *rig)
 {
@@ -150,6 +179,8 @@ static uint64_t rig_open(struct engine_rig *rig)
                 .spare_segments = WAL_SPARE_SEGMENTS_DEFAULT,
                 .in_flight_max = 1,
                 .digest_every_bytes = WAL_DIGEST_EVERY_BYTES},
+        .progress = note_progress,
+        .progress_context = rig,
     };
     struct engine_recovery recovery;
     enum hf_status status =
@@ -169,13 +200,13 @@ struct engine_rig *engine_rig_make(const struct engine_rig_options *options)
     rig->clock = (struct clock){rig, rig_unix_ms, rig_monotonic_ns};
     arena_init(&rig->client, DECODE_ARENA_BYTES_MAX);
     arena_init(&rig->server, DECODE_ARENA_BYTES_MAX + ANSWER_ARENA_BYTES_MAX);
-    if (options->directory) {
-        CHECK(storage_open(&rig->storage, options->directory, STORAGE_AUTO, false) == HF_OK);
-    } else {
-        rig->storage = null_storage_make();
-        CHECK(rig->storage != NULL);
-    }
+    open_storage(rig);
     rig_open(rig);
+    if (options->running) {
+        while (wal_prepare_step(engine_wal(rig->engine))) {
+        }
+        CHECK(engine_start(rig->engine) == HF_OK);
+    }
     for (uint32_t first = 1; first <= options->items; first += ADMIN_AT_ONCE) {
         uint32_t left = options->items - first + 1;
         define_some(rig, first, left < ADMIN_AT_ONCE ? left : ADMIN_AT_ONCE);
@@ -185,6 +216,9 @@ struct engine_rig *engine_rig_make(const struct engine_rig_options *options)
 
 void engine_rig_free(struct engine_rig *rig)
 {
+    if (rig->options.running) {
+        engine_stop(rig->engine);
+    }
     engine_close(rig->engine);
     storage_destroy(rig->storage);
     arena_deinit(&rig->client);
@@ -192,12 +226,16 @@ void engine_rig_free(struct engine_rig *rig)
     free(rig);
 }
 
-uint64_t engine_rig_reopen(struct engine_rig *rig, uint64_t *ns)
+uint64_t engine_rig_reopen(struct engine_rig *rig, uint64_t *replay_ns, uint64_t *open_ns)
 {
+    CHECK(!rig->options.running);
     engine_close(rig->engine);
+    storage_destroy(rig->storage);
+    open_storage(rig);
     uint64_t begin_ns = now_ns();
     uint64_t records = rig_open(rig);
-    *ns = now_ns() - begin_ns;
+    *open_ns = now_ns() - begin_ns;
+    *replay_ns = rig->replayed_ns - begin_ns;
     return records;
 }
 
@@ -241,21 +279,21 @@ uint32_t engine_rig_batch(struct engine_rig *rig, uint64_t first, uint32_t count
 {
     struct bytes wire;
     make_batch(&rig->client, first, count, rig->options.items, &wire);
-    uint64_t begin_ns = now_ns();
+    uint64_t begin_ns = stopwatch_cpu_ns();
     struct request request;
     const char *error;
     CHECK(codec_request_decode(&rig->server, wire, &request, &error) == HF_OK);
-    phases->decode_ns += now_ns() - begin_ns;
+    phases->decode_ns += stopwatch_between(begin_ns, stopwatch_cpu_ns());
 
     rig_run(rig, &request, phases);
     CHECK(rig->call.response.status == HF_OK);
     uint32_t held = rig->call.response.batch.ok_count;
 
-    begin_ns = now_ns();
+    begin_ns = stopwatch_cpu_ns();
     struct bytes answer;
     CHECK(codec_response_encode(&rig->server, &rig->call.response, &answer) == HF_OK);
     arena_clear(&rig->server);
-    phases->encode_ns += now_ns() - begin_ns;
+    phases->encode_ns += stopwatch_between(begin_ns, stopwatch_cpu_ns());
     arena_clear(&rig->client);
     return held;
 }
@@ -276,18 +314,6 @@ uint64_t engine_rig_expire(struct engine_rig *rig)
 }
 
 /* ---- Running ---- */
-
-void engine_rig_start(struct engine_rig *rig)
-{
-    while (wal_prepare_step(engine_wal(rig->engine))) {
-    }
-    CHECK(engine_start(rig->engine) == HF_OK);
-}
-
-void engine_rig_stop(struct engine_rig *rig)
-{
-    engine_stop(rig->engine);
-}
 
 struct engine_lane *engine_lane_make(struct engine_rig *rig, uint64_t first, uint32_t batches,
                                      uint32_t count, uint32_t in_flight)

@@ -1,7 +1,7 @@
 /* engine_rig.h - the engine without a transport: encoded requests in, encoded answers out.
  *
- * Two ways to drive it. Alone: one thread does all, the log's writer too, and the time of each step
- * is taken. Running: the log has its threads, and lanes submit, each from a thread of its own.
+ * Two ways to drive it. Alone: one thread does all, the log's writer too, and the CPU time of each
+ * step is taken. Running: the log has its threads, and lanes submit, each from a thread of its own.
  * Plain enough for C++. Threads: one, but for lanes: one each. */
 #ifndef MICRO_ENGINE_RIG_H
 #define MICRO_ENGINE_RIG_H
@@ -22,9 +22,10 @@ struct engine_rig_options {
     uint32_t items;
     int64_t units; /* of each item; 0: sold out from the start */
     bool hot;      /* items are split from the start */
+    bool running;  /* with the engine's threads, for lanes; else alone */
 };
 
-/* Time by step, added up over batches. */
+/* CPU time by step, added up over batches. */
 struct engine_phases {
     uint64_t decode_ns; /* the request's bytes to columns */
     uint64_t submit_ns; /* engine_submit: decide, append, publish */
@@ -44,13 +45,9 @@ uint32_t engine_rig_batch(struct engine_rig *rig, uint64_t first, uint32_t count
 /* Alone: the deadline of all orders passes, and they expire. Returns how many. */
 uint64_t engine_rig_expire(struct engine_rig *rig);
 
-/* Closes the engine and opens it again on the same directory. *ns: what engine_open took. Returns
- * the records that it replayed. */
-uint64_t engine_rig_reopen(struct engine_rig *rig, uint64_t *ns);
-
-/* Starts and stops the engine's threads. */
-void engine_rig_start(struct engine_rig *rig);
-void engine_rig_stop(struct engine_rig *rig);
+/* Alone: closes the engine and opens it again on the same directory. *replay_ns: until the log was
+ * replayed; *open_ns: until the engine could work. Returns how many records were replayed. */
+uint64_t engine_rig_reopen(struct engine_rig *rig, uint64_t *replay_ns, uint64_t *open_ns);
 
 /* A lane has `batches` requests of `count` orders each ready from the start, the first order of all
  * being number `first`, and keeps up to in_flight of them under way. */

@@ -6,7 +6,6 @@
  * Threads: main. */
 #include "micro/micro.h"
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -29,13 +28,6 @@ void count_ns(benchmark::State &state, const char *name, uint64_t ns, uint64_t o
 {
     state.counters[name] =
         benchmark::Counter(static_cast<double>(ns) / static_cast<double>(orders));
-}
-
-uint64_t now_ns()
-{
-    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                     std::chrono::steady_clock::now().time_since_epoch())
-                                     .count());
 }
 
 TempDir::TempDir()

@@ -49,9 +49,6 @@ class TempDir {
     std::string path_;
 };
 
-/* Nanoseconds of a clock that never goes back. */
-uint64_t now_ns();
-
 void register_counters();
 void register_orders();
 void register_codec();

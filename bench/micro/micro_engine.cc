@@ -16,13 +16,15 @@ namespace {
 
 constexpr int64_t plenty = int64_t{1} << 40;
 
-struct engine_rig *make_rig(const char *directory, int64_t items, int64_t units, uint64_t orders)
+struct engine_rig *make_rig(const char *directory, int64_t items, int64_t units, uint64_t orders,
+                            bool running)
 {
     struct engine_rig_options options = {};
     options.directory = directory;
     options.orders_max = std::max<uint64_t>(orders * 17 / 16, 65536);
     options.items = static_cast<uint32_t>(items);
     options.units = units;
+    options.running = running;
     return engine_rig_make(&options);
 }
 
@@ -30,7 +32,7 @@ void alone(benchmark::State &state, int64_t units)
 {
     uint32_t batch = static_cast<uint32_t>(state.range(0));
     uint64_t orders = static_cast<uint64_t>(state.max_iterations) * batch;
-    struct engine_rig *rig = make_rig(nullptr, state.range(1), units, orders);
+    struct engine_rig *rig = make_rig(nullptr, state.range(1), units, orders, false);
     struct engine_phases phases = {};
     uint64_t next = 0;
     uint64_t held = 0;
@@ -89,13 +91,11 @@ void start_running(const benchmark::State &state)
 {
     /* Setup is told neither threads nor iterations: room for four lanes. */
     uint64_t orders = 4 * static_cast<uint64_t>(running_batches() * state.range(0));
-    shared = make_rig(nullptr, state.range(1), plenty, orders);
-    engine_rig_start(shared);
+    shared = make_rig(nullptr, state.range(1), plenty, orders, true);
 }
 
 void stop_running(const benchmark::State &)
 {
-    engine_rig_stop(shared);
     engine_rig_free(shared);
     shared = nullptr;
 }
@@ -105,8 +105,7 @@ void durable(benchmark::State &state)
     micro::TempDir directory;
     uint64_t orders =
         static_cast<uint64_t>(state.max_iterations) * static_cast<uint64_t>(state.range(0));
-    shared = make_rig(directory.path(), state.range(1), plenty, orders);
-    engine_rig_start(shared);
+    shared = make_rig(directory.path(), state.range(1), plenty, orders, true);
     lanes(state);
     stop_running(state);
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "micro/log_rig.h"
+#include "micro/stopwatch.h"
 
 namespace {
 
@@ -22,16 +23,16 @@ void append(benchmark::State &state)
     uint64_t append_ns = 0;
     uint64_t write_ns = 0;
     for (auto _ : state) {
-        uint64_t begin = micro::now_ns();
+        uint64_t begin = stopwatch_cpu_ns();
         for (uint64_t i = 0; i < appends; i++) {
             log_rig_append(rig, bytes);
         }
-        uint64_t appended = micro::now_ns();
+        uint64_t appended = stopwatch_cpu_ns();
         log_rig_write(rig);
-        uint64_t end = micro::now_ns();
-        append_ns += appended - begin;
-        write_ns += end - appended;
-        state.SetIterationTime(static_cast<double>(end - begin) * 1e-9);
+        uint64_t end = stopwatch_cpu_ns();
+        append_ns += stopwatch_between(begin, appended);
+        write_ns += stopwatch_between(appended, end);
+        state.SetIterationTime(static_cast<double>(stopwatch_between(begin, end)) * 1e-9);
     }
     log_rig_free(rig);
     uint64_t rounds = static_cast<uint64_t>(state.iterations());

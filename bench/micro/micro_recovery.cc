@@ -1,6 +1,9 @@
 /* micro_recovery.cc - opening an engine on a log of so many orders, in a temporary directory.
  *
- * The log has just been written, so most of it is read from the page cache. Threads: one. */
+ * Timed is the replay, to the end of the search for what may lie behind the log's end. rest_ms is
+ * what comes after it and does not grow with the log: syncing its end, the EPOCH block, preparing a
+ * segment. The log was written past the page cache, so the first opening reads from the disk and
+ * later ones do not. Threads: one. */
 #include "micro/micro.h"
 
 #include <algorithm>
@@ -29,13 +32,18 @@ void reopen(benchmark::State &state)
         }
     }
     uint64_t records = 0;
+    uint64_t rest_ns = 0;
     for (auto _ : state) {
-        uint64_t ns;
-        records += engine_rig_reopen(rig, &ns);
-        state.SetIterationTime(static_cast<double>(ns) * 1e-9);
+        uint64_t replay_ns;
+        uint64_t open_ns;
+        records += engine_rig_reopen(rig, &replay_ns, &open_ns);
+        state.SetIterationTime(static_cast<double>(replay_ns) * 1e-9);
+        rest_ns += open_ns - replay_ns;
     }
     engine_rig_free(rig);
     micro::count_orders(state, records);
+    state.counters["rest_ms"] =
+        static_cast<double>(rest_ns) * 1e-6 / static_cast<double>(state.iterations());
 }
 
 } // namespace

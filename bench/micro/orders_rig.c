@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/clock.h"
 #include "base/hash.h"
 #include "core/inventory.h"
 #include "micro/rig.h"
+#include "micro/stopwatch.h"
 
 #define AHEAD   8u /* as the engine prefetches */
 #define PER_TXN 1000u
@@ -164,11 +164,11 @@ uint64_t orders_rig_expire(struct orders_rig *rig, uint64_t *longest_ns)
     rig->txn->now_ms = NOW_MS + HOLD_MS + rig->spread_ms;
     enum txn_step step;
     do {
-        uint64_t begin_ns = clock_monotonic_ns(clock_real());
+        uint64_t begin_ns = stopwatch_cpu_ns();
         step = inventory_expire(rig->txn);
         count += rig->txn->event_count;
         orders_rig_publish(rig);
-        uint64_t ns = clock_monotonic_ns(clock_real()) - begin_ns;
+        uint64_t ns = stopwatch_between(begin_ns, stopwatch_cpu_ns());
         *longest_ns = ns > *longest_ns ? ns : *longest_ns;
     } while (step == TXN_AGAIN);
     return count;

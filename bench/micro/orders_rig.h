@@ -31,7 +31,8 @@ void orders_rig_replay(struct orders_rig *rig, const uint64_t *numbers, uint32_t
 void orders_rig_lookup(struct orders_rig *rig, const uint64_t *numbers, uint32_t count);
 void orders_rig_commit(struct orders_rig *rig, const uint64_t *numbers, uint32_t count);
 
-/* Expires all that is held: all are due. Returns how many; *longest_ns: the longest transaction. */
+/* Expires all that is held: all are due. Returns how many; *longest_ns: CPU time of the longest
+ * transaction. */
 uint64_t orders_rig_expire(struct orders_rig *rig, uint64_t *longest_ns);
 
 #ifdef __cplusplus

@@ -64,11 +64,25 @@ static redisReply *checked(redisContext *redis, redisReply *reply)
     return reply;
 }
 
+static redisReply *next_reply(redisContext *redis)
+{
+    void *reply = NULL;
+    if (redisGetReply(redis, &reply) != REDIS_OK) {
+        peer_fail("redis: %s", redis->errstr);
+    }
+    return checked(redis, reply);
+}
+
 static void prepare(const struct peer_options *options)
 {
     redisContext *redis = open_connection(options);
     for (uint32_t i = 0; i < options->skus; i++) {
-        freeReplyObject(checked(redis, redisCommand(redis, "SET s:%u " STOCK_EACH, i)));
+        if (redisAppendCommand(redis, "SET s:%u " STOCK_EACH, i) != REDIS_OK) {
+            peer_fail("redis: %s", redis->errstr);
+        }
+    }
+    for (uint32_t i = 0; i < options->skus; i++) {
+        freeReplyObject(next_reply(redis));
     }
     redisFree(redis);
 }
@@ -116,15 +130,6 @@ static void send_call(redisContext *redis, struct call *call, struct peer_worker
                                call->lengths) != REDIS_OK) {
         peer_fail("redis: %s", redis->errstr);
     }
-}
-
-static redisReply *next_reply(redisContext *redis)
-{
-    void *reply = NULL;
-    if (redisGetReply(redis, &reply) != REDIS_OK) {
-        peer_fail("redis: %s", redis->errstr);
-    }
-    return checked(redis, reply);
 }
 
 static void work(struct peer_worker *worker)

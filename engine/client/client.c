@@ -176,9 +176,12 @@ void hf_client_close(struct hf_client *client)
     client->closing = true;
     pthread_cond_broadcast(&client->freed);
     pthread_cond_broadcast(&client->retry);
+    bool retry_started = client->retry_started; /* none is started once `closing` is set */
     pthread_mutex_unlock(&client->lock);
     /* Nobody sends any more once this thread has ended: the transport may be closed. */
-    pthread_join(client->retry_thread, NULL);
+    if (retry_started) {
+        pthread_join(client->retry_thread, NULL);
+    }
     singles_cancel(client);
     transport_client_close(client->transport);
     messages_close(client);

@@ -86,15 +86,16 @@ struct hf_client {
     struct message *retries; /* earliest first */
     struct single_queue queues[SINGLE_KINDS];
     bool closing;
-    pthread_t retry_thread;
+    bool retry_started;
+    pthread_t retry_thread; /* once it is started */
 };
 
 /* ---- Messages (message.c) ---- */
 
 uint64_t client_now_ns(void);
 
-/* Makes the pool and starts the thread that repeats. messages_close frees the pool and ends what
- * waits to be repeated; that thread and the transport must have ended. */
+/* Makes the pool. messages_close frees it and ends what waits to be repeated; the thread that
+ * repeats, if it was started, and the transport must have ended. */
 enum hf_status messages_open(struct hf_client *client);
 void messages_close(struct hf_client *client);
 

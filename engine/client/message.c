@@ -4,7 +4,8 @@
  * retry list (the engine was BUSY), with its done(), and back in the pool. Only who has it touches
  * it. A lost connection is the transport's business: it sends the same bytes again.
  *
- * Threads: any; one thread of its own repeats what the engine was too busy for. */
+ * Threads: any; one thread of its own repeats what the engine was too busy for. It is started when
+ * that first happens: most clients never need it, and a process may have thousands of them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,8 +126,20 @@ static void send_bytes(struct message *message)
     }
 }
 
-/* Puts a message into the retry list for later. False: it would be too late, or the client is
- * closing. */
+static void *retry_main(void *argument);
+
+/* Under the lock. False: no thread can be had. */
+static bool start_retry_thread(struct hf_client *client)
+{
+    if (!client->retry_started) {
+        client->retry_started =
+            pthread_create(&client->retry_thread, NULL, retry_main, client) == 0;
+    }
+    return client->retry_started;
+}
+
+/* Puts a message into the retry list for later. False: it would be too late, the client is closing,
+ * or there is nobody to repeat it. */
 static bool retry_later(struct message *message)
 {
     uint32_t asked_ms = message->response.retry_after_ms;
@@ -142,8 +155,8 @@ static bool retry_later(struct message *message)
     }
     struct hf_client *client = message->client;
     pthread_mutex_lock(&client->lock);
-    bool closing = client->closing;
-    if (!closing) {
+    bool accepted = !client->closing && start_retry_thread(client);
+    if (accepted) {
         struct message **link = &client->retries;
         while (*link && (*link)->retry_ns <= message->retry_ns) {
             link = &(*link)->next;
@@ -153,7 +166,7 @@ static bool retry_later(struct message *message)
         pthread_cond_signal(&client->retry);
     }
     pthread_mutex_unlock(&client->lock);
-    return !closing;
+    return accepted;
 }
 
 static void *retry_main(void *argument)
@@ -293,13 +306,6 @@ enum hf_status messages_open(struct hf_client *client)
     pthread_cond_init(&client->freed, &attributes);
     pthread_cond_init(&client->retry, &attributes);
     pthread_condattr_destroy(&attributes);
-    if (pthread_create(&client->retry_thread, NULL, retry_main, client) != 0) {
-        pthread_cond_destroy(&client->retry);
-        pthread_cond_destroy(&client->freed);
-        pthread_mutex_destroy(&client->lock);
-        free(client->messages);
-        return HF_NO_MEMORY;
-    }
     return HF_OK;
 }
 

@@ -469,6 +469,14 @@ enum hf_status hf_get_items(struct hf_client *client, const uint32_t *items, uin
     return status;
 }
 
+enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *status)
+{
+    (void)client;
+    *status = (struct hf_engine_status){
+        .version = "toy", .state = "serving", .wal_io = "none", .items = toy.item_count};
+    return HF_OK;
+}
+
 enum hf_status hf_resolve(struct hf_client *client, const char *sku, const char *pool,
                           uint32_t *item)
 {

@@ -435,7 +435,7 @@ static void engine_is_read_only_while_the_disk_is_full(void **state)
 {
     (void)state;
     struct rig rig;
-    rig_open(&rig, MIB(24));
+    rig_open(&rig, MIB(18));
     define_phone(&rig, (int64_t)1 << 40);
     struct grinder *grinder = grinder_make(&rig);
     rig_settle(&rig);
@@ -486,9 +486,9 @@ static void engine_is_read_only_while_the_disk_is_full(void **state)
 static void engine_is_read_only_for_the_rest_of_a_request_that_fills_the_disk(void **state)
 {
     (void)state;
-    enum { EDITS = 8192 }; /* 64 MiB of log */
+    enum { EDITS = 5120 }; /* 40 MiB of log, and room for 36 at the most */
     struct rig rig;
-    rig_open(&rig, MIB(24));
+    rig_open(&rig, MIB(18));
     define_phone(&rig, (int64_t)1 << 40);
     struct grinder *grinder = grinder_make(&rig);
     rig_settle(&rig);
