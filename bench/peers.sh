@@ -111,6 +111,10 @@ packages=python3
 ! wants postgres || packages="$packages postgresql-15 libpq-dev"
 # shellcheck disable=SC2086  # a list of words is meant
 install_missing_packages $packages || exit 2
+load_average=$(cut -d ' ' -f 1 /proc/loadavg)
+if [ "$(awk -v load="$load_average" 'BEGIN { print (load > 1) }')" = 1 ]; then
+    say "this machine has other work to do (load average $load_average): the figures will be of little use"
+fi
 # nng and the disk are measured by clients that are always built; the others' need their libraries.
 build_release "$root" "$build" || exit 1
 holdfast=$build/engine/cli/holdfast
@@ -118,17 +122,20 @@ clients=$build/bench/peers
 
 work=$(mktemp -d "$place/holdfast-peers.XXXXXX") || exit 1
 server_pid= # at most one server runs at a time
+server_end=KILL # the signal that ends it at once, with all its processes
 client_pid=
 
 # Ends what this script has started, and nothing else.
 clean_up() {
     trap - EXIT INT TERM HUP
-    for pid in $client_pid $server_pid; do
-        kill -QUIT "$pid" 2>/dev/null # ends them at once, and PostgreSQL's children with it
-        sleep 0.2
-        kill -KILL "$pid" 2>/dev/null
-        wait "$pid" 2>/dev/null
-    done
+    if [ -n "$client_pid" ]; then
+        kill -KILL "$client_pid" 2>/dev/null
+        wait "$client_pid" 2>/dev/null
+    fi
+    if [ -n "$server_pid" ]; then
+        kill "-$server_end" "$server_pid" 2>/dev/null
+        wait "$server_pid" 2>/dev/null
+    fi
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -210,7 +217,7 @@ print(s.getsockname()[1])'
 stop_server() {
     kill "-$1" "$server_pid" 2>/dev/null
     wait "$server_pid" 2>/dev/null
-    server_pid=
+    server_pid= server_end=KILL
 }
 
 # wait_for COMMAND...: until it succeeds; gives up when the server has ended, or after 20 s.
@@ -382,7 +389,7 @@ start_postgres() {
         -c fsync=on -c synchronous_commit=on -c shared_buffers=1GB -c wal_buffers=64MB \
         -c max_wal_size=8GB -c checkpoint_timeout=30min -c jit=off \
         -c client_min_messages=warning) >"$work/server.log" 2>&1 &
-    server_pid=$!
+    server_pid=$! server_end=QUIT
     wait_for "$postgres/pg_isready" -h 127.0.0.1 -p "$postgres_port"
 }
 
@@ -555,5 +562,5 @@ measure_postgres
 versions >"$work/versions"
 mkdir -p "$(dirname "$json")"
 python3 "$root/bench/peers/table.py" --runs "$work/runs" --versions "$work/versions" \
-    --place "$place" --quick "$quick" --json "$json" || exit 1
+    --place "$place" --load "$load_average" --quick "$quick" --json "$json" || exit 1
 say "the figures are in $json; against the last ones: python3 bench/compare.py $json"

@@ -138,8 +138,8 @@ static int open_traffic(struct run *run)
     }
     enum hf_status status = link_greet(run->link);
     if (status != HF_OK) {
-        fprintf(stderr, "holdfast load: %s: not all connections could be made: %s\n",
-                options->url, hf_status_text(status));
+        fprintf(stderr, "holdfast load: %s: not all connections could be made: %s\n", options->url,
+                hf_status_text(status));
         return exit_for(status);
     }
     return EXIT_KEPT;

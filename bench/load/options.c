@@ -48,7 +48,8 @@ static const char help[] =
     "  --rate R              orders per second, sent when they are due whether or not answers\n"
     "                        come; latency counts from when a message was due (default: as fast\n"
     "                        as answers come)\n"
-    "  --shape flat|1111     how the rate goes over time (default flat). 1111: quiet for a fifth of\n"
+    "  --shape flat|1111     how the rate goes over time (default flat). 1111: quiet for a fifth "
+    "of\n"
     "                        the duration, a spike of --rate at 00:00:00, then a long tail\n"
     "  --give-up S           an order without answer is sent again, with the same id, for so\n"
     "                        long (default 60s)\n"
@@ -407,9 +408,7 @@ static void fill_defaults(struct load_options *options)
     }
     if (options->in_flight == 0) {
         uint32_t share = LOAD_IN_FLIGHT_ALL / options->connections;
-        options->in_flight = share == 0               ? 1
-                             : share > LOAD_IN_FLIGHT ? LOAD_IN_FLIGHT
-                                                      : share;
+        options->in_flight = share == 0 ? 1 : share > LOAD_IN_FLIGHT ? LOAD_IN_FLIGHT : share;
     }
     if (options->quiet) {
         options->progress = false;

@@ -41,7 +41,7 @@ struct load_options {
     uint32_t batch;
     uint32_t connections;
     uint32_t in_flight; /* on each connection */
-    double rate; /* orders per second, open loop; 0: as fast as answers come */
+    double rate;        /* orders per second, open loop; 0: as fast as answers come */
     enum shape shape;
     double give_up_s;
 

@@ -50,8 +50,9 @@ static void pace_settings(FILE *out, const struct load_options *options)
 {
     if (options->rate > 0) {
         text_setting(out, "loop", "open");
-        number_setting(out, options->shape == SHAPE_1111 ? "orders per second, at the peak"
-                                                         : "orders per second",
+        number_setting(out,
+                       options->shape == SHAPE_1111 ? "orders per second, at the peak"
+                                                    : "orders per second",
                        options->rate);
         text_setting(out, "shape", options->shape == SHAPE_1111 ? "11.11" : "flat");
     } else {

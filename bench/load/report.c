@@ -128,7 +128,7 @@ void report_progress(struct report_ticker *ticker, const struct figures *figures
     double cpu_s = cpu_seconds();
     double since_s = (double)(now - ticker->last_ns) / 1e9;
     timeline_difference(&recent, &figures->reserve, &ticker->last_latency);
-    char line[256];
+    char line[1024];
     snprintf(line, sizeof line,
              "%6.1f s  %s orders  %s/s  p50 %s  p99 %s  max %s  ok %s  sold out %s  cpu %.0f %%",
              (double)(now - ticker->start_ns) / 1e9, report_count(count[0], answers),
@@ -173,8 +173,7 @@ static void json_latency(FILE *out, const char *prefix, const struct histogram *
     static const struct {
         const char *name;
         double share;
-    } points[] = {
-        {"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"p9999", 0.9999}};
+    } points[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"p9999", 0.9999}};
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
         fprintf(out, ",\"%s%s_us\":%.1f", prefix, points[i].name,
                 (double)histogram_quantile(histogram, points[i].share) / 1000);

@@ -8,6 +8,8 @@
 
 #include "base/check.h"
 
+#define IN_PEAKS_MAX 14.0
+
 void schedule_init(struct schedule *schedule, enum shape shape, double rate, double lead_s,
                    double duration_s)
 {
@@ -36,9 +38,10 @@ double schedule_due_s(const struct schedule *schedule, uint64_t n)
         return schedule->zero_s + (number - schedule->zero_count) / schedule->rate;
     }
     double in_peaks = (number - schedule->peak_count) / (schedule->rate * schedule->peak_s);
-    /* e^40 peaks are longer than any run: no overflow on the way to integer nanoseconds. */
+    /* A run ends after seven peaks of tail, at ln 8. The bound keeps all else within 64 bits of
+     * nanoseconds. */
     return schedule->zero_s + schedule->peak_s +
-           schedule->peak_s * expm1(in_peaks < 40 ? in_peaks : 40);
+           schedule->peak_s * expm1(in_peaks < IN_PEAKS_MAX ? in_peaks : IN_PEAKS_MAX);
 }
 
 double schedule_count(const struct schedule *schedule, double at_s)

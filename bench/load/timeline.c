@@ -48,6 +48,14 @@ static void add_counts(struct timeline_counts *into, const struct timeline_count
     into->other += from->other;
 }
 
+/* Makes the window one with the next. */
+static void merge_next(struct timeline_window *window, const struct timeline_window *next)
+{
+    window->end_ns = next->end_ns;
+    add_counts(&window->counts, &next->counts);
+    histogram_merge(&window->latency, &next->latency);
+}
+
 /* Makes one window of each two. */
 static void halve(struct timeline *timeline)
 {
@@ -58,10 +66,7 @@ static void halve(struct timeline *timeline)
             *window = timeline->windows[i];
         }
         if (i + 1 < timeline->count) {
-            const struct timeline_window *next = &timeline->windows[i + 1];
-            window->end_ns = next->end_ns;
-            add_counts(&window->counts, &next->counts);
-            histogram_merge(&window->latency, &next->latency);
+            merge_next(window, &timeline->windows[i + 1]);
         }
     }
     timeline->count = kept;
@@ -87,4 +92,21 @@ void timeline_add(struct timeline *timeline, uint64_t now_ns, const struct timel
     timeline->last_ns = now_ns;
     timeline->last_counts = *totals;
     timeline->last_latency = *latency;
+}
+
+void timeline_end(struct timeline *timeline, uint64_t now_ns, const struct timeline_counts *totals,
+                  const struct histogram *latency)
+{
+    if (now_ns <= timeline->last_ns) {
+        return;
+    }
+    timeline_add(timeline, now_ns, totals, latency);
+    if (timeline->count < 2) {
+        return;
+    }
+    const struct timeline_window *last = &timeline->windows[timeline->count - 1];
+    if (last->end_ns - last->start_ns < timeline->window_ns / 2) {
+        merge_next(&timeline->windows[timeline->count - 2], last);
+        timeline->count--;
+    }
 }

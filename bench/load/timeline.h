@@ -50,6 +50,11 @@ bool timeline_is_due(const struct timeline *timeline, uint64_t now_ns);
 void timeline_add(struct timeline *timeline, uint64_t now_ns, const struct timeline_counts *totals,
                   const struct histogram *latency);
 
+/* Ends the last window at now_ns. One of less than half the usual length goes to the window before
+ * it: rates over moments mean nothing. */
+void timeline_end(struct timeline *timeline, uint64_t now_ns, const struct timeline_counts *totals,
+                  const struct histogram *latency);
+
 /* What a histogram has grown by since `before`. */
 void timeline_difference(struct histogram *grown, const struct histogram *after,
                          const struct histogram *before);

@@ -27,7 +27,7 @@
 #define NAP_NS          UINT64_C(1000000) /* the caller's thread looks around so often */
 #define WINDOW_NS       UINT64_C(250000000)
 #define END_GRACE_NS    UINT64_C(20000000) /* for what was due just before the end to leave */
-#define WINDOW_ORDERS   5000u /* answers that tell whether demand still finds units */
+#define WINDOW_ORDERS   5000u              /* answers that tell whether demand still finds units */
 #define METERS_MAX      16u
 #define SWEEP_EACH_MAX  4096u
 #define SWEEP_ROUND_MAX (1u << 20)
@@ -721,15 +721,13 @@ static void begin_figures(struct traffic *traffic)
     }
 }
 
-static void add_window(struct traffic *traffic, const struct figures *figures, uint64_t now)
+static struct timeline_counts timeline_counts_of(const struct tally *tally)
 {
-    const struct tally *tally = &figures->measured;
-    struct timeline_counts totals = {
+    return (struct timeline_counts){
         .ok = tally->ok,
         .sold_out = tally->sold_out,
         .other = tally->refused + tally->failed,
     };
-    timeline_add(&traffic->timeline, now, &totals, &figures->reserve);
 }
 
 /* The progress line and the next window, when they are due. */
@@ -747,7 +745,8 @@ static void look_at_figures(struct traffic *traffic)
     }
     traffic_figures(traffic, figures);
     if (window) {
-        add_window(traffic, figures, now);
+        struct timeline_counts totals = timeline_counts_of(&figures->measured);
+        timeline_add(&traffic->timeline, now, &totals, &figures->reserve);
     }
     if (line) {
         report_progress(&traffic->ticker, figures);
@@ -786,8 +785,9 @@ void traffic_end_figures(struct traffic *traffic)
     uint64_t now = link_now_ns();
     if (figures) {
         traffic_figures(traffic, figures);
-        if (traffic->timeline.windows && now > traffic->timeline.last_ns) {
-            add_window(traffic, figures, now);
+        if (traffic->timeline.windows) {
+            struct timeline_counts totals = timeline_counts_of(&figures->measured);
+            timeline_end(&traffic->timeline, now, &totals, &figures->reserve);
         }
         read_cost(&traffic->cost_after, answers_of(&figures->all));
     }
@@ -1098,8 +1098,8 @@ enum hf_status traffic_open(struct traffic **out, const struct load_options *opt
             traffic->lanes[i].client = link->clients[i];
         }
     }
-    if (!traffic->lanes || !open_meters(traffic) || !open_messages(traffic) || !open_items(traffic) ||
-        !ledger_init(&traffic->ledger)) {
+    if (!traffic->lanes || !open_meters(traffic) || !open_messages(traffic) ||
+        !open_items(traffic) || !ledger_init(&traffic->ledger)) {
         traffic_close(traffic);
         return HF_NO_MEMORY;
     }
@@ -1175,7 +1175,8 @@ void traffic_figures(struct traffic *traffic, struct figures *figures)
     figures->unsent = traffic->unsent;
     struct cost now;
     read_cost(&now, answers_of(&figures->all));
-    figures->cost = cost_between(&traffic->cost_before, traffic->ended ? &traffic->cost_after : &now);
+    figures->cost =
+        cost_between(&traffic->cost_before, traffic->ended ? &traffic->cost_after : &now);
     figures->gave_up = atomic_load_explicit(&traffic->gave_up, memory_order_relaxed);
     CHECK(pthread_mutex_lock(&traffic->error_lock) == 0);
     memcpy(figures->error, traffic->error, sizeof figures->error);

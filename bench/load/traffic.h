@@ -44,24 +44,24 @@ struct tally {
 
 /* What the generator itself has used, from the end of the warm-up to the end of the figures. */
 struct cost {
-    double user_s;   /* CPU of all threads of the process */
+    double user_s; /* CPU of all threads of the process */
     double system_s;
     double wall_s;
-    uint64_t orders;   /* answered meanwhile */
+    uint64_t orders;      /* answered meanwhile */
     uint64_t max_rss_kib; /* of the whole run */
 };
 
 struct figures {
     struct tally all;
-    struct tally measured;           /* after the warm-up */
-    struct histogram reserve;        /* ns, one value a message: due to all of it answered */
-    struct histogram follow;         /* ns, commits and releases likewise */
-    uint64_t measured_ns;            /* first due to last answer, after the warm-up */
-    uint64_t stall_ns;               /* longest time between two answers while some were awaited,
-                                        after the warm-up */
-    uint64_t sent;                   /* orders */
-    uint64_t retries;                /* messages sent again, after the warm-up */
-    uint64_t unsent;                 /* orders that were due at the end and could not be sent */
+    struct tally measured;    /* after the warm-up */
+    struct histogram reserve; /* ns, one value a message: due to all of it answered */
+    struct histogram follow;  /* ns, commits and releases likewise */
+    uint64_t measured_ns;     /* first due to last answer, after the warm-up */
+    uint64_t stall_ns;        /* longest time between two answers while some were awaited,
+                                 after the warm-up */
+    uint64_t sent;            /* orders */
+    uint64_t retries;         /* messages sent again, after the warm-up */
+    uint64_t unsent;          /* orders that were due at the end and could not be sent */
     struct cost cost;
     bool gave_up;                    /* the engine did not answer for give_up_s */
     char error[TRAFFIC_ERROR_BYTES]; /* the first error; "": none */
@@ -109,7 +109,8 @@ void traffic_end_figures(struct traffic *traffic);
  * The traffic's. */
 const struct timeline *traffic_timeline(const struct traffic *traffic);
 
-/* The pace; NULL without --rate. The traffic's. *lead_s: how long after its start measuring began. */
+/* The pace; NULL without --rate. The traffic's. *lead_s: how long after its start measuring began.
+ */
 const struct schedule *traffic_schedule(const struct traffic *traffic, double *lead_s);
 
 /* The figures so far. Also while messages are under way. */

@@ -175,7 +175,8 @@ static uint64_t rig_open(struct engine_rig *rig)
                       .orders_max = rig->options.orders_max,
                       .hold_ms_default = HOLD_MS,
                       .hold_ms_max = HOLD_MS},
-        .wal = {.segment_bytes = WAL_SEGMENT_BYTES_DEFAULT,
+        .wal = {.segment_bytes =
+                    rig->options.small ? WAL_SEGMENT_BYTES_MIN : WAL_SEGMENT_BYTES_DEFAULT,
                 .spare_segments = WAL_SPARE_SEGMENTS_DEFAULT,
                 .in_flight_max = 1,
                 .digest_every_bytes = WAL_DIGEST_EVERY_BYTES},

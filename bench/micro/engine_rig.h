@@ -22,6 +22,7 @@ struct engine_rig_options {
     uint32_t items;
     int64_t units; /* of each item; 0: sold out from the start */
     bool hot;      /* items are split from the start */
+    bool small;    /* the smallest segments, for a few batches */
     bool running;  /* with the engine's threads, for lanes; else alone */
 };
 

@@ -39,10 +39,10 @@ struct log_rig {
     uint8_t bytes[WAL_APPEND_BYTES_MAX];
 };
 
-static struct wal *open_empty(struct storage *storage)
+static struct wal *open_empty(struct storage *storage, bool small)
 {
     struct wal_options options = {
-        .segment_bytes = WAL_SEGMENT_BYTES_DEFAULT,
+        .segment_bytes = small ? WAL_SEGMENT_BYTES_MIN : WAL_SEGMENT_BYTES_DEFAULT,
         .spare_segments = SPARES,
         .in_flight_max = 1,
         .digest_every_bytes = WAL_DIGEST_EVERY_BYTES,
@@ -53,7 +53,7 @@ static struct wal *open_empty(struct storage *storage)
     return wal;
 }
 
-struct log_rig *log_rig_make(const char *directory, uint32_t in_flight)
+struct log_rig *log_rig_make(const char *directory, uint32_t in_flight, bool small)
 {
     struct log_rig *rig = calloc(1, sizeof *rig);
     CHECK(rig != NULL);
@@ -63,7 +63,7 @@ struct log_rig *log_rig_make(const char *directory, uint32_t in_flight)
         rig->storage = null_storage_make();
         CHECK(rig->storage != NULL);
     }
-    rig->wal = open_empty(rig->storage);
+    rig->wal = open_empty(rig->storage, small);
     rig->in_flight = in_flight;
     rig->slots = calloc(in_flight, sizeof *rig->slots);
     CHECK(rig->slots != NULL);

@@ -5,6 +5,7 @@
 #ifndef MICRO_LOG_RIG_H
 #define MICRO_LOG_RIG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -23,8 +24,9 @@ struct log_rig_result {
 };
 
 /* An empty log. directory: NULL for one that keeps nothing. in_flight: appends that may wait to be
- * durable at once, with log_rig_commit. Never fails (aborts). */
-struct log_rig *log_rig_make(const char *directory, uint32_t in_flight);
+ * durable at once, with log_rig_commit. small: the smallest segments, for a few appends. Never
+ * fails (aborts). */
+struct log_rig *log_rig_make(const char *directory, uint32_t in_flight, bool small);
 void log_rig_free(struct log_rig *rig);
 
 /* One append of so many bytes, in records of 48 where they fit. */

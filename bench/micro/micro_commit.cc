@@ -14,7 +14,7 @@ void commit(benchmark::State &state)
     uint32_t records = static_cast<uint32_t>(state.range(0));
     uint32_t in_flight = static_cast<uint32_t>(state.range(1));
     micro::TempDir directory;
-    struct log_rig *rig = log_rig_make(directory.path(), in_flight);
+    struct log_rig *rig = log_rig_make(directory.path(), in_flight, micro::scale.tiny);
     log_rig_start(rig);
     struct log_rig_result result = {};
     int64_t left = static_cast<int64_t>(state.max_iterations);

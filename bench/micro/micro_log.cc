@@ -19,7 +19,7 @@ void append(benchmark::State &state)
 {
     uint32_t bytes = static_cast<uint32_t>(state.range(0));
     uint64_t appends = round_bytes / bytes;
-    struct log_rig *rig = log_rig_make(nullptr, 1);
+    struct log_rig *rig = log_rig_make(nullptr, 1, false);
     uint64_t append_ns = 0;
     uint64_t write_ns = 0;
     for (auto _ : state) {
@@ -47,7 +47,7 @@ struct log_rig *shared;
 
 void start_shared(const benchmark::State &)
 {
-    shared = log_rig_make(nullptr, 1);
+    shared = log_rig_make(nullptr, 1, false);
     log_rig_start(shared);
 }
 

@@ -21,6 +21,7 @@ void reopen(benchmark::State &state)
     micro::TempDir directory;
     struct engine_rig_options options = {};
     options.directory = directory.path();
+    options.small = micro::scale.tiny;
     options.orders_max = std::max<uint64_t>(orders * 17 / 16, 65536);
     options.items = static_cast<uint32_t>(state.range(1));
     options.units = int64_t{1} << 40;

@@ -50,11 +50,11 @@ begin
     ), wanted as materialized (
         select sku, sum(qty) as qty from fresh group by sku
     ), locked as materialized (
-        select stock.sku from stock join wanted using (sku) order by stock.sku for update of stock
+        select sku, wanted.qty from stock join wanted using (sku) order by sku for update of stock
     ), taken as (
-        update stock set free = free - wanted.qty
-            from wanted join locked using (sku)
-            where stock.sku = wanted.sku and free >= wanted.qty
+        update stock set free = free - locked.qty
+            from locked
+            where stock.sku = locked.sku and free >= locked.qty
             returning 1
     )
     select (select count(*) from wanted), (select count(*) from taken)

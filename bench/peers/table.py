@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The table of bench/peers.sh: what was measured, Holdfast beside it, and the design's targets.
 
-usage: table.py --runs FILE --versions FILE --place DIR --quick true|false --json FILE
+usage: table.py --runs FILE --versions FILE --place DIR --load NUMBER --quick true|false
+                --json FILE
 
 FILE of runs: a JSON object a line, {"key", "name", "what", "result"}; several with one key are
 rounds of the same thing, and count with their medians."""
@@ -206,17 +207,17 @@ def cpu_model():
     return platform.machine()
 
 
-def machine(place):
+def machine(place, load):
     return {"cpu": cpu_model(), "cores": len(os.sched_getaffinity(0)),
             "kernel": platform.release(),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             "file_system": command_output("df", "--output=fstype", place).split("\n")[-1],
-            "load_average": os.getloadavg()[0]}
+            "load_average": load}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    for option in ("--runs", "--versions", "--place", "--quick", "--json"):
+    for option in ("--runs", "--versions", "--place", "--load", "--quick", "--json"):
         parser.add_argument(option, required=True)
     options = parser.parse_args()
     rows = read_rows(options.runs)
@@ -224,10 +225,11 @@ def main():
         versions = file.read().split("\n")
     ratios = compute_ratios(rows)
     rates = compute_rates(rows)
-    where = machine(options.place)
+    where = machine(options.place, float(options.load))
     print()
     print(f"{where['cpu']}, {where['cores']} cores, Linux {where['kernel']}, "
-          f"{where['file_system']}; clients included")
+          f"{where['file_system']}; clients included; load average before: "
+          f"{where['load_average']:.1f}")
     print("; ".join(version for version in versions if version))
     print()
     print_table(rows)

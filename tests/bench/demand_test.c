@@ -112,6 +112,49 @@ static void demand_follows_zipf(void **state)
     }
 }
 
+static void demand_gives_the_hot_item_its_share_and_the_others_the_rest(void **state)
+{
+    (void)state;
+    enum { DRAWS = 400000, ITEMS = 20 };
+    static const double hot_shares[] = {0.01, 0.3, 0.95};
+    for (size_t h = 0; h < sizeof hot_shares / sizeof *hot_shares; h++) {
+        for (int zipf = 0; zipf <= 1; zipf++) {
+            struct demand_options options = usual;
+            struct demand demand;
+            uint64_t items[ITEMS] = {0};
+            double sum = 0;
+            options.item_count = ITEMS;
+            options.zipf = zipf;
+            options.hot_share = hot_shares[h];
+            assert_true(demand_init(&demand, &options));
+            for (uint64_t n = 1; n <= DRAWS; n++) {
+                items[demand_wish(&demand, n).index]++;
+            }
+            for (int i = 1; i < ITEMS; i++) {
+                sum += pow(i, -zipf);
+            }
+            assert_share(items[0], DRAWS, hot_shares[h]);
+            for (int i = 1; i < ITEMS; i++) {
+                assert_share(items[i], DRAWS, (1 - hot_shares[h]) * pow(i, -zipf) / sum);
+            }
+            demand_deinit(&demand);
+        }
+    }
+}
+
+static void demand_that_is_all_hot_wants_nothing_else(void **state)
+{
+    (void)state;
+    struct demand_options options = usual;
+    struct demand demand;
+    options.hot_share = 1;
+    assert_true(demand_init(&demand, &options));
+    for (uint64_t n = 1; n <= 10000; n++) {
+        assert_int_equal(demand_wish(&demand, n).index, 0);
+    }
+    demand_deinit(&demand);
+}
+
 static void demand_of_one_item_always_wants_it(void **state)
 {
     (void)state;
@@ -120,6 +163,7 @@ static void demand_of_one_item_always_wants_it(void **state)
     for (int zipf = 0; zipf < 2; zipf++) {
         struct demand demand;
         options.zipf = zipf;
+        options.hot_share = zipf * 0.5;
         assert_true(demand_init(&demand, &options));
         for (uint64_t n = 1; n <= 1000; n++) {
             assert_int_equal(demand_wish(&demand, n).index, 0);
@@ -179,6 +223,8 @@ int main(void)
         cmocka_unit_test(demand_is_the_same_for_the_same_seed_and_number),
         cmocka_unit_test(demand_draws_shares_as_asked),
         cmocka_unit_test(demand_follows_zipf),
+        cmocka_unit_test(demand_gives_the_hot_item_its_share_and_the_others_the_rest),
+        cmocka_unit_test(demand_that_is_all_hot_wants_nothing_else),
         cmocka_unit_test(demand_of_one_item_always_wants_it),
         cmocka_unit_test(demand_rounds_ask_each_item_in_turn_and_give_back_only_as_probes),
         cmocka_unit_test(ledger_keeps_fates_on_both_sides_of_a_page),

@@ -115,4 +115,25 @@ def test_single_orders_are_kept():
         assert result["ok"] == 3000 and result["asked_back"] == 3000
 
 
+def test_many_connections_are_reported_with_the_shape_of_a_sale():
+    with tempfile.TemporaryDirectory() as directory, harness.Engine() as engine:
+        path = os.path.join(directory, "report.html")
+        result = run_load(engine, "--connections", "300", "--shape", "1111", "--rate", "3000",
+                          "--duration", "2s", "--batch", "2", "--hot-share", "40", "--mix",
+                          "100,50,10", "--token", "a-secret", "--report", path)
+        assert_clean(result)
+        assert result["connections"] == 300 and result["in_flight"] == 1
+        # Quiet 0.4 s at 150/s, peak 0.2 s at 3000/s, tail 600 ln 8: 60 + 600 + 1247 orders.
+        assert abs(result["orders"] + result["unsent"] - 1907) <= 4, result
+        with open(path, encoding="utf-8") as file:
+            page = file.read()
+        data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+        assert data["result"] == result
+        assert abs(data["zero_s"] - 0.4) < 0.001
+        assert sum(window[2] for window in data["windows"]) == result["ok"]
+        assert data["engine"]["after"]["commit_lsn"] > data["engine"]["before"]["commit_lsn"]
+        assert "a-secret" not in page
+        assert "http:" not in page and "https:" not in page, "the page must need no network"
+
+
 harness.main(globals())

@@ -79,6 +79,18 @@ static void assert_clean(void)
 
 static const struct toy_faults sound;
 
+static int make_directory(void **state)
+{
+    *state = tempdir_make();
+    return 0;
+}
+
+static int remove_directory(void **state)
+{
+    tempdir_remove(*state);
+    return 0;
+}
+
 static void load_is_clean_on_a_sound_engine_batched_and_single(void **state)
 {
     (void)state;
@@ -192,6 +204,83 @@ static void load_keeps_its_pace(void **state)
     assert_clean();
 }
 
+/* A stall of 300 ms under a pace of one message each 10 ms: 30 messages are due meanwhile, and wait
+ * 300 ms down to 0. One that counted from sending would see one slow message and 59 fast ones. */
+static void load_counts_a_stall_in_all_that_it_delayed(void **state)
+{
+    (void)state;
+    const struct toy_faults faults = {.stall_at = 10, .stall_ms = 300};
+    toy_reset(&faults, 0, 0);
+    assert_int_equal(LOAD("--skus", "5", "--duration", "600ms", "--batch", "10", "--in-flight", "1",
+                          "--rate", "1000"),
+                     0);
+    assert_figure("ok", 600 - figure("unsent"));
+    assert_true(figure("max_us") > 290000);
+    assert_true(figure("p90_us") > 200000);
+    /* 30 of 60 wait for more than nothing; a third of those for more than 200 ms. */
+    assert_true(figure("p50_us") < 200000 || figure("unsent") > 0);
+    assert_clean();
+}
+
+static void load_counts_what_was_due_and_could_not_be_sent(void **state)
+{
+    (void)state;
+    const struct toy_faults faults = {.stall_at = 10, .stall_ms = 1000};
+    toy_reset(&faults, 0, 0);
+    assert_int_equal(LOAD("--skus", "5", "--duration", "300ms", "--batch", "10", "--in-flight", "1",
+                          "--rate", "1000"),
+                     0);
+    assert_true(figure("unsent") >= 200);
+    assert_figure("ok", 300 - figure("unsent"));
+    /* They were due within the first 300 ms and still waited when more than 1000 ms had passed. */
+    assert_true(figure("p50_us") > 650000);
+    assert_clean();
+}
+
+static void load_sends_the_1111_shape_whole(void **state)
+{
+    (void)state;
+    toy_reset(&sound, 0, 0);
+    /* Quiet 0.1 s at 50/s, peak 0.05 s at 1000/s, tail 50 * ln 8: 5 + 50 + 103. */
+    assert_int_equal(LOAD("--skus", "5", "--duration", "500ms", "--batch", "1", "--rate", "1000",
+                          "--shape", "1111"),
+                     0);
+    assert_true(figure("ok") + figure("unsent") >= 157 && figure("ok") + figure("unsent") <= 159);
+    assert_clean();
+}
+
+static void load_uses_all_connections_at_a_slow_pace(void **state)
+{
+    (void)state;
+    toy_reset(&sound, 0, 0);
+    assert_int_equal(LOAD("--skus", "5", "--orders", "200", "--batch", "1", "--rate", "2000",
+                          "--connections", "50"),
+                     0);
+    assert_figure("in_flight", 5);
+    assert_figure("ok", 200);
+    assert_clean();
+}
+
+static void load_writes_a_report(void **state)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/report.html", (const char *)*state);
+    toy_reset(&sound, 0, 0);
+    assert_int_equal(LOAD("--skus", "5", "--duration", "350ms", "--batch", "10", "--rate", "2000",
+                          "--report", path),
+                     0);
+    static char page[1 << 17];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t len = fread(page, 1, sizeof page - 1, file);
+    page[len] = '\0';
+    fclose(file);
+    assert_non_null(strstr(page, "\"windows\":[\n["));
+    assert_non_null(strstr(page, "\"version\":\"toy\""));
+    assert_non_null(strstr(page, "</html>"));
+    assert_int_equal(LOAD("--skus", "5", "--orders", "5", "--report", "/nonexistent/r.html"), 2);
+}
+
 static void load_counts_after_the_warm_up_only(void **state)
 {
     (void)state;
@@ -204,18 +293,6 @@ static void load_counts_after_the_warm_up_only(void **state)
 }
 
 /* ---- Traces ---- */
-
-static int make_directory(void **state)
-{
-    *state = tempdir_make();
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    tempdir_remove(*state);
-    return 0;
-}
 
 static char trace_path[512];
 static char totals_path[512];
@@ -310,6 +387,11 @@ int main(void)
         cmocka_unit_test(load_notices_underselling_while_units_are_given_back),
         cmocka_unit_test(load_says_when_the_engine_is_away),
         cmocka_unit_test(load_keeps_its_pace),
+        cmocka_unit_test(load_counts_a_stall_in_all_that_it_delayed),
+        cmocka_unit_test(load_counts_what_was_due_and_could_not_be_sent),
+        cmocka_unit_test(load_sends_the_1111_shape_whole),
+        cmocka_unit_test(load_uses_all_connections_at_a_slow_pace),
+        cmocka_unit_test_setup_teardown(load_writes_a_report, make_directory, remove_directory),
         cmocka_unit_test(load_counts_after_the_warm_up_only),
         cmocka_unit_test_setup_teardown(trace_ends_in_the_totals_of_the_file_once_and_again,
                                         make_directory, remove_directory),

@@ -98,6 +98,52 @@ static void options_refuse_what_does_not_go_together(void **state)
     assert_int_equal(PARSE(&options, "--trace", "x.csv", "--orders", "3"), OPTIONS_WRONG);
 }
 
+static void options_read_the_shape_and_who_is_wanted(void **state)
+{
+    (void)state;
+    struct load_options options;
+    assert_int_equal(
+        PARSE(&options, "--shape", "1111", "--rate", "5000", "--hot-share", "30", "--zipf", "0.9"),
+        OPTIONS_RUN);
+    assert_int_equal(options.shape, SHAPE_1111);
+    assert_true(options.hot_share > 0.2999 && options.hot_share < 0.3001);
+    assert_int_equal(PARSE(&options, "--shape", "flat"), OPTIONS_RUN);
+    assert_int_equal(options.shape, SHAPE_FLAT);
+    assert_int_equal(PARSE(&options, "--shape", "round"), OPTIONS_WRONG);
+    assert_int_equal(PARSE(&options, "--shape", "1111"), OPTIONS_WRONG);
+    assert_int_equal(PARSE(&options, "--shape", "1111", "--rate", "5", "--orders", "5"),
+                     OPTIONS_WRONG);
+    assert_int_equal(PARSE(&options, "--hot-share", "100"), OPTIONS_RUN);
+    assert_int_equal(PARSE(&options, "--hot-share", "100.1"), OPTIONS_WRONG);
+    assert_int_equal(PARSE(&options, "--trace", "x.csv", "--report", "r.html"), OPTIONS_WRONG);
+}
+
+static void options_share_messages_in_flight_among_many_connections(void **state)
+{
+    (void)state;
+    static const struct {
+        char *connections;
+        uint32_t in_flight;
+    } cases[] = {{"1", 16},  {"16", 16}, {"17", 15},  {"128", 2},
+                 {"129", 1}, {"256", 1}, {"2000", 1}, {"10000", 1}};
+    struct load_options options;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(PARSE(&options, "--connections", cases[i].connections), OPTIONS_RUN);
+        assert_int_equal(options.in_flight, cases[i].in_flight);
+    }
+    assert_int_equal(PARSE(&options, "--connections", "2000", "--in-flight", "4"), OPTIONS_RUN);
+    assert_int_equal(options.in_flight, 4);
+    assert_int_equal(PARSE(&options, "--connections", "10001"), OPTIONS_WRONG);
+}
+
+static void options_can_be_shown_without_the_token(void **state)
+{
+    (void)state;
+    struct load_options options;
+    assert_int_equal(PARSE(&options, "--skus=5", "--tok", "secret", "--json"), OPTIONS_RUN);
+    assert_string_equal(options.command, "--skus 5 --token *** --json");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +152,9 @@ int main(void)
         cmocka_unit_test(options_have_defaults_that_run),
         cmocka_unit_test(options_take_each_value_to_its_bounds),
         cmocka_unit_test(options_refuse_what_does_not_go_together),
+        cmocka_unit_test(options_read_the_shape_and_who_is_wanted),
+        cmocka_unit_test(options_share_messages_in_flight_among_many_connections),
+        cmocka_unit_test(options_can_be_shown_without_the_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

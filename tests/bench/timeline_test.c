@@ -1,4 +1,5 @@
-/* timeline_test.c - windows hold what happened in them, and nothing is lost when they are merged. */
+/* timeline_test.c - windows hold what happened in them, and nothing is lost when they are merged.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,12 +88,42 @@ static void timeline_merges_windows_and_loses_nothing(void **state)
     }
 }
 
+static void timeline_ends_without_a_sliver(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t last_ns; /* how long the last window is */
+        uint32_t count;
+    } cases[] = {{0, 3},
+                 {1, 3},
+                 {TIMELINE_WINDOW_NS / 2 - 1, 3},
+                 {TIMELINE_WINDOW_NS / 2, 4},
+                 {TIMELINE_WINDOW_NS, 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct timeline timeline;
+        assert_true(timeline_init(&timeline, START_NS));
+        feed(&timeline, 3);
+        struct timeline_counts totals = timeline.last_counts;
+        struct histogram latency = timeline.last_latency;
+        totals.ok += 100;
+        uint64_t end_ns = START_NS + 3 * TIMELINE_WINDOW_NS + cases[i].last_ns;
+        timeline_end(&timeline, end_ns, &totals, &latency);
+        assert_int_equal(timeline.count, cases[i].count);
+        const struct timeline_window *last = &timeline.windows[timeline.count - 1];
+        assert_int_equal(last->end_ns, end_ns - START_NS);
+        uint64_t expected = cases[i].count == 4 ? 100 : 3 + (cases[i].last_ns > 0 ? 100 : 0);
+        assert_int_equal(last->counts.ok, expected);
+        timeline_deinit(&timeline);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(timeline_windows_hold_the_differences),
         cmocka_unit_test(timeline_is_due_when_a_window_has_passed),
         cmocka_unit_test(timeline_merges_windows_and_loses_nothing),
+        cmocka_unit_test(timeline_ends_without_a_sliver),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

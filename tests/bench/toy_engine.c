@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/hash.h"
@@ -263,6 +264,7 @@ struct answer {
     hf_batch_done done;
     void *user;
     enum hf_status status;
+    uint32_t stall_ms;
     struct hf_batch_result batch;
     uint32_t statuses[];
 };
@@ -293,6 +295,9 @@ static void *deliver(void *user)
             client->last = &client->first;
         }
         CHECK(pthread_mutex_unlock(&client->lock) == 0);
+        if (answer->stall_ms > 0) {
+            usleep(answer->stall_ms * 1000);
+        }
         answer->done(answer->user, answer->status, &answer->batch);
         free(answer);
         CHECK(pthread_mutex_lock(&client->lock) == 0);
@@ -343,8 +348,12 @@ static struct answer *new_answer(uint32_t count, void *user)
 static void send_answer(struct hf_client *client, struct answer *answer)
 {
     CHECK(pthread_mutex_lock(&toy.lock) == 0);
-    if (toy.faults.mute_after > 0 && ++toy.asyncs >= toy.faults.mute_after) {
+    toy.asyncs++;
+    if (toy.faults.mute_after > 0 && toy.asyncs >= toy.faults.mute_after) {
         answer->status = HF_TIMED_OUT;
+    }
+    if (toy.asyncs == toy.faults.stall_at) {
+        answer->stall_ms = toy.faults.stall_ms;
     }
     CHECK(pthread_mutex_unlock(&toy.lock) == 0);
     CHECK(pthread_mutex_lock(&client->lock) == 0);

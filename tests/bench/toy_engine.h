@@ -22,6 +22,8 @@ struct toy_faults {
     uint32_t forget_return_every;  /* says OK and returns nothing */
     uint32_t no_room_every;        /* an asynchronous call does not start: BUSY */
     uint32_t mute_after;           /* from this asynchronous call on: done, and never answered */
+    uint32_t stall_at;             /* this asynchronous call, and those behind it, are answered */
+    uint32_t stall_ms;             /* so much later */
     bool away;                     /* every call: UNREACHABLE */
 };
 

@@ -2,9 +2,9 @@
  * what becomes of requests that the log, the disk or the caller does not let through.
  *
  * Threads: one, with the log's writer stepped by hand, where a test does not say otherwise. */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -539,21 +539,18 @@ static void engine_says_internal_after_a_failed_write(void **state)
     struct ask asks[3];
     assert_int_equal(batch_status(ask_wait(&rig, &asks[0], reserve_of(&reserves[0], 1, 1))), HF_OK);
     sim_storage_fail_write(rig.storage, 1, HF_IO_ERROR);
-    assert_int_equal(ask_wait(&rig, &asks[1], reserve_of(&reserves[1], 2, 1))->status,
-                     HF_INTERNAL);
+    assert_int_equal(ask_wait(&rig, &asks[1], reserve_of(&reserves[1], 2, 1))->status, HF_INTERNAL);
     assert_true(engine_failed(rig.engine));
     /* Neither what changes nor what reads is told OK any more. */
-    assert_int_equal(ask_wait(&rig, &asks[2], reserve_of(&reserves[2], 3, 1))->status,
-                     HF_INTERNAL);
+    assert_int_equal(ask_wait(&rig, &asks[2], reserve_of(&reserves[2], 3, 1))->status, HF_INTERNAL);
     ask_free(&asks[2]);
     struct request get;
     assert_int_equal(ask_wait(&rig, &asks[2], get_stock_of(&get))->status, HF_INTERNAL);
     assert_int_equal(engine_expire(rig.engine), 0);
     rig_crash(&rig);
     struct order_view view;
-    assert_int_equal(inventory_order(engine_inventory(rig.engine), (struct id128){7, 1}, &view,
-                                     NULL, 0),
-                     HF_OK);
+    assert_int_equal(
+        inventory_order(engine_inventory(rig.engine), (struct id128){7, 1}, &view, NULL, 0), HF_OK);
     for (unsigned i = 0; i < 3; i++) {
         ask_free(&asks[i]);
     }
