@@ -69,7 +69,7 @@ static bool close_one(void *context, uint32_t thread, uint64_t number)
 void link_close(struct link *link)
 {
     /* Closing waits for the client's own things to come to rest: all wait at once. */
-    if (link->client_count > 0) {
+    if (link->client_count > 0 && !(link->refused && link->client_count > CREW_THREADS)) {
         if (!crew_run(close_one, link, 0, link->client_count, NULL)) { /* no thread to be had */
             for (uint32_t i = 0; i < link->client_count; i++) {
                 hf_client_close(link->clients[i]);
@@ -103,11 +103,12 @@ static bool greet_one(void *context, uint32_t thread, uint64_t number)
     return status == HF_OK;
 }
 
-enum hf_status link_greet(const struct link *link)
+enum hf_status link_greet(struct link *link)
 {
     struct greeting greeting = {.link = link};
     atomic_init(&greeting.failed, (int)HF_OK);
     if (!crew_run(greet_one, &greeting, 0, link->client_count, NULL)) {
+        link->refused = true;
         int failed = atomic_load_explicit(&greeting.failed, memory_order_relaxed);
         return failed != HF_OK ? (enum hf_status)failed : HF_NO_MEMORY;
     }

@@ -17,16 +17,20 @@ struct link {
     uint32_t client_count;
     struct hf_client *clients[LOAD_CONNECTIONS_MAX];
     uint64_t give_up_ns;
+    bool refused; /* the engine did not take all connections */
 };
 
 /* Opens options->connections clients, and allows the process that many files. Does not wait for the
- * engine. HF_INVALID also when the system does not allow so many. */
+ * engine. HF_INVALID also when the system does not allow so many; that is said on stderr. */
 enum hf_status link_open(struct link *link, const struct load_options *options);
+
+/* Closes them. Thousands that the engine did not take are left to the end of the process: closing
+ * each would take seconds. */
 void link_close(struct link *link);
 
 /* Asks for the engine's status on each connection, so that all stand before anything is measured,
  * with the patience of link_again. OK, or why the first did not get it. */
-enum hf_status link_greet(const struct link *link);
+enum hf_status link_greet(struct link *link);
 
 /* Monotonic nanoseconds. */
 uint64_t link_now_ns(void);

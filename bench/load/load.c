@@ -205,7 +205,9 @@ int command_load(int argc, char **argv)
     struct link link;
     enum hf_status status = link_open(&link, &options);
     if (status != HF_OK) {
-        fprintf(stderr, "holdfast load: %s: %s\n", options.url, hf_last_message());
+        if (*hf_last_message()) {
+            fprintf(stderr, "holdfast load: %s: %s\n", options.url, hf_last_message());
+        }
         if (page) {
             fclose(page);
         }
