@@ -101,8 +101,8 @@ void units_give_back(struct txn *txn, const struct order_line *lines, uint32_t l
 
 /* Enters the order of an ORDER_HELD event, not yet published; `lines` are the event's. Under the
  * shard's lock, after orders_find. ORDER_NO_HANDLE: the table is full, or out of memory. */
-uint32_t order_enter(struct inventory *inventory, struct order_shard *shard, uint64_t hash,
-                     const struct event *event, const struct order_line *lines);
+uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_shard *shard,
+                     uint64_t hash, const struct event *event, const struct order_line *lines);
 
 /* ---- How long to hold (inventory_reserve.c) ---- */
 

@@ -102,7 +102,7 @@ static void order_publish(struct txn *txn, uint32_t i)
 {
     const struct event *event = &txn->events[i];
     struct orders *orders = &txn->inventory->orders;
-    struct order_shard *shard = orders_shard_of(orders, txn->changed[i]);
+    struct order_shard *shard = orders_shard(orders, id_hash(event->id));
     struct order *order = orders_at(orders, txn->changed[i]);
     spin_lock(&shard->spin);
     CHECK(order->flags & ORDER_BUSY);
@@ -148,12 +148,23 @@ static void deadlines_publish(struct txn *txn, uint32_t held_count)
     }
 }
 
+#define PUBLISH_AHEAD 4u /* events whose shard may have gone to another processor meanwhile */
+
+static void publish_prefetch(const struct txn *txn, uint32_t i)
+{
+    if (i < txn->event_count && txn->changed[i] != ORDER_NO_HANDLE) {
+        __builtin_prefetch(orders_shard(&txn->inventory->orders, id_hash(txn->events[i].id)), 1);
+        __builtin_prefetch(orders_at(&txn->inventory->orders, txn->changed[i]), 1);
+    }
+}
+
 void inventory_publish(struct txn *txn)
 {
     struct inventory *inventory = txn->inventory;
     struct txn_memory *memory = txn->memory;
     uint32_t held_count = 0;
     for (uint32_t i = 0; i < txn->event_count; i++) {
+        publish_prefetch(txn, i + PUBLISH_AHEAD);
         switch (txn->events[i].type) {
         case EVENT_SKU_DEFINED:
             definition_install_sku(inventory, &memory->sku, &memory->definition);
@@ -207,7 +218,7 @@ static enum hf_status apply_held(struct inventory *inventory, struct event *even
     if (orders_find(orders, shard, hash, event->id) != ORDER_NO_HANDLE) {
         return HF_DAMAGED;
     }
-    uint32_t handle = order_enter(inventory, shard, hash, event, lines);
+    uint32_t handle = order_enter(inventory, 0, shard, hash, event, lines);
     if (handle == ORDER_NO_HANDLE) {
         return HF_FULL;
     }

@@ -230,11 +230,11 @@ static bool order_set_lines(struct inventory *inventory, struct order *order, ui
     return true;
 }
 
-uint32_t order_enter(struct inventory *inventory, struct order_shard *shard, uint64_t hash,
-                     const struct event *event, const struct order_line *lines)
+uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_shard *shard,
+                     uint64_t hash, const struct event *event, const struct order_line *lines)
 {
     struct orders *orders = &inventory->orders;
-    uint32_t handle = orders_enter(orders, shard, hash, event->id);
+    uint32_t handle = orders_enter(orders, slot, shard, hash, event->id);
     if (handle == ORDER_NO_HANDLE) {
         return handle;
     }
@@ -242,7 +242,7 @@ uint32_t order_enter(struct inventory *inventory, struct order_shard *shard, uin
     order->buyer = event->buyer;
     order->deadline_ms = event->deadline_ms;
     if (!order_set_lines(inventory, order, handle, lines, event->line_count)) {
-        orders_remove(orders, shard, hash, handle);
+        orders_remove(orders, slot, shard, hash, handle);
         return ORDER_NO_HANDLE;
     }
     return handle;
@@ -286,7 +286,7 @@ static void reserve_new(struct txn *txn, const struct order_request *request, ui
         .deadline_ms = txn->now_ms + hold_ms,
         .line_count = request->line_count,
     };
-    uint32_t handle = order_enter(txn->inventory, shard, hash, &draft, request->lines);
+    uint32_t handle = order_enter(txn->inventory, txn->slot, shard, hash, &draft, request->lines);
     if (handle == ORDER_NO_HANDLE) {
         units_give_back(txn, request->lines, request->line_count);
         outcome->status = HF_FULL;

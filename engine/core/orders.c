@@ -1,6 +1,6 @@
 /* orders.c - the order table: sharded, with entries that never move.
  *
- * Threads: any; a shard's index, free list and entries under the shard's lock.
+ * Threads: any; a shard's index and its entries under the shard's lock, an allocator under its own.
  * Invariants: a slot lies at or after its home, with no empty slot between (linear probing);
  * used <= 4/5 of capacity unless memory for growth was refused. */
 #include "core/orders.h"
@@ -11,6 +11,7 @@
 #include "base/check.h"
 
 #define SLOTS_FIRST 64u
+#define PAGE_BYTES  4096u
 
 static uint64_t slot_of(uint64_t hash, uint32_t handle)
 {
@@ -33,10 +34,60 @@ static void *map(uint64_t bytes)
 {
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
+    if (at == MAP_FAILED) {
+        return NULL;
+    }
+    /* A hint: fewer TLB misses on what is hit at random, fewer page faults on what grows. */
+    (void)madvise(at, bytes, MADV_HUGEPAGE);
+    return at;
 }
 
-/* As many shards as keep what may lie unused in drawn blocks below 1/64 of the table. */
+/* ---- Sizes of the indexes ---- */
+
+/* Doubling from SLOTS_FIRST, the last one only as far as a full table needs. */
+static void plan_sizes(struct orders *orders)
+{
+    uint32_t capacity = SLOTS_FIRST;
+    while (capacity < orders->slots_max) {
+        orders->sizes[orders->size_count++].capacity = capacity;
+        capacity *= 2;
+    }
+    orders->sizes[orders->size_count++].capacity = orders->slots_max;
+    CHECK(orders->size_count <= ORDERS_SIZES_MAX);
+}
+
+/* Bytes of one shard's index: whole pages once it has one, so that they can be given back. */
+static uint64_t size_bytes(const struct orders *orders, uint32_t size)
+{
+    uint64_t bytes = orders->sizes[size].capacity * sizeof(uint64_t);
+    uint64_t unit = bytes < PAGE_BYTES ? CACHE_LINE_BYTES : PAGE_BYTES;
+    return (bytes + unit - 1) / unit * unit;
+}
+
+/* A shard's index of a size, all zero; NULL when memory is refused. */
+static uint64_t *size_slots(struct orders *orders, uint32_t size, const struct order_shard *shard)
+{
+    uint64_t each = size_bytes(orders, size);
+    spin_lock(&orders->sizes_lock);
+    if (!orders->sizes[size].slots) {
+        orders->sizes[size].slots = map(each * orders->shard_count);
+    }
+    uint64_t *slots = orders->sizes[size].slots;
+    spin_unlock(&orders->sizes_lock);
+    return slots ? slots + (uint64_t)(shard - orders->shards) * each / sizeof *slots : NULL;
+}
+
+/* Gives the memory of an index back that its shard has grown out of. */
+static void size_release(struct orders *orders, struct order_shard *shard, uint64_t *slots)
+{
+    if (shard->size == ORDERS_SIZES_MAX) {
+        free(slots);
+    } else if (slots && size_bytes(orders, shard->size) >= PAGE_BYTES) {
+        (void)madvise(slots, size_bytes(orders, shard->size), MADV_DONTNEED);
+    }
+}
+
+/* Enough shards that threads rarely meet, and that one grows fast; few for a small table. */
 static uint32_t shards_for(uint64_t orders_max)
 {
     uint32_t shards = ORDERS_SHARDS_MAX;
@@ -57,34 +108,49 @@ enum hf_status orders_init(struct orders *orders, uint64_t orders_max)
     uint64_t share = orders_max / orders->shard_count;
     orders->slots_max = (uint32_t)((share + share / 64 + 64) * 5 / 4 + 1);
 
+    plan_sizes(orders);
+
     orders->entries_bytes = orders->block_count * ORDERS_BLOCK * sizeof(struct order);
     orders->entries = map(orders->entries_bytes);
-    orders->block_shards = map(orders->block_count * sizeof(uint16_t));
-    size_t shards_bytes = orders->shard_count * sizeof(struct order_shard);
-    orders->shards = aligned_alloc(CACHE_LINE_BYTES, shards_bytes);
-    if (!orders->entries || !orders->block_shards || !orders->shards) {
+    orders->shards = aligned_alloc(CACHE_LINE_BYTES,
+                                   orders->shard_count * sizeof(struct order_shard));
+    orders->allocators =
+        aligned_alloc(CACHE_LINE_BYTES, THREADS_MAX * sizeof(struct order_allocator));
+    if (!orders->entries || !orders->shards || !orders->allocators) {
         orders_deinit(orders);
         return HF_NO_MEMORY;
     }
-    /* A hint: fewer TLB misses on entries that are hit at random. */
-    (void)madvise(orders->entries, orders->entries_bytes, MADV_HUGEPAGE);
     for (uint32_t i = 0; i < orders->shard_count; i++) {
-        orders->shards[i] = (struct order_shard){.free = ORDER_NO_HANDLE};
+        orders->shards[i] = (struct order_shard){0};
+    }
+    for (uint32_t i = 0; i < THREADS_MAX; i++) {
+        orders->allocators[i] = (struct order_allocator){.free = ORDER_NO_HANDLE};
     }
     return HF_OK;
+}
+
+/* Frees an index that is of no planned size; the others go with their mappings. */
+static void slots_free(const struct order_shard *shard)
+{
+    if (shard->size == ORDERS_SIZES_MAX) {
+        free(atomic_load_explicit(&shard->slots, memory_order_relaxed));
+    }
 }
 
 void orders_deinit(struct orders *orders)
 {
     for (uint32_t i = 0; orders->shards && i < orders->shard_count; i++) {
-        free(atomic_load_explicit(&orders->shards[i].slots, memory_order_relaxed));
+        slots_free(&orders->shards[i]);
     }
+    for (uint32_t i = 0; i < orders->size_count; i++) {
+        if (orders->sizes[i].slots) {
+            munmap(orders->sizes[i].slots, size_bytes(orders, i) * orders->shard_count);
+        }
+    }
+    free(orders->allocators);
     free(orders->shards);
     if (orders->entries) {
         munmap(orders->entries, orders->entries_bytes);
-    }
-    if (orders->block_shards) {
-        munmap(orders->block_shards, orders->block_count * sizeof(uint16_t));
     }
     *orders = (struct orders){0};
 }
@@ -119,21 +185,11 @@ static void slots_put(uint64_t *slots, uint32_t capacity, uint64_t slot)
     slots[at] = slot;
 }
 
-/* Doubles the index, the last time only as far as a full table needs. False: out of memory. */
-static bool shard_grow(const struct orders *orders, struct order_shard *shard)
+/* Moves a shard's slots to an index of another capacity. */
+static void shard_move(struct order_shard *shard, uint64_t *slots, uint32_t capacity)
 {
-    uint64_t *old = atomic_load_explicit(&shard->slots, memory_order_relaxed);
+    const uint64_t *old = atomic_load_explicit(&shard->slots, memory_order_relaxed);
     uint32_t old_capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    uint32_t capacity = old_capacity ? old_capacity * 2 : SLOTS_FIRST;
-    if (capacity > orders->slots_max && old_capacity < orders->slots_max) {
-        capacity = orders->slots_max;
-    } else if (old_capacity >= orders->slots_max) {
-        capacity = old_capacity + old_capacity / 8 + 8; /* an unlikely crowd in one shard */
-    }
-    uint64_t *slots = calloc(capacity, sizeof *slots);
-    if (!slots) {
-        return false;
-    }
     for (uint32_t i = 0; i < old_capacity; i++) {
         if (old[i] != 0) {
             slots_put(slots, capacity, old[i]);
@@ -142,12 +198,30 @@ static bool shard_grow(const struct orders *orders, struct order_shard *shard)
     /* A prefetch may read one old and one new value: it then prefetches in vain. */
     atomic_store_explicit(&shard->slots, slots, memory_order_relaxed);
     atomic_store_explicit(&shard->capacity, capacity, memory_order_relaxed);
-    free(old);
+}
+
+/* Gives a shard an index of the next size. False: out of memory. */
+static bool shard_grow(struct orders *orders, struct order_shard *shard)
+{
+    uint64_t *old = atomic_load_explicit(&shard->slots, memory_order_relaxed);
+    uint32_t old_capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
+    uint32_t size = old ? shard->size + 1 : 0;
+    bool planned = size < orders->size_count;
+    /* Beyond the plan only for an unlikely crowd in one shard. */
+    uint32_t capacity = planned ? orders->sizes[size].capacity : old_capacity + old_capacity / 8 + 8;
+    uint64_t *slots =
+        planned ? size_slots(orders, size, shard) : calloc(capacity, sizeof *slots);
+    if (!slots) {
+        return false;
+    }
+    shard_move(shard, slots, capacity);
+    size_release(orders, shard, old);
+    shard->size = planned ? size : ORDERS_SIZES_MAX;
     return true;
 }
 
 /* Makes sure that one more slot fits. Without memory to grow the index may fill up to 15/16. */
-static bool shard_has_slot(const struct orders *orders, struct order_shard *shard)
+static bool shard_has_slot(struct orders *orders, struct order_shard *shard)
 {
     uint64_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
     if ((uint64_t)(shard->used + 1) * 5 <= capacity * 4) {
@@ -156,37 +230,67 @@ static bool shard_has_slot(const struct orders *orders, struct order_shard *shar
     return shard_grow(orders, shard) || (uint64_t)(shard->used + 1) * 16 <= capacity * 15;
 }
 
-static uint32_t shard_take_entry(struct orders *orders, struct order_shard *shard)
+/* ---- Entries ---- */
+
+/* Draws a block of new entries. False: none is left. */
+static bool allocator_draw(struct orders *orders, struct order_allocator *allocator)
 {
-    if (shard->free != ORDER_NO_HANDLE) {
-        uint32_t handle = shard->free;
-        shard->free = orders->entries[handle].next_free;
-        return handle;
+    if (atomic_load_explicit(&orders->blocks_drawn, memory_order_relaxed) >= orders->block_count) {
+        return false;
     }
-    if (shard->block_next == shard->block_end) {
-        if (atomic_load_explicit(&orders->blocks_drawn, memory_order_relaxed) >=
-            orders->block_count) {
-            return ORDER_NO_HANDLE;
-        }
-        uint64_t block = atomic_fetch_add_explicit(&orders->blocks_drawn, 1, memory_order_relaxed);
-        if (block >= orders->block_count) {
-            return ORDER_NO_HANDLE;
-        }
-        uint64_t end = (block + 1) * ORDERS_BLOCK;
-        shard->block_next = (uint32_t)(block * ORDERS_BLOCK);
-        shard->block_end = (uint32_t)(end < orders->orders_max ? end : orders->orders_max);
-        orders->block_shards[block] = (uint16_t)(shard - orders->shards);
+    uint64_t block = atomic_fetch_add_explicit(&orders->blocks_drawn, 1, memory_order_relaxed);
+    if (block >= orders->block_count) {
+        return false;
     }
-    return shard->block_next++;
+    uint64_t end = (block + 1) * ORDERS_BLOCK;
+    allocator->block_next = (uint32_t)(block * ORDERS_BLOCK);
+    allocator->block_end = (uint32_t)(end < orders->orders_max ? end : orders->orders_max);
+    return true;
 }
 
-uint32_t orders_enter(struct orders *orders, struct order_shard *shard, uint64_t hash,
-                      struct id128 id)
+/* An entry of one allocator; with `draw` it may draw a block. ORDER_NO_HANDLE: it has none. */
+static uint32_t allocator_take(struct orders *orders, struct order_allocator *allocator, bool draw)
 {
+    uint32_t handle = ORDER_NO_HANDLE;
+    spin_lock(&allocator->spin);
+    if (allocator->free != ORDER_NO_HANDLE) {
+        handle = allocator->free;
+        allocator->free = orders->entries[handle].next_free;
+    } else if (allocator->block_next < allocator->block_end ||
+               (draw && allocator_draw(orders, allocator))) {
+        handle = allocator->block_next++;
+    }
+    spin_unlock(&allocator->spin);
+    return handle;
+}
+
+/* A slot's next entry; from the others' blocks when no new one is left. */
+static uint32_t entry_take(struct orders *orders, unsigned slot)
+{
+    uint32_t handle = allocator_take(orders, &orders->allocators[slot], true);
+    for (unsigned i = 0; handle == ORDER_NO_HANDLE && i < THREADS_MAX; i++) {
+        handle = allocator_take(orders, &orders->allocators[i], false);
+    }
+    return handle;
+}
+
+static void entry_give(struct orders *orders, unsigned slot, uint32_t handle)
+{
+    struct order_allocator *allocator = &orders->allocators[slot];
+    spin_lock(&allocator->spin);
+    orders->entries[handle] = (struct order){.next_free = allocator->free};
+    allocator->free = handle;
+    spin_unlock(&allocator->spin);
+}
+
+uint32_t orders_enter(struct orders *orders, unsigned slot, struct order_shard *shard,
+                      uint64_t hash, struct id128 id)
+{
+    CHECK(slot < THREADS_MAX);
     if (!shard_has_slot(orders, shard)) {
         return ORDER_NO_HANDLE;
     }
-    uint32_t handle = shard_take_entry(orders, shard);
+    uint32_t handle = entry_take(orders, slot);
     if (handle == ORDER_NO_HANDLE) {
         return handle;
     }
@@ -217,23 +321,23 @@ static void slots_shift_back(uint64_t *slots, uint32_t capacity, uint32_t hole)
     slots[hole] = 0;
 }
 
-void orders_remove(struct orders *orders, struct order_shard *shard, uint64_t hash, uint32_t handle)
+void orders_remove(struct orders *orders, unsigned slot, struct order_shard *shard, uint64_t hash,
+                   uint32_t handle)
 {
-    struct order *order = &orders->entries[handle];
+    const struct order *order = &orders->entries[handle];
     CHECK(order->state == ORDER_NONE);
     CHECK(!(order->flags & ORDER_BLOCK));
     uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
     uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    uint64_t slot = slot_of(hash, handle);
-    uint32_t at = slot_home(slot_tag(slot), capacity);
-    while (slots[at] != slot) {
+    uint64_t wanted = slot_of(hash, handle);
+    uint32_t at = slot_home(slot_tag(wanted), capacity);
+    while (slots[at] != wanted) {
         CHECK(slots[at] != 0);
         at = at + 1 == capacity ? 0 : at + 1;
     }
     slots_shift_back(slots, capacity, at);
     shard->used--;
-    *order = (struct order){.next_free = shard->free};
-    shard->free = handle;
+    entry_give(orders, slot, handle);
 }
 
 void orders_visit(const struct orders *orders,

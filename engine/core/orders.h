@@ -8,14 +8,17 @@
  *
  *     id --hash--> shard --tag--> slot --handle--> entry (64 bytes) --> lines block, if any
  *
- * Entries come from one mapping that reserves address space only. Shards draw blocks of
- * ORDERS_BLOCK entries from it, so memory grows with the orders and stays dense. A table is full
- * when all blocks are drawn and the id's shard has no free entry: exactly at orders_max while there
- * is one shard (below 32768 orders), at most 1.6 % before it otherwise. Memory per one-line order
- * at 64 M orders: 64 bytes and 10 to 13 of index.
+ * Entries come from one mapping that reserves address space only. Each thread slot draws blocks of
+ * ORDERS_BLOCK entries from it and fills them one after the other, so that new entries are written in
+ * a row (which the processor prefetches), whatever their shards, and memory grows with the orders
+ * and stays dense. When no block is left a slot takes from the others' blocks: the table is full
+ * exactly at orders_max. Memory per one-line order at 64 M orders: 64 bytes and 10 to 13 of index.
+ *
+ * Indexes of one capacity lie side by side in a mapping of their own, for huge pages: shards grow
+ * at about the same time.
  *
  * Threads: any. Every field of an entry is read and written under its shard's lock. Lock order:
- * a shard's lock, then stock's or lines'; never two shards at once; never a wheel's lock inside. */
+ * a shard's lock, then stock's, lines' or an allocator's; never two shards at once; never a wheel's lock inside. */
 #ifndef CORE_ORDERS_H
 #define CORE_ORDERS_H
 
@@ -28,7 +31,8 @@
 #include "core/inventory.h"
 
 #define ORDERS_SHARDS_MAX 1024u
-#define ORDERS_BLOCK      256u       /* entries that a shard draws at once */
+#define ORDERS_BLOCK      256u       /* entries that a slot draws at once */
+#define ORDERS_SIZES_MAX  32u        /* capacities that an index goes through */
 #define ORDER_NO_HANDLE   UINT32_MAX /* no order has it */
 
 enum order_flags {
@@ -63,19 +67,34 @@ struct order_shard {
     uint32_t used; /* slots in use: published or not */
     _Atomic(uint64_t *) slots;
     _Atomic uint32_t capacity;
-    uint32_t free;          /* freed entries, chained; ORDER_NO_HANDLE ends */
-    uint32_t block_next;    /* the drawn block's next entry */
-    uint32_t block_end;     /* and its end */
+    uint32_t size;          /* which of the capacities; ORDERS_SIZES_MAX: one beyond them */
     _Atomic uint64_t known; /* published orders */
     _Atomic uint64_t held;  /* of these, held */
 };
 
 static_assert(sizeof(struct order_shard) == CACHE_LINE_BYTES, "a shard's head is one cache line");
 
+/* Where a thread slot gets its entries. */
+struct order_allocator {
+    _Alignas(CACHE_LINE_BYTES) struct spin spin;
+    uint32_t free;       /* freed entries, chained; ORDER_NO_HANDLE ends */
+    uint32_t block_next; /* the drawn block's next entry */
+    uint32_t block_end;  /* and its end */
+};
+
+/* The indexes of one capacity, one after the other. */
+struct order_slots {
+    uint64_t *slots; /* NULL until a shard has grown so far */
+    uint32_t capacity;
+};
+
 struct orders {
     struct order *entries;
-    uint16_t *block_shards; /* which shard drew a block */
     struct order_shard *shards;
+    struct order_allocator *allocators; /* THREADS_MAX */
+    struct spin sizes_lock;             /* for making a size's mapping */
+    struct order_slots sizes[ORDERS_SIZES_MAX];
+    uint32_t size_count;
     unsigned shard_shift; /* shard = hash >> shard_shift >> 1 */
     uint32_t shard_count;
     uint64_t orders_max;
@@ -97,15 +116,15 @@ static inline struct order_shard *orders_shard(const struct orders *orders, uint
     return &orders->shards[hash >> 1 >> orders->shard_shift];
 }
 
-/* The shard of an entry in use. */
-static inline struct order_shard *orders_shard_of(const struct orders *orders, uint32_t handle)
-{
-    return &orders->shards[orders->block_shards[handle / ORDERS_BLOCK]];
-}
-
 static inline struct order *orders_at(const struct orders *orders, uint32_t handle)
 {
     return &orders->entries[handle];
+}
+
+/* The shard of an entry in use. */
+static inline struct order_shard *orders_shard_of(const struct orders *orders, uint32_t handle)
+{
+    return orders_shard(orders, id_hash(orders_at(orders, handle)->id));
 }
 
 static inline uint64_t order_deadline(const struct order *order)
@@ -118,14 +137,14 @@ uint32_t orders_find(const struct orders *orders, const struct order_shard *shar
                      struct id128 id);
 
 /* Enters an order that orders_find did not find: zeroed but for its id, with state ORDER_NONE and
- * ORDER_BUSY. ORDER_NO_HANDLE when the table is full. Under the shard's lock. O(1), but when the
- * index grows. */
-uint32_t orders_enter(struct orders *orders, struct order_shard *shard, uint64_t hash,
-                      struct id128 id);
+ * ORDER_BUSY. slot: the caller's thread slot. ORDER_NO_HANDLE when the table is full. Under the
+ * shard's lock. O(1), but when the index grows. */
+uint32_t orders_enter(struct orders *orders, unsigned slot, struct order_shard *shard,
+                      uint64_t hash, struct id128 id);
 
 /* Takes an entry out that was never published. Its lines must be freed before. Under the shard's
  * lock. */
-void orders_remove(struct orders *orders, struct order_shard *shard, uint64_t hash,
+void orders_remove(struct orders *orders, unsigned slot, struct order_shard *shard, uint64_t hash,
                    uint32_t handle);
 
 /* Calls visit with each entry in use. Nothing else may run meanwhile. */

@@ -87,14 +87,18 @@ enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes, uint6
         if (status == HF_OK) {
             status = begin_next(wal, first_lsn);
         }
-    } else if (status == HF_BUSY &&
-               /* relaxed: set by the preparer before it wakes the writer. */
-               atomic_load_explicit(&wal->segments.no_space, memory_order_relaxed)) {
-        /* It may have made one since. */
-        status = begin_next(wal, first_lsn);
-        status = status == HF_BUSY ? HF_NO_SPACE : status;
     }
-    return status;
+    /* On a full disk what was admitted waits for room, as long as it takes; it has not been
+     * acknowledged. Only who stops the log can't wait. */
+    bool no_space = status == HF_NO_SPACE ||
+                    (status == HF_BUSY &&
+                     /* relaxed: set by the preparer before it wakes the writer. */
+                     atomic_load_explicit(&wal->segments.no_space, memory_order_relaxed));
+    if (!no_space) {
+        return status;
+    }
+    /* acquire: pairs with the release in wal_stop. */
+    return atomic_load_explicit(&wal->stopping, memory_order_acquire) ? HF_NO_SPACE : HF_BUSY;
 }
 
 void wal_segment_retire(struct wal *wal, uint64_t durable_number)

@@ -42,6 +42,10 @@ static void found_evidence(struct tail *tail, const struct wal_reader *reader, u
     }
 }
 
+/* A file of another log lies among this one's: an operator's mistake, and nothing to write over.
+ * Files are only ever recycled within one log. */
+static const char another_log[] = "this belongs to another log (another cluster id)";
+
 static bool foreign(const struct wal_reader *reader, struct id128 cluster)
 {
     return reader->cluster_known && !id_equal(cluster, reader->end.cluster);
@@ -61,7 +65,11 @@ static bool look_at_segment_header(struct wal_reader *reader, struct tail *tail,
         return false;
     }
     uint64_t number = reader->segments.numbers[reader->position];
-    if (foreign(reader, header.cluster) || header.number < number) {
+    if (foreign(reader, header.cluster)) {
+        found_evidence(tail, reader, 0, 0, another_log);
+        return false;
+    }
+    if (header.number < number) {
         return true;
     }
     tail->current = true;
@@ -92,7 +100,11 @@ static bool look_at_block_header(struct wal_reader *reader, struct tail *tail, u
         found_evidence(tail, reader, offset, 0, reason);
         return false;
     }
-    if (foreign(reader, header.cluster) || header.index < tail->missing_index) {
+    if (foreign(reader, header.cluster)) {
+        found_evidence(tail, reader, offset, 0, another_log);
+        return false;
+    }
+    if (header.index < tail->missing_index) {
         return true;
     }
     tail->current = true;

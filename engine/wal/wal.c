@@ -53,9 +53,8 @@ static struct wal *make(const struct wal_options *options, struct storage *stora
     }
     memset(wal, 0, sizeof *wal);
     wal->memory_bytes = WAL_GROUPS * WAL_GROUP_BUFFER_BYTES;
-    /* Touched now, not when the first groups fill. */
     wal->memory = mmap(NULL, wal->memory_bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (wal->memory == MAP_FAILED) {
         free(wal);
         return NULL;
@@ -224,6 +223,8 @@ enum hf_status wal_start(struct wal *wal)
 {
     CHECK(!wal->started);
     wal->started = true;
+    /* Touched now, not when the first groups fill. A hint: not every kernel knows it. */
+    (void)madvise(wal->memory, wal->memory_bytes, MADV_POPULATE_WRITE);
     if (pthread_create(&wal->writer_thread, NULL, run_writer, wal) != 0) {
         wal->started = false;
         return HF_NO_MEMORY;
@@ -240,12 +241,12 @@ enum hf_status wal_start(struct wal *wal)
 
 void wal_stop(struct wal *wal)
 {
+    /* release: pairs with the acquire in is_stopping. */
+    atomic_store_explicit(&wal->stopping, true, memory_order_release);
     if (!wal->started) {
         wal_finish(wal);
         return;
     }
-    /* release: pairs with the acquire in is_stopping. */
-    atomic_store_explicit(&wal->stopping, true, memory_order_release);
     wal_sleep_wake(&wal->writer_sleep);
     pthread_join(wal->writer_thread, NULL);
     /* release: pairs with the acquire in run_preparer. */

@@ -24,7 +24,7 @@
 #include "wal/segment.h"
 #include "wal/wal.h"
 
-#define WAL_SPARES_MAX 16u
+#define WAL_SPARES_MAX WAL_SPARE_SEGMENTS_MAX
 
 /* Idle time after which a NOOP block proves the last DATA block durable. */
 #define WAL_SEAL_IDLE_NS 5000000u

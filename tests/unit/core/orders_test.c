@@ -15,7 +15,7 @@ static uint32_t enter(struct orders *orders, struct id128 id)
     uint64_t hash = id_hash(id);
     struct order_shard *shard = orders_shard(orders, hash);
     spin_lock(&shard->spin);
-    uint32_t handle = orders_enter(orders, shard, hash, id);
+    uint32_t handle = orders_enter(orders, 0, shard, hash, id);
     spin_unlock(&shard->spin);
     return handle;
 }
@@ -35,7 +35,7 @@ static void take_out(struct orders *orders, struct id128 id, uint32_t handle)
     uint64_t hash = id_hash(id);
     struct order_shard *shard = orders_shard(orders, hash);
     spin_lock(&shard->spin);
-    orders_remove(orders, shard, hash, handle);
+    orders_remove(orders, 0, shard, hash, handle);
     spin_unlock(&shard->spin);
 }
 

@@ -512,13 +512,13 @@ static void blocks_of_another_history_break_the_chain(void **state)
     }
 }
 
-static void files_of_another_log_prove_nothing(void **state)
+static void reader_refuses_files_of_another_log(void **state)
 {
     (void)state;
     struct craft craft;
     struct wal_end end;
     craft_init(&craft, SMALL_SEGMENT_BYTES);
-    /* Another log's second segment, prepared here as the second. */
+    /* Another log's second segment, copied here: nothing of ours, and nothing to write over. */
     craft.cluster.lo = 99;
     craft.segment = 1;
     craft.index = 50;
@@ -535,8 +535,8 @@ static void files_of_another_log_prove_nothing(void **state)
     craft_block(&craft, BLOCK_EPOCH, 0);
     craft_block(&craft, BLOCK_DATA, 1);
     read_end(craft.storage, &end);
-    assert_false(end.damaged);
-    assert_false(end.torn);
+    assert_true(end.damaged);
+    assert_non_null(strstr(end.reason, "another log"));
     assert_int_equal(end.next_index, 3);
     craft_deinit(&craft);
 }
@@ -640,7 +640,7 @@ int main(void)
         cmocka_unit_test(damaged_last_block_counts_as_damage_once_sealed),
         cmocka_unit_test(newer_blocks_are_damage_not_a_torn_tail),
         cmocka_unit_test(blocks_of_another_history_break_the_chain),
-        cmocka_unit_test(files_of_another_log_prove_nothing),
+        cmocka_unit_test(reader_refuses_files_of_another_log),
         cmocka_unit_test(cut_log_ends_where_it_was_cut),
         cmocka_unit_test(cut_survives_a_crash_at_every_operation),
     };

@@ -339,19 +339,51 @@ static void wal_refuses_work_while_the_disk_is_full(void **state)
     rig_deinit(&rig);
 }
 
-static void wal_closes_rather_than_writes_past_the_room(void **state)
+/* Appends without asking wal_admit until the room is gone; the waiter waits for the last record. */
+static void fill_all_room(struct rig *rig, struct rig_waiter *waiter)
+{
+    for (int i = 0; i < 100 && wal_commit_lsn(rig->wal) == wal_tail_lsn(rig->wal); i++) {
+        assert_int_equal(rig_append(rig, 5000, NULL), HF_OK);
+        for (int step = 0; step < 20; step++) {
+            wal_step(rig->wal, false);
+        }
+    }
+    rig_waiter_init(waiter);
+    assert_true(wal_wait(rig->wal, wal_tail_lsn(rig->wal), &waiter->waiter));
+    assert_int_not_equal(wal_state(rig->wal), WAL_CLOSED);
+}
+
+static void wal_waits_for_room_with_what_was_admitted(void **state)
 {
     (void)state;
     struct rig rig;
     rig_init(&rig, 11);
     sim_storage_set_capacity(rig.storage, 2 * WAL_SEGMENT_BYTES_MIN);
     assert_int_equal(rig_open(&rig), HF_OK);
-    uint64_t durable = 0;
-    for (int i = 0; i < 100 && wal_state(rig.wal) != WAL_CLOSED; i++) {
-        rig_append(&rig, 5000, NULL); /* nobody asks wal_admit */
-        rig_settle(&rig);
-        durable = wal_commit_lsn(rig.wal);
-    }
+    struct rig_waiter waiter;
+    fill_all_room(&rig, &waiter);
+    sim_storage_set_capacity(rig.storage, UINT64_MAX);
+    rig_settle(&rig);
+    assert_int_equal(waiter.told, 1);
+    assert_int_equal(waiter.status, HF_OK);
+    wal_stop(rig.wal);
+    assert_log_complete(&rig);
+    rig_deinit(&rig);
+}
+
+static void wal_stop_gives_up_what_has_no_room(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 12);
+    sim_storage_set_capacity(rig.storage, 2 * WAL_SEGMENT_BYTES_MIN);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    struct rig_waiter waiter;
+    fill_all_room(&rig, &waiter);
+    uint64_t durable = wal_commit_lsn(rig.wal);
+    wal_stop(rig.wal);
+    assert_int_equal(waiter.told, 1);
+    assert_int_equal(waiter.status, HF_INTERNAL);
     assert_int_equal(wal_state(rig.wal), WAL_CLOSED);
     rig_close(&rig);
     struct rig_log log;
@@ -498,7 +530,8 @@ int main(void)
         cmocka_unit_test(wal_seals_the_last_data_block_when_idle),
         cmocka_unit_test(wal_closes_when_a_write_fails),
         cmocka_unit_test(wal_refuses_work_while_the_disk_is_full),
-        cmocka_unit_test(wal_closes_rather_than_writes_past_the_room),
+        cmocka_unit_test(wal_waits_for_room_with_what_was_admitted),
+        cmocka_unit_test(wal_stop_gives_up_what_has_no_room),
         cmocka_unit_test(wal_is_busy_when_few_groups_are_free),
         cmocka_unit_test(wal_recycles_segments_before_a_checkpoint),
         cmocka_unit_test(wal_ignores_the_earlier_life_of_recycled_files),
