@@ -113,7 +113,7 @@ packages=python3
 install_missing_packages $packages || exit 2
 load_average=$(cut -d ' ' -f 1 /proc/loadavg)
 if [ "$(awk -v load="$load_average" 'BEGIN { print (load > 1) }')" = 1 ]; then
-    say "this machine has other work to do (load average $load_average): the figures will be of little use"
+    say "this machine has other work (load average $load_average): the figures will mean little"
 fi
 # nng and the disk are measured by clients that are always built; the others' need their libraries.
 build_release "$root" "$build" || exit 1
@@ -217,7 +217,8 @@ print(s.getsockname()[1])'
 stop_server() {
     kill "-$1" "$server_pid" 2>/dev/null
     wait "$server_pid" 2>/dev/null
-    server_pid= server_end=KILL
+    server_pid=
+    server_end=KILL
 }
 
 # wait_for COMMAND...: until it succeeds; gives up when the server has ended, or after 20 s.
@@ -328,11 +329,12 @@ stop_redis() {
     rm -rf "$work/redis"
 }
 
+redis_mode=lean
 redis_run() { # SKUS BATCH CONNECTIONS IN_FLIGHT SECONDS
     redis-cli -p "$redis_port" flushall >/dev/null
     run "$clients/peer_redis" --port "$redis_port" --mode prepare --skus "$1"
-    run "$clients/peer_redis" --port "$redis_port" --skus "$1" --batch "$2" --connections "$3" \
-        --in-flight "$4" --warm-up "$warm_up" --seconds "$5"
+    run "$clients/peer_redis" --port "$redis_port" --mode "$redis_mode" --skus "$1" --batch "$2" \
+        --connections "$3" --in-flight "$4" --warm-up "$warm_up" --seconds "$5"
 }
 
 redis_once() { # APPENDFSYNC SKUS BATCH CONNECTIONS IN_FLIGHT
@@ -362,7 +364,7 @@ redis_all() {
 }
 
 best_redis_100() { # APPENDFSYNC SKUS
-    best_redis "$1" "$2 100 1 4" "$2 100 1 16" "$2 100 2 4" "$2 100 2 16" "$2 100 4 16"
+    best_redis "$1" "$2 100 1 1" "$2 100 1 4" "$2 100 1 16" "$2 100 2 4" "$2 100 2 16" "$2 100 4 16"
 }
 
 # ---- PostgreSQL ----
@@ -502,6 +504,11 @@ measure_batched() {
         fi
     done
     if wants redis; then
+        redis_mode=expiring
+        # shellcheck disable=SC2086
+        redis_once always $redis_try
+        redis_mode=lean
+        keep "redis_always_$2_100_expiring" Redis "$3, always, 100 a call, deadlines indexed"
         redis_all always "$1" "$2" "$3"
         best_redis_100 everysec "$1"
         # shellcheck disable=SC2086

@@ -5,8 +5,9 @@
  *
  * An order is a key of 18 bytes, as is fit for a 16-byte id; its value is the hold: SKU, quantity
  * and deadline, which is what releasing it would need. It carries no expiry of Redis' own: that
- * would cost, and could not give the units back. The answer is one number when every order was
- * held, else one number an order; Holdfast's answer is as short. */
+ * would cost, and could not give the units back. With --mode expiring its deadline also goes to a
+ * sorted set, where somebody who gives overdue units back would find it. The answer is one number
+ * when every order was held, else one number an order; Holdfast's answer is as short. */
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,27 +22,33 @@
 #define HOLD_BYTES        48u
 #define STRINGS_PER_ORDER 4u
 #define BATCH_MAX         1000u
+#define STRINGS_MAX       (4 + STRINGS_PER_ORDER * BATCH_MAX)
 #define IN_FLIGHT_MAX     256u
 #define STOCK_EACH        "1000000000"
 
-/* KEYS: order, stock, order, stock, ...; ARGV: quantity, hold, quantity, hold, ...
- * SETNX is both the check for a repeated id and the record. The rare cases undo. */
-static const char script[] = "local call, refused = redis.call, nil\n"
-                             "for i = 1, #KEYS, 2 do\n"
-                             "  local result = 1\n" /* held */
-                             "  if call('SETNX', KEYS[i], ARGV[i + 1]) == 0 then\n"
-                             "    result = 2\n" /* replayed */
-                             "  elseif call('DECRBY', KEYS[i + 1], ARGV[i]) < 0 then\n"
-                             "    call('INCRBY', KEYS[i + 1], ARGV[i])\n"
-                             "    call('DEL', KEYS[i])\n"
-                             "    result = 0\n" /* sold out */
-                             "  end\n"
-                             "  if result ~= 1 then\n"
-                             "    refused = refused or {}\n"
-                             "    refused[#refused + 1] = (i + 1) / 2 * 4 + result\n"
-                             "  end\n"
-                             "end\n"
-                             "return refused or 1\n";
+/* KEYS: order, stock, order, stock, ...; ARGV: quantity, hold, quantity, hold, ...; for HELD also
+ * the deadline. SETNX is both the check for a repeated id and the record. The rare cases undo. */
+#define SCRIPT(HELD)                                                                               \
+    "local call, refused = redis.call, nil\n"                                                      \
+    "for i = 1, #KEYS, 2 do\n"                                                                     \
+    "  local result = 1\n" /* held */                                                              \
+    "  if call('SETNX', KEYS[i], ARGV[i + 1]) == 0 then\n"                                         \
+    "    result = 2\n" /* replayed */                                                              \
+    "  elseif call('DECRBY', KEYS[i + 1], ARGV[i]) < 0 then\n"                                     \
+    "    call('INCRBY', KEYS[i + 1], ARGV[i])\n"                                                   \
+    "    call('DEL', KEYS[i])\n"                                                                   \
+    "    result = 0\n" /* sold out */                                                              \
+        HELD "  end\n"                                                                             \
+    "  if result ~= 1 then\n"                                                                      \
+    "    refused = refused or {}\n"                                                                \
+    "    refused[#refused + 1] = (i + 1) / 2 * 4 + result\n"                                       \
+    "  end\n"                                                                                      \
+    "end\n"                                                                                        \
+    "return refused or 1\n"
+
+static const char lean_script[] = SCRIPT("");
+static const char expiring_script[] =
+    SCRIPT("  else\n    call('ZADD', 'deadlines', ARGV[#ARGV], KEYS[i])\n");
 
 static redisContext *open_connection(const struct peer_options *options)
 {
@@ -89,12 +96,14 @@ static void prepare(const struct peer_options *options)
 
 /* One call's arguments; written anew for each call. */
 struct call {
-    const char *argv[3 + STRINGS_PER_ORDER * BATCH_MAX];
-    size_t lengths[3 + STRINGS_PER_ORDER * BATCH_MAX];
+    const char *argv[STRINGS_MAX];
+    size_t lengths[STRINGS_MAX];
+    uint32_t count; /* of strings */
     char orders[BATCH_MAX][ORDER_KEY_BYTES];
     char stocks[BATCH_MAX][STOCK_KEY_BYTES];
     char holds[BATCH_MAX][HOLD_BYTES];
     char key_count[12];
+    char deadline[24];
 };
 
 static void fill_order(struct call *call, struct peer_worker *worker, uint32_t at, uint64_t now_ms)
@@ -119,6 +128,11 @@ static void fill_order(struct call *call, struct peer_worker *worker, uint32_t a
                                                 (unsigned long long)now_ms + PEER_HOLD_MS);
 }
 
+static bool expiring(const struct peer_options *options)
+{
+    return options->mode && strcmp(options->mode, "expiring") == 0;
+}
+
 static void send_call(redisContext *redis, struct call *call, struct peer_worker *worker)
 {
     uint32_t batch = worker->options->batch;
@@ -126,8 +140,13 @@ static void send_call(redisContext *redis, struct call *call, struct peer_worker
     for (uint32_t i = 0; i < batch; i++) {
         fill_order(call, worker, i, now_ms);
     }
-    if (redisAppendCommandArgv(redis, (int)(3 + STRINGS_PER_ORDER * batch), call->argv,
-                               call->lengths) != REDIS_OK) {
+    if (expiring(worker->options)) {
+        call->argv[call->count - 1] = call->deadline;
+        call->lengths[call->count - 1] =
+            (size_t)snprintf(call->deadline, sizeof call->deadline, "%llu",
+                             (unsigned long long)now_ms + PEER_HOLD_MS);
+    }
+    if (redisAppendCommandArgv(redis, (int)call->count, call->argv, call->lengths) != REDIS_OK) {
         peer_fail("redis: %s", redis->errstr);
     }
 }
@@ -140,7 +159,9 @@ static void work(struct peer_worker *worker)
     if (!call) {
         peer_fail("out of memory");
     }
+    const char *script = expiring(options) ? expiring_script : lean_script;
     redisReply *sha = checked(redis, redisCommand(redis, "SCRIPT LOAD %s", script));
+    call->count = 3 + STRINGS_PER_ORDER * options->batch + (expiring(options) ? 1 : 0);
     call->argv[0] = "EVALSHA";
     call->lengths[0] = 7;
     call->argv[1] = sha->str;
