@@ -72,8 +72,8 @@ def main():
     lines = list(moved(ratios_of(peers), baseline["ratios"], options.limit / 100))
     for line in lines:
         print(line)
-    print(f"{len(lines)} of {len(baseline['ratios'])} ratios moved by more than "
-          f"{options.limit:g} %, or came or went")
+    print(f"{len(lines)} ratios moved by more than {options.limit:g} %, or came or went; "
+          f"the baseline has {len(baseline['ratios'])}")
     if peers["quick"] != baseline["quick"]:
         print("one of the two is of --quick, which is less exact")
     return 0

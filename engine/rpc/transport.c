@@ -1394,6 +1394,11 @@ static enum hf_status client_dial(struct transport_client *client)
     return error == 0 ? HF_OK : error == NNG_ENOMEM ? HF_NO_MEMORY : HF_INVALID;
 }
 
+/* nng_dialer_close() waits for nng's other tasks, and this runs on one of its few task threads: were
+ * all of them closing dialers, of as many clients, none would ever end. So one at a time does, in
+ * the whole process. */
+static atomic_flag redialing_now = ATOMIC_FLAG_INIT;
+
 /* The timer: replaces a dialer that may have stopped dialing. */
 static void client_redial(void *arg)
 {
@@ -1406,10 +1411,13 @@ static void client_redial(void *arg)
     uint64_t now = now_ms();
     if (transport_client_connected(client)) {
         client->unconnected_since_ms = now;
-    } else if (now - client->unconnected_since_ms >= REDIAL_AFTER_MS) {
+    } else if (now - client->unconnected_since_ms >= REDIAL_AFTER_MS &&
+               /* acquire, release: as a lock; who doesn't get it looks again after a pause */
+               !atomic_flag_test_and_set_explicit(&redialing_now, memory_order_acquire)) {
         (void)nng_dialer_close(client->dialer);
         (void)client_dial(client); /* without memory: again after the next pause */
         client->unconnected_since_ms = now;
+        atomic_flag_clear_explicit(&redialing_now, memory_order_release);
     }
     nng_sleep_aio(REDIAL_LOOK_MS, client->redialing);
 }

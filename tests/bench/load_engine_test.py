@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """`holdfast load` against the real engine: a trace and a sale, each with the engine killed in its
-middle; the trace's totals against a sum made on its own.
+middle; the trace's totals against a sum made on its own; many connections, and the report.
 
 usage: HOLDFAST_BINARY=... load_engine_test.py [test name]..."""
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -134,6 +135,16 @@ def test_many_connections_are_reported_with_the_shape_of_a_sale():
         assert data["engine"]["after"]["commit_lsn"] > data["engine"]["before"]["commit_lsn"]
         assert "a-secret" not in page
         assert "http:" not in page and "https:" not in page, "the page must need no network"
+
+
+def test_many_connections_to_nobody_end_in_time():
+    """Connections that are taken and never answered: each client makes new dialers meanwhile."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as mute:
+        url = "tcp://127.0.0.1:%d" % mute.getsockname()[1]
+        done = subprocess.run([harness.BINARY, "load", "--url", url, "--connections", "40",
+                               "--orders", "1", "--give-up", "1s", "--quiet"],
+                              capture_output=True, text=True, timeout=harness.WAIT_S)
+        assert done.returncode == 3, (done.returncode, done.stdout, done.stderr)
 
 
 harness.main(globals())
