@@ -43,6 +43,7 @@
 #define ITEMS_MAX            (1u << 24)
 #define ORDERS_MAX_DEFAULT   (1u << 26)
 #define ORDERS_MAX           (1u << 30)
+#define ORDERS_READY_DEFAULT (1u << 20)
 #define TXN_EVENTS_MAX       1024u       /* outcomes between two appends of one thread */
 #define STOCK_SHARDS         8u          /* shards of an item that is split */
 

@@ -26,6 +26,7 @@ enum hf_status inventory_init(struct inventory **out, const struct inventory_opt
         status = orders_init(&inventory->orders, options->orders_max);
     }
     if (status == HF_OK) {
+        orders_make_ready(&inventory->orders, options->orders_ready);
         status = lines_init(&inventory->lines);
     }
     if (status == HF_OK) {

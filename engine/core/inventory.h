@@ -36,6 +36,8 @@ struct inventory_options {
     uint64_t orders_max;      /* 1..ORDERS_MAX: all that are remembered, ended ones too */
     uint32_t hold_ms_default; /* when neither the order nor its rules say */
     uint32_t hold_ms_max;     /* when the rules don't say */
+    uint64_t orders_ready;    /* orders whose memory is made ready at once, so that the first ones of a
+                                 rush meet no page fault; 0: none; more than orders_max: all */
 };
 
 /* Values as on the wire and in the log. */

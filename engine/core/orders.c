@@ -129,6 +129,40 @@ enum hf_status orders_init(struct orders *orders, uint64_t orders_max)
     return HF_OK;
 }
 
+/* The size in which an index has room for so many orders; the greatest if none has. */
+static uint32_t size_for(const struct orders *orders, uint64_t count)
+{
+    uint32_t size = 0;
+    while (size + 1 < orders->size_count && (uint64_t)orders->sizes[size].capacity * 4 < count * 5) {
+        size++;
+    }
+    return size;
+}
+
+void orders_make_ready(struct orders *orders, uint64_t count)
+{
+    if (count == 0) {
+        return;
+    }
+    count = count < orders->orders_max ? count : orders->orders_max;
+    (void)madvise(orders->entries, count * sizeof(struct order), MADV_POPULATE_WRITE);
+    /* Shards differ: some get a few more of the orders than others. */
+    uint64_t share = count / orders->shard_count;
+    uint32_t size = size_for(orders, share + share / 16 + SLOTS_FIRST / 2);
+    for (uint32_t i = 0; i < orders->shard_count; i++) {
+        uint64_t *slots = size_slots(orders, size, &orders->shards[i]);
+        if (!slots) {
+            return;
+        }
+        orders->shards[i].size = size;
+        atomic_store_explicit(&orders->shards[i].slots, slots, memory_order_relaxed);
+        atomic_store_explicit(&orders->shards[i].capacity, orders->sizes[size].capacity,
+                              memory_order_relaxed);
+    }
+    (void)madvise(orders->sizes[size].slots, size_bytes(orders, size) * orders->shard_count,
+                  MADV_POPULATE_WRITE);
+}
+
 /* Frees an index that is of no planned size; the others go with their mappings. */
 static void slots_free(const struct order_shard *shard)
 {

@@ -107,6 +107,10 @@ struct orders {
 /* orders_max: 1..ORDERS_MAX. NO_MEMORY when address space or memory is refused. */
 enum hf_status orders_init(struct orders *orders, uint64_t orders_max);
 
+/* Takes memory for so many orders now, and indexes that need not grow for them. A hint: what the
+ * system refuses is taken later. Before anything else. */
+void orders_make_ready(struct orders *orders, uint64_t count);
+
 /* Frees all but the lines blocks. Of a struct that is all zero, too. */
 void orders_deinit(struct orders *orders);
 

@@ -39,6 +39,8 @@ static const struct setting settings[] = {
      "items (SKU x pool) that may be defined"},
     {"orders-max", KIND_NUMBER, FIELD(orders_max), 0, 1, ORDERS_MAX, ORDERS_MAX_DEFAULT, NULL,
      "orders that are remembered, ended ones too"},
+    {"orders-ready", KIND_NUMBER, FIELD(orders_ready), 0, 0, ORDERS_MAX, ORDERS_READY_DEFAULT, NULL,
+     "orders whose memory is taken at start, not in the rush"},
     {"hold-ms", KIND_DURATION, FIELD(hold_ms), 0, 1, UINT32_MAX, HOLD_MS_DEFAULT, NULL,
      "how long units are held when nobody says"},
     {"hold-ms-max", KIND_DURATION, FIELD(hold_ms_max), 0, 1, UINT32_MAX, HOLD_MS_MAX_DEFAULT,
@@ -308,6 +310,7 @@ struct engine_options config_engine(const struct config *config)
                 .orders_max = config->orders_max,
                 .hold_ms_default = (uint32_t)config->hold_ms,
                 .hold_ms_max = (uint32_t)config->hold_ms_max,
+                .orders_ready = config->orders_ready,
             },
         .wal =
             {

@@ -24,6 +24,7 @@ struct config {
     enum log_level log_level;
     uint64_t items_max;
     uint64_t orders_max;
+    uint64_t orders_ready;
     uint64_t hold_ms;
     uint64_t hold_ms_max;
     uint64_t wal_segment_bytes;

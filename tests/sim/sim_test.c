@@ -626,7 +626,7 @@ static void run_seed(uint64_t seed, struct sim *total)
     rng_init(&sim.rng, seed);
     sim.clock = (struct clock){&sim, sim_unix_ms, sim_monotonic_ns};
     sim.storage = sim_storage_make(seed);
-    sim.options.inventory = (struct inventory_options){ITEMS, 256, 200, 100000};
+    sim.options.inventory = (struct inventory_options){ITEMS, 256, 200, 100000, 0};
     sim.options.wal = (struct wal_options){WAL_SEGMENT_BYTES_MIN, 1, 1,
                                            1 + rng_below(&sim.rng, 4000)};
     model_items(&sim);

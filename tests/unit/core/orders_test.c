@@ -10,12 +10,14 @@
 #include "core/orders.h"
 #include "lib/rng.h"
 
+static unsigned enter_slot; /* whose blocks new entries come from */
+
 static uint32_t enter(struct orders *orders, struct id128 id)
 {
     uint64_t hash = id_hash(id);
     struct order_shard *shard = orders_shard(orders, hash);
     spin_lock(&shard->spin);
-    uint32_t handle = orders_enter(orders, 0, shard, hash, id);
+    uint32_t handle = orders_enter(orders, enter_slot, shard, hash, id);
     spin_unlock(&shard->spin);
     return handle;
 }
@@ -57,19 +59,21 @@ static void orders_is_full_exactly_at_orders_max_when_small(void **state)
     }
 }
 
-static void orders_holds_nearly_orders_max_when_sharded(void **state)
+/* Fills a table with many shards from all slots in turn: the last entries lie in the blocks of
+ * slots that draw no more. `ready`: for so many orders it has memory before. */
+static void fill_sharded(uint64_t max, uint64_t ready)
 {
-    (void)state;
-    const uint64_t max = 400000;
     struct orders orders;
     assert_int_equal(orders_init(&orders, max), HF_OK);
     assert_true(orders.shard_count > 1);
+    orders_make_ready(&orders, ready);
     uint64_t entered = 0;
     while (enter(&orders, (struct id128){entered, 1}) != ORDER_NO_HANDLE) {
         entered++;
+        enter_slot = (unsigned)(entered % THREADS_MAX);
     }
-    assert_true(entered <= max);
-    assert_true(entered >= max - max / 64);
+    enter_slot = 0;
+    assert_int_equal(entered, max);
     for (uint64_t i = 0; i < entered; i++) {
         uint32_t handle = find(&orders, (struct id128){i, 1});
         assert_int_not_equal(handle, ORDER_NO_HANDLE);
@@ -78,6 +82,15 @@ static void orders_holds_nearly_orders_max_when_sharded(void **state)
                          orders_shard(&orders, id_hash((struct id128){i, 1})));
     }
     orders_deinit(&orders);
+}
+
+static void orders_is_full_exactly_at_orders_max_when_sharded(void **state)
+{
+    (void)state;
+    fill_sharded(400000, 0);
+    fill_sharded(400000, 1);
+    fill_sharded(400000, 100000);
+    fill_sharded(400001, UINT64_MAX);
 }
 
 static void orders_enters_an_empty_busy_order(void **state)
@@ -158,7 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(orders_is_full_exactly_at_orders_max_when_small),
-        cmocka_unit_test(orders_holds_nearly_orders_max_when_sharded),
+        cmocka_unit_test(orders_is_full_exactly_at_orders_max_when_sharded),
         cmocka_unit_test(orders_enters_an_empty_busy_order),
         cmocka_unit_test(orders_finds_what_is_there_after_random_removals),
         cmocka_unit_test(orders_visit_sees_each_once),
