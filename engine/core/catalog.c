@@ -253,6 +253,11 @@ void catalog_sale_rule(const struct catalog *catalog, uint32_t item, struct sale
     } while (rule_read_failed(sku, version));
 }
 
+void catalog_prefetch(const struct catalog *catalog, uint32_t item)
+{
+    __builtin_prefetch(&catalog->skus[catalog->items[item].sku]);
+}
+
 void catalog_sku_rule(const struct catalog *catalog, uint32_t number, struct sku_rule *rule)
 {
     const struct sku *sku = &catalog->skus[number];

@@ -62,6 +62,9 @@ void catalog_sku_rule(const struct catalog *catalog, uint32_t sku, struct sku_ru
 /* The rules that an item is sold by. Some nanoseconds. */
 void catalog_sale_rule(const struct catalog *catalog, uint32_t item, struct sale_rule *rule);
 
+/* Brings the rules of an item in use into the cache; for batches. */
+void catalog_prefetch(const struct catalog *catalog, uint32_t item);
+
 /* The next item of the same SKU, in the order they were defined: the first for item 0; 0 at the
  * end. */
 uint32_t catalog_next_item(const struct catalog *catalog, uint32_t sku, uint32_t item);

@@ -177,7 +177,8 @@ enum txn_step inventory_expire(struct txn *txn);
 /* Makes the transaction's events visible; events[i].lsn must be set. Empties the transaction. */
 void inventory_publish(struct txn *txn);
 
-/* Brings what an order's reserve will touch into the cache; call some orders ahead. */
+/* Brings what an order's reserve will touch into the cache; call some orders ahead. item: a known
+ * one, or 0: none. */
 void inventory_prefetch(const struct inventory *inventory, unsigned slot, struct id128 id,
                         uint32_t item);
 

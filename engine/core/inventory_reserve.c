@@ -326,5 +326,8 @@ void inventory_prefetch(const struct inventory *inventory, unsigned slot, struct
                         uint32_t item)
 {
     orders_prefetch(&inventory->orders, id_hash(id));
-    stock_prefetch(inventory->stock, slot, item);
+    if (item != 0) {
+        catalog_prefetch(inventory->catalog, item);
+        stock_prefetch(inventory->stock, slot, item);
+    }
 }
