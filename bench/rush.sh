@@ -113,15 +113,31 @@ result() {
     sed -n "s/.*\"$1\":\([-0-9.]*\).*/\1/p" "$work/load.json"
 }
 
+# as_ms MICROSECONDS: as milliseconds, whole ones from 10 on.
+as_ms() {
+    awk -v us="${1:-0}" 'BEGIN { printf us < 10000 ? "%.2f ms" : "%.0f ms", us / 1000 }'
+}
+
 # in_ms NAME: microseconds of the result as milliseconds.
 in_ms() {
-    result "$1" | awk '{ printf "%.2f ms", $1 / 1000 }'
+    as_ms "$(result "$1")"
+}
+
+# in_stock NAME: the sum of a column over all items.
+in_stock() {
+    "$holdfast" stock list --url "$url" --json |
+        awk -v key="\"$1\":" '{ at = index($0, key); if (at) sum += substr($0, at + length(key)) + 0 }
+             END { printf "%d", sum }'
 }
 
 say "starting an engine on an empty directory"
 start_engine tcp://127.0.0.1:0
 say "it listens on $url"
 "$holdfast" stock import --url "$url" "$catalogue" || fail "the catalogue could not be imported"
+
+stocked=$(in_stock stocked)
+presale=$(in_stock presale_cap)
+safety=$(in_stock safety)
 
 say "the sale begins: $rate orders a second, 64 a message, some products wanted by everybody"
 : >"$work/load.log"
@@ -139,7 +155,8 @@ while [ -z "$units" ]; do
     units=$(sed -n 's/^.* items, \([0-9]*\) units free$/\1/p' "$work/load.log")
     sleep 0.02
 done
-say "$units units are for sale"
+say "$units units are for sale: $stocked in stock, and $presale more on presale, less $safety" \
+    "kept back for safety"
 half=$((units / 3))
 while [ "$(orders_known)" -lt "$half" ]; do
     kill -0 "$load_pid" 2>/dev/null || fail "the sale was over before it could be disturbed"
@@ -154,7 +171,8 @@ killed_ms=$(now_ms)
 say "starting it again"
 start_engine "$url"
 recovery_ms=$(($(now_ms) - killed_ms))
-say "it takes orders again after $recovery_ms ms"
+recovery=$(as_ms $((recovery_ms * 1000)))
+say "it takes orders again after $recovery"
 
 say "the sale goes on until nothing is left, then everything is asked back"
 wait "$load_pid"
@@ -175,7 +193,7 @@ printf '%-13s%10s orders\n' 'sold out' "$(result sold_out)"
 printf '%-13s p50 %s, p99 %s, p99.9 %s, max %s\n' 'latency' \
     "$(in_ms p50_us)" "$(in_ms p99_us)" "$(in_ms p999_us)" "$(in_ms max_us)"
 echo '              from when an order was due, the time without an engine included'
-printf '%-13s%10s, ready again after %s ms, %s without an answer\n' 'kills' 1 "$recovery_ms" \
+printf '%-13s%10s, ready again after %s, %s without an answer\n' 'kills' 1 "$recovery" \
     "$(in_ms stall_us)"
 printf '%-13s%10s of %s acknowledged orders, one by one; all items by their sums\n' 'asked back' \
     "$(result asked_back)" "$(result acknowledged)"

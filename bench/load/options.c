@@ -1,6 +1,7 @@
 /* options.c - the command line of `holdfast load`. Threads: one. */
 #include "load/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -415,6 +416,54 @@ static void fill_defaults(struct load_options *options)
     }
 }
 
+static_assert(LOAD_SKUS_MAX == 1000000 && LOAD_BATCH_MAX == 65536, "as the texts below say");
+static_assert(LOAD_CONNECTIONS_MAX == 10000 && LOAD_IN_FLIGHT_MAX == 64, "likewise");
+static_assert(QTY_MAX == 1000000000 && STOCK_MAX == INT64_C(1) << 53, "likewise");
+
+/* What an option takes, for who gave it something else. */
+static const char *form_of(int key)
+{
+    switch (key) {
+    case KEY_ORDERS:
+        return "must be 1..2^40";
+    case KEY_DURATION:
+        return "must be a time above 0, as 500ms, 5s, 2m or 1h";
+    case KEY_WARM_UP:
+    case KEY_GIVE_UP:
+        return "must be a time, as 500ms, 5s, 2m or 1h";
+    case KEY_HOLD:
+        return "must be a time from 1ms to 4000000s, as 15m";
+    case KEY_SKUS:
+        return "must be 1..1000000";
+    case KEY_STOCK:
+        return "must be 0..2^53";
+    case KEY_ZIPF:
+        return "must be 0..10, as 0.8";
+    case KEY_HOT_SHARE:
+        return "must be 0..100";
+    case KEY_QTY_MAX:
+        return "must be 1..1000000000";
+    case KEY_BUYERS:
+        return "must be 1 or more";
+    case KEY_MIX:
+        return "must be R,C,L with R above 0 and C + L at most R, as 100,60,10";
+    case KEY_SEED:
+        return "must be a whole number from 0 on";
+    case KEY_BATCH:
+        return "must be 1..65536";
+    case KEY_CONNECTIONS:
+        return "must be 1..10000";
+    case KEY_IN_FLIGHT:
+        return "must be 1..64";
+    case KEY_RATE:
+        return "must be above 0, orders per second";
+    case KEY_SHAPE:
+        return "must be flat or 1111";
+    default:
+        return "is not a value for it";
+    }
+}
+
 /* Adds an option to the command as it can be shown: secrets are left out. */
 static void note_option(struct load_options *options, int key, const char *name, const char *value)
 {
@@ -432,9 +481,12 @@ enum options_outcome options_parse(struct load_options *options, int argc, char 
     optind = 0; /* from the start, and argv may be another than last time (getopt(3)) */
     int key;
     int index = -1;
-    while ((key = getopt_long(argc, argv, "", long_options, &index)) != -1) {
-        if (key == '?') {
-            fprintf(stderr, "holdfast load --help tells the options\n");
+    opterr = 0;
+    while ((key = getopt_long(argc, argv, ":", long_options, &index)) != -1) {
+        if (key == '?' || key == ':') {
+            fprintf(stderr, "holdfast load: %s: %s\n'holdfast load --help' lists the options.\n",
+                    argv[optind - 1],
+                    key == ':' ? "a value is missing" : "there is no such option");
             return OPTIONS_WRONG;
         }
         if (key == KEY_HELP) {
@@ -442,8 +494,8 @@ enum options_outcome options_parse(struct load_options *options, int argc, char 
             return OPTIONS_HELP;
         }
         if (!read_choice(options, key, optarg) && !read_quantity(options, key, optarg)) {
-            fprintf(stderr, "holdfast load: --%s: %s is not a value for it\n",
-                    index >= 0 ? long_options[index].name : "?", optarg);
+            fprintf(stderr, "holdfast load: --%s: '%s' %s\n", long_options[index].name, optarg,
+                    form_of(key));
             return OPTIONS_WRONG;
         }
         note_option(options, key, long_options[index].name, optarg);

@@ -303,8 +303,8 @@ enum hf_status stockroom_open(struct stockroom *room, const struct link *link,
     }
     if (status != HF_OK && error[0] == '\0') {
         const char *message = hf_last_message();
-        snprintf(error, STOCKROOM_ERROR_BYTES, "%s: %s%s%s", options->url, hf_status_text(status),
-                 *message ? ": " : "", message);
+        snprintf(error, STOCKROOM_ERROR_BYTES, "%s: %s", options->url,
+                 *message ? message : hf_status_text(status));
     }
     if (status != HF_OK) {
         stockroom_close(room);

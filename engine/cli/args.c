@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "cli/print.h"
 #include "cli/values.h"
 
 #define OPTIONS_MAX  32
@@ -18,19 +19,27 @@
 
 static void print_usage_line(FILE *to, const struct command_spec *command)
 {
-    fprintf(to, "Usage: holdfast %s [OPTION]...%s%s\n", command->name,
+    fprintf(to, "usage: holdfast %s [OPTION]...%s%s\n", command->name,
             command->arguments[0] ? " " : "", command->arguments);
 }
 
+/* --json was given, and the command takes it: what is wrong is told as JSON too. */
+static bool json_wanted;
+
 int args_wrong(const struct command_spec *command, const char *format, ...)
 {
-    fprintf(stderr, "holdfast %s: ", command->name);
+    char text[512];
     va_list args;
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    fprintf(stderr, "holdfast %s: ", command->name);
+    print_safe(stderr, text);
     fputc('\n', stderr);
     print_usage_line(stderr, command);
+    if (json_wanted) {
+        print_json(error_object(HF_INVALID, text));
+    }
     fprintf(stderr, "Try 'holdfast %s --help'.\n", command->name);
     return EXIT_USAGE;
 }
@@ -131,8 +140,24 @@ static int take(const struct command_spec *command, int found, char **argv, stru
     return ARGS_GO_ON;
 }
 
+/* Looked for before anything else: what is wrong may stand in front of it. */
+static bool wants_json(const struct command_spec *command, int argc, char **argv)
+{
+    bool known = false;
+    for (size_t i = 0; i < command->option_count; i++) {
+        known = known || strcmp(command->options[i].name, "json") == 0;
+    }
+    for (int i = 1; known && i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 int args_parse(const struct command_spec *command, int argc, char **argv, struct args *args)
 {
+    json_wanted = wants_json(command, argc, argv);
     struct option table[OPTIONS_MAX + 2];
     fill_getopt_table(command, table);
     /* "-": arguments are handed over in their order. Digits are options with an optional argument,

@@ -54,7 +54,7 @@ struct args {
 int args_parse(const struct command_spec *command, int argc, char **argv, struct args *args);
 
 /* Says what is wrong with the command's usage ("holdfast stock show: ..."), shows the usage line,
- * and returns EXIT_USAGE. */
+ * and returns EXIT_USAGE. With --json the same is told as an object on stdout, status INVALID. */
 int args_wrong(const struct command_spec *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

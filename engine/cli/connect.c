@@ -9,31 +9,48 @@
 
 #include "base/limits.h"
 #include "cli/print.h"
+#include "cli/values.h"
 
-static const char *opened_url =
-    ""; /* of the last connect_open(): named when nobody answers there */
+#define TIMEOUT_MS_DEFAULT 5000u /* the client's */
+
+/* Of the last connect_open(): named when nobody answers there. */
+static struct {
+    const char *url;
+    uint32_t timeout_ms;
+    bool json;
+} opened = {.url = ""};
+
+/* An environment variable's value; NULL: not set, or empty. */
+static const char *from_environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && value[0] != '\0' ? value : NULL;
+}
 
 int connect_open(const struct command_spec *command, const struct connection *connection,
                  struct hf_client **client)
 {
-    const char *environment = getenv("HOLDFAST_URL");
+    const char *environment = from_environment("HOLDFAST_URL");
     const char *origin = connection->url ? "option --url" : "environment variable HOLDFAST_URL";
-    const char *url = connection->url                         ? connection->url
-                      : environment && environment[0] != '\0' ? environment
-                                                              : URL_DEFAULT;
-    if (connection->token && strlen(connection->token) > TOKEN_BYTES_MAX) {
-        return args_wrong(command, "option --token: longer than %u bytes", TOKEN_BYTES_MAX);
+    const char *url = connection->url ? connection->url : environment ? environment : URL_DEFAULT;
+    const char *token = connection->token ? connection->token : from_environment("HOLDFAST_TOKEN");
+    if (token && strlen(token) > TOKEN_BYTES_MAX) {
+        return args_wrong(command, "%s: longer than %u bytes",
+                          connection->token ? "option --token"
+                                            : "environment variable HOLDFAST_TOKEN",
+                          TOKEN_BYTES_MAX);
     }
-    opened_url = url;
-    struct hf_options options = {.timeout_ms = connection->timeout_ms, .token = connection->token};
+    opened.url = url;
+    opened.timeout_ms = connection->timeout_ms ? connection->timeout_ms : TIMEOUT_MS_DEFAULT;
+    opened.json = connection->json;
+    struct hf_options options = {.timeout_ms = connection->timeout_ms, .token = token};
     enum hf_status status = hf_client_open(client, url, &options);
     if (status == HF_INVALID) {
         return args_wrong(command, "%s: '%s' is not the address of an engine: %s", origin, url,
                           hf_last_message());
     }
     if (status != HF_OK) {
-        fprintf(stderr, "%s: %s\n", url, hf_status_text(status));
-        return exit_code_of(status);
+        return connect_failed(status, url);
     }
     return ARGS_GO_ON;
 }
@@ -67,19 +84,54 @@ static const char *without_place(enum hf_status status, const char *message)
     return *field == ':' ? field + 2 : field;
 }
 
-int connect_failed(enum hf_status status, const char *subject)
+/* In words of this command line what the status means; false: the engine's words are better. */
+static bool own_words(enum hf_status status, char *text, size_t bytes)
+{
+    char waited[DURATION_TEXT_BYTES];
+    duration_text(opened.timeout_ms, waited);
+    switch (status) {
+    case HF_UNREACHABLE:
+        snprintf(text, bytes, "nothing answered at %s within %s", opened.url, waited);
+        return true;
+    case HF_TIMED_OUT:
+        snprintf(text, bytes,
+                 "no reply from %s within %s; the outcome is unknown, a retry with the same id is "
+                 "safe",
+                 opened.url, waited);
+        return true;
+    case HF_UNAUTHORIZED:
+        snprintf(text, bytes,
+                 "the token is missing or wrong: name it with --token or in HOLDFAST_TOKEN");
+        return true;
+    default:
+        return false;
+    }
+}
+
+void connect_reason(enum hf_status status, const char *subject, char text[CONNECT_REASON_BYTES])
 {
     const char *message = hf_last_message();
-    if (exit_code_of(status) == EXIT_NOT_REACHABLE) {
-        subject = opened_url;
+    if (own_words(status, text, CONNECT_REASON_BYTES)) {
+        return;
     }
+    snprintf(text, CONNECT_REASON_BYTES, "%s%s%s", subject ? subject : "", subject ? ": " : "",
+             message[0] != '\0' ? without_place(status, message) : hf_status_text(status));
+}
+
+int connect_say(enum hf_status status, const char *text)
+{
     fprintf(stderr, "%s: ", hf_status_name(status));
-    if (subject) {
-        print_safe(stderr, subject);
-        fputs(": ", stderr);
-    }
-    print_safe(stderr,
-               message[0] != '\0' ? without_place(status, message) : hf_status_text(status));
+    print_safe(stderr, text);
     fputc('\n', stderr);
     return exit_code_of(status);
+}
+
+int connect_failed(enum hf_status status, const char *subject)
+{
+    char text[CONNECT_REASON_BYTES];
+    connect_reason(status, subject, text);
+    if (opened.json) {
+        print_json(error_object(status, text));
+    }
+    return connect_say(status, text);
 }

@@ -30,7 +30,8 @@ struct connection {
          NULL,                                                                                     \
          "MS",                                                                                     \
          "how long to wait for an answer (default: 5s)"},                                          \
-        {"token", OPTION_TEXT, &(c).token, NULL, "TEXT", "sent along if the engine wants one"},    \
+        {"token", OPTION_TEXT, &(c).token,                                                         \
+         NULL,    "TEXT",      "sent along if the engine wants one (default: $HOLDFAST_TOKEN)"},   \
     {                                                                                              \
         "json", OPTION_FLAG, &(c).json, NULL, NULL, "print JSON"                                   \
     }
@@ -39,9 +40,17 @@ struct connection {
 int connect_open(const struct command_spec *command, const struct connection *connection,
                  struct hf_client **client);
 
-/* Says why a call failed, "UNKNOWN_ITEM: there is no SKU ...", on stderr, and returns the exit
- * code that goes with the status. subject: what was asked about, as "line 2 (GIFT@default)"; NULL:
- * nothing more to say. Call right behind the call that failed. */
+#define CONNECT_REASON_BYTES 768u
+
+/* Why a call failed, "line 2 (GIFT@default): fewer units are free than asked". subject: what was
+ * asked about; NULL: nothing more to say. Call right behind the call that failed. */
+void connect_reason(enum hf_status status, const char *subject, char text[CONNECT_REASON_BYTES]);
+
+/* Says it on stderr, behind the status's name; returns the exit code that goes with the status. */
+int connect_say(enum hf_status status, const char *text);
+
+/* Both, and with --json an object with status and message on stdout: all that a command which has
+ * nothing else to print does about a failure. */
 int connect_failed(enum hf_status status, const char *subject);
 
 /* The exit code that goes with a status. */

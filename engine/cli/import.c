@@ -28,11 +28,14 @@ __attribute__((format(printf, 3, 4))) static void bad(struct import *import, con
     if (import->error_count++ >= ERRORS_SHOWN) {
         return;
     }
-    char text[512];
+    char text[sizeof import->first_error];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    if (import->error_count == 1) {
+        memcpy(import->first_error, text, sizeof text);
+    }
     print_safe(stderr, path);
     fputs(": ", stderr);
     print_safe(stderr, text);
@@ -160,6 +163,10 @@ static bool read_limit(struct import *import, struct import_row *row, const char
     (void)import;
     uint64_t limit = 0;
     bool fine = parse_unsigned(text, 0, UINT32_MAX, &limit, reason);
+    if (fine && limit != 0) {
+        snprintf(reason, REASON_BYTES, "is not supported by this version yet; leave it empty or 0");
+        fine = false;
+    }
     row->rules |= HF_SKU_LIMIT_PER_BUYER;
     row->limit_per_buyer = (uint32_t)limit;
     return fine;

@@ -46,6 +46,7 @@ struct import {
     uint32_t sku_count;
     uint64_t content_hash; /* XXH3 of the file, decompressed */
     uint64_t error_count;  /* all of them have been counted, the first ones printed */
+    char first_error[512]; /* "row 2, column stock: ..."; "": there is none */
 };
 
 /* Reads and checks a file ("-": standard input); says on stderr what is wrong with it, row by row.

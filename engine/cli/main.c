@@ -46,7 +46,7 @@ static bool asks_for_help(const char *word)
 static void subcommand_usage(FILE *to, const char *command, const char *summary,
                              const struct subcommand *subcommands, unsigned count)
 {
-    fprintf(to, "Usage: holdfast %s COMMAND [OPTION]... [ARGUMENT]...\n\n%s\n\nCommands:\n",
+    fprintf(to, "usage: holdfast %s COMMAND [OPTION]... [ARGUMENT]...\n\n%s\n\nCommands:\n",
             command, summary);
     list_subcommands(to, subcommands, count);
     fprintf(to, "\n'holdfast %s COMMAND --help' tells more.\n", command);
@@ -66,7 +66,7 @@ int run_subcommand(const char *command, const char *summary, const struct subcom
         } else {
             fprintf(stderr, "holdfast %s: there is no command '%s'\n", command, argv[1]);
         }
-        subcommand_usage(stderr, command, summary, subcommands, count);
+        fprintf(stderr, "'holdfast %s --help' lists the commands.\n", command);
         return EXIT_USAGE;
     }
     return found->run(argc - 1, argv + 1);
@@ -74,7 +74,7 @@ int run_subcommand(const char *command, const char *summary, const struct subcom
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: holdfast COMMAND [OPTION]... [ARGUMENT]...\n"
+    fprintf(to, "usage: holdfast COMMAND [OPTION]... [ARGUMENT]...\n"
                 "\n"
                 "A flash-sale inventory reservation engine.\n"
                 "\n"
@@ -98,6 +98,13 @@ static int show_version(void)
     return EXIT_DONE;
 }
 
+static int no_such_command(const char *who, const char *word)
+{
+    fprintf(stderr, "%s: there is no command '%s'\n'holdfast --help' lists the commands.\n", who,
+            word);
+    return EXIT_USAGE;
+}
+
 /* `holdfast help stock import` is `holdfast stock import --help`. */
 static int help(int argc, char **argv)
 {
@@ -107,9 +114,7 @@ static int help(int argc, char **argv)
     }
     const struct subcommand *found = find(commands, COMMAND_COUNT, argv[1]);
     if (!found) {
-        fprintf(stderr, "holdfast help: there is no command '%s'\n", argv[1]);
-        usage(stderr);
-        return EXIT_USAGE;
+        return no_such_command("holdfast help", argv[1]);
     }
     char *words[] = {argv[1], argc > 2 ? argv[2] : (char[]){"--help"}, (char[]){"--help"}, NULL};
     return found->run(argc > 2 ? 3 : 2, words);
@@ -130,9 +135,7 @@ int main(int argc, char **argv)
     }
     const struct subcommand *found = find(commands, COMMAND_COUNT, argv[1]);
     if (!found) {
-        fprintf(stderr, "holdfast: there is no command '%s'\n", argv[1]);
-        usage(stderr);
-        return EXIT_USAGE;
+        return no_such_command("holdfast", argv[1]);
     }
     int code = found->run(argc - 1, argv + 1);
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
+#include "cli/stock.h"
 #include "cli/values.h"
 
 #define ID_HELP "ID is a UUID, 32 hex digits, or any other text, which stands for its hash.\n"
@@ -70,28 +71,66 @@ static void say_id(struct hf_id id)
     fprintf(stderr, "The order's id is %s\n", text);
 }
 
-/* Prints what became of an order and returns the exit code. lines: of a reserve; else NULL. */
-static int report(struct hf_id id, enum hf_status status, const struct hf_result *result,
-                  const struct named_line *lines, uint32_t line_count)
+/* Why an order was refused: with the line that it was refused for, and for an item that is not
+ * there, the pools that the SKU is in. lines: of a reserve; else NULL. */
+static void refusal_text(struct hf_client *client, enum hf_status status,
+                         const struct hf_result *result, const struct named_line *lines,
+                         uint32_t line_count, char text[CONNECT_REASON_BYTES])
 {
     char subject[64 + 2 * HF_CODE_BYTES];
+    char pools[POOLS_TEXT_BYTES];
+    uint32_t line = result->blocking_line;
+    const struct item_name *item =
+        line >= 1 && line <= line_count ? &lines[line - 1].item : NULL;
+    if (item) {
+        snprintf(subject, sizeof subject, "line %" PRIu32 " (%s@%s)", line, item->sku, item->pool);
+    } else if (line >= 1) {
+        snprintf(subject, sizeof subject, "line %" PRIu32, line);
+    }
+    connect_reason(status, line >= 1 ? subject : NULL, text);
+    if (status == HF_UNKNOWN_ITEM && item && stock_other_pools(client, item->sku, pools)) {
+        snprintf(text, CONNECT_REASON_BYTES, "%s: %s", subject, pools);
+    }
+}
+
+/* A reserve was answered with its first answer, but the order has lost its units since. */
+static bool holds_nothing(const struct hf_result *result)
+{
+    return result->state == HF_ORDER_RELEASED || result->state == HF_ORDER_EXPIRED ||
+           result->state == HF_ORDER_RETURNED;
+}
+
+/* Prints what became of an order and returns the exit code. lines: of a reserve; else NULL. */
+static int report(struct hf_client *client, struct hf_id id, enum hf_status status,
+                  const struct hf_result *result, const struct named_line *lines,
+                  uint32_t line_count)
+{
+    char text[CONNECT_REASON_BYTES] = "";
     int code = EXIT_DONE;
     if (status != HF_OK) {
-        uint32_t line = result->blocking_line;
-        if (line >= 1 && line <= line_count) {
-            snprintf(subject, sizeof subject, "line %" PRIu32 " (%s@%s)", line,
-                     lines[line - 1].item.sku, lines[line - 1].item.pool);
-        } else if (line >= 1) {
-            snprintf(subject, sizeof subject, "line %" PRIu32, line);
-        }
-        code = connect_failed(status, line >= 1 ? subject : NULL);
+        refusal_text(client, status, result, lines, line_count, text);
+        code = connect_say(status, text);
         if (status == HF_TIMED_OUT) {
             say_id(id);
         }
+    } else if (lines && holds_nothing(result)) {
+        snprintf(text, sizeof text,
+                 "this order was reserved before and has %s since: it holds nothing",
+                 result->state == HF_ORDER_EXPIRED    ? "EXPIRED"
+                 : result->state == HF_ORDER_RELEASED ? "been RELEASED"
+                                                      : "been RETURNED");
+        code = EXIT_NO;
     }
     if (connection.json) {
-        print_json(result_object(id, status, result));
+        json_t *object = result_object(id, status, result);
+        if (text[0] != '\0') {
+            json_object_set_new(object, "message", json_text(text, strlen(text)));
+        }
+        print_json(object);
         return code;
+    }
+    if (code == EXIT_NO && status == HF_OK) {
+        fprintf(stderr, "%s\n", text);
     }
     if (status == HF_OK) {
         char id_text[37];
@@ -100,7 +139,7 @@ static int report(struct hf_id id, enum hf_status status, const struct hf_result
         if (result->state == HF_ORDER_HELD && result->deadline_ms != 0) {
             deadline_line(result->deadline_ms);
         }
-        if (result->replayed) {
+        if (result->replayed && code == EXIT_DONE) {
             printf("replayed  this was done before; nothing was changed\n");
         }
     }
@@ -127,8 +166,8 @@ static const struct command_spec reserve_spec = {
             "\n" ID_HELP
             "`new` makes a random one. Reserving again with the same ID and the same contents\n"
             "gives the first answer again, so it is safe to repeat.\n"
-            "No pool: default. No quantity: 1. A SKU's code that holds an @ needs its pool named,\n"
-            "one that ends in a colon and digits its quantity.\n"
+            "No pool: default. No quantity: 1. A SKU's code that holds an @ needs its pool named;\n"
+            "one that ends in a colon and digits, and a pool with a colon, need a quantity.\n"
             "\n"
             "  holdfast order reserve 4711 --buyer alice --hold 15m 85123A@online:2 GIFT\n",
     .options = reserve_options,
@@ -174,8 +213,8 @@ static int reserve_lines(const char *id_text, const struct named_line *named, ui
                              .lines = lines};
     struct hf_result result = {0};
     enum hf_status status = hf_reserve(client, &order, &result);
-    code = report(order.id, status, &result, named, count);
-    if (status == HF_OK && !connection.json) {
+    code = report(client, order.id, status, &result, named, count);
+    if (code == EXIT_DONE && !connection.json) {
         print_lines(named, count);
     }
     free(lines);
@@ -279,7 +318,7 @@ static int edit_order(const struct command_spec *spec, edit_whole whole, edit_li
         struct hf_result result = {0};
         enum hf_status status = count == 0 && whole ? whole(client, id, &result)
                                                     : some(client, id, lines, count, &result);
-        code = report(id, status, &result, NULL, 0);
+        code = report(client, id, status, &result, NULL, 0);
         hf_client_close(client);
     }
     free(lines);
@@ -370,7 +409,7 @@ static int order_extend(int argc, char **argv)
     struct hf_id id = hf_id_from_text(args.values[0]);
     struct hf_result result = {0};
     enum hf_status status = hf_extend(client, id, hold_ms, &result);
-    code = report(id, status, &result, NULL, 0);
+    code = report(client, id, status, &result, NULL, 0);
     hf_client_close(client);
     return code;
 }
@@ -401,7 +440,9 @@ static void show_order(const struct hf_order_info *info, const struct hf_stock *
     } else {
         printf("buyer     %" PRIu64 "\n", info->buyer);
     }
-    deadline_line(info->deadline_ms);
+    if (info->state == HF_ORDER_HELD) {
+        deadline_line(info->deadline_ms);
+    }
     printf("LSN       %" PRIu64 "\n", info->lsn);
     if (info->line_count == 0) {
         return;

@@ -192,6 +192,12 @@ void print_json(json_t *value)
     json_decref(value);
 }
 
+json_t *error_object(enum hf_status status, const char *message)
+{
+    return json_pack("{s:s, s:o}", "status", hf_status_name(status), "message",
+                     json_text(message, strlen(message)));
+}
+
 void json_rows_open(struct json_rows *rows)
 {
     rows->any = false;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <holdfast/status.h>
 #include <jansson.h>
 
 #define TABLE_COLUMNS_MAX 16u
@@ -49,6 +50,9 @@ unsigned print_safe(FILE *to, const char *text);
 
 /* Prints a value as indented JSON with a line's end, and drops the reference. */
 void print_json(json_t *value);
+
+/* {"status": its name, "message": ...}: what --json prints when a command fails. */
+json_t *error_object(enum hf_status status, const char *message);
 
 /* A JSON array that is printed element by element. */
 struct json_rows {

@@ -63,7 +63,12 @@ static bool read_options(int argc, char **argv, bool only_file, struct config *c
             snprintf(error, error_bytes, "\"%s\" is not an option", argv[at]);
             return false;
         }
-        if (!take_option(argc, argv, &at, name, sizeof name, &value)) {
+        bool has_value = take_option(argc, argv, &at, name, sizeof name, &value);
+        if (strcmp(name, "config") != 0 && !config_knows(name)) {
+            snprintf(error, error_bytes, "--%s: there is no such setting", name);
+            return false;
+        }
+        if (!has_value) {
             snprintf(error, error_bytes, "--%s: a value is missing", name);
             return false;
         }

@@ -114,3 +114,15 @@ enum hf_status stock_of_sku(struct hf_client *client, const char *sku, struct hf
         room = *count;
     }
 }
+
+bool stock_other_pools(struct hf_client *client, const char *sku, char text[POOLS_TEXT_BYTES])
+{
+    struct hf_stock *rows;
+    uint32_t count;
+    bool known = stock_of_sku(client, sku, &rows, &count) == HF_OK && count > 0;
+    if (known) {
+        pools_text(rows, count, text);
+    }
+    free(rows);
+    return known;
+}

@@ -6,10 +6,12 @@
 #define CLI_STOCK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <holdfast/client.h>
 
 #include "cli/print.h"
+#include "cli/values.h"
 
 /* A table of stock: item, sku, pool, stocked, held, sold, available; and safety and presale_cap
  * once an item has any. */
@@ -32,5 +34,9 @@ void stock_print(const struct hf_stock *rows, uint32_t count, bool json);
  * is no such SKU. */
 enum hf_status stock_of_sku(struct hf_client *client, const char *sku, struct hf_stock **rows,
                             uint32_t *count);
+
+/* There is no such item: asks the engine in which pools the SKU is, and tells as pools_text(). False: in
+ * none, or it can't be told. */
+bool stock_other_pools(struct hf_client *client, const char *sku, char text[POOLS_TEXT_BYTES]);
 
 #endif

@@ -85,23 +85,26 @@ static int read_adjustment(const struct args *args, struct item_name *item,
     return ARGS_GO_ON;
 }
 
-/* One adjustment was refused: says why with the item's name, and its numbers where they help. */
-static void say_refused(const struct item_name *item, const struct hf_adjust_result *result)
+/* Why one adjustment was refused: with the item's name, and its numbers where they help. */
+static void refusal_text(struct hf_client *client, const struct item_name *item,
+                         const struct hf_adjust_result *result, char text[CONNECT_REASON_BYTES])
 {
-    fprintf(stderr, "%s: ", hf_status_name(result->status));
-    print_safe(stderr, item->sku);
-    fputc('@', stderr);
-    print_safe(stderr, item->pool);
-    fprintf(stderr, ": %s", hf_status_text(result->status));
-    if (result->stock.item != 0) {
-        fprintf(stderr, " (stocked %" PRId64 ", held %" PRId64 ", sold %" PRId64 ")",
-                result->stock.stocked, result->stock.held, result->stock.sold);
+    char pools[POOLS_TEXT_BYTES];
+    const char *reason = hf_status_text(result->status);
+    if (result->status == HF_UNKNOWN_ITEM && stock_other_pools(client, item->sku, pools)) {
+        reason = pools;
     }
-    fputc('\n', stderr);
+    int used = snprintf(text, CONNECT_REASON_BYTES, "%s@%s: %s", item->sku, item->pool, reason);
+    if (result->stock.item != 0) {
+        snprintf(text + used, CONNECT_REASON_BYTES - (size_t)used,
+                 " (stocked %" PRId64 ", held %" PRId64 ", sold %" PRId64 ")",
+                 result->stock.stocked, result->stock.held, result->stock.sold);
+    }
 }
 
+/* message: why it was refused; NULL: it was not. */
 static void print_result(const struct hf_adjustment *adjustment,
-                         const struct hf_adjust_result *result)
+                         const struct hf_adjust_result *result, const char *message)
 {
     char id[37];
     hf_id_to_text(adjustment->id, id);
@@ -109,6 +112,9 @@ static void print_result(const struct hf_adjustment *adjustment,
         json_t *object =
             json_pack("{s:s, s:s, s:b}", "id", id, "status", hf_status_name(result->status),
                       "replayed", (int)result->replayed);
+        if (message) {
+            json_object_set_new(object, "message", json_text(message, strlen(message)));
+        }
         if (result->stock.item != 0) {
             json_object_set_new(object, "stock", stock_object(&result->stock));
         }
@@ -149,11 +155,14 @@ int stock_adjust(int argc, char **argv)
             fprintf(stderr, "Repeat it with --id %s\n", id);
         }
     } else {
-        if (result.status != HF_OK) {
-            say_refused(&item, &result);
+        char text[CONNECT_REASON_BYTES];
+        bool refused = result.status != HF_OK;
+        code = EXIT_DONE;
+        if (refused) {
+            refusal_text(client, &item, &result, text);
+            code = connect_say(result.status, text);
         }
-        print_result(&adjustment, &result);
-        code = exit_code_of(result.status);
+        print_result(&adjustment, &result, refused ? text : NULL);
     }
     hf_client_close(client);
     return code;

@@ -47,7 +47,7 @@ static const struct command_spec spec = {
         "  presale_cap      units that may be sold beyond the stock\n"
         "  hot              yes: many buyers at once, split the counter now\n"
         "  label            the SKU's name for people\n"
-        "  limit_per_buyer  units that one buyer may have; 0: any number\n"
+        "  limit_per_buyer  empty or 0: a limit is not supported by this version yet\n"
         "  opens_at, closes_at    times, as 2026-11-11T00:00:00+08:00 or Unix milliseconds\n"
         "  paused           yes or no\n"
         "  hold_ms, hold_ms_max   how long units are held, and at most; 15m is understood too\n"
@@ -70,6 +70,8 @@ struct summary {
     uint32_t replayed; /* set by an earlier run of this import */
     uint32_t refused;
     int64_t units; /* of all rows that name stock */
+    enum hf_status status;              /* OK, or the first thing that went wrong */
+    char message[CONNECT_REASON_BYTES]; /* what that was */
     char reference[REASON_BYTES_MAX + 1];
 };
 
@@ -219,21 +221,21 @@ static void say_refused(const struct import_row *row, const struct hf_adjust_res
     if (summary->refused++ >= REFUSED_SHOWN) {
         return;
     }
-    fprintf(stderr, "%s: row %" PRIu64 " (", hf_status_name(result->status), row->number);
-    print_safe(stderr, row->sku);
-    fputc('@', stderr);
-    print_safe(stderr, row->pool);
-    fprintf(stderr, "): stock %" PRId64 ": ", row->stock);
-    if (result->status == HF_ID_CONFLICT) {
-        fputs("an import of this reference set another value", stderr);
-    } else {
-        fputs(hf_status_text(result->status), stderr);
-    }
+    char text[CONNECT_REASON_BYTES];
+    int used = snprintf(text, sizeof text, "row %" PRIu64 " (%s@%s): stock %" PRId64 ": %s",
+                        row->number, row->sku, row->pool, row->stock,
+                        result->status == HF_ID_CONFLICT
+                            ? "an import of this reference set another value"
+                            : hf_status_text(result->status));
     if (result->stock.item != 0) {
-        fprintf(stderr, " (held %" PRId64 ", sold %" PRId64 ")", result->stock.held,
-                result->stock.sold);
+        snprintf(text + used, sizeof text - (size_t)used, " (held %" PRId64 ", sold %" PRId64 ")",
+                 result->stock.held, result->stock.sold);
     }
-    fputc('\n', stderr);
+    connect_say(result->status, text);
+    if (summary->status == HF_OK) {
+        summary->status = result->status;
+        memcpy(summary->message, text, sizeof text);
+    }
 }
 
 static enum hf_status set_batch(struct hf_client *client, struct import_row *const *rows,
@@ -292,12 +294,18 @@ static enum hf_status set_all(struct hf_client *client, const struct import *imp
 static void print_summary(const struct summary *summary)
 {
     if (connection.json) {
-        print_json(json_pack(
-            "{s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "reference", summary->reference,
+        json_t *object = json_pack(
+            "{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "status",
+            hf_status_name(summary->status), "reference", summary->reference,
             "dry_run", (int)dry_run, "rows", (json_int_t)summary->rows, "skus",
             (json_int_t)summary->skus, "items", (json_int_t)summary->items, "stock_set",
             (json_int_t)summary->stock_set, "replayed", (json_int_t)summary->replayed, "refused",
-            (json_int_t)summary->refused, "units", (json_int_t)summary->units));
+            (json_int_t)summary->refused, "units", (json_int_t)summary->units);
+        if (summary->status != HF_OK) {
+            json_object_set_new(object, "message",
+                                json_text(summary->message, strlen(summary->message)));
+        }
+        print_json(object);
         return;
     }
     printf("reference      %s\n", summary->reference);
@@ -331,6 +339,13 @@ static void begin_summary(const struct import *import, struct summary *summary)
     }
 }
 
+/* What is no fault of the file or the command: the same import may go through later. */
+static bool may_pass(enum hf_status status)
+{
+    return status == HF_UNREACHABLE || status == HF_TIMED_OUT || status == HF_BUSY ||
+           status == HF_READ_ONLY;
+}
+
 static int apply(const struct import *import, struct summary *summary)
 {
     struct hf_client *client;
@@ -350,8 +365,11 @@ static int apply(const struct import *import, struct summary *summary)
     }
     progress_end(&progress);
     if (status != HF_OK) {
-        code = connect_failed(status, NULL);
-        fprintf(stderr, "The import broke off. It may be run again as it is.\n");
+        summary->status = status;
+        connect_reason(status, NULL, summary->message);
+        code = connect_say(status, summary->message);
+        fprintf(stderr, "The import broke off.%s\n",
+                may_pass(status) ? " It may be run again as it is." : "");
     } else {
         code = summary->refused > 0 ? EXIT_NO : EXIT_DONE;
     }
@@ -383,11 +401,14 @@ int stock_import(int argc, char **argv)
     if (import_read(&import, args.values[0])) {
         begin_summary(&import, &summary);
         code = dry_run ? EXIT_DONE : apply(&import, &summary);
-        if (code != EXIT_USAGE && code != EXIT_NOT_REACHABLE) {
+        if (code != EXIT_USAGE && (code != EXIT_NOT_REACHABLE || connection.json)) {
             print_summary(&summary);
         }
     } else {
         fprintf(stderr, "Nothing was imported.\n");
+        if (connection.json) {
+            print_json(error_object(HF_INVALID, import.first_error));
+        }
         code = EXIT_NO;
     }
     import_deinit(&import);

@@ -3,6 +3,7 @@
  * Threads: the main thread. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/commands.h"
 #include "cli/connect.h"
@@ -23,8 +24,9 @@ static const struct command_spec list_spec = {
     .option_count = sizeof options / sizeof *options,
 };
 
-/* Prints page by page, so that a million items need no more memory than a page. */
-static enum hf_status list_all(struct hf_client *client)
+/* Prints page by page, so that a million items need no more memory than a page. *begun: something
+ * has been printed. */
+static enum hf_status list_all(struct hf_client *client, bool *begun)
 {
     struct stock_table table;
     struct json_rows array;
@@ -44,6 +46,11 @@ static enum hf_status list_all(struct hf_client *client)
             }
         } else if (status == HF_OK) {
             stock_table_print(&table, rows, count);
+        } else if (!first && connection.json) {
+            /* Half an array must not look like a whole one. */
+            char text[CONNECT_REASON_BYTES];
+            connect_reason(status, NULL, text);
+            json_rows_add(&array, error_object(status, text));
         }
         if (status == HF_OK && count > 0) {
             snprintf(after, sizeof after, "%s", rows[count - 1].sku);
@@ -52,6 +59,7 @@ static enum hf_status list_all(struct hf_client *client)
         if (status == HF_OK && count > 0) {
             continue;
         }
+        *begun = !first;
         if (!first) {
             connection.json ? json_rows_close(&array) : stock_table_deinit(&table);
         }
@@ -70,16 +78,25 @@ int stock_list(int argc, char **argv)
     if (code != ARGS_GO_ON) {
         return code;
     }
-    enum hf_status status = list_all(client);
-    code = status == HF_OK ? EXIT_DONE : connect_failed(status, NULL);
+    bool begun;
+    enum hf_status status = list_all(client, &begun);
+    if (status == HF_OK) {
+        code = EXIT_DONE;
+    } else if (begun) {
+        char text[CONNECT_REASON_BYTES];
+        connect_reason(status, NULL, text);
+        code = connect_say(status, text);
+    } else {
+        code = connect_failed(status, NULL);
+    }
     hf_client_close(client);
     return code;
 }
 
 static const struct command_spec show_spec = {
     .name = "stock show",
-    .arguments = "SKU",
-    .help = "Shows a SKU's stock in all its pools. available is what can be sold now:\n"
+    .arguments = "SKU[@POOL]",
+    .help = "Shows a SKU's stock in all its pools, or in one. available is what can be sold now:\n"
             "stocked - safety - held - sold + presale_cap.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
@@ -87,14 +104,63 @@ static const struct command_spec show_spec = {
     .arguments_max = 1,
 };
 
+/* The row of a pool; NULL: there is none. */
+static const struct hf_stock *row_of_pool(const struct hf_stock *rows, uint32_t count,
+                                          const char *pool)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (strcmp(rows[i].pool, pool) == 0) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* whole: the argument as it stands. A SKU's code may hold an @ itself. */
+static int show_item(struct hf_client *client, const struct item_name *name, const char *whole)
+{
+    struct hf_stock *rows;
+    uint32_t count;
+    char text[CONNECT_REASON_BYTES];
+    enum hf_status status = stock_of_sku(client, name->sku, &rows, &count);
+    const struct hf_stock *row =
+        status == HF_OK && name->has_pool ? row_of_pool(rows, count, name->pool) : NULL;
+    connect_reason(status, name->sku, text);
+    if (status == HF_OK && name->has_pool && !row) {
+        char pools[POOLS_TEXT_BYTES];
+        pools_text(rows, count, pools);
+        snprintf(text, sizeof text, "%s: %s", whole, pools);
+        status = HF_UNKNOWN_ITEM;
+    }
+    if (status == HF_UNKNOWN_ITEM && name->has_pool && strlen(whole) < HF_CODE_BYTES) {
+        struct hf_stock *others;
+        if (stock_of_sku(client, whole, &others, &count) == HF_OK) {
+            free(rows);
+            rows = others;
+            status = HF_OK;
+        }
+    }
+    int code = EXIT_DONE;
+    if (status == HF_OK) {
+        stock_print(row ? row : rows, row ? 1 : count, connection.json);
+    } else {
+        code = connect_say(status, text);
+        if (connection.json) {
+            print_json(error_object(status, text));
+        }
+    }
+    free(rows);
+    return code;
+}
+
 int stock_show(int argc, char **argv)
 {
     struct args args;
     struct hf_client *client;
-    char sku[HF_CODE_BYTES];
+    struct item_name name;
     char reason[REASON_BYTES];
     int code = args_parse(&show_spec, argc, argv, &args);
-    if (code == ARGS_GO_ON && !parse_code(args.values[0], sku, reason)) {
+    if (code == ARGS_GO_ON && !parse_item(args.values[0], &name, reason)) {
         code = args_wrong(&show_spec, "'%s' %s", args.values[0], reason);
     }
     if (code == ARGS_GO_ON) {
@@ -103,16 +169,7 @@ int stock_show(int argc, char **argv)
     if (code != ARGS_GO_ON) {
         return code;
     }
-    struct hf_stock *rows;
-    uint32_t count;
-    enum hf_status status = stock_of_sku(client, sku, &rows, &count);
-    if (status == HF_OK) {
-        stock_print(rows, count, connection.json);
-        code = EXIT_DONE;
-    } else {
-        code = connect_failed(status, sku);
-    }
-    free(rows);
+    code = show_item(client, &name, args.values[0]);
     hf_client_close(client);
     return code;
 }

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/limits.h"
 
 __attribute__((format(printf, 2, 3))) static bool refuse(char *reason, const char *format, ...)
@@ -269,7 +270,12 @@ bool parse_item(const char *text, struct item_name *item, char *reason)
 bool parse_line(const char *text, struct item_name *item, uint32_t *qty, char *reason)
 {
     const char *colon = strrchr(text, ':');
+    const char *at = strrchr(text, '@');
     *qty = 1;
+    if (at && colon && colon > at && !all_digits(colon + 1)) {
+        /* More likely a slip of the hand than a pool with a colon in its name. */
+        return refuse(reason, "ends in '%.70s', which is not a quantity", colon);
+    }
     if (!colon || !all_digits(colon + 1)) {
         return parse_item(text, item, reason);
     }
@@ -316,4 +322,25 @@ const char *state_name(unsigned state)
     static const char *const names[] = {"NONE",     "HELD",    "COMMITTED",
                                         "RELEASED", "EXPIRED", "RETURNED"};
     return state < sizeof names / sizeof *names ? names[state] : "UNKNOWN";
+}
+
+#define POOLS_NAMED 3u
+
+void pools_text(const struct hf_stock *rows, uint32_t count, char text[POOLS_TEXT_BYTES])
+{
+    CHECK(count > 0);
+    size_t used = (size_t)snprintf(text, POOLS_TEXT_BYTES, "%s is in pool%s ", rows[0].sku,
+                                   count == 1 ? "" : "s");
+    uint32_t named = count < POOLS_NAMED ? count : POOLS_NAMED;
+    for (uint32_t i = 0; i < named; i++) {
+        used += (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, "%s%s", i > 0 ? ", " : "",
+                                 rows[i].pool);
+    }
+    if (count > named) {
+        used += (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, " and %u more",
+                                 count - named);
+    }
+    used += (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, ": say %s@%s", rows[0].sku,
+                             rows[0].pool);
+    CHECK(used < POOLS_TEXT_BYTES); /* at most six codes */
 }

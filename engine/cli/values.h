@@ -42,7 +42,8 @@ struct item_name {
 bool parse_item(const char *text, struct item_name *item, char *reason);
 
 /* SKU[@POOL][:QTY]: as parse_item, then a quantity of 1..1 000 000 000; none: 1. A SKU that itself
- * ends in a colon and digits needs its pool or quantity named. */
+ * ends in a colon and digits needs its pool or quantity named; behind an @ the last colon always
+ * begins a quantity. */
 bool parse_line(const char *text, struct item_name *item, uint32_t *qty, char *reason);
 
 #define TIME_TEXT_BYTES     40u
@@ -56,5 +57,11 @@ void duration_text(uint64_t ms, char text[DURATION_TEXT_BYTES]);
 
 /* The name of an order's state, as "HELD"; "UNKNOWN" for a number that is none. */
 const char *state_name(unsigned state);
+
+#define POOLS_TEXT_BYTES 512u
+
+/* "85123A is in pools online, wh-beijing: say 85123A@online", of all rows of one SKU; count is at
+ * least 1. Many pools: the first ones. */
+void pools_text(const struct hf_stock *rows, uint32_t count, char text[POOLS_TEXT_BYTES]);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/limits.h"
 
@@ -79,7 +80,7 @@ static bool set_text(char *to, size_t to_bytes, const char *value)
     return true;
 }
 
-/* Multipliers of a number's last letters: binary for bytes, ms for durations. */
+/* Multipliers of a number's last letters: binary for bytes, in any letter case; ms for durations. */
 static bool suffix_factor(enum kind kind, const char *suffix, uint64_t *factor)
 {
     static const struct {
@@ -97,7 +98,8 @@ static bool suffix_factor(enum kind kind, const char *suffix, uint64_t *factor)
         return true;
     }
     for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++) {
-        if (factors[i].kind == kind && strcmp(factors[i].suffix, suffix) == 0) {
+        if (factors[i].kind == kind &&
+            (kind == KIND_BYTES ? strcasecmp : strcmp)(factors[i].suffix, suffix) == 0) {
             *factor = factors[i].factor;
             return true;
         }
@@ -181,6 +183,11 @@ static bool set_number(struct config *config, const struct setting *setting, con
     return true;
 }
 
+bool config_knows(const char *name)
+{
+    return find_setting(name) != NULL;
+}
+
 bool config_set(struct config *config, const char *name, const char *value, bool from_file,
                 char *error, size_t error_bytes)
 {
@@ -234,41 +241,60 @@ void config_init(struct config *config)
 
 struct file_state {
     struct config *config;
+    FILE *file;
+    int line;         /* the one that was read last, from 1 */
+    int section_line; /* the present section's */
     char *error;
     size_t error_bytes;
-    bool failed; /* the first error is the one that is told; the parser goes on after it */
+    int failed_line; /* 0: none. The first error is the one that is told; the parser goes on */
 };
+
+/* The parser's source of lines, which counts them as it does. */
+static char *next_line(char *text, int bytes, void *context)
+{
+    struct file_state *state = context;
+    char *read = fgets(text, bytes, state->file);
+    state->line += read != NULL;
+    if (read && read[strspn(read, " \t")] == '[') {
+        state->section_line = state->line;
+    }
+    return read;
+}
 
 static int take_line(void *context, const char *section, const char *name, const char *value)
 {
     struct file_state *state = context;
-    if (state->failed) {
+    if (state->failed_line != 0) {
         return 0;
     }
     if (section[0] != '\0' && strcmp(section, "holdfast") != 0) {
-        snprintf(state->error, state->error_bytes, "[%s]: there is no such section", section);
-        state->failed = true;
-    } else {
-        state->failed =
-            !config_set(state->config, name, value, true, state->error, state->error_bytes);
+        snprintf(state->error, state->error_bytes,
+                 "there is no section [%s]: settings stand in [holdfast] or in none", section);
+        state->failed_line = state->section_line;
+    } else if (!config_set(state->config, name, value, true, state->error, state->error_bytes)) {
+        state->failed_line = state->line;
     }
-    return !state->failed;
+    return state->failed_line == 0;
 }
 
 bool config_read(struct config *config, const char *path, char *error, size_t error_bytes)
 {
-    char reason[256] = "not of the form NAME = VALUE";
+    char reason[256];
     struct file_state state = {.config = config, .error = reason, .error_bytes = sizeof reason};
-    int line = ini_parse(path, take_line, &state);
-    if (line == 0) {
-        return true;
-    }
-    if (line < 0) {
+    state.file = fopen(path, "r");
+    int line = state.file ? ini_parse_stream(next_line, &state, take_line, &state) : -1;
+    if (line < 0 || ferror(state.file)) {
         snprintf(error, error_bytes, "%s: can't be read: %s", path, strerror(errno));
-    } else {
-        snprintf(error, error_bytes, "%s, line %d: %s", path, line, reason);
+    } else if (state.failed_line != 0 && state.failed_line <= line) {
+        snprintf(error, error_bytes, "%s, line %d: %s", path, state.failed_line, reason);
+    } else if (line != 0) {
+        snprintf(error, error_bytes, "%s, line %d: not of the form NAME = VALUE", path, line);
     }
-    return false;
+    bool fine = line == 0 && !ferror(state.file);
+    if (state.file) {
+        fclose(state.file);
+    }
+    return fine;
 }
 
 bool config_check(const struct config *config, char *error, size_t error_bytes)
@@ -286,6 +312,29 @@ bool config_check(const struct config *config, char *error, size_t error_bytes)
     return true;
 }
 
+/* A default as one would write it: 64M, 15m; a number without a unit as it is. */
+static void number_text(enum kind kind, uint64_t number, char *text, size_t bytes)
+{
+    static const struct {
+        enum kind kind;
+        const char *suffix;
+        uint64_t factor;
+    } units[] = {
+        {KIND_BYTES, "G", 1u << 30}, {KIND_BYTES, "M", 1u << 20},    {KIND_BYTES, "K", 1u << 10},
+        {KIND_DURATION, "d", 86400000}, {KIND_DURATION, "h", 3600000}, {KIND_DURATION, "m", 60000},
+        {KIND_DURATION, "s", 1000},     {KIND_DURATION, "ms", 1},
+    };
+    uint64_t factor = 1;
+    const char *suffix = "";
+    for (size_t i = 0; number > 0 && suffix[0] == '\0' && i < sizeof units / sizeof units[0]; i++) {
+        if (units[i].kind == kind && number % units[i].factor == 0) {
+            factor = units[i].factor;
+            suffix = units[i].suffix;
+        }
+    }
+    snprintf(text, bytes, "%llu%s", (unsigned long long)(number / factor), suffix);
+}
+
 void config_print_help(FILE *to)
 {
     for (size_t i = 0; i < SETTING_COUNT; i++) {
@@ -293,7 +342,7 @@ void config_print_help(FILE *to)
         char initial[64];
         const char *shown = setting->initial_text;
         if (!shown) {
-            snprintf(initial, sizeof initial, "%llu", (unsigned long long)setting->initial);
+            number_text(setting->kind, setting->initial, initial, sizeof initial);
             shown = initial;
         }
         fprintf(to, "  --%-20s %s (default: %s)\n", setting->name, setting->help,

@@ -41,6 +41,9 @@ void config_init(struct config *config);
 bool config_set(struct config *config, const char *name, const char *value, bool from_file,
                 char *error, size_t error_bytes);
 
+/* Whether there is a setting of this name. */
+bool config_knows(const char *name);
+
 /* Reads an INI file whose keys are the settings' names, in no section or in [holdfast]. False:
  * *error names the file, the line and the reason. */
 bool config_read(struct config *config, const char *path, char *error, size_t error_bytes);

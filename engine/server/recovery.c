@@ -21,8 +21,7 @@ static enum hf_status damaged(struct engine_recovery *recovery, const char *file
                               const char *what)
 {
     snprintf(recovery->message, sizeof recovery->message,
-             "%s, offset %llu: %s; nothing was changed. Look at it with: holdfast wal verify", file,
-             (unsigned long long)offset, what);
+             "%s, offset %llu: %s; nothing was changed", file, (unsigned long long)offset, what);
     return HF_DAMAGED;
 }
 

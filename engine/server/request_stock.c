@@ -337,7 +337,10 @@ static bool adjust_one(struct worker *worker, struct engine_call *call, struct p
     if (!worker_flush(worker)) {
         return false;
     }
-    if (result->status != HF_OK) {
+    if (result->status == HF_INVALID) {
+        /* What one adjustment says by itself has been checked: it is the sum that is refused. */
+        answer_note(call, place, ": stock would fall below 0 or exceed 2^53");
+    } else if (result->status != HF_OK) {
         answer_note(call, place, ": %s", hf_status_text(result->status));
     }
     struct item_view view;

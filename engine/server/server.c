@@ -169,6 +169,9 @@ static bool start_engine(struct server *server)
                                         &recovery);
     if (status != HF_OK) {
         log_error("%s", recovery.message[0] ? recovery.message : hf_status_text(status));
+        if (status == HF_DAMAGED) {
+            log_error("Look at it with: holdfast wal verify --data %s", server->config->data);
+        }
         return false;
     }
     if (recovery.torn_bytes > 0) {

@@ -220,6 +220,22 @@ static void line_takes_sku_pool_and_quantity(void **state)
     expect_line("手机@店:2", "手机", "店", 2);
 }
 
+static void line_takes_no_slip_for_a_part_of_the_pool(void **state)
+{
+    (void)state;
+    struct item_name item;
+    uint32_t qty;
+    char reason[REASON_BYTES];
+    assert_false(parse_line("X@online:abc", &item, &qty, reason));
+    assert_string_equal(reason, "ends in ':abc', which is not a quantity");
+    assert_false(parse_line("X@online:", &item, &qty, reason));
+    assert_false(parse_line("X@online:-1", &item, &qty, reason));
+    assert_false(parse_line("X@online:2x", &item, &qty, reason));
+    expect_line("X@on:line:2", "X", "on:line", 2); /* with a quantity it is clear */
+    expect_line("a:b@c", "a:b", "c", 1);           /* the SKU's colon */
+    assert_true(parse_item("X@on:line", &item, reason));
+}
+
 static void line_refuses_what_names_no_item(void **state)
 {
     (void)state;
@@ -255,6 +271,40 @@ static void item_bounds_the_length_of_codes(void **state)
     assert_string_equal(reason, "is a SKU of 65 bytes; at most 64 are allowed");
 }
 
+static void pools_text_names_the_pools_and_what_to_say(void **state)
+{
+    (void)state;
+    char text[POOLS_TEXT_BYTES];
+    static const struct hf_stock rows[] = {{.sku = "85123A", .pool = "online"},
+                                           {.sku = "85123A", .pool = "wh-beijing"},
+                                           {.sku = "85123A", .pool = "c"},
+                                           {.sku = "85123A", .pool = "d"},
+                                           {.sku = "85123A", .pool = "e"}};
+    pools_text(rows, 1, text);
+    assert_string_equal(text, "85123A is in pool online: say 85123A@online");
+    pools_text(rows, 2, text);
+    assert_string_equal(text, "85123A is in pools online, wh-beijing: say 85123A@online");
+    pools_text(rows, 3, text);
+    assert_string_equal(text, "85123A is in pools online, wh-beijing, c: say 85123A@online");
+    pools_text(rows, 5, text);
+    assert_string_equal(text,
+                        "85123A is in pools online, wh-beijing, c and 2 more: say 85123A@online");
+}
+
+static void pools_text_has_room_for_the_longest_codes(void **state)
+{
+    (void)state;
+    char text[POOLS_TEXT_BYTES];
+    struct hf_stock rows[4] = {0};
+    for (int i = 0; i < 4; i++) {
+        memset(rows[i].sku, 's', HF_CODE_BYTES - 1);
+        memset(rows[i].pool, 'p', HF_CODE_BYTES - 1);
+    }
+    pools_text(rows, 4, text);
+    assert_int_equal(text[strlen(text) - 1], 'p');
+    assert_non_null(strstr(text, " and 1 more: say s"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,7 +317,10 @@ int main(void)
         cmocka_unit_test(time_text_and_parse_time_agree),
         cmocka_unit_test(duration_text_shows_the_two_largest_units),
         cmocka_unit_test(line_takes_sku_pool_and_quantity),
+        cmocka_unit_test(line_takes_no_slip_for_a_part_of_the_pool),
         cmocka_unit_test(line_refuses_what_names_no_item),
+        cmocka_unit_test(pools_text_names_the_pools_and_what_to_say),
+        cmocka_unit_test(pools_text_has_room_for_the_longest_codes),
         cmocka_unit_test(item_bounds_the_length_of_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

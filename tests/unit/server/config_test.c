@@ -82,6 +82,8 @@ static void config_knows_units(void **state)
     assert_int_equal(config.wal_segment_bytes, 4 << 20);
     assert_true(set("wal-segment-bytes", "1GiB"));
     assert_int_equal(config.wal_segment_bytes, 1 << 30);
+    assert_true(set("wal-segment-bytes", "64m")); /* in any letter case */
+    assert_int_equal(config.wal_segment_bytes, 64 << 20);
     assert_false(set("wal-segment-bytes", "4095K"));
     assert_false(set("wal-segment-bytes", "5G"));
     assert_false(set("wal-segment-bytes", "10s"));
@@ -163,6 +165,19 @@ static void config_names_file_and_line_of_a_mistake(void **state)
     assert_false(fine);
     assert_error_has("line 2");
     assert_error_has("orders-max");
+    write_file(path, "data = x\n\n[engine]\n; a comment\nitems-max = 5\n");
+    fine = config_read(&config, path, error, sizeof error);
+    unlink(path);
+    assert_false(fine);
+    assert_error_has("line 3"); /* the section's, not its first key's */
+    assert_error_has("[engine]");
+    write_file(path, "data = x\nnonsense\nitems-max = none\n");
+    fine = config_read(&config, path, error, sizeof error);
+    unlink(path);
+    assert_false(fine);
+    assert_error_has("line 2: not of the form NAME = VALUE");
+    assert_false(config_read(&config, "/", error, sizeof error)); /* a directory */
+    assert_error_has("can't be read");
     assert_false(config_read(&config, "/nonexistent/holdfast.ini", error, sizeof error));
     assert_error_has("can't be read");
 }
