@@ -359,8 +359,10 @@ static void trace_is_clean_when_answers_and_requests_are_lost(void **state)
 
 static void trace_notices_what_was_forgotten(void **state)
 {
+    /* Every one: which is the second depends on timing, and a forgotten return that a later one of
+     * the same line makes good is rightly not noticed. */
     static const struct toy_faults broken[] = {
-        {.forget_return_every = 2}, {.forget_commit_every = 2}, {.double_take_every = 3}};
+        {.forget_return_every = 1}, {.forget_commit_every = 1}, {.double_take_every = 1}};
     write_trace(*state, trace_text);
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         toy_reset(&broken[i], 0, 0);
