@@ -113,6 +113,11 @@ result() {
     sed -n "s/.*\"$1\":\([-0-9.]*\).*/\1/p" "$work/load.json"
 }
 
+# grouped NUMBER: with a space before each three digits, as the load generator prints them.
+grouped() {
+    echo "$1" | sed -e :more -e 's/^\([0-9]*[0-9]\)\([0-9]\{3\}\)/\1 \2/' -e 't more'
+}
+
 # as_ms MICROSECONDS: as milliseconds, whole ones from 10 on.
 as_ms() {
     awk -v us="${1:-0}" 'BEGIN { printf us < 10000 ? "%.2f ms" : "%.0f ms", us / 1000 }'
@@ -139,7 +144,7 @@ stocked=$(in_stock stocked)
 presale=$(in_stock presale_cap)
 safety=$(in_stock safety)
 
-say "the sale begins: $rate orders a second, 64 a message, some products wanted by everybody"
+say "the sale begins: $(grouped "$rate") orders a second, 64 a message, some products wanted by everybody"
 : >"$work/load.log"
 tail -n +1 -f "$work/load.log" >&2 &
 tail_pid=$!
@@ -155,8 +160,8 @@ while [ -z "$units" ]; do
     units=$(sed -n 's/^.* items, \([0-9]*\) units free$/\1/p' "$work/load.log")
     sleep 0.02
 done
-say "$units units are for sale: $stocked in stock, and $presale more on presale, less $safety" \
-    "kept back for safety"
+say "$(grouped "$units") units are for sale: $(grouped "$stocked") in stock, and" \
+    "$(grouped "$presale") more on presale, less $(grouped "$safety") kept back for safety"
 half=$((units / 3))
 while [ "$(orders_known)" -lt "$half" ]; do
     kill -0 "$load_pid" 2>/dev/null || fail "the sale was over before it could be disturbed"
@@ -164,7 +169,7 @@ while [ "$(orders_known)" -lt "$half" ]; do
 done
 
 known=$(orders_known)
-say "$known orders are in: killing the engine with SIGKILL"
+say "$(grouped "$known") orders are in: killing the engine with SIGKILL"
 kill -KILL "$engine_pid"
 wait "$engine_pid" 2>/dev/null
 killed_ms=$(now_ms)
@@ -184,19 +189,19 @@ tail_pid=
 [ -s "$work/load.json" ] || fail "the load generator has no result (exit status $load_status)"
 
 echo
-awk -v orders="$(result orders)" -v seconds="$(result elapsed_s)" -v rate="$(result orders_per_s)" \
-    'BEGIN { printf "%-13s%10d in %.1f s: %d/s, kill and restart included\n",
-             "orders", orders, seconds, rate }'
+printf '%-13s%10s in %.1f s: %s/s, kill and restart included\n' 'orders' \
+    "$(grouped "$(result orders)")" "$(result elapsed_s)" \
+    "$(grouped "$(result orders_per_s | cut -d. -f1)")"
 printf '%-13s%10s of %s, each product asked for until it was refused\n' 'units sold' \
-    "$(($(result units_sold) + $(result units_held)))" "$units"
-printf '%-13s%10s orders\n' 'sold out' "$(result sold_out)"
+    "$(grouped $(($(result units_sold) + $(result units_held))))" "$(grouped "$units")"
+printf '%-13s%10s orders\n' 'sold out' "$(grouped "$(result sold_out)")"
 printf '%-13s p50 %s, p99 %s, p99.9 %s, max %s\n' 'latency' \
     "$(in_ms p50_us)" "$(in_ms p99_us)" "$(in_ms p999_us)" "$(in_ms max_us)"
 echo '              from when an order was due, the time without an engine included'
 printf '%-13s%10s, ready again after %s, %s without an answer\n' 'kills' 1 "$recovery" \
     "$(in_ms stall_us)"
 printf '%-13s%10s of %s acknowledged orders, one by one; all items by their sums\n' 'asked back' \
-    "$(result asked_back)" "$(result acknowledged)"
+    "$(grouped "$(result asked_back)")" "$(grouped "$(result acknowledged)")"
 kept=yes
 for promise in oversold undersold lost duplicated; do
     count=$(result "$promise")

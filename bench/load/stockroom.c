@@ -303,8 +303,13 @@ enum hf_status stockroom_open(struct stockroom *room, const struct link *link,
     }
     if (status != HF_OK && error[0] == '\0') {
         const char *message = hf_last_message();
-        snprintf(error, STOCKROOM_ERROR_BYTES, "%s: %s", options->url,
-                 *message ? message : hf_status_text(status));
+        if (status == HF_UNREACHABLE) {
+            snprintf(error, STOCKROOM_ERROR_BYTES, "nothing answered at %s within %g s",
+                     options->url, options->give_up_s);
+        } else {
+            snprintf(error, STOCKROOM_ERROR_BYTES, "%s: %s", options->url,
+                     *message ? message : hf_status_text(status));
+        }
     }
     if (status != HF_OK) {
         stockroom_close(room);

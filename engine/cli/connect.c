@@ -3,6 +3,7 @@
  * Threads: the main thread. */
 #include "cli/connect.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,11 @@ static const char *without_place(enum hf_status status, const char *message)
 static bool own_words(enum hf_status status, char *text, size_t bytes)
 {
     char waited[DURATION_TEXT_BYTES];
-    duration_text(opened.timeout_ms, waited);
+    if (opened.timeout_ms % 1000 == 0) {
+        duration_text(opened.timeout_ms, waited);
+    } else {
+        snprintf(waited, sizeof waited, "%" PRIu32 " ms", opened.timeout_ms);
+    }
     switch (status) {
     case HF_UNREACHABLE:
         snprintf(text, bytes, "nothing answered at %s within %s", opened.url, waited);

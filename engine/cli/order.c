@@ -80,8 +80,7 @@ static void refusal_text(struct hf_client *client, enum hf_status status,
     char subject[64 + 2 * HF_CODE_BYTES];
     char pools[POOLS_TEXT_BYTES];
     uint32_t line = result->blocking_line;
-    const struct item_name *item =
-        line >= 1 && line <= line_count ? &lines[line - 1].item : NULL;
+    const struct item_name *item = line >= 1 && line <= line_count ? &lines[line - 1].item : NULL;
     if (item) {
         snprintf(subject, sizeof subject, "line %" PRIu32 " (%s@%s)", line, item->sku, item->pool);
     } else if (line >= 1) {

@@ -192,6 +192,14 @@ void print_json(json_t *value)
     json_decref(value);
 }
 
+void print_json_line(json_t *value)
+{
+    CHECK(value != NULL);
+    json_dumpf(value, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(value);
+}
+
 json_t *error_object(enum hf_status status, const char *message)
 {
     return json_pack("{s:s, s:o}", "status", hf_status_name(status), "message",

@@ -51,6 +51,9 @@ unsigned print_safe(FILE *to, const char *text);
 /* Prints a value as indented JSON with a line's end, and drops the reference. */
 void print_json(json_t *value);
 
+/* The same on one line, for commands that print an object a line. */
+void print_json_line(json_t *value);
+
 /* {"status": its name, "message": ...}: what --json prints when a command fails. */
 json_t *error_object(enum hf_status status, const char *message);
 

@@ -35,8 +35,8 @@ void stock_print(const struct hf_stock *rows, uint32_t count, bool json);
 enum hf_status stock_of_sku(struct hf_client *client, const char *sku, struct hf_stock **rows,
                             uint32_t *count);
 
-/* There is no such item: asks the engine in which pools the SKU is, and tells as pools_text(). False: in
- * none, or it can't be told. */
+/* There is no such item: asks the engine in which pools the SKU is, and tells as pools_text().
+ * False: in none, or it can't be told. */
 bool stock_other_pools(struct hf_client *client, const char *sku, char text[POOLS_TEXT_BYTES]);
 
 #endif

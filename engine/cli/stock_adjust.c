@@ -85,18 +85,21 @@ static int read_adjustment(const struct args *args, struct item_name *item,
     return ARGS_GO_ON;
 }
 
-/* Why one adjustment was refused: with the item's name, and its numbers where they help. */
+/* Why one adjustment was refused: with the item's name, and its numbers where they help. Right
+ * behind the call: the client keeps the engine's words about the first that was refused. */
 static void refusal_text(struct hf_client *client, const struct item_name *item,
                          const struct hf_adjust_result *result, char text[CONNECT_REASON_BYTES])
 {
     char pools[POOLS_TEXT_BYTES];
-    const char *reason = hf_status_text(result->status);
+    char subject[2 * HF_CODE_BYTES];
+    snprintf(subject, sizeof subject, "%s@%s", item->sku, item->pool);
+    connect_reason(result->status, subject, text);
     if (result->status == HF_UNKNOWN_ITEM && stock_other_pools(client, item->sku, pools)) {
-        reason = pools;
+        snprintf(text, CONNECT_REASON_BYTES, "%s: %s", subject, pools);
     }
-    int used = snprintf(text, CONNECT_REASON_BYTES, "%s@%s: %s", item->sku, item->pool, reason);
+    size_t used = strlen(text);
     if (result->stock.item != 0) {
-        snprintf(text + used, CONNECT_REASON_BYTES - (size_t)used,
+        snprintf(text + used, CONNECT_REASON_BYTES - used,
                  " (stocked %" PRId64 ", held %" PRId64 ", sold %" PRId64 ")",
                  result->stock.stocked, result->stock.held, result->stock.sold);
     }

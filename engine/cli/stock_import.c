@@ -69,7 +69,7 @@ struct summary {
     uint32_t stock_set;
     uint32_t replayed; /* set by an earlier run of this import */
     uint32_t refused;
-    int64_t units; /* of all rows that name stock */
+    int64_t units;                      /* of all rows that name stock */
     enum hf_status status;              /* OK, or the first thing that went wrong */
     char message[CONNECT_REASON_BYTES]; /* what that was */
     char reference[REASON_BYTES_MAX + 1];
@@ -222,11 +222,11 @@ static void say_refused(const struct import_row *row, const struct hf_adjust_res
         return;
     }
     char text[CONNECT_REASON_BYTES];
-    int used = snprintf(text, sizeof text, "row %" PRIu64 " (%s@%s): stock %" PRId64 ": %s",
-                        row->number, row->sku, row->pool, row->stock,
-                        result->status == HF_ID_CONFLICT
-                            ? "an import of this reference set another value"
-                            : hf_status_text(result->status));
+    int used =
+        snprintf(text, sizeof text, "row %" PRIu64 " (%s@%s): stock %" PRId64 ": %s", row->number,
+                 row->sku, row->pool, row->stock,
+                 result->status == HF_ID_CONFLICT ? "an import of this reference set another value"
+                                                  : hf_status_text(result->status));
     if (result->stock.item != 0) {
         snprintf(text + used, sizeof text - (size_t)used, " (held %" PRId64 ", sold %" PRId64 ")",
                  result->stock.held, result->stock.sold);
@@ -294,13 +294,13 @@ static enum hf_status set_all(struct hf_client *client, const struct import *imp
 static void print_summary(const struct summary *summary)
 {
     if (connection.json) {
-        json_t *object = json_pack(
-            "{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "status",
-            hf_status_name(summary->status), "reference", summary->reference,
-            "dry_run", (int)dry_run, "rows", (json_int_t)summary->rows, "skus",
-            (json_int_t)summary->skus, "items", (json_int_t)summary->items, "stock_set",
-            (json_int_t)summary->stock_set, "replayed", (json_int_t)summary->replayed, "refused",
-            (json_int_t)summary->refused, "units", (json_int_t)summary->units);
+        json_t *object =
+            json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "status",
+                      hf_status_name(summary->status), "reference", summary->reference, "dry_run",
+                      (int)dry_run, "rows", (json_int_t)summary->rows, "skus",
+                      (json_int_t)summary->skus, "items", (json_int_t)summary->items, "stock_set",
+                      (json_int_t)summary->stock_set, "replayed", (json_int_t)summary->replayed,
+                      "refused", (json_int_t)summary->refused, "units", (json_int_t)summary->units);
         if (summary->status != HF_OK) {
             json_object_set_new(object, "message",
                                 json_text(summary->message, strlen(summary->message)));

@@ -337,8 +337,8 @@ void pools_text(const struct hf_stock *rows, uint32_t count, char text[POOLS_TEX
                                  rows[i].pool);
     }
     if (count > named) {
-        used += (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, " and %u more",
-                                 count - named);
+        used +=
+            (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, " and %u more", count - named);
     }
     used += (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, ": say %s@%s", rows[0].sku,
                              rows[0].pool);

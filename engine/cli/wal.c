@@ -3,10 +3,14 @@
  * Threads: the main thread. */
 #include "cli/wal.h"
 
+#include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "cli/commands.h"
+#include "cli/print.h"
 
 static const struct subcommand commands[] = {
     {"verify", wal_verify, "check every byte of a log"},
@@ -19,31 +23,44 @@ int command_wal(int argc, char **argv)
                           commands, sizeof commands / sizeof *commands, argc, argv);
 }
 
-int wal_log_open(struct wal_log *log, const char *data)
+int wal_failed(enum hf_status status, bool json, const char *format, ...)
+{
+    char text[FOLDER_BYTES + 512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    print_safe(stderr, text);
+    fputc('\n', stderr);
+    if (json) {
+        print_json_line(error_object(status, text));
+    }
+    return EXIT_NO;
+}
+
+int wal_log_open(struct wal_log *log, const char *data, bool json)
 {
     struct stat about;
     *log = (struct wal_log){0};
     int used = snprintf(log->folder, sizeof log->folder, "%s/wal", data);
     if (used < 0 || (size_t)used >= sizeof log->folder) {
-        fprintf(stderr, "%s: the name is too long\n", data);
-        return EXIT_NO;
+        return wal_failed(HF_INVALID, json, "%.64s...: the name is too long", data);
     }
     if (stat(log->folder, &about) != 0) {
-        fprintf(stderr, "%s: there is no log: %m\n", log->folder);
-        return EXIT_NO;
+        return wal_failed(HF_NOT_FOUND, json, "%s: there is no log: %s", log->folder,
+                          strerror(errno));
     }
     if (!S_ISDIR(about.st_mode)) {
-        fprintf(stderr, "%s: not a directory\n", log->folder);
-        return EXIT_NO;
+        return wal_failed(HF_NOT_FOUND, json, "%s: not a directory", log->folder);
     }
     enum hf_status status = storage_open(&log->storage, log->folder, STORAGE_SYNC, true);
     if (status == HF_OK) {
         status = wal_reader_open(&log->reader, log->storage);
     }
     if (status != HF_OK) {
-        fprintf(stderr, "%s: the log can't be opened: %s\n", log->folder, hf_status_text(status));
         wal_log_close(log);
-        return EXIT_NO;
+        return wal_failed(status, json, "%s: the log can't be opened: %s", log->folder,
+                          hf_status_text(status));
     }
     return ARGS_GO_ON;
 }

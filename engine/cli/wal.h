@@ -23,8 +23,8 @@ struct wal_log {
 };
 
 /* Opens the log of an engine's data directory. ARGS_GO_ON, or the exit code; what was wrong has
- * been said. */
-int wal_log_open(struct wal_log *log, const char *data);
+ * been said. json: there too. */
+int wal_log_open(struct wal_log *log, const char *data, bool json);
 void wal_log_close(struct wal_log *log);
 
 /* A walk over the records of a DATA block. Start from {.block = block}. */
@@ -38,6 +38,10 @@ struct wal_records {
 /* The next record: true, with event->lsn set. False at the block's end, with *reason NULL; or
  * where the payload, though its checksum fits, can't be read, with *reason. */
 bool wal_records_next(struct wal_records *records, struct event *event, const char **reason);
+
+/* Says on stderr why the log can't be read, and with `json` as an object on stdout. EXIT_NO. */
+int wal_failed(enum hf_status status, bool json, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Say on stderr how a log ends. folder: of the log. */
 void wal_say_damage(const char *folder, const struct wal_end *end);

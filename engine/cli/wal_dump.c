@@ -429,6 +429,15 @@ static void print_event_json(const struct item_names *names, const struct event 
 
 /* ---- The command ---- */
 
+static void say_damage_json(const char *file, uint64_t offset, const char *reason)
+{
+    char text[512];
+    if (json) {
+        snprintf(text, sizeof text, "%s, offset %" PRIu64 ": %s", file, offset, reason);
+        print_json_line(error_object(HF_DAMAGED, text));
+    }
+}
+
 /* Prints what is wanted of a block. False: a record can't be read, which has been said. */
 static bool dump_block(const struct wal_block *block, const struct filter *filter,
                        struct item_names *names, uint64_t *printed)
@@ -448,6 +457,8 @@ static bool dump_block(const struct wal_block *block, const struct filter *filte
         (*printed)++;
     }
     if (*printed < limit && reason) {
+        say_damage_json(block->file, block->file_offset + BLOCK_HEADER_BYTES + records.offset,
+                        reason);
         fflush(stdout);
         fprintf(stderr, "DAMAGED: %s/%s, offset %" PRIu64 ": record at LSN %" PRIu64 ": %s\n",
                 opened.folder, block->file,
@@ -478,11 +489,12 @@ static int dump_all(struct wal_reader *reader, const struct filter *filter,
     }
     fflush(stdout);
     if (status != HF_NOT_FOUND) {
-        fprintf(stderr, "%s: reading failed: %s\n", opened.folder, hf_status_text(status));
-        return EXIT_NO;
+        return wal_failed(status, json, "%s: reading failed: %s", opened.folder,
+                          hf_status_text(status));
     }
     wal_reader_end(reader, &end);
     if (end.damaged) {
+        say_damage_json(end.file, end.file_offset, end.reason);
         wal_say_damage(opened.folder, &end);
         return EXIT_NO;
     }
@@ -502,7 +514,7 @@ int wal_dump(int argc, char **argv)
         code = make_filter(&filter);
     }
     if (code == ARGS_GO_ON) {
-        code = wal_log_open(&opened, data);
+        code = wal_log_open(&opened, data, json);
     }
     if (code != ARGS_GO_ON) {
         return code;

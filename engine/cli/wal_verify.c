@@ -147,6 +147,14 @@ static void print_findings_json(const struct wal_end *end, const struct findings
                                          json_text(end->reason, strlen(end->reason)),
                                          "valid_after_index", (json_int_t)end->valid_after_index));
     }
+    if (findings->unreadable || end->damaged) {
+        char text[512];
+        snprintf(text, sizeof text, "%s, offset %" PRIu64 ": %s",
+                 findings->unreadable ? findings->file : end->file,
+                 findings->unreadable ? findings->file_offset : end->file_offset,
+                 findings->unreadable ? findings->reason : end->reason);
+        json_object_update_new(object, error_object(HF_DAMAGED, text));
+    }
     print_json(object);
 }
 
@@ -176,7 +184,7 @@ int wal_verify(int argc, char **argv)
     struct findings findings = {0};
     int code = args_parse(&spec, argc, argv, &args);
     if (code == ARGS_GO_ON) {
-        code = wal_log_open(&opened, data);
+        code = wal_log_open(&opened, data, json);
     }
     if (code != ARGS_GO_ON) {
         return code;
@@ -187,9 +195,8 @@ int wal_verify(int argc, char **argv)
         wal_reader_end(opened.reader, &end);
         code = report(&end, &findings);
     } else {
-        fprintf(stderr, "%s: reading failed behind block %" PRIu64 " (%s): %s\n", opened.folder,
-                findings.blocks, findings.segment, hf_status_text(status));
-        code = EXIT_NO;
+        code = wal_failed(status, json, "%s: reading failed behind block %" PRIu64 " (%s): %s",
+                          opened.folder, findings.blocks, findings.segment, hf_status_text(status));
     }
     wal_log_close(&opened);
     return code;
