@@ -72,6 +72,8 @@
 #define CLOSE_LIMIT_MS     2000 /* for nng_close() */
 #define UNCLEARED_ROUNDS   5    /* of probes that leave no trace: nng frees no connections */
 #define STALLED_MS         250  /* a connection that took no reply for so long does not read */
+#define STALL_FIRST_MS 2000u  /* without a reply, before a client dials once more */
+#define STALL_MAX_MS   60000u
 #define REDIAL_AFTER_MS    1500 /* without a connection; more than RECONNECT_MAX_MS */
 #define REDIAL_LOOK_MS     300
 #define RELISTEN_TRIES     50 /* 20 ms apart: the old socket may take a moment to go */
@@ -1194,6 +1196,10 @@ struct transport_client {
     char url[URL_BYTES_MAX];
     nng_aio *redialing; /* a timer */
     uint64_t unconnected_since_ms;
+    uint64_t stall_ms;     /* no reply for so long while calls wait: dials once more; the timer's own */
+    uint64_t replies_seen; /* at the timer's last look */
+    uint64_t stalled_since_ms;
+    atomic_uint_fast64_t replies;
     unsigned slot_count;
     struct slot *slots;
     atomic_bool closing;
@@ -1303,6 +1309,8 @@ static void slot_run(void *arg)
     if (error == 0) {
         reply = nng_aio_get_msg(slot->aio);
         nng_aio_set_msg(slot->aio, NULL);
+        /* relaxed: only whether it changes matters. */
+        atomic_fetch_add_explicit(&slot->client->replies, 1, memory_order_relaxed);
     }
     slot_end(slot, error == 0 ? HF_OK : call_status(slot, error), reply);
 }
@@ -1399,6 +1407,35 @@ static enum hf_status client_dial(struct transport_client *client)
  * the whole process. */
 static atomic_flag redialing_now = ATOMIC_FLAG_INIT;
 
+/* True when calls have waited for stall_ms without any reply, though there seems to be a connection.
+ * Perhaps the engine is slow. Perhaps the connection is gone, and nng's one thread that would tell
+ * us so and dial again is stuck for good (see the top of this file): the calls then wait in nng for
+ * a connection that only another dialer can bring. */
+static bool client_stalled(struct transport_client *client, uint64_t now)
+{
+    /* relaxed: see slot_run. */
+    uint64_t replies = atomic_load_explicit(&client->replies, memory_order_relaxed);
+    pthread_mutex_lock(&client->lock);
+    bool waiting = client->busy_slots > 0;
+    pthread_mutex_unlock(&client->lock);
+    if (!waiting || replies != client->replies_seen) {
+        client->replies_seen = replies;
+        client->stalled_since_ms = now;
+        client->stall_ms = STALL_FIRST_MS;
+        return false;
+    }
+    return now - client->stalled_since_ms >= client->stall_ms;
+}
+
+/* Dials once more and keeps the old dialer: closing it would wait for the thread that is stuck. Less
+ * and less often, so that a slow engine is not flooded with connections. */
+static void client_dial_beside(struct transport_client *client, uint64_t now)
+{
+    (void)client_dial(client);
+    client->stalled_since_ms = now;
+    client->stall_ms = client->stall_ms * 2 < STALL_MAX_MS ? client->stall_ms * 2 : STALL_MAX_MS;
+}
+
 /* The timer: replaces a dialer that may have stopped dialing. */
 static void client_redial(void *arg)
 {
@@ -1409,8 +1446,12 @@ static void client_redial(void *arg)
         return;
     }
     uint64_t now = now_ms();
+    bool stalled = client_stalled(client, now);
     if (transport_client_connected(client)) {
         client->unconnected_since_ms = now;
+        if (stalled) {
+            client_dial_beside(client, now);
+        }
     } else if (now - client->unconnected_since_ms >= REDIAL_AFTER_MS &&
                /* acquire, release: as a lock; who doesn't get it looks again after a pause */
                !atomic_flag_test_and_set_explicit(&redialing_now, memory_order_acquire)) {
@@ -1430,6 +1471,8 @@ static enum hf_status client_start_dialing(struct transport_client *client)
     enum hf_status status = client_dial(client);
     if (status == HF_OK) {
         client->unconnected_since_ms = now_ms();
+        client->stalled_since_ms = client->unconnected_since_ms;
+        client->stall_ms = STALL_FIRST_MS;
         nng_sleep_aio(REDIAL_LOOK_MS, client->redialing);
     }
     return status;
