@@ -272,13 +272,8 @@ orders_ready=50000000
 start_engine() {
     rm -rf "$work/data"
     : >"$work/engine.out"
-    http=
-    if "$holdfast" serve --help | grep -q -- '--http'; then
-        http='--http 127.0.0.1:0'
-    fi
-    # shellcheck disable=SC2086  # two words, or none
     "$holdfast" serve --data "$work/data" --listen tcp://127.0.0.1:0 --orders-ready "$orders_ready" \
-        $http >"$work/engine.out" 2>"$work/server.log" &
+        >"$work/engine.out" 2>"$work/server.log" &
     server_pid=$!
     wait_for grep -q '^ready' "$work/engine.out"
     engine_url=$(sed -n 's/^listening on \(tcp:[^ ]*\).*/\1/p' "$work/engine.out" | head -n 1)

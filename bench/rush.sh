@@ -85,12 +85,7 @@ now_ms() {
 # start_engine URL: starts it and waits until it takes orders; sets engine_pid and url.
 start_engine() {
     : >"$work/engine.out"
-    http=
-    if "$holdfast" serve --help | grep -q -- '--http'; then
-        http='--http 127.0.0.1:0'
-    fi
-    # shellcheck disable=SC2086  # two words, or none
-    "$holdfast" serve --data "$work/data" --listen "$1" $http \
+    "$holdfast" serve --data "$work/data" --listen "$1" \
         >"$work/engine.out" 2>>"$work/engine.log" &
     engine_pid=$!
     while ! grep -q '^ready' "$work/engine.out"; do

@@ -66,17 +66,25 @@ static uint64_t size_bytes(const struct orders *orders, uint32_t size)
     return (bytes + unit - 1) / unit * unit;
 }
 
-/* A shard's index of a size, all zero; NULL when memory is refused. */
-static uint64_t *size_slots(struct orders *orders, uint32_t size, const struct order_shard *shard)
+/* Reserves address space for the indexes of all sizes: growing then maps nothing, for it is done
+ * under a shard's lock. */
+static bool map_sizes(struct orders *orders)
 {
-    uint64_t each = size_bytes(orders, size);
-    spin_lock(&orders->sizes_lock);
-    if (!orders->sizes[size].slots) {
-        orders->sizes[size].slots = map(each * orders->shard_count);
+    for (uint32_t i = 0; i < orders->size_count; i++) {
+        orders->sizes[i].slots = map(size_bytes(orders, i) * orders->shard_count);
+        if (!orders->sizes[i].slots) {
+            return false;
+        }
     }
-    uint64_t *slots = orders->sizes[size].slots;
-    spin_unlock(&orders->sizes_lock);
-    return slots ? slots + (uint64_t)(shard - orders->shards) * each / sizeof *slots : NULL;
+    return true;
+}
+
+/* A shard's index of a size, all zero before its first use. */
+static uint64_t *size_slots(const struct orders *orders, uint32_t size,
+                            const struct order_shard *shard)
+{
+    uint64_t each = size_bytes(orders, size) / sizeof(uint64_t);
+    return orders->sizes[size].slots + (uint64_t)(shard - orders->shards) * each;
 }
 
 /* Gives the memory of an index back that its shard has grown out of. */
@@ -118,7 +126,7 @@ enum hf_status orders_init(struct orders *orders, uint64_t orders_max)
                                    orders->shard_count * sizeof(struct order_shard));
     orders->allocators =
         aligned_alloc(CACHE_LINE_BYTES, THREADS_MAX * sizeof(struct order_allocator));
-    if (!orders->entries || !orders->shards || !orders->allocators) {
+    if (!orders->entries || !orders->shards || !orders->allocators || !map_sizes(orders)) {
         orders_deinit(orders);
         return HF_NO_MEMORY;
     }
@@ -152,12 +160,9 @@ void orders_make_ready(struct orders *orders, uint64_t count)
     uint64_t share = count / orders->shard_count;
     uint32_t size = size_for(orders, share + share / 16 + SLOTS_FIRST / 2);
     for (uint32_t i = 0; i < orders->shard_count; i++) {
-        uint64_t *slots = size_slots(orders, size, &orders->shards[i]);
-        if (!slots) {
-            return;
-        }
         orders->shards[i].size = size;
-        atomic_store_explicit(&orders->shards[i].slots, slots, memory_order_relaxed);
+        atomic_store_explicit(&orders->shards[i].slots,
+                              size_slots(orders, size, &orders->shards[i]), memory_order_relaxed);
         atomic_store_explicit(&orders->shards[i].capacity, orders->sizes[size].capacity,
                               memory_order_relaxed);
     }

@@ -84,7 +84,7 @@ struct order_allocator {
 
 /* The indexes of one capacity, one after the other. */
 struct order_slots {
-    uint64_t *slots; /* NULL until a shard has grown so far */
+    uint64_t *slots; /* address space; memory is taken when a shard has grown so far */
     uint32_t capacity;
 };
 
@@ -92,7 +92,6 @@ struct orders {
     struct order *entries;
     struct order_shard *shards;
     struct order_allocator *allocators; /* THREADS_MAX */
-    struct spin sizes_lock;             /* for making a size's mapping */
     struct order_slots sizes[ORDERS_SIZES_MAX];
     uint32_t size_count;
     unsigned shard_shift; /* shard = hash >> shard_shift >> 1 */
