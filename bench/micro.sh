@@ -13,8 +13,8 @@ usage() {
 usage: sh bench/micro.sh [--filter RE] [--large] [--repetitions N] [--out FILE] [--list]
 
 Installs the Debian packages that are missing (as root, or through sudo), builds into build/, runs
-the suites counters, orders, codec, record, log, commit, expiry, recovery and engine, and writes all
-results as one JSON file.
+the suites counters, orders, codec, record, log, commit, expiry, recovery, engine and scaling, and
+writes all results as one JSON file.
 
   --filter RE      only benchmarks whose name matches, such as ^engine/ or live:1000000
   --large          order tables of 16 M and 64 M orders too: 6 GB of memory

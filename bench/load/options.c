@@ -54,6 +54,8 @@ static const char help[] =
     "                        the duration, a spike of --rate at 00:00:00, then a long tail\n"
     "  --give-up S           an order without answer is sent again, with the same id, for so\n"
     "                        long (default 60s)\n"
+    "  --retain S            the engine's retain-ended: an order that ended longer ago may be\n"
+    "                        unknown to it, and is not lost then (default: none may)\n"
     "\n"
     "A file of real orders\n"
     "  --trace FILE          columns order, buyer, sku, qty, by the header's names; negative\n"
@@ -100,6 +102,7 @@ enum option_key {
     KEY_RATE,
     KEY_SHAPE,
     KEY_GIVE_UP,
+    KEY_RETAIN,
     KEY_TRACE,
     KEY_TOTALS,
     KEY_NO_ORACLE,
@@ -134,6 +137,7 @@ static const struct option long_options[] = {
     {"rate", required_argument, NULL, KEY_RATE},
     {"shape", required_argument, NULL, KEY_SHAPE},
     {"give-up", required_argument, NULL, KEY_GIVE_UP},
+    {"retain", required_argument, NULL, KEY_RETAIN},
     {"trace", required_argument, NULL, KEY_TRACE},
     {"totals", required_argument, NULL, KEY_TOTALS},
     {"no-oracle", no_argument, NULL, KEY_NO_ORACLE},
@@ -306,6 +310,8 @@ static bool read_quantity(struct load_options *options, int key, const char *tex
         return read_u32(text, 1, LOAD_IN_FLIGHT_MAX, &options->in_flight);
     case KEY_RATE:
         return parse_number(text, &options->rate) && options->rate > 0;
+    case KEY_RETAIN:
+        return options_parse_seconds(text, &options->retain_s) && options->retain_s > 0;
     default:
         return options_parse_seconds(text, &options->give_up_s);
     }
@@ -427,6 +433,7 @@ static const char *form_of(int key)
     case KEY_ORDERS:
         return "must be 1..2^40";
     case KEY_DURATION:
+    case KEY_RETAIN:
         return "must be a time above 0, as 500ms, 5s, 2m or 1h";
     case KEY_WARM_UP:
     case KEY_GIVE_UP:

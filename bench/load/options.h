@@ -44,6 +44,7 @@ struct load_options {
     double rate;        /* orders per second, open loop; 0: as fast as answers come */
     enum shape shape;
     double give_up_s;
+    double retain_s; /* ended orders may be unknown after so long; 0: they must not */
 
     /* A file of real orders instead. */
     const char *trace;

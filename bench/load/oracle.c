@@ -117,6 +117,8 @@ struct inquiry {
     const struct demand *demand;
     struct traffic *traffic;
     struct verdict *verdict;
+    uint64_t hold_ms;
+    uint64_t retain_ms;          /* 0: nothing is forgotten */
     uint64_t expiry_possible_ms; /* Unix time from which a hold of this run may have expired */
     uint64_t next_number;
     uint64_t ask_below; /* of 2^64: orders whose hash is below are asked back */
@@ -185,6 +187,29 @@ static bool is_kept(const struct inquiry *inquiry, uint64_t number, enum fate fa
            line->qty == wish.qty;
 }
 
+/* Whether the engine may have forgotten an order by now. An order can't have ended before it was
+ * sent, and one that is held not before its deadline. */
+static bool may_be_forgotten(const struct inquiry *inquiry, uint64_t number, enum fate fate)
+{
+    if (inquiry->retain_ms == 0) {
+        return false;
+    }
+    uint64_t ended_ms = traffic_not_sent_before(inquiry->traffic, number) +
+                        (fate == FATE_HELD ? inquiry->hold_ms : 0);
+    return clock_unix_ms(clock_real()) >= ended_ms + inquiry->retain_ms;
+}
+
+/* Notes that an order is forgotten. One that was held has expired before; of one whose last answer
+ * is missing nobody will ever know what became of it. */
+static void forget(const struct inquiry *inquiry, uint64_t number, enum fate fate,
+                   struct verdict *found_here)
+{
+    if (fate == FATE_HELD) {
+        ledger_set(traffic_ledger(inquiry->traffic), number, FATE_EXPIRED);
+    }
+    found_here->forgotten++;
+}
+
 static void ask_order(struct inquiry *inquiry, struct hf_client *client, uint64_t number,
                       enum fate fate, struct verdict *found_here, enum hf_status *status)
 {
@@ -200,6 +225,11 @@ static void ask_order(struct inquiry *inquiry, struct hf_client *client, uint64_
     }
     enum fate found = *status == HF_OK ? fate_of_state(info.state) : FATE_NONE;
     *status = HF_OK;
+    if (found == FATE_NONE && may_be_forgotten(inquiry, number, fate)) {
+        found_here->asked++;
+        forget(inquiry, number, fate, found_here);
+        return;
+    }
     bool right = fate_is_open(fate) ? resolve(inquiry, number, fate, found)
                                     : is_kept(inquiry, number, fate, found, &info, &line);
     found_here->asked++;
@@ -235,6 +265,7 @@ static bool ask_range(void *context, uint32_t thread, uint64_t range)
     }
     CHECK(pthread_mutex_lock(&inquiry->lock) == 0);
     inquiry->verdict->asked += here.asked;
+    inquiry->verdict->forgotten += here.forgotten;
     inquiry->verdict->lost += here.lost;
     if (here.note[0]) {
         note(inquiry->verdict, "%s", here.note);
@@ -410,6 +441,8 @@ enum hf_status oracle_run(struct verdict *verdict, const struct load_options *op
         .demand = demand,
         .traffic = traffic,
         .verdict = verdict,
+        .hold_ms = options->hold_ms,
+        .retain_ms = (uint64_t)(options->retain_s * 1000),
         .expiry_possible_ms = started_ms + options->hold_ms,
         .next_number = traffic_next_number(traffic),
         .ask_below = UINT64_MAX,

@@ -7,6 +7,9 @@
  *             that were asked back are right, units that are missing in the items' sums
  * duplicated  units held and sold beyond those that were acknowledged
  *
+ * With options->retain_s an order that ended so long ago may be unknown to the engine: it is then
+ * forgotten, not lost. What the items' sums say is bound to hold all the same.
+ *
  * Every order is asked back up to ORACLE_ASK_ALL of them; of more a random sample, while the items'
  * sums still cover all of them. Threads: one calls; it starts some of its own. */
 #ifndef LOAD_ORACLE_H
@@ -31,6 +34,7 @@ struct verdict {
     uint64_t unresolved; /* of these, those that could not be asked back either */
     uint64_t acked;      /* orders acknowledged */
     uint64_t asked;      /* of these, orders asked back one by one */
+    uint64_t forgotten;  /* of these, orders that the engine had forgotten, as it may */
     int64_t units_held;  /* acknowledged, and so at the end */
     int64_t units_sold;
     uint64_t oversold;

@@ -201,10 +201,10 @@ static void json_verdict(FILE *out, const struct verdict *verdict)
 {
     fprintf(out,
             ",\"checked\":%s,\"acknowledged\":%" PRIu64 ",\"asked_back\":%" PRIu64
-            ",\"unknown\":%" PRIu64 ",\"unresolved\":%" PRIu64 ",\"units_held\":%" PRId64
-            ",\"units_sold\":%" PRId64,
-            verdict->checked ? "true" : "false", verdict->acked, verdict->asked, verdict->unknown,
-            verdict->unresolved, verdict->units_held, verdict->units_sold);
+            ",\"forgotten\":%" PRIu64 ",\"unknown\":%" PRIu64 ",\"unresolved\":%" PRIu64
+            ",\"units_held\":%" PRId64 ",\"units_sold\":%" PRId64,
+            verdict->checked ? "true" : "false", verdict->acked, verdict->asked, verdict->forgotten,
+            verdict->unknown, verdict->unresolved, verdict->units_held, verdict->units_sold);
     fprintf(out,
             ",\"oversold\":%" PRIu64 ",\"undersold\":%" PRIu64 ",\"lost\":%" PRIu64
             ",\"duplicated\":%" PRIu64 ",\"note\":",
@@ -281,6 +281,7 @@ static void print_verdict(const struct verdict *verdict)
     char text[2][REPORT_COUNT_BYTES];
     printf("asked back    %16s of %s acknowledged orders, and all items\n",
            report_count(text[0], verdict->asked), report_count(text[1], verdict->acked));
+    print_count_if("forgotten", verdict->forgotten);
     print_count_if("unanswered", verdict->unknown);
     print_count_if("unresolved", verdict->unresolved);
     print_count("units sold", (uint64_t)verdict->units_sold);

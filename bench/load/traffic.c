@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/spin.h"
@@ -31,6 +32,7 @@
 #define METERS_MAX      16u
 #define SWEEP_EACH_MAX  4096u
 #define SWEEP_ROUND_MAX (1u << 20)
+#define SENT_MARK_MS    100u
 
 enum step { STEP_RESERVE, STEP_COMMIT, STEP_RELEASE };
 
@@ -127,9 +129,18 @@ struct traffic {
     struct timeline timeline; /* windows NULL: not wanted, or not begun */
     struct cost cost_before;
     struct cost cost_after;
+    struct sent_mark *sent; /* ascending */
+    size_t sent_count;
+    size_t sent_room;
 };
 
 enum { ITEM_CLOSED = 1, ITEM_SWEPT = 2 };
+
+/* The numbers below `next` had been given out at a time, and no others. */
+struct sent_mark {
+    uint64_t next;
+    uint64_t unix_ms;
+};
 
 static void message_go_on(struct message *message);
 
@@ -842,6 +853,45 @@ static void watch_goal(struct traffic *traffic, struct goal *goal)
 }
 
 /* Sends orders up to the limit, until the goal is reached and all is quiet. */
+/* Notes which orders have been sent by now, so that it is known how old each of them is at least.
+ */
+static void note_sent(struct traffic *traffic)
+{
+    if (!(traffic->options->retain_s > 0)) {
+        return;
+    }
+    uint64_t now_ms = clock_unix_ms(clock_real());
+    if (traffic->sent_count > 0 &&
+        now_ms < traffic->sent[traffic->sent_count - 1].unix_ms + SENT_MARK_MS) {
+        return;
+    }
+    if (traffic->sent_count == traffic->sent_room) {
+        size_t room = 2 * traffic->sent_room + 1024;
+        struct sent_mark *sent = realloc(traffic->sent, room * sizeof *sent);
+        if (!sent) {
+            return; /* orders then count as older than they are */
+        }
+        traffic->sent = sent;
+        traffic->sent_room = room;
+    }
+    traffic->sent[traffic->sent_count++] = (struct sent_mark){traffic_next_number(traffic), now_ms};
+}
+
+uint64_t traffic_not_sent_before(const struct traffic *traffic, uint64_t number)
+{
+    size_t low = 0;
+    size_t high = traffic->sent_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (traffic->sent[middle].next <= number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low > 0 ? traffic->sent[low - 1].unix_ms : 0;
+}
+
 static void drive(struct traffic *traffic, struct goal *goal)
 {
     /* An engine that was awaited by nobody did not stall. */
@@ -852,6 +902,7 @@ static void drive(struct traffic *traffic, struct goal *goal)
     atomic_store_explicit(&traffic->stopping, false, memory_order_relaxed);
     for (;;) {
         watch_goal(traffic, goal);
+        note_sent(traffic);
         resend_waiting(traffic);
         bool stopping = atomic_load_explicit(&traffic->stopping, memory_order_relaxed);
         if (!stopping) {
@@ -1121,6 +1172,7 @@ void traffic_close(struct traffic *traffic)
     free(traffic->meters);
     free(traffic->columns);
     free(traffic->id_hi);
+    free(traffic->sent);
     free(traffic->sold_out_qty);
     free(traffic->marks);
     pthread_mutex_destroy(&traffic->error_lock);

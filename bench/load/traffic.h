@@ -99,6 +99,10 @@ uint64_t traffic_next_number(const struct traffic *traffic);
 /* The id of an order of this run. */
 struct hf_id traffic_id(const struct traffic *traffic, uint64_t number);
 
+/* Unix time in ms: the order of this number was not sent before it. A tenth of a second early at
+ * the most. 0 without options->retain_s. */
+uint64_t traffic_not_sent_before(const struct traffic *traffic, uint64_t number);
+
 struct ledger *traffic_ledger(struct traffic *traffic);
 struct item_news traffic_news(const struct traffic *traffic, uint32_t index);
 

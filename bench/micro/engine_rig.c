@@ -173,6 +173,7 @@ static uint64_t rig_open(struct engine_rig *rig)
     struct engine_options options = {
         .inventory = {.items_max = rig->options.items,
                       .orders_max = rig->options.orders_max,
+                      .orders_ready = rig->options.orders_ready,
                       .hold_ms_default = HOLD_MS,
                       .hold_ms_max = HOLD_MS},
         .wal = {.segment_bytes =

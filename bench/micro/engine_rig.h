@@ -19,6 +19,7 @@ struct engine_lane;
 struct engine_rig_options {
     const char *directory; /* NULL: a log that keeps nothing */
     uint64_t orders_max;
+    uint64_t orders_ready; /* of them, in memory from the start */
     uint32_t items;
     int64_t units; /* of each item; 0: sold out from the start */
     bool hot;      /* items are split from the start */

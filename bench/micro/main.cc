@@ -76,6 +76,7 @@ int main(int argc, char **argv)
     micro::register_expiry();
     micro::register_recovery();
     micro::register_engine();
+    micro::register_scaling();
 
     benchmark::Initialize(&count, rest.data());
     if (benchmark::ReportUnrecognizedArguments(count, rest.data())) {

@@ -58,6 +58,7 @@ void register_commit();
 void register_expiry();
 void register_recovery();
 void register_engine();
+void register_scaling();
 
 } // namespace micro
 

@@ -49,6 +49,16 @@ void one_hot_item(const benchmark::State &)
     make_stock(1, plenty, true);
 }
 
+void two_items(const benchmark::State &)
+{
+    make_stock(2, plenty, false);
+}
+
+void two_items_sold_out(const benchmark::State &)
+{
+    make_stock(2, 0, false);
+}
+
 void spread_items(const benchmark::State &)
 {
     make_stock(many_items, plenty, false);
@@ -129,6 +139,33 @@ void take_give_four(benchmark::State &state)
     state.counters["refused"] = static_cast<double>(refused);
 }
 
+/* A split line over two items, and what it got given back. */
+void take_any_give(benchmark::State &state)
+{
+    unsigned slot = slot_of(state);
+    struct stock_part parts[2] = {};
+    parts[0].item = 1 + slot % 2;
+    parts[1].item = 2 - slot % 2;
+    for (auto _ : state) {
+        if (stock_take_any(stock, slot, parts, 2, 1, 1) == HF_OK) {
+            stock_give(stock, slot, parts[0].taken > 0 ? parts[0].item : parts[1].item, 1);
+        }
+    }
+    micro::count_orders(state, static_cast<uint64_t>(state.iterations()));
+}
+
+void take_presale_give(benchmark::State &state)
+{
+    unsigned slot = slot_of(state);
+    int64_t presale;
+    for (auto _ : state) {
+        if (stock_take_presale(stock, slot, 1, 1, &presale) == HF_OK) {
+            stock_give(stock, slot, 1, 1);
+        }
+    }
+    micro::count_orders(state, static_cast<uint64_t>(state.iterations()));
+}
+
 using Hook = void (*)(const benchmark::State &);
 
 void add(const char *name, void (*function)(benchmark::State &), Hook setup)
@@ -150,6 +187,9 @@ void micro::register_counters()
     add("counters/take_give/one_item", take_give, one_item);
     add("counters/take_give/one_hot_item", take_give, one_hot_item);
     add("counters/take_give/near_sell_out", take_give_four, nearly_sold_out);
+    add("counters/take_give/split_line_of_two", take_any_give, two_items);
+    add("counters/take_give/presale", take_presale_give, one_item);
+    add("counters/refuse/split_line_of_two", take_any_give, two_items_sold_out);
     add("counters/refuse/one_item", take_one, sold_out);
     add("counters/refuse/one_hot_item", take_one, sold_out_hot);
 }

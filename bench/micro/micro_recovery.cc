@@ -3,7 +3,7 @@
  * Timed is the replay, to the end of the search for what may lie behind the log's end. rest_ms is
  * what comes after it and does not grow with the log: syncing its end, the EPOCH block, preparing a
  * segment. The log was written past the page cache, so the first opening reads from the disk and
- * later ones do not. Threads: one. */
+ * later ones do not. Threads: those that recovery starts, as many as there are processors. */
 #include "micro/micro.h"
 
 #include <algorithm>

@@ -51,6 +51,14 @@ static enum hf_status null_create_zeroed(struct storage *storage, const char *na
     return HF_OK;
 }
 
+static enum hf_status null_create(struct storage *storage, const char *name, storage_file *file)
+{
+    (void)storage;
+    (void)name;
+    *file = 0;
+    return HF_OK;
+}
+
 static void null_close(struct storage *storage, storage_file file)
 {
     (void)storage;
@@ -148,6 +156,8 @@ static const struct storage_ops null_ops = {
     .list = null_list,
     .open = null_open,
     .create_zeroed = null_create_zeroed,
+    .create = null_create,
+    .write = null_write_sync,
     .close = null_close,
     .read = null_read,
     .write_sync = null_write_sync,

@@ -17,19 +17,24 @@
 #define LABEL_BYTES_MAX     256u     /* a SKU's label */
 #define REASON_BYTES_MAX    128u     /* an adjustment's reason, and its reference */
 #define TOKEN_BYTES_MAX     256u     /* a request's token */
-#define ORDER_LINES_MAX     2048u    /* lines of one order */
+#define ORDER_LINES_MAX     2048u    /* lines of one order; grants too: a split line has one an item */
+#define LINE_FALLBACKS_MAX  64u      /* items that a line may fall back to */
+#define ORDER_FALLBACKS_MAX 2048u    /* of all lines of one order: looked at under a spin lock, some
+                                        100 ns each */
 #define REQUEST_ORDERS_MAX  65536u   /* orders of one request, rows or columns */
 #define REQUEST_LINES_MAX   131072u  /* lines of all orders of one request */
 #define REQUEST_ADMIN_MAX   65536u   /* definitions, adjustments, reads of one request */
 #define LIST_STOCK_MAX      10000u   /* items of one ListStock answer */
+#define LIST_ORDERS_MAX     1000u    /* orders of one ListOrders answer */
+#define LIST_ORDERS_LOOKED_MAX 65536u /* orders that one ListOrders request looks at: some 5 ms */
 #define QTY_MAX             1000000000u /* units of one line; a sum over 2048 lines fits int64 */
 #define STOCK_MAX           ((int64_t)1 << 53) /* units of one item: exact in JSON numbers */
 #define HOLD_MS_DEFAULT     900000u  /* 15 minutes: what Chinese storefronts give a buyer to pay */
 #define HOLD_MS_MAX_DEFAULT 604800000u /* 7 days */
 
 /* A message longer than REQUEST_BYTES_MAX is answered with INVALID; one longer than
- * MESSAGE_BYTES_MAX closes its connection, because nng reads a message whole before the engine
- * sees any of it (docs/decisions/0003-message-size.md). */
+ * MESSAGE_BYTES_MAX closes its connection, because the transport gathers a message whole before the
+ * engine sees any of it (docs/decisions/0003-message-size.md). */
 #define REQUEST_BYTES_MAX MIB(8)
 #define MESSAGE_BYTES_MAX (MIB(64) + KIB(64))
 
@@ -44,6 +49,9 @@
 #define ORDERS_MAX_DEFAULT   (1u << 26)
 #define ORDERS_MAX           (1u << 30)
 #define ORDERS_READY_DEFAULT (1u << 20)
+#define BUYERS_MAX_DEFAULT   (1u << 26)
+#define RECOVERY_THREADS_MAX 16u
+#define RETAIN_ENDED_MS_DEFAULT 86400000u /* 24 h: how long ended orders are remembered */
 #define TXN_EVENTS_MAX       1024u       /* outcomes between two appends of one thread */
 #define STOCK_SHARDS         8u          /* shards of an item that is split */
 
@@ -58,6 +66,9 @@
 #define WAL_APPEND_BYTES_MAX     KIB(512) /* one append: the records of a transaction's flush */
 #define WAL_SPARE_SEGMENTS_DEFAULT 2u    /* segments prepared ahead of use */
 #define WAL_SPARE_SEGMENTS_MAX   16u
+#define WAL_BYTES_MAX_DEFAULT    GIB(4)   /* of segments; checkpoints see to it that there are not more */
+#define CHECKPOINT_MEMORY_DEFAULT MIB(512) /* for sorting */
+#define CHECKPOINT_MEMORY_MIN    MIB(1)
 #define WAL_DIGEST_EVERY_BYTES   MIB(16) /* log between two DIGEST blocks */
 
 static_assert(WAL_RECORD_BYTES_MAX >= 64 + (uint64_t)ORDER_LINES_MAX * 32, "an order fits a record");
@@ -71,6 +82,9 @@ static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an ord
 #define SERVER_CONTEXTS_DEFAULT    256u  /* requests in hand at once */
 #define SERVER_CONTEXTS_MAX        4096u
 #define SERVER_SEND_TIMEOUT_MS     5000  /* a client that does not read for so long is cut off */
+#define SERVER_CONNECTIONS_MAX     16384u /* fewer where there are fewer descriptors */
+#define SERVER_FILES_KEPT          256u  /* descriptors that are the log's and others', not theirs */
+#define SERVER_MEMORY_BYTES_MAX    GIB(1) /* of connections' long messages and unread answers */
 #define CLIENT_IN_FLIGHT_MAX       64u   /* messages a client has under way at once */
 #define CLIENT_BATCH_ORDERS_MAX    4096u /* orders that the client library puts in one message */
 

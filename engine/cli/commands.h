@@ -20,6 +20,7 @@ int command_stock(int argc, char **argv);
 int command_order(int argc, char **argv);
 int command_wal(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_reconcile(int argc, char **argv);
 
 /* One word below a subcommand, as `list` of `stock`. */
 struct subcommand {
@@ -37,6 +38,7 @@ int stock_import(int argc, char **argv);
 int stock_list(int argc, char **argv);
 int stock_show(int argc, char **argv);
 int stock_adjust(int argc, char **argv);
+int stock_move(int argc, char **argv);
 int stock_define_rules(int argc, char **argv);
 int stock_open_sale(int argc, char **argv);
 int stock_pause_sale(int argc, char **argv);
@@ -45,5 +47,11 @@ int stock_close_sale(int argc, char **argv);
 /* The words below `wal`. */
 int wal_verify(int argc, char **argv);
 int wal_dump(int argc, char **argv);
+int wal_stats_command(int argc, char **argv); /* the log has a wal_stats() and a wal_repair() */
+int wal_checkpoint(int argc, char **argv);
+int wal_repair_command(int argc, char **argv);
+int wal_replay(int argc, char **argv);
+int wal_why(int argc, char **argv);
+int wal_tail(int argc, char **argv);
 
 #endif

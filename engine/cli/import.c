@@ -163,10 +163,6 @@ static bool read_limit(struct import *import, struct import_row *row, const char
     (void)import;
     uint64_t limit = 0;
     bool fine = parse_unsigned(text, 0, UINT32_MAX, &limit, reason);
-    if (fine && limit != 0) {
-        snprintf(reason, REASON_BYTES, "is not supported by this version yet; leave it empty or 0");
-        fine = false;
-    }
     row->rules |= HF_SKU_LIMIT_PER_BUYER;
     row->limit_per_buyer = (uint32_t)limit;
     return fine;

@@ -11,10 +11,11 @@
 
 static const struct subcommand commands[] = {
     {"serve", command_serve, "run the engine"},
-    {"stock", command_stock, "import, list and change stock; open, pause and close sales"},
-    {"order", command_order, "reserve, commit, release, extend, return and show orders"},
+    {"stock", command_stock, "import, list, change and move stock; open, pause and close sales"},
+    {"order", command_order, "reserve, commit, release, extend, return, show and list orders"},
     {"load", command_load, "send load to an engine, and check every answer afterwards"},
     {"wal", command_wal, "check and print the write-ahead log"},
+    {"reconcile", command_reconcile, "compare an order system's orders with the engine's"},
     {"status", command_status, "show how an engine is doing"},
 };
 
@@ -34,7 +35,7 @@ static const struct subcommand *find(const struct subcommand *subcommands, unsig
 static void list_subcommands(FILE *to, const struct subcommand *subcommands, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        fprintf(to, "  %-8s  %s\n", subcommands[i].name, subcommands[i].summary);
+        fprintf(to, "  %-9s  %s\n", subcommands[i].name, subcommands[i].summary);
     }
 }
 

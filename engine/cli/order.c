@@ -1,4 +1,5 @@
-/* order.c - `holdfast order`: reserve, commit, release, extend, return and show orders.
+/* order.c - `holdfast order`: reserve, commit, release, extend and return orders. Reading them is
+ * in order_read.c.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -11,11 +12,10 @@
 #include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
+#include "cli/order.h"
 #include "cli/print.h"
 #include "cli/stock.h"
 #include "cli/values.h"
-
-#define ID_HELP "ID is a UUID, 32 hex digits, or any other text, which stands for its hash.\n"
 
 static struct connection connection;
 
@@ -26,22 +26,12 @@ static struct hf_id order_id(const char *text)
 
 /* ---- Results ---- */
 
-struct named_line {
-    struct item_name item;
-    uint32_t qty;
+/* What the lines of a reserve were given, with the items' names. */
+struct granted {
+    struct hf_order_line *lines;
+    uint32_t count;         /* 0: all that was asked */
+    struct hf_stock *items; /* one for each */
 };
-
-/* "2026-11-11T00:15:00.000Z (in 14 min 59 s)" */
-static void deadline_line(uint64_t deadline_ms)
-{
-    char when[TIME_TEXT_BYTES];
-    char distance[DURATION_TEXT_BYTES];
-    uint64_t now_ms = clock_unix_ms(clock_real());
-    bool ahead = deadline_ms >= now_ms;
-    time_text(deadline_ms, when);
-    duration_text(ahead ? deadline_ms - now_ms : now_ms - deadline_ms, distance);
-    printf("deadline  %s (%s%s%s)\n", when, ahead ? "in " : "", distance, ahead ? "" : " ago");
-}
 
 static json_t *result_object(struct hf_id id, enum hf_status status, const struct hf_result *result)
 {
@@ -74,7 +64,7 @@ static void say_id(struct hf_id id)
 /* Why an order was refused: with the line that it was refused for, and for an item that is not
  * there, the pools that the SKU is in. lines: of a reserve; else NULL. */
 static void refusal_text(struct hf_client *client, enum hf_status status,
-                         const struct hf_result *result, const struct named_line *lines,
+                         const struct hf_result *result, const struct line_wish *lines,
                          uint32_t line_count, char text[CONNECT_REASON_BYTES])
 {
     char subject[64 + 2 * HF_CODE_BYTES];
@@ -99,10 +89,11 @@ static bool holds_nothing(const struct hf_result *result)
            result->state == HF_ORDER_RETURNED;
 }
 
-/* Prints what became of an order and returns the exit code. lines: of a reserve; else NULL. */
+/* Prints what became of an order and returns the exit code. lines: of a reserve, with the grants
+ * that it was given; else NULL. */
 static int report(struct hf_client *client, struct hf_id id, enum hf_status status,
-                  const struct hf_result *result, const struct named_line *lines,
-                  uint32_t line_count)
+                  const struct hf_result *result, const struct line_wish *lines,
+                  uint32_t line_count, const struct granted *granted)
 {
     char text[CONNECT_REASON_BYTES] = "";
     int code = EXIT_DONE;
@@ -125,6 +116,11 @@ static int report(struct hf_client *client, struct hf_id id, enum hf_status stat
         if (text[0] != '\0') {
             json_object_set_new(object, "message", json_text(text, strlen(text)));
         }
+        if (granted && granted->count > 0) {
+            json_object_set_new(
+                object, "grants",
+                order_lines_json(granted->lines, granted->count, granted->items, false));
+        }
         print_json(object);
         return code;
     }
@@ -136,7 +132,7 @@ static int report(struct hf_client *client, struct hf_id id, enum hf_status stat
         hf_id_to_text(id, id_text);
         printf("order     %s\nstate     %s\n", id_text, state_name(result->state));
         if (result->state == HF_ORDER_HELD && result->deadline_ms != 0) {
-            deadline_line(result->deadline_ms);
+            order_print_deadline(result->deadline_ms);
         }
         if (result->replayed && code == EXIT_DONE) {
             printf("replayed  this was done before; nothing was changed\n");
@@ -160,62 +156,187 @@ static const struct option_spec reserve_options[] = {
 
 static const struct command_spec reserve_spec = {
     .name = "order reserve",
-    .arguments = "ID SKU[@POOL][:QTY]...",
-    .help = "Reserves units of one or more items, all of them or none.\n"
-            "\n" ID_HELP
-            "`new` makes a random one. Reserving again with the same ID and the same contents\n"
-            "gives the first answer again, so it is safe to repeat.\n"
-            "No pool: default. No quantity: 1. A SKU's code that holds an @ needs its pool named;\n"
-            "one that ends in a colon and digits, and a pool with a colon, need a quantity.\n"
-            "\n"
-            "  holdfast order reserve 4711 --buyer alice --hold 15m 85123A@online:2 GIFT\n",
+    .arguments = "ID LINE...",
+    .help =
+        "Reserves units of one or more items: what the lines demand, or nothing.\n"
+        "\n" ORDER_ID_HELP
+        "`new` makes a random one. Reserving again with the same ID and the same contents\n"
+        "gives the first answer again, so it is safe to repeat.\n"
+        "\n"
+        "LINE is SKU[@POOL][:QTY], and behind it, if wanted, in any order:\n"
+        "  :up-to[=MIN]           as many as there are, at least MIN (default: 0)\n"
+        "  :optional              all or none of it, without stopping the order: a gift\n"
+        "  :or=SKU[@POOL],...     other items, tried in this order for the whole quantity\n"
+        "  :split                 filled from the item and the others together\n"
+        "No pool: default. No quantity: 1. A SKU's code that holds an @ needs its pool named;\n"
+        "one that ends in a colon and digits or one of these words, and a pool with a colon,\n"
+        "need a quantity. Codes behind or= hold neither commas nor colons.\n"
+        "\n"
+        "  holdfast order reserve 4711 --buyer alice --hold 15m 85123A@online:2 GIFT:optional\n"
+        "  holdfast order reserve 4712 --buyer bob PHONE@east:3:or=PHONE@west,PHONE@north:split\n"
+        "  holdfast order reserve 4713 --buyer eve 85123A@online:10:up-to=4\n"
+        "\n"
+        "Where a line got less than it asked, another item, or units that are sold ahead of\n"
+        "the stock, the table shows who got what from where, and --json has it as `grants`.\n",
     .options = reserve_options,
     .option_count = sizeof reserve_options / sizeof *reserve_options,
     .arguments_min = 2,
     .arguments_max = -1,
 };
 
-static void print_lines(const struct named_line *named, uint32_t count)
+/* One row: what a line asked, and what it was given of an item. */
+static void add_line_row(struct print_table *table, uint32_t number, const struct line_wish *wish,
+                         const struct hf_order_line *grant, const struct hf_stock *item)
 {
-    static const struct table_column columns[] = {
-        {"line", true}, {"sku", false}, {"pool", false}, {"qty", true}};
-    struct table table;
-    table_init(&table, columns, 4);
-    for (uint32_t i = 0; i < count; i++) {
-        table_number(&table, i + 1);
-        table_text(&table, named[i].item.sku);
-        table_text(&table, named[i].item.pool);
-        table_number(&table, named[i].qty);
-    }
-    putchar('\n');
-    table_flush(&table);
-    table_deinit(&table);
+    print_table_number(table, number);
+    print_table_text(table, item ? item->sku : wish->item.sku);
+    print_table_text(table, item ? item->pool : wish->item.pool);
+    print_table_number(table, wish->qty);
+    print_table_number(table, grant ? grant->qty : 0);
+    print_table_number(table, grant ? grant->presale_qty : 0);
 }
 
-static int reserve_lines(const char *id_text, const struct named_line *named, uint32_t count)
+/* Every line got what it asked. */
+static void print_plain_lines(const struct line_wish *wishes, uint32_t count)
+{
+    static const struct print_column columns[] = {
+        {"line", true}, {"sku", false}, {"pool", false}, {"qty", true}};
+    struct print_table table;
+    print_table_init(&table, columns, 4);
+    for (uint32_t i = 0; i < count; i++) {
+        print_table_number(&table, i + 1);
+        print_table_text(&table, wishes[i].item.sku);
+        print_table_text(&table, wishes[i].item.pool);
+        print_table_number(&table, wishes[i].qty);
+    }
+    print_table_flush(&table);
+    print_table_deinit(&table);
+}
+
+static void print_lines(const struct line_wish *wishes, uint32_t count,
+                        const struct granted *granted)
+{
+    static const struct print_column columns[] = {{"line", true},  {"sku", false},
+                                                  {"pool", false}, {"asked", true},
+                                                  {"got", true},   {"pre-sold", true}};
+    putchar('\n');
+    if (granted->count == 0) {
+        print_plain_lines(wishes, count);
+        return;
+    }
+    struct print_table table;
+    print_table_init(&table, columns, 6);
+    uint32_t at = 0; /* grants are in the order of lines */
+    for (uint32_t i = 0; i < count; i++) {
+        bool any = false;
+        for (; at < granted->count && granted->lines[at].line == i + 1; at++, any = true) {
+            add_line_row(&table, i + 1, &wishes[i], &granted->lines[at], &granted->items[at]);
+        }
+        if (!any) {
+            add_line_row(&table, i + 1, &wishes[i], NULL, NULL);
+        }
+    }
+    print_table_flush(&table);
+    print_table_deinit(&table);
+}
+
+/* Finds the handles of what a line falls back to; ARGS_GO_ON, or the exit code. */
+static int find_fallbacks(struct hf_client *client, uint32_t number, const struct line_wish *wish,
+                          uint32_t *handles)
+{
+    for (uint32_t i = 0; i < wish->fallback_count; i++) {
+        const struct item_name *name = &wish->fallbacks[i];
+        enum hf_status status = hf_resolve(client, name->sku, name->pool, &handles[i]);
+        if (status != HF_OK) {
+            char subject[64 + 2 * HF_CODE_BYTES];
+            snprintf(subject, sizeof subject, "line %" PRIu32 ", or=%s@%s", number, name->sku,
+                     name->pool);
+            return connect_failed(status, subject);
+        }
+    }
+    return ARGS_GO_ON;
+}
+
+/* lines and the fallbacks that they point to, for `count` wishes. */
+static int make_lines(struct hf_client *client, const struct line_wish *wishes, uint32_t count,
+                      struct hf_line *lines, uint32_t *fallbacks)
+{
+    int code = ARGS_GO_ON;
+    for (uint32_t i = 0; i < count && code == ARGS_GO_ON; i++) {
+        const struct line_wish *wish = &wishes[i];
+        lines[i] = (struct hf_line){.sku = wish->item.sku,
+                                    .pool = wish->item.pool,
+                                    .qty = wish->qty,
+                                    .policy = wish->policy,
+                                    .min_qty = wish->min_qty,
+                                    .split = wish->split,
+                                    .fallback_count = wish->fallback_count,
+                                    .fallbacks = fallbacks};
+        code = find_fallbacks(client, i + 1, wish, fallbacks);
+        fallbacks += wish->fallback_count;
+    }
+    return code;
+}
+
+/* Keeps what a reserve was granted beyond the client's next call, and reads the items' names. */
+static struct granted keep_grants(struct hf_client *client, const struct hf_result *result)
+{
+    struct granted granted = {.lines = must_alloc(result->grant_count, sizeof *granted.lines),
+                              .count = result->grant_count};
+    for (uint32_t i = 0; i < result->grant_count; i++) {
+        const struct hf_grant *grant = &result->grants[i];
+        granted.lines[i] =
+            (struct hf_order_line){grant->line, grant->item, grant->qty, grant->presale_qty, 0};
+    }
+    if (granted.count > 0) {
+        /* Without the names the handles must do: the order has been made. */
+        (void)order_read_items(client, granted.lines, granted.count, &granted.items);
+    }
+    return granted;
+}
+
+static int send_reserve(struct hf_client *client, const struct hf_order *order,
+                        const struct line_wish *wishes)
+{
+    struct hf_result result = {0};
+    struct granted granted = {0};
+    enum hf_status status = hf_reserve(client, order, &result);
+    if (status == HF_OK) {
+        granted = keep_grants(client, &result);
+    }
+    int code = report(client, order->id, status, &result, wishes, order->line_count, &granted);
+    if (code == EXIT_DONE && !connection.json) {
+        print_lines(wishes, order->line_count, &granted);
+    }
+    free(granted.items);
+    free(granted.lines);
+    return code;
+}
+
+static int reserve_lines(const char *id_text, const struct line_wish *wishes, uint32_t count)
 {
     struct hf_client *client;
     int code = connect_open(&reserve_spec, &connection, &client);
     if (code != ARGS_GO_ON) {
         return code;
     }
-    struct hf_line *lines = must_alloc(count, sizeof *lines);
+    uint32_t fallback_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        lines[i] = (struct hf_line){
-            .sku = named[i].item.sku, .pool = named[i].item.pool, .qty = named[i].qty};
+        fallback_count += wishes[i].fallback_count;
     }
-    struct hf_order order = {.id = order_id(id_text),
-                             .buyer =
-                                 buyer_text ? buyer_from_text(buyer_text, strlen(buyer_text)) : 0,
-                             .hold_ms = hold_ms,
-                             .line_count = count,
-                             .lines = lines};
-    struct hf_result result = {0};
-    enum hf_status status = hf_reserve(client, &order, &result);
-    code = report(client, order.id, status, &result, named, count);
-    if (code == EXIT_DONE && !connection.json) {
-        print_lines(named, count);
+    struct hf_line *lines = must_alloc(count, sizeof *lines);
+    uint32_t *fallbacks = must_alloc(fallback_count, sizeof *fallbacks);
+    code = make_lines(client, wishes, count, lines, fallbacks);
+    if (code == ARGS_GO_ON) {
+        struct hf_order order = {
+            .id = order_id(id_text),
+            .buyer = buyer_text ? buyer_from_text(buyer_text, strlen(buyer_text)) : 0,
+            .hold_ms = hold_ms,
+            .line_count = count,
+            .lines = lines};
+        code = send_reserve(client, &order, wishes);
     }
+    free(fallbacks);
     free(lines);
     hf_client_close(client);
     return code;
@@ -233,17 +354,17 @@ static int order_reserve(int argc, char **argv)
         return args_wrong(&reserve_spec, "%" PRIu32 " lines; at most %u are allowed", count,
                           ORDER_LINES_MAX);
     }
-    struct named_line *named = must_alloc(count, sizeof *named);
+    struct line_wish *wishes = must_alloc(count, sizeof *wishes);
     for (uint32_t i = 0; i < count && code == ARGS_GO_ON; i++) {
         char reason[REASON_BYTES];
-        if (!parse_line(args.values[i + 1], &named[i].item, &named[i].qty, reason)) {
+        if (!parse_line(args.values[i + 1], &wishes[i], reason)) {
             code = args_wrong(&reserve_spec, "'%s' %s", args.values[i + 1], reason);
         }
     }
     if (code == ARGS_GO_ON) {
-        code = reserve_lines(args.values[0], named, count);
+        code = reserve_lines(args.values[0], wishes, count);
     }
-    free(named);
+    free(wishes);
     return code;
 }
 
@@ -317,27 +438,50 @@ static int edit_order(const struct command_spec *spec, edit_whole whole, edit_li
         struct hf_result result = {0};
         enum hf_status status = count == 0 && whole ? whole(client, id, &result)
                                                     : some(client, id, lines, count, &result);
-        code = report(client, id, status, &result, NULL, 0);
+        code = report(client, id, status, &result, NULL, 0, NULL);
         hf_client_close(client);
     }
     free(lines);
     return code;
 }
 
+static bool late;
+
+static const struct option_spec commit_options[] = {
+    {"late", OPTION_FLAG, &late, NULL, NULL,
+     "even if the order has expired, when all of it is still free"},
+    CONNECTION_OPTIONS(connection),
+};
+
 static const struct command_spec commit_spec = {
     .name = "order commit",
     .arguments = "ID [LINE:QTY]...",
     .help = "Sells what an order holds. With LINE:QTY, so many units of each named line; the rest\n"
             "is released, for good. Lines are numbered from 1.\n"
-            "\n" ID_HELP,
-    PLAIN_OPTIONS,
+            "\n" ORDER_ID_HELP,
+    .options = commit_options,
+    .option_count = sizeof commit_options / sizeof *commit_options,
     .arguments_min = 1,
     .arguments_max = -1,
 };
 
+static enum hf_status commit_whole(struct hf_client *client, struct hf_id id,
+                                   struct hf_result *result)
+{
+    return late ? hf_commit_late(client, id, NULL, 0, result) : hf_commit(client, id, result);
+}
+
+static enum hf_status commit_lines(struct hf_client *client, struct hf_id id,
+                                   const struct hf_line_qty *lines, uint32_t line_count,
+                                   struct hf_result *result)
+{
+    return late ? hf_commit_late(client, id, lines, line_count, result)
+                : hf_commit_lines(client, id, lines, line_count, result);
+}
+
 static int order_commit(int argc, char **argv)
 {
-    return edit_order(&commit_spec, hf_commit, hf_commit_lines, argc, argv);
+    return edit_order(&commit_spec, commit_whole, commit_lines, argc, argv);
 }
 
 static const struct command_spec release_spec = {
@@ -346,7 +490,7 @@ static const struct command_spec release_spec = {
     .help = "Gives back what an order holds. With LINE:QTY, units of the named lines: QTY is the\n"
             "total released of that line since the order was made, so that repeating the command\n"
             "changes nothing. Lines are numbered from 1.\n"
-            "\n" ID_HELP,
+            "\n" ORDER_ID_HELP,
     PLAIN_OPTIONS,
     .arguments_min = 1,
     .arguments_max = -1,
@@ -364,7 +508,7 @@ static const struct command_spec return_spec = {
         "Takes sold units of a committed order back into stock. With LINE:QTY, units of the\n"
         "named lines: QTY is the total returned of that line since the order was made, so that\n"
         "repeating the command changes nothing. Lines are numbered from 1.\n"
-        "\n" ID_HELP,
+        "\n" ORDER_ID_HELP,
     PLAIN_OPTIONS,
     .arguments_min = 1,
     .arguments_max = -1,
@@ -387,7 +531,7 @@ static const struct command_spec extend_spec = {
     .name = "order extend",
     .arguments = "ID",
     .help = "Moves a held order's deadline, if the new one is later.\n"
-            "\n" ID_HELP,
+            "\n" ORDER_ID_HELP,
     .options = extend_options,
     .option_count = sizeof extend_options / sizeof *extend_options,
     .arguments_min = 1,
@@ -408,120 +552,7 @@ static int order_extend(int argc, char **argv)
     struct hf_id id = hf_id_from_text(args.values[0]);
     struct hf_result result = {0};
     enum hf_status status = hf_extend(client, id, hold_ms, &result);
-    code = report(client, id, status, &result, NULL, 0);
-    hf_client_close(client);
-    return code;
-}
-
-/* ---- show ---- */
-
-static const struct command_spec show_spec = {
-    .name = "order show",
-    .arguments = "ID",
-    .help =
-        "Shows an order: its state, buyer, deadline, and the units that it has now. Lines that\n"
-        "have none any more are left out.\n"
-        "\n" ID_HELP,
-    PLAIN_OPTIONS,
-    .arguments_min = 1,
-    .arguments_max = 1,
-};
-
-static void show_order(const struct hf_order_info *info, const struct hf_stock *items)
-{
-    static const struct table_column columns[] = {
-        {"line", true}, {"item", true}, {"sku", false}, {"pool", false}, {"qty", true}};
-    char id_text[37];
-    hf_id_to_text(info->id, id_text);
-    printf("order     %s\nstate     %s\n", id_text, state_name(info->state));
-    if (info->buyer == 0) {
-        printf("buyer     none\n");
-    } else {
-        printf("buyer     %" PRIu64 "\n", info->buyer);
-    }
-    if (info->state == HF_ORDER_HELD) {
-        deadline_line(info->deadline_ms);
-    }
-    printf("LSN       %" PRIu64 "\n", info->lsn);
-    if (info->line_count == 0) {
-        return;
-    }
-    struct table table;
-    table_init(&table, columns, 5);
-    for (uint32_t i = 0; i < info->line_count; i++) {
-        table_number(&table, info->lines[i].line);
-        table_number(&table, info->lines[i].item);
-        table_text(&table, items[i].sku);
-        table_text(&table, items[i].pool);
-        table_number(&table, info->lines[i].qty);
-    }
-    putchar('\n');
-    table_flush(&table);
-    table_deinit(&table);
-}
-
-static void show_order_json(const struct hf_order_info *info, const struct hf_stock *items)
-{
-    char id_text[37];
-    char buyer[24];
-    char deadline[TIME_TEXT_BYTES];
-    hf_id_to_text(info->id, id_text);
-    snprintf(buyer, sizeof buyer, "%" PRIu64, info->buyer);
-    time_text(info->deadline_ms, deadline);
-    json_t *lines = json_array();
-    for (uint32_t i = 0; i < info->line_count; i++) {
-        json_array_append_new(
-            lines, json_pack("{s:I, s:I, s:s, s:s, s:I}", "line", (json_int_t)info->lines[i].line,
-                             "item", (json_int_t)info->lines[i].item, "sku", items[i].sku, "pool",
-                             items[i].pool, "qty", (json_int_t)info->lines[i].qty));
-    }
-    /* The buyer is a text: it may be beyond what a JSON number holds exactly. */
-    print_json(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "id", id_text, "state",
-                         state_name(info->state), "buyer", buyer, "deadline", deadline,
-                         "deadline_ms", (json_int_t)info->deadline_ms, "lsn", (json_int_t)info->lsn,
-                         "lines", lines));
-}
-
-static int read_and_show(struct hf_client *client, struct hf_id id)
-{
-    struct hf_order_info info = {0};
-    struct hf_order_line *lines = must_alloc(ORDER_LINES_MAX, sizeof *lines);
-    struct hf_stock *items = NULL;
-    enum hf_status status = hf_get_order(client, id, &info, lines, ORDER_LINES_MAX);
-    if (status == HF_OK && info.line_count > 0) {
-        uint32_t *handles = must_alloc(info.line_count, sizeof *handles);
-        items = must_alloc(info.line_count, sizeof *items);
-        for (uint32_t i = 0; i < info.line_count; i++) {
-            handles[i] = lines[i].item;
-        }
-        status = hf_get_items(client, handles, info.line_count, items);
-        free(handles);
-    }
-    int code = EXIT_DONE;
-    if (status != HF_OK) {
-        code = connect_failed(status, NULL);
-    } else if (connection.json) {
-        show_order_json(&info, items);
-    } else {
-        show_order(&info, items);
-    }
-    free(items);
-    free(lines);
-    return code;
-}
-
-static int order_show(int argc, char **argv)
-{
-    struct args args;
-    struct hf_client *client;
-    int code = args_parse(&show_spec, argc, argv, &args);
-    if (code == ARGS_GO_ON) {
-        code = connect_open(&show_spec, &connection, &client);
-    }
-    if (code != ARGS_GO_ON) {
-        return code;
-    }
-    code = read_and_show(client, hf_id_from_text(args.values[0]));
+    code = report(client, id, status, &result, NULL, 0, NULL);
     hf_client_close(client);
     return code;
 }
@@ -533,11 +564,12 @@ static const struct subcommand commands[] = {
     {"extend", order_extend, "move a held order's deadline"},
     {"return", order_return, "take sold units back into stock"},
     {"show", order_show, "show an order"},
+    {"list", order_list, "list orders of a buyer, of a SKU, in some state"},
 };
 
 int command_order(int argc, char **argv)
 {
     return run_subcommand("order",
-                          "Reserves, commits, releases, extends, returns and shows orders.",
+                          "Reserves, commits, releases, extends, returns, shows and lists orders.",
                           commands, sizeof commands / sizeof *commands, argc, argv);
 }

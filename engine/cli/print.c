@@ -100,17 +100,18 @@ unsigned print_safe(FILE *to, const char *text)
 
 /* ---- Tables ---- */
 
-void table_init(struct table *table, const struct table_column *columns, unsigned column_count)
+void print_table_init(struct print_table *table, const struct print_column *columns,
+                      unsigned column_count)
 {
     CHECK(column_count > 0);
     CHECK(column_count <= TABLE_COLUMNS_MAX);
-    *table = (struct table){.columns = columns, .column_count = column_count};
+    *table = (struct print_table){.columns = columns, .column_count = column_count};
     for (unsigned i = 0; i < column_count; i++) {
         table->widths[i] = measure(NULL, columns[i].title);
     }
 }
 
-static void drop_cells(struct table *table)
+static void drop_cells(struct print_table *table)
 {
     for (size_t i = 0; i < table->cell_count; i++) {
         free(table->cells[i]);
@@ -118,13 +119,13 @@ static void drop_cells(struct table *table)
     table->cell_count = 0;
 }
 
-void table_deinit(struct table *table)
+void print_table_deinit(struct print_table *table)
 {
     drop_cells(table);
     free(table->cells);
 }
 
-void table_text(struct table *table, const char *text)
+void print_table_text(struct print_table *table, const char *text)
 {
     if (table->cell_count == table->cell_room) {
         table->cell_room = table->cell_room ? 2 * table->cell_room : 256;
@@ -140,11 +141,11 @@ void table_text(struct table *table, const char *text)
     table->cells[table->cell_count++] = copy;
 }
 
-void table_number(struct table *table, int64_t value)
+void print_table_number(struct print_table *table, int64_t value)
 {
     char text[32];
     snprintf(text, sizeof text, "%" PRId64, value);
-    table_text(table, text);
+    print_table_text(table, text);
 }
 
 static void pad(unsigned count)
@@ -154,7 +155,7 @@ static void pad(unsigned count)
     }
 }
 
-static void print_cell(const struct table *table, unsigned column, const char *text)
+static void print_cell(const struct print_table *table, unsigned column, const char *text)
 {
     unsigned width = measure(NULL, text);
     CHECK(width <= table->widths[column]);
@@ -169,7 +170,7 @@ static void print_cell(const struct table *table, unsigned column, const char *t
     fputs(column + 1 < table->column_count ? "  " : "\n", stdout);
 }
 
-void table_flush(struct table *table)
+void print_table_flush(struct print_table *table)
 {
     CHECK(table->cell_count % table->column_count == 0);
     for (unsigned i = 0; !table->titled && i < table->column_count; i++) {

@@ -17,15 +17,15 @@
 
 #define TABLE_COLUMNS_MAX 16u
 
-struct table_column {
+struct print_column {
     const char *title;
     bool number; /* aligned to the right */
 };
 
 /* A table that is printed in parts: widths are those of the rows gathered so far. */
-struct table {
+struct print_table {
     unsigned column_count;
-    const struct table_column *columns;
+    const struct print_column *columns;
     unsigned widths[TABLE_COLUMNS_MAX];
     size_t cell_count;
     size_t cell_room;
@@ -34,16 +34,17 @@ struct table {
 };
 
 /* columns stay the caller's, for the table's life. */
-void table_init(struct table *table, const struct table_column *columns, unsigned column_count);
-void table_deinit(struct table *table);
+void print_table_init(struct print_table *table, const struct print_column *columns,
+                      unsigned column_count);
+void print_table_deinit(struct print_table *table);
 
 /* Adds the next cell of the present row; a row is complete with its last column. */
-void table_text(struct table *table, const char *text);
-void table_number(struct table *table, int64_t value);
+void print_table_text(struct print_table *table, const char *text);
+void print_table_number(struct print_table *table, int64_t value);
 
 /* Prints the complete rows added since the last flush, before the first ones the titles (also when
  * there are none). */
-void table_flush(struct table *table);
+void print_table_flush(struct print_table *table);
 
 /* Writes text with control characters made visible; returns the columns it takes on a terminal. */
 unsigned print_safe(FILE *to, const char *text);

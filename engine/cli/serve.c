@@ -4,6 +4,7 @@
 
 #include "cli/allocator.h"
 #include "cli/commands.h"
+#include "cli/serve_stream.h"
 #include "server/server.h"
 
 #define EXIT_USAGE 2
@@ -104,5 +105,10 @@ int command_serve(int argc, char **argv)
     const char *allocator = cli_allocator();
     log_info("holdfast %s, %s%s", HOLDFAST_VERSION, allocator ? "jemalloc " : "system allocator",
              allocator ? allocator : "");
-    return server_run(&config, stdout);
+    if (!serve_stream_start(config.data, config.archive_dir, config.stream, config.stream_fetch)) {
+        return SERVER_REFUSED;
+    }
+    int code = server_run(&config, stdout);
+    serve_stream_stop();
+    return code;
 }

@@ -37,16 +37,17 @@ static void show(const struct hf_engine_status *status)
     printf("items         %" PRIu64 "\n", status->items);
     printf("orders held   %" PRIu64 "\n", status->orders_held);
     printf("orders known  %" PRIu64 "\n", status->orders_known);
+    printf("buyers        %" PRIu64 " counted for limits\n", status->buyers);
 }
 
 static void show_json(const struct hf_engine_status *status)
 {
-    print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "version", status->version,
-                         "state", status->state, "wal_io", status->wal_io, "commit_lsn",
-                         (json_int_t)status->commit_lsn, "uptime_ms", (json_int_t)status->uptime_ms,
-                         "items", (json_int_t)status->items, "orders_held",
-                         (json_int_t)status->orders_held, "orders_known",
-                         (json_int_t)status->orders_known));
+    print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
+                         status->version, "state", status->state, "wal_io", status->wal_io,
+                         "commit_lsn", (json_int_t)status->commit_lsn, "uptime_ms",
+                         (json_int_t)status->uptime_ms, "items", (json_int_t)status->items,
+                         "orders_held", (json_int_t)status->orders_held, "orders_known",
+                         (json_int_t)status->orders_known, "buyers", (json_int_t)status->buyers));
 }
 
 int command_status(int argc, char **argv)

@@ -10,8 +10,9 @@
 static const struct subcommand commands[] = {
     {"import", stock_import, "define items and set their stock from a CSV file"},
     {"list", stock_list, "list all items' stock"},
-    {"show", stock_show, "show one SKU's stock in all its pools"},
+    {"show", stock_show, "show one SKU's rules, and its stock in all its pools"},
     {"adjust", stock_adjust, "change an item's stock"},
+    {"move", stock_move, "move units between two pools of a SKU"},
     {"define", stock_define_rules, "make a SKU or an item, or change its sale rules"},
     {"open", stock_open_sale, "open a SKU's sale, now or at a time"},
     {"pause", stock_pause_sale, "pause a SKU's sale; `open` goes on with it"},
@@ -20,13 +21,13 @@ static const struct subcommand commands[] = {
 
 int command_stock(int argc, char **argv)
 {
-    return run_subcommand("stock",
-                          "Imports, lists and changes stock; opens, pauses and closes sales.",
-                          commands, sizeof commands / sizeof *commands, argc, argv);
+    return run_subcommand(
+        "stock", "Imports, lists, changes and moves stock; opens, pauses and closes sales.",
+        commands, sizeof commands / sizeof *commands, argc, argv);
 }
 
 /* The last two are for wide tables. */
-static const struct table_column columns[] = {
+static const struct print_column columns[] = {
     {"item", true}, {"sku", false},      {"pool", false},  {"stocked", true},    {"held", true},
     {"sold", true}, {"available", true}, {"safety", true}, {"presale_cap", true}};
 
@@ -39,31 +40,31 @@ void stock_table_init(struct stock_table *table, const struct hf_stock *rows, ui
     for (uint32_t i = 0; i < count; i++) {
         table->wide = table->wide || rows[i].safety != 0 || rows[i].presale_cap != 0;
     }
-    table_init(&table->table, columns, table->wide ? WIDE_COLUMNS : NARROW_COLUMNS);
+    print_table_init(&table->table, columns, table->wide ? WIDE_COLUMNS : NARROW_COLUMNS);
 }
 
 void stock_table_deinit(struct stock_table *table)
 {
-    table_deinit(&table->table);
+    print_table_deinit(&table->table);
 }
 
 void stock_table_print(struct stock_table *table, const struct hf_stock *rows, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct hf_stock *row = &rows[i];
-        table_number(&table->table, row->item);
-        table_text(&table->table, row->sku);
-        table_text(&table->table, row->pool);
-        table_number(&table->table, row->stocked);
-        table_number(&table->table, row->held);
-        table_number(&table->table, row->sold);
-        table_number(&table->table, row->available);
+        print_table_number(&table->table, row->item);
+        print_table_text(&table->table, row->sku);
+        print_table_text(&table->table, row->pool);
+        print_table_number(&table->table, row->stocked);
+        print_table_number(&table->table, row->held);
+        print_table_number(&table->table, row->sold);
+        print_table_number(&table->table, row->available);
         if (table->wide) {
-            table_number(&table->table, row->safety);
-            table_number(&table->table, row->presale_cap);
+            print_table_number(&table->table, row->safety);
+            print_table_number(&table->table, row->presale_cap);
         }
     }
-    table_flush(&table->table);
+    print_table_flush(&table->table);
 }
 
 json_t *stock_object(const struct hf_stock *stock)

@@ -16,7 +16,7 @@
 /* A table of stock: item, sku, pool, stocked, held, sold, available; and safety and presale_cap
  * once an item has any. */
 struct stock_table {
-    struct table table;
+    struct print_table table;
     bool wide;
 };
 

@@ -1,4 +1,5 @@
-/* stock_adjust.c - `holdfast stock adjust`: changes an item's stock.
+/* stock_adjust.c - `holdfast stock adjust` and `holdfast stock move`: change an item's stock, and
+ * move units between pools.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -20,16 +21,18 @@ static int64_t expected;
 static bool has_expected;
 static bool force;
 
+#define CHANGE_OPTIONS(expected_help)                                                               \
+    {"reason", OPTION_TEXT, &reason_text, NULL, "TEXT", "why, for the log; at most 128 bytes"},     \
+        {"reference", OPTION_TEXT, &reference,                                                      \
+         NULL,        "TEXT",      "a document's number, for the log; at most 128 bytes"},          \
+        {"id", OPTION_TEXT, &id_text,                                                               \
+         NULL, "ID",        "the change's own id: repeating it changes nothing (default: random)"}, \
+        {"expected", OPTION_SIGNED, &expected, &has_expected, "N", expected_help},                  \
+        {"force", OPTION_FLAG, &force, NULL, NULL, "even if it leaves less than is held and sold"}, \
+        CONNECTION_OPTIONS(connection)
+
 static const struct option_spec options[] = {
-    {"reason", OPTION_TEXT, &reason_text, NULL, "TEXT", "why, for the log; at most 128 bytes"},
-    {"reference", OPTION_TEXT, &reference, NULL, "TEXT",
-     "a document's number, for the log; at most 128 bytes"},
-    {"id", OPTION_TEXT, &id_text, NULL, "ID",
-     "the change's own id: repeating it changes nothing (default: random)"},
-    {"expected", OPTION_SIGNED, &expected, &has_expected, "N",
-     "change only if N units are stocked now"},
-    {"force", OPTION_FLAG, &force, NULL, NULL, "even if it leaves less than is held and sold"},
-    CONNECTION_OPTIONS(connection),
+    CHANGE_OPTIONS("change only if N units are stocked now"),
 };
 
 static const struct command_spec spec = {
@@ -58,6 +61,24 @@ static bool parse_change(const char *text, struct hf_adjustment *adjustment, cha
                         reason);
 }
 
+/* What the options say, for both commands. */
+static int read_options(const struct command_spec *command, struct hf_adjustment *adjustment)
+{
+    if (reason_text && strlen(reason_text) > REASON_BYTES_MAX) {
+        return args_wrong(command, "option --reason: longer than %u bytes", REASON_BYTES_MAX);
+    }
+    if (reference && strlen(reference) > REASON_BYTES_MAX) {
+        return args_wrong(command, "option --reference: longer than %u bytes", REASON_BYTES_MAX);
+    }
+    adjustment->id = id_text ? hf_id_from_text(id_text) : hf_id_random();
+    adjustment->has_expected = has_expected;
+    adjustment->expected = expected;
+    adjustment->reason = reason_text;
+    adjustment->reference = reference;
+    adjustment->force = force;
+    return ARGS_GO_ON;
+}
+
 static int read_adjustment(const struct args *args, struct item_name *item,
                            struct hf_adjustment *adjustment)
 {
@@ -68,33 +89,29 @@ static int read_adjustment(const struct args *args, struct item_name *item,
     if (!parse_change(args->values[1], adjustment, reason)) {
         return args_wrong(&spec, "'%s' %s", args->values[1], reason);
     }
-    if (reason_text && strlen(reason_text) > REASON_BYTES_MAX) {
-        return args_wrong(&spec, "option --reason: longer than %u bytes", REASON_BYTES_MAX);
-    }
-    if (reference && strlen(reference) > REASON_BYTES_MAX) {
-        return args_wrong(&spec, "option --reference: longer than %u bytes", REASON_BYTES_MAX);
-    }
-    adjustment->id = id_text ? hf_id_from_text(id_text) : hf_id_random();
     adjustment->sku = item->sku;
     adjustment->pool = item->pool;
-    adjustment->has_expected = has_expected;
-    adjustment->expected = expected;
-    adjustment->reason = reason_text;
-    adjustment->reference = reference;
-    adjustment->force = force;
-    return ARGS_GO_ON;
+    return read_options(&spec, adjustment);
 }
 
 /* Why one adjustment was refused: with the item's name, and its numbers where they help. Right
  * behind the call: the client keeps the engine's words about the first that was refused. */
-static void refusal_text(struct hf_client *client, const struct item_name *item,
+static void refusal_text(struct hf_client *client, const struct hf_adjustment *adjustment,
                          const struct hf_adjust_result *result, char text[CONNECT_REASON_BYTES])
 {
     char pools[POOLS_TEXT_BYTES];
     char subject[2 * HF_CODE_BYTES];
-    snprintf(subject, sizeof subject, "%s@%s", item->sku, item->pool);
+    uint32_t item;
+    bool unknown = result->status == HF_UNKNOWN_ITEM;
+    const char *pool = adjustment->pool;
+    snprintf(subject, sizeof subject, "%s@%s", adjustment->sku, pool);
     connect_reason(result->status, subject, text);
-    if (result->status == HF_UNKNOWN_ITEM && stock_other_pools(client, item->sku, pools)) {
+    if (unknown && adjustment->to_pool &&
+        hf_resolve(client, adjustment->sku, pool, &item) == HF_OK) {
+        snprintf(text, CONNECT_REASON_BYTES,
+                 "%s@%s: there is no such item; 'holdfast stock define' makes one", adjustment->sku,
+                 adjustment->to_pool);
+    } else if (unknown && stock_other_pools(client, adjustment->sku, pools)) {
         snprintf(text, CONNECT_REASON_BYTES, "%s: %s", subject, pools);
     }
     size_t used = strlen(text);
@@ -121,6 +138,9 @@ static void print_result(const struct hf_adjustment *adjustment,
         if (result->stock.item != 0) {
             json_object_set_new(object, "stock", stock_object(&result->stock));
         }
+        if (result->to_stock.item != 0) {
+            json_object_set_new(object, "to_stock", stock_object(&result->to_stock));
+        }
         print_json(object);
     } else if (result->status == HF_OK) {
         printf("adjustment  %s\n", id);
@@ -128,33 +148,27 @@ static void print_result(const struct hf_adjustment *adjustment,
             printf("replayed    this was done before; nothing was changed\n");
         }
         putchar('\n');
-        stock_print(&result->stock, 1, false);
+        const struct hf_stock rows[] = {result->stock, result->to_stock};
+        stock_print(rows, result->to_stock.item != 0 ? 2 : 1, false);
     }
 }
 
-int stock_adjust(int argc, char **argv)
+/* Sends the change and tells what became of it; the exit code. */
+static int change(const struct command_spec *command, const struct hf_adjustment *adjustment,
+                  const char *subject)
 {
-    struct args args;
-    struct item_name item;
-    struct hf_adjustment adjustment = {0};
     struct hf_client *client;
-    int code = args_parse(&spec, argc, argv, &args);
-    if (code == ARGS_GO_ON) {
-        code = read_adjustment(&args, &item, &adjustment);
-    }
-    if (code == ARGS_GO_ON) {
-        code = connect_open(&spec, &connection, &client);
-    }
+    int code = connect_open(command, &connection, &client);
     if (code != ARGS_GO_ON) {
         return code;
     }
     struct hf_adjust_result result = {0};
-    enum hf_status status = hf_adjust(client, &adjustment, 1, &result);
+    enum hf_status status = hf_adjust(client, adjustment, 1, &result);
     if (status != HF_OK) {
-        code = connect_failed(status, args.values[0]);
+        code = connect_failed(status, subject);
         if (status == HF_TIMED_OUT) {
             char id[37];
-            hf_id_to_text(adjustment.id, id);
+            hf_id_to_text(adjustment->id, id);
             fprintf(stderr, "Repeat it with --id %s\n", id);
         }
     } else {
@@ -162,11 +176,83 @@ int stock_adjust(int argc, char **argv)
         bool refused = result.status != HF_OK;
         code = EXIT_DONE;
         if (refused) {
-            refusal_text(client, &item, &result, text);
+            refusal_text(client, adjustment, &result, text);
             code = connect_say(result.status, text);
         }
-        print_result(&adjustment, &result, refused ? text : NULL);
+        print_result(adjustment, &result, refused ? text : NULL);
     }
     hf_client_close(client);
     return code;
+}
+
+int stock_adjust(int argc, char **argv)
+{
+    struct args args;
+    struct item_name item;
+    struct hf_adjustment adjustment = {0};
+    int code = args_parse(&spec, argc, argv, &args);
+    if (code == ARGS_GO_ON) {
+        code = read_adjustment(&args, &item, &adjustment);
+    }
+    return code == ARGS_GO_ON ? change(&spec, &adjustment, args.values[0]) : code;
+}
+
+/* ---- move ---- */
+
+static const struct option_spec move_options[] = {
+    CHANGE_OPTIONS("move only if N units are stocked in FROM now"),
+};
+
+static const struct command_spec move_spec = {
+    .name = "stock move",
+    .arguments = "SKU FROM TO N",
+    .help =
+        "Moves N units of a SKU from the pool FROM to the pool TO, as one change: at no moment\n"
+        "do both have them, or neither. What is held or sold stays where it is, so no more may\n"
+        "leave than is free, unless forced. Both pools must be there (`stock define SKU@TO`).\n"
+        "\n"
+        "  holdfast stock move 85123A wh-beijing wh-shanghai 200 --reason 'balance'\n",
+    .options = move_options,
+    .option_count = sizeof move_options / sizeof *move_options,
+    .arguments_min = 4,
+    .arguments_max = 4,
+};
+
+static int read_move(const struct args *args, struct item_name *from, char to[HF_CODE_BYTES],
+                     struct hf_adjustment *adjustment)
+{
+    char *const *values = args->values;
+    char reason[REASON_BYTES];
+    if (!parse_code(values[0], from->sku, reason)) {
+        return args_wrong(&move_spec, "'%s' %s", values[0], reason);
+    }
+    if (!parse_code(values[1], from->pool, reason)) {
+        return args_wrong(&move_spec, "'%s' %s", values[1], reason);
+    }
+    if (!parse_code(values[2], to, reason)) {
+        return args_wrong(&move_spec, "'%s' %s", values[2], reason);
+    }
+    if (strcmp(from->pool, to) == 0) {
+        return args_wrong(&move_spec, "'%s' is where the units are already", values[2]);
+    }
+    if (!parse_signed(values[3], 1, STOCK_MAX, &adjustment->value, reason)) {
+        return args_wrong(&move_spec, "'%s' %s", values[3], reason);
+    }
+    adjustment->sku = from->sku;
+    adjustment->pool = from->pool;
+    adjustment->to_pool = to;
+    return read_options(&move_spec, adjustment);
+}
+
+int stock_move(int argc, char **argv)
+{
+    struct args args;
+    struct item_name from = {.has_pool = true};
+    char to[HF_CODE_BYTES];
+    struct hf_adjustment adjustment = {0};
+    int code = args_parse(&move_spec, argc, argv, &args);
+    if (code == ARGS_GO_ON) {
+        code = read_move(&args, &from, to, &adjustment);
+    }
+    return code == ARGS_GO_ON ? change(&move_spec, &adjustment, args.values[0]) : code;
 }

@@ -1,10 +1,12 @@
 /* stock_list.c - `holdfast stock list` and `holdfast stock show`.
  *
  * Threads: the main thread. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
@@ -93,16 +95,87 @@ int stock_list(int argc, char **argv)
     return code;
 }
 
+/* ---- show ---- */
+
 static const struct command_spec show_spec = {
     .name = "stock show",
     .arguments = "SKU[@POOL]",
-    .help = "Shows a SKU's stock in all its pools, or in one. available is what can be sold now:\n"
-            "stocked - safety - held - sold + presale_cap.\n",
+    .help =
+        "Shows a SKU's sale rules, and its stock in all its pools, or in one. available is what\n"
+        "can be sold now: stocked - safety - held - sold + presale_cap.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .arguments_min = 1,
     .arguments_max = 1,
 };
+
+/* "open", "paused", "opens 2026-11-11T00:00:00.000Z, closes ...": how the sale stands now. */
+static void print_sale(const struct hf_sku_rules *rules)
+{
+    char when[TIME_TEXT_BYTES];
+    uint64_t now_ms = clock_unix_ms(clock_real());
+    bool closed = rules->closes_at_ms != 0 && rules->closes_at_ms <= now_ms;
+    bool waits = rules->opens_at_ms > now_ms;
+    printf("sale             %s", rules->paused ? "paused"
+                                  : closed      ? "closed"
+                                  : waits       ? "not open yet"
+                                                : "open");
+    if (rules->opens_at_ms != 0) {
+        time_text(rules->opens_at_ms, when);
+        printf(", %s %s", waits ? "opens" : "opened", when);
+    }
+    if (rules->closes_at_ms != 0) {
+        time_text(rules->closes_at_ms, when);
+        printf(", %s %s", closed ? "closed" : "closes", when);
+    }
+    putchar('\n');
+}
+
+static void print_rules(const struct hf_sku_rules *rules)
+{
+    char hold[DURATION_TEXT_BYTES];
+    char hold_max[DURATION_TEXT_BYTES];
+    duration_text(rules->hold_ms, hold);
+    duration_text(rules->hold_ms_max, hold_max);
+    printf("SKU              ");
+    print_safe(stdout, rules->sku);
+    if (rules->label[0] != '\0') {
+        printf("\nlabel            ");
+        print_safe(stdout, rules->label);
+    }
+    putchar('\n');
+    print_sale(rules);
+    if (rules->limit_per_buyer != 0) {
+        printf("limit per buyer  %" PRIu32 "\n", rules->limit_per_buyer);
+    }
+    printf("hold             %s; at most %s\n\n", rules->hold_ms ? hold : "the engine's default",
+           rules->hold_ms_max ? hold_max : "the engine's");
+}
+
+static json_t *rules_object(const struct hf_sku_rules *rules)
+{
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I}", "sku", rules->sku, "label",
+                     rules->label, "limit_per_buyer", (json_int_t)rules->limit_per_buyer,
+                     "opens_at_ms", (json_int_t)rules->opens_at_ms, "closes_at_ms",
+                     (json_int_t)rules->closes_at_ms, "paused", (int)rules->paused, "hold_ms",
+                     (json_int_t)rules->hold_ms, "hold_ms_max", (json_int_t)rules->hold_ms_max);
+}
+
+static void show_rows(const struct hf_sku_rules *rules, const struct hf_stock *rows, uint32_t count)
+{
+    if (!connection.json) {
+        print_rules(rules);
+        stock_print(rows, count, false);
+        return;
+    }
+    json_t *object = rules_object(rules);
+    json_t *items = json_array();
+    for (uint32_t i = 0; i < count; i++) {
+        json_array_append_new(items, stock_object(&rows[i]));
+    }
+    json_object_set_new(object, "items", items);
+    print_json(object);
+}
 
 /* The row of a pool; NULL: there is none. */
 static const struct hf_stock *row_of_pool(const struct hf_stock *rows, uint32_t count,
@@ -140,9 +213,15 @@ static int show_item(struct hf_client *client, const struct item_name *name, con
             status = HF_OK;
         }
     }
+    struct hf_sku_rules rules;
+    if (status == HF_OK) {
+        const char *sku = rows[0].sku;
+        status = hf_get_skus(client, &sku, 1, &rules);
+        connect_reason(status, sku, text);
+    }
     int code = EXIT_DONE;
     if (status == HF_OK) {
-        stock_print(row ? row : rows, row ? 1 : count, connection.json);
+        show_rows(&rules, row ? row : rows, row ? 1 : count);
     } else {
         code = connect_say(status, text);
         if (connection.json) {

@@ -181,7 +181,7 @@ static struct {
 static const struct option_spec define_options[] = {
     {"label", OPTION_TEXT, &label, &given.label, "TEXT", "the SKU's name for people"},
     {"limit-per-buyer", OPTION_UNSIGNED, &limit_per_buyer, &given.limit_per_buyer, "N",
-     "must be 0, any number: a limit is not supported by this version yet"},
+     "units that one buyer may have, over all pools and orders; 0: any number"},
     {"opens-at", OPTION_TIME, &opens_at_ms, &given.opens_at, "TIME", "0: always open"},
     {"closes-at", OPTION_TIME, &closes_at_ms, &given.closes_at, "TIME", "0: never closes"},
     {"hold", OPTION_DURATION, &hold_ms, &given.hold, "TIME",
@@ -212,9 +212,9 @@ static int check_define(void)
     if (given.label && strlen(label) > LABEL_BYTES_MAX) {
         return args_wrong(&define_spec, "option --label: longer than %u bytes", LABEL_BYTES_MAX);
     }
-    if (limit_per_buyer != 0) {
-        return args_wrong(&define_spec,
-                          "option --limit-per-buyer: not supported by this version yet; must be 0");
+    if (limit_per_buyer > UINT32_MAX) {
+        return args_wrong(&define_spec, "option --limit-per-buyer: must be 0..%" PRIu32,
+                          UINT32_MAX);
     }
     if (safety < 0 || safety > STOCK_MAX) {
         return args_wrong(&define_spec, "option --safety: must be 0..%" PRId64, STOCK_MAX);

@@ -14,6 +14,9 @@
 #include "base/check.h"
 #include "base/limits.h"
 
+/* A line with all its fallbacks, and to spare. */
+#define LINE_TEXT_BYTES ((LINE_FALLBACKS_MAX + 2u) * 2u * HF_CODE_BYTES)
+
 __attribute__((format(printf, 2, 3))) static bool refuse(char *reason, const char *format, ...)
 {
     va_list args;
@@ -267,25 +270,145 @@ bool parse_item(const char *text, struct item_name *item, char *reason)
     return parse_item_part(text, strlen(text), item, reason);
 }
 
-bool parse_line(const char *text, struct item_name *item, uint32_t *qty, char *reason)
+/* SKU[@POOL][:QTY] */
+static bool parse_item_qty(const char *text, struct line_wish *line, char *reason)
 {
     const char *colon = strrchr(text, ':');
     const char *at = strrchr(text, '@');
-    *qty = 1;
+    line->qty = 1;
     if (at && colon && colon > at && !all_digits(colon + 1)) {
         /* More likely a slip of the hand than a pool with a colon in its name. */
         return refuse(reason, "ends in '%.70s', which is not a quantity", colon);
     }
     if (!colon || !all_digits(colon + 1)) {
-        return parse_item(text, item, reason);
+        return parse_item(text, &line->item, reason);
     }
     uint64_t value;
     char inner[REASON_BYTES];
     if (!parse_unsigned(colon + 1, 1, QTY_MAX, &value, inner)) {
         return refuse(reason, "has a quantity that %s", inner);
     }
-    *qty = (uint32_t)value;
-    return parse_item_part(text, (size_t)(colon - text), item, reason);
+    line->qty = (uint32_t)value;
+    return parse_item_part(text, (size_t)(colon - text), &line->item, reason);
+}
+
+/* SKU[@POOL],... */
+static bool parse_fallbacks(const char *text, struct line_wish *line, char *reason)
+{
+    while (text) {
+        const char *comma = strchr(text, ',');
+        size_t len = comma ? (size_t)(comma - text) : strlen(text);
+        if (line->fallback_count == LINE_FALLBACKS_MAX) {
+            return refuse(reason, "names more than %u items behind or=", LINE_FALLBACKS_MAX);
+        }
+        char inner[REASON_BYTES];
+        if (!parse_item_part(text, len, &line->fallbacks[line->fallback_count++], inner)) {
+            return refuse(reason, "has a name behind or= that %.80s", inner);
+        }
+        text = comma ? comma + 1 : NULL;
+    }
+    return true;
+}
+
+/* up-to[=MIN] */
+static bool parse_up_to(const char *word, struct line_wish *line, char *reason)
+{
+    uint64_t least = 0;
+    char inner[REASON_BYTES];
+    if (word[5] == '=' && !parse_unsigned(word + 6, 0, QTY_MAX, &least, inner)) {
+        return refuse(reason, "has a number behind up-to= that %.80s", inner);
+    }
+    line->min_qty = (uint32_t)least;
+    return true;
+}
+
+enum line_word { WORD_NONE, WORD_OPTIONAL, WORD_SPLIT, WORD_UP_TO, WORD_OR };
+
+static enum line_word line_word_of(const char *word)
+{
+    if (strcmp(word, "optional") == 0) {
+        return WORD_OPTIONAL;
+    }
+    if (strcmp(word, "split") == 0) {
+        return WORD_SPLIT;
+    }
+    if (strcmp(word, "up-to") == 0 || strncmp(word, "up-to=", 6) == 0) {
+        return WORD_UP_TO;
+    }
+    return strncmp(word, "or=", 3) == 0 ? WORD_OR : WORD_NONE;
+}
+
+/* Takes in one word of those behind a line. False: it does not fit. */
+static bool take_line_word(const char *word, struct line_wish *line, char *reason)
+{
+    enum line_word which = line_word_of(word);
+    if ((which == WORD_OPTIONAL || which == WORD_UP_TO) && line->policy != HF_LINE_ALL) {
+        return refuse(reason, "says more than once how much of it there must be");
+    }
+    if ((which == WORD_SPLIT && line->split) || (which == WORD_OR && line->fallback_count > 0)) {
+        return refuse(reason, "says '%s' twice", which == WORD_OR ? "or=" : "split");
+    }
+    switch (which) {
+    case WORD_OPTIONAL:
+        line->policy = HF_LINE_OPTIONAL;
+        return true;
+    case WORD_SPLIT:
+        line->split = true;
+        return true;
+    case WORD_UP_TO:
+        line->policy = HF_LINE_UP_TO;
+        return parse_up_to(word, line, reason);
+    default:
+        return parse_fallbacks(word + 3, line, reason);
+    }
+}
+
+bool parse_line(const char *text, struct line_wish *line, char *reason)
+{
+    char copy[LINE_TEXT_BYTES];
+    memset(line, 0, sizeof *line);
+    if (strlen(text) >= sizeof copy) {
+        return refuse(reason, "is longer than %u bytes", LINE_TEXT_BYTES - 1);
+    }
+    strcpy(copy, text);
+    char *colon;
+    while ((colon = strrchr(copy, ':')) && line_word_of(colon + 1) != WORD_NONE) {
+        if (!take_line_word(colon + 1, line, reason)) {
+            return false;
+        }
+        *colon = '\0';
+    }
+    if (!parse_item_qty(copy, line, reason)) {
+        return false;
+    }
+    if (line->min_qty > line->qty) {
+        return refuse(reason, "wants at least more than it asks for");
+    }
+    if (line->split && line->fallback_count == 0) {
+        return refuse(reason, "has nothing to split over: name other items behind or=");
+    }
+    return true;
+}
+
+bool parse_states(const char *text, uint32_t *states, char *reason)
+{
+    *states = 0;
+    while (text) {
+        const char *comma = strchr(text, ',');
+        size_t len = comma ? (size_t)(comma - text) : strlen(text);
+        unsigned state = HF_ORDER_HELD;
+        while (state <= HF_ORDER_RETURNED && (strlen(state_name(state)) != len ||
+                                              strncasecmp(state_name(state), text, len) != 0)) {
+            state++;
+        }
+        if (state > HF_ORDER_RETURNED) {
+            return refuse(reason,
+                          "is not a list of states: held, committed, released, expired, returned");
+        }
+        *states |= 1u << state;
+        text = comma ? comma + 1 : NULL;
+    }
+    return true;
 }
 
 void time_text(uint64_t unix_ms, char text[TIME_TEXT_BYTES])

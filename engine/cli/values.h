@@ -11,6 +11,8 @@
 
 #include <holdfast/client.h>
 
+#include "base/limits.h"
+
 #define REASON_BYTES 128u
 
 /* Decimal digits. */
@@ -41,10 +43,26 @@ struct item_name {
 /* SKU or SKU@POOL. The last @ counts, so a SKU with one needs its pool named. */
 bool parse_item(const char *text, struct item_name *item, char *reason);
 
-/* SKU[@POOL][:QTY]: as parse_item, then a quantity of 1..1 000 000 000; none: 1. A SKU that itself
- * ends in a colon and digits needs its pool or quantity named; behind an @ the last colon always
- * begins a quantity. */
-bool parse_line(const char *text, struct item_name *item, uint32_t *qty, char *reason);
+/* A line of an order as it is asked for. */
+struct line_wish {
+    struct item_name item;
+    uint32_t qty;
+    enum hf_line_policy policy;
+    uint32_t min_qty;
+    bool split;
+    uint32_t fallback_count;
+    struct item_name fallbacks[LINE_FALLBACKS_MAX];
+};
+
+/* SKU[@POOL][:QTY] and any of :up-to[=MIN], :optional, :or=SKU[@POOL],... and :split behind it.
+ * The item is as for parse_item, the quantity 1..1 000 000 000; none: 1. A SKU that itself ends in
+ * a colon and digits, or in a colon and one of these words, needs its quantity named, and behind an
+ * @ the last colon always begins one. A code with a comma or a colon can't be fallen back to. */
+bool parse_line(const char *text, struct line_wish *line, char *reason);
+
+/* Names of order states between commas, as held,expired, in any letter case: the sum of 1 << each.
+ */
+bool parse_states(const char *text, uint32_t *states, char *reason);
 
 #define TIME_TEXT_BYTES     40u
 #define DURATION_TEXT_BYTES 40u

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,6 +16,12 @@
 static const struct subcommand commands[] = {
     {"verify", wal_verify, "check every byte of a log"},
     {"dump", wal_dump, "print a log's records"},
+    {"stats", wal_stats_command, "count what a log holds, by SKU, time and type"},
+    {"checkpoint", wal_checkpoint, "make a checkpoint while no engine runs"},
+    {"repair", wal_repair_command, "make a damaged log whole again"},
+    {"replay", wal_replay, "rebuild the state as of any moment; build a data directory of it"},
+    {"why", wal_why, "tell how an item's stock came to be what it is"},
+    {"tail", wal_tail, "follow a log's records as they become durable"},
 };
 
 int command_wal(int argc, char **argv)
@@ -38,7 +45,7 @@ int wal_failed(enum hf_status status, bool json, const char *format, ...)
     return EXIT_NO;
 }
 
-int wal_log_open(struct wal_log *log, const char *data, bool json)
+int wal_log_find(struct wal_log *log, const char *data, bool json)
 {
     struct stat about;
     *log = (struct wal_log){0};
@@ -54,22 +61,66 @@ int wal_log_open(struct wal_log *log, const char *data, bool json)
         return wal_failed(HF_NOT_FOUND, json, "%s: not a directory", log->folder);
     }
     enum hf_status status = storage_open(&log->storage, log->folder, STORAGE_SYNC, true);
-    if (status == HF_OK) {
-        status = wal_reader_open(&log->reader, log->storage);
-    }
     if (status != HF_OK) {
-        wal_log_close(log);
         return wal_failed(status, json, "%s: the log can't be opened: %s", log->folder,
                           hf_status_text(status));
     }
     return ARGS_GO_ON;
 }
 
+enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max, uint64_t wall_ms_max)
+{
+    uint64_t *numbers;
+    size_t count;
+    log->checkpoint = (struct checkpoint_info){0};
+    enum hf_status status = checkpoint_list(log->storage, &numbers, &count);
+    while (status == HF_OK && count > 0 && log->checkpoint.number == 0) {
+        struct checkpoint_info info;
+        enum hf_status read = checkpoint_read_info(log->storage, numbers[--count], &info);
+        if (read == HF_OK && info.start.lsn <= lsn_max && info.wall_ms <= wall_ms_max) {
+            log->checkpoint = info;
+        } else if (read != HF_OK && read != HF_DAMAGED && read != HF_NOT_FOUND) {
+            status = read;
+        }
+    }
+    free(numbers);
+    return status;
+}
+
+enum hf_status wal_log_read(struct wal_log *log, bool behind)
+{
+    wal_reader_close(log->reader);
+    log->reader = NULL;
+    const struct wal_start *start =
+        behind && log->checkpoint.number != 0 ? &log->checkpoint.start : NULL;
+    enum hf_status status = wal_first_segment(log->storage, &log->first);
+    if (status == HF_OK && start) {
+        log->first = start->segment;
+    }
+    if (status == HF_OK) {
+        status = wal_reader_open_at(&log->reader, log->storage, start, 0);
+    }
+    return status;
+}
+
+int wal_log_open(struct wal_log *log, const char *data, bool json)
+{
+    int code = wal_log_find(log, data, json);
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
+    enum hf_status status = wal_log_read(log, false);
+    if (status != HF_OK) {
+        code = wal_failed(status, json, "%s: the log can't be opened: %s", log->folder,
+                          hf_status_text(status));
+        wal_log_close(log);
+    }
+    return code;
+}
+
 void wal_log_close(struct wal_log *log)
 {
-    if (log->reader) {
-        wal_reader_close(log->reader);
-    }
+    wal_reader_close(log->reader);
     if (log->storage) {
         storage_destroy(log->storage);
     }
@@ -77,28 +128,31 @@ void wal_log_close(struct wal_log *log)
     log->storage = NULL;
 }
 
-bool wal_records_next(struct wal_records *records, struct event *event, const char **reason)
+bool wal_log_recycled(const struct wal_log *log, uint64_t segment)
 {
-    const struct block_header *header = &records->block->header;
-    *reason = NULL;
-    if (records->offset == header->payload_bytes) {
-        if (records->count != header->record_count) {
-            *reason = "the block's header counts other records than there are";
-        }
-        return false;
-    }
-    size_t used;
-    enum hf_status status = record_decode(records->block->payload + records->offset,
-                                          header->payload_bytes - records->offset, event,
-                                          &records->scratch, &used, reason);
-    if (status != HF_OK) {
-        *reason = *reason ? *reason : "not a record";
-        return false;
-    }
-    records->offset += (uint32_t)used;
-    records->count++;
-    event->lsn = header->first_lsn + records->offset;
-    return true;
+    uint64_t first;
+    uint64_t stood = segment ? segment : log->first;
+    return wal_first_segment(log->storage, &first) == HF_OK && first > stood && stood != 0;
+}
+
+int wal_check_failed(const struct wal_log *log, enum hf_status status, bool json)
+{
+    return wal_failed(status, json, "%s: checking failed: %s", log->folder,
+                      status == HF_BUSY
+                          ? "the engine gives the log's segments back faster than they are read"
+                          : hf_status_text(status));
+}
+
+int wal_lock_failed(const char *data, enum hf_status status, bool json)
+{
+    return wal_failed(status, json, "%s: %s", data,
+                      status == HF_LOCKED ? "an engine runs on it: stop it first"
+                                          : hf_status_text(status));
+}
+
+void wal_progress(void *context, const char *what, uint64_t done, uint64_t total)
+{
+    progress_show(context, what, done, total);
 }
 
 void wal_say_damage(const char *folder, const struct wal_end *end)

@@ -1,5 +1,5 @@
-/* wal.h - what the words below `holdfast wal` share: opening a log for reading, walking the records
- * of a block, and saying how a log ends.
+/* wal.h - what the words below `holdfast wal` share: opening a log for reading, positions in it,
+ * names of items, records as text and JSON, and saying how a log ends.
  *
  * Threads: the main thread. Nothing is written; the engine of that log may be running. */
 #ifndef CLI_WAL_H
@@ -7,44 +7,120 @@
 
 #include <stdbool.h>
 
+#include <jansson.h>
+
+#include "base/arena.h"
 #include "cli/args.h"
 #include "io/storage.h"
+#include "wal/checkpoint.h"
 #include "wal/reader.h"
 #include "wal/record.h"
+#include "wal/replay.h"
 
 #define DATA_DEFAULT "./holdfast-data"
 
 #define FOLDER_BYTES 1100u
 
+/* ---- wal.c: opening ---- */
+
 struct wal_log {
     char folder[FOLDER_BYTES]; /* the log's files are in: DATA/wal */
     struct storage *storage;
-    struct wal_reader *reader;
+    struct wal_reader *reader; /* NULL until wal_log_read */
+    uint64_t first;            /* segment that reading began with; 0: the log is empty */
+    /* The checkpoint that wal_log_choose found; number 0: none, or none is needed. */
+    struct checkpoint_info checkpoint;
 };
 
-/* Opens the log of an engine's data directory. ARGS_GO_ON, or the exit code; what was wrong has
- * been said. json: there too. */
+/* Opens the folder of an engine's data directory, without a reader. ARGS_GO_ON, or the exit code;
+ * what was wrong has been said. json: there too. */
+int wal_log_find(struct wal_log *log, const char *data, bool json);
+
+/* The newest checkpoint with a whole header that ends at or below an LSN and a time (UINT64_MAX:
+ * any), in log->checkpoint; number 0 when there is none. Its body is not looked at. */
+enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max, uint64_t wall_ms_max);
+
+/* Opens the reader: behind log->checkpoint if `behind` and there is one, else at the first segment
+ * there is. Closes the one before. OK, IO_ERROR, NO_MEMORY. */
+enum hf_status wal_log_read(struct wal_log *log, bool behind);
+
+/* wal_log_find, then wal_log_read at the first segment there is. */
 int wal_log_open(struct wal_log *log, const char *data, bool json);
 void wal_log_close(struct wal_log *log);
 
-/* A walk over the records of a DATA block. Start from {.block = block}. */
-struct wal_records {
-    const struct wal_block *block;
-    uint32_t offset; /* in the payload: where the next record begins */
-    uint32_t count;  /* read so far */
-    struct record_scratch scratch;
-};
+/* After reading failed, or ended damaged, at a segment: has the engine given that segment back
+ * meanwhile? Then it is no damage: read again, from a checkpoint. segment 0: where reading began.
+ */
+bool wal_log_recycled(const struct wal_log *log, uint64_t segment);
 
-/* The next record: true, with event->lsn set. False at the block's end, with *reason NULL; or
- * where the payload, though its checksum fits, can't be read, with *reason. */
-bool wal_records_next(struct wal_records *records, struct event *event, const char **reason);
+#define WAL_TRIES_MAX 5u /* readings that are begun anew because the engine gave segments back */
 
 /* Says on stderr why the log can't be read, and with `json` as an object on stdout. EXIT_NO. */
 int wal_failed(enum hf_status status, bool json, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Why checking a log failed. EXIT_NO. */
+int wal_check_failed(const struct wal_log *log, enum hf_status status, bool json);
+
+/* Why the directory of an engine can't be had for oneself. EXIT_NO. */
+int wal_lock_failed(const char *data, enum hf_status status, bool json);
+
+/* Shows progress; context: struct progress. */
+void wal_progress(void *context, const char *what, uint64_t done, uint64_t total);
+
 /* Say on stderr how a log ends. folder: of the log. */
 void wal_say_damage(const char *folder, const struct wal_end *end);
 void wal_say_torn(const char *folder, const struct wal_end *end);
+
+/* ---- wal_position.c: LSN|TIME ---- */
+
+/* A place in the log as an operator names it: digits are an LSN; a date and time as parse_time()
+ * takes it, or @ and Unix milliseconds, are a time. */
+struct wal_position {
+    bool is_time;
+    uint64_t value; /* LSN, or Unix ms */
+};
+
+/* False, with a reason that completes "'12x' ...". */
+bool parse_position(const char *text, struct wal_position *position, char *reason);
+
+/* Where a record lies: below 0: before the position; 0: at it; above 0: behind it. lsn: of the
+ * record's end; wall_ms: of its block, which is the time of all its records. */
+int position_compare(const struct wal_position *position, uint64_t lsn, uint64_t wall_ms);
+
+/* ---- wal_names.c: names of items ---- */
+
+struct item_names {
+    struct arena arena;
+    uint32_t count; /* handles below it may have a name */
+    struct {
+        const char *sku;
+        const char *pool;
+    } * names; /* by handle; sku NULL: not defined yet */
+};
+
+void item_names_init(struct item_names *names);
+void item_names_deinit(struct item_names *names);
+
+/* Learns an ITEM_DEFINED record's. */
+void item_names_learn(struct item_names *names, const struct item_def *def);
+
+/* Learns all items of a checkpoint. As checkpoint_load. */
+enum hf_status item_names_load(struct item_names *names, struct storage *storage, uint64_t number);
+
+/* Learns those of the newest checkpoint that is whole; none is no error. */
+enum hf_status item_names_load_newest(struct item_names *names, struct storage *storage);
+
+/* "?" when unknown. */
+const char *item_sku(const struct item_names *names, uint32_t item);
+const char *item_pool(const struct item_names *names, uint32_t item);
+
+/* ---- wal_print.c: records for people and programs ---- */
+
+/* One line: LSN, time, type, and what it holds. */
+void print_event(const struct item_names *names, const struct event *event, uint64_t wall_ms);
+
+/* The same as an object. */
+json_t *event_object(const struct item_names *names, const struct event *event, uint64_t wall_ms);
 
 #endif

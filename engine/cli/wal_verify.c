@@ -1,8 +1,4 @@
-/* wal_verify.c - `holdfast wal verify`: checks every byte of a log.
- *
- * The reader checks each block's checksums and its place in the chain; here each record is decoded
- * on top, and what a healthy log and a damaged one hold is told. The state that the records lead to
- * is not built, so DIGEST blocks are counted, not compared: the engine does that at its start.
+/* wal_verify.c - `holdfast wal verify`: checks every byte of a log and of its checkpoints.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -10,106 +6,93 @@
 #include <string.h>
 
 #include "base/id.h"
+#include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
+#include "wal/check.h"
+
+/* The state is built unasked up to here: some seconds, and no more memory than a machine that runs
+ * an engine can spare. */
+#define STATE_UNASKED_BYTES GIB(1)
 
 static const char *data = DATA_DEFAULT;
 static bool json;
+static bool state_wanted;
+static bool state_unwanted;
 static struct wal_log opened;
 
 static const struct option_spec options[] = {
     {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
+    {"state", OPTION_FLAG, &state_wanted, NULL, NULL, "build the state, whatever memory it takes"},
+    {"no-state", OPTION_FLAG, &state_unwanted, NULL, NULL, "do not build the state"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"},
 };
 
 static const struct command_spec spec = {
     .name = "wal verify",
     .arguments = "",
-    .help = "Checks every byte of a log: checksums, the chain of blocks, and every record. Reads\n"
-            "only; may run beside the log's engine. A torn tail is no damage: it was never\n"
-            "acknowledged. Exit 1: the log is damaged.\n",
+    .help =
+        "Checks every byte of a log and its checkpoints: checksums, the chain of blocks, every\n"
+        "record, and that the log goes on where the newest checkpoint ends. Builds the state\n"
+        "that they lead to, and compares it with the DIGEST blocks that the engine wrote and\n"
+        "with the checkpoints; unasked only where that takes less than 1 GiB. Reads only; may\n"
+        "run beside the log's engine. A torn tail is no damage: it was never acknowledged.\n"
+        "Exit 1: something is damaged.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
 
-struct findings {
-    uint64_t segments;
-    uint64_t blocks;
-    uint64_t records;
-    uint64_t digests;
-    uint64_t payload_bytes;
-    char segment[STORAGE_NAME_BYTES_MAX]; /* the file that the last block is in */
-    /* A block whose checksums fit, but whose records can't be read. */
-    bool unreadable;
-    char file[STORAGE_NAME_BYTES_MAX];
-    uint64_t file_offset;
-    uint64_t lsn;
-    char reason[160];
-};
-
-static void check_block(const struct wal_block *block, struct findings *findings)
+static const char *condition_of(const struct wal_findings *findings)
 {
-    if (strcmp(findings->segment, block->file) != 0) {
-        snprintf(findings->segment, sizeof findings->segment, "%s", block->file);
-        findings->segments++;
-    }
-    findings->blocks++;
-    findings->payload_bytes += block->header.payload_bytes;
-    findings->digests += block->header.type == BLOCK_DIGEST;
-    if (block->header.type != BLOCK_DATA) {
-        return;
-    }
-    struct wal_records records = {.block = block};
-    struct event event;
-    const char *reason;
-    while (wal_records_next(&records, &event, &reason)) {
-        findings->records++;
-    }
-    if (reason && !findings->unreadable) {
-        findings->unreadable = true;
-        memcpy(findings->file, block->file, sizeof findings->file);
-        findings->file_offset = block->file_offset + BLOCK_HEADER_BYTES + records.offset;
-        findings->lsn = block->header.first_lsn + records.offset;
-        snprintf(findings->reason, sizeof findings->reason, "%s", reason);
-    }
+    return !wal_findings_whole(findings) ? "damaged"
+           : findings->end.torn          ? "torn tail"
+           : findings->end.empty         ? "empty"
+                                         : "whole";
 }
 
-/* Reads to the log's end. OK or IO_ERROR. */
-static enum hf_status check_all(struct wal_reader *reader, struct findings *findings)
+static const char *checkpoint_condition_text(enum checkpoint_condition condition)
 {
-    struct progress progress;
-    struct wal_block block;
-    enum hf_status status;
-    progress_start(&progress);
-    while ((status = wal_reader_next(reader, &block)) == HF_OK) {
-        uint64_t done;
-        uint64_t total;
-        check_block(&block, findings);
-        wal_reader_progress(reader, &done, &total);
-        progress_show(&progress, "checking", done, total);
+    switch (condition) {
+    case CHECKPOINT_WHOLE:
+        return "whole";
+    case CHECKPOINT_DAMAGED:
+        return "damaged";
+    case CHECKPOINT_APART:
+        return "of another log";
+    case CHECKPOINT_OUTDATED:
+        break;
     }
-    progress_end(&progress);
-    return status == HF_NOT_FOUND ? HF_OK : status;
+    return "outdated";
 }
 
-static const char *condition_of(const struct wal_end *end, const struct findings *findings)
+/* ---- Text ---- */
+
+static void print_checkpoint(const struct checkpoint_finding *finding)
 {
-    return end->damaged || findings->unreadable ? "damaged"
-           : end->torn                          ? "torn tail"
-           : end->empty                         ? "empty"
-                                                : "whole";
+    const struct checkpoint_info *info = &finding->info;
+    printf("checkpoint %" PRIu64 ": %s", finding->number,
+           checkpoint_condition_text(finding->condition));
+    if (finding->condition != CHECKPOINT_DAMAGED) {
+        printf(", LSN %" PRIu64 ", %" PRIu64 " orders (%" PRIu64 " held), %" PRIu64 " items",
+               info->start.lsn, info->orders, info->orders_held, info->items);
+    }
+    putchar('\n');
 }
 
-static void print_findings(const struct wal_end *end, const struct findings *findings)
+static void print_findings(const struct wal_findings *findings)
 {
+    const struct wal_end *end = &findings->end;
     char cluster[ID_TEXT_BYTES];
     char when[TIME_TEXT_BYTES];
     id_to_text(end->cluster, cluster);
     time_text(end->wall_ms, when);
     printf("log        %s\n", opened.folder);
-    printf("condition  %s\n", condition_of(end, findings));
+    printf("condition  %s\n", condition_of(findings));
+    for (size_t i = 0; i < findings->checkpoint_count; i++) {
+        print_checkpoint(&findings->checkpoints[i]);
+    }
     if (end->empty) {
         return;
     }
@@ -120,83 +103,211 @@ static void print_findings(const struct wal_end *end, const struct findings *fin
     printf("digests    %" PRIu64 "\n", findings->digests);
     printf("LSN        %" PRIu64 "\n", end->lsn);
     printf("term       %" PRIu64 "\n", end->term);
-    printf("last       %s\n", findings->blocks ? when : "-");
+    printf("last       %s\n", end->wall_ms ? when : "-");
+    if (!findings->state_checked) {
+        printf("state      not built\n");
+    } else {
+        printf("state      %s, %" PRIu64 " digests compared\n",
+               findings->state.any ? "does not fit" : "fits", findings->digests_compared);
+    }
 }
 
-static void print_findings_json(const struct wal_end *end, const struct findings *findings)
+static void say_fault(const struct wal_fault *fault, const char *meaning)
 {
+    fprintf(stderr, "DAMAGED: %s/%s, offset %" PRIu64 ": %s (LSN %" PRIu64 ").\n%s\n",
+            opened.folder, fault->file, fault->file_offset, fault->reason, fault->lsn, meaning);
+}
+
+static void say_checkpoints(const struct wal_findings *findings)
+{
+    for (size_t i = 0; i < findings->checkpoint_count; i++) {
+        const struct checkpoint_finding *finding = &findings->checkpoints[i];
+        if (finding->condition != CHECKPOINT_DAMAGED && finding->condition != CHECKPOINT_APART) {
+            continue;
+        }
+        fprintf(stderr, "DAMAGED: checkpoint %" PRIu64 ": %s\n", finding->number,
+                finding->info.message);
+        if (findings->base) {
+            fprintf(stderr, "Nothing is lost: checkpoint %" PRIu64 " is whole.\n", findings->base);
+        } else if (findings->first_segment == 1) {
+            fprintf(stderr, "Nothing is lost: the log is there from its beginning.\n");
+        }
+    }
+}
+
+static void say_what_is_wrong(const struct wal_findings *findings)
+{
+    say_checkpoints(findings);
+    if (findings->beginning_missing) {
+        fprintf(stderr,
+                "DAMAGED: %s: the log begins with segment %" PRIu64
+                ", and there is no whole checkpoint\nto begin with: what was before is lost.\n",
+                opened.folder, findings->first_segment);
+    }
+    if (findings->covered.any) {
+        say_fault(&findings->covered, "Nothing is lost: the checkpoint covers it. But older "
+                                      "checkpoints can't replace that one.");
+    }
+    if (findings->unreadable.any) {
+        say_fault(
+            &findings->unreadable,
+            "The block's checksum fits: it was written like this, by another version or with a "
+            "fault.");
+    }
+    if (findings->state.any && !findings->unreadable.any) {
+        say_fault(&findings->state, findings->state_digest
+                                        ? "What is wrong lies somewhere before."
+                                        : "The block's checksum fits: it was written like this.");
+    }
+    if (findings->end.damaged) {
+        wal_say_damage(opened.folder, &findings->end);
+    } else if (findings->end.torn) {
+        wal_say_torn(opened.folder, &findings->end);
+    }
+    if (!wal_findings_whole(findings)) {
+        fprintf(stderr, "'holdfast wal repair' shows what can be done.\n");
+    }
+}
+
+/* ---- JSON ---- */
+
+static json_t *checkpoint_object(const struct checkpoint_finding *finding)
+{
+    const struct checkpoint_info *info = &finding->info;
+    json_t *object = json_pack("{s:I, s:s}", "number", (json_int_t)finding->number, "condition",
+                               checkpoint_condition_text(finding->condition));
+    if (finding->condition == CHECKPOINT_DAMAGED || finding->condition == CHECKPOINT_APART) {
+        json_object_set_new(object, "reason", json_text(info->message, strlen(info->message)));
+    } else {
+        json_object_update_new(
+            object, json_pack("{s:I, s:I, s:I, s:I}", "lsn", (json_int_t)info->start.lsn, "orders",
+                              (json_int_t)info->orders, "orders_held",
+                              (json_int_t)info->orders_held, "items", (json_int_t)info->items));
+    }
+    return object;
+}
+
+/* The first thing that is wrong. */
+static bool first_fault(const struct wal_findings *findings, struct wal_fault *fault)
+{
+    if (wal_findings_fault(findings, fault)) {
+        return true;
+    }
+    for (size_t i = 0; i < findings->checkpoint_count; i++) {
+        const struct checkpoint_finding *finding = &findings->checkpoints[i];
+        if (finding->condition == CHECKPOINT_DAMAGED || finding->condition == CHECKPOINT_APART) {
+            checkpoint_name(fault->file, finding->number);
+            memcpy(fault->reason, finding->info.message, sizeof fault->reason);
+            return fault->any = true;
+        }
+    }
+    if (findings->state.any || findings->covered.any) {
+        *fault = findings->state.any ? findings->state : findings->covered;
+    } else if (findings->beginning_missing) {
+        fault->any = true;
+        snprintf(fault->reason, sizeof fault->reason,
+                 "the log's first segments are gone, and there is no whole checkpoint");
+    }
+    return fault->any;
+}
+
+static void add_faults(json_t *object, const struct wal_findings *findings)
+{
+    const struct wal_end *end = &findings->end;
+    struct wal_fault fault;
+    if (first_fault(findings, &fault)) {
+        char text[512];
+        snprintf(text, sizeof text, "%s, offset %" PRIu64 ": %s", fault.file, fault.file_offset,
+                 fault.reason);
+        json_object_update_new(object, error_object(HF_DAMAGED, text));
+        json_object_update_new(object, json_pack("{s:s, s:I, s:o}", "file", fault.file, "offset",
+                                                 (json_int_t)fault.file_offset, "reason",
+                                                 json_text(fault.reason, strlen(fault.reason))));
+    } else if (end->torn) {
+        json_object_update_new(object, json_pack("{s:s, s:I, s:o}", "file", end->file, "offset",
+                                                 (json_int_t)end->file_offset, "reason",
+                                                 json_text(end->reason, strlen(end->reason))));
+    }
+    if (end->damaged) {
+        json_object_set_new(object, "valid_after_index",
+                            json_integer((json_int_t)end->valid_after_index));
+    }
+}
+
+static void print_findings_json(const struct wal_findings *findings)
+{
+    const struct wal_end *end = &findings->end;
     char cluster[ID_TEXT_BYTES];
     id_to_text(end->cluster, cluster);
+    json_t *checkpoints = json_array();
+    for (size_t i = 0; i < findings->checkpoint_count; i++) {
+        json_array_append_new(checkpoints, checkpoint_object(&findings->checkpoints[i]));
+    }
     json_t *object = json_pack(
-        "{s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "log",
-        json_text(opened.folder, strlen(opened.folder)), "condition", condition_of(end, findings),
-        "cluster", cluster, "segments", (json_int_t)findings->segments, "blocks",
-        (json_int_t)findings->blocks, "records", (json_int_t)findings->records, "digests",
+        "{s:o, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "log",
+        json_text(opened.folder, strlen(opened.folder)), "condition", condition_of(findings),
+        "cluster", cluster, "checkpoints", checkpoints, "segments", (json_int_t)findings->segments,
+        "blocks", (json_int_t)findings->blocks, "records", (json_int_t)findings->records, "digests",
         (json_int_t)findings->digests, "lsn", (json_int_t)end->lsn, "term", (json_int_t)end->term,
         "last_ms", (json_int_t)end->wall_ms, "torn_bytes",
-        (json_int_t)(end->torn ? end->torn_bytes : 0));
-    if (findings->unreadable) {
-        json_object_update_new(object,
-                               json_pack("{s:s, s:I, s:o}", "file", findings->file, "offset",
-                                         (json_int_t)findings->file_offset, "reason",
-                                         json_text(findings->reason, strlen(findings->reason))));
-    } else if (end->damaged || end->torn) {
-        json_object_update_new(object,
-                               json_pack("{s:s, s:I, s:o, s:I}", "file", end->file, "offset",
-                                         (json_int_t)end->file_offset, "reason",
-                                         json_text(end->reason, strlen(end->reason)),
-                                         "valid_after_index", (json_int_t)end->valid_after_index));
-    }
-    if (findings->unreadable || end->damaged) {
-        char text[512];
-        snprintf(text, sizeof text, "%s, offset %" PRIu64 ": %s",
-                 findings->unreadable ? findings->file : end->file,
-                 findings->unreadable ? findings->file_offset : end->file_offset,
-                 findings->unreadable ? findings->reason : end->reason);
-        json_object_update_new(object, error_object(HF_DAMAGED, text));
-    }
+        (json_int_t)(end->torn ? end->torn_bytes : 0), "state",
+        !findings->state_checked ? "not built"
+        : findings->state.any    ? "does not fit"
+                                 : "fits");
+    add_faults(object, findings);
     print_json(object);
 }
 
-static int report(const struct wal_end *end, const struct findings *findings)
+/* ---- The command ---- */
+
+/* What the state takes at most. */
+static uint64_t state_bytes(void)
 {
-    json ? print_findings_json(end, findings) : print_findings(end, findings);
-    fflush(stdout);
-    if (findings->unreadable) {
-        fprintf(stderr,
-                "DAMAGED: %s/%s, offset %" PRIu64 ": record at LSN %" PRIu64 ": %s.\n"
-                "The block's checksum fits: it was written like this, by another version or with a "
-                "fault.\n",
-                opened.folder, findings->file, findings->file_offset, findings->lsn,
-                findings->reason);
+    struct inventory_options sizes;
+    if (wal_replay_sizes(opened.storage, &sizes) != HF_OK) {
+        return UINT64_MAX;
     }
-    if (end->damaged) {
-        wal_say_damage(opened.folder, end);
-    } else if (end->torn) {
-        wal_say_torn(opened.folder, end);
-    }
-    return end->damaged || findings->unreadable ? EXIT_NO : EXIT_DONE;
+    return wal_replay_bytes(&sizes);
 }
 
 int wal_verify(int argc, char **argv)
 {
     struct args args;
-    struct findings findings = {0};
+    struct wal_findings findings;
+    struct progress progress;
     int code = args_parse(&spec, argc, argv, &args);
+    if (code == ARGS_GO_ON && state_wanted && state_unwanted) {
+        code = args_wrong(&spec, "--state and --no-state are opposites");
+    }
     if (code == ARGS_GO_ON) {
-        code = wal_log_open(&opened, data, json);
+        code = wal_log_find(&opened, data, json);
     }
     if (code != ARGS_GO_ON) {
         return code;
     }
-    enum hf_status status = check_all(opened.reader, &findings);
+    const struct wal_check_options wanted = {
+        .storage = opened.storage,
+        .state = state_wanted || (!state_unwanted && state_bytes() <= STATE_UNASKED_BYTES),
+        .progress = wal_progress,
+        .context = &progress};
+    enum hf_status status = HF_BUSY;
+    progress_start(&progress);
+    for (unsigned tries = 0; status == HF_BUSY && tries < WAL_TRIES_MAX; tries++) {
+        status = wal_check(&wanted, &findings);
+    }
+    progress_end(&progress);
     if (status == HF_OK) {
-        struct wal_end end;
-        wal_reader_end(opened.reader, &end);
-        code = report(&end, &findings);
+        json ? print_findings_json(&findings) : print_findings(&findings);
+        fflush(stdout);
+        say_what_is_wrong(&findings);
+        if (!wanted.state && !state_unwanted) {
+            fprintf(stderr,
+                    "The state was not built: it may take more than 1 GiB. --state does.\n");
+        }
+        code = wal_findings_whole(&findings) ? EXIT_DONE : EXIT_NO;
+        wal_findings_free(&findings);
     } else {
-        code = wal_failed(status, json, "%s: reading failed behind block %" PRIu64 " (%s): %s",
-                          opened.folder, findings.blocks, findings.segment, hf_status_text(status));
+        code = wal_check_failed(&opened, status, json);
     }
     wal_log_close(&opened);
     return code;

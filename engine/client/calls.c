@@ -7,6 +7,9 @@
 #include "base/limits.h"
 #include "client/client_internal.h"
 
+/* All states that an order in a list may have. */
+#define LISTED_STATES ((1u << (HF_ORDER_RETURNED + 1)) - (1u << HF_ORDER_HELD))
+
 /* Runs a request whose answer is of one type. HF_OK: *message is to be released. */
 static enum hf_status run(struct hf_client *client, struct request *request,
                           enum response_type type, struct message **message)
@@ -42,13 +45,7 @@ static enum hf_status run_order(struct hf_client *client, struct request *reques
         return client_fail(HF_INTERNAL, "the engine's answer has not one result");
     }
     const struct result_message *from = &response->orders.results[0];
-    struct hf_result got = {
-        .status = from->status,
-        .replayed = from->replayed,
-        .blocking_line = from->blocking_line,
-        .deadline_ms = from->deadline_ms,
-        .state = (enum hf_order_state)from->state,
-    };
+    struct hf_result got = client_result(from);
     if (got.status != HF_OK) {
         client_fail_as(got.status, response);
     }
@@ -59,12 +56,12 @@ static enum hf_status run_order(struct hf_client *client, struct request *reques
     return got.status;
 }
 
-static enum hf_status run_lines(struct hf_client *client, enum request_type type, struct hf_id id,
-                                const struct hf_line_qty *lines, uint32_t line_count,
-                                struct hf_result *result)
+/* least: 1 where no lines would mean all of the order, which a caller who names lines does not
+ * mean. */
+static enum hf_status run_lines(struct hf_client *client, enum request_type type, bool late_ok,
+                                uint32_t least, struct hf_id id, const struct hf_line_qty *lines,
+                                uint32_t line_count, struct hf_result *result)
 {
-    /* No lines would mean all of the order, which a caller who names lines does not mean. */
-    uint32_t least = type == REQUEST_RETURN ? 0 : 1;
     if (line_count < least || line_count > ORDER_LINES_MAX) {
         return client_fail(HF_INVALID, "line_count: %u, must be %u..%u", line_count, least,
                            ORDER_LINES_MAX);
@@ -77,8 +74,10 @@ static enum hf_status run_lines(struct hf_client *client, enum request_type type
     for (uint32_t i = 0; i < line_count; i++) {
         named[i] = (struct line_qty_message){lines[i].line, lines[i].qty};
     }
-    struct edit_message edit = {
-        .id = {id.bytes, sizeof id.bytes}, .line_count = line_count, .lines = named};
+    struct edit_message edit = {.id = {id.bytes, sizeof id.bytes},
+                                .late_ok = late_ok,
+                                .line_count = line_count,
+                                .lines = named};
     struct request request = {.type = type};
     request.edit.count = 1;
     request.edit.edits = &edit;
@@ -89,21 +88,28 @@ enum hf_status hf_commit_lines(struct hf_client *client, struct hf_id id,
                                const struct hf_line_qty *lines, uint32_t line_count,
                                struct hf_result *result)
 {
-    return run_lines(client, REQUEST_COMMIT, id, lines, line_count, result);
+    return run_lines(client, REQUEST_COMMIT, false, 1, id, lines, line_count, result);
+}
+
+enum hf_status hf_commit_late(struct hf_client *client, struct hf_id id,
+                              const struct hf_line_qty *lines, uint32_t line_count,
+                              struct hf_result *result)
+{
+    return run_lines(client, REQUEST_COMMIT, true, 0, id, lines, line_count, result);
 }
 
 enum hf_status hf_release_lines(struct hf_client *client, struct hf_id id,
                                 const struct hf_line_qty *lines, uint32_t line_count,
                                 struct hf_result *result)
 {
-    return run_lines(client, REQUEST_RELEASE, id, lines, line_count, result);
+    return run_lines(client, REQUEST_RELEASE, false, 1, id, lines, line_count, result);
 }
 
 enum hf_status hf_return_lines(struct hf_client *client, struct hf_id id,
                                const struct hf_line_qty *lines, uint32_t line_count,
                                struct hf_result *result)
 {
-    return run_lines(client, REQUEST_RETURN, id, lines, line_count, result);
+    return run_lines(client, REQUEST_RETURN, false, 0, id, lines, line_count, result);
 }
 
 enum hf_status hf_extend(struct hf_client *client, struct hf_id id, uint32_t hold_ms,
@@ -113,6 +119,27 @@ enum hf_status hf_extend(struct hf_client *client, struct hf_id id, uint32_t hol
     request.extend.id = (struct bytes){id.bytes, sizeof id.bytes};
     request.extend.hold_ms = hold_ms;
     return run_order(client, &request, result);
+}
+
+/* Fills in an order and up to max of its lines. */
+static void copy_order(struct hf_order_info *to, const struct order_info_message *from,
+                       struct hf_order_line *lines, uint32_t max)
+{
+    *to = (struct hf_order_info){
+        .state = (enum hf_order_state)from->state,
+        .buyer = from->buyer,
+        .deadline_ms = from->deadline_ms,
+        .lsn = from->lsn,
+        .lines = lines,
+    };
+    if (from->id.len == sizeof to->id.bytes) {
+        memcpy(to->id.bytes, from->id.data, sizeof to->id.bytes);
+    }
+    for (uint32_t i = 0; i < from->grant_count && to->line_count < max; i++) {
+        const struct grant_message *grant = &from->grants[i];
+        lines[to->line_count++] = (struct hf_order_line){grant->line, grant->item, grant->qty,
+                                                         grant->presale_qty, grant->covered_qty};
+    }
 }
 
 enum hf_status hf_get_order(struct hf_client *client, struct hf_id id, struct hf_order_info *info,
@@ -125,28 +152,111 @@ enum hf_status hf_get_order(struct hf_client *client, struct hf_id id, struct hf
     if (status != HF_OK) {
         return status;
     }
-    const struct response *response = &message->response;
-    *info = (struct hf_order_info){
-        .id = id,
-        .state = (enum hf_order_state)response->order.state,
-        .buyer = response->order.buyer,
-        .deadline_ms = response->order.deadline_ms,
-        .lsn = response->order.lsn,
-        .lines = lines,
-    };
-    for (uint32_t i = 0; i < response->order.grant_count && info->line_count < lines_max; i++) {
-        const struct grant_message *grant = &response->order.grants[i];
-        lines[info->line_count++] = (struct hf_order_line){grant->line, grant->item, grant->qty};
-    }
+    copy_order(info, &message->response.order, lines, lines_max);
+    info->id = id;
     message_release(message);
     return HF_OK;
 }
 
+/* One block: the orders, then the lines of all of them. */
+static struct hf_order_info *copy_orders(const struct order_info_message *from, uint32_t count)
+{
+    size_t line_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        line_count += from[i].grant_count;
+    }
+    struct hf_order_info *orders = malloc((count > 0 ? count : 1) * sizeof *orders +
+                                          line_count * sizeof(struct hf_order_line));
+    if (!orders) {
+        return NULL;
+    }
+    struct hf_order_line *lines = (struct hf_order_line *)(orders + count);
+    for (uint32_t i = 0; i < count; i++) {
+        copy_order(&orders[i], &from[i], lines, from[i].grant_count);
+        lines += from[i].grant_count;
+    }
+    return orders;
+}
+
+static enum hf_status check_filter(const struct hf_order_filter *filter)
+{
+    enum hf_status status = check_code("sku", filter->sku, true);
+    if (status == HF_OK) {
+        status = check_code("pool", filter->pool, true);
+    }
+    if (status == HF_OK && filter->pool && filter->pool[0] && !(filter->sku && filter->sku[0])) {
+        status = client_fail(HF_INVALID, "pool: without a sku");
+    }
+    if (status == HF_OK && (filter->states & ~LISTED_STATES) != 0) {
+        status = client_fail(HF_INVALID, "states: %u, must be a sum of 1 << 1..%u", filter->states,
+                             (unsigned)HF_ORDER_RETURNED);
+    }
+    return status;
+}
+
+static enum hf_status run_list_orders(struct hf_client *client,
+                                      const struct hf_order_filter *filter,
+                                      const struct hf_order_cursor *cursor, uint32_t limit,
+                                      struct message **message)
+{
+    uint32_t states[HF_ORDER_RETURNED + 1];
+    struct request request = {.type = REQUEST_LIST_ORDERS};
+    request.list_orders.buyer = filter->buyer;
+    request.list_orders.sku = client_text(filter->sku);
+    request.list_orders.pool = client_text(filter->pool);
+    request.list_orders.states = states;
+    for (uint32_t state = HF_ORDER_HELD; state <= HF_ORDER_RETURNED; state++) {
+        if (filter->states & 1u << state) {
+            states[request.list_orders.state_count++] = state;
+        }
+    }
+    request.list_orders.after = (struct bytes){cursor->bytes, cursor->size};
+    request.list_orders.limit = limit;
+    return run(client, &request, RESPONSE_ORDER_LIST, message);
+}
+
+enum hf_status hf_list_orders(struct hf_client *client, const struct hf_order_filter *filter,
+                              struct hf_order_cursor *cursor, uint32_t limit,
+                              struct hf_order_info **orders, uint32_t *count)
+{
+    static const struct hf_order_filter any = {0};
+    *orders = NULL;
+    *count = 0;
+    filter = filter ? filter : &any;
+    if (cursor->done || cursor->size > sizeof cursor->bytes) {
+        return client_fail(HF_INVALID, "cursor: %s",
+                           cursor->done ? "the list is at its end" : "not one of this library");
+    }
+    struct message *message;
+    enum hf_status status = check_filter(filter);
+    if (status == HF_OK) {
+        status = run_list_orders(client, filter, cursor, limit, &message);
+    }
+    if (status != HF_OK) {
+        return status;
+    }
+    const struct response *response = &message->response;
+    struct bytes next = response->order_list.next;
+    if (next.len > sizeof cursor->bytes) {
+        status = client_fail(HF_INTERNAL, "the engine's `next` has %zu bytes", next.len);
+    } else if (!(*orders = copy_orders(response->order_list.orders, response->order_list.count))) {
+        status = client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
+    } else {
+        *count = response->order_list.count;
+        *cursor = (struct hf_order_cursor){.done = next.len == 0, .size = (uint8_t)next.len};
+        if (next.len > 0) {
+            memcpy(cursor->bytes, next.data, next.len);
+        }
+    }
+    message_release(message);
+    return status;
+}
+
 /* ---- Stock ---- */
 
-static void copy_code(char to[HF_CODE_BYTES], struct bytes from)
+static void copy_text(char *to, size_t to_bytes, struct bytes from)
 {
-    size_t len = from.len < HF_CODE_BYTES ? from.len : HF_CODE_BYTES - 1;
+    size_t len = from.len < to_bytes ? from.len : to_bytes - 1;
     if (len > 0) {
         memcpy(to, from.data, len);
     }
@@ -164,8 +274,8 @@ static void copy_stock(struct hf_stock *to, const struct stock_message *from)
         .safety = from->safety,
         .presale_cap = from->presale_cap,
     };
-    copy_code(to->sku, from->sku);
-    copy_code(to->pool, from->pool);
+    copy_text(to->sku, sizeof to->sku, from->sku);
+    copy_text(to->pool, sizeof to->pool, from->pool);
 }
 
 static enum hf_status run_get_stock(struct hf_client *client, const char *sku,
@@ -281,13 +391,62 @@ enum hf_status hf_list_stock(struct hf_client *client, const char *after_sku, ui
     return copies ? HF_OK : client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
 }
 
-static void copy_text(char *to, size_t to_bytes, struct bytes from)
+static void copy_rules(struct hf_sku_rules *to, const struct sku_message *from)
 {
-    size_t len = from.len < to_bytes ? from.len : to_bytes - 1;
-    if (len > 0) {
-        memcpy(to, from.data, len);
+    *to = (struct hf_sku_rules){
+        .limit_per_buyer = from->limit_per_buyer,
+        .opens_at_ms = from->opens_at_ms,
+        .closes_at_ms = from->closes_at_ms,
+        .paused = from->paused,
+        .hold_ms = from->hold_ms,
+        .hold_ms_max = from->hold_ms_max,
+    };
+    copy_text(to->sku, sizeof to->sku, from->sku);
+    copy_text(to->label, sizeof to->label, from->label);
+}
+
+static enum hf_status run_get_skus(struct hf_client *client, const struct bytes *skus,
+                                   uint32_t count, struct hf_sku_rules *rules)
+{
+    struct request request = {.type = REQUEST_GET_SKUS};
+    request.get_skus.count = count;
+    request.get_skus.skus = skus;
+    struct message *message;
+    enum hf_status status = run(client, &request, RESPONSE_SKUS, &message);
+    if (status != HF_OK) {
+        return status;
     }
-    to[len] = '\0';
+    const struct response *response = &message->response;
+    if (response->skus.count != count) {
+        status = client_fail(HF_INTERNAL, "the engine's answer has not as many SKUs as were asked");
+    }
+    for (uint32_t i = 0; i < count && status == HF_OK; i++) {
+        copy_rules(&rules[i], &response->skus.skus[i]);
+    }
+    message_release(message);
+    return status;
+}
+
+enum hf_status hf_get_skus(struct hf_client *client, const char *const *skus, uint32_t count,
+                           struct hf_sku_rules *rules)
+{
+    enum hf_status status = check_count("count", count, REQUEST_ADMIN_MAX);
+    for (uint32_t i = 0; i < count && status == HF_OK; i++) {
+        status = check_code("sku", skus[i], false);
+    }
+    if (status != HF_OK) {
+        return status;
+    }
+    struct bytes *codes = calloc(count, sizeof *codes);
+    if (!codes) {
+        return client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        codes[i] = bytes_of(skus[i]);
+    }
+    status = run_get_skus(client, codes, count, rules);
+    free(codes);
+    return status;
 }
 
 enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *status_out)
@@ -305,6 +464,7 @@ enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *
         .items = response->status_info.items,
         .orders_held = response->status_info.orders_held,
         .orders_known = response->status_info.orders_known,
+        .buyers = response->status_info.buyers,
     };
     copy_text(status_out->version, sizeof status_out->version, response->status_info.version);
     copy_text(status_out->state, sizeof status_out->state, response->status_info.state);
@@ -415,6 +575,19 @@ enum hf_status hf_define(struct hf_client *client, const struct hf_sku *skus, ui
     return status;
 }
 
+/* What only a move has. */
+static enum hf_status check_move(const struct hf_adjustment *from)
+{
+    if (from->set) {
+        return client_fail(HF_INVALID, "set: a move has a number of units, not a new stock");
+    }
+    if (from->value < 1 || from->value > STOCK_MAX) {
+        return client_fail(HF_INVALID, "value: %lld units to move, must be 1..%lld",
+                           (long long)from->value, (long long)STOCK_MAX);
+    }
+    return from->to_item ? HF_OK : check_code("to_pool", from->to_pool, false);
+}
+
 static enum hf_status put_adjustment(const struct hf_adjustment *from,
                                      struct adjustment_message *to)
 {
@@ -427,6 +600,9 @@ static enum hf_status put_adjustment(const struct hf_adjustment *from,
     }
     if (status == HF_OK) {
         status = check_text("reference", from->reference, REASON_BYTES_MAX);
+    }
+    if (status == HF_OK && (from->to_item || from->to_pool)) {
+        status = check_move(from);
     }
     *to = (struct adjustment_message){
         .id = {from->id.bytes, sizeof from->id.bytes},
@@ -442,6 +618,8 @@ static enum hf_status put_adjustment(const struct hf_adjustment *from,
         .reason = client_text(from->reason),
         .reference = client_text(from->reference),
         .force = from->force,
+        .to_item = from->to_item,
+        .to_pool = from->to_item ? (struct bytes){0} : client_text(from->to_pool),
     };
     return status;
 }
@@ -467,6 +645,9 @@ static enum hf_status run_adjust(struct hf_client *client, struct request *reque
         results[i] = (struct hf_adjust_result){.status = from->status, .replayed = from->replayed};
         if (from->has_stock) {
             copy_stock(&results[i].stock, &from->stock);
+        }
+        if (from->has_to_stock) {
+            copy_stock(&results[i].to_stock, &from->to_stock);
         }
     }
     message_release(message);

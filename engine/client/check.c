@@ -39,11 +39,36 @@ enum hf_status check_code(const char *field, const char *code, bool may_be_missi
     return check_text(field, code, CODE_BYTES_MAX);
 }
 
+/* How the line may be filled. */
+static enum hf_status check_shape(const struct hf_line *line, uint32_t number)
+{
+    if ((unsigned)line->policy > HF_LINE_OPTIONAL) {
+        return client_fail(HF_INVALID, "lines[%u].policy: %u, must be 0..%u", number,
+                           (unsigned)line->policy, (unsigned)HF_LINE_OPTIONAL);
+    }
+    uint32_t min_qty_max = line->policy == HF_LINE_UP_TO ? line->qty : 0;
+    if (line->min_qty > min_qty_max) {
+        return client_fail(HF_INVALID, "lines[%u].min_qty: %u, must be 0..%u", number,
+                           line->min_qty, min_qty_max);
+    }
+    if (line->fallback_count > LINE_FALLBACKS_MAX) {
+        return client_fail(HF_INVALID, "lines[%u].fallback_count: %u, must be 0..%u", number,
+                           line->fallback_count, LINE_FALLBACKS_MAX);
+    }
+    if (line->fallback_count > 0 && !line->fallbacks) {
+        return client_fail(HF_INVALID, "lines[%u].fallbacks: missing", number);
+    }
+    return HF_OK;
+}
+
 static enum hf_status check_line(const struct hf_line *line, uint32_t number)
 {
     if (line->qty == 0 || line->qty > QTY_MAX) {
         return client_fail(HF_INVALID, "lines[%u].qty: %u, must be 1..%u", number, line->qty,
                            QTY_MAX);
+    }
+    if (check_shape(line, number) != HF_OK) {
+        return HF_INVALID;
     }
     if (line->item != 0) {
         return HF_OK;
@@ -53,6 +78,24 @@ static enum hf_status check_line(const struct hf_line *line, uint32_t number)
     enum hf_status status = check_code(field, line->sku, false);
     (void)snprintf(field, sizeof field, "lines[%u].pool", number);
     return status == HF_OK ? check_code(field, line->pool, true) : status;
+}
+
+uint32_t order_grants_max(const struct hf_order *order)
+{
+    uint32_t count = order->line_count;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        count += order->lines[i].split ? order->lines[i].fallback_count : 0;
+    }
+    return count;
+}
+
+static uint32_t order_fallbacks(const struct hf_order *order)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        count += order->lines[i].fallback_count;
+    }
+    return count;
 }
 
 enum hf_status check_order(const struct hf_order *order)
@@ -66,6 +109,14 @@ enum hf_status check_order(const struct hf_order *order)
     }
     for (uint32_t i = 0; i < order->line_count && status == HF_OK; i++) {
         status = check_line(&order->lines[i], i);
+    }
+    if (status == HF_OK && order_grants_max(order) > ORDER_LINES_MAX) {
+        status = client_fail(HF_INVALID, "lines: with the fallbacks of split lines %u, at most %u",
+                             order_grants_max(order), ORDER_LINES_MAX);
+    }
+    if (status == HF_OK && order_fallbacks(order) > ORDER_FALLBACKS_MAX) {
+        status = client_fail(HF_INVALID, "lines: their fallbacks are %u, at most %u",
+                             order_fallbacks(order), ORDER_FALLBACKS_MAX);
     }
     return status;
 }

@@ -2,6 +2,7 @@
  *
  * Threads: any. */
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,9 +16,14 @@
 
 static _Thread_local char last_message[HF_MESSAGE_BYTES];
 
-/* Freed when the thread ends, through the key's destructor. */
+/* Freed when the thread ends, through the key's destructor. Its size stands in front of it. */
 static pthread_key_t memory_key;
 static pthread_once_t memory_once = PTHREAD_ONCE_INIT;
+
+struct thread_memory {
+    size_t bytes;
+    max_align_t data[];
+};
 
 static void make_memory_key(void)
 {
@@ -27,11 +33,16 @@ static void make_memory_key(void)
 void *client_thread_memory(size_t bytes)
 {
     pthread_once(&memory_once, make_memory_key);
-    void *memory = realloc(pthread_getspecific(memory_key), bytes > 0 ? bytes : 1);
-    if (memory) {
+    struct thread_memory *memory = pthread_getspecific(memory_key);
+    if (!memory || memory->bytes < bytes) {
+        memory = realloc(memory, sizeof *memory + bytes);
+        if (!memory) {
+            return NULL;
+        }
+        memory->bytes = bytes;
         pthread_setspecific(memory_key, memory);
     }
-    return memory;
+    return memory->data;
 }
 
 enum hf_status client_fail(enum hf_status status, const char *format, ...)
@@ -56,6 +67,27 @@ enum hf_status client_fail_as(enum hf_status status, const struct response *resp
 const char *hf_last_message(void)
 {
     return last_message;
+}
+
+struct hf_result client_result(const struct result_message *from)
+{
+    return (struct hf_result){
+        .status = from->status,
+        .replayed = from->replayed,
+        .blocking_line = from->blocking_line,
+        .deadline_ms = from->deadline_ms,
+        .state = (enum hf_order_state)from->state,
+    };
+}
+
+uint32_t client_copy_grants(struct hf_grant *to, uint32_t max, const struct result_message *from)
+{
+    uint32_t count = from->grant_count < max ? from->grant_count : max;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct grant_message *grant = &from->grants[i];
+        to[i] = (struct hf_grant){grant->line, grant->item, grant->qty, grant->presale_qty};
+    }
+    return count;
 }
 
 struct bytes client_text(const char *text)

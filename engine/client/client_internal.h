@@ -141,8 +141,15 @@ enum hf_status client_fail(enum hf_status status, const char *format, ...)
 /* As client_fail with the response's own message, or the status's text when it has none. */
 enum hf_status client_fail_as(enum hf_status status, const struct response *response);
 
-/* Memory of this thread for a result's array, valid until its next call; NULL: out of memory. */
+/* Memory of this thread for a result's array, valid until its next call; NULL: out of memory. It is
+ * kept, and only ever grows: calls in a row take none. */
 void *client_thread_memory(size_t bytes);
+
+/* What an answer says about one order, but for its grants. */
+struct hf_result client_result(const struct result_message *from);
+
+/* Copies up to `max` grants; returns how many. */
+uint32_t client_copy_grants(struct hf_grant *to, uint32_t max, const struct result_message *from);
 
 /* A text's bytes; NULL is empty. */
 struct bytes client_text(const char *text);
@@ -150,6 +157,9 @@ struct bytes client_text(const char *text);
 /* ---- Checks of arguments (check.c): HF_OK, or HF_INVALID with the thread's message ---- */
 
 enum hf_status check_order(const struct hf_order *order);
+
+/* The most grants that an order can have: one for each line, in split lines one for each item. */
+uint32_t order_grants_max(const struct hf_order *order);
 enum hf_status check_code(const char *field, const char *code, bool may_be_missing);
 enum hf_status check_text(const char *field, const char *text, size_t bytes_max);
 enum hf_status check_count(const char *field, uint32_t count, uint32_t max);

@@ -14,11 +14,12 @@
 
 /* Messages of one operation under way at once: enough to keep the engine busy while replies
  * travel, few enough that orders gather. */
-#define UNDER_WAY_MAX 4u
-#define SINGLE_BYTES  64u /* of an order without its lines, about */
-#define LINE_BYTES    24u /* of a line without its names, about */
-#define LATE_SHARE    8u  /* of the timeout, by which an order's answer may be late */
-#define NS_PER_MS     1000000u
+#define UNDER_WAY_MAX  4u
+#define SINGLE_BYTES   64u /* of an order without its lines, about */
+#define LINE_BYTES     24u /* of a line without its names, about */
+#define FALLBACK_BYTES 4u
+#define LATE_SHARE     8u /* of the timeout, by which an order's answer may be late */
+#define NS_PER_MS      1000000u
 
 void singles_init(struct hf_client *client)
 {
@@ -67,7 +68,7 @@ static struct single *queue_take(struct hf_client *client, struct single_queue *
     while (*link && *count < client->batch_max) {
         const struct single *single = *link;
         bytes += single->bytes;
-        lines += single->order ? single->order->line_count : 1;
+        lines += single->order ? order_grants_max(single->order) : 1;
         if (*count > 0 && (bytes > CLIENT_MESSAGE_BYTES || lines > CLIENT_MESSAGE_LINES ||
                            single->deadline_ns > list->deadline_ns + slack_ns)) {
             break;
@@ -93,8 +94,13 @@ static bool put_order(struct arena *arena, const struct single *single, struct o
     }
     for (uint32_t i = 0; i < order->line_count; i++) {
         const struct hf_line *line = &order->lines[i];
-        lines[i].item = line->item;
-        lines[i].qty = line->qty;
+        lines[i] = (struct line_message){.item = line->item,
+                                         .qty = line->qty,
+                                         .policy = (uint32_t)line->policy,
+                                         .min_qty = line->min_qty,
+                                         .fallback_count = line->fallback_count,
+                                         .fallback = line->fallbacks,
+                                         .split = line->split};
         if (line->item == 0) {
             lines[i].sku = client_text(line->sku);
             lines[i].pool = client_text(line->pool);
@@ -141,21 +147,32 @@ static bool build_edit(struct message *message, enum single_kind kind, uint32_t 
 
 /* ---- Answers ---- */
 
-/* Gives each single its result. */
-static void give_results(struct single *list, const struct response *response)
+/* The grants that go with a result, in `room` of ORDER_LINES_MAX, which is made when the first
+ * order of the message has any. Out of memory: they are left out, and an order can be read again.
+ */
+static void attach_grants(struct arena *arena, struct hf_grant **room,
+                          const struct result_message *from, struct hf_result *result)
 {
+    if (from->grant_count > 0 && !*room) {
+        *room = arena_alloc(arena, ORDER_LINES_MAX * sizeof **room);
+    }
+    if (from->grant_count > 0 && *room) {
+        result->grant_count = client_copy_grants(*room, ORDER_LINES_MAX, from);
+        result->grants = *room;
+    }
+}
+
+/* Gives each single its result. */
+static void give_results(struct single *list, struct arena *arena, const struct response *response)
+{
+    struct hf_grant *room = NULL;
     bool told = false; /* the response's message is about the first order that was refused */
     uint32_t i = 0;
     while (list) {
         struct single *next = list->next;
         const struct result_message *from = &response->orders.results[i++];
-        struct hf_result result = {
-            .status = from->status,
-            .replayed = from->replayed,
-            .blocking_line = from->blocking_line,
-            .deadline_ms = from->deadline_ms,
-            .state = (enum hf_order_state)from->state,
-        };
+        struct hf_result result = client_result(from);
+        attach_grants(arena, &room, from, &result);
         if (result.status != HF_OK) {
             client_fail_as(result.status, told ? NULL : response);
             told = true;
@@ -185,7 +202,7 @@ static void singles_done(struct message *message, enum hf_status status)
     if (status != HF_OK) {
         singles_fail(list, status);
     } else if (response->type == RESPONSE_ORDERS && response->orders.count == singles_count(list)) {
-        give_results(list, response);
+        give_results(list, &message->arena, response);
     } else {
         /* The engine refused the message as a whole. */
         status = response->status != HF_OK ? response->status : HF_INTERNAL;
@@ -291,7 +308,7 @@ static size_t order_bytes(const struct hf_order *order)
 {
     size_t bytes = SINGLE_BYTES;
     for (uint32_t i = 0; i < order->line_count; i++) {
-        bytes += LINE_BYTES;
+        bytes += LINE_BYTES + order->lines[i].fallback_count * FALLBACK_BYTES;
         if (order->lines[i].item == 0) {
             bytes += strlen(order->lines[i].sku) +
                      (order->lines[i].pool ? strlen(order->lines[i].pool) : 0);
@@ -302,37 +319,64 @@ static size_t order_bytes(const struct hf_order *order)
 
 /* ---- Asynchronous ---- */
 
-/* One block: the single, the order, its lines, their names. */
-static struct single *single_copy(const struct hf_order *order)
+/* What the names of an order's lines take, with their terminators. */
+static size_t names_bytes(const struct hf_order *order)
 {
-    size_t names = 0;
+    size_t bytes = 0;
     for (uint32_t i = 0; i < order->line_count; i++) {
         const struct hf_line *line = &order->lines[i];
         if (line->item == 0) {
-            names += strlen(line->sku) + 1 + (line->pool ? strlen(line->pool) + 1 : 0);
+            bytes += strlen(line->sku) + 1 + (line->pool ? strlen(line->pool) + 1 : 0);
         }
     }
-    struct single *single = calloc(1, sizeof *single + sizeof *order +
-                                          order->line_count * sizeof *order->lines + names);
+    return bytes;
+}
+
+static char *copy_name(const char **name, char *text)
+{
+    *name = strcpy(text, *name);
+    return text + strlen(text) + 1;
+}
+
+/* Moves what the lines point to behind them: fallbacks, then names. */
+static void copy_behind_lines(struct hf_line *lines, uint32_t count, uint32_t *fallbacks)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t fallback_count = lines[i].fallback_count;
+        if (fallback_count > 0) {
+            memcpy(fallbacks, lines[i].fallbacks, fallback_count * sizeof *fallbacks);
+            lines[i].fallbacks = fallbacks;
+            fallbacks += fallback_count;
+        }
+    }
+    char *text = (char *)fallbacks;
+    for (uint32_t i = 0; i < count; i++) {
+        if (lines[i].item == 0) {
+            text = copy_name(&lines[i].sku, text);
+            text = lines[i].pool ? copy_name(&lines[i].pool, text) : text;
+        }
+    }
+}
+
+/* One block: the single, the order, its lines, their fallbacks and names. */
+static struct single *single_copy(const struct hf_order *order)
+{
+    size_t fallback_count = 0;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        fallback_count += order->lines[i].fallback_count;
+    }
+    struct single *single =
+        calloc(1, sizeof *single + sizeof *order + order->line_count * sizeof *order->lines +
+                      fallback_count * sizeof(uint32_t) + names_bytes(order));
     if (!single) {
         return NULL;
     }
     struct hf_order *copy = (struct hf_order *)(single + 1);
     struct hf_line *lines = (struct hf_line *)(copy + 1);
-    char *text = (char *)(lines + order->line_count);
     *copy = *order;
     copy->lines = lines;
     memcpy(lines, order->lines, order->line_count * sizeof *lines);
-    for (uint32_t i = 0; i < order->line_count; i++) {
-        if (lines[i].item == 0) {
-            lines[i].sku = strcpy(text, order->lines[i].sku);
-            text += strlen(text) + 1;
-            if (lines[i].pool) {
-                lines[i].pool = strcpy(text, order->lines[i].pool);
-                text += strlen(text) + 1;
-            }
-        }
-    }
+    copy_behind_lines(lines, order->line_count, (uint32_t *)(lines + order->line_count));
     single->order = copy;
     return single;
 }
@@ -388,6 +432,8 @@ struct single_waiter {
     bool done;
     enum hf_status status;
     struct hf_result result;
+    struct hf_grant *grants; /* the waiting thread's */
+    uint32_t grants_max;
     char text[HF_MESSAGE_BYTES];
 };
 
@@ -398,6 +444,13 @@ static void wake_single(void *user, enum hf_status status, const struct hf_resul
     waiter->done = true;
     waiter->status = status;
     waiter->result = *result;
+    uint32_t grant_count =
+        result->grant_count < waiter->grants_max ? result->grant_count : waiter->grants_max;
+    if (grant_count > 0) {
+        memcpy(waiter->grants, result->grants, grant_count * sizeof *result->grants);
+    }
+    waiter->result.grant_count = grant_count;
+    waiter->result.grants = grant_count > 0 ? waiter->grants : NULL;
     if (status != HF_OK) {
         strncpy(waiter->text, hf_last_message(), sizeof waiter->text - 1);
     }
@@ -411,6 +464,13 @@ static enum hf_status single_run(struct hf_client *client, struct single *single
 {
     struct single_waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER,
                                    .cond = PTHREAD_COND_INITIALIZER};
+    if (single->order && result) {
+        waiter.grants_max = order_grants_max(single->order);
+        waiter.grants = client_thread_memory(waiter.grants_max * sizeof *waiter.grants);
+        if (!waiter.grants) {
+            return client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
+        }
+    }
     single->done = wake_single;
     single->user = &waiter;
     enum hf_status status = single_start(client, single);

@@ -69,6 +69,11 @@ uint64_t adjustment_texts(struct bytes reason, struct bytes reference)
            hash_bytes(reference.data, reference.len);
 }
 
+uint64_t adjustment_move_texts(struct bytes reason, struct bytes reference, uint32_t to)
+{
+    return hash_u64(adjustment_texts(reason, reference) + to * 0x9E3779B97F4A7C15ull);
+}
+
 uint64_t adjustment_digest(const struct adjustment_made *made)
 {
     uint64_t h = hash_u64(id_hash(made->id) + made->item);

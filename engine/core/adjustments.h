@@ -1,7 +1,9 @@
 /* adjustments.h - the ids of adjustments that were made, so that a retry changes nothing.
  *
  * What is kept of an adjustment is what its record in the log holds, so that replay finds the
- * same: the item, the change, the stock afterwards, and a hash of its texts.
+ * same: the item, the change, the stock afterwards, and a hash of its texts. A move between items
+ * is kept as an adjustment of the item that it took from; its hash tells where it went. All are
+ * kept for good: there are few, beside orders.
  *
  * Threads: one at a time (the inventory's admin lock). Grows by the allocator. */
 #ifndef CORE_ADJUSTMENTS_H
@@ -17,7 +19,7 @@ struct adjustment_made {
     struct id128 id;
     int64_t delta;
     int64_t stocked; /* afterwards */
-    uint64_t texts;  /* hash of reason and reference */
+    uint64_t texts;  /* hash of reason and reference; of a move: with where it went */
     uint32_t item;
     bool used; /* the table's own: the slot holds one */
 };
@@ -43,6 +45,10 @@ void adjustments_add(struct adjustments *adjustments, const struct adjustment_ma
 
 /* The hash of an adjustment's texts. */
 uint64_t adjustment_texts(struct bytes reason, struct bytes reference);
+
+/* The same of a move to an item (from 1): never what adjustment_texts gives, but by an unlikely
+ * chance. */
+uint64_t adjustment_move_texts(struct bytes reason, struct bytes reference, uint32_t to);
 
 /* What it adds to the digest. */
 uint64_t adjustment_digest(const struct adjustment_made *made);

@@ -7,6 +7,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,12 +34,16 @@ struct sku {
 
 static_assert(sizeof(struct sku) == CACHE_LINE_BYTES, "a SKU's rules are one cache line");
 
+/* What a reserve reads, sku and presale, lies in one aligned word: in one cache line. */
 struct item {
     const struct catalog_text *pool;
     uint32_t sku;
-    _Atomic uint32_t next; /* of the same SKU */
+    atomic_bool presale;
     atomic_bool hot;
+    _Atomic uint32_t next; /* of the same SKU */
 };
+
+static_assert(offsetof(struct item, sku) / 8 == offsetof(struct item, presale) / 8, "one word");
 
 /* A slot is 32 bits of the name's hash << 32 | number; 0 when empty. */
 struct table {
@@ -241,10 +246,15 @@ static bool rule_read_failed(const struct sku *sku, uint32_t version)
 
 void catalog_sale_rule(const struct catalog *catalog, uint32_t item, struct sale_rule *rule)
 {
-    const struct sku *sku = &catalog->skus[catalog->items[item].sku];
+    const struct item *at = &catalog->items[item];
+    const struct sku *sku = &catalog->skus[at->sku];
+    rule->sku = at->sku;
+    /* acquire: pairs with the release in catalog_set_presale. */
+    rule->presale = atomic_load_explicit(&at->presale, memory_order_acquire);
     uint32_t version;
     do {
         version = rule_read_begin(sku);
+        rule->limit_per_buyer = atomic_load_explicit(&sku->limit_per_buyer, memory_order_acquire);
         rule->opens_at_ms = atomic_load_explicit(&sku->opens_at_ms, memory_order_acquire);
         rule->closes_at_ms = atomic_load_explicit(&sku->closes_at_ms, memory_order_acquire);
         rule->hold_ms = atomic_load_explicit(&sku->hold_ms, memory_order_acquire);
@@ -391,4 +401,10 @@ uint32_t catalog_add_item(struct catalog *catalog, uint32_t sku_number,
 void catalog_set_hot(struct catalog *catalog, uint32_t item, bool hot)
 {
     atomic_store_explicit(&catalog->items[item].hot, hot, memory_order_relaxed);
+}
+
+void catalog_set_presale(struct catalog *catalog, uint32_t item, bool presale)
+{
+    /* release: pairs with the acquire in catalog_sale_rule. */
+    atomic_store_explicit(&catalog->items[item].presale, presale, memory_order_release);
 }

@@ -26,11 +26,14 @@ struct catalog_text {
 
 /* What a reserve needs to know of an item's SKU. */
 struct sale_rule {
-    uint64_t opens_at_ms;  /* 0: always open */
-    uint64_t closes_at_ms; /* 0: never closes */
-    uint32_t hold_ms;      /* 0: the engine's default */
-    uint32_t hold_ms_max;  /* 0: the engine's */
+    uint64_t opens_at_ms;     /* 0: always open */
+    uint64_t closes_at_ms;    /* 0: never closes */
+    uint32_t hold_ms;         /* 0: the engine's default */
+    uint32_t hold_ms_max;     /* 0: the engine's */
+    uint32_t limit_per_buyer; /* 0: none */
+    uint32_t sku;             /* the SKU's number */
     bool paused;
+    bool presale; /* the item may be sold beyond what is in stock */
 };
 
 /* items_max: the most items, and the most SKUs. NO_MEMORY when refused. */
@@ -93,5 +96,9 @@ uint32_t catalog_add_item(struct catalog *catalog, uint32_t sku, const struct ca
                           bool hot);
 
 void catalog_set_hot(struct catalog *catalog, uint32_t item, bool hot);
+
+/* Whether the item has a presale_cap: set before the cap is raised from 0, cleared after it went to
+ * 0, so that no unit is pre-sold unnoticed. Of an item in use, or of the next one to be added. */
+void catalog_set_presale(struct catalog *catalog, uint32_t item, bool presale);
 
 #endif

@@ -20,20 +20,36 @@ enum event_type {
     EVENT_ORDER_EXPIRED = 4,   /* id */
     EVENT_ORDER_EXTENDED = 5,  /* id, deadline_ms */
     EVENT_ORDER_RETURNED = 6,  /* id; quantities: units returned per line since the order was made */
+    EVENT_ORDER_FORGOTTEN = 7, /* id: it had ended, and is remembered no longer */
     EVENT_SKU_DEFINED = 16,    /* sku */
     EVENT_ITEM_DEFINED = 17,   /* item */
     EVENT_STOCK_ADJUSTED = 18, /* id, adjust */
+    EVENT_STOCK_MOVED = 19,    /* id, move */
 };
 
 enum event_flags {
     EVENT_LATE = 1,   /* ORDER_COMMITTED: it had expired; its units were taken again */
-    EVENT_FORCED = 2, /* STOCK_ADJUSTED: it leaves less than was held and sold, and was forced */
+    EVENT_FORCED = 2, /* STOCK_ADJUSTED, STOCK_MOVED: it leaves less than was held and sold, and was
+                         forced */
+    EVENT_COUNTED = 4, /* ORDER_HELD of one plain line: its units count towards its buyer's limit */
 };
 
 /* One line of an order: so many units of one item. */
 struct order_line {
     uint32_t item; /* handle, from 1 */
     uint32_t qty;  /* 1..QTY_MAX */
+};
+
+/* So many units of one item, given to one line of an order. A plain order has one for each line,
+ * of the line's own item, and is told by its lines alone; an order that was shaped by policies,
+ * fallbacks, limits or a pre-sale is told by its grants. */
+struct order_grant {
+    uint32_t item;
+    uint32_t qty;         /* 1..QTY_MAX */
+    uint32_t presale_qty; /* of qty: beyond what was in stock; 0..qty */
+    uint32_t ticket;      /* its place among the item's pre-sold units; 0 when presale_qty is 0 */
+    uint16_t line;        /* from 1: the line that it fills */
+    bool counted;         /* it counts towards the buyer's limit */
 };
 
 /* The sale rules of one SKU. Times are Unix ms. */
@@ -67,20 +83,35 @@ struct stock_change {
     struct bytes reference;
 };
 
+/* Units that went from one pool of a SKU to another. */
+struct stock_move {
+    uint32_t from; /* items */
+    uint32_t to;
+    int64_t units;        /* 1..STOCK_MAX */
+    int64_t from_stocked; /* afterwards */
+    int64_t to_stocked;
+    struct bytes reason;
+    struct bytes reference;
+};
+
 struct event {
     enum event_type type;
     uint32_t flags; /* enum event_flags */
     struct id128 id;
     uint64_t buyer;
     uint64_t deadline_ms;
-    uint32_t line_count; /* of the order: of lines, and of quantities where not NULL */
+    uint32_t line_count; /* of the order: of lines or grants, and of quantities where not NULL */
     struct order_line one; /* the line, when line_count is 1 in ORDER_HELD */
-    const struct order_line *lines; /* ORDER_HELD; &one or elsewhere */
-    const uint32_t *quantities;     /* COMMITTED, RELEASED, RETURNED; NULL: all of the order */
+    const struct order_line *lines;   /* ORDER_HELD of a plain order; &one or elsewhere */
+    const struct order_grant *grants; /* ORDER_HELD of a shaped order; NULL: it is plain */
+    uint64_t contents;                /* ORDER_HELD with grants: order_contents() */
+    const uint32_t *quantities;       /* COMMITTED, RELEASED, RETURNED: one for each line or grant;
+                                         NULL: all of the order */
     union {
         const struct sku_rule *sku;
         const struct item_def *item;
         const struct stock_change *adjust;
+        const struct stock_move *move;
     };
     uint64_t digest_delta; /* what the event adds to the state's digest, modulo 2^64 */
     uint64_t lsn;          /* end of the event's record; set by who appends it */

@@ -21,6 +21,8 @@
 #define BUCKET_MASK  (BUCKETS - 1u)
 #define BITMAP_WORDS (BUCKETS / 64u)
 #define NEVER        UINT64_MAX
+#define SPARES       32u /* chunks that a wheel keeps for itself, so that wheels seldom meet */
+#define SPARES_DRAWN 16u /* at once */
 
 /* How far before the first hint a wheel is placed when the present is not known (replay): greater
  * than any usual hold, so that what follows is seldom overdue. 2^31 ms are 24 days. */
@@ -36,16 +38,19 @@ struct chunk {
 
 static_assert(sizeof(struct chunk) == CACHE_LINE_BYTES, "a chunk is one cache line");
 static_assert(EXPIRY_TAKE <= 15, "the number of handles fits four bits");
-static_assert(ORDERS_MAX / EXPIRY_TAKE + EXPIRY_WHEELS * (LEVELS * BUCKETS + 4) < 1u << 28,
+static_assert(ORDERS_MAX / EXPIRY_TAKE + EXPIRY_WHEELS * (LEVELS * BUCKETS + 4 + SPARES) < 1u << 28,
               "a chunk's number fits 28 bits");
 
 struct wheel {
     _Alignas(CACHE_LINE_BYTES) struct spin spin;
-    chain work; /* detached from its bucket, being taken */
+    chain work;  /* detached from its bucket, being taken */
+    chain swept; /* likewise, by a sweep */
     chain overdue;
     uint64_t at;
     uint64_t overdue_first_ms; /* the earliest in overdue; NEVER when empty */
     uint64_t hints;
+    uint32_t spare_count;
+    uint32_t spares[SPARES]; /* free chunks */
     uint64_t occupied[LEVELS][BITMAP_WORDS];
     chain buckets[LEVELS][BUCKETS];
 };
@@ -74,8 +79,9 @@ enum hf_status expiry_init(struct expiry **out, uint64_t hints_max)
     if (!expiry) {
         return HF_NO_MEMORY;
     }
-    /* Full chunks, one that is not full in each chain, and one in the hands of expiry_take. */
-    expiry->chunks_max = 1 + hints_max / EXPIRY_TAKE + EXPIRY_WHEELS * (LEVELS * BUCKETS + 4);
+    /* Full chunks, one that is not full in each chain, one in the hands of expiry_take, spares. */
+    expiry->chunks_max =
+        1 + hints_max / EXPIRY_TAKE + EXPIRY_WHEELS * (LEVELS * BUCKETS + 4 + SPARES);
     expiry->chunks = map(expiry->chunks_max * sizeof(struct chunk));
     if (!expiry->chunks) {
         munmap(expiry, sizeof *expiry);
@@ -97,33 +103,57 @@ void expiry_deinit(struct expiry *expiry)
     }
 }
 
-static uint32_t chunk_alloc(struct expiry *expiry)
+/* Draws chunks from the pool that all wheels share. */
+static void spares_draw(struct expiry *expiry, struct wheel *wheel)
 {
     spin_lock(&expiry->pool_spin);
-    uint32_t number = expiry->chunk_free;
-    if (number != 0) {
-        expiry->chunk_free = expiry->chunks[number].next;
-    } else {
-        CHECK(expiry->chunks_used < expiry->chunks_max);
-        number = expiry->chunks_used++;
+    while (wheel->spare_count < SPARES_DRAWN) {
+        uint32_t number = expiry->chunk_free;
+        if (number != 0) {
+            expiry->chunk_free = expiry->chunks[number].next;
+        } else if (expiry->chunks_used < expiry->chunks_max) {
+            number = expiry->chunks_used++;
+        } else {
+            break;
+        }
+        wheel->spares[wheel->spare_count++] = number;
     }
     spin_unlock(&expiry->pool_spin);
-    return number;
 }
 
-static void chunk_free(struct expiry *expiry, uint32_t number)
+static void spares_return(struct expiry *expiry, struct wheel *wheel)
 {
     spin_lock(&expiry->pool_spin);
-    expiry->chunks[number].next = expiry->chunk_free;
-    expiry->chunk_free = number;
+    while (wheel->spare_count > SPARES - SPARES_DRAWN) {
+        uint32_t number = wheel->spares[--wheel->spare_count];
+        expiry->chunks[number].next = expiry->chunk_free;
+        expiry->chunk_free = number;
+    }
     spin_unlock(&expiry->pool_spin);
 }
 
-static void chain_add(struct expiry *expiry, chain *to, uint32_t handle)
+static uint32_t chunk_alloc(struct expiry *expiry, struct wheel *wheel)
+{
+    if (wheel->spare_count == 0) {
+        spares_draw(expiry, wheel);
+        CHECK(wheel->spare_count > 0);
+    }
+    return wheel->spares[--wheel->spare_count];
+}
+
+static void chunk_free(struct expiry *expiry, struct wheel *wheel, uint32_t number)
+{
+    if (wheel->spare_count == SPARES) {
+        spares_return(expiry, wheel);
+    }
+    wheel->spares[wheel->spare_count++] = number;
+}
+
+static void chain_add(struct expiry *expiry, struct wheel *wheel, chain *to, uint32_t handle)
 {
     uint32_t count = *to & 15u;
     if (count == 0 || count == EXPIRY_TAKE) {
-        uint32_t number = chunk_alloc(expiry);
+        uint32_t number = chunk_alloc(expiry, wheel);
         expiry->chunks[number].next = *to;
         *to = number << 4;
         count = 0;
@@ -136,7 +166,7 @@ static void bucket_add(struct expiry *expiry, struct wheel *wheel, unsigned leve
                        uint32_t handle)
 {
     uint32_t i = (uint32_t)bucket & BUCKET_MASK;
-    chain_add(expiry, &wheel->buckets[level][i], handle);
+    chain_add(expiry, wheel, &wheel->buckets[level][i], handle);
     wheel->occupied[level][i / 64] |= 1ull << (i % 64);
 }
 
@@ -161,7 +191,7 @@ void expiry_add(struct expiry *expiry, unsigned wheel_number, uint32_t handle, u
     }
     wheel->hints++;
     if (at_ms < wheel->at) {
-        chain_add(expiry, &wheel->overdue, handle);
+        chain_add(expiry, wheel, &wheel->overdue, handle);
         if (at_ms < wheel->overdue_first_ms) {
             wheel->overdue_first_ms = at_ms;
         }
@@ -227,6 +257,15 @@ static uint64_t wheel_next(const struct wheel *wheel, unsigned *level)
     return next;
 }
 
+/* Detaches a level's bucket. */
+static chain bucket_detach(struct wheel *wheel, unsigned level, uint32_t i)
+{
+    chain detached = wheel->buckets[level][i];
+    wheel->buckets[level][i] = 0;
+    wheel->occupied[level][i / 64] &= ~(1ull << (i % 64));
+    return detached;
+}
+
 /* Moves the next due chain to `work`; false when nothing is due. */
 static bool wheel_detach_due(struct wheel *wheel, uint64_t now_ms)
 {
@@ -246,10 +285,42 @@ static bool wheel_detach_due(struct wheel *wheel, uint64_t now_ms)
     }
     wheel->at = next;
     uint32_t i = (uint32_t)(next >> (level * LEVEL_BITS)) & BUCKET_MASK;
-    wheel->work = wheel->buckets[level][i];
-    wheel->buckets[level][i] = 0;
-    wheel->occupied[level][i / 64] &= ~(1ull << (i % 64));
+    wheel->work = bucket_detach(wheel, level, i);
     return true;
+}
+
+/* Takes the first chunk off a detached chain. */
+static uint32_t chain_take(struct expiry *expiry, struct wheel *wheel, chain *from,
+                           uint32_t handles[EXPIRY_TAKE])
+{
+    uint32_t number = *from >> 4;
+    uint32_t count = *from & 15u;
+    CHECK(count >= 1 && count <= EXPIRY_TAKE);
+    memcpy(handles, expiry->chunks[number].handles, count * sizeof handles[0]);
+    *from = expiry->chunks[number].next;
+    CHECK(wheel->hints >= count);
+    wheel->hints -= count;
+    chunk_free(expiry, wheel, number);
+    return count;
+}
+
+uint32_t expiry_sweep(struct expiry *expiry, unsigned wheel_number, struct expiry_cursor *cursor,
+                      uint32_t handles[EXPIRY_TAKE])
+{
+    CHECK(wheel_number < EXPIRY_WHEELS);
+    struct wheel *wheel = &expiry->wheels[wheel_number];
+    uint32_t count = 0;
+    spin_lock(&wheel->spin);
+    while (wheel->swept == 0 && cursor->bucket < LEVELS * BUCKETS) {
+        wheel->swept = bucket_detach(wheel, cursor->bucket / BUCKETS, cursor->bucket & BUCKET_MASK);
+        cursor->bucket++;
+    }
+    if (wheel->swept != 0) {
+        count = chain_take(expiry, wheel, &wheel->swept, handles);
+    }
+    cursor->done = count == 0;
+    spin_unlock(&wheel->spin);
+    return count;
 }
 
 uint32_t expiry_take(struct expiry *expiry, unsigned wheel_number, uint64_t now_ms,
@@ -260,14 +331,7 @@ uint32_t expiry_take(struct expiry *expiry, unsigned wheel_number, uint64_t now_
     uint32_t count = 0;
     spin_lock(&wheel->spin);
     if (wheel->work != 0 || wheel_detach_due(wheel, now_ms)) {
-        uint32_t number = wheel->work >> 4;
-        count = wheel->work & 15u;
-        CHECK(count >= 1 && count <= EXPIRY_TAKE);
-        memcpy(handles, expiry->chunks[number].handles, count * sizeof handles[0]);
-        wheel->work = expiry->chunks[number].next;
-        CHECK(wheel->hints >= count);
-        wheel->hints -= count;
-        chunk_free(expiry, number);
+        count = chain_take(expiry, wheel, &wheel->work, handles);
     }
     spin_unlock(&wheel->spin);
     return count;

@@ -54,6 +54,19 @@ void expiry_add(struct expiry *expiry, unsigned wheel, uint32_t handle, uint64_t
 uint32_t expiry_take(struct expiry *expiry, unsigned wheel, uint64_t now_ms,
                      uint32_t handles[EXPIRY_TAKE]);
 
+/* Where a sweep through a wheel stands; zero: at its beginning. */
+struct expiry_cursor {
+    uint32_t bucket; /* of all levels, one after the other */
+    bool done;
+};
+
+/* Takes up to EXPIRY_TAKE handles out of the wheel, due or not, going through its buckets: to drop
+ * those that are of no use any more and enter the others anew. Returns how many; 0 at the end
+ * (cursor->done). What is in the hands of a sweep is not due until it is entered again: go on soon.
+ * One thread at a time, the one that takes. */
+uint32_t expiry_sweep(struct expiry *expiry, unsigned wheel, struct expiry_cursor *cursor,
+                      uint32_t handles[EXPIRY_TAKE]);
+
 /* True when expiry_take(wheel, now_ms) would give something. */
 bool expiry_due(struct expiry *expiry, unsigned wheel, uint64_t now_ms);
 

@@ -26,6 +26,7 @@
 
 #include "base/limits.h"
 #include "core/event.h"
+#include "core/expiry.h"
 #include "core/stock.h"
 #include "holdfast/status.h"
 
@@ -36,8 +37,9 @@ struct inventory_options {
     uint64_t orders_max;      /* 1..ORDERS_MAX: all that are remembered, ended ones too */
     uint32_t hold_ms_default; /* when neither the order nor its rules say */
     uint32_t hold_ms_max;     /* when the rules don't say */
-    uint64_t orders_ready;    /* orders whose memory is made ready at once, so that the first ones of a
-                                 rush meet no page fault; 0: none; more than orders_max: all */
+    uint64_t buyers_max;      /* buyers counted at once, one for each limited SKU; 0: orders_max */
+    uint64_t orders_ready; /* orders whose memory is made ready at once, so that the first ones of a
+                              rush meet no page fault; 0: none; more than orders_max: all */
 };
 
 /* Values as on the wire and in the log. */
@@ -53,19 +55,41 @@ enum order_state {
 /* What became of one order of a request. */
 struct order_outcome {
     enum hf_status status;
-    bool replayed;           /* the first answer again, nothing was changed */
-    uint32_t blocking_line;  /* from 1: the line that was refused; 0: none */
-    uint64_t deadline_ms;    /* reserve: the first answer's deadline; extend: the new one */
-    enum order_state state;  /* the order's present state; ORDER_NONE if there is none */
-    const char *reason;      /* static text that tells which rule was broken; NULL: none */
+    bool replayed;          /* the first answer again, nothing was changed */
+    uint32_t blocking_line; /* from 1: the line that was refused; 0: none */
+    uint64_t deadline_ms;   /* reserve: the first answer's deadline; extend: the new one */
+    enum order_state state; /* the order's present state; ORDER_NONE if there is none */
+    const char *reason;     /* static text that tells which rule was broken; NULL: none */
+    uint32_t grant_count;   /* reserve: 0 when every line got all it asked, from its own item, and
+                               nothing of it was pre-sold */
+    const struct order_grant *grants; /* valid until the transaction's next operation */
+};
+
+/* Values as on the wire. */
+enum line_policy {
+    LINE_ALL = 0,      /* the order fails if the line can't be filled */
+    LINE_UP_TO = 1,    /* as many as there are, at least min_qty */
+    LINE_OPTIONAL = 2, /* left out if it can't be filled */
+};
+
+/* How a line may be filled, beyond its item and quantity. */
+struct line_shape {
+    enum line_policy policy;
+    uint32_t min_qty; /* UP_TO: 0..qty */
+    bool split; /* fill from the item and the fallbacks, one after another; else all from one */
+    uint32_t fallback_count;   /* 0..LINE_FALLBACKS_MAX */
+    const uint32_t *fallbacks; /* known items, in order */
 };
 
 struct order_request {
     struct id128 id;
-    uint64_t buyer;   /* 0: none */
-    uint32_t hold_ms; /* 0: by rule or default */
-    uint32_t line_count; /* 1..ORDER_LINES_MAX */
-    const struct order_line *lines; /* items known to inventory_has_item; qty 1..QTY_MAX */
+    uint64_t buyer;                  /* 0: none */
+    uint32_t hold_ms;                /* 0: by rule or default */
+    uint32_t line_count;             /* 1..ORDER_LINES_MAX */
+    const struct order_line *lines;  /* items known to inventory_has_item; qty 1..QTY_MAX */
+    const struct line_shape *shapes; /* one for each line; NULL: all of them plain (LINE_ALL, no
+                                        fallbacks). Lines and the fallbacks of split lines are
+                                        together at most ORDER_LINES_MAX */
 };
 
 /* Names units of one line of an existing order. */
@@ -94,6 +118,19 @@ struct adjustment {
     struct bytes reference; /* at most REASON_BYTES_MAX */
 };
 
+/* Units from one pool of a SKU to another, as one adjustment. */
+struct move {
+    struct id128 id;
+    uint32_t from; /* items of one SKU */
+    uint32_t to;
+    int64_t units; /* 1..STOCK_MAX */
+    bool has_expected;
+    int64_t expected; /* from's stocked must be this, else CONFLICT */
+    bool force;
+    struct bytes reason;
+    struct bytes reference;
+};
+
 /* One order as a reader sees it. */
 struct order_view {
     struct id128 id;
@@ -104,13 +141,34 @@ struct order_view {
     uint32_t line_count;
 };
 
-/* One line of an order as a reader sees it. */
+/* One line of an order as a reader sees it; where lines were filled from several items, or less
+ * than was asked, one grant of it. */
 struct order_line_view {
     uint32_t item;
-    uint32_t qty;       /* asked and granted */
-    uint32_t released;  /* since the order was made */
+    uint32_t qty;      /* granted */
+    uint32_t released; /* since the order was made */
     uint32_t committed;
-    uint32_t returned;  /* since the order was made */
+    uint32_t returned;    /* since the order was made */
+    uint32_t presale_qty; /* as in struct order_grant, and the rest */
+    uint32_t ticket;
+    uint16_t line;
+    bool counted;
+};
+
+/* Which orders a list is of. */
+struct order_filter {
+    uint64_t buyer;        /* 0: any */
+    const uint32_t *items; /* orders with a line of one of these; NULL: any */
+    uint32_t item_count;
+    uint32_t states; /* bits 1 << enum order_state; 0: any */
+};
+
+/* Where a walk through the order table stands; zero: at its beginning. Good for the table's life,
+ * whatever is entered and removed meanwhile. */
+struct order_cursor {
+    uint32_t shard;
+    uint32_t tag;
+    bool done;
 };
 
 struct item_view {
@@ -126,6 +184,8 @@ struct inventory_counts {
     uint64_t skus;
     uint64_t orders_known;
     uint64_t orders_held;
+    uint64_t buyers;    /* counted, one for each limited SKU */
+    uint64_t deadlines; /* entered: of held orders, and of ended ones whose time has not come */
 };
 
 enum txn_step {
@@ -153,13 +213,23 @@ void txn_deinit(struct txn *txn);
 
 /* ---- Orders: any thread ---- */
 
-/* Reserve. OK, SOLD_OUT, FULL, ID_CONFLICT, INVALID (hold too long), NOT_OPEN, CLOSED, PAUSED;
- * a replay gives OK with replayed set. Lines of one item are added up. All or nothing. */
+/* Reserve. OK, SOLD_OUT, FULL, ID_CONFLICT, INVALID (hold too long), NOT_OPEN, CLOSED, PAUSED,
+ * BUYER_REQUIRED, LIMIT_EXCEEDED; a replay gives OK with replayed set. Lines of one item are added
+ * up. All or nothing, but for what shapes allow: first lines of LINE_ALL without fallbacks are
+ * filled, then what other lines need at least (min_qty; all of LINE_ALL), in the order of lines,
+ * then the rest of LINE_UP_TO, then LINE_OPTIONAL. A LINE_UP_TO without split is of the first item
+ * that has the whole quantity, else of the first that has min_qty (at least one). An item that may
+ * not be sold now is passed over; when a line that is needed has no other, its own item's rule
+ * blocks. An order that would get nothing at all is SOLD_OUT. The hold is as the SKUs of what was
+ * given allow. */
 enum txn_step inventory_reserve(struct txn *txn, const struct order_request *request,
                                 struct order_outcome *outcome);
 
 /* The transitions of the design's section 2. INVALID when a line number or quantity does not fit
- * the order; `reason` says which rule. */
+ * the order; `reason` says which rule. Lines are those that were asked: where one has several
+ * grants, its first are committed first, and its last released and returned first. A late commit
+ * takes the same grants again, within the limits as they are now: LIMIT_EXCEEDED if the buyer has
+ * bought elsewhere meanwhile. */
 enum txn_step inventory_commit(struct txn *txn, const struct order_edit *edit,
                                struct order_outcome *outcome);
 enum txn_step inventory_release(struct txn *txn, const struct order_edit *edit,
@@ -200,6 +270,36 @@ enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def
 enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *adjustment,
                                 bool *replayed);
 
+/* Moves units between two pools of one SKU. As inventory_adjust; also INVALID (other SKUs, the same
+ * item). */
+enum hf_status inventory_move(struct txn *txn, const struct move *move, bool *replayed);
+
+/* ---- Forgetting: one thread at a time, which may be the one that expires ---- */
+
+/* Forgets orders that have ended, whose last change is before before_lsn, and whose deadline's hint
+ * is gone: looks at up to `look_max` orders from the cursor on. What they sold stays sold, what
+ * they counted towards limits stays counted; their ids are free again. Adjustments' and moves' ids
+ * are never forgotten: they are few. TXN_AGAIN: the transaction is full, publish and call again;
+ * TXN_DONE: look_max were looked at, or cursor->done. */
+enum txn_step inventory_forget(struct txn *txn, uint64_t before_lsn, struct order_cursor *cursor,
+                               uint32_t look_max);
+
+/* Where a sweep through the deadlines stands; zero: at its beginning. */
+struct hint_cursor {
+    unsigned wheel;
+    struct expiry_cursor within;
+    bool done;
+};
+
+/* Drops the deadlines of orders that are held no more, so that they can be forgotten before: looks
+ * at up to look_max from the cursor on. Returns how many were dropped. The thread that expires. */
+uint64_t inventory_sweep_hints(struct inventory *inventory, struct hint_cursor *cursor,
+                               uint32_t look_max, uint64_t now_ms);
+
+/* Gives back some of the memory that tables have grown out of. Returns whether there is more; next
+ * to free when there is none. One thread at a time, which may be the one that expires. */
+bool inventory_tidy(struct inventory *inventory);
+
 /* ---- Reading: any thread ---- */
 
 /* The handle of a SKU in a pool; 0 if there is none. Lock-free. */
@@ -230,6 +330,21 @@ enum hf_status inventory_order(struct inventory *inventory, struct id128 id,
                                struct order_view *view, struct order_line_view *lines,
                                uint32_t max);
 
+/* Orders that a filter lets through: fills up to max views and returns how many, having looked at
+ * up to look_max orders from the cursor on. The end is where cursor->done. An order that is there
+ * from the first call to the last is seen exactly once. */
+uint32_t inventory_list_orders(struct inventory *inventory, const struct order_filter *filter,
+                               struct order_cursor *cursor, struct order_view *views, uint32_t max,
+                               uint32_t look_max);
+
+/* Of a grant's pre-sold units that are still held or sold, how many the item's stock covers now:
+ * what is pre-sold is covered in the order of tickets, oldest first. */
+uint32_t inventory_covered(struct inventory *inventory, const struct order_line_view *grant,
+                           enum order_state state);
+
+/* Units of a SKU that count towards a buyer's limit. 0 if the SKU is unknown or not limited. */
+uint32_t inventory_buyer_units(struct inventory *inventory, struct bytes sku, uint64_t buyer);
+
 void inventory_counts(const struct inventory *inventory, struct inventory_counts *counts);
 
 /* The earliest time at which inventory_expire may have work; UINT64_MAX: no deadline is entered.
@@ -241,6 +356,10 @@ uint64_t inventory_next_deadline_ms(const struct inventory *inventory);
 /* Applies one event of the log; fills in event->digest_delta. OK, FULL, or DAMAGED when the event
  * does not fit the state (an unknown item, an order in the wrong state). */
 enum hf_status inventory_apply(struct inventory *inventory, struct event *event);
+
+/* After replay or loading: enters the deadlines of all held orders, which neither does. 20 million
+ * in about a second. */
+void inventory_replayed(struct inventory *inventory);
 
 /* The digest of the whole state, computed from the tables: equal to the sum of the digest_delta of
  * every event applied or published. Nothing else may run meanwhile. */

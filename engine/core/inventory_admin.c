@@ -1,4 +1,4 @@
-/* inventory_admin.c - definitions of SKUs and items, and adjustments of stock.
+/* inventory_admin.c - definitions of SKUs and items, adjustments of stock and moves between pools.
  *
  * Threads: one at a time, under the admin lock; readers of the catalog and operations on stock go
  * on meanwhile. Memory that publishing needs is taken when deciding, so publishing can't fail. */
@@ -50,8 +50,7 @@ uint64_t sku_digest(const struct inventory *inventory, uint32_t sku)
     return rule_digest(&rule);
 }
 
-/* The present definition of an item. */
-static struct item_def item_def_of(const struct inventory *inventory, uint32_t item)
+struct item_def item_def_of(const struct inventory *inventory, uint32_t item)
 {
     const struct catalog *catalog = inventory->catalog;
     struct stock_view view;
@@ -225,10 +224,14 @@ void definition_install_item(struct inventory *inventory, const struct item_def 
 {
     struct catalog *catalog = inventory->catalog;
     uint32_t item = definition->item ? definition->item : catalog_items(catalog) + 1;
+    if (def->presale_cap > 0) {
+        catalog_set_presale(catalog, item, true); /* before there is more to sell */
+    }
     stock_redefine(inventory->stock, item, def->safety, def->presale_cap, def->hot,
                    definition->debited);
     if (definition->item) {
         catalog_set_hot(catalog, item, def->hot);
+        catalog_set_presale(catalog, item, def->presale_cap > 0);
         return;
     }
     uint32_t sku = definition->sku ? definition->sku : catalog_add_sku(catalog, definition->code);
@@ -267,6 +270,10 @@ enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def
             return HF_OK;
         }
         definition_debit(txn, &present, def, &memory->definition);
+        if (def->presale_cap > 0) {
+            /* Long before the cap is raised: who sells by it sees the flag. */
+            catalog_set_presale(inventory->catalog, *item, true);
+        }
     }
     struct event *event = txn_add(txn, EVENT_ITEM_DEFINED, ORDER_NO_HANDLE, EVENT_ADMIN_BYTES);
     event->item = &memory->item;
@@ -276,55 +283,87 @@ enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def
 
 /* ---- Adjustments ---- */
 
-/* Whether a retry asks for what was made. Where the first one carried no check and this one does,
- * it must agree with what was found then. */
-static bool adjustment_same(const struct adjustment_made *made, const struct adjustment *asked)
+/* What was made under an id, if anything: then *status is the answer to who asks again. */
+static bool adjustment_again(const struct adjustment_made *made, uint32_t item, bool same_change,
+                             const int64_t *expected, uint64_t texts, bool *replayed,
+                             enum hf_status *status)
 {
-    return made->item == asked->item &&
-           (asked->has_set_to ? made->stocked == asked->set_to : made->delta == asked->delta) &&
-           (!asked->has_expected || asked->expected == made->stocked - made->delta) &&
-           made->texts == adjustment_texts(asked->reason, asked->reference);
+    if (!made) {
+        *replayed = false;
+        return false;
+    }
+    /* Where the first one carried no check and this one does, it must agree with what was found
+     * then. */
+    *replayed = made->item == item && same_change &&
+                (!expected || *expected == made->stocked - made->delta) && made->texts == texts;
+    *status = *replayed ? HF_OK : HF_ID_CONFLICT;
+    return true;
 }
 
 /* Lowers what is free before the record is made: the stock on hand, with what may be sold beyond
  * it, must still cover what is held and sold; the safety stock may be used up. */
-static enum hf_status adjust_debit(struct txn *txn, const struct adjustment *asked, int64_t qty,
-                                   int64_t safety, uint32_t *flags)
+static enum hf_status adjust_debit(struct txn *txn, uint32_t item, int64_t qty, int64_t safety,
+                                   bool force, uint32_t *flags)
 {
     struct stock *stock = txn->inventory->stock;
-    enum hf_status status = stock_debit(stock, txn->slot, asked->item, qty, -safety);
-    if (status == HF_WOULD_OVERSELL && asked->force) {
+    enum hf_status status = stock_debit(stock, txn->slot, item, qty, -safety);
+    if (status == HF_WOULD_OVERSELL && force) {
         *flags = EVENT_FORCED;
-        status = stock_debit(stock, txn->slot, asked->item, qty, INT64_MIN);
+        status = stock_debit(stock, txn->slot, item, qty, INT64_MIN);
     }
     return status;
 }
 
-static void adjust_add_event(struct txn *txn, const struct adjustment *asked,
+/* Adds the event of what is made, and copies of its texts. */
+static struct event *adjust_add_event(struct txn *txn, enum event_type type,
+                                      const struct adjustment_made *made, uint32_t flags,
+                                      struct bytes *reason, struct bytes *reference)
+{
+    struct event *event = txn_add(txn, type, ORDER_NO_HANDLE, EVENT_ADMIN_BYTES);
+    uint8_t *texts = txn_bytes(txn, reason->len + reference->len);
+    if (reason->len) {
+        memcpy(texts, reason->data, reason->len);
+    }
+    if (reference->len) {
+        memcpy(texts + reason->len, reference->data, reference->len);
+    }
+    *reason = (struct bytes){texts, reason->len};
+    *reference = (struct bytes){texts + reason->len, reference->len};
+    txn->memory->made = *made;
+    event->id = made->id;
+    event->flags = flags;
+    event->digest_delta = adjustment_digest(made) + digest_stocked(made->item, made->delta);
+    return event;
+}
+
+static void change_add_event(struct txn *txn, const struct adjustment *asked,
                              const struct adjustment_made *made, uint32_t flags)
 {
-    struct txn_memory *memory = txn->memory;
-    struct event *event = txn_add(txn, EVENT_STOCK_ADJUSTED, ORDER_NO_HANDLE, EVENT_ADMIN_BYTES);
-    uint8_t *texts = txn_bytes(txn, asked->reason.len + asked->reference.len);
-    uint8_t *reference = texts + asked->reason.len;
-    if (asked->reason.len) {
-        memcpy(texts, asked->reason.data, asked->reason.len);
-    }
-    if (asked->reference.len) {
-        memcpy(reference, asked->reference.data, asked->reference.len);
-    }
-    memory->made = *made;
-    memory->change = (struct stock_change){
+    struct stock_change *change = &txn->memory->change;
+    *change = (struct stock_change){
         .item = made->item,
         .delta = made->delta,
         .stocked = made->stocked,
-        .reason = {texts, asked->reason.len},
-        .reference = {reference, asked->reference.len},
+        .reason = asked->reason,
+        .reference = asked->reference,
     };
-    event->id = made->id;
-    event->flags = flags;
-    event->adjust = &memory->change;
-    event->digest_delta = adjustment_digest(made) + digest_stocked(made->item, made->delta);
+    struct event *event = adjust_add_event(txn, EVENT_STOCK_ADJUSTED, made, flags, &change->reason,
+                                           &change->reference);
+    event->adjust = change;
+}
+
+/* What an adjustment would leave in stock. OK, CONFLICT or INVALID. */
+static enum hf_status adjust_check(const struct adjustment *asked, int64_t before, int64_t *stocked)
+{
+    if (asked->has_expected && asked->expected != before) {
+        return HF_CONFLICT;
+    }
+    if (asked->has_set_to ? asked->set_to < 0 || asked->set_to > STOCK_MAX
+                          : asked->delta < -STOCK_MAX || asked->delta > STOCK_MAX) {
+        return HF_INVALID;
+    }
+    *stocked = asked->has_set_to ? asked->set_to : before + asked->delta;
+    return *stocked < 0 || *stocked > STOCK_MAX ? HF_INVALID : HF_OK;
 }
 
 enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *asked, bool *replayed)
@@ -332,45 +371,166 @@ enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *asked,
     CHECK(asked->reason.len <= REASON_BYTES_MAX);
     CHECK(asked->reference.len <= REASON_BYTES_MAX);
     struct inventory *inventory = txn->inventory;
-    *replayed = false;
+    struct adjustment_made made = {
+        .id = asked->id,
+        .texts = adjustment_texts(asked->reason, asked->reference),
+        .item = asked->item,
+    };
+    enum hf_status status;
     const struct adjustment_made *before = adjustments_find(&inventory->adjustments, asked->id);
-    if (before) {
-        *replayed = adjustment_same(before, asked);
-        return *replayed ? HF_OK : HF_ID_CONFLICT;
+    bool same = before && (asked->has_set_to ? before->stocked == asked->set_to
+                                             : before->delta == asked->delta);
+    if (adjustment_again(before, asked->item, same, asked->has_expected ? &asked->expected : NULL,
+                         made.texts, replayed, &status)) {
+        return status;
     }
     if (!inventory_has_item(inventory, asked->item)) {
         return HF_UNKNOWN_ITEM;
     }
     struct stock_view view;
     stock_read(inventory->stock, asked->item, &view);
-    if (asked->has_expected && asked->expected != view.stocked) {
-        return HF_CONFLICT;
-    }
-    if (asked->has_set_to ? asked->set_to < 0 || asked->set_to > STOCK_MAX
-                          : asked->delta < -STOCK_MAX || asked->delta > STOCK_MAX) {
-        return HF_INVALID;
-    }
-    int64_t stocked = asked->has_set_to ? asked->set_to : view.stocked + asked->delta;
-    if (stocked < 0 || stocked > STOCK_MAX) {
-        return HF_INVALID;
+    status = adjust_check(asked, view.stocked, &made.stocked);
+    if (status != HF_OK) {
+        return status;
     }
     if (!adjustments_make_room(&inventory->adjustments)) {
         return HF_FULL;
     }
-    struct adjustment_made made = {
-        .id = asked->id,
-        .delta = stocked - view.stocked,
-        .stocked = stocked,
-        .texts = adjustment_texts(asked->reason, asked->reference),
-        .item = asked->item,
-    };
+    made.delta = made.stocked - view.stocked;
     uint32_t flags = 0;
     if (made.delta < 0) {
-        enum hf_status status = adjust_debit(txn, asked, -made.delta, view.safety, &flags);
-        if (status != HF_OK) {
-            return status;
-        }
+        status = adjust_debit(txn, asked->item, -made.delta, view.safety, asked->force, &flags);
     }
-    adjust_add_event(txn, asked, &made, flags);
+    if (status == HF_OK) {
+        change_add_event(txn, asked, &made, flags);
+    }
+    return status;
+}
+
+/* ---- Moves ---- */
+
+/* Two items of one SKU, and not the same. */
+static bool move_items_fit(const struct inventory *inventory, uint32_t from, uint32_t to)
+{
+    return from != to &&
+           catalog_item_sku(inventory->catalog, from) == catalog_item_sku(inventory->catalog, to);
+}
+
+/* What a move would leave in stock. OK, UNKNOWN_ITEM, INVALID or CONFLICT. */
+static enum hf_status move_check(const struct inventory *inventory, const struct move *asked,
+                                 struct stock_move *move, int64_t *safety)
+{
+    if (!inventory_has_item(inventory, asked->from) || !inventory_has_item(inventory, asked->to)) {
+        return HF_UNKNOWN_ITEM;
+    }
+    if (!move_items_fit(inventory, asked->from, asked->to)) {
+        return HF_INVALID;
+    }
+    struct stock_view from;
+    struct stock_view to;
+    stock_read(inventory->stock, asked->from, &from);
+    stock_read(inventory->stock, asked->to, &to);
+    if (asked->has_expected && asked->expected != from.stocked) {
+        return HF_CONFLICT;
+    }
+    if (asked->units < 1 || asked->units > from.stocked || asked->units > STOCK_MAX - to.stocked) {
+        return HF_INVALID;
+    }
+    *safety = from.safety;
+    *move = (struct stock_move){
+        .from = asked->from,
+        .to = asked->to,
+        .units = asked->units,
+        .from_stocked = from.stocked - asked->units,
+        .to_stocked = to.stocked + asked->units,
+        .reason = asked->reason,
+        .reference = asked->reference,
+    };
+    return HF_OK;
+}
+
+static struct adjustment_made move_made(struct id128 id, const struct stock_move *move)
+{
+    return (struct adjustment_made){
+        .id = id,
+        .delta = -move->units,
+        .stocked = move->from_stocked,
+        .texts = adjustment_move_texts(move->reason, move->reference, move->to),
+        .item = move->from,
+    };
+}
+
+enum hf_status inventory_move(struct txn *txn, const struct move *asked, bool *replayed)
+{
+    CHECK(asked->reason.len <= REASON_BYTES_MAX);
+    CHECK(asked->reference.len <= REASON_BYTES_MAX);
+    struct inventory *inventory = txn->inventory;
+    enum hf_status status;
+    const struct adjustment_made *before = adjustments_find(&inventory->adjustments, asked->id);
+    bool same = before && asked->units >= 1 && before->delta == -asked->units;
+    if (adjustment_again(before, asked->from, same, asked->has_expected ? &asked->expected : NULL,
+                         adjustment_move_texts(asked->reason, asked->reference, asked->to),
+                         replayed, &status)) {
+        return status;
+    }
+    struct stock_move *move = &txn->memory->move;
+    int64_t safety;
+    status = move_check(inventory, asked, move, &safety);
+    if (status != HF_OK) {
+        return status;
+    }
+    if (!adjustments_make_room(&inventory->adjustments)) {
+        return HF_FULL;
+    }
+    uint32_t flags = 0;
+    status = adjust_debit(txn, move->from, move->units, safety, asked->force, &flags);
+    if (status == HF_OK) {
+        struct adjustment_made made = move_made(asked->id, move);
+        struct event *event =
+            adjust_add_event(txn, EVENT_STOCK_MOVED, &made, flags, &move->reason, &move->reference);
+        event->move = move;
+        event->digest_delta += digest_stocked(move->to, move->units);
+    }
+    return status;
+}
+
+void move_publish(struct inventory *inventory, unsigned slot, const struct stock_move *move,
+                  const struct adjustment_made *made)
+{
+    stock_restock(inventory->stock, slot, move->from, -move->units);
+    stock_restock(inventory->stock, slot, move->to, move->units);
+    adjustments_add(&inventory->adjustments, made);
+}
+
+/* Whether a logged move is one that can be, and leaves what the log says that it left. */
+static bool move_fits(const struct inventory *inventory, const struct stock_move *move)
+{
+    if (!inventory_has_item(inventory, move->from) || !inventory_has_item(inventory, move->to) ||
+        !move_items_fit(inventory, move->from, move->to) || move->units < 1 ||
+        move->units > STOCK_MAX) {
+        return false;
+    }
+    struct stock_view from;
+    struct stock_view to;
+    stock_read(inventory->stock, move->from, &from);
+    stock_read(inventory->stock, move->to, &to);
+    return move->from_stocked >= 0 && move->from_stocked == from.stocked - move->units &&
+           move->to_stocked <= STOCK_MAX && move->to_stocked == to.stocked + move->units;
+}
+
+enum hf_status move_apply(struct inventory *inventory, struct event *event)
+{
+    const struct stock_move *move = event->move;
+    if (!move_fits(inventory, move) || adjustments_find(&inventory->adjustments, event->id)) {
+        return HF_DAMAGED;
+    }
+    if (!adjustments_make_room(&inventory->adjustments)) {
+        return HF_FULL;
+    }
+    struct adjustment_made made = move_made(event->id, move);
+    event->digest_delta = adjustment_digest(&made) + digest_stocked(move->from, -move->units) +
+                          digest_stocked(move->to, move->units);
+    units_force(inventory->stock, 0, move->from, move->units);
+    move_publish(inventory, 0, move, &made);
     return HF_OK;
 }

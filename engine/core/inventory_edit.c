@@ -59,7 +59,7 @@ static bool target_decide(struct txn *txn, const struct target *target, const st
         memcpy(quantities, draft->quantities, n * sizeof *quantities);
         event->quantities = quantities;
     }
-    event->digest_delta = transition_digest(order, event);
+    event->digest_delta = edit_digest(txn->inventory, order, event);
     txn->memory->blocks[txn->event_count - 1] = block;
     order->flags |= ORDER_BUSY;
     outcome->status = HF_OK;
@@ -124,21 +124,22 @@ static void outcome_invalid(struct order_outcome *outcome, uint32_t line, const 
 
 /* ---- Quantities of an edit ---- */
 
-/* Spreads what the edit names over the order's lines; QTY_UNNAMED elsewhere. False: it names a
- * line that is none, or twice. */
-static bool edit_spread(const struct order *order, const struct order_edit *edit,
-                        uint32_t *quantities, struct order_outcome *outcome)
+/* What the edit names of each line that was asked; QTY_UNNAMED elsewhere. False: it names a line
+ * that is none, or twice. */
+static bool edit_lines(const struct order *order, const struct order_edit *edit, uint32_t *asked,
+                       struct order_outcome *outcome)
 {
-    for (uint32_t i = 0; i < order->line_count; i++) {
-        quantities[i] = QTY_UNNAMED;
+    uint32_t line_count = transition_asked_lines(order);
+    for (uint32_t i = 0; i < line_count; i++) {
+        asked[i] = QTY_UNNAMED;
     }
     for (uint32_t i = 0; i < edit->line_count; i++) {
         uint32_t line = edit->lines[i].line;
-        if (line == 0 || line > order->line_count) {
+        if (line == 0 || line > line_count) {
             outcome_invalid(outcome, line, "line is not a line of the order");
             return false;
         }
-        if (quantities[line - 1] != QTY_UNNAMED) {
+        if (asked[line - 1] != QTY_UNNAMED) {
             outcome_invalid(outcome, line, "a line is named twice");
             return false;
         }
@@ -146,26 +147,49 @@ static bool edit_spread(const struct order *order, const struct order_edit *edit
             outcome_invalid(outcome, line, "quantity is greater than the line holds");
             return false;
         }
-        quantities[line - 1] = edit->lines[i].qty;
+        asked[line - 1] = edit->lines[i].qty;
     }
     return true;
 }
 
-/* The quantities of a commit: what is not named is not committed. */
-static bool commit_quantities(const struct order *order, uint32_t *quantities,
-                              struct order_outcome *outcome)
+/* The end of a line's grants, which begin at `from`: of a plain order it has exactly one. */
+static uint32_t grants_end(const struct order *order, uint32_t from, uint32_t line)
+{
+    while (from < order->line_count && transition_line(order, from).line == line) {
+        from++;
+    }
+    return from;
+}
+
+/* Spreads the quantity of a line's commit over its grants: the first ones are committed. False:
+ * there are fewer units. */
+static bool commit_spread(const struct order *order, uint32_t from, uint32_t end, uint32_t qty,
+                          uint32_t *quantities)
+{
+    for (uint32_t i = from; i < end; i++) {
+        struct order_line_view grant = transition_line(order, i);
+        uint32_t most = grant.qty - grant.released;
+        quantities[i] = qty < most ? qty : most;
+        qty -= quantities[i];
+    }
+    return qty == 0;
+}
+
+/* The quantities of a commit, one for each grant: what is not named is not committed. */
+static bool commit_quantities(const struct order *order, const uint32_t *asked,
+                              uint32_t *quantities, struct order_outcome *outcome)
 {
     uint64_t sum = 0;
-    for (uint32_t i = 0; i < order->line_count; i++) {
-        struct order_line_view line = transition_line(order, i);
-        if (quantities[i] == QTY_UNNAMED) {
-            quantities[i] = 0;
-        }
-        if (quantities[i] > line.qty - line.released) {
-            outcome_invalid(outcome, i + 1, "quantity is greater than the line holds");
+    uint32_t from = 0;
+    for (uint32_t line = 1; line <= transition_asked_lines(order); line++) {
+        uint32_t end = grants_end(order, from, line);
+        uint32_t qty = asked[line - 1] == QTY_UNNAMED ? 0 : asked[line - 1];
+        if (!commit_spread(order, from, end, qty, quantities)) {
+            outcome_invalid(outcome, line, "quantity is greater than the line holds");
             return false;
         }
-        sum += quantities[i];
+        sum += qty;
+        from = end;
     }
     if (sum == 0) {
         outcome_invalid(outcome, 0, "nothing would be committed: release instead");
@@ -174,27 +198,60 @@ static bool commit_quantities(const struct order *order, uint32_t *quantities,
     return true;
 }
 
+/* What a grant has of the total that a release or a return raises, and what it may have. */
+static uint32_t total_before(const struct order_line_view *grant, enum event_type type)
+{
+    return type == EVENT_ORDER_RETURNED ? grant->returned : grant->released;
+}
+
+static uint32_t total_most(const struct order_line_view *grant, enum event_type type)
+{
+    return type == EVENT_ORDER_RETURNED ? grant->committed : grant->qty;
+}
+
+/* Spreads a line's total over its grants: what is more than before comes from the last ones, so
+ * that units of the items that the line prefers are kept longest. False: there are fewer units. */
+static bool total_spread(const struct order *order, enum event_type type, uint32_t from,
+                         uint32_t end, uint32_t total, uint32_t *quantities, bool *changes)
+{
+    uint32_t before = 0;
+    for (uint32_t i = from; i < end; i++) {
+        struct order_line_view grant = transition_line(order, i);
+        quantities[i] = total_before(&grant, type);
+        before += quantities[i];
+    }
+    if (total == QTY_UNNAMED || total <= before) {
+        return true;
+    }
+    uint32_t more = total - before;
+    for (uint32_t i = end; i-- > from && more > 0;) {
+        struct order_line_view grant = transition_line(order, i);
+        uint32_t room = total_most(&grant, type) - quantities[i];
+        uint32_t part = more < room ? more : room;
+        quantities[i] += part;
+        more -= part;
+    }
+    *changes = true;
+    return more == 0;
+}
+
 /* The quantities of a release or a return: totals, never less than before. *changes: some line's
  * total grows. */
-static bool total_quantities(const struct order *order, enum event_type type, uint32_t *quantities,
-                             bool *changes, struct order_outcome *outcome)
+static bool total_quantities(const struct order *order, enum event_type type, const uint32_t *asked,
+                             uint32_t *quantities, bool *changes, struct order_outcome *outcome)
 {
     *changes = false;
-    for (uint32_t i = 0; i < order->line_count; i++) {
-        struct order_line_view line = transition_line(order, i);
-        bool returns = type == EVENT_ORDER_RETURNED;
-        uint32_t most = returns ? line.committed : line.qty;
-        uint32_t before = returns ? line.returned : line.released;
-        if (quantities[i] == QTY_UNNAMED || quantities[i] < before) {
-            quantities[i] = before;
-        }
-        if (quantities[i] > most) {
-            outcome_invalid(outcome, i + 1,
-                            returns ? "quantity is greater than what was committed"
-                                    : "quantity is greater than the line holds");
+    uint32_t from = 0;
+    for (uint32_t line = 1; line <= transition_asked_lines(order); line++) {
+        uint32_t end = grants_end(order, from, line);
+        if (!total_spread(order, type, from, end, asked[line - 1], quantities, changes)) {
+            outcome_invalid(outcome, line,
+                            type == EVENT_ORDER_RETURNED
+                                ? "quantity is greater than what was committed"
+                                : "quantity is greater than the line holds");
             return false;
         }
-        *changes = *changes || quantities[i] > before;
+        from = end;
     }
     return true;
 }
@@ -205,9 +262,8 @@ static const uint32_t *quantities_or_all(const struct order *order, enum event_t
 {
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
-        uint32_t all = type == EVENT_ORDER_COMMITTED  ? line.qty - line.released
-                       : type == EVENT_ORDER_RELEASED ? line.qty
-                                                      : line.committed;
+        uint32_t all =
+            type == EVENT_ORDER_COMMITTED ? line.qty - line.released : total_most(&line, type);
         if (quantities[i] != all) {
             return quantities;
         }
@@ -217,7 +273,66 @@ static const uint32_t *quantities_or_all(const struct order *order, enum event_t
 
 /* ---- Commit ---- */
 
-/* Takes all that the order had not released again. */
+/* Gives back what late_count took, of the order's first grants. */
+static void late_uncount(struct txn *txn, const struct order *order, uint32_t grant_count)
+{
+    struct inventory *inventory = txn->inventory;
+    for (uint32_t i = 0; i < grant_count; i++) {
+        struct order_line_view grant = transition_line(order, i);
+        struct line_counts again = counts_again(&grant);
+        if (again.counted > 0) {
+            buyers_give(inventory->buyers, catalog_item_sku(inventory->catalog, grant.item),
+                        order->buyer, (uint32_t)again.counted);
+        }
+        if (again.presale > 0) {
+            presale_change(inventory->presale, grant.item, grant.ticket, -again.presale);
+        }
+    }
+}
+
+/* A grant's units towards the limit as it is now, and its place among the pre-sold. */
+static enum hf_status late_count_grant(struct txn *txn, uint64_t buyer,
+                                       const struct order_line_view *grant)
+{
+    struct inventory *inventory = txn->inventory;
+    struct line_counts again = counts_again(grant);
+    if (again.presale > 0 &&
+        !presale_change(inventory->presale, grant->item, grant->ticket, again.presale)) {
+        return HF_FULL;
+    }
+    if (again.counted == 0) {
+        return HF_OK;
+    }
+    struct sale_rule rule;
+    catalog_sale_rule(inventory->catalog, grant->item, &rule);
+    uint32_t qty = (uint32_t)again.counted;
+    uint32_t limit = rule.limit_per_buyer ? rule.limit_per_buyer : UINT32_MAX;
+    uint32_t taken;
+    enum hf_status status =
+        buyers_take(inventory->buyers, rule.sku, buyer, qty, qty, limit, &taken);
+    if (status != HF_OK && again.presale > 0) {
+        presale_change(inventory->presale, grant->item, grant->ticket, -again.presale);
+    }
+    return status;
+}
+
+static bool late_count(struct txn *txn, const struct order *order, struct order_outcome *outcome)
+{
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view grant = transition_line(order, i);
+        enum hf_status status = late_count_grant(txn, order->buyer, &grant);
+        if (status != HF_OK) {
+            late_uncount(txn, order, i);
+            outcome->status = status;
+            outcome->blocking_line = grant.line;
+            outcome->reason = count_reason(status);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes and counts all that the order had not released again. */
 static bool late_take(struct txn *txn, const struct order *order, struct order_outcome *outcome)
 {
     struct order_line *wanted = txn->memory->wanted;
@@ -225,11 +340,17 @@ static bool late_take(struct txn *txn, const struct order *order, struct order_o
         struct order_line_view line = transition_line(order, i);
         wanted[i] = (struct order_line){line.item, line.qty - line.released};
     }
-    if (units_take(txn, wanted, order->line_count, &outcome->blocking_line) == HF_OK) {
-        return true;
+    uint32_t blocking;
+    if (units_take(txn, wanted, order->line_count, &blocking) != HF_OK) {
+        outcome->status = HF_EXPIRED_SOLD_OUT;
+        outcome->blocking_line = transition_line(order, blocking - 1).line;
+        return false;
     }
-    outcome->status = HF_EXPIRED_SOLD_OUT;
-    return false;
+    if (!late_count(txn, order, outcome)) {
+        units_give_back(txn, wanted, order->line_count);
+        return false;
+    }
+    return true;
 }
 
 static void commit_decide(struct txn *txn, const struct target *target,
@@ -237,10 +358,11 @@ static void commit_decide(struct txn *txn, const struct target *target,
 {
     const struct order *order = target->order;
     uint32_t *quantities = txn->memory->quantities;
+    uint32_t *asked = txn->memory->asked;
     struct event draft = {.type = EVENT_ORDER_COMMITTED};
     if (edit->line_count > 0) {
-        if (!edit_spread(order, edit, quantities, outcome) ||
-            !commit_quantities(order, quantities, outcome)) {
+        if (!edit_lines(order, edit, asked, outcome) ||
+            !commit_quantities(order, asked, quantities, outcome)) {
             return;
         }
         draft.quantities = quantities_or_all(order, draft.type, quantities);
@@ -253,6 +375,7 @@ static void commit_decide(struct txn *txn, const struct target *target,
         }
     }
     if (!target_decide(txn, target, &draft, outcome) && draft.flags & EVENT_LATE) {
+        late_uncount(txn, order, order->line_count);
         units_give_back(txn, txn->memory->wanted, order->line_count);
     }
 }
@@ -295,11 +418,12 @@ static void totals_decide(struct txn *txn, const struct target *target, enum eve
 {
     const struct order *order = target->order;
     uint32_t *quantities = txn->memory->quantities;
+    uint32_t *asked = txn->memory->asked;
     struct event draft = {.type = type};
     if (edit->line_count > 0) {
         bool changes;
-        if (!edit_spread(order, edit, quantities, outcome) ||
-            !total_quantities(order, type, quantities, &changes, outcome)) {
+        if (!edit_lines(order, edit, asked, outcome) ||
+            !total_quantities(order, type, asked, quantities, &changes, outcome)) {
             return;
         }
         if (!changes) {
@@ -375,8 +499,9 @@ static void extend_decide(struct txn *txn, const struct target *target, uint32_t
     struct hold_rule hold = hold_rule_start(inventory);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct sale_rule rule;
-        catalog_sale_rule(inventory->catalog, transition_line(order, i).item, &rule);
-        hold_rule_add(&hold, inventory, &rule, i + 1);
+        struct order_line_view line = transition_line(order, i);
+        catalog_sale_rule(inventory->catalog, line.item, &rule);
+        hold_rule_add(&hold, inventory, &rule, line.line);
     }
     uint32_t hold_ms;
     if (hold_rule_apply(&hold, inventory, asked_ms, &hold_ms, outcome) != HF_OK) {
@@ -444,6 +569,9 @@ static void expire_hint(struct txn *txn, unsigned wheel, uint32_t handle)
         } else {
             decide_expiry(txn, &target);
         }
+    }
+    if (again_ms == 0) {
+        target.order->flags &= (uint8_t)~ORDER_HINTED;
     }
     spin_unlock(&target.shard->spin);
     if (again_ms) {

@@ -5,7 +5,8 @@
  * in replay, the event does all of it, and takes units whether or not they are there: the log says
  * that they were (a definition or a forced adjustment may have lowered what is free since).
  *
- * Threads: publish any; apply alone. */
+ * Threads: publish any; apply alone, but for orders' events, which lanes apply side by side
+ * (replay.h). */
 #include "base/check.h"
 #include "core/inventory_internal.h"
 
@@ -49,42 +50,141 @@ static void stock_publish(struct txn *txn, const struct order *order, const stru
     }
 }
 
-/* Takes units for good: replay's way. */
-static void stock_force(struct stock *stock, uint32_t item, int64_t qty)
-{
-    enum hf_status status = stock_debit(stock, 0, item, qty, INT64_MIN);
-    CHECK(status == HF_OK);
-}
-
-static void stock_replay(struct stock *stock, const struct order *order, const struct event *event)
+static void stock_replay(const struct replay_lane *lane, const struct order *order,
+                         const struct event *event)
 {
     enum order_state state_after = transition_state(order, event);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct line_moves moves = line_moves(order, event, state_after, i);
-        uint32_t item = transition_line(order, i).item;
-        if (moves.given < 0) {
-            stock_force(stock, item, -moves.given);
+        replay_units(lane, transition_line(order, i).item, -moves.given, moves.sold);
+    }
+}
+
+/* ---- Limits and tickets ---- */
+
+/* False for most orders, whose lines then need not be looked at. */
+static bool counts_matter(const struct order *order)
+{
+    return order->flags & (ORDER_COUNTED | ORDER_BLOCK);
+}
+
+/* A change of a line's counts: what is given back, and in replay what is taken. OK or FULL. */
+static enum hf_status counts_change(struct inventory *inventory, uint64_t buyer,
+                                    const struct order_line_view *line, struct line_counts counts)
+{
+    uint32_t sku = counts.counted ? catalog_item_sku(inventory->catalog, line->item) : 0;
+    if (counts.counted > 0) {
+        enum hf_status status =
+            buyers_force(inventory->buyers, sku, buyer, (uint32_t)counts.counted);
+        if (status != HF_OK) {
+            return status;
         }
-        if (moves.sold != 0) {
-            stock_sell(stock, 0, item, moves.sold);
+    } else if (counts.counted < 0) {
+        buyers_give(inventory->buyers, sku, buyer, (uint32_t)-counts.counted);
+    }
+    bool room = counts.presale == 0 ||
+                presale_change(inventory->presale, line->item, line->ticket, counts.presale);
+    return room ? HF_OK : HF_FULL;
+}
+
+struct line_counts counts_again(const struct order_line_view *line)
+{
+    int64_t qty = (int64_t)line->qty - line->released;
+    int64_t presale = line->presale_qty;
+    return (struct line_counts){line->counted ? qty : 0, presale < qty ? presale : qty};
+}
+
+/* Gives back what a decided event says. */
+static void counts_publish(struct inventory *inventory, const struct order *order,
+                           const struct event *event)
+{
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct line_counts counts = transition_counts(order, event, i);
+        struct order_line_view line = transition_line(order, i);
+        if (event->flags & EVENT_LATE) {
+            struct line_counts again = counts_again(&line);
+            counts.counted -= again.counted;
+            counts.presale -= again.presale;
         }
-        if (moves.given > 0) {
-            stock_give(stock, 0, item, moves.given);
+        CHECK(counts.counted <= 0);
+        CHECK(counts.presale <= 0);
+        enum hf_status status = counts_change(inventory, order->buyer, &line, counts);
+        CHECK(status == HF_OK);
+    }
+}
+
+static enum hf_status counts_replay(struct inventory *inventory, const struct order *order,
+                                    const struct event *event)
+{
+    enum hf_status status = HF_OK;
+    for (uint32_t i = 0; i < order->line_count && status == HF_OK; i++) {
+        struct order_line_view line = transition_line(order, i);
+        status = counts_change(inventory, order->buyer, &line, transition_counts(order, event, i));
+    }
+    return status;
+}
+
+uint64_t held_digest(const struct inventory *inventory, const struct event *event)
+{
+    uint64_t digest = transition_held_digest(event);
+    if (!event->grants && !(event->flags & EVENT_COUNTED)) {
+        return digest;
+    }
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        struct order_line_view line = transition_held_line(event, i);
+        if (line.counted) {
+            digest += digest_buyer(catalog_item_sku(inventory->catalog, line.item), event->buyer,
+                                   line.qty);
         }
     }
+    return digest;
+}
+
+uint64_t edit_digest(const struct inventory *inventory, const struct order *order,
+                     const struct event *event)
+{
+    uint64_t digest = transition_digest(order, event);
+    for (uint32_t i = 0; counts_matter(order) && i < order->line_count; i++) {
+        int64_t counted = transition_counts(order, event, i).counted;
+        if (counted != 0) {
+            uint32_t item = transition_line(order, i).item;
+            digest +=
+                digest_buyer(catalog_item_sku(inventory->catalog, item), order->buyer, counted);
+        }
+    }
+    return digest;
 }
 
 /* ---- One event ---- */
 
-/* Under the shard's lock. */
-static void held_publish(struct order_shard *shard, struct order *order, uint64_t lsn)
+static void held_count(struct order_shard *shard)
+{
+    counter_add(&shard->known, 1);
+    counter_add(&shard->held, 1);
+}
+
+/* After an event was applied to the order, which was held before. */
+static void held_uncount(struct order_shard *shard, const struct order *order)
+{
+    if (order->state != ORDER_HELD) {
+        counter_add(&shard->held, (uint64_t)-1);
+    }
+}
+
+static void held_show(struct order *order, uint64_t lsn)
 {
     CHECK(order->state == ORDER_NONE);
     order->state = ORDER_HELD;
     order->lsn = lsn;
     order->flags &= (uint8_t)~ORDER_BUSY;
-    counter_add(&shard->known, 1);
-    counter_add(&shard->held, 1);
+}
+
+/* Under the shard's lock. Its deadline is entered right after, without that lock. */
+static void held_publish(struct order_shard *shard, struct order *order, uint64_t lsn)
+{
+    held_show(order, lsn);
+    order->flags |= ORDER_HINTED;
+    held_count(shard);
 }
 
 /* Under the shard's lock. */
@@ -93,8 +193,8 @@ static void edit_publish(struct order_shard *shard, struct order *order, const s
 {
     bool was_held = order->state == ORDER_HELD;
     transition_apply(order, event, block);
-    if (was_held && order->state != ORDER_HELD) {
-        counter_add(&shard->held, (uint64_t)-1);
+    if (was_held) {
+        held_uncount(shard, order);
     }
 }
 
@@ -108,8 +208,13 @@ static void order_publish(struct txn *txn, uint32_t i)
     CHECK(order->flags & ORDER_BUSY);
     if (event->type == EVENT_ORDER_HELD) {
         held_publish(shard, order, event->lsn);
+    } else if (event->type == EVENT_ORDER_FORGOTTEN) {
+        forget_publish(txn->inventory, txn->slot, shard, txn->changed[i]);
     } else {
         stock_publish(txn, order, event);
+        if (counts_matter(order)) {
+            counts_publish(txn->inventory, order, event);
+        }
         edit_publish(shard, order, event, txn->memory->blocks[i]);
     }
     spin_unlock(&shard->spin);
@@ -126,12 +231,12 @@ static void adjust_publish(struct inventory *inventory, unsigned slot,
 
 /* Enters the deadlines of the new orders. Not under their shards' locks: the wheel's is held for
  * many. An order that ended meanwhile leaves a hint that is dropped when it comes due. */
-static void deadlines_publish(struct txn *txn, uint32_t held_count)
+static void deadlines_publish(struct txn *txn, uint32_t held_orders)
 {
     struct expiry *expiry = txn->inventory->expiry;
     unsigned wheel = txn->slot % EXPIRY_WHEELS;
     uint32_t at_once = 0;
-    for (uint32_t i = 0; held_count > 0; i++) {
+    for (uint32_t i = 0; held_orders > 0; i++) {
         if (txn->events[i].type != EVENT_ORDER_HELD) {
             continue;
         }
@@ -139,9 +244,9 @@ static void deadlines_publish(struct txn *txn, uint32_t held_count)
             expiry_lock(expiry, wheel);
         }
         expiry_add(expiry, wheel, txn->changed[i], txn->events[i].deadline_ms, txn->now_ms);
-        held_count--;
+        held_orders--;
         at_once++;
-        if (at_once == 64 || held_count == 0) {
+        if (at_once == 64 || held_orders == 0) {
             expiry_unlock(expiry, wheel);
             at_once = 0;
         }
@@ -162,7 +267,7 @@ void inventory_publish(struct txn *txn)
 {
     struct inventory *inventory = txn->inventory;
     struct txn_memory *memory = txn->memory;
-    uint32_t held_count = 0;
+    uint32_t held_orders = 0;
     for (uint32_t i = 0; i < txn->event_count; i++) {
         publish_prefetch(txn, i + PUBLISH_AHEAD);
         switch (txn->events[i].type) {
@@ -175,15 +280,18 @@ void inventory_publish(struct txn *txn)
         case EVENT_STOCK_ADJUSTED:
             adjust_publish(inventory, txn->slot, &memory->made);
             break;
+        case EVENT_STOCK_MOVED:
+            move_publish(inventory, txn->slot, &memory->move, &memory->made);
+            break;
         case EVENT_ORDER_HELD:
-            held_count++;
+            held_orders++;
             order_publish(txn, i);
             break;
         default:
             order_publish(txn, i);
         }
     }
-    deadlines_publish(txn, held_count);
+    deadlines_publish(txn, held_orders);
     txn->event_count = 0;
     memory->encoded_bytes = 0;
     memory->used_bytes = 0;
@@ -191,54 +299,115 @@ void inventory_publish(struct txn *txn)
 
 /* ---- Replay ---- */
 
-static bool held_fits(const struct inventory *inventory, const struct event *event,
-                      const struct order_line *lines)
+static bool grant_fits(const struct event *event, uint32_t i)
 {
-    if (event->line_count < 1 || event->line_count > ORDER_LINES_MAX) {
+    const struct order_grant *grant = &event->grants[i];
+    return grant->line >= 1 && grant->line <= (event->contents & UINT16_MAX) &&
+           (i == 0 || grant->line >= event->grants[i - 1].line) &&
+           grant->presale_qty <= grant->qty && (grant->ticket != 0) == (grant->presale_qty != 0);
+}
+
+bool order_held_fits(const struct inventory *inventory, const struct event *event)
+{
+    if (event->line_count < 1 || event->line_count > ORDER_LINES_MAX ||
+        (event->flags & EVENT_COUNTED && (event->grants || event->line_count != 1))) {
+        return false;
+    }
+    if (event->grants &&
+        ((event->contents & UINT16_MAX) < 1 || (event->contents & UINT16_MAX) > ORDER_LINES_MAX)) {
         return false;
     }
     for (uint32_t i = 0; i < event->line_count; i++) {
-        if (!inventory_has_item(inventory, lines[i].item) || lines[i].qty < 1 ||
-            lines[i].qty > QTY_MAX) {
+        struct order_line_view line = transition_held_line(event, i);
+        if (!inventory_has_item(inventory, line.item) || line.qty < 1 || line.qty > QTY_MAX ||
+            (line.counted && event->buyer == 0) || (event->grants && !grant_fits(event, i))) {
             return false;
         }
     }
     return true;
 }
 
-static enum hf_status apply_held(struct inventory *inventory, struct event *event)
+/* What a new order takes. */
+static enum hf_status held_apply(const struct replay_lane *lane, struct event *event)
 {
-    const struct order_line *lines = event->line_count == 1 ? &event->one : event->lines;
-    if (!held_fits(inventory, event, lines)) {
-        return HF_DAMAGED;
-    }
-    struct orders *orders = &inventory->orders;
-    uint64_t hash = id_hash(event->id);
-    struct order_shard *shard = orders_shard(orders, hash);
-    if (orders_find(orders, shard, hash, event->id) != ORDER_NO_HANDLE) {
-        return HF_DAMAGED;
-    }
-    uint32_t handle = order_enter(inventory, 0, shard, hash, event, lines);
-    if (handle == ORDER_NO_HANDLE) {
-        return HF_FULL;
-    }
+    struct inventory *inventory = lane->inventory;
+    event->digest_delta = held_digest(inventory, event);
     for (uint32_t i = 0; i < event->line_count; i++) {
-        stock_force(inventory->stock, lines[i].item, lines[i].qty);
+        struct order_line_view line = transition_held_line(event, i);
+        replay_units(lane, line.item, line.qty, 0);
+        struct line_counts counts = {line.counted ? line.qty : 0, line.presale_qty};
+        enum hf_status status = counts_change(inventory, event->buyer, &line, counts);
+        if (status != HF_OK) {
+            return status;
+        }
     }
-    held_publish(shard, orders_at(orders, handle), event->lsn);
-    unsigned wheel = handle % EXPIRY_WHEELS;
-    expiry_lock(inventory->expiry, wheel);
-    expiry_add(inventory->expiry, wheel, handle, event->deadline_ms, 0);
-    expiry_unlock(inventory->expiry, wheel);
-    event->digest_delta = transition_held_digest(event->id, event->buyer, event->deadline_ms, lines,
-                                                 event->line_count);
     return HF_OK;
 }
 
-static enum hf_status apply_edit(struct inventory *inventory, struct event *event)
+/* An event that fits. */
+static enum hf_status edit_apply(const struct replay_lane *lane, struct order *order,
+                                 struct event *event, struct order_line_view *block)
 {
+    event->digest_delta = edit_digest(lane->inventory, order, event);
+    stock_replay(lane, order, event);
+    if (counts_matter(order)) {
+        enum hf_status status = counts_replay(lane->inventory, order, event);
+        if (status != HF_OK) {
+            return status;
+        }
+    }
+    transition_apply(order, event, block);
+    return HF_OK;
+}
+
+enum hf_status order_apply(const struct replay_lane *lane, struct order *order, struct event *event,
+                           struct order_line_view *block)
+{
+    if (event->type == EVENT_ORDER_HELD) {
+        CHECK(block != NULL || !transition_enters_block(event));
+        if (order->state != ORDER_NONE || !order_held_fits(lane->inventory, event)) {
+            return HF_DAMAGED;
+        }
+        enum hf_status status = held_apply(lane, event);
+        if (status == HF_OK) {
+            transition_enter(order, event, block);
+            held_show(order, event->lsn);
+        }
+        return status;
+    }
+    if (transition_misfit(order, event) != NULL) {
+        return HF_DAMAGED;
+    }
+    bool needs_block = transition_needs_block(order, event);
+    CHECK(block != NULL || !needs_block);
+    return edit_apply(lane, order, event, needs_block ? block : NULL);
+}
+
+static enum hf_status apply_held(const struct replay_lane *lane, struct event *event, uint64_t hash)
+{
+    struct inventory *inventory = lane->inventory;
     struct orders *orders = &inventory->orders;
-    uint64_t hash = id_hash(event->id);
+    struct order_shard *shard = orders_shard(orders, hash);
+    if (!order_held_fits(inventory, event) ||
+        orders_find(orders, shard, hash, event->id) != ORDER_NO_HANDLE) {
+        return HF_DAMAGED;
+    }
+    uint32_t handle = order_enter(inventory, lane->slot, shard, hash, event);
+    if (handle == ORDER_NO_HANDLE) {
+        return HF_FULL;
+    }
+    enum hf_status status = held_apply(lane, event);
+    if (status == HF_OK) {
+        held_show(orders_at(orders, handle), event->lsn);
+        held_count(shard);
+    }
+    return status;
+}
+
+static enum hf_status apply_edit(const struct replay_lane *lane, struct event *event, uint64_t hash)
+{
+    struct inventory *inventory = lane->inventory;
+    struct orders *orders = &inventory->orders;
     struct order_shard *shard = orders_shard(orders, hash);
     uint32_t handle = orders_find(orders, shard, hash, event->id);
     if (handle == ORDER_NO_HANDLE) {
@@ -255,10 +424,30 @@ static enum hf_status apply_edit(struct inventory *inventory, struct event *even
             return HF_FULL;
         }
     }
-    event->digest_delta = transition_digest(order, event);
-    stock_replay(inventory->stock, order, event);
-    edit_publish(shard, order, event, block);
-    return HF_OK;
+    bool was_held = order->state == ORDER_HELD;
+    enum hf_status status = edit_apply(lane, order, event, block);
+    if (was_held && status == HF_OK) {
+        held_uncount(shard, order);
+    }
+    return status;
+}
+
+enum hf_status order_event_apply(const struct replay_lane *lane, struct event *event, uint64_t hash)
+{
+    switch (event->type) {
+    case EVENT_ORDER_HELD:
+        return apply_held(lane, event, hash);
+    case EVENT_ORDER_FORGOTTEN:
+        return forget_apply(lane, event, hash);
+    case EVENT_ORDER_COMMITTED:
+    case EVENT_ORDER_RELEASED:
+    case EVENT_ORDER_EXPIRED:
+    case EVENT_ORDER_EXTENDED:
+    case EVENT_ORDER_RETURNED:
+        return apply_edit(lane, event, hash);
+    default:
+        return HF_DAMAGED;
+    }
 }
 
 static enum hf_status apply_sku(struct inventory *inventory, struct event *event)
@@ -322,7 +511,7 @@ static enum hf_status apply_adjust(struct inventory *inventory, struct event *ev
         .item = change->item,
     };
     if (made.delta < 0) {
-        stock_force(inventory->stock, made.item, -made.delta);
+        units_force(inventory->stock, 0, made.item, -made.delta);
     }
     event->digest_delta = adjustment_digest(&made) + digest_stocked(made.item, made.delta);
     adjust_publish(inventory, 0, &made);
@@ -331,21 +520,24 @@ static enum hf_status apply_adjust(struct inventory *inventory, struct event *ev
 
 enum hf_status inventory_apply(struct inventory *inventory, struct event *event)
 {
+    const struct replay_lane alone = {.inventory = inventory};
     switch (event->type) {
     case EVENT_ORDER_HELD:
-        return apply_held(inventory, event);
     case EVENT_ORDER_COMMITTED:
     case EVENT_ORDER_RELEASED:
     case EVENT_ORDER_EXPIRED:
     case EVENT_ORDER_EXTENDED:
     case EVENT_ORDER_RETURNED:
-        return apply_edit(inventory, event);
+    case EVENT_ORDER_FORGOTTEN:
+        return order_event_apply(&alone, event, id_hash(event->id));
     case EVENT_SKU_DEFINED:
         return apply_sku(inventory, event);
     case EVENT_ITEM_DEFINED:
         return apply_item(inventory, event);
     case EVENT_STOCK_ADJUSTED:
         return apply_adjust(inventory, event);
+    case EVENT_STOCK_MOVED:
+        return move_apply(inventory, event);
     }
     return HF_DAMAGED;
 }

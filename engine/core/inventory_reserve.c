@@ -25,7 +25,7 @@ static void heap_sink(uint64_t *keys, uint32_t at, uint32_t count)
 }
 
 /* Heapsort: in place, no worst case that a caller could choose. */
-static void keys_sort(uint64_t *keys, uint32_t count)
+void keys_sort(uint64_t *keys, uint32_t count)
 {
     for (uint32_t i = count / 2; i-- > 0;) {
         heap_sink(keys, i, count);
@@ -64,29 +64,55 @@ static uint32_t run_end(const uint64_t *keys, const struct order_line *lines, ui
     return end;
 }
 
-enum hf_status units_take(struct txn *txn, const struct order_line *lines, uint32_t line_count,
-                          uint32_t *blocking_line)
+/* Takes of one item. beyond: NULL, or how many of the units are beyond what is in stock. */
+static enum hf_status item_take(struct txn *txn, uint32_t item, int64_t qty, int64_t *beyond)
 {
     struct stock *stock = txn->inventory->stock;
-    if (line_count == 1) {
-        enum hf_status status = stock_take(stock, txn->slot, lines[0].item, lines[0].qty);
-        *blocking_line = status == HF_OK ? 0 : 1;
-        return status;
+    if (beyond) {
+        struct sale_rule rule;
+        catalog_sale_rule(txn->inventory->catalog, item, &rule);
+        if (rule.presale) {
+            return stock_take_presale(stock, txn->slot, item, qty, beyond);
+        }
     }
+    return stock_take(stock, txn->slot, item, qty);
+}
+
+/* Spreads what an item gave beyond what is in stock over the lines of its run, from the last. */
+static void run_spread(const uint64_t *keys, const struct order_line *lines, uint32_t from,
+                       uint32_t end, int64_t beyond, uint32_t *presale)
+{
+    while (end-- > from) {
+        uint32_t line = (uint32_t)keys[end];
+        presale[line] = beyond < lines[line].qty ? (uint32_t)beyond : lines[line].qty;
+        beyond -= presale[line];
+    }
+    CHECK(beyond == 0);
+}
+
+/* presale: NULL, or one for each line. */
+static enum hf_status runs_take(struct txn *txn, const struct order_line *lines,
+                                uint32_t line_count, uint32_t *presale, uint32_t *blocking_line)
+{
     uint64_t *keys = txn->memory->sort_keys;
     lines_sort(keys, lines, line_count);
     int64_t sum;
     for (uint32_t at = 0, end; at < line_count; at = end) {
         end = run_end(keys, lines, line_count, at, &sum);
+        int64_t beyond = 0;
         enum hf_status status =
-            sum == 0 ? HF_OK : stock_take(stock, txn->slot, (uint32_t)(keys[at] >> 32), sum);
+            sum == 0 ? HF_OK
+                     : item_take(txn, (uint32_t)(keys[at] >> 32), sum, presale ? &beyond : NULL);
         if (status == HF_OK) {
+            if (presale) {
+                run_spread(keys, lines, at, end, beyond, presale);
+            }
             continue;
         }
         for (uint32_t i = 0; i < at; i++) {
             const struct order_line *line = &lines[(uint32_t)keys[i]];
             if (line->qty > 0) {
-                stock_give(stock, txn->slot, line->item, line->qty);
+                stock_give(txn->inventory->stock, txn->slot, line->item, line->qty);
             }
         }
         while (lines[(uint32_t)keys[at]].qty == 0) {
@@ -97,6 +123,24 @@ enum hf_status units_take(struct txn *txn, const struct order_line *lines, uint3
     }
     *blocking_line = 0;
     return HF_OK;
+}
+
+enum hf_status units_take(struct txn *txn, const struct order_line *lines, uint32_t line_count,
+                          uint32_t *blocking_line)
+{
+    if (line_count == 1) {
+        enum hf_status status =
+            stock_take(txn->inventory->stock, txn->slot, lines[0].item, lines[0].qty);
+        *blocking_line = status == HF_OK ? 0 : 1;
+        return status;
+    }
+    return runs_take(txn, lines, line_count, NULL, blocking_line);
+}
+
+enum hf_status units_take_presale(struct txn *txn, const struct order_line *lines,
+                                  uint32_t line_count, uint32_t *presale, uint32_t *blocking_line)
+{
+    return runs_take(txn, lines, line_count, presale, blocking_line);
 }
 
 void units_give_back(struct txn *txn, const struct order_line *lines, uint32_t line_count)
@@ -123,10 +167,11 @@ void hold_rule_add(struct hold_rule *hold, const struct inventory *inventory,
     }
     uint32_t max = rule->hold_ms_max ? rule->hold_ms_max : inventory->options.hold_ms_max;
     /* The first line's maximum stands even when it is greater than the engine's. */
-    if (line == 1 || max < hold->hold_ms_max) {
+    if (!hold->any || max < hold->hold_ms_max) {
         hold->hold_ms_max = max;
         hold->max_line = rule->hold_ms_max ? line : 0;
     }
+    hold->any = true;
 }
 
 enum hf_status hold_rule_apply(const struct hold_rule *hold, const struct inventory *inventory,
@@ -148,8 +193,8 @@ enum hf_status hold_rule_apply(const struct hold_rule *hold, const struct invent
     return HF_OK;
 }
 
-static enum hf_status sale_status(const struct sale_rule *rule, uint64_t now_ms,
-                                  const char **reason)
+enum hf_status sale_status(const struct sale_rule *rule, uint64_t now_ms, uint64_t buyer,
+                           const char **reason)
 {
     if (rule->paused) {
         *reason = "the sale of the SKU is paused";
@@ -163,43 +208,88 @@ static enum hf_status sale_status(const struct sale_rule *rule, uint64_t now_ms,
         *reason = "the sale of the SKU has closed";
         return HF_CLOSED;
     }
+    if (rule->limit_per_buyer && buyer == 0) {
+        *reason = "the SKU has a limit_per_buyer: a buyer is required";
+        return HF_BUYER_REQUIRED;
+    }
     return HF_OK;
 }
 
-/* All rules of all lines; the first line that breaks one blocks. */
+/* What the rules say of an order whose lines are all plain. */
+struct plain_rules {
+    uint32_t hold_ms;
+    uint32_t sku;   /* the last line's */
+    uint32_t limit; /* the last line's; 0: none */
+    bool limited;   /* some line's SKU is */
+    bool presale;   /* some line's item may be pre-sold */
+};
+
+/* All rules of all lines but limits; the first line that breaks one blocks. */
 static enum hf_status rules_check(const struct txn *txn, const struct order_request *request,
-                                  uint32_t *hold_ms, struct order_outcome *outcome)
+                                  struct plain_rules *rules, struct order_outcome *outcome)
 {
     const struct inventory *inventory = txn->inventory;
     struct hold_rule hold = hold_rule_start(inventory);
+    *rules = (struct plain_rules){0};
     for (uint32_t i = 0; i < request->line_count; i++) {
         CHECK(inventory_has_item(inventory, request->lines[i].item));
         CHECK(request->lines[i].qty >= 1 && request->lines[i].qty <= QTY_MAX);
         struct sale_rule rule;
         catalog_sale_rule(inventory->catalog, request->lines[i].item, &rule);
-        outcome->status = sale_status(&rule, txn->now_ms, &outcome->reason);
+        outcome->status = sale_status(&rule, txn->now_ms, request->buyer, &outcome->reason);
         if (outcome->status != HF_OK) {
             outcome->blocking_line = i + 1;
             return outcome->status;
         }
         hold_rule_add(&hold, inventory, &rule, i + 1);
+        rules->sku = rule.sku;
+        rules->limit = rule.limit_per_buyer;
+        rules->limited |= rule.limit_per_buyer != 0;
+        rules->presale |= rule.presale;
     }
-    return hold_rule_apply(&hold, inventory, request->hold_ms, hold_ms, outcome);
+    return hold_rule_apply(&hold, inventory, request->hold_ms, &rules->hold_ms, outcome);
 }
 
 /* ---- Reserve ---- */
 
-/* The first answer again, if the contents are the same. */
-static void reserve_again(const struct order *order, const struct order_request *request,
-                          struct order_outcome *outcome)
+/* Whether a plain order's lines are what a request asks. */
+static bool lines_same(const struct order *order, const struct order_request *request)
 {
-    outcome->state = (enum order_state)order->state;
-    bool same = order->buyer == request->buyer && order->line_count == request->line_count;
+    bool same = order->line_count == request->line_count && !shapes_matter(request);
     for (uint32_t i = 0; same && i < request->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
         same = line.item == request->lines[i].item && line.qty == request->lines[i].qty;
     }
-    if (!same) {
+    return same;
+}
+
+static void outcome_grants(struct order_outcome *outcome, const struct order_request *request,
+                           const struct order_grant *grants, uint32_t grant_count)
+{
+    if (!grants_simple(request, grants, grant_count)) {
+        outcome->grants = grants;
+        outcome->grant_count = grant_count;
+    }
+}
+
+/* Whether the order is what a request asks. An order that was given more than the request can be
+ * given is another one, though the hashes are the same: they are 48 bits, and a client can find two
+ * requests of one hash. What follows relies on grants_max. */
+static bool contents_same(const struct order *order, const struct order_request *request)
+{
+    if (!(order->flags & ORDER_SHAPED)) {
+        return lines_same(order, request);
+    }
+    return order->contents == order_contents(request) && order->line_count <= grants_max(request);
+}
+
+/* The first answer again, if the contents are the same. */
+static void reserve_again(struct txn *txn, const struct order *order,
+                          const struct order_request *request, struct order_outcome *outcome)
+{
+    bool shaped = (order->flags & ORDER_SHAPED) != 0;
+    outcome->state = (enum order_state)order->state;
+    if (order->buyer != request->buyer || !contents_same(order, request)) {
         outcome->status = HF_ID_CONFLICT;
         outcome->reason = "the order exists with another buyer or other lines";
         return;
@@ -207,94 +297,201 @@ static void reserve_again(const struct order *order, const struct order_request 
     outcome->status = HF_OK;
     outcome->replayed = true;
     outcome->deadline_ms = order->deadline_ms;
-}
-
-/* Fills the entry's lines. False: out of memory. */
-static bool order_set_lines(struct inventory *inventory, struct order *order, uint32_t handle,
-                            const struct order_line *lines, uint32_t line_count)
-{
-    order->line_count = (uint16_t)line_count;
-    if (line_count == 1) {
-        order->one = lines[0];
-        return true;
+    if (!shaped) {
+        return;
     }
-    struct order_line_view *block = lines_alloc(inventory->lines, handle, line_count);
-    if (!block) {
-        return false;
+    struct order_grant *grants = txn->memory->grants;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        const struct order_line_view *line = &order->lines[i];
+        grants[i] = (struct order_grant){.item = line->item,
+                                         .qty = line->qty,
+                                         .presale_qty = line->presale_qty,
+                                         .ticket = line->ticket,
+                                         .line = line->line,
+                                         .counted = line->counted};
     }
-    for (uint32_t i = 0; i < line_count; i++) {
-        block[i] = (struct order_line_view){.item = lines[i].item, .qty = lines[i].qty};
-    }
-    order->lines = block;
-    order->flags |= ORDER_BLOCK;
-    return true;
+    outcome_grants(outcome, request, grants, order->line_count);
 }
 
 uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_shard *shard,
-                     uint64_t hash, const struct event *event, const struct order_line *lines)
+                     uint64_t hash, const struct event *event)
 {
     struct orders *orders = &inventory->orders;
     uint32_t handle = orders_enter(orders, slot, shard, hash, event->id);
     if (handle == ORDER_NO_HANDLE) {
         return handle;
     }
-    struct order *order = orders_at(orders, handle);
-    order->buyer = event->buyer;
-    order->deadline_ms = event->deadline_ms;
-    if (!order_set_lines(inventory, order, handle, lines, event->line_count)) {
-        orders_remove(orders, slot, shard, hash, handle);
-        return ORDER_NO_HANDLE;
+    struct order_line_view *block = NULL;
+    if (transition_enters_block(event)) {
+        block = lines_alloc(inventory->lines, handle, event->line_count);
+        if (!block) {
+            orders_remove(orders, slot, shard, hash, handle);
+            return ORDER_NO_HANDLE;
+        }
     }
+    transition_enter(orders_at(orders, handle), event, block);
     return handle;
 }
 
-static void reserve_add_event(struct txn *txn, const struct event *draft, uint32_t handle,
-                              const struct order_line *lines)
+static uint64_t held_bytes(const struct event *event)
+{
+    return event->grants            ? EVENT_HELD_GRANTS(event->line_count)
+           : event->line_count == 1 ? EVENT_HELD_BYTES
+                                    : EVENT_HELD_LINES(event->line_count);
+}
+
+static void reserve_add_event(struct txn *txn, const struct event *draft, uint32_t handle)
 {
     uint32_t n = draft->line_count;
-    struct event *event =
-        txn_add(txn, EVENT_ORDER_HELD, handle, n == 1 ? EVENT_HELD_BYTES : EVENT_HELD_LINES(n));
+    struct event *event = txn_add(txn, EVENT_ORDER_HELD, handle, held_bytes(draft));
     *event = *draft;
-    if (n == 1) {
-        event->one = lines[0];
+    if (draft->grants) {
+        struct order_grant *copy = txn_bytes(txn, n * sizeof *copy);
+        memcpy(copy, draft->grants, n * sizeof *copy);
+        event->grants = copy;
+    } else if (n == 1) {
         event->lines = &event->one;
     } else {
         struct order_line *copy = txn_bytes(txn, n * sizeof *copy);
-        memcpy(copy, lines, n * sizeof *copy);
+        memcpy(copy, draft->lines, n * sizeof *copy);
         event->lines = copy;
     }
-    event->digest_delta =
-        transition_held_digest(event->id, event->buyer, event->deadline_ms, lines, n);
+    event->digest_delta = held_digest(txn->inventory, event);
 }
 
-/* No such order yet: under the shard's lock. */
-static void reserve_new(struct txn *txn, const struct order_request *request, uint64_t hash,
-                        struct order_shard *shard, struct order_outcome *outcome)
+/* Enters the order and adds its event; its units were taken. False: FULL, nothing is changed. */
+static bool reserve_enter(struct txn *txn, uint64_t hash, struct order_shard *shard,
+                          const struct event *draft, struct order_outcome *outcome)
 {
-    uint32_t hold_ms;
-    if (rules_check(txn, request, &hold_ms, outcome) != HF_OK) {
-        return;
+    uint32_t handle = order_enter(txn->inventory, txn->slot, shard, hash, draft);
+    if (handle == ORDER_NO_HANDLE) {
+        outcome->status = HF_FULL;
+        return false;
     }
-    outcome->status = units_take(txn, request->lines, request->line_count, &outcome->blocking_line);
-    if (outcome->status != HF_OK) {
-        return;
-    }
-    struct event draft = {
+    reserve_add_event(txn, draft, handle);
+    outcome->state = ORDER_HELD;
+    outcome->deadline_ms = draft->deadline_ms;
+    return true;
+}
+
+static struct event reserve_draft(const struct txn *txn, const struct order_request *request,
+                                  uint32_t hold_ms)
+{
+    return (struct event){
         .type = EVENT_ORDER_HELD,
         .id = request->id,
         .buyer = request->buyer,
         .deadline_ms = txn->now_ms + hold_ms,
         .line_count = request->line_count,
+        .one = request->lines[0],
+        .lines = request->lines,
     };
-    uint32_t handle = order_enter(txn->inventory, txn->slot, shard, hash, &draft, request->lines);
-    if (handle == ORDER_NO_HANDLE) {
-        units_give_back(txn, request->lines, request->line_count);
-        outcome->status = HF_FULL;
-        return;
+}
+
+/* How long the SKUs of which units were given let an order be held. */
+static enum hf_status grants_hold(const struct txn *txn, const struct order_request *request,
+                                  uint32_t grant_count, uint32_t *hold_ms,
+                                  struct order_outcome *outcome)
+{
+    struct hold_rule hold = hold_rule_start(txn->inventory);
+    for (uint32_t i = 0; i < grant_count; i++) {
+        struct sale_rule rule;
+        catalog_sale_rule(txn->inventory->catalog, txn->memory->grants[i].item, &rule);
+        hold_rule_add(&hold, txn->inventory, &rule, txn->memory->grants[i].line);
     }
-    reserve_add_event(txn, &draft, handle, request->lines);
-    outcome->state = ORDER_HELD;
-    outcome->deadline_ms = draft.deadline_ms;
+    return hold_rule_apply(&hold, txn->inventory, request->hold_ms, hold_ms, outcome);
+}
+
+/* A new order that is told by its grants, unless they turn out to be those of a plain one. */
+static enum txn_step reserve_shaped(struct txn *txn, const struct order_request *request,
+                                    uint64_t hash, struct order_shard *shard,
+                                    struct order_outcome *outcome)
+{
+    if (!txn_has_room(txn, EVENT_HELD_GRANTS((uint64_t)grants_max(request)))) {
+        return TXN_AGAIN;
+    }
+    struct order_grant *grants = txn->memory->grants;
+    uint32_t count;
+    if (grants_take(txn, request, &count, outcome) != HF_OK) {
+        return TXN_DONE;
+    }
+    uint32_t hold_ms;
+    if (grants_hold(txn, request, count, &hold_ms, outcome) != HF_OK) {
+        grants_give_back(txn, request->buyer, grants, count);
+        return TXN_DONE;
+    }
+    grants_draw(txn, grants, count);
+    struct event draft = reserve_draft(txn, request, hold_ms);
+    bool counted = false;
+    for (uint32_t i = 0; i < count; i++) {
+        counted = counted || grants[i].counted;
+    }
+    if (!shapes_matter(request) && grants_simple(request, grants, count) &&
+        (count == 1 || !counted)) {
+        draft.flags = counted ? EVENT_COUNTED : 0;
+    } else {
+        draft.lines = NULL;
+        draft.grants = grants;
+        draft.line_count = count;
+        draft.contents = order_contents(request);
+    }
+    if (!reserve_enter(txn, hash, shard, &draft, outcome)) {
+        grants_give_back(txn, request->buyer, grants, count);
+        return TXN_DONE;
+    }
+    outcome_grants(outcome, request, grants, count);
+    return TXN_DONE;
+}
+
+/* Counts the only line of an order towards its buyer's limit. */
+static enum hf_status reserve_count(struct txn *txn, const struct order_request *request,
+                                    const struct plain_rules *rules, struct order_outcome *outcome)
+{
+    uint32_t qty = request->lines[0].qty;
+    uint32_t taken;
+    enum hf_status status = buyers_take(txn->inventory->buyers, rules->sku, request->buyer, qty,
+                                        qty, rules->limit, &taken);
+    if (status != HF_OK) {
+        outcome->status = status;
+        outcome->blocking_line = 1;
+        outcome->reason = count_reason(status);
+    }
+    return status;
+}
+
+/* No such order yet: under the shard's lock. */
+static enum txn_step reserve_new(struct txn *txn, const struct order_request *request,
+                                 uint64_t hash, struct order_shard *shard,
+                                 struct order_outcome *outcome)
+{
+    if (request->shapes && shapes_matter(request)) {
+        return reserve_shaped(txn, request, hash, shard, outcome);
+    }
+    struct plain_rules rules;
+    if (rules_check(txn, request, &rules, outcome) != HF_OK) {
+        return TXN_DONE;
+    }
+    struct event draft = reserve_draft(txn, request, rules.hold_ms);
+    if (__builtin_expect(rules.limited | rules.presale, 0)) {
+        if (request->line_count > 1 || rules.presale) {
+            return reserve_shaped(txn, request, hash, shard, outcome);
+        }
+        if (reserve_count(txn, request, &rules, outcome) != HF_OK) {
+            return TXN_DONE;
+        }
+        draft.flags = EVENT_COUNTED;
+    }
+    outcome->status = units_take(txn, request->lines, request->line_count, &outcome->blocking_line);
+    bool taken = outcome->status == HF_OK;
+    if (!taken || !reserve_enter(txn, hash, shard, &draft, outcome)) {
+        if (taken) {
+            units_give_back(txn, request->lines, request->line_count);
+        }
+        if (draft.flags & EVENT_COUNTED) {
+            buyers_give(txn->inventory->buyers, rules.sku, request->buyer, request->lines[0].qty);
+        }
+    }
+    return TXN_DONE;
 }
 
 enum txn_step inventory_reserve(struct txn *txn, const struct order_request *request,
@@ -312,11 +509,11 @@ enum txn_step inventory_reserve(struct txn *txn, const struct order_request *req
     spin_lock(&shard->spin);
     uint32_t handle = orders_find(&inventory->orders, shard, hash, request->id);
     if (handle == ORDER_NO_HANDLE) {
-        reserve_new(txn, request, hash, shard, outcome);
+        step = reserve_new(txn, request, hash, shard, outcome);
     } else if (orders_at(&inventory->orders, handle)->flags & ORDER_BUSY) {
         step = TXN_AGAIN;
     } else {
-        reserve_again(orders_at(&inventory->orders, handle), request, outcome);
+        reserve_again(txn, orders_at(&inventory->orders, handle), request, outcome);
     }
     spin_unlock(&shard->spin);
     return step;

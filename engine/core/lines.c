@@ -1,40 +1,44 @@
 /* lines.c - memory for the lines of orders, in power-of-two blocks.
  *
- * Threads: any; each pool under its spin lock.
+ * Threads: any; each pool under its spin lock; chunks are drawn without one.
  * Invariant: a free block's first bytes are the pointer to the next free block of its size. */
 #include "core/lines.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/sysinfo.h>
 
 #include "base/check.h"
 #include "base/spin.h"
+#include "core/pages.h"
 
 #define POOLS       16u
 #define CLASSES     12u /* 1 << 11 == ORDER_LINES_MAX */
-#define CHUNK_BYTES (1u << 18)
+#define CHUNK_BYTES KIB(256)
+#define CHUNKS_MIN  1024u /* address space, however small the machine */
 
 static_assert(1u << (CLASSES - 1) == ORDER_LINES_MAX, "the greatest class is the longest order");
 static_assert(sizeof(struct order_line_view) >= sizeof(void *), "a free block holds a pointer");
-static_assert(CHUNK_BYTES >= 64 + 2 * ORDER_LINES_MAX * sizeof(struct order_line_view),
-              "a chunk holds the longest orders");
+static_assert(sizeof(struct order_line_view) % _Alignof(struct order_line_view *) == 0,
+              "the pointer in a free block is aligned");
+static_assert(CHUNK_BYTES % (sizeof(struct order_line_view) * ORDER_LINES_MAX) == 0,
+              "the longest orders fill a chunk");
 
 struct free_block {
     struct free_block *next;
-};
-
-struct chunk {
-    struct chunk *next;
 };
 
 struct pool {
     _Alignas(CACHE_LINE_BYTES) struct spin spin;
     uint8_t *next; /* what is left of the newest chunk */
     uint8_t *end;
-    struct chunk *chunks;
     struct free_block *free[CLASSES];
 };
 
 struct lines {
+    uint8_t *chunks; /* address space for as much as the machine has memory */
+    uint64_t chunk_count;
+    _Atomic uint64_t chunks_drawn;
     struct pool pools[POOLS];
 };
 
@@ -44,10 +48,21 @@ static uint32_t class_of(uint32_t count)
     return count == 1 ? 0 : 32u - (uint32_t)__builtin_clz(count - 1);
 }
 
-/* Multiples of 8, so that the pointer in a free block is aligned. */
 static size_t class_bytes(uint32_t class)
 {
-    return ((sizeof(struct order_line_view) << class) + 7) & ~(size_t)7;
+    return sizeof(struct order_line_view) << class;
+}
+
+/* As many chunks as could ever be in memory: what orders may need at most is far more than any
+ * machine has. */
+static uint64_t chunks_of_machine(void)
+{
+    struct sysinfo info;
+    if (sysinfo(&info) != 0) {
+        return CHUNKS_MIN;
+    }
+    uint64_t chunks = ((uint64_t)info.totalram + info.totalswap) * info.mem_unit / CHUNK_BYTES;
+    return chunks > CHUNKS_MIN ? chunks : CHUNKS_MIN;
 }
 
 enum hf_status lines_init(struct lines **out)
@@ -56,7 +71,12 @@ enum hf_status lines_init(struct lines **out)
     if (!lines) {
         return HF_NO_MEMORY;
     }
-    *lines = (struct lines){0};
+    *lines = (struct lines){.chunk_count = chunks_of_machine()};
+    lines->chunks = pages_map_huge(lines->chunk_count * CHUNK_BYTES);
+    if (!lines->chunks) {
+        free(lines);
+        return HF_NO_MEMORY;
+    }
     *out = lines;
     return HF_OK;
 }
@@ -66,29 +86,31 @@ void lines_deinit(struct lines *lines)
     if (!lines) {
         return;
     }
-    for (uint32_t i = 0; i < POOLS; i++) {
-        struct chunk *chunk = lines->pools[i].chunks;
-        while (chunk) {
-            struct chunk *next = chunk->next;
-            free(chunk);
-            chunk = next;
-        }
-    }
+    pages_unmap(lines->chunks, lines->chunk_count * CHUNK_BYTES);
     free(lines);
 }
 
-/* Cuts a block from the newest chunk; the rest of a chunk that is too short is left unused. */
-static void *pool_cut(struct pool *pool, size_t bytes)
+/* The next chunk of address space; NULL when none is left. */
+static uint8_t *chunk_draw(struct lines *lines)
 {
-    if ((size_t)(pool->end - pool->next) < bytes || !pool->next) {
-        struct chunk *chunk = malloc(CHUNK_BYTES);
+    /* relaxed: the chunk is the drawer's alone. Looked at first, so that it can't wrap around. */
+    if (atomic_load_explicit(&lines->chunks_drawn, memory_order_relaxed) >= lines->chunk_count) {
+        return NULL;
+    }
+    uint64_t chunk = atomic_fetch_add_explicit(&lines->chunks_drawn, 1, memory_order_relaxed);
+    return chunk < lines->chunk_count ? lines->chunks + chunk * CHUNK_BYTES : NULL;
+}
+
+/* Cuts a block from the newest chunk; the rest of a chunk that is too short is left unused. */
+static void *pool_cut(struct lines *lines, struct pool *pool, size_t bytes)
+{
+    if ((size_t)(pool->end - pool->next) < bytes) {
+        uint8_t *chunk = chunk_draw(lines);
         if (!chunk) {
             return NULL;
         }
-        chunk->next = pool->chunks;
-        pool->chunks = chunk;
-        pool->next = (uint8_t *)chunk + 64;
-        pool->end = (uint8_t *)chunk + CHUNK_BYTES;
+        pool->next = chunk;
+        pool->end = chunk + CHUNK_BYTES;
     }
     void *block = pool->next;
     pool->next += bytes;
@@ -104,7 +126,7 @@ struct order_line_view *lines_alloc(struct lines *lines, uint32_t key, uint32_t 
     if (block) {
         pool->free[class] = pool->free[class]->next;
     } else {
-        block = pool_cut(pool, class_bytes(class));
+        block = pool_cut(lines, pool, class_bytes(class));
     }
     spin_unlock(&pool->spin);
     return block;

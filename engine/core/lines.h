@@ -1,11 +1,12 @@
 /* lines.h - memory for the lines of orders, in blocks of 1, 2, 4 .. ORDER_LINES_MAX lines.
  *
  * An order of one line needs no block until a part of the line is committed, released or returned.
- * Blocks are cut from chunks that grow with need and are kept until lines_deinit(); a freed block
- * serves the next order of its size.
+ * Blocks are cut from chunks whose memory comes with use and is kept until lines_deinit(); a freed
+ * block serves the next order of its size. Address space is reserved at start, as much as the
+ * machine has memory.
  *
- * Threads: any. A spin lock per pool; it is the innermost lock, held under an order shard's.
- * Growth calls the allocator. */
+ * Threads: any. A spin lock per pool; it is the innermost lock, held under an order shard's. No
+ * allocation and no system call under it. */
 #ifndef CORE_LINES_H
 #define CORE_LINES_H
 
@@ -15,7 +16,7 @@
 
 struct lines;
 
-/* NO_MEMORY when refused. Takes no memory for blocks yet. */
+/* NO_MEMORY when address space is refused. Takes no memory for blocks yet. */
 enum hf_status lines_init(struct lines **out);
 
 /* Frees all blocks. NULL is allowed. */

@@ -2,18 +2,18 @@
  *
  * Threads: any; a shard's index and its entries under the shard's lock, an allocator under its own.
  * Invariants: a slot lies at or after its home, with no empty slot between (linear probing);
- * used <= 4/5 of capacity unless memory for growth was refused. */
+ * used <= 4/5 of capacity, in an index of the greatest size 15/16. */
 #include "core/orders.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
+#include "core/pages.h"
 
-#define SLOTS_FIRST 64u
-#define PAGE_BYTES  4096u
-
-#define ENTRIES_AHEAD 8u /* new entries whose cache lines are on their way */
+#define GROWTH        1u   /* an index doubles: moved least often, half empty at worst */
+#define ENTRIES_AHEAD 8u   /* new entries whose cache lines are on their way */
+#define WALK_SLOTS    64u  /* homes of one step of a walk */
+#define WALK_KEYS     128u /* orders that one step visits at most */
 
 static uint64_t slot_of(uint64_t hash, uint32_t handle)
 {
@@ -25,108 +25,38 @@ static uint32_t slot_tag(uint64_t slot)
     return (uint32_t)(slot >> 32);
 }
 
-/* Where a tag's probing starts: the tag as a fraction of the capacity, so that any capacity will do
- * and an index keeps its order when it grows. */
-static uint32_t slot_home(uint32_t tag, uint32_t capacity)
+static uint32_t shard_number(const struct orders *orders, const struct order_shard *shard)
 {
-    return (uint32_t)((uint64_t)tag * capacity >> 32);
+    return (uint32_t)(shard - orders->shards);
 }
 
-static void *map(uint64_t bytes)
+static void shard_set_index(struct order_shard *shard, uint64_t *slots, uint32_t capacity)
 {
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED) {
-        return NULL;
-    }
-    /* A hint: fewer TLB misses on what is hit at random, fewer page faults on what grows. */
-    (void)madvise(at, bytes, MADV_HUGEPAGE);
-    return at;
-}
-
-/* ---- Sizes of the indexes ---- */
-
-/* Doubling from SLOTS_FIRST, the last one only as far as a full table needs. */
-static void plan_sizes(struct orders *orders)
-{
-    uint32_t capacity = SLOTS_FIRST;
-    while (capacity < orders->slots_max) {
-        orders->sizes[orders->size_count++].capacity = capacity;
-        capacity *= 2;
-    }
-    orders->sizes[orders->size_count++].capacity = orders->slots_max;
-    CHECK(orders->size_count <= ORDERS_SIZES_MAX);
-}
-
-/* Bytes of one shard's index: whole pages once it has one, so that they can be given back. */
-static uint64_t size_bytes(const struct orders *orders, uint32_t size)
-{
-    uint64_t bytes = orders->sizes[size].capacity * sizeof(uint64_t);
-    uint64_t unit = bytes < PAGE_BYTES ? CACHE_LINE_BYTES : PAGE_BYTES;
-    return (bytes + unit - 1) / unit * unit;
-}
-
-/* Reserves address space for the indexes of all sizes: growing then maps nothing, for it is done
- * under a shard's lock. */
-static bool map_sizes(struct orders *orders)
-{
-    for (uint32_t i = 0; i < orders->size_count; i++) {
-        orders->sizes[i].slots = map(size_bytes(orders, i) * orders->shard_count);
-        if (!orders->sizes[i].slots) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A shard's index of a size, all zero before its first use. */
-static uint64_t *size_slots(const struct orders *orders, uint32_t size,
-                            const struct order_shard *shard)
-{
-    uint64_t each = size_bytes(orders, size) / sizeof(uint64_t);
-    return orders->sizes[size].slots + (uint64_t)(shard - orders->shards) * each;
-}
-
-/* Gives the memory of an index back that its shard has grown out of. */
-static void size_release(struct orders *orders, struct order_shard *shard, uint64_t *slots)
-{
-    if (shard->size == ORDERS_SIZES_MAX) {
-        free(slots);
-    } else if (slots && size_bytes(orders, shard->size) >= PAGE_BYTES) {
-        (void)madvise(slots, size_bytes(orders, shard->size), MADV_DONTNEED);
-    }
-}
-
-/* Enough shards that threads rarely meet, and that one grows fast; few for a small table. */
-static uint32_t shards_for(uint64_t orders_max)
-{
-    uint32_t shards = ORDERS_SHARDS_MAX;
-    while (shards > 1 && (uint64_t)shards * ORDERS_BLOCK * 64 > orders_max) {
-        shards /= 2;
-    }
-    return shards;
+    /* relaxed: a prefetch may read one old and one new value, and then prefetches in vain. */
+    atomic_store_explicit(&shard->slots, slots, memory_order_relaxed);
+    atomic_store_explicit(&shard->capacity, capacity, memory_order_relaxed);
 }
 
 enum hf_status orders_init(struct orders *orders, uint64_t orders_max)
 {
     CHECK(orders_max >= 1 && orders_max <= ORDERS_MAX);
     *orders = (struct orders){.orders_max = orders_max};
-    orders->shard_count = shards_for(orders_max);
+    orders->shard_count = table_shards_for(orders_max);
     orders->shard_shift = 63u - (unsigned)__builtin_ctz(orders->shard_count);
     orders->block_count = (orders_max + ORDERS_BLOCK - 1) / ORDERS_BLOCK;
-    /* A full table's share of a shard, with four standard deviations for a thousand shards. */
-    uint64_t share = orders_max / orders->shard_count;
-    orders->slots_max = (uint32_t)((share + share / 64 + 64) * 5 / 4 + 1);
-
-    plan_sizes(orders);
-
     orders->entries_bytes = orders->block_count * ORDERS_BLOCK * sizeof(struct order);
-    orders->entries = map(orders->entries_bytes);
-    orders->shards = aligned_alloc(CACHE_LINE_BYTES,
-                                   orders->shard_count * sizeof(struct order_shard));
+    orders->entries = pages_map_huge(orders->entries_bytes);
+    orders->shards =
+        aligned_alloc(CACHE_LINE_BYTES, orders->shard_count * sizeof(struct order_shard));
     orders->allocators =
         aligned_alloc(CACHE_LINE_BYTES, THREADS_MAX * sizeof(struct order_allocator));
-    if (!orders->entries || !orders->shards || !orders->allocators || !map_sizes(orders)) {
+    const struct table_plan plan = {.slot_bytes = sizeof(uint64_t),
+                                    .shard_count = orders->shard_count,
+                                    .entries_max = orders_max,
+                                    .growth = GROWTH,
+                                    .huge = true};
+    enum hf_status status = table_init(&orders->table, &plan);
+    if (status != HF_OK || !orders->entries || !orders->shards || !orders->allocators) {
         orders_deinit(orders);
         return HF_NO_MEMORY;
     }
@@ -139,61 +69,31 @@ enum hf_status orders_init(struct orders *orders, uint64_t orders_max)
     return HF_OK;
 }
 
-/* The size in which an index has room for so many orders; the greatest if none has. */
-static uint32_t size_for(const struct orders *orders, uint64_t count)
-{
-    uint32_t size = 0;
-    while (size + 1 < orders->size_count && (uint64_t)orders->sizes[size].capacity * 4 < count * 5) {
-        size++;
-    }
-    return size;
-}
-
 void orders_make_ready(struct orders *orders, uint64_t count)
 {
     if (count == 0) {
         return;
     }
     count = count < orders->orders_max ? count : orders->orders_max;
-    (void)madvise(orders->entries, count * sizeof(struct order), MADV_POPULATE_WRITE);
-    /* Shards differ: some get a few more of the orders than others. */
-    uint64_t share = count / orders->shard_count;
-    uint32_t size = size_for(orders, share + share / 16 + SLOTS_FIRST / 2);
+    pages_populate(orders->entries, count * sizeof(struct order));
+    uint32_t capacity = table_make_ready(&orders->table, count);
     for (uint32_t i = 0; i < orders->shard_count; i++) {
-        orders->shards[i].size = size;
-        atomic_store_explicit(&orders->shards[i].slots,
-                              size_slots(orders, size, &orders->shards[i]), memory_order_relaxed);
-        atomic_store_explicit(&orders->shards[i].capacity, orders->sizes[size].capacity,
-                              memory_order_relaxed);
-    }
-    (void)madvise(orders->sizes[size].slots, size_bytes(orders, size) * orders->shard_count,
-                  MADV_POPULATE_WRITE);
-}
-
-/* Frees an index that is of no planned size; the others go with their mappings. */
-static void slots_free(const struct order_shard *shard)
-{
-    if (shard->size == ORDERS_SIZES_MAX) {
-        free(atomic_load_explicit(&shard->slots, memory_order_relaxed));
+        shard_set_index(&orders->shards[i], table_index(&orders->table, i), capacity);
     }
 }
 
 void orders_deinit(struct orders *orders)
 {
-    for (uint32_t i = 0; orders->shards && i < orders->shard_count; i++) {
-        slots_free(&orders->shards[i]);
-    }
-    for (uint32_t i = 0; i < orders->size_count; i++) {
-        if (orders->sizes[i].slots) {
-            munmap(orders->sizes[i].slots, size_bytes(orders, i) * orders->shard_count);
-        }
-    }
+    table_deinit(&orders->table);
     free(orders->allocators);
     free(orders->shards);
-    if (orders->entries) {
-        munmap(orders->entries, orders->entries_bytes);
-    }
+    pages_unmap(orders->entries, orders->entries_bytes);
     *orders = (struct orders){0};
+}
+
+bool orders_tidy(struct orders *orders)
+{
+    return table_tidy(&orders->table);
 }
 
 uint32_t orders_find(const struct orders *orders, const struct order_shard *shard, uint64_t hash,
@@ -205,7 +105,7 @@ uint32_t orders_find(const struct orders *orders, const struct order_shard *shar
         return ORDER_NO_HANDLE;
     }
     uint32_t tag = (uint32_t)hash;
-    for (uint32_t at = slot_home(tag, capacity); slots[at] != 0;) {
+    for (uint32_t at = table_home(tag, capacity); slots[at] != 0;) {
         if (slot_tag(slots[at]) == tag) {
             uint32_t handle = (uint32_t)slots[at] - 1;
             if (id_equal(orders->entries[handle].id, id)) {
@@ -219,56 +119,39 @@ uint32_t orders_find(const struct orders *orders, const struct order_shard *shar
 
 static void slots_put(uint64_t *slots, uint32_t capacity, uint64_t slot)
 {
-    uint32_t at = slot_home(slot_tag(slot), capacity);
+    uint32_t at = table_home(slot_tag(slot), capacity);
     while (slots[at] != 0) {
         at = at + 1 == capacity ? 0 : at + 1;
     }
     slots[at] = slot;
 }
 
-/* Moves a shard's slots to an index of another capacity. */
-static void shard_move(struct order_shard *shard, uint64_t *slots, uint32_t capacity)
+/* Gives a shard an index of the next size. False: it has the greatest. */
+static bool shard_grow(struct orders *orders, struct order_shard *shard)
 {
     const uint64_t *old = atomic_load_explicit(&shard->slots, memory_order_relaxed);
     uint32_t old_capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
+    uint32_t capacity;
+    uint64_t *slots = table_next(&orders->table, shard_number(orders, shard), &capacity);
+    if (!slots) {
+        return false;
+    }
     for (uint32_t i = 0; i < old_capacity; i++) {
         if (old[i] != 0) {
             slots_put(slots, capacity, old[i]);
         }
     }
-    /* A prefetch may read one old and one new value: it then prefetches in vain. */
-    atomic_store_explicit(&shard->slots, slots, memory_order_relaxed);
-    atomic_store_explicit(&shard->capacity, capacity, memory_order_relaxed);
-}
-
-/* Gives a shard an index of the next size. False: out of memory. */
-static bool shard_grow(struct orders *orders, struct order_shard *shard)
-{
-    uint64_t *old = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint32_t old_capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    uint32_t size = old ? shard->size + 1 : 0;
-    bool planned = size < orders->size_count;
-    /* Beyond the plan only for an unlikely crowd in one shard. */
-    uint32_t capacity = planned ? orders->sizes[size].capacity : old_capacity + old_capacity / 8 + 8;
-    uint64_t *slots =
-        planned ? size_slots(orders, size, shard) : calloc(capacity, sizeof *slots);
-    if (!slots) {
-        return false;
-    }
-    shard_move(shard, slots, capacity);
-    size_release(orders, shard, old);
-    shard->size = planned ? size : ORDERS_SIZES_MAX;
+    shard_set_index(shard, slots, capacity);
+    table_moved(&orders->table, shard_number(orders, shard));
     return true;
 }
 
-/* Makes sure that one more slot fits. Without memory to grow the index may fill up to 15/16. */
+/* Makes sure that one more slot fits. */
 static bool shard_has_slot(struct orders *orders, struct order_shard *shard)
 {
-    uint64_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    if ((uint64_t)(shard->used + 1) * 5 <= capacity * 4) {
-        return true;
-    }
-    return shard_grow(orders, shard) || (uint64_t)(shard->used + 1) * 16 <= capacity * 15;
+    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
+    return table_has_slot(shard->used, capacity) || shard_grow(orders, shard) ||
+           table_has_last_slot(shard->used, capacity);
 }
 
 /* ---- Entries ---- */
@@ -353,10 +236,8 @@ static void slots_shift_back(uint64_t *slots, uint32_t capacity, uint32_t hole)
         if (slots[at] == 0) {
             break;
         }
-        uint32_t home = slot_home(slot_tag(slots[at]), capacity);
-        uint32_t from_home = at >= home ? at - home : at + capacity - home;
-        uint32_t from_hole = at >= hole ? at - hole : at + capacity - hole;
-        if (from_home >= from_hole) {
+        uint32_t home = table_home(slot_tag(slots[at]), capacity);
+        if (table_may_move(home, at, hole, capacity)) {
             slots[hole] = slots[at];
             hole = at;
         }
@@ -370,10 +251,11 @@ void orders_remove(struct orders *orders, unsigned slot, struct order_shard *sha
     const struct order *order = &orders->entries[handle];
     CHECK(order->state == ORDER_NONE);
     CHECK(!(order->flags & ORDER_BLOCK));
+    CHECK(!(order->flags & ORDER_HINTED));
     uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
     uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
     uint64_t wanted = slot_of(hash, handle);
-    uint32_t at = slot_home(slot_tag(wanted), capacity);
+    uint32_t at = table_home(slot_tag(wanted), capacity);
     while (slots[at] != wanted) {
         CHECK(slots[at] != 0);
         at = at + 1 == capacity ? 0 : at + 1;
@@ -400,6 +282,166 @@ void orders_visit(const struct orders *orders,
     }
 }
 
+/* ---- Walking ----
+ *
+ * A walk goes through a shard's orders by their keys: tags first, so that the keys of a range lie
+ * near each other in the index, whatever its capacity; then handles, which never change. The cursor
+ * has the key of the next one, but for the handle's high bits: with 2^-22 the chance that two
+ * orders of one tag are taken for one there, and only if a walk stops right between the two.
+ *
+ *     key     tag 32 | handle's low 22 bits | its high 10 bits
+ *     cursor  tag 32 | shard: low 22 bits, above the shard's 10 */
+
+#define LOW_BITS   22u
+#define HIGH_BITS  (32u - LOW_BITS)
+#define SHARD_MASK ((1u << HIGH_BITS) - 1)
+
+static_assert(TABLE_SHARDS_MAX <= SHARD_MASK + 1, "a shard's number fits beside the low bits");
+
+struct walk_step {
+    uint64_t from; /* the first key that is visited */
+    uint64_t to;   /* the first that is left to the next step; UINT64_MAX: the shard's end */
+    bool stopped;  /* by the visitor, or by look_max */
+    uint32_t count;
+    uint64_t keys[WALK_KEYS]; /* ascending */
+};
+
+static uint64_t key_of(uint64_t slot)
+{
+    uint32_t handle = (uint32_t)slot - 1;
+    return (slot >> 32) << 32 | (uint32_t)(handle << HIGH_BITS | handle >> LOW_BITS);
+}
+
+static uint32_t key_handle(uint64_t key)
+{
+    return (uint32_t)key >> HIGH_BITS | ((uint32_t)key & SHARD_MASK) << LOW_BITS;
+}
+
+static void cursor_set(struct order_cursor *cursor, uint32_t shard, uint64_t key)
+{
+    cursor->shard = shard | ((uint32_t)key & ~SHARD_MASK);
+    cursor->tag = (uint32_t)(key >> 32);
+}
+
+static void cursor_next_shard(const struct orders *orders, struct order_cursor *cursor)
+{
+    uint32_t shard = (cursor->shard & SHARD_MASK) + 1;
+    cursor_set(cursor, shard & SHARD_MASK, 0);
+    cursor->done = shard >= orders->shard_count;
+}
+
+static void step_begin(struct walk_step *step, const struct order_cursor *cursor)
+{
+    step->from = (uint64_t)cursor->tag << 32 | (cursor->shard & ~SHARD_MASK);
+    step->to = UINT64_MAX;
+    step->stopped = false;
+    step->count = 0; /* the keys stay as they are: a step costs little when there are few */
+}
+
+/* Adds a key in its place; when there is no room, the greatest is left to the next step. */
+static void step_add(struct walk_step *step, uint64_t key)
+{
+    if (step->count == WALK_KEYS) {
+        uint64_t last = step->keys[WALK_KEYS - 1];
+        step->to = last > key ? last : key;
+        if (step->to == key) {
+            return;
+        }
+        step->count--;
+    }
+    uint32_t at = step->count++;
+    while (at > 0 && step->keys[at - 1] > key) {
+        step->keys[at] = step->keys[at - 1];
+        at--;
+    }
+    step->keys[at] = key;
+}
+
+/* Finds the next orders of a shard from step->from on, and has their entries fetched. Their slots
+ * lie at or after their homes, with no empty slot between. */
+static void step_gather(const struct orders *orders, const struct order_shard *shard,
+                        struct walk_step *step)
+{
+    const uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
+    uint64_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
+    uint64_t home = table_home((uint32_t)(step->from >> 32), (uint32_t)capacity);
+    uint64_t end = home + WALK_SLOTS;
+    if (end < capacity) {
+        /* The first tag whose home is `end`. */
+        step->to = ((end << 32) + capacity - 1) / capacity << 32;
+    } else {
+        end = capacity;
+        step->to = UINT64_MAX;
+    }
+    for (uint64_t at = home; at < home + capacity; at++) {
+        uint64_t slot = slots[at < capacity ? at : at - capacity];
+        if (slot == 0) {
+            if (at >= end) {
+                break;
+            }
+            continue;
+        }
+        uint64_t key = key_of(slot);
+        if (key >= step->from && key < step->to) {
+            __builtin_prefetch(&orders->entries[key_handle(key)], 1);
+            step_add(step, key);
+        }
+    }
+}
+
+/* Visits what was gathered. Returns how many were looked at; where a visit stops the walk, step->to
+ * is that order. */
+static uint32_t step_visit(struct orders *orders, struct order_shard *shard, struct walk_step *step,
+                           uint32_t look_max, order_visit *visit, void *context)
+{
+    uint32_t looked = 0;
+    for (uint32_t i = 0; i < step->count; i++) {
+        uint32_t handle = key_handle(step->keys[i]);
+        struct order *order = &orders->entries[handle];
+        if (order->state == ORDER_NONE) {
+            continue; /* not published yet */
+        }
+        if (looked == look_max || !visit(context, shard, handle, order)) {
+            step->to = step->keys[i];
+            step->stopped = true;
+            break;
+        }
+        looked++;
+    }
+    return looked;
+}
+
+uint32_t orders_walk(struct orders *orders, struct order_cursor *cursor, uint32_t look_max,
+                     order_visit *visit, void *context)
+{
+    uint32_t looked = 0;
+    bool stopped = false;
+    while (looked < look_max && !stopped && !cursor->done) {
+        uint32_t number = cursor->shard & SHARD_MASK;
+        if (number >= orders->shard_count) {
+            cursor->done = true;
+            break;
+        }
+        struct order_shard *shard = &orders->shards[number];
+        struct walk_step step;
+        step_begin(&step, cursor);
+        spin_lock(&shard->spin);
+        if (shard->used > 0) {
+            step_gather(orders, shard, &step);
+        }
+        uint32_t seen = step_visit(orders, shard, &step, look_max - looked, visit, context);
+        spin_unlock(&shard->spin);
+        if (step.to == UINT64_MAX) {
+            cursor_next_shard(orders, cursor);
+        } else {
+            cursor_set(cursor, number, step.to);
+        }
+        stopped = step.stopped;
+        looked += seen > 0 || stopped ? seen : 1;
+    }
+    return looked;
+}
+
 void orders_prefetch(const struct orders *orders, uint64_t hash)
 {
     const struct order_shard *shard = orders_shard(orders, hash);
@@ -407,6 +449,24 @@ void orders_prefetch(const struct orders *orders, uint64_t hash)
     const uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
     uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
     if (slots) {
-        __builtin_prefetch(&slots[slot_home((uint32_t)hash, capacity)], 1);
+        __builtin_prefetch(&slots[table_home((uint32_t)hash, capacity)], 1);
+    }
+}
+
+void orders_prefetch_entry(const struct orders *orders, uint64_t hash)
+{
+    const struct order_shard *shard = orders_shard(orders, hash);
+    const uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
+    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
+    uint32_t tag = (uint32_t)hash;
+    if (!slots) {
+        return;
+    }
+    for (uint32_t at = table_home(tag, capacity); slots[at] != 0;) {
+        if (slot_tag(slots[at]) == tag) {
+            __builtin_prefetch(&orders->entries[(uint32_t)slots[at] - 1], 1);
+            return;
+        }
+        at = at + 1 == capacity ? 0 : at + 1;
     }
 }

@@ -9,16 +9,18 @@
  *     id --hash--> shard --tag--> slot --handle--> entry (64 bytes) --> lines block, if any
  *
  * Entries come from one mapping that reserves address space only. Each thread slot draws blocks of
- * ORDERS_BLOCK entries from it and fills them one after the other, so that new entries are written in
- * a row (which the processor prefetches), whatever their shards, and memory grows with the orders
- * and stays dense. When no block is left a slot takes from the others' blocks: the table is full
- * exactly at orders_max. Memory per one-line order at 64 M orders: 64 bytes and 10 to 13 of index.
+ * ORDERS_BLOCK entries from it and fills them one after the other, so that new entries are written
+ * in a row (which the processor prefetches), whatever their shards, and memory grows with the
+ * orders and stays dense. When no block is left a slot takes from the others' blocks: the table is
+ * full exactly at orders_max. Memory per one-line order at 64 M orders: 64 bytes and 10 to 13 of
+ * index.
  *
- * Indexes of one capacity lie side by side in a mapping of their own, for huge pages: shards grow
- * at about the same time.
+ * No memory is allocated and no system call is made under a lock: table.h has address space for the
+ * indexes of all sizes. orders_tidy() gives back what they grew out of.
  *
  * Threads: any. Every field of an entry is read and written under its shard's lock. Lock order:
- * a shard's lock, then stock's, lines' or an allocator's; never two shards at once; never a wheel's lock inside. */
+ * a shard's lock, then stock's, lines', buyers', presale's or an allocator's; never two shards at
+ * once; never a wheel's lock inside. */
 #ifndef CORE_ORDERS_H
 #define CORE_ORDERS_H
 
@@ -29,15 +31,17 @@
 #include "base/limits.h"
 #include "base/spin.h"
 #include "core/inventory.h"
+#include "core/table.h"
 
-#define ORDERS_SHARDS_MAX 1024u
-#define ORDERS_BLOCK      256u       /* entries that a slot draws at once */
-#define ORDERS_SIZES_MAX  32u        /* capacities that an index goes through */
-#define ORDER_NO_HANDLE   UINT32_MAX /* no order has it */
+#define ORDERS_BLOCK    256u       /* entries that a slot draws at once */
+#define ORDER_NO_HANDLE UINT32_MAX /* no order has it */
 
 enum order_flags {
     ORDER_BUSY = 1,  /* in the hands of a transaction; with state ORDER_NONE: not yet published */
     ORDER_BLOCK = 2, /* `lines` points to a block; else the one line is `one`, and state says all */
+    ORDER_COUNTED = 4, /* without a block: the line counts towards the buyer's limit */
+    ORDER_SHAPED = 8,  /* with a block: it holds grants, and `contents` tells what was asked */
+    ORDER_HINTED = 16, /* its deadline is entered in a wheel: the entry must not be used anew */
 };
 
 struct order {
@@ -50,11 +54,13 @@ struct order {
         struct order_line_view *lines; /* line_count of them; owned by the order */
     };
     uint32_t extended_ms; /* present deadline = deadline_ms + extended_ms */
-    uint16_t line_count;
-    uint8_t state; /* enum order_state: as last published */
-    uint8_t flags; /* enum order_flags */
-    uint32_t next_free;
-    uint32_t spare;
+    uint16_t line_count;  /* of lines, or of grants when ORDER_SHAPED */
+    uint8_t state;        /* enum order_state: as last published */
+    uint8_t flags;        /* enum order_flags */
+    union {
+        uint64_t contents;  /* ORDER_SHAPED: order_contents() of what was asked */
+        uint32_t next_free; /* of a freed entry */
+    };
 };
 
 static_assert(sizeof(struct order) == CACHE_LINE_BYTES, "an order is one cache line");
@@ -67,7 +73,6 @@ struct order_shard {
     uint32_t used; /* slots in use: published or not */
     _Atomic(uint64_t *) slots;
     _Atomic uint32_t capacity;
-    uint32_t size;          /* which of the capacities; ORDERS_SIZES_MAX: one beyond them */
     _Atomic uint64_t known; /* published orders */
     _Atomic uint64_t held;  /* of these, held */
 };
@@ -82,25 +87,17 @@ struct order_allocator {
     uint32_t block_end;  /* and its end */
 };
 
-/* The indexes of one capacity, one after the other. */
-struct order_slots {
-    uint64_t *slots; /* address space; memory is taken when a shard has grown so far */
-    uint32_t capacity;
-};
-
 struct orders {
     struct order *entries;
     struct order_shard *shards;
     struct order_allocator *allocators; /* THREADS_MAX */
-    struct order_slots sizes[ORDERS_SIZES_MAX];
-    uint32_t size_count;
-    unsigned shard_shift; /* shard = hash >> shard_shift >> 1 */
+    unsigned shard_shift;               /* shard = hash >> shard_shift >> 1 */
     uint32_t shard_count;
     uint64_t orders_max;
-    uint32_t slots_max; /* what a shard's index needs when the table is full */
     uint64_t block_count;
     _Atomic uint64_t blocks_drawn;
     uint64_t entries_bytes;
+    struct table table; /* the indexes */
 };
 
 /* orders_max: 1..ORDERS_MAX. NO_MEMORY when address space or memory is refused. */
@@ -145,17 +142,41 @@ uint32_t orders_find(const struct orders *orders, const struct order_shard *shar
 uint32_t orders_enter(struct orders *orders, unsigned slot, struct order_shard *shard,
                       uint64_t hash, struct id128 id);
 
-/* Takes an entry out that was never published. Its lines must be freed before. Under the shard's
- * lock. */
+/* Takes an entry out: one that was never published, or that is forgotten (state ORDER_NONE, no
+ * ORDER_HINTED). Its lines must be freed before (no ORDER_BLOCK); the shard's counts are the
+ * caller's. Under the shard's lock. */
 void orders_remove(struct orders *orders, unsigned slot, struct order_shard *shard, uint64_t hash,
                    uint32_t handle);
+
+/* Called with the shard locked. False: the walk ends before this order. */
+typedef bool order_visit(void *context, struct order_shard *shard, uint32_t handle,
+                         struct order *order);
+
+/* Looks at orders from the cursor on, in steps of some 64 slots, each under its shard's lock: calls
+ * visit for each published order with the shard locked, until look_max were looked at, visit says
+ * false (that order is not counted as seen: the next walk begins with it), or the table's end is
+ * reached (cursor->done). Returns how many were looked at; a step without any counts as one, so
+ * that a walk through an empty table ends soon, too. visit may remove the order that it is given,
+ * and no other. The cursor may come from outside: any numbers will do. Its `shard` holds more than
+ * the shard: which of several orders with one tag comes next. Any thread, no lock held. */
+uint32_t orders_walk(struct orders *orders, struct order_cursor *cursor, uint32_t look_max,
+                     order_visit *visit, void *context);
 
 /* Calls visit with each entry in use. Nothing else may run meanwhile. */
 void orders_visit(const struct orders *orders,
                   void (*visit)(void *context, uint32_t handle, const struct order *order),
                   void *context);
 
+/* Gives back the memory of some of the indexes that shards have grown out of. Returns whether there
+ * is more. Next to free when there is none. No lock held; one thread at a time, beside all others.
+ */
+bool orders_tidy(struct orders *orders);
+
 /* Brings the lock's and the index's cache lines of an id in. Any thread, no lock. */
 void orders_prefetch(const struct orders *orders, uint64_t hash);
+
+/* Brings the entry of an id in, if there is one, once orders_prefetch has brought the index in.
+ * Under the shard's lock, or where the shard is one thread's alone. */
+void orders_prefetch_entry(const struct orders *orders, uint64_t hash);
 
 #endif

@@ -10,7 +10,9 @@
  *             it, whichever cell they then credit. The base cell's stay 0.
  *   lock      of an item: held by who moves units between cells (gather), drives free below zero
  *             (debit, define) or reads all the numbers. `moves` is odd while units are in the
- *             hands of the lock's holder.
+ *             hands of the lock's holder. Who takes from several items holds all their locks,
+ *             taken in the order of handles, and all their `moves` are odd meanwhile. Nobody else
+ *             holds more than one, so no two wait for each other.
  *
  * Invariants
  *   1. free, the sum of the cells and of what a gatherer has in hand, changes only by a take, a
@@ -34,6 +36,18 @@
  *   tests/model/stock.pml finds that run.
  *   Gatherers are one at a time, so two never fail over each other's units; the fast path takes
  *   only what it keeps.
+ *   Several items: all are split first. A scan runs (a) and (b) of one after another, then (c) of
+ *   all. T is the moment between the last (b) and the first (c), and lies within each item's own
+ *   (b) to (c); so by the above each cell of each item was at T at most what was read, and if the
+ *   sum over all is short, what was free of them together was short at T. A scan of one item that
+ *   ended before the next began would not do: a unit given back to the first lets another thread
+ *   take from the second, which is scanned later. What is in hand, of whichever item, counts as
+ *   free until the hand is full, and the taking takes place then. So it is short only of units
+ *   that are in none of the items, never because of how they are spread. Nobody else can tell that
+ *   some of it left its cell earlier: `moves` of each item is odd, so a scan without that item's
+ *   lock proves nothing, and whoever wants the lock waits. tests/model/stock_any.pml.
+ *   Less than the most that was asked is answered by the same proof, that no further unit is free.
+ *   An item with a debt counts as 0: its debt takes nothing from the others.
  *
  * Why no unit is sold twice, and none below zero
  *   Units leave a cell only by a CAS that found them there. What remains is invariant 2: a shard's
@@ -71,7 +85,11 @@
 #define SPLIT_AFTER    64u                /* failed CASes on the base cell */
 #define READ_TRIES     16u                /* of stock_read, for two equal readings */
 
+#define PARTS_MAX (1u + LINE_FALLBACKS_MAX)
+
 static_assert(CELL_UNITS_MAX / 64 > STOCK_MAX, "no sum of an item's numbers leaves a word");
+static_assert(INT64_MAX / PARTS_MAX / 8 > STOCK_MAX, "nor does one of several items an int64");
+static_assert(PARTS_MAX <= UINT8_MAX, "a part's index is a byte");
 
 /* A line of its own, so that threads of different cells don't disturb each other. */
 struct cell {
@@ -90,6 +108,7 @@ struct item {
     int64_t stocked;        /* these under the lock */
     int64_t safety;
     int64_t presale_cap;
+    int64_t settled;
 };
 
 static_assert(sizeof(struct cell) == CACHE_LINE_BYTES, "a cell is a line");
@@ -103,6 +122,7 @@ struct stock {
 
 /* What one pass over the cells of a split item saw. */
 struct scan {
+    uint64_t moves; /* without the lock only */
     uint64_t credits_done[CELLS];
     int64_t positive; /* sum of the cells above 0 */
     int64_t debt;     /* of the base cell: 0 or below */
@@ -295,23 +315,32 @@ static bool scan_is_settled(const struct stock *stock, uint32_t item, const stru
     return true;
 }
 
+/* Without the lock and without writing. False: somebody is moving units. */
+static bool scan_unlocked(const struct stock *stock, uint32_t item, struct scan *scan)
+{
+    /* acquire: pairs with the release in moves_end. */
+    scan->moves = atomic_load_explicit(&stock->items[item].moves, memory_order_acquire);
+    if (scan->moves % 2 != 0) {
+        return false;
+    }
+    scan_cells(stock, item, scan);
+    return true;
+}
+
+/* Step (c) for scan_unlocked. */
+static bool unlocked_is_settled(const struct stock *stock, uint32_t item, const struct scan *scan)
+{
+    return scan_is_settled(stock, item, scan) &&
+           atomic_load_explicit(&stock->items[item].moves, memory_order_acquire) == scan->moves;
+}
+
 /* Without the lock and without writing, so that refusals don't slow each other down. False: there
  * may be enough, or somebody was giving back or moving units. */
 static bool proven_short(const struct stock *stock, uint32_t item, int64_t qty)
 {
-    const struct item *it = &stock->items[item];
-    /* acquire: pairs with the release in moves_end. */
-    uint64_t moves = atomic_load_explicit(&it->moves, memory_order_acquire);
-    if (moves % 2 != 0) {
-        return false;
-    }
     struct scan scan;
-    scan_cells(stock, item, &scan);
-    if (scan.positive >= qty) {
-        return false;
-    }
-    return scan_is_settled(stock, item, &scan) &&
-           atomic_load_explicit(&it->moves, memory_order_acquire) == moves;
+    return scan_unlocked(stock, item, &scan) && scan.positive < qty &&
+           unlocked_is_settled(stock, item, &scan);
 }
 
 /* ---- Under the lock ---- */
@@ -453,7 +482,7 @@ static void credit_locked(struct item *item, int64_t qty)
     moves_end(item);
 }
 
-/* ---- Taking and giving ---- */
+/* ---- Taking ---- */
 
 static enum hf_status take_split(struct stock *stock, unsigned slot, uint32_t item, int64_t qty)
 {
@@ -494,6 +523,260 @@ enum hf_status stock_take(struct stock *stock, unsigned slot, uint32_t item, int
     }
     return take_split(stock, slot, item, qty);
 }
+
+/* ---- Taking from several items ---- */
+
+/* One taking from several items. */
+struct sweep {
+    const struct stock *stock;
+    struct stock_part *parts; /* in the order of preference */
+    uint32_t count;
+    uint8_t by_handle[PARTS_MAX]; /* indices of parts, the order of locks */
+    struct scan scans[PARTS_MAX];
+};
+
+/* By insertion: a line seldom has more than three items. */
+static void sort_by_handle(struct sweep *sweep)
+{
+    const struct stock_part *parts = sweep->parts;
+    for (uint32_t i = 0; i < sweep->count; i++) {
+        uint32_t at = i;
+        for (; at > 0 && parts[sweep->by_handle[at - 1]].item > parts[i].item; at--) {
+            sweep->by_handle[at] = sweep->by_handle[at - 1];
+        }
+        sweep->by_handle[at] = (uint8_t)i;
+        /* An item that is there twice would be waited for by who holds it. */
+        CHECK(at == 0 || parts[sweep->by_handle[at - 1]].item != parts[i].item);
+    }
+}
+
+static struct item *part_item(const struct sweep *sweep, uint32_t part)
+{
+    return &sweep->stock->items[sweep->parts[part].item];
+}
+
+static void lock_parts(struct sweep *sweep)
+{
+    sort_by_handle(sweep);
+    for (uint32_t i = 0; i < sweep->count; i++) {
+        spin_lock(&part_item(sweep, sweep->by_handle[i])->lock);
+    }
+}
+
+static void unlock_parts(const struct sweep *sweep)
+{
+    for (uint32_t i = sweep->count; i > 0; i--) {
+        spin_unlock(&part_item(sweep, sweep->by_handle[i - 1])->lock);
+    }
+}
+
+/* Without the locks: fewer than qty units are free of all parts together. False: not proven. */
+static bool parts_proven_short(struct sweep *sweep, int64_t qty)
+{
+    int64_t seen = 0;
+    for (uint32_t i = 0; i < sweep->count && seen < qty; i++) {
+        if (!scan_unlocked(sweep->stock, sweep->parts[i].item, &sweep->scans[i])) {
+            return false;
+        }
+        seen += sweep->scans[i].positive;
+    }
+    bool is_short = seen < qty;
+    for (uint32_t i = 0; i < sweep->count && is_short; i++) {
+        is_short = unlocked_is_settled(sweep->stock, sweep->parts[i].item, &sweep->scans[i]);
+    }
+    return is_short;
+}
+
+/* Under the locks: what is in the cells of all parts. */
+static int64_t scan_parts(struct sweep *sweep)
+{
+    int64_t seen = 0;
+    for (uint32_t i = 0; i < sweep->count; i++) {
+        scan_cells(sweep->stock, sweep->parts[i].item, &sweep->scans[i]);
+        seen += sweep->scans[i].positive;
+    }
+    return seen;
+}
+
+static bool parts_are_settled(const struct sweep *sweep)
+{
+    for (uint32_t i = 0; i < sweep->count; i++) {
+        if (!scan_is_settled(sweep->stock, sweep->parts[i].item, &sweep->scans[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes up to `most` of what the last scan saw, in the order of preference. */
+static int64_t take_from_parts(struct sweep *sweep, int64_t most)
+{
+    int64_t units = 0;
+    for (uint32_t i = 0; i < sweep->count && units < most; i++) {
+        struct stock_part *part = &sweep->parts[i];
+        if (sweep->scans[i].positive > 0) {
+            int64_t taken =
+                take_from_all(sweep->stock, part->item, sweep->scans[i].richest, most - units);
+            part->taken += taken;
+            units += taken;
+        }
+    }
+    return units;
+}
+
+static void put_back_parts(const struct sweep *sweep, unsigned slot)
+{
+    for (uint32_t i = 0; i < sweep->count; i++) {
+        /* As in gather(): a base that units were taken under is not below 0. */
+        struct stock_part *part = &sweep->parts[i];
+        add_units(own_cell(sweep->stock, part->item, slot), part->taken);
+        part->taken = 0;
+    }
+}
+
+/* gather() over several items, at least `least` and at most `most`. False: proven short. */
+static bool gather_parts(struct sweep *sweep, unsigned slot, int64_t least, int64_t most)
+{
+    int64_t hand = 0;
+    for (unsigned step = 0;; step++) {
+        int64_t seen = scan_parts(sweep);
+        bool is_short = hand + seen < least;
+        if ((is_short || seen == 0) && parts_are_settled(sweep)) {
+            if (is_short) {
+                put_back_parts(sweep, slot);
+            }
+            return !is_short;
+        }
+        hand += take_from_parts(sweep, most - hand);
+        if (hand == most) {
+            return true;
+        }
+        spin_pause(step);
+    }
+}
+
+/* Of `taken` units, those beyond what is in stock, when `units` were left free after the taking. */
+static int64_t presale_of(const struct item *item, int64_t taken, int64_t units)
+{
+    int64_t beyond = item->presale_cap - units;
+    return beyond > 0 ? min_units(beyond, taken) : 0;
+}
+
+/* Under the locks, after the taking. How exact: from an item with a presale_cap units are taken
+ * under its lock alone, so only givings back change it meanwhile. What is read here is what the
+ * taking left, and of the units given back since then those whose cell was not read yet: each
+ * giving back counts as one before the taking or one after it. So presale is never above what was
+ * beyond stock when the taking was done, and below it by at most what was given back during the
+ * call. Exact with nothing given back; always exact where what is free stays on one side of
+ * presale_cap. */
+static void fill_presale(struct sweep *sweep)
+{
+    for (uint32_t i = 0; i < sweep->count; i++) {
+        struct stock_part *part = &sweep->parts[i];
+        const struct item *it = part_item(sweep, i);
+        if (part->taken > 0 && it->presale_cap > 0) {
+            scan_cells(sweep->stock, part->item, &sweep->scans[i]);
+            part->presale = presale_of(it, part->taken, sweep->scans[i].positive);
+        }
+    }
+}
+
+static bool take_from_split_parts(struct sweep *sweep, unsigned slot, int64_t least, int64_t most)
+{
+    for (uint32_t i = 0; i < sweep->count; i++) {
+        moves_begin(part_item(sweep, i));
+    }
+    bool taken = gather_parts(sweep, slot, least, most);
+    if (taken) {
+        fill_presale(sweep);
+    }
+    for (uint32_t i = 0; i < sweep->count; i++) {
+        moves_end(part_item(sweep, i));
+    }
+    return taken;
+}
+
+/* Under the lock: takes least..most units of an item as long as it is not split, from its base
+ * cell, which is all there is: so what is left is exact. False: it is split, nothing was done. */
+static bool take_unsplit(struct item *item, struct stock_part *part, int64_t least, int64_t most,
+                         bool *taken)
+{
+    int64_t word = load_word(&item->base);
+    while ((word & SPLIT_BIT) == 0) {
+        int64_t units = free_of(word) > 0 ? min_units(free_of(word), most) : 0;
+        *taken = units >= least;
+        if (!*taken || units == 0) {
+            return true;
+        }
+        if (change_word(&item->base, &word, -units)) {
+            part->taken = units;
+            part->presale = presale_of(item, units, free_of(word) - units);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Several items are split: only then are givings back counted. One need not be. True: all are. */
+static bool split_parts(struct stock *stock, const struct stock_part *parts, uint32_t count)
+{
+    bool all_split = true;
+    for (uint32_t i = 0; i < count; i++) {
+        struct item *it = item_at(stock, parts[i].item);
+        bool is_split = stock_is_split(stock, parts[i].item);
+        if (!is_split && count > 1) {
+            split(it);
+            is_split = true;
+        }
+        all_split = all_split && is_split;
+    }
+    return all_split;
+}
+
+enum hf_status stock_take_any(struct stock *stock, unsigned slot, struct stock_part *parts,
+                              uint32_t count, int64_t least, int64_t most)
+{
+    CHECK(slot < THREADS_MAX);
+    CHECK(count >= 1 && count <= PARTS_MAX);
+    CHECK(least >= 0 && least <= most);
+    CHECK(most >= 1);
+
+    for (uint32_t i = 0; i < count; i++) {
+        parts[i].taken = 0;
+        parts[i].presale = 0;
+    }
+    struct sweep sweep;
+    sweep.stock = stock;
+    sweep.parts = parts;
+    sweep.count = count;
+
+    bool all_split = split_parts(stock, parts, count);
+    /* At least 0 units: short of 1 is none at all, which is what is taken then. */
+    if (all_split && parts_proven_short(&sweep, least > 0 ? least : 1)) {
+        return least > 0 ? HF_SOLD_OUT : HF_OK;
+    }
+    lock_parts(&sweep);
+    bool taken = false;
+    if (all_split || !take_unsplit(part_item(&sweep, 0), &parts[0], least, most, &taken)) {
+        taken = take_from_split_parts(&sweep, slot, least, most);
+    }
+    unlock_parts(&sweep);
+    return taken ? HF_OK : HF_SOLD_OUT;
+}
+
+enum hf_status stock_take_presale(struct stock *stock, unsigned slot, uint32_t item, int64_t qty,
+                                  int64_t *presale)
+{
+    CHECK(qty >= 1);
+
+    struct stock_part part = {.item = item};
+    enum hf_status status = stock_take_any(stock, slot, &part, 1, qty, qty);
+    CHECK(part.taken == (status == HF_OK ? qty : 0));
+    *presale = part.presale;
+    return status;
+}
+
+/* ---- Giving ---- */
 
 /* Gives back to a split item: into the base while that is below 0, else into the own cell. */
 static void credit(struct stock *stock, unsigned slot, uint32_t item, int64_t qty)
@@ -538,6 +821,17 @@ void stock_sell(struct stock *stock, unsigned slot, uint32_t item, int64_t delta
     struct cell *cell = is_split ? own_cell(stock, item, slot) : &it->base;
     /* release: a reader that sees it sees the take that came before. */
     atomic_fetch_add_explicit(&cell->sold, delta, memory_order_release);
+}
+
+void stock_settle(struct stock *stock, uint32_t item, int64_t delta)
+{
+    struct item *it = item_at(stock, item);
+    spin_lock(&it->lock);
+    int64_t settled;
+    CHECK(!__builtin_add_overflow(it->settled, delta, &settled));
+    CHECK(settled >= 0);
+    it->settled = settled;
+    spin_unlock(&it->lock);
 }
 
 /* ---- Definitions and adjustments ---- */
@@ -663,6 +957,7 @@ void stock_read(struct stock *stock, uint32_t item, struct stock_view *view)
     view->stocked = it->stocked;
     view->safety = it->safety;
     view->presale_cap = it->presale_cap;
+    view->settled = it->settled; /* after the cells: not more than was seen sold */
     spin_unlock(&it->lock);
 
     int64_t units = 0;

@@ -9,20 +9,34 @@
 /* ---- Lines ---- */
 
 /* The line of an order without a block: all of it is where the state says. */
-static struct order_line_view whole_line(struct order_line one, enum order_state state)
+static struct order_line_view whole_line(const struct order *order, enum order_state state)
 {
-    struct order_line_view line = {.item = one.item, .qty = one.qty};
+    struct order_line one = order->one;
+    struct order_line_view line = {.item = one.item, .qty = one.qty, .line = 1};
     line.released = state == ORDER_RELEASED ? one.qty : 0;
     line.committed = state == ORDER_COMMITTED || state == ORDER_RETURNED ? one.qty : 0;
     line.returned = state == ORDER_RETURNED ? one.qty : 0;
+    line.counted = (order->flags & ORDER_COUNTED) != 0;
     return line;
 }
 
 struct order_line_view transition_line(const struct order *order, uint32_t line)
 {
     CHECK(line < order->line_count);
-    return order->flags & ORDER_BLOCK ? order->lines[line]
-                                      : whole_line(order->one, (enum order_state)order->state);
+    if (!(order->flags & ORDER_BLOCK)) {
+        return whole_line(order, (enum order_state)order->state);
+    }
+    struct order_line_view view = order->lines[line];
+    if (!(order->flags & ORDER_SHAPED)) {
+        view.line = (uint16_t)(line + 1);
+    }
+    return view;
+}
+
+uint32_t transition_asked_lines(const struct order *order)
+{
+    return order->flags & ORDER_SHAPED ? (uint32_t)(order->contents & UINT16_MAX)
+                                       : order->line_count;
 }
 
 struct order_line_view transition_line_after(const struct order_line_view *line,
@@ -46,6 +60,24 @@ struct order_line_view transition_line_after(const struct order_line_view *line,
     return after;
 }
 
+struct order_line_view transition_held_line(const struct event *event, uint32_t i)
+{
+    if (event->grants) {
+        const struct order_grant *grant = &event->grants[i];
+        return (struct order_line_view){.item = grant->item,
+                                        .qty = grant->qty,
+                                        .presale_qty = grant->presale_qty,
+                                        .ticket = grant->ticket,
+                                        .line = grant->line,
+                                        .counted = grant->counted};
+    }
+    struct order_line line = event->line_count == 1 ? event->one : event->lines[i];
+    return (struct order_line_view){.item = line.item,
+                                    .qty = line.qty,
+                                    .line = (uint16_t)(i + 1),
+                                    .counted = (event->flags & EVENT_COUNTED) != 0};
+}
+
 static bool line_equal(const struct order_line_view *a, const struct order_line_view *b)
 {
     return a->item == b->item && a->qty == b->qty && a->released == b->released &&
@@ -59,7 +91,7 @@ bool transition_needs_block(const struct order *order, const struct event *event
     }
     struct order_line_view line = transition_line(order, 0);
     struct order_line_view after = transition_line_after(&line, event->type, event_qty(event, 0));
-    struct order_line_view whole = whole_line(order->one, transition_state(order, event));
+    struct order_line_view whole = whole_line(order, transition_state(order, event));
     return !line_equal(&after, &whole);
 }
 
@@ -148,6 +180,27 @@ enum order_state transition_state(const struct order *order, const struct event 
     }
 }
 
+void transition_enter(struct order *order, const struct event *event, struct order_line_view *block)
+{
+    order->buyer = event->buyer;
+    order->deadline_ms = event->deadline_ms;
+    order->line_count = (uint16_t)event->line_count;
+    if (!transition_enters_block(event)) {
+        order->one = event->one;
+        order->flags |= event->flags & EVENT_COUNTED ? ORDER_COUNTED : 0;
+        return;
+    }
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        block[i] = transition_held_line(event, i);
+    }
+    order->lines = block;
+    order->flags |= ORDER_BLOCK;
+    if (event->grants) {
+        order->flags |= ORDER_SHAPED;
+        order->contents = event->contents;
+    }
+}
+
 void transition_apply(struct order *order, const struct event *event, struct order_line_view *block)
 {
     enum order_state after = transition_state(order, event);
@@ -155,7 +208,7 @@ void transition_apply(struct order *order, const struct event *event, struct ord
         CHECK(!(order->flags & ORDER_BLOCK));
         block[0] = transition_line(order, 0);
         order->lines = block;
-        order->flags |= ORDER_BLOCK;
+        order->flags = (uint8_t)((order->flags | ORDER_BLOCK) & ~ORDER_COUNTED);
     }
     for (uint32_t i = 0; order->flags & ORDER_BLOCK && i < order->line_count; i++) {
         struct order_line_view *line = &order->lines[i];
@@ -169,6 +222,24 @@ void transition_apply(struct order *order, const struct event *event, struct ord
     order->flags &= (uint8_t)~ORDER_BUSY;
 }
 
+/* ---- Limits and tickets ---- */
+
+struct line_counts transition_counts(const struct order *order, const struct event *event,
+                                     uint32_t i)
+{
+    struct order_line_view line = transition_line(order, i);
+    struct order_line_view changed = transition_line_after(&line, event->type, event_qty(event, i));
+    int64_t before = line_live((enum order_state)order->state, &line);
+    int64_t after = line_live(transition_state(order, event), &changed);
+    struct line_counts counts = {0, 0};
+    if (line.counted) {
+        counts.counted = after - before;
+    }
+    int64_t presale = line.presale_qty;
+    counts.presale = (after < presale ? after : presale) - (before < presale ? before : presale);
+    return counts;
+}
+
 /* ---- Digest ---- */
 
 /* Two words into one: a 64x64->128 multiply, folded. */
@@ -179,11 +250,16 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-static inline uint64_t mix_line(uint64_t h, const struct order_line_view *line)
+/* shaped: of a shaped order; else the line's number follows from its place. */
+static inline uint64_t mix_line(uint64_t h, const struct order_line_view *line, bool shaped)
 {
     h = mix(h ^ ((uint64_t)line->item << 32 | line->qty),
             h + ((uint64_t)line->released << 32 | line->committed));
-    return line->returned ? mix(h, line->returned) : h;
+    h = line->returned ? mix(h, line->returned) : h;
+    if (shaped) {
+        h = mix(h ^ ((uint64_t)line->presale_qty << 32 | line->ticket), h + line->line);
+    }
+    return line->counted ? mix(h, ORDER_COUNTED) : h;
 }
 
 /* An order but for its lines. */
@@ -192,6 +268,14 @@ static inline uint64_t mix_order(struct id128 id, uint64_t buyer, uint64_t deadl
 {
     uint64_t h = mix(id.hi, id.lo) + buyer * 0xD6E8FEB86659FD93ull;
     return mix(h, deadline_ms ^ (uint64_t)state << 56) + extended_ms;
+}
+
+/* An order in this state but for its lines. */
+static inline uint64_t mix_order_in(const struct order *order, enum order_state state,
+                                    uint32_t extended_ms)
+{
+    uint64_t h = mix_order(order->id, order->buyer, order->deadline_ms, state, extended_ms);
+    return order->flags & ORDER_SHAPED ? mix(h, order->contents) : h;
 }
 
 /* Odd, and another for each item and salt. */
@@ -217,13 +301,17 @@ uint64_t digest_units(uint32_t item, struct line_units units)
     return sum;
 }
 
+uint64_t digest_buyer(uint32_t sku, uint64_t buyer, int64_t units)
+{
+    return (mix(buyer, sku) | 1u) * (uint64_t)units;
+}
+
 uint64_t order_digest(const struct order *order)
 {
-    uint64_t h = mix_order(order->id, order->buyer, order->deadline_ms,
-                           (enum order_state)order->state, order->extended_ms);
+    uint64_t h = mix_order_in(order, (enum order_state)order->state, order->extended_ms);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
-        h = mix_line(h, &line);
+        h = mix_line(h, &line, (order->flags & ORDER_SHAPED) != 0);
     }
     return h;
 }
@@ -235,30 +323,30 @@ uint64_t transition_digest(const struct order *order, const struct event *event)
     uint32_t extended_ms = event->type == EVENT_ORDER_EXTENDED
                                ? (uint32_t)(event->deadline_ms - order->deadline_ms)
                                : order->extended_ms;
-    uint64_t old =
-        mix_order(order->id, order->buyer, order->deadline_ms, before, order->extended_ms);
-    uint64_t new = mix_order(order->id, order->buyer, order->deadline_ms, after, extended_ms);
+    bool shaped = (order->flags & ORDER_SHAPED) != 0;
+    uint64_t old = mix_order_in(order, before, order->extended_ms);
+    uint64_t new = mix_order_in(order, after, extended_ms);
     uint64_t units = 0;
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
         struct order_line_view changed =
             transition_line_after(&line, event->type, event_qty(event, i));
-        old = mix_line(old, &line);
-        new = mix_line(new, &changed);
+        old = mix_line(old, &line, shaped);
+        new = mix_line(new, &changed, shaped);
         units += digest_units(line.item, line_units(after, &changed)) -
                  digest_units(line.item, line_units(before, &line));
     }
     return new - old + units;
 }
 
-uint64_t transition_held_digest(struct id128 id, uint64_t buyer, uint64_t deadline_ms,
-                                const struct order_line *lines, uint32_t line_count)
+uint64_t transition_held_digest(const struct event *event)
 {
-    uint64_t h = mix_order(id, buyer, deadline_ms, ORDER_HELD, 0);
+    uint64_t h = mix_order(event->id, event->buyer, event->deadline_ms, ORDER_HELD, 0);
+    h = event->grants ? mix(h, event->contents) : h;
     uint64_t units = 0;
-    for (uint32_t i = 0; i < line_count; i++) {
-        struct order_line_view line = {.item = lines[i].item, .qty = lines[i].qty};
-        h = mix_line(h, &line);
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        struct order_line_view line = transition_held_line(event, i);
+        h = mix_line(h, &line, event->grants != NULL);
         units += digest_units(line.item, (struct line_units){line.qty, 0});
     }
     return h + units;

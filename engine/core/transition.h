@@ -10,7 +10,9 @@
  *
  * The digest is a sum modulo 2^64, so that events from many threads add up in any order: of
  * order_digest() over all orders, of each item's stocked, held and sold times a number of the
- * item's own, and of a hash of each definition and adjustment.
+ * item's own, of each limited buyer's units times a number of the pair's own, and of a hash of each
+ * definition and adjustment. Forgetting an order takes its order_digest() away; its sold units and
+ * its buyer's stay.
  *
  * Threads: pure functions; entries under their shard's lock. */
 #ifndef CORE_TRANSITION_H
@@ -45,8 +47,32 @@ static inline struct line_units line_units(enum order_state state,
     return units;
 }
 
-/* A line (from 0) of an order as it stands. */
+/* Units that are held or sold. */
+static inline int64_t line_live(enum order_state state, const struct order_line_view *line)
+{
+    struct line_units units = line_units(state, line);
+    return units.held + units.sold;
+}
+
+/* A line, or a grant (from 0), of an order as it stands; its `line` is that which was asked. */
 struct order_line_view transition_line(const struct order *order, uint32_t line);
+
+/* How many lines were asked: grants of a shaped order may be more or fewer. */
+uint32_t transition_asked_lines(const struct order *order);
+
+/* A line, or a grant (from 0), as an ORDER_HELD event enters it. */
+struct order_line_view transition_held_line(const struct event *event, uint32_t line);
+
+/* True when the order of an ORDER_HELD event has a block of its line_count from the start. */
+static inline bool transition_enters_block(const struct event *event)
+{
+    return event->grants != NULL || event->line_count > 1;
+}
+
+/* Fills a new entry's lines, buyer and deadline. block: memory for the lines when
+ * transition_enters_block, else not used. */
+void transition_enter(struct order *order, const struct event *event,
+                      struct order_line_view *block);
 
 /* The line after an event of this type; qty: of the event's quantities, or QTY_ALL. */
 struct order_line_view transition_line_after(const struct order_line_view *line,
@@ -68,6 +94,15 @@ enum order_state transition_state(const struct order *order, const struct event 
 /* True when a one-line order without a block needs one to be what the event makes of it. */
 bool transition_needs_block(const struct order *order, const struct event *event);
 
+/* How a fitting event changes the units of a line that count towards the buyer's limit, and those
+ * of its ticket: below 0: given back. Both follow what is held or sold of the line. */
+struct line_counts {
+    int64_t counted;
+    int64_t presale;
+};
+struct line_counts transition_counts(const struct order *order, const struct event *event,
+                                     uint32_t line);
+
 /* What a fitting event adds to the digest. */
 uint64_t transition_digest(const struct order *order, const struct event *event);
 
@@ -77,8 +112,7 @@ void transition_apply(struct order *order, const struct event *event,
                       struct order_line_view *block);
 
 /* What entering an order adds to the digest. */
-uint64_t transition_held_digest(struct id128 id, uint64_t buyer, uint64_t deadline_ms,
-                                const struct order_line *lines, uint32_t line_count);
+uint64_t transition_held_digest(const struct event *event);
 
 /* ---- The digest's parts ---- */
 
@@ -88,5 +122,8 @@ uint64_t order_digest(const struct order *order);
 /* Of an item's numbers. */
 uint64_t digest_stocked(uint32_t item, int64_t units);
 uint64_t digest_units(uint32_t item, struct line_units units);
+
+/* Of units that count towards a buyer's limit of a SKU; buyer and sku as in buyers.h. */
+uint64_t digest_buyer(uint32_t sku, uint64_t buyer, int64_t units);
 
 #endif

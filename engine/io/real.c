@@ -204,6 +204,22 @@ enum hf_status real_open(struct storage *storage, const char *name, bool writabl
     return HF_OK;
 }
 
+enum hf_status real_create(struct storage *storage, const char *name, storage_file *file)
+{
+    struct real_storage *real = real_of(storage);
+    CHECK(!real->read_only);
+    int fd = open_for_writing(real, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC);
+    if (fd < 0) {
+        int error = errno;
+        log_error("%s: can't be made: %s", name, strerror(error));
+        return write_status(error);
+    }
+    close(fd);
+    uint64_t size;
+    enum hf_status status = real_open(storage, name, true, file, &size);
+    return status == HF_NOT_FOUND ? HF_IO_ERROR : status;
+}
+
 static struct real_file *file_of(const struct real_storage *real, storage_file file)
 {
     CHECK(file >= 0);
@@ -286,18 +302,22 @@ int real_write_all(int fd, const void *buffer, size_t len, uint64_t offset, int 
     return 0;
 }
 
-enum hf_status real_write_sync(struct storage *storage, storage_file file, const void *buffer,
-                               size_t len, uint64_t offset)
+enum hf_status real_write(struct storage *storage, storage_file file, const void *buffer,
+                          size_t len, uint64_t offset)
 {
     const struct real_file *entry = real_writable(real_of(storage), file);
     CHECK((uintptr_t)buffer % WAL_PAGE_BYTES == 0);
     CHECK(len % WAL_PAGE_BYTES == 0);
     CHECK(offset % WAL_PAGE_BYTES == 0);
     int error = real_write_all(entry->write_fd, buffer, len, offset, 0);
-    if (error != 0) {
-        return real_write_failed(entry, len, offset, error);
-    }
-    return real_sync(storage, file);
+    return error ? real_write_failed(entry, len, offset, error) : HF_OK;
+}
+
+enum hf_status real_write_sync(struct storage *storage, storage_file file, const void *buffer,
+                               size_t len, uint64_t offset)
+{
+    enum hf_status status = real_write(storage, file, buffer, len, offset);
+    return status == HF_OK ? real_sync(storage, file) : status;
 }
 
 enum hf_status real_sync(struct storage *storage, storage_file file)

@@ -42,9 +42,12 @@ enum hf_status real_list(struct storage *storage, bool (*visit)(void *context, c
 enum hf_status real_open(struct storage *storage, const char *name, bool writable,
                          storage_file *file, uint64_t *size);
 enum hf_status real_create_zeroed(struct storage *storage, const char *name, uint64_t size);
+enum hf_status real_create(struct storage *storage, const char *name, storage_file *file);
 void real_close(struct storage *storage, storage_file file);
 enum hf_status real_read(struct storage *storage, storage_file file, void *buffer, size_t len,
                          uint64_t offset, size_t *got);
+enum hf_status real_write(struct storage *storage, storage_file file, const void *buffer,
+                          size_t len, uint64_t offset);
 enum hf_status real_write_sync(struct storage *storage, storage_file file, const void *buffer,
                                size_t len, uint64_t offset);
 enum hf_status real_sync(struct storage *storage, storage_file file);

@@ -44,6 +44,15 @@ struct storage_ops {
      * durable. An existing file of that name is replaced. NO_SPACE leaves nothing behind. */
     enum hf_status (*create_zeroed)(struct storage *storage, const char *name, uint64_t size);
 
+    /* Makes an empty file for writing it from its beginning to its end: write, then sync, then
+     * rename. An existing file of that name is replaced. Its name need not be durable. */
+    enum hf_status (*create)(struct storage *storage, const char *name, storage_file *file);
+
+    /* Writes, without syncing; may lie beyond the file's end, which then moves. Buffer, len and
+     * offset multiples of WAL_PAGE_BYTES. NO_SPACE, IO_ERROR. */
+    enum hf_status (*write)(struct storage *storage, storage_file file, const void *buffer,
+                            size_t len, uint64_t offset);
+
     void (*close)(struct storage *storage, storage_file file);
 
     /* Reads up to len bytes; *got is less only at the file's end. */

@@ -229,31 +229,62 @@ static enum hf_status take_orders_batch(const Holdfast__V1__OrdersBatch *from,
     return HF_OK;
 }
 
+/* The codes of a repeated field, as "get_stock.sku". */
+static enum hf_status take_codes(struct decoder *decoder, const char *field, size_t count,
+                                 const ProtobufCBinaryData *from, uint32_t *to_count,
+                                 const struct bytes **to)
+{
+    struct bytes *codes = ROWS(decoder, count, struct bytes);
+    if (!codes) {
+        return refuse_memory(decoder);
+    }
+    for (size_t i = 0; i < count; i++) {
+        TAKE_TEXT(decoder, codes[i], from[i], "%s[%zu]", field, i);
+    }
+    *to_count = (uint32_t)count;
+    *to = codes;
+    return HF_OK;
+}
+
 static enum hf_status take_get_stock(struct decoder *decoder,
                                      const Holdfast__V1__GetStockRequest *from,
                                      struct request *request)
 {
-    struct bytes *skus = ROWS(decoder, from->n_sku, struct bytes);
-    if (!skus) {
-        return refuse_memory(decoder);
-    }
-    for (size_t i = 0; i < from->n_sku; i++) {
-        TAKE_TEXT(decoder, skus[i], from->sku[i], "get_stock.sku[%zu]", i);
-    }
     request->get_stock.item_count = (uint32_t)from->n_item;
     request->get_stock.items = from->item;
-    request->get_stock.sku_count = (uint32_t)from->n_sku;
-    request->get_stock.skus = skus;
+    return take_codes(decoder, "get_stock.sku", from->n_sku, from->sku,
+                      &request->get_stock.sku_count, &request->get_stock.skus);
+}
+
+static enum hf_status take_list_orders(struct decoder *decoder,
+                                       const Holdfast__V1__ListOrdersRequest *from,
+                                       struct request *request)
+{
+    uint32_t *states = ROWS(decoder, from->n_state, uint32_t);
+    if (!states) {
+        return refuse_memory(decoder);
+    }
+    for (size_t i = 0; i < from->n_state; i++) {
+        states[i] = (uint32_t)from->state[i];
+    }
+    TAKE_TEXT(decoder, request->list_orders.sku, from->sku, "list_orders.sku");
+    TAKE_TEXT(decoder, request->list_orders.pool, from->pool, "list_orders.pool");
+    request->list_orders.buyer = from->buyer;
+    request->list_orders.state_count = (uint32_t)from->n_state;
+    request->list_orders.states = states;
+    request->list_orders.after = bytes_from(from->after);
+    request->list_orders.limit = from->limit;
     return HF_OK;
 }
 
-static enum hf_status take_skus(struct decoder *decoder, const Holdfast__V1__DefineRequest *from,
-                                struct sku_message *skus)
+/* Rules of SKUs in a repeated field, as "define.skus". */
+static enum hf_status take_skus(struct decoder *decoder, const char *field, size_t count,
+                                Holdfast__V1__SkuRule *const *from, struct sku_message *skus)
 {
-    for (size_t i = 0; i < from->n_skus; i++) {
-        const Holdfast__V1__SkuRule *rule = from->skus[i];
-        TAKE_TEXT(decoder, skus[i].sku, rule->sku, "define.skus[%zu].sku", i);
-        TAKE_TEXT(decoder, skus[i].label, rule->label, "define.skus[%zu].label", i);
+    for (size_t i = 0; i < count; i++) {
+        const Holdfast__V1__SkuRule *rule = from[i];
+        TAKE_TEXT(decoder, skus[i].sku, rule->sku, "%s[%zu].sku", field, i);
+        TAKE_TEXT(decoder, skus[i].label, rule->label, "%s[%zu].label", field, i);
         skus[i].limit_per_buyer = rule->limit_per_buyer;
         skus[i].opens_at_ms = rule->opens_at_ms;
         skus[i].closes_at_ms = rule->closes_at_ms;
@@ -287,7 +318,7 @@ static enum hf_status take_define(struct decoder *decoder, const Holdfast__V1__D
     if (!skus || !items) {
         return refuse_memory(decoder);
     }
-    enum hf_status status = take_skus(decoder, from, skus);
+    enum hf_status status = take_skus(decoder, "define.skus", from->n_skus, from->skus, skus);
     if (status == HF_OK) {
         status = take_items(decoder, from, items);
     }
@@ -307,6 +338,8 @@ static enum hf_status take_adjustment(struct decoder *decoder, const Holdfast__V
     TAKE_TEXT(decoder, to->pool, from->pool, "adjust.adjustments[%zu].pool", at);
     TAKE_TEXT(decoder, to->reason, from->reason, "adjust.adjustments[%zu].reason", at);
     TAKE_TEXT(decoder, to->reference, from->reference, "adjust.adjustments[%zu].reference", at);
+    TAKE_TEXT(decoder, to->to_pool, from->to_pool, "adjust.adjustments[%zu].to_pool", at);
+    to->to_item = from->to_item;
     if (from->change_case == HOLDFAST__V1__ADJUSTMENT__CHANGE_DELTA) {
         to->has_delta = true;
         to->delta = from->delta;
@@ -375,6 +408,11 @@ static enum hf_status take_request_body(struct decoder *decoder, const Holdfast_
                   "list_stock.after_sku");
         request->list_stock.limit = from->list_stock->limit;
         return HF_OK;
+    case REQUEST_LIST_ORDERS:
+        return take_list_orders(decoder, from->list_orders, request);
+    case REQUEST_GET_SKUS:
+        return take_codes(decoder, "get_skus.sku", from->get_skus->n_sku, from->get_skus->sku,
+                          &request->get_skus.count, &request->get_skus.skus);
     case REQUEST_DEFINE:
         return take_define(decoder, from->define, request);
     case REQUEST_ADJUST:
@@ -423,7 +461,7 @@ static const struct grant_message *take_grants(struct decoder *decoder, size_t c
     struct grant_message *grants = ROWS(decoder, count, struct grant_message);
     for (size_t i = 0; grants && i < count; i++) {
         grants[i] = (struct grant_message){from[i]->line, from[i]->item, from[i]->qty,
-                                           from[i]->presale_qty};
+                                           from[i]->presale_qty, from[i]->covered_qty};
     }
     return grants;
 }
@@ -458,16 +496,43 @@ static enum hf_status take_orders(struct decoder *decoder, const Holdfast__V1__O
 }
 
 static enum hf_status take_order(struct decoder *decoder, const Holdfast__V1__OrderInfo *from,
-                                 struct response *response)
+                                 struct order_info_message *to)
 {
-    response->order.id = bytes_from(from->id);
-    response->order.state = (uint32_t)from->state;
-    response->order.buyer = from->buyer;
-    response->order.deadline_ms = from->deadline_ms;
-    response->order.lsn = from->lsn;
-    response->order.grant_count = (uint32_t)from->n_grants;
-    response->order.grants = take_grants(decoder, from->n_grants, from->grants);
-    return response->order.grants ? HF_OK : HF_INVALID;
+    to->id = bytes_from(from->id);
+    to->state = (uint32_t)from->state;
+    to->buyer = from->buyer;
+    to->deadline_ms = from->deadline_ms;
+    to->lsn = from->lsn;
+    to->grant_count = (uint32_t)from->n_grants;
+    to->grants = take_grants(decoder, from->n_grants, from->grants);
+    return to->grants ? HF_OK : HF_INVALID;
+}
+
+static enum hf_status take_order_list(struct decoder *decoder,
+                                      const Holdfast__V1__ListOrdersResponse *from,
+                                      struct response *response)
+{
+    struct order_info_message *orders = ROWS(decoder, from->n_orders, struct order_info_message);
+    enum hf_status status = orders ? HF_OK : HF_INVALID;
+    for (size_t i = 0; status == HF_OK && i < from->n_orders; i++) {
+        status = take_order(decoder, from->orders[i], &orders[i]);
+    }
+    response->order_list.count = (uint32_t)from->n_orders;
+    response->order_list.orders = orders;
+    response->order_list.next = bytes_from(from->next);
+    return status;
+}
+
+static enum hf_status take_sku_list(struct decoder *decoder, const Holdfast__V1__SkusResponse *from,
+                                    struct response *response)
+{
+    struct sku_message *skus = ROWS(decoder, from->n_skus, struct sku_message);
+    if (!skus) {
+        return HF_INVALID;
+    }
+    response->skus.count = (uint32_t)from->n_skus;
+    response->skus.skus = skus;
+    return take_skus(decoder, "skus.skus", from->n_skus, from->skus, skus);
 }
 
 static enum hf_status take_stock_info(struct decoder *decoder, const Holdfast__V1__StockInfo *from,
@@ -513,6 +578,10 @@ static enum hf_status take_adjust_results(struct decoder *decoder,
         if (result->stock) {
             status = take_stock_info(decoder, result->stock, &results[i].stock);
         }
+        results[i].has_to_stock = result->to_stock != NULL;
+        if (result->to_stock && status == HF_OK) {
+            status = take_stock_info(decoder, result->to_stock, &results[i].to_stock);
+        }
     }
     response->adjust.count = (uint32_t)from->n_results;
     response->adjust.results = results;
@@ -531,6 +600,7 @@ static enum hf_status take_status_info(struct decoder *decoder,
     response->status_info.items = from->items;
     response->status_info.orders_held = from->orders_held;
     response->status_info.orders_known = from->orders_known;
+    response->status_info.buyers = from->buyers;
     return HF_OK;
 }
 
@@ -550,9 +620,13 @@ static enum hf_status take_response_body(struct decoder *decoder,
         response->batch.deadline_ms = from->batch->deadline_ms;
         return HF_OK;
     case RESPONSE_ORDER:
-        return take_order(decoder, from->order, response);
+        return take_order(decoder, from->order, &response->order);
     case RESPONSE_STOCK:
         return take_stock(decoder, from->stock, response);
+    case RESPONSE_ORDER_LIST:
+        return take_order_list(decoder, from->order_list, response);
+    case RESPONSE_SKUS:
+        return take_sku_list(decoder, from->skus, response);
     case RESPONSE_DEFINE:
         response->define.count = (uint32_t)from->define->n_item;
         response->define.items = from->define->item;
@@ -780,17 +854,24 @@ static enum hf_status put_get_order(struct arena *arena, const struct request *r
     return HF_OK;
 }
 
+/* NULL: no memory. */
+static ProtobufCBinaryData *put_codes(struct arena *arena, uint32_t count, const struct bytes *from)
+{
+    ProtobufCBinaryData *codes = arena_calloc(arena, count, sizeof *codes);
+    for (uint32_t i = 0; codes && i < count; i++) {
+        codes[i] = binary_from(from[i]);
+    }
+    return codes;
+}
+
 static enum hf_status put_get_stock(struct arena *arena, const struct request *request,
                                     Holdfast__V1__Request *to)
 {
     Holdfast__V1__GetStockRequest *body = arena_alloc(arena, sizeof *body);
     uint32_t count = request->get_stock.sku_count;
-    ProtobufCBinaryData *skus = arena_calloc(arena, count, sizeof *skus);
+    ProtobufCBinaryData *skus = put_codes(arena, count, request->get_stock.skus);
     if (!body || !skus) {
         return HF_NO_MEMORY;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        skus[i] = binary_from(request->get_stock.skus[i]);
     }
     holdfast__v1__get_stock_request__init(body);
     body->n_item = request->get_stock.item_count;
@@ -815,6 +896,46 @@ static enum hf_status put_list_stock(struct arena *arena, const struct request *
     return HF_OK;
 }
 
+static enum hf_status put_list_orders(struct arena *arena, const struct request *request,
+                                      Holdfast__V1__Request *to)
+{
+    Holdfast__V1__ListOrdersRequest *body = arena_alloc(arena, sizeof *body);
+    uint32_t count = request->list_orders.state_count;
+    Holdfast__V1__OrderState *states = arena_calloc(arena, count, sizeof *states);
+    if (!body || !states) {
+        return HF_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        states[i] = (Holdfast__V1__OrderState)request->list_orders.states[i];
+    }
+    holdfast__v1__list_orders_request__init(body);
+    body->buyer = request->list_orders.buyer;
+    body->sku = binary_from(request->list_orders.sku);
+    body->pool = binary_from(request->list_orders.pool);
+    body->n_state = count;
+    body->state = states;
+    body->after = binary_from(request->list_orders.after);
+    body->limit = request->list_orders.limit;
+    to->list_orders = body;
+    return HF_OK;
+}
+
+static enum hf_status put_get_skus(struct arena *arena, const struct request *request,
+                                   Holdfast__V1__Request *to)
+{
+    Holdfast__V1__GetSkusRequest *body = arena_alloc(arena, sizeof *body);
+    uint32_t count = request->get_skus.count;
+    ProtobufCBinaryData *skus = put_codes(arena, count, request->get_skus.skus);
+    if (!body || !skus) {
+        return HF_NO_MEMORY;
+    }
+    holdfast__v1__get_skus_request__init(body);
+    body->n_sku = count;
+    body->sku = skus;
+    to->get_skus = body;
+    return HF_OK;
+}
+
 static void put_sku(const struct sku_message *from, Holdfast__V1__SkuRule *to)
 {
     holdfast__v1__sku_rule__init(to);
@@ -827,6 +948,17 @@ static void put_sku(const struct sku_message *from, Holdfast__V1__SkuRule *to)
     to->hold_ms = from->hold_ms;
     to->hold_ms_max = from->hold_ms_max;
     to->fields = from->fields;
+}
+
+/* An array of rules; NULL: no memory. */
+static Holdfast__V1__SkuRule **put_skus(struct arena *arena, uint32_t count,
+                                        const struct sku_message *from)
+{
+    Holdfast__V1__SkuRule **skus = pointers_to_rows(arena, count, sizeof(Holdfast__V1__SkuRule));
+    for (uint32_t i = 0; skus && i < count; i++) {
+        put_sku(&from[i], skus[i]);
+    }
+    return skus;
 }
 
 static void put_item(const struct item_message *from, Holdfast__V1__ItemDef *to)
@@ -845,15 +977,11 @@ static enum hf_status put_define(struct arena *arena, const struct request *requ
     Holdfast__V1__DefineRequest *body = arena_alloc(arena, sizeof *body);
     uint32_t sku_count = request->define.sku_count;
     uint32_t item_count = request->define.item_count;
-    Holdfast__V1__SkuRule **skus =
-        pointers_to_rows(arena, sku_count, sizeof(Holdfast__V1__SkuRule));
+    Holdfast__V1__SkuRule **skus = put_skus(arena, sku_count, request->define.skus);
     Holdfast__V1__ItemDef **items =
         pointers_to_rows(arena, item_count, sizeof(Holdfast__V1__ItemDef));
     if (!body || !skus || !items) {
         return HF_NO_MEMORY;
-    }
-    for (uint32_t i = 0; i < sku_count; i++) {
-        put_sku(&request->define.skus[i], skus[i]);
     }
     for (uint32_t i = 0; i < item_count; i++) {
         put_item(&request->define.items[i], items[i]);
@@ -876,6 +1004,8 @@ static void put_adjustment(const struct adjustment_message *from, Holdfast__V1__
     to->pool = binary_from(from->pool);
     to->reason = binary_from(from->reason);
     to->reference = binary_from(from->reference);
+    to->to_item = from->to_item;
+    to->to_pool = binary_from(from->to_pool);
     to->force = from->force;
     if (from->has_delta) {
         to->change_case = HOLDFAST__V1__ADJUSTMENT__CHANGE_DELTA;
@@ -946,6 +1076,10 @@ static enum hf_status put_request_body(struct arena *arena, const struct request
         return put_get_stock(arena, request, to);
     case REQUEST_LIST_STOCK:
         return put_list_stock(arena, request, to);
+    case REQUEST_LIST_ORDERS:
+        return put_list_orders(arena, request, to);
+    case REQUEST_GET_SKUS:
+        return put_get_skus(arena, request, to);
     case REQUEST_DEFINE:
         return put_define(arena, request, to);
     case REQUEST_ADJUST:
@@ -980,6 +1114,7 @@ static Holdfast__V1__Grant **put_grants(struct arena *arena, uint32_t count,
         grants[i]->item = from[i].item;
         grants[i]->qty = from[i].qty;
         grants[i]->presale_qty = from[i].presale_qty;
+        grants[i]->covered_qty = from[i].covered_qty;
     }
     return grants;
 }
@@ -1033,24 +1168,62 @@ static enum hf_status put_batch(struct arena *arena, const struct response *resp
     return HF_OK;
 }
 
+static enum hf_status put_order_info(struct arena *arena, const struct order_info_message *from,
+                                     Holdfast__V1__OrderInfo *to)
+{
+    holdfast__v1__order_info__init(to);
+    to->id = binary_from(from->id);
+    to->state = (Holdfast__V1__OrderState)from->state;
+    to->buyer = from->buyer;
+    to->deadline_ms = from->deadline_ms;
+    to->n_grants = from->grant_count;
+    to->grants = put_grants(arena, from->grant_count, from->grants);
+    to->lsn = from->lsn;
+    return to->grants ? HF_OK : HF_NO_MEMORY;
+}
+
 static enum hf_status put_order(struct arena *arena, const struct response *response,
                                 Holdfast__V1__Response *to)
 {
-    Holdfast__V1__OrderInfo *body = arena_alloc(arena, sizeof *body);
-    Holdfast__V1__Grant **grants =
-        put_grants(arena, response->order.grant_count, response->order.grants);
-    if (!body || !grants) {
+    to->order = arena_alloc(arena, sizeof *to->order);
+    return to->order ? put_order_info(arena, &response->order, to->order) : HF_NO_MEMORY;
+}
+
+static enum hf_status put_order_list(struct arena *arena, const struct response *response,
+                                     Holdfast__V1__Response *to)
+{
+    Holdfast__V1__ListOrdersResponse *body = arena_alloc(arena, sizeof *body);
+    uint32_t count = response->order_list.count;
+    Holdfast__V1__OrderInfo **orders =
+        pointers_to_rows(arena, count, sizeof(Holdfast__V1__OrderInfo));
+    if (!body || !orders) {
         return HF_NO_MEMORY;
     }
-    holdfast__v1__order_info__init(body);
-    body->id = binary_from(response->order.id);
-    body->state = (Holdfast__V1__OrderState)response->order.state;
-    body->buyer = response->order.buyer;
-    body->deadline_ms = response->order.deadline_ms;
-    body->n_grants = response->order.grant_count;
-    body->grants = grants;
-    body->lsn = response->order.lsn;
-    to->order = body;
+    enum hf_status status = HF_OK;
+    for (uint32_t i = 0; status == HF_OK && i < count; i++) {
+        status = put_order_info(arena, &response->order_list.orders[i], orders[i]);
+    }
+    holdfast__v1__list_orders_response__init(body);
+    body->n_orders = count;
+    body->orders = orders;
+    body->next = binary_from(response->order_list.next);
+    to->order_list = body;
+    return status;
+}
+
+static enum hf_status put_sku_list(struct arena *arena, const struct response *response,
+                                   Holdfast__V1__Response *to)
+{
+    Holdfast__V1__SkusResponse *body = arena_alloc(arena, sizeof *body);
+    uint32_t count = response->skus.count;
+    Holdfast__V1__SkuRule **skus = put_skus(arena, count, response->skus.skus);
+    if (!body || !skus) {
+        return HF_NO_MEMORY;
+    }
+    holdfast__v1__skus_response__init(body);
+    body->n_skus = count;
+    body->skus = skus;
+    to->skus = body;
     return HF_OK;
 }
 
@@ -1110,7 +1283,7 @@ static enum hf_status put_adjust_results(struct arena *arena, const struct respo
     Holdfast__V1__AdjustResult **results =
         pointers_to_rows(arena, count, sizeof(Holdfast__V1__AdjustResult));
     Holdfast__V1__StockInfo **stock =
-        pointers_to_rows(arena, count, sizeof(Holdfast__V1__StockInfo));
+        pointers_to_rows(arena, 2 * (size_t)count, sizeof(Holdfast__V1__StockInfo));
     if (!body || !results || !stock) {
         return HF_NO_MEMORY;
     }
@@ -1120,8 +1293,12 @@ static enum hf_status put_adjust_results(struct arena *arena, const struct respo
         results[i]->status = (Holdfast__V1__Status)result->status;
         results[i]->replayed = result->replayed;
         if (result->has_stock) {
-            put_stock_info(&result->stock, stock[i]);
-            results[i]->stock = stock[i];
+            put_stock_info(&result->stock, stock[2 * i]);
+            results[i]->stock = stock[2 * i];
+        }
+        if (result->has_to_stock) {
+            put_stock_info(&result->to_stock, stock[2 * i + 1]);
+            results[i]->to_stock = stock[2 * i + 1];
         }
     }
     holdfast__v1__adjust_response__init(body);
@@ -1147,6 +1324,7 @@ static enum hf_status put_status_info(struct arena *arena, const struct response
     body->items = response->status_info.items;
     body->orders_held = response->status_info.orders_held;
     body->orders_known = response->status_info.orders_known;
+    body->buyers = response->status_info.buyers;
     to->status_info = body;
     return HF_OK;
 }
@@ -1165,6 +1343,10 @@ static enum hf_status put_response_body(struct arena *arena, const struct respon
         return put_order(arena, response, to);
     case RESPONSE_STOCK:
         return put_stock(arena, response, to);
+    case RESPONSE_ORDER_LIST:
+        return put_order_list(arena, response, to);
+    case RESPONSE_SKUS:
+        return put_sku_list(arena, response, to);
     case RESPONSE_DEFINE:
         return put_defined(arena, response, to);
     case RESPONSE_ADJUST:

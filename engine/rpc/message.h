@@ -27,6 +27,8 @@ enum request_type {
     REQUEST_GET_ORDER = 20,
     REQUEST_GET_STOCK = 21,
     REQUEST_LIST_STOCK = 22,
+    REQUEST_LIST_ORDERS = 23,
+    REQUEST_GET_SKUS = 24,
     REQUEST_DEFINE = 30,
     REQUEST_ADJUST = 31,
     REQUEST_STATUS = 40,
@@ -128,6 +130,8 @@ struct adjustment_message {
     struct bytes reason;
     struct bytes reference;
     bool force;
+    uint32_t to_item;     /* a move goes there; 0: by to_pool */
+    struct bytes to_pool; /* both empty: no move */
 };
 
 struct request {
@@ -162,6 +166,19 @@ struct request {
             uint32_t limit;
         } list_stock;
         struct {
+            uint64_t buyer;
+            struct bytes sku;
+            struct bytes pool;
+            uint32_t state_count;
+            const uint32_t *states; /* OrderState's numbers, unchecked */
+            struct bytes after;
+            uint32_t limit;
+        } list_orders;
+        struct {
+            uint32_t count;
+            const struct bytes *skus;
+        } get_skus;
+        struct {
             uint32_t sku_count;
             const struct sku_message *skus;
             uint32_t item_count;
@@ -180,6 +197,8 @@ enum response_type {
     RESPONSE_BATCH = 11,
     RESPONSE_ORDER = 20,
     RESPONSE_STOCK = 21,
+    RESPONSE_ORDER_LIST = 23,
+    RESPONSE_SKUS = 24,
     RESPONSE_DEFINE = 30,
     RESPONSE_ADJUST = 31,
     RESPONSE_STATUS = 40,
@@ -190,6 +209,7 @@ struct grant_message {
     uint32_t item;
     uint32_t qty;
     uint32_t presale_qty;
+    uint32_t covered_qty; /* of an order that is read */
 };
 
 struct result_message {
@@ -200,6 +220,16 @@ struct result_message {
     uint32_t state; /* OrderState's number */
     uint32_t grant_count;
     const struct grant_message *grants;
+};
+
+struct order_info_message {
+    struct bytes id;
+    uint32_t state;
+    uint64_t buyer;
+    uint64_t deadline_ms;
+    uint32_t grant_count;
+    const struct grant_message *grants;
+    uint64_t lsn;
 };
 
 struct stock_message {
@@ -219,6 +249,8 @@ struct adjust_result_message {
     bool replayed;
     bool has_stock;
     struct stock_message stock;
+    bool has_to_stock; /* of a move */
+    struct stock_message to_stock;
 };
 
 struct response {
@@ -238,15 +270,16 @@ struct response {
             const uint32_t *status;
             uint64_t deadline_ms;
         } batch;
+        struct order_info_message order;
         struct {
-            struct bytes id;
-            uint32_t state;
-            uint64_t buyer;
-            uint64_t deadline_ms;
-            uint32_t grant_count;
-            const struct grant_message *grants;
-            uint64_t lsn;
-        } order;
+            uint32_t count;
+            const struct order_info_message *orders;
+            struct bytes next; /* empty: that was all */
+        } order_list;
+        struct {
+            uint32_t count;
+            const struct sku_message *skus; /* `fields` means nothing */
+        } skus;
         struct {
             uint32_t count;
             const struct stock_message *items;
@@ -268,6 +301,7 @@ struct response {
             uint64_t items;
             uint64_t orders_held;
             uint64_t orders_known;
+            uint64_t buyers;
         } status_info;
     };
 };

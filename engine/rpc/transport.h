@@ -1,8 +1,9 @@
-/* transport.h - SP REQ/REP exchanges over nng. The only user of nng; builds with 1.5.2 to 1.11.
+/* transport.h - SP REQ/REP exchanges over nng's streams. The only user of nng; builds with 1.5.2 to
+ * 1.11.
  *
- * The server side lives with nng 1.5.2's known faults: it watches each listener by dialing it and
- * listens anew when it has stopped accepting (nng issue 1518); it cuts off clients that do not
- * read; it bounds message size and exchanges per connection. */
+ * Speaks to any REQ or REP socket: nng's, nanomsg's, mangos'. The server watches each listener by
+ * dialing it and listens anew when it has stopped accepting; it cuts off clients that do not read;
+ * it bounds message size, exchanges per connection, and what it keeps to send. */
 #ifndef RPC_TRANSPORT_H
 #define RPC_TRANSPORT_H
 
@@ -20,16 +21,21 @@ struct transport_server;
 struct transport_exchange;
 
 struct transport_server_options {
-    unsigned contexts;         /* exchanges in hand at once, 1..SERVER_CONTEXTS_MAX */
-    unsigned per_connection;   /* exchanges of one connection in hand at once; 0: contexts / 2,
-                                  at least 1. Beyond it the connection is told so through `refuse`,
-                                  and closed at twice as many */
+    unsigned contexts;          /* exchanges in hand at once, 1..SERVER_CONTEXTS_MAX */
+    unsigned per_connection;    /* exchanges of one connection in hand at once; 0: contexts / 2,
+                                   at least 1. Beyond it the connection is told so through `refuse`,
+                                   and closed at twice as many */
     uint64_t message_bytes_max; /* longer messages close their connection */
-    int send_timeout_ms;       /* a reply that can't be sent for so long closes its connection */
-    size_t user_bytes;         /* memory that each exchange keeps for the handler, zeroed once */
+    uint64_t memory_bytes_max;  /* of all connections' long messages and replies that lie; who needs
+                                   more is cut off. 0: no limit */
+    uint32_t connections_max;   /* further ones are refused. 0: no limit */
+    int send_timeout_ms;        /* a reply that can't be sent for so long closes its connection */
+    size_t user_bytes;          /* memory that each exchange keeps for the handler, zeroed once */
 
     /* A request has come. Runs on one of the transport's threads, any number at once; must lead to
-     * one transport_reply(), now or later, from any thread. */
+     * one transport_reply(), now or later, from any thread. Small requests of one connection that
+     * have come together run one after another, and replies that are given meanwhile leave together
+     * after the last of them. */
     void (*handle)(void *context, struct transport_exchange *exchange);
 
     /* As handle, but the connection has too many requests in hand: answer BUSY, at once. */
@@ -47,7 +53,7 @@ struct transport_server_options {
     void *context;
 };
 
-/* Opens the socket; no listener yet. */
+/* Makes the exchanges; no listener yet. */
 enum hf_status transport_server_open(struct transport_server **out,
                                      const struct transport_server_options *options);
 
@@ -57,8 +63,8 @@ enum hf_status transport_server_listen(struct transport_server *server, const ch
                                        char *actual_url, size_t actual_url_bytes);
 
 /* Stops taking requests: listeners are closed, and connections get no further request in. Requests
- * in hand may still be answered. Waits until all in hand are answered and sent, at most
- * timeout_ms. */
+ * in hand may still be answered. Waits until no handler runs, however long that takes, and until
+ * all in hand are answered and sent, at most timeout_ms. */
 void transport_server_drain(struct transport_server *server, uint32_t timeout_ms);
 
 /* Closes everything. No handler runs afterwards, and no exchange may be replied to. */
@@ -74,11 +80,11 @@ void *transport_exchange_user(struct transport_exchange *exchange);
 void transport_reply(struct transport_exchange *exchange, struct bytes reply);
 
 struct transport_server_stats {
-    uint64_t connections;       /* open now */
+    uint64_t connections; /* open now */
     uint64_t connections_total;
     uint64_t requests;
-    uint64_t relistens;         /* listeners found dead and opened anew */
-    uint64_t cut_off;           /* connections closed because they did not read or sent too much */
+    uint64_t relistens; /* listeners found dead and opened anew */
+    uint64_t cut_off;   /* connections closed because they did not read or sent too much */
 };
 void transport_server_stats(const struct transport_server *server,
                             struct transport_server_stats *stats);
@@ -89,8 +95,9 @@ struct transport_client;
 
 /* One exchange under way. Owned by the caller, untouched by it until done() has run. */
 struct transport_call {
-    /* OK with the reply's bytes, valid during the call; TIMED_OUT, UNREACHABLE, CANCELED, NO_MEMORY.
-     * Runs on one of the transport's threads; may start the next call, must not block. */
+    /* OK with the reply's bytes, valid during the call; TIMED_OUT, UNREACHABLE, CANCELED,
+     * NO_MEMORY. Runs on one of the transport's threads; may start the next call, must not block.
+     */
     void (*done)(struct transport_call *call, enum hf_status status, struct bytes reply);
     void *user;
     void *internal; /* the transport's own */
@@ -107,8 +114,7 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
 enum hf_status transport_client_call(struct transport_client *client, struct transport_call *call,
                                      struct bytes request, uint32_t timeout_ms);
 
-/* Cancels all calls (CANCELED), waits for their done(), frees. Not from a done(). Takes some 0.3 s
- * when replies are outstanding: see transport.c on closing. */
+/* Cancels all calls (CANCELED), waits for their done(), frees. Not from a done(). */
 void transport_client_close(struct transport_client *client);
 
 /* True while there is a connection. */

@@ -46,6 +46,22 @@ static const struct setting settings[] = {
      "how long units are held when nobody says"},
     {"hold-ms-max", KIND_DURATION, FIELD(hold_ms_max), 0, 1, UINT32_MAX, HOLD_MS_MAX_DEFAULT,
      NULL, "the longest hold when a SKU's rules say nothing"},
+    {"buyers-max", KIND_NUMBER, FIELD(buyers_max), 0, 1, ORDERS_MAX, BUYERS_MAX_DEFAULT, NULL,
+     "buyers counted at once, one for each limited SKU"},
+    {"retain-ended", KIND_DURATION, FIELD(retain_ended_ms), 0, 0, UINT32_MAX,
+     RETAIN_ENDED_MS_DEFAULT, NULL, "how long ended orders are remembered; 0: for ever"},
+    {"wal-bytes-max", KIND_BYTES, FIELD(wal_bytes_max), 0, 0, GIB(1024), WAL_BYTES_MAX_DEFAULT,
+     NULL, "log that checkpoints keep to, about; 0: no checkpoints"},
+    {"checkpoint-memory", KIND_BYTES, FIELD(checkpoint_memory), 0, CHECKPOINT_MEMORY_MIN, GIB(64),
+     CHECKPOINT_MEMORY_DEFAULT, NULL, "memory that making a checkpoint takes, about"},
+    {"archive-dir", KIND_TEXT, TEXT(archive_dir), 0, 0, 0, "",
+     "directory that gets each log file before it is used anew"},
+    {"stream", KIND_TEXT, TEXT(stream), 0, 0, 0, "",
+     "address (tcp://, ipc://) that publishes each change once it is durable"},
+    {"stream-fetch", KIND_TEXT, TEXT(stream_fetch), 0, 0, 0, "",
+     "address that answers which changes came behind an LSN"},
+    {"recovery-threads", KIND_NUMBER, FIELD(recovery_threads), 0, 0, RECOVERY_THREADS_MAX, 0, NULL,
+     "threads that replay the log; 0: by the number of processors"},
     {"wal-segment-bytes", KIND_BYTES, FIELD(wal_segment_bytes), 0, WAL_SEGMENT_BYTES_MIN,
      WAL_SEGMENT_BYTES_MAX, WAL_SEGMENT_BYTES_DEFAULT, NULL, "size of a log file (K, M, G)"},
     {"wal-spare-segments", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1,
@@ -304,6 +320,13 @@ bool config_check(const struct config *config, char *error, size_t error_bytes)
                  (unsigned long long)config->hold_ms, (unsigned long long)config->hold_ms_max);
         return false;
     }
+    if (config->wal_bytes_max > 0 && config->wal_bytes_max < 4 * config->wal_segment_bytes) {
+        snprintf(error, error_bytes,
+                 "wal-bytes-max: %llu, must be at least four times wal-segment-bytes, %llu, or 0",
+                 (unsigned long long)config->wal_bytes_max,
+                 (unsigned long long)config->wal_segment_bytes);
+        return false;
+    }
     if (config->wal_segment_bytes % WAL_PAGE_BYTES != 0) {
         snprintf(error, error_bytes, "wal-segment-bytes: %llu, must be a multiple of %u",
                  (unsigned long long)config->wal_segment_bytes, WAL_PAGE_BYTES);
@@ -360,6 +383,7 @@ struct engine_options config_engine(const struct config *config)
                 .hold_ms_default = (uint32_t)config->hold_ms,
                 .hold_ms_max = (uint32_t)config->hold_ms_max,
                 .orders_ready = config->orders_ready,
+                .buyers_max = config->buyers_max,
             },
         .wal =
             {
@@ -368,6 +392,10 @@ struct engine_options config_engine(const struct config *config)
                 .in_flight_max = 1,
                 .digest_every_bytes = WAL_DIGEST_EVERY_BYTES,
             },
+        .retain_ended_ms = config->retain_ended_ms,
+        .wal_bytes_max = config->wal_bytes_max,
+        .checkpoint_memory = config->checkpoint_memory,
+        .recovery_threads = (unsigned)config->recovery_threads,
         .token = config->token,
     };
 }

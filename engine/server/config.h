@@ -25,6 +25,14 @@ struct config {
     uint64_t items_max;
     uint64_t orders_max;
     uint64_t orders_ready;
+    uint64_t buyers_max;
+    uint64_t retain_ended_ms;
+    uint64_t wal_bytes_max;
+    uint64_t checkpoint_memory;
+    uint64_t recovery_threads;
+    char archive_dir[CONFIG_TEXT_BYTES];
+    char stream[CONFIG_TEXT_BYTES];       /* URL of the change stream; "": none */
+    char stream_fetch[CONFIG_TEXT_BYTES]; /* URL to ask for what was missed; "": none */
     uint64_t hold_ms;
     uint64_t hold_ms_max;
     uint64_t wal_segment_bytes;

@@ -94,6 +94,7 @@ static void worker_begin(struct worker *worker)
     CHECK(worker->txn.event_count == 0);
     worker->lsn = 0;
     worker->depends_on_tail = false;
+    worker->lines_decided = 0;
     worker->admitted_lsn = 0;
     worker->read_only = false;
     worker->txn.now_ms = engine_now_ms(worker->engine);
@@ -224,6 +225,11 @@ static void *expirer_main(void *argument)
             expire_due(engine);
             sleep_ns = EXPIRER_TICK_NS;
         }
+        forgetter_step(engine);
+        inventory_tidy(engine->inventory);
+        if (engine->forgetter.cut_lsn != 0) {
+            sleep_ns = EXPIRER_TICK_NS; /* in the middle of a pass */
+        }
         nanosleep(&(struct timespec){.tv_nsec = sleep_ns}, NULL);
     }
     return NULL;
@@ -262,9 +268,9 @@ enum hf_status engine_open(struct engine **out, const struct engine_options *opt
     engine->storage = storage;
     engine->clock = clock;
     engine->started_ns = clock_monotonic_ns(clock);
-    enum hf_status status = inventory_init(&engine->inventory, &options->inventory);
+    enum hf_status status = open_log(engine, recovery);
     if (status == HF_OK) {
-        status = open_log(engine, recovery);
+        status = checkpointer_init(&engine->checkpointer, engine, recovery->checkpoint);
     }
     if (status == HF_OK) {
         unsigned slot = engine->worker_count++;
@@ -308,12 +314,18 @@ enum hf_status engine_start(struct engine *engine)
         return HF_NO_MEMORY;
     }
     engine->expirer_running = true;
+    if (engine->options.wal_bytes_max > 0 &&
+        checkpointer_start(&engine->checkpointer) != HF_OK) {
+        engine_stop(engine);
+        return HF_NO_MEMORY;
+    }
     return HF_OK;
 }
 
 void engine_stop(struct engine *engine)
 {
     CHECK(engine->expirer_running);
+    checkpointer_stop(&engine->checkpointer);
     /* release: pairs with the acquire in expirer_main. */
     atomic_store_explicit(&engine->expirer_stop, true, memory_order_release);
     pthread_join(engine->expirer_thread, NULL);
@@ -330,6 +342,17 @@ bool engine_step(struct engine *engine)
 uint64_t engine_expire(struct engine *engine)
 {
     return expire_due(engine);
+}
+
+uint64_t engine_forget(struct engine *engine)
+{
+    return forgetter_run(engine);
+}
+
+enum hf_status engine_checkpoint(struct engine *engine)
+{
+    CHECK(!engine->checkpointer.running);
+    return checkpointer_run(&engine->checkpointer);
 }
 
 struct inventory *engine_inventory(struct engine *engine)

@@ -26,6 +26,14 @@ struct engine;
 struct engine_options {
     struct inventory_options inventory;
     struct wal_options wal;
+    uint64_t retain_ended_ms; /* how long ended orders are remembered; 0: for ever */
+    /* Checkpoints: one is due when the segments since the last hold wal_bytes_max / 4 and the engine
+     * has little to do, or hold wal_bytes_max / 2 whatever it does. */
+    uint64_t wal_bytes_max;         /* 0: no checkpoints are made */
+    uint64_t checkpoint_memory;     /* bytes for sorting; 0: the default */
+    unsigned recovery_threads;      /* 0: as many as there are processors, at most 4 */
+    struct storage *archive;        /* gets each sealed segment before it is recycled; NULL: none.
+                                       Not owned */
     const char *token; /* requests must carry it; NULL or "": none needed. Kept: outlives the engine */
     /* Progress of recovery, now and then; NULL: none. */
     void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes, uint64_t records);
@@ -38,6 +46,9 @@ struct engine_recovery {
     uint64_t records;
     uint64_t lsn;
     uint64_t torn_bytes; /* cut off: never acknowledged */
+    uint64_t checkpoint;  /* number of the checkpoint that recovery began with; 0: none */
+    uint64_t checkpoint_orders;
+    char notice[256];    /* what was passed over, as a checkpoint that is damaged; else "" */
     uint64_t digests;    /* DIGEST blocks that agreed */
     char message[512];   /* why engine_open failed, for the operator; else "" */
 };
@@ -83,6 +94,14 @@ bool engine_step(struct engine *engine);
 
 /* Expires what is due by the clock; returns how many orders. */
 uint64_t engine_expire(struct engine *engine);
+
+/* Forgets what ended retain_ended_ms ago or earlier; returns how many orders. */
+uint64_t engine_forget(struct engine *engine);
+
+/* Makes a checkpoint of all sealed segments now, if there are any since the last one; then archives
+ * and recycles the segments that the older of the last two covers. OK, NOT_FOUND (nothing new), or
+ * why it failed. Not beside a started engine's own checkpointer. */
+enum hf_status engine_checkpoint(struct engine *engine);
 
 /* The core, for checks while nothing else runs. */
 struct inventory *engine_inventory(struct engine *engine);

@@ -6,7 +6,9 @@
 #include <stdatomic.h>
 
 #include "base/spin.h"
+#include "server/checkpointer.h"
 #include "server/engine.h"
+#include "server/forgetter.h"
 
 /* What a thread needs while it executes a request: a transaction and room for its records. Taken
  * from the engine's stock of them for one request at a time, so there are as many as there have
@@ -16,6 +18,7 @@ struct worker {
     struct engine *engine;
     uint64_t lsn;     /* end of the last record that this request appended; 0: none */
     bool depends_on_tail; /* an outcome was a refusal or a replay: rule 3 */
+    uint32_t lines_decided; /* since the clock was last looked at */
     uint64_t admitted_lsn; /* `lsn` when the log was last asked whether it takes more */
     bool read_only;        /* it does not: the rest of the request is refused */
     uint8_t *records; /* WAL_APPEND_BYTES_MAX */
@@ -40,6 +43,8 @@ struct engine {
     unsigned worker_count; /* made so far, at most THREADS_MAX */
 
     struct worker *expirer; /* made at open: expiry never waits for a worker */
+    struct forgetter forgetter;
+    struct checkpointer checkpointer;
     pthread_t expirer_thread;
     bool expirer_running;
     atomic_bool expirer_stop;
@@ -66,7 +71,8 @@ bool worker_again(struct worker *worker, unsigned *step);
  * request may make many. OK, or READ_ONLY when the disk has filled up since it was started. */
 enum hf_status worker_admit(struct worker *worker);
 
-/* Recovers the log into engine->inventory; on OK *end says where it ends. */
+/* Recovers the newest checkpoint that is whole, and the log behind it, into engine->inventory, which it
+ * makes; on OK *end says where the log ends. */
 enum hf_status recovery_run(struct engine *engine, struct engine_recovery *recovery,
                             struct wal_end *end);
 
@@ -104,6 +110,35 @@ static inline int text_len(struct bytes text)
 /* ---- The steps of a request: one function a body. Each fills call->response. False: the log is
  * closed. The worker's transaction is empty before and after. ---- */
 
+/* An operation of the core on one order; subject: its order_request, order_edit or the like. */
+typedef enum txn_step (*decide_function)(struct txn *txn, const void *subject,
+                                         struct order_outcome *outcome);
+
+/* Decides on one order: flushes or waits as often as it takes, and keeps the time of decisions
+ * close to the clock however long the request is. lines: about how much it is to look at. False:
+ * the log is closed. */
+bool request_decide(struct worker *worker, decide_function decide, const void *subject,
+                    uint32_t lines, struct order_outcome *outcome);
+
+/* What a request of edits asks for, and the name of its field for messages. */
+decide_function request_decision(enum request_type type, const char **name);
+enum txn_step decide_reserve(struct txn *txn, const void *order, struct order_outcome *outcome);
+
+/* What an outcome says about the answer as a whole. */
+void request_note_outcome(struct worker *worker, const struct order_outcome *outcome);
+
+/* True when a request has 1..max of something; else the answer is INVALID. */
+bool request_count_fits(struct engine_call *call, const char *field, uint32_t count, uint32_t max);
+
+/* True when there is memory; else the answer says that the request needs too much. */
+bool request_memory_fits(struct engine_call *call, const void *memory);
+
+/* A code's length and characters; else the message is noted. */
+bool request_check_code(struct engine_call *call, struct place place, const char *field,
+                        struct bytes code);
+
+struct stock_message request_stock_of(const struct item_view *view);
+
 bool request_reserve(struct worker *worker, struct engine_call *call,
                      const struct request *request);
 bool request_edit(struct worker *worker, struct engine_call *call, const struct request *request);
@@ -123,6 +158,10 @@ void request_get_stock(struct engine *engine, struct engine_call *call,
                        const struct request *request);
 void request_list_stock(struct engine *engine, struct engine_call *call,
                         const struct request *request);
+void request_list_orders(struct engine *engine, struct engine_call *call,
+                         const struct request *request);
+void request_get_skus(struct engine *engine, struct engine_call *call,
+                      const struct request *request);
 void request_status(struct engine *engine, struct engine_call *call);
 
 /* Finds the item that a line or an adjustment names. 0 with a noted message when the name is

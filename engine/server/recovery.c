@@ -1,19 +1,27 @@
-/* recovery.c - rebuilds the core from the log, block by block, before anything else runs.
+/* recovery.c - rebuilds the core from the newest whole checkpoint and the log behind it, before
+ * anything else runs.
  *
  * Replay applies outcomes as they stand; it makes no decision and reads no clock. A DIGEST block
  * must agree with what was rebuilt so far: if it does not, the engine refuses to start.
- * Threads: one. Source: the design's sections 4 and 6. */
+ *
+ * Threads: the caller's reads and checks the log; those that it starts apply it (replayer.h).
+ * Source: the design's sections 4 and 6. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/parallel.h"
+#include "core/replay.h"
 #include "server/engine_internal.h"
-#include "wal/record.h"
+#include "server/replayer.h"
 
-#define PROGRESS_EVERY_BLOCKS 256u
+#define PROGRESS_EVERY_BLOCKS 64u
 
 struct replay {
     struct engine *engine;
     struct engine_recovery *recovery;
+    unsigned threads;
     uint64_t digest;
 };
 
@@ -23,81 +31,6 @@ static enum hf_status damaged(struct engine_recovery *recovery, const char *file
     snprintf(recovery->message, sizeof recovery->message,
              "%s, offset %llu: %s; nothing was changed", file, (unsigned long long)offset, what);
     return HF_DAMAGED;
-}
-
-static enum hf_status replay_records(struct replay *replay, const struct wal_block *block)
-{
-    struct record_scratch scratch;
-    uint32_t at = 0;
-    uint32_t count = 0;
-    while (at < block->header.payload_bytes) {
-        struct event event;
-        size_t used;
-        const char *reason;
-        uint64_t offset = block->file_offset + BLOCK_HEADER_BYTES + at;
-        if (record_decode(block->payload + at, block->header.payload_bytes - at, &event, &scratch,
-                          &used, &reason) != HF_OK) {
-            return damaged(replay->recovery, block->file, offset, reason);
-        }
-        at += (uint32_t)used;
-        event.lsn = block->header.first_lsn + at;
-        enum hf_status status = inventory_apply(replay->engine->inventory, &event);
-        if (status == HF_FULL) {
-            snprintf(replay->recovery->message, sizeof replay->recovery->message,
-                     "the log holds more orders or items than orders_max or items_max allow: "
-                     "raise them");
-            return status;
-        }
-        if (status != HF_OK) {
-            return damaged(replay->recovery, block->file, offset,
-                           "the record does not fit the state that the log led to");
-        }
-        replay->digest += event.digest_delta;
-        count++;
-    }
-    if (count != block->header.record_count) {
-        return damaged(replay->recovery, block->file, block->file_offset,
-                       "the block's record count is wrong");
-    }
-    replay->recovery->records += count;
-    return HF_OK;
-}
-
-static enum hf_status check_digest(struct replay *replay, const struct wal_block *block)
-{
-    struct cursor cursor = cursor_over(block->payload, block->header.payload_bytes);
-    uint64_t lsn = cursor_u64(&cursor);
-    uint64_t digest = cursor_u64(&cursor);
-    if (cursor.overrun || lsn != block->header.first_lsn) {
-        return damaged(replay->recovery, block->file, block->file_offset, "a bad DIGEST block");
-    }
-    if (digest != replay->digest) {
-        return damaged(replay->recovery, block->file, block->file_offset,
-                       "the rebuilt state differs from the digest that the engine wrote here");
-    }
-    replay->recovery->digests++;
-    return HF_OK;
-}
-
-static enum hf_status replay_block(struct replay *replay, const struct wal_block *block)
-{
-    replay->recovery->blocks++;
-    switch (block->header.type) {
-    case BLOCK_DATA:
-        return replay_records(replay, block);
-    case BLOCK_DIGEST:
-        return check_digest(replay, block);
-    case BLOCK_NOOP:
-    case BLOCK_EPOCH:
-        return HF_OK;
-    case BLOCK_CONFIG:
-    case BLOCK_FREEZE:
-    case BLOCK_ADOPT:
-    case BLOCK_DROP:
-        break;
-    }
-    return damaged(replay->recovery, block->file, block->file_offset,
-                   "a type of block that this version does not know");
 }
 
 static void report_progress(struct replay *replay, const struct wal_reader *reader)
@@ -111,47 +44,222 @@ static void report_progress(struct replay *replay, const struct wal_reader *read
     }
 }
 
-static enum hf_status replay_log(struct replay *replay, struct wal_reader *reader)
+/* What the replayer found wrong, in words. */
+static enum hf_status replay_failed(struct replay *replay, const struct replayer *replayer,
+                                    enum hf_status status)
+{
+    if (status == HF_FULL) {
+        snprintf(replay->recovery->message, sizeof replay->recovery->message,
+                 "the log holds more orders, items or buyers than orders_max, items_max or "
+                 "buyers_max allow: raise them");
+    } else if (status == HF_DAMAGED) {
+        const struct replayer_fault *fault = replayer_fault(replayer);
+        return damaged(replay->recovery, fault->file, fault->offset, fault->reason);
+    }
+    return status;
+}
+
+static enum hf_status replay_blocks(struct replay *replay, struct wal_reader *reader,
+                                    struct replayer *replayer)
 {
     struct wal_block block;
     enum hf_status status;
     while ((status = wal_reader_next(reader, &block)) == HF_OK) {
-        status = replay_block(replay, &block);
+        wal_marks_add(&replay->engine->forgetter.marks,
+                      block.header.first_lsn + block.header.payload_bytes, block.header.wall_ms);
+        replay->recovery->blocks++;
+        status = replayer_block(replayer, &block);
+        replay->recovery->records = replayer_records(replayer);
         if (status != HF_OK) {
-            return status;
+            return replay_failed(replay, replayer, status);
         }
         if (replay->recovery->blocks % PROGRESS_EVERY_BLOCKS == 0) {
             report_progress(replay, reader);
         }
     }
+    if (status != HF_NOT_FOUND) {
+        return status;
+    }
+    status = replayer_finish(replayer, &replay->digest);
+    replay->recovery->digests = replayer_digests(replayer);
+    return status == HF_OK ? HF_OK : replay_failed(replay, replayer, status);
+}
+
+static enum hf_status replay_log(struct replay *replay, struct wal_reader *reader)
+{
+    struct replayer *replayer;
+    enum hf_status status =
+        replayer_start(&replayer, replay->engine->inventory, replay->threads, replay->digest);
+    if (status == HF_OK) {
+        status = replay_blocks(replay, reader, replayer);
+        replayer_stop(replayer);
+    }
     report_progress(replay, reader);
-    return status == HF_NOT_FOUND ? HF_OK : status;
+    return status;
+}
+
+/* ---- The checkpoint ---- */
+
+static void checkpoint_progress(void *context, uint64_t done, uint64_t total)
+{
+    const struct engine_options *options = context;
+    if (options->progress) {
+        options->progress(options->progress_context, done, total, 0);
+    }
+}
+
+/* Into an inventory of its own: one that is damaged leaves nothing behind. */
+static enum hf_status load_checkpoint(struct replay *replay, uint64_t number,
+                                      struct checkpoint_info *info)
+{
+    struct engine *engine = replay->engine;
+    enum hf_status status = inventory_init(&engine->inventory, &engine->options.inventory);
+    if (status == HF_OK) {
+        status = checkpoint_load(engine->storage, number, engine->inventory, replay->threads, info,
+                                 checkpoint_progress, &engine->options);
+    }
+    if (status != HF_OK) {
+        inventory_deinit(engine->inventory);
+        engine->inventory = NULL;
+        return status;
+    }
+    replay->digest = info->digest;
+    engine->forgetter.marks = info->marks;
+    replay->recovery->checkpoint = number;
+    replay->recovery->checkpoint_orders = info->orders;
+    return HF_OK;
+}
+
+static enum hf_status checkpoint_failed(struct replay *replay, enum hf_status status)
+{
+    if (status == HF_FULL) {
+        snprintf(replay->recovery->message, sizeof replay->recovery->message,
+                 "the checkpoint holds more orders, items or buyers than orders_max, items_max or "
+                 "buyers_max allow: raise them");
+    }
+    return status;
+}
+
+/* Loads the newest checkpoint that is whole; the segments behind the one before it are kept just
+ * for that. NOT_FOUND: there is none. */
+static enum hf_status load_newest(struct replay *replay, struct checkpoint_info *info)
+{
+    uint64_t *numbers;
+    size_t count;
+    enum hf_status status = checkpoint_list(replay->engine->storage, &numbers, &count);
+    if (status != HF_OK) {
+        return status;
+    }
+    status = HF_NOT_FOUND;
+    while (count > 0 && (status == HF_NOT_FOUND || status == HF_DAMAGED)) {
+        status = load_checkpoint(replay, numbers[--count], info);
+        if (status == HF_DAMAGED) {
+            snprintf(replay->recovery->notice, sizeof replay->recovery->notice,
+                     "a checkpoint is damaged and was passed over: %.200s", info->message);
+        }
+    }
+    free(numbers);
+    return status == HF_DAMAGED ? HF_NOT_FOUND : checkpoint_failed(replay, status);
+}
+
+/* Without a checkpoint the log must be there from its beginning. */
+static enum hf_status begin_without(struct replay *replay)
+{
+    struct engine *engine = replay->engine;
+    uint64_t first;
+    enum hf_status status = wal_first_segment(engine->storage, &first);
+    if (status == HF_OK && first > 1) {
+        snprintf(replay->recovery->message, sizeof replay->recovery->message,
+                 "the log begins with segment %llu, and there is no whole checkpoint to begin with"
+                 "%s%s; nothing was changed",
+                 (unsigned long long)first, replay->recovery->notice[0] ? ": " : "",
+                 replay->recovery->notice);
+        return HF_DAMAGED;
+    }
+    return status == HF_OK ? inventory_init(&engine->inventory, &engine->options.inventory)
+                           : status;
+}
+
+/* ---- All of it ---- */
+
+static unsigned replay_threads(const struct engine *engine)
+{
+    unsigned threads = engine->options.recovery_threads;
+    if (threads == 0) {
+        long online = sysconf(_SC_NPROCESSORS_ONLN);
+        threads = online < 1 ? 1 : online > 4 ? 4 : (unsigned)online;
+    }
+    static_assert(RECOVERY_THREADS_MAX <= EXPIRY_WHEELS, "each enters deadlines of its own");
+    return threads < RECOVERY_THREADS_MAX ? threads : RECOVERY_THREADS_MAX;
+}
+
+static enum hf_status run(struct replay *replay, struct wal_end *end)
+{
+    struct engine *engine = replay->engine;
+    struct checkpoint_info info;
+    enum hf_status status = load_newest(replay, &info);
+    bool loaded = status == HF_OK;
+    if (status == HF_NOT_FOUND) {
+        status = begin_without(replay);
+    }
+    if (status != HF_OK) {
+        return status;
+    }
+    struct wal_reader *reader;
+    status = wal_reader_open_at(&reader, engine->storage, loaded ? &info.start : NULL, 0);
+    if (status != HF_OK) {
+        return status;
+    }
+    status = replay_log(replay, reader);
+    if (status == HF_OK) {
+        wal_reader_end(reader, end);
+    }
+    wal_reader_close(reader);
+    if (status == HF_OK && end->damaged) {
+        status = damaged(replay->recovery, end->file, end->file_offset, end->reason);
+    }
+    return status;
+}
+
+/* Again with one thread alone: of several, one may run ahead of the others and find no room where
+ * in the order of the log there is (replay.h). */
+static enum hf_status run_alone(struct replay *replay, struct wal_end *end)
+{
+    struct engine *engine = replay->engine;
+    inventory_deinit(engine->inventory);
+    engine->inventory = NULL;
+    *replay->recovery = (struct engine_recovery){0};
+    replay->threads = 1;
+    replay->digest = 0;
+    engine->forgetter.marks = (struct wal_marks){0};
+    return run(replay, end);
+}
+
+static void enter_deadlines(void *context, unsigned number)
+{
+    const struct replay *replay = context;
+    inventory_replayed_part(replay->engine->inventory, number, replay->threads);
 }
 
 enum hf_status recovery_run(struct engine *engine, struct engine_recovery *recovery,
                             struct wal_end *end)
 {
-    struct wal_reader *reader;
-    enum hf_status status = wal_reader_open(&reader, engine->storage);
+    struct replay replay = {
+        .engine = engine, .recovery = recovery, .threads = replay_threads(engine)};
+    enum hf_status status = run(&replay, end);
+    if (status == HF_FULL && replay.threads > 1) {
+        status = run_alone(&replay, end);
+    }
     if (status != HF_OK) {
-        snprintf(recovery->message, sizeof recovery->message, "the log can't be read: %s",
-                 hf_status_text(status));
+        if (recovery->message[0] == '\0') {
+            snprintf(recovery->message, sizeof recovery->message, "the log can't be read: %s",
+                     hf_status_text(status));
+        }
         return status;
     }
-    struct replay replay = {.engine = engine, .recovery = recovery};
-    status = replay_log(&replay, reader);
-    if (status == HF_OK) {
-        wal_reader_end(reader, end);
-        recovery->lsn = end->lsn;
-        recovery->torn_bytes = end->torn ? end->torn_bytes : 0;
-        atomic_store_explicit(&engine->digest, replay.digest, memory_order_relaxed);
-        if (end->damaged) {
-            status = damaged(recovery, end->file, end->file_offset, end->reason);
-        }
-    } else if (recovery->message[0] == '\0') {
-        snprintf(recovery->message, sizeof recovery->message, "the log can't be read: %s",
-                 hf_status_text(status));
-    }
-    wal_reader_close(reader);
-    return status;
+    parallel_run(replay.threads, enter_deadlines, &replay);
+    recovery->lsn = end->lsn;
+    recovery->torn_bytes = end->torn ? end->torn_bytes : 0;
+    atomic_store_explicit(&engine->digest, replay.digest, memory_order_relaxed);
+    return HF_OK;
 }

@@ -73,8 +73,9 @@ static void call_durable(struct wal_waiter *waiter, enum hf_status status)
     struct engine_call *call =
         (struct engine_call *)((char *)waiter - offsetof(struct engine_call, waiter));
     if (status != HF_OK) {
-        answer_fail(call, HF_INTERNAL, "the log is closed after a failed write: nothing is known "
-                                       "to be durable beyond what was answered before");
+        answer_fail(call, HF_INTERNAL,
+                    "the log is closed after a failed write: nothing is known "
+                    "to be durable beyond what was answered before");
     }
     call->done(call);
 }
@@ -121,6 +122,8 @@ static bool request_changes(enum request_type type)
     case REQUEST_GET_ORDER:
     case REQUEST_GET_STOCK:
     case REQUEST_LIST_STOCK:
+    case REQUEST_LIST_ORDERS:
+    case REQUEST_GET_SKUS:
     case REQUEST_STATUS:
         break;
     }
@@ -206,12 +209,17 @@ static void execute_read(struct engine *engine, struct engine_call *call,
     case REQUEST_LIST_STOCK:
         request_list_stock(engine, call, request);
         break;
+    case REQUEST_LIST_ORDERS:
+        request_list_orders(engine, call, request);
+        break;
+    case REQUEST_GET_SKUS:
+        request_get_skus(engine, call, request);
+        break;
     case REQUEST_STATUS:
         request_status(engine, call);
         break;
     default:
-        answer_fail(call, HF_INVALID,
-                    "body: none, or of a kind that this version does not know");
+        answer_fail(call, HF_INVALID, "body: none, or of a kind that this version does not know");
         break;
     }
 }

@@ -1,23 +1,130 @@
-/* request_orders.c - reserve, commit, release, return, extend: rows and columns.
+/* request_orders.c - reserve, commit, release, return, extend: rows; and how one order is decided.
  *
  * Each order of a request stands for itself: a bad or refused one leaves the others undisturbed.
  * Threads: any; a worker and a call belong to one. */
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "server/engine_internal.h"
 
-#define PREFETCH_AHEAD   8u /* orders of a batch whose cache lines are on their way */
+#define TIME_LINES                                                                                 \
+    256u /* decided between two looks at the clock: a batch's orders take some 50 us */
+#define GRANTS_ROOM 512u /* that are taken from the arena at once */
 
-/* What an outcome says about the answer as a whole. */
-static void note_outcome(struct worker *worker, const struct order_outcome *outcome)
+/* ---- Deciding ---- */
+
+void request_note_outcome(struct worker *worker, const struct order_outcome *outcome)
 {
     if (outcome->status != HF_OK || outcome->replayed) {
         worker->depends_on_tail = true;
     }
 }
+
+/* False: the disk has filled up since the request was started; *outcome says so. */
+static bool may_start(struct worker *worker, struct order_outcome *outcome)
+{
+    enum hf_status status = worker_admit(worker);
+    if (status != HF_OK) {
+        *outcome = (struct order_outcome){.status = status};
+        request_note_outcome(worker, outcome);
+    }
+    return status == HF_OK;
+}
+
+/* Looks at the clock; true: time has gone on. */
+static bool look_at_clock(struct worker *worker)
+{
+    uint64_t before = worker->txn.now_ms;
+    worker->lines_decided = 0;
+    worker->txn.now_ms = engine_now_ms(worker->engine);
+    return worker->txn.now_ms != before;
+}
+
+bool request_decide(struct worker *worker, decide_function decide, const void *subject,
+                    uint32_t lines, struct order_outcome *outcome)
+{
+    if (!may_start(worker, outcome)) {
+        return true;
+    }
+    worker->lines_decided += lines;
+    if (worker->lines_decided >= TIME_LINES) {
+        look_at_clock(worker);
+    }
+    unsigned step = 0;
+    bool sure =
+        false; /* a sale that seems not to be open yet was looked at with the present time */
+    for (;;) {
+        if (decide(&worker->txn, subject, outcome) == TXN_AGAIN) {
+            if (!worker_again(worker, &step)) {
+                return false;
+            }
+            look_at_clock(worker); /* the log may have kept us waiting */
+        } else if (outcome->status == HF_NOT_OPEN && !sure && look_at_clock(worker)) {
+            sure = true;
+        } else {
+            break;
+        }
+    }
+    request_note_outcome(worker, outcome);
+    return true;
+}
+
+enum txn_step decide_reserve(struct txn *txn, const void *order, struct order_outcome *outcome)
+{
+    return inventory_reserve(txn, order, outcome);
+}
+
+static enum txn_step decide_commit(struct txn *txn, const void *edit, struct order_outcome *outcome)
+{
+    return inventory_commit(txn, edit, outcome);
+}
+
+static enum txn_step decide_release(struct txn *txn, const void *edit,
+                                    struct order_outcome *outcome)
+{
+    return inventory_release(txn, edit, outcome);
+}
+
+static enum txn_step decide_return(struct txn *txn, const void *edit, struct order_outcome *outcome)
+{
+    return inventory_return(txn, edit, outcome);
+}
+
+struct extension {
+    struct id128 id;
+    uint32_t hold_ms;
+};
+
+static enum txn_step decide_extend(struct txn *txn, const void *subject,
+                                   struct order_outcome *outcome)
+{
+    const struct extension *extension = subject;
+    return inventory_extend(txn, extension->id, extension->hold_ms, outcome);
+}
+
+decide_function request_decision(enum request_type type, const char **name)
+{
+    switch (type) {
+    case REQUEST_COMMIT:
+        *name = "commit.orders";
+        return decide_commit;
+    case REQUEST_RELEASE:
+        *name = "release.orders";
+        return decide_release;
+    case REQUEST_COMMIT_BATCH:
+        *name = "commit_batch";
+        return decide_commit;
+    case REQUEST_RELEASE_BATCH:
+        *name = "release_batch";
+        return decide_release;
+    default:
+        CHECK(type == REQUEST_RETURN);
+        *name = "return_units.orders";
+        return decide_return;
+    }
+}
+
+/* ---- Results ---- */
 
 static struct result_message result_of(const struct order_outcome *outcome)
 {
@@ -71,35 +178,205 @@ static void finish_orders(struct engine_call *call, const struct result_message 
 
 /* ---- Reserve, rows ---- */
 
-static bool parse_line(struct worker *worker, struct engine_call *call, struct place place,
-                       const struct line_message *line, struct order_line *out,
-                       enum hf_status *status)
+/* A line that may be filled in another way than whole, from its own item, or not at all. */
+static bool line_shaped(const struct line_message *line)
 {
-    *status = HF_INVALID;
+    return line->policy != LINE_ALL || line->min_qty > 0 || line->fallback_count > 0;
+}
+
+static bool check_policy(struct engine_call *call, struct place place,
+                         const struct line_message *line)
+{
+    if (line->policy > LINE_OPTIONAL) {
+        answer_note(call, place, ".policy: %u, there is no such policy", line->policy);
+        return false;
+    }
+    if (line->min_qty > 0 && line->policy != LINE_UP_TO) {
+        answer_note(call, place, ".min_qty: only with the policy UP_TO");
+        return false;
+    }
+    if (line->min_qty > line->qty) {
+        answer_note(call, place, ".min_qty: %u, more than qty, %u", line->min_qty, line->qty);
+        return false;
+    }
+    if (line->fallback_count > LINE_FALLBACKS_MAX) {
+        answer_note(call, place, ".fallback: %u items, must be 0..%u", line->fallback_count,
+                    LINE_FALLBACKS_MAX);
+        return false;
+    }
+    return true;
+}
+
+/* Each item of a line's may be there once only. OK, INVALID or UNKNOWN_ITEM. */
+static enum hf_status check_fallbacks(struct worker *worker, struct engine_call *call,
+                                      struct place place, uint32_t item,
+                                      const struct line_message *line)
+{
+    for (uint32_t i = 0; i < line->fallback_count; i++) {
+        uint32_t fallback = line->fallback[i];
+        if (!inventory_has_item(worker->engine->inventory, fallback)) {
+            answer_note(call, place, ".fallback[%u]: there is no item %u", i, fallback);
+            return HF_UNKNOWN_ITEM;
+        }
+        bool twice = fallback == item;
+        for (uint32_t k = 0; k < i; k++) {
+            twice |= fallback == line->fallback[k];
+        }
+        if (twice) {
+            answer_note(call, place, ".fallback[%u]: the line has item %u already", i, fallback);
+            return HF_INVALID;
+        }
+    }
+    return HF_OK;
+}
+
+/* Checks one line and resolves its items. shape: NULL when no line of the order is shaped. */
+static enum hf_status parse_line(struct worker *worker, struct engine_call *call,
+                                 struct place place, const struct line_message *line,
+                                 struct order_line *out, struct line_shape *shape)
+{
     if (line->qty == 0 || line->qty > QTY_MAX) {
         answer_note(call, place, ".qty: %u, must be 1..%u", line->qty, QTY_MAX);
-        return false;
+        return HF_INVALID;
     }
-    const char *later = line->policy != 0          ? "policy"
-                        : line->min_qty != 0       ? "min_qty"
-                        : line->fallback_count > 0 ? "fallback"
-                        : line->split              ? "split"
-                                                   : NULL;
-    if (later) {
-        answer_note(call, place, ".%s: not supported by this version yet", later);
-        return false;
+    if (!check_policy(call, place, line)) {
+        return HF_INVALID;
     }
+    enum hf_status status;
     out->qty = line->qty;
-    out->item = request_resolve(worker->engine, call, place, line->item, line->sku, line->pool,
-                                status);
-    return out->item != 0;
+    out->item =
+        request_resolve(worker->engine, call, place, line->item, line->sku, line->pool, &status);
+    if (out->item == 0) {
+        return status;
+    }
+    if (!shape) {
+        return HF_OK;
+    }
+    /* With no item to fall back to there is nothing to split: the order is the same without. */
+    *shape = (struct line_shape){.policy = (enum line_policy)line->policy,
+                                 .min_qty = line->min_qty,
+                                 .split = line->split && line->fallback_count > 0,
+                                 .fallback_count = line->fallback_count,
+                                 .fallbacks = line->fallback};
+    return check_fallbacks(worker, call, place, out->item, line);
+}
+
+/* True when all lines together fall back to no more items than may be looked at for one order; else
+ * *line is where there are too many. */
+static bool fallbacks_fit(struct engine_call *call, struct place place,
+                          const struct order_message *message, uint32_t *line)
+{
+    uint64_t fallbacks = 0;
+    for (uint32_t i = 0; i < message->line_count; i++) {
+        fallbacks += message->lines[i].fallback_count;
+        if (fallbacks > ORDER_FALLBACKS_MAX) {
+            place.line = i;
+            *line = i + 1;
+            answer_note(call, place, ".fallback: all lines of the order fall back to more than %u",
+                        ORDER_FALLBACKS_MAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The most grants that an order can have: one for each line, and in split lines one for each item.
+ * 0 with a noted message when that is too many; *line is where. */
+static uint32_t count_grants(struct engine_call *call, struct place place,
+                             const struct order_message *message, uint32_t *line)
+{
+    uint64_t grants = message->line_count;
+    for (uint32_t i = 0; i < message->line_count; i++) {
+        grants += message->lines[i].split ? message->lines[i].fallback_count : 0;
+        if (grants > ORDER_LINES_MAX) {
+            place.line = i;
+            *line = i + 1;
+            answer_note(call, place,
+                        ".fallback: lines, and what split lines fall back to, are more than %u",
+                        ORDER_LINES_MAX);
+            return 0;
+        }
+    }
+    return (uint32_t)grants;
+}
+
+/* Memory for the grants of results: taken before an order is decided, so that what was given can be
+ * told. */
+struct grant_room {
+    struct grant_message *next;
+    uint32_t left;
+};
+
+static bool grant_room_make(struct engine_call *call, struct grant_room *room, uint32_t count)
+{
+    if (room->left < count) {
+        uint32_t more = count > GRANTS_ROOM ? count : GRANTS_ROOM;
+        room->next = arena_alloc(call->arena, more * sizeof *room->next);
+        room->left = room->next ? more : 0;
+    }
+    return room->next != NULL;
+}
+
+/* Copies an outcome's grants, which the next operation would overwrite. */
+static void take_grants(struct grant_room *room, const struct order_outcome *outcome,
+                        struct result_message *result)
+{
+    CHECK(outcome->grant_count <= room->left);
+    for (uint32_t i = 0; i < outcome->grant_count; i++) {
+        const struct order_grant *grant = &outcome->grants[i];
+        room->next[i] = (struct grant_message){.line = grant->line,
+                                               .item = grant->item,
+                                               .qty = grant->qty,
+                                               .presale_qty = grant->presale_qty};
+    }
+    result->grants = room->next;
+    result->grant_count = outcome->grant_count;
+    room->next += outcome->grant_count;
+    room->left -= outcome->grant_count;
+}
+
+static enum hf_status no_memory(struct engine_call *call, struct place place)
+{
+    answer_note(call, place, ": out of memory for the request");
+    return HF_FULL;
+}
+
+/* Parses an order's lines into memory of their own. OK; else *line says which one is wrong. */
+static enum hf_status parse_lines(struct worker *worker, struct engine_call *call,
+                                  struct place place, const struct order_message *message,
+                                  struct order_request *order, uint32_t *line)
+{
+    bool shaped = false;
+    for (uint32_t i = 0; i < message->line_count; i++) {
+        shaped |= line_shaped(&message->lines[i]);
+    }
+    struct order_line *lines = arena_alloc(call->arena, message->line_count * sizeof *lines);
+    struct line_shape *shapes =
+        shaped ? arena_alloc(call->arena, message->line_count * sizeof *shapes) : NULL;
+    if (!lines || (shaped && !shapes)) {
+        return no_memory(call, place);
+    }
+    for (uint32_t i = 0; i < message->line_count; i++) {
+        place.line = i;
+        enum hf_status status = parse_line(worker, call, place, &message->lines[i], &lines[i],
+                                           shaped ? &shapes[i] : NULL);
+        if (status != HF_OK) {
+            *line = i + 1;
+            return status;
+        }
+    }
+    order->line_count = message->line_count;
+    order->lines = lines;
+    order->shapes = shapes;
+    return HF_OK;
 }
 
 /* Checks one order and resolves its lines. False: *outcome says what is wrong with it. */
 static bool parse_order(struct worker *worker, struct engine_call *call, struct place place,
                         const struct order_message *message, struct order_request *order,
-                        struct order_outcome *outcome)
+                        struct grant_room *room, struct order_outcome *outcome)
 {
+    *order = (struct order_request){.buyer = message->buyer, .hold_ms = message->hold_ms};
     *outcome = (struct order_outcome){.status = HF_INVALID};
     if (!parse_id(call, place, message->id, &order->id)) {
         return false;
@@ -109,55 +386,18 @@ static bool parse_order(struct worker *worker, struct engine_call *call, struct 
                     ORDER_LINES_MAX);
         return false;
     }
-    struct order_line *lines = arena_alloc(call->arena, message->line_count * sizeof *lines);
-    if (!lines) {
-        outcome->status = HF_FULL;
-        answer_note(call, place, ": out of memory for the request");
+    uint32_t grants = count_grants(call, place, message, &outcome->blocking_line);
+    if (grants == 0 || !fallbacks_fit(call, place, message, &outcome->blocking_line)) {
         return false;
     }
-    for (uint32_t i = 0; i < message->line_count; i++) {
-        place.line = i;
-        if (!parse_line(worker, call, place, &message->lines[i], &lines[i], &outcome->status)) {
-            outcome->blocking_line = i + 1;
-            return false;
-        }
+    outcome->status = parse_lines(worker, call, place, message, order, &outcome->blocking_line);
+    if (outcome->status == HF_OK && !grant_room_make(call, room, grants)) {
+        outcome->status = no_memory(call, place);
     }
-    order->buyer = message->buyer;
-    order->hold_ms = message->hold_ms;
-    order->line_count = message->line_count;
-    order->lines = lines;
-    return true;
+    return outcome->status == HF_OK;
 }
 
-/* False: the disk has filled up since the request was started; *outcome says so. */
-static bool may_start(struct worker *worker, struct order_outcome *outcome)
-{
-    enum hf_status status = worker_admit(worker);
-    if (status != HF_OK) {
-        *outcome = (struct order_outcome){.status = status};
-        note_outcome(worker, outcome);
-    }
-    return status == HF_OK;
-}
-
-/* Decides one order. False: the log is closed. */
-static bool reserve_one(struct worker *worker, const struct order_request *order,
-                        struct order_outcome *outcome)
-{
-    if (!may_start(worker, outcome)) {
-        return true;
-    }
-    unsigned step = 0;
-    while (inventory_reserve(&worker->txn, order, outcome) == TXN_AGAIN) {
-        if (!worker_again(worker, &step)) {
-            return false;
-        }
-    }
-    note_outcome(worker, outcome);
-    return true;
-}
-
-static bool check_count(struct engine_call *call, const char *field, uint32_t count, uint32_t max)
+bool request_count_fits(struct engine_call *call, const char *field, uint32_t count, uint32_t max)
 {
     if (count == 0 || count > max) {
         answer_fail(call, HF_INVALID, "%s: %u of them, must be 1..%u", field, count, max);
@@ -175,77 +415,38 @@ static struct result_message *alloc_results(struct engine_call *call, uint32_t c
     return results;
 }
 
-bool request_reserve(struct worker *worker, struct engine_call *call,
-                     const struct request *request)
+bool request_reserve(struct worker *worker, struct engine_call *call, const struct request *request)
 {
     uint32_t count = request->reserve.count;
-    if (!check_count(call, "reserve.orders", count, REQUEST_ORDERS_MAX)) {
+    if (!request_count_fits(call, "reserve.orders", count, REQUEST_ORDERS_MAX)) {
         return true;
     }
     struct result_message *results = alloc_results(call, count);
     if (!results) {
         return true;
     }
+    struct grant_room room = {0};
     for (uint32_t i = 0; i < count; i++) {
         struct place place = place_at("reserve.orders", i);
         struct order_request order;
         struct order_outcome outcome;
-        if (parse_order(worker, call, place, &request->reserve.orders[i], &order, &outcome)) {
-            if (!reserve_one(worker, &order, &outcome)) {
+        if (parse_order(worker, call, place, &request->reserve.orders[i], &order, &room,
+                        &outcome)) {
+            if (!request_decide(worker, decide_reserve, &order, order.line_count, &outcome)) {
                 return false;
             }
             note_refusal(call, place, &outcome);
         } else {
-            note_outcome(worker, &outcome);
+            request_note_outcome(worker, &outcome);
         }
         results[i] = result_of(&outcome);
+        take_grants(&room, &outcome, &results[i]);
     }
     finish_orders(call, results, count);
     return true;
 }
 
 /* ---- Commit, release, return, extend: rows ---- */
-
-typedef enum txn_step (*edit_function)(struct txn *, const struct order_edit *,
-                                       struct order_outcome *);
-
-static edit_function edit_of(enum request_type type, const char **name)
-{
-    switch (type) {
-    case REQUEST_COMMIT:
-        *name = "commit.orders";
-        return inventory_commit;
-    case REQUEST_RELEASE:
-        *name = "release.orders";
-        return inventory_release;
-    case REQUEST_COMMIT_BATCH:
-        *name = "commit_batch";
-        return inventory_commit;
-    case REQUEST_RELEASE_BATCH:
-        *name = "release_batch";
-        return inventory_release;
-    default:
-        CHECK(type == REQUEST_RETURN);
-        *name = "return_units.orders";
-        return inventory_return;
-    }
-}
-
-static bool edit_one(struct worker *worker, edit_function function, const struct order_edit *edit,
-                     struct order_outcome *outcome)
-{
-    if (!may_start(worker, outcome)) {
-        return true;
-    }
-    unsigned step = 0;
-    while (function(&worker->txn, edit, outcome) == TXN_AGAIN) {
-        if (!worker_again(worker, &step)) {
-            return false;
-        }
-    }
-    note_outcome(worker, outcome);
-    return true;
-}
 
 static bool parse_edit(struct engine_call *call, struct place place,
                        const struct edit_message *message, bool may_be_late,
@@ -281,9 +482,9 @@ static bool parse_edit(struct engine_call *call, struct place place,
 bool request_edit(struct worker *worker, struct engine_call *call, const struct request *request)
 {
     const char *name;
-    edit_function function = edit_of(request->type, &name);
+    decide_function decide = request_decision(request->type, &name);
     uint32_t count = request->edit.count;
-    if (!check_count(call, name, count, REQUEST_ORDERS_MAX)) {
+    if (!request_count_fits(call, name, count, REQUEST_ORDERS_MAX)) {
         return true;
     }
     struct result_message *results = alloc_results(call, count);
@@ -296,12 +497,12 @@ bool request_edit(struct worker *worker, struct engine_call *call, const struct 
         struct order_outcome outcome = {.status = HF_INVALID};
         if (parse_edit(call, place, &request->edit.edits[i], request->type == REQUEST_COMMIT,
                        &edit)) {
-            if (!edit_one(worker, function, &edit, &outcome)) {
+            if (!request_decide(worker, decide, &edit, 1, &outcome)) {
                 return false;
             }
             note_refusal(call, place, &outcome);
         } else {
-            note_outcome(worker, &outcome);
+            request_note_outcome(worker, &outcome);
         }
         results[i] = result_of(&outcome);
     }
@@ -309,241 +510,24 @@ bool request_edit(struct worker *worker, struct engine_call *call, const struct 
     return true;
 }
 
-bool request_extend(struct worker *worker, struct engine_call *call,
-                    const struct request *request)
+bool request_extend(struct worker *worker, struct engine_call *call, const struct request *request)
 {
     struct result_message *result = alloc_results(call, 1);
     if (!result) {
         return true;
     }
     struct place place = place_at("extend", PLACE_NONE);
-    struct id128 id;
+    struct extension extension = {.hold_ms = request->extend.hold_ms};
     struct order_outcome outcome = {.status = HF_INVALID};
-    if (parse_id(call, place, request->extend.id, &id)) {
-        unsigned step = 0;
-        while (inventory_extend(&worker->txn, id, request->extend.hold_ms, &outcome) ==
-               TXN_AGAIN) {
-            if (!worker_again(worker, &step)) {
-                return false;
-            }
+    if (parse_id(call, place, request->extend.id, &extension.id)) {
+        if (!request_decide(worker, decide_extend, &extension, 1, &outcome)) {
+            return false;
         }
         note_refusal(call, place, &outcome);
+    } else {
+        request_note_outcome(worker, &outcome);
     }
-    note_outcome(worker, &outcome);
     *result = result_of(&outcome);
     finish_orders(call, result, 1);
-    return true;
-}
-
-/* ---- Columns ---- */
-
-/* The statuses of a batch, kept only once one is not OK. */
-struct batch_answer {
-    uint32_t count;
-    uint32_t ok_count;
-    uint32_t invalid_count;
-    uint32_t *status;
-    uint64_t deadline_ms; /* the earliest of the orders that were held anew */
-};
-
-static void batch_note(struct batch_answer *answer, uint32_t i, const struct order_outcome *outcome)
-{
-    answer->status[i] = (uint32_t)outcome->status;
-    answer->ok_count += outcome->status == HF_OK;
-    answer->invalid_count += outcome->status == HF_INVALID;
-    if (outcome->status == HF_OK && !outcome->replayed &&
-        (answer->deadline_ms == 0 || outcome->deadline_ms < answer->deadline_ms)) {
-        answer->deadline_ms = outcome->deadline_ms;
-    }
-}
-
-static bool batch_start(struct engine_call *call, const char *name,
-                        const struct batch_message *batch, struct batch_answer *answer)
-{
-    *answer = (struct batch_answer){.count = batch->id_hi_count};
-    if (!check_count(call, name, batch->id_hi_count, REQUEST_ORDERS_MAX)) {
-        return false;
-    }
-    if (batch->id_lo_count != batch->id_hi_count) {
-        answer_fail(call, HF_INVALID, "%s.id_lo: %u of them, but %u of id_hi", name,
-                    batch->id_lo_count, batch->id_hi_count);
-        return false;
-    }
-    answer->status = arena_alloc(call->arena, answer->count * sizeof *answer->status);
-    if (!answer->status) {
-        answer_fail(call, HF_INVALID, "the request needs more memory than one may take");
-        return false;
-    }
-    return true;
-}
-
-static void batch_finish(struct engine_call *call, const struct batch_answer *answer)
-{
-    struct response *response = &call->response;
-    response->status = answer->invalid_count == answer->count ? HF_INVALID : HF_OK;
-    response->type = RESPONSE_BATCH;
-    response->batch.ok_count = answer->ok_count;
-    response->batch.deadline_ms = answer->deadline_ms;
-    bool all_ok = answer->ok_count == answer->count;
-    response->batch.status_count = all_ok ? 0 : answer->count;
-    response->batch.status = all_ok ? NULL : answer->status;
-}
-
-/* The number of all lines, when the columns' lengths agree; else 0 with the answer. */
-static uint32_t batch_lines(struct engine_call *call, const struct batch_message *batch)
-{
-    uint32_t orders = batch->id_hi_count;
-    if (batch->buyer_count != 0 && batch->buyer_count != orders) {
-        answer_fail(call, HF_INVALID, "reserve_batch.buyer: %u of them, but %u of id_hi",
-                    batch->buyer_count, orders);
-        return 0;
-    }
-    if (batch->line_count_count != 0 && batch->line_count_count != orders) {
-        answer_fail(call, HF_INVALID, "reserve_batch.line_count: %u of them, but %u of id_hi",
-                    batch->line_count_count, orders);
-        return 0;
-    }
-    uint64_t lines = batch->line_count_count == 0 ? orders : 0;
-    for (uint32_t i = 0; i < batch->line_count_count; i++) {
-        lines += batch->line_count[i];
-    }
-    if (lines > REQUEST_LINES_MAX) {
-        answer_fail(call, HF_INVALID, "reserve_batch.line_count: %" PRIu64
-                    " lines in all, at most %u", lines, REQUEST_LINES_MAX);
-        return 0;
-    }
-    if (batch->item_count != lines) {
-        answer_fail(call, HF_INVALID, "reserve_batch.item: %u of them, but %" PRIu64 " lines",
-                    batch->item_count, lines);
-        return 0;
-    }
-    if (batch->qty_count != 0 && batch->qty_count != lines) {
-        answer_fail(call, HF_INVALID, "reserve_batch.qty: %u of them, but %" PRIu64 " lines",
-                    batch->qty_count, lines);
-        return 0;
-    }
-    if (lines == 0) {
-        answer_fail(call, HF_INVALID, "reserve_batch.line_count: no order has a line");
-    }
-    return (uint32_t)lines;
-}
-
-/* Gathers one order's lines from the columns. False: *outcome and the message say what is wrong. */
-static bool batch_order(struct worker *worker, struct engine_call *call,
-                        const struct batch_message *batch, uint32_t i, uint32_t first_line,
-                        struct order_line *lines, struct order_request *order,
-                        struct order_outcome *outcome)
-{
-    uint32_t count = batch->line_count_count ? batch->line_count[i] : 1;
-    *outcome = (struct order_outcome){.status = HF_INVALID};
-    if (count == 0 || count > ORDER_LINES_MAX) {
-        answer_note(call, place_at("reserve_batch.line_count", i), ": %u, must be 1..%u", count,
-                    ORDER_LINES_MAX);
-        return false;
-    }
-    for (uint32_t k = 0; k < count; k++) {
-        uint32_t at = first_line + k;
-        lines[k].item = batch->item[at];
-        lines[k].qty = batch->qty_count ? batch->qty[at] : 1;
-        if (lines[k].qty == 0 || lines[k].qty > QTY_MAX) {
-            answer_note(call, place_at("reserve_batch.qty", at), ": %u, must be 1..%u", lines[k].qty,
-                        QTY_MAX);
-            outcome->blocking_line = k + 1;
-            return false;
-        }
-        if (!inventory_has_item(worker->engine->inventory, lines[k].item)) {
-            answer_note(call, place_at("reserve_batch.item", at), ": there is no item %u",
-                        lines[k].item);
-            outcome->status = HF_UNKNOWN_ITEM;
-            outcome->blocking_line = k + 1;
-            return false;
-        }
-    }
-    order->id = (struct id128){batch->id_hi[i], batch->id_lo[i]};
-    order->buyer = batch->buyer_count ? batch->buyer[i] : 0;
-    order->hold_ms = batch->hold_ms;
-    order->line_count = count;
-    order->lines = lines;
-    return true;
-}
-
-static void batch_refusal(struct engine_call *call, uint32_t i,
-                          const struct order_outcome *outcome)
-{
-    /* Most refusals of a rush are alike and need no text: the status says it all. */
-    if (outcome->status == HF_INVALID) {
-        answer_note(call, place_at("reserve_batch.id_hi", i), ": %s",
-                    outcome->reason ? outcome->reason : hf_status_text(outcome->status));
-    }
-}
-
-/* Brings the cache lines of an order ahead on their way. Only one-line orders: others cost enough
- * by themselves. */
-static void batch_prefetch(struct worker *worker, const struct batch_message *batch, uint32_t i)
-{
-    if (i < batch->id_hi_count) {
-        uint32_t item = batch->line_count_count == 0 && i < batch->item_count &&
-                                inventory_has_item(worker->engine->inventory, batch->item[i])
-                            ? batch->item[i]
-                            : 0;
-        inventory_prefetch(worker->engine->inventory, worker->txn.slot,
-                           (struct id128){batch->id_hi[i], batch->id_lo[i]}, item);
-    }
-}
-
-bool request_reserve_batch(struct worker *worker, struct engine_call *call,
-                           const struct request *request)
-{
-    const struct batch_message *batch = &request->batch;
-    struct batch_answer answer;
-    if (!batch_start(call, "reserve_batch", batch, &answer) || batch_lines(call, batch) == 0) {
-        return true;
-    }
-    struct order_line lines[ORDER_LINES_MAX];
-    uint32_t first_line = 0;
-    for (uint32_t i = 0; i < answer.count; i++) {
-        batch_prefetch(worker, batch, i + PREFETCH_AHEAD);
-        struct order_request order;
-        struct order_outcome outcome;
-        if (batch_order(worker, call, batch, i, first_line, lines, &order, &outcome)) {
-            if (!reserve_one(worker, &order, &outcome)) {
-                return false;
-            }
-            batch_refusal(call, i, &outcome);
-        } else {
-            note_outcome(worker, &outcome);
-        }
-        first_line += batch->line_count_count ? batch->line_count[i] : 1;
-        batch_note(&answer, i, &outcome);
-    }
-    batch_finish(call, &answer);
-    return true;
-}
-
-bool request_edit_batch(struct worker *worker, struct engine_call *call,
-                        const struct request *request)
-{
-    const struct batch_message *batch = &request->batch;
-    const char *name;
-    edit_function function = edit_of(request->type, &name);
-    struct batch_answer answer;
-    if (!batch_start(call, name, batch, &answer)) {
-        return true;
-    }
-    if (batch->late_ok && request->type != REQUEST_COMMIT_BATCH) {
-        answer_fail(call, HF_INVALID, "%s.late_ok: only a commit may be late", name);
-        return true;
-    }
-    for (uint32_t i = 0; i < answer.count; i++) {
-        batch_prefetch(worker, batch, i + PREFETCH_AHEAD);
-        struct order_edit edit = {.id = {batch->id_hi[i], batch->id_lo[i]},
-                                  .late_ok = batch->late_ok};
-        struct order_outcome outcome;
-        if (!edit_one(worker, function, &edit, &outcome)) {
-            return false;
-        }
-        batch_note(&answer, i, &outcome);
-    }
-    batch_finish(call, &answer);
     return true;
 }

@@ -1,15 +1,12 @@
-/* request_stock.c - definitions, adjustments, and everything that only reads.
+/* request_stock.c - definitions, adjustments and moves.
  *
  * Definitions and adjustments are made one at a time, each appended and published before the next:
  * they are rare, and the next may build on the one before.
- * Threads: any; the changing ones take the core's admin lock. */
-#include <stdio.h>
+ * Threads: any; they take the core's admin lock. */
 #include <string.h>
 
 #include "base/check.h"
 #include "server/engine_internal.h"
-
-#define LIST_STOCK_DEFAULT 1000u
 
 static const char default_pool[] = "default";
 
@@ -18,8 +15,8 @@ static struct bytes pool_or_default(struct bytes pool)
     return pool.len > 0 ? pool : bytes_of(default_pool);
 }
 
-static bool check_code(struct engine_call *call, struct place place, const char *field,
-                       struct bytes code)
+bool request_check_code(struct engine_call *call, struct place place, const char *field,
+                        struct bytes code)
 {
     if (code.len == 0 || code.len > CODE_BYTES_MAX) {
         answer_note(call, place, ".%s: %zu bytes, must be 1..%u", field, code.len, CODE_BYTES_MAX);
@@ -59,8 +56,7 @@ static bool check_range(struct engine_call *call, struct place place, const char
 }
 
 uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct place place,
-                         uint32_t item, struct bytes sku, struct bytes pool,
-                         enum hf_status *status)
+                         uint32_t item, struct bytes sku, struct bytes pool, enum hf_status *status)
 {
     *status = HF_INVALID;
     if (item != 0) {
@@ -72,7 +68,8 @@ uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct
         return 0;
     }
     pool = pool_or_default(pool);
-    if (!check_code(call, place, "sku", sku) || !check_code(call, place, "pool", pool)) {
+    if (!request_check_code(call, place, "sku", sku) ||
+        !request_check_code(call, place, "pool", pool)) {
         return 0;
     }
     item = inventory_find_item(engine->inventory, sku, pool);
@@ -84,7 +81,7 @@ uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct
     return item;
 }
 
-static struct stock_message stock_of(const struct item_view *view)
+struct stock_message request_stock_of(const struct item_view *view)
 {
     return (struct stock_message){
         .item = view->item,
@@ -99,7 +96,7 @@ static struct stock_message stock_of(const struct item_view *view)
     };
 }
 
-static bool request_fits(struct engine_call *call, const void *memory)
+bool request_memory_fits(struct engine_call *call, const void *memory)
 {
     if (!memory) {
         answer_fail(call, HF_INVALID, "the request needs more memory than one may take");
@@ -111,12 +108,8 @@ static bool request_fits(struct engine_call *call, const void *memory)
 
 static bool check_sku(struct engine_call *call, struct place place, const struct sku_message *sku)
 {
-    if (!check_code(call, place, "sku", sku->sku) ||
+    if (!request_check_code(call, place, "sku", sku->sku) ||
         !check_text(call, place, "label", sku->label, LABEL_BYTES_MAX)) {
-        return false;
-    }
-    if (sku->limit_per_buyer != 0) {
-        answer_note(call, place, ".limit_per_buyer: not supported by this version yet");
         return false;
     }
     if (sku->opens_at_ms != 0 && sku->closes_at_ms != 0 && sku->closes_at_ms <= sku->opens_at_ms) {
@@ -138,8 +131,8 @@ static bool check_sku(struct engine_call *call, struct place place, const struct
 static bool check_item(struct engine_call *call, struct place place,
                        const struct item_message *item)
 {
-    return check_code(call, place, "sku", item->sku) &&
-           check_code(call, place, "pool", pool_or_default(item->pool)) &&
+    return request_check_code(call, place, "sku", item->sku) &&
+           request_check_code(call, place, "pool", pool_or_default(item->pool)) &&
            check_range(call, place, "safety", item->safety, 0, STOCK_MAX) &&
            check_range(call, place, "presale_cap", item->presale_cap, 0, STOCK_MAX);
 }
@@ -199,14 +192,13 @@ static struct sku_rule merge_rule(struct inventory *inventory, const struct sku_
     return rule;
 }
 
-/* Defines what has been checked. OK or FULL; READ_ONLY: the disk has filled up on the way; INTERNAL:
- * the log is closed. */
+/* Defines what has been checked. OK or FULL; READ_ONLY: the disk has filled up on the way;
+ * INTERNAL: the log is closed. */
 static enum hf_status define_all(struct worker *worker, const struct request *request,
                                  uint32_t *items)
 {
     for (uint32_t i = 0; i < request->define.sku_count; i++) {
-        struct sku_rule rule =
-            merge_rule(worker->engine->inventory, &request->define.skus[i]);
+        struct sku_rule rule = merge_rule(worker->engine->inventory, &request->define.skus[i]);
         enum hf_status status = worker_admit(worker);
         if (status == HF_OK) {
             status = inventory_define_sku(&worker->txn, &rule);
@@ -241,15 +233,14 @@ static enum hf_status define_all(struct worker *worker, const struct request *re
     return HF_OK;
 }
 
-bool request_define(struct worker *worker, struct engine_call *call,
-                    const struct request *request)
+bool request_define(struct worker *worker, struct engine_call *call, const struct request *request)
 {
     if (!check_define(call, request)) {
         return true;
     }
     uint32_t count = request->define.item_count;
     uint32_t *items = arena_calloc(call->arena, count, sizeof *items);
-    if (!request_fits(call, items)) {
+    if (!request_memory_fits(call, items)) {
         return true;
     }
     worker->depends_on_tail = true; /* an unchanged definition has no record of its own */
@@ -276,37 +267,32 @@ bool request_define(struct worker *worker, struct engine_call *call,
 
 /* ---- Adjust ---- */
 
-/* Checks one adjustment. OK; INVALID or UNKNOWN_ITEM with a noted message. */
-static enum hf_status parse_adjustment(struct engine *engine, struct engine_call *call,
-                                       struct place place,
-                                       const struct adjustment_message *message,
-                                       struct adjustment *out)
+/* What an adjustment and a move have in common. OK with the item that it names; INVALID or
+ * UNKNOWN_ITEM with a noted message. */
+static enum hf_status parse_named(struct engine *engine, struct engine_call *call,
+                                  struct place place, const struct adjustment_message *message,
+                                  struct id128 *id, uint32_t *item)
 {
     if (message->id.len != ID_BYTES) {
         answer_note(call, place, ".id: %zu bytes, must be %u", message->id.len, ID_BYTES);
         return HF_INVALID;
     }
-    if (!message->has_delta && !message->has_set_to) {
-        answer_note(call, place, ".delta: neither delta nor set_to is there");
-        return HF_INVALID;
-    }
-    if (!check_range(call, place, "delta", message->has_delta ? message->delta : 0, -STOCK_MAX,
-                     STOCK_MAX) ||
-        !check_range(call, place, "set_to", message->has_set_to ? message->set_to : 0, 0,
-                     STOCK_MAX) ||
-        !check_text(call, place, "reason", message->reason, REASON_BYTES_MAX) ||
+    if (!check_text(call, place, "reason", message->reason, REASON_BYTES_MAX) ||
         !check_text(call, place, "reference", message->reference, REASON_BYTES_MAX)) {
         return HF_INVALID;
     }
     enum hf_status status;
-    uint32_t item = request_resolve(engine, call, place, message->item, message->sku,
-                                    message->pool, &status);
-    if (item == 0) {
-        return status;
-    }
+    *id = id_from_bytes(message->id.data);
+    *item =
+        request_resolve(engine, call, place, message->item, message->sku, message->pool, &status);
+    return *item == 0 ? status : HF_OK;
+}
+
+static enum hf_status parse_adjustment(struct engine *engine, struct engine_call *call,
+                                       struct place place, const struct adjustment_message *message,
+                                       struct adjustment *out)
+{
     *out = (struct adjustment){
-        .id = id_from_bytes(message->id.data),
-        .item = item,
         .has_set_to = message->has_set_to,
         .delta = message->delta,
         .set_to = message->set_to,
@@ -316,23 +302,102 @@ static enum hf_status parse_adjustment(struct engine *engine, struct engine_call
         .reason = message->reason,
         .reference = message->reference,
     };
+    if (!message->has_delta && !message->has_set_to) {
+        answer_note(call, place, ".delta: neither delta nor set_to is there");
+        return HF_INVALID;
+    }
+    if (!check_range(call, place, "delta", message->has_delta ? message->delta : 0, -STOCK_MAX,
+                     STOCK_MAX) ||
+        !check_range(call, place, "set_to", message->has_set_to ? message->set_to : 0, 0,
+                     STOCK_MAX)) {
+        return HF_INVALID;
+    }
+    return parse_named(engine, call, place, message, &out->id, &out->item);
+}
+
+/* The item that a move goes to: another pool of the SKU that `from` is of. */
+static enum hf_status resolve_to(struct engine *engine, struct engine_call *call,
+                                 struct place place, const struct adjustment_message *message,
+                                 uint32_t from, uint32_t *to)
+{
+    struct item_view view;
+    enum hf_status status = inventory_item(engine->inventory, from, &view);
+    CHECK(status == HF_OK);
+    const char *field = message->to_item != 0 ? "to_item" : "to_pool";
+    *to = message->to_item;
+    if (*to == 0) {
+        if (!request_check_code(call, place, "to_pool", message->to_pool)) {
+            return HF_INVALID;
+        }
+        *to = inventory_find_item(engine->inventory, view.sku, message->to_pool);
+    }
+    struct item_view there;
+    if (*to == 0 || inventory_item(engine->inventory, *to, &there) != HF_OK) {
+        answer_note(call, place, ".%s: there is no such item", field);
+        return HF_UNKNOWN_ITEM;
+    }
+    if (*to == from) {
+        answer_note(call, place, ".%s: the units are there already", field);
+        return HF_INVALID;
+    }
+    if (there.sku.len != view.sku.len || memcmp(there.sku.data, view.sku.data, view.sku.len) != 0) {
+        answer_note(call, place, ".%s: another SKU's; units move between pools of one", field);
+        return HF_INVALID;
+    }
     return HF_OK;
 }
 
-/* Decides, appends and publishes one adjustment. False: the log is closed. */
+static enum hf_status parse_move(struct engine *engine, struct engine_call *call,
+                                 struct place place, const struct adjustment_message *message,
+                                 struct move *out)
+{
+    *out = (struct move){
+        .units = message->delta,
+        .has_expected = message->has_expected,
+        .expected = message->expected,
+        .force = message->force,
+        .reason = message->reason,
+        .reference = message->reference,
+    };
+    if (message->has_set_to || !message->has_delta) {
+        answer_note(call, place, ".delta: must be there: how many units to move");
+        return HF_INVALID;
+    }
+    if (!check_range(call, place, "delta", message->delta, 1, STOCK_MAX)) {
+        return HF_INVALID;
+    }
+    enum hf_status status = parse_named(engine, call, place, message, &out->id, &out->from);
+    return status == HF_OK ? resolve_to(engine, call, place, message, out->from, &out->to) : status;
+}
+
+static bool stock_now(struct engine *engine, uint32_t item, struct stock_message *stock)
+{
+    struct item_view view;
+    if (inventory_item(engine->inventory, item, &view) != HF_OK) {
+        return false;
+    }
+    *stock = request_stock_of(&view);
+    return true;
+}
+
+/* Decides, appends and publishes one adjustment or move. False: the log is closed. */
 static bool adjust_one(struct worker *worker, struct engine_call *call, struct place place,
                        const struct adjustment_message *message,
                        struct adjust_result_message *result)
 {
     struct engine *engine = worker->engine;
+    bool moves = message->to_item != 0 || message->to_pool.len > 0;
     struct adjustment adjustment;
-    result->status = parse_adjustment(engine, call, place, message, &adjustment);
+    struct move move;
+    result->status = moves ? parse_move(engine, call, place, message, &move)
+                           : parse_adjustment(engine, call, place, message, &adjustment);
     if (result->status != HF_OK) {
         return true;
     }
     result->status = worker_admit(worker);
     if (result->status == HF_OK) {
-        result->status = inventory_adjust(&worker->txn, &adjustment, &result->replayed);
+        result->status = moves ? inventory_move(&worker->txn, &move, &result->replayed)
+                               : inventory_adjust(&worker->txn, &adjustment, &result->replayed);
     }
     if (!worker_flush(worker)) {
         return false;
@@ -343,16 +408,12 @@ static bool adjust_one(struct worker *worker, struct engine_call *call, struct p
     } else if (result->status != HF_OK) {
         answer_note(call, place, ": %s", hf_status_text(result->status));
     }
-    struct item_view view;
-    if (inventory_item(engine->inventory, adjustment.item, &view) == HF_OK) {
-        result->has_stock = true;
-        result->stock = stock_of(&view);
-    }
+    result->has_stock = stock_now(engine, moves ? move.from : adjustment.item, &result->stock);
+    result->has_to_stock = moves && stock_now(engine, move.to, &result->to_stock);
     return true;
 }
 
-bool request_adjust(struct worker *worker, struct engine_call *call,
-                    const struct request *request)
+bool request_adjust(struct worker *worker, struct engine_call *call, const struct request *request)
 {
     uint32_t count = request->adjust.count;
     if (count == 0 || count > REQUEST_ADMIN_MAX) {
@@ -361,7 +422,7 @@ bool request_adjust(struct worker *worker, struct engine_call *call,
         return true;
     }
     struct adjust_result_message *results = arena_calloc(call->arena, count, sizeof *results);
-    if (!request_fits(call, results)) {
+    if (!request_memory_fits(call, results)) {
         return true;
     }
     worker->depends_on_tail = true; /* the answer tells the stock as it is now */
@@ -379,204 +440,4 @@ bool request_adjust(struct worker *worker, struct engine_call *call,
     call->response.adjust.count = count;
     call->response.adjust.results = results;
     return fine;
-}
-
-/* ---- Reading ---- */
-
-/* The units that an order has now of a line: held, or committed less returned. */
-static uint32_t line_has(enum order_state state, const struct order_line_view *line)
-{
-    switch (state) {
-    case ORDER_HELD:
-        return line->qty - line->released;
-    case ORDER_COMMITTED:
-        return line->committed - line->returned;
-    case ORDER_NONE:
-    case ORDER_RELEASED:
-    case ORDER_EXPIRED:
-    case ORDER_RETURNED:
-        break;
-    }
-    return 0;
-}
-
-void request_get_order(struct engine *engine, struct engine_call *call,
-                       const struct request *request)
-{
-    struct bytes id_bytes = request->get_order.id;
-    if (id_bytes.len != ID_BYTES) {
-        answer_fail(call, HF_INVALID, "get_order.id: %zu bytes, must be %u", id_bytes.len,
-                    ID_BYTES);
-        return;
-    }
-    struct order_line_view lines[ORDER_LINES_MAX];
-    struct order_view view;
-    if (inventory_order(engine->inventory, id_from_bytes(id_bytes.data), &view, lines,
-                        ORDER_LINES_MAX) != HF_OK) {
-        answer_fail(call, HF_NOT_FOUND, "get_order.id: there is no such order");
-        return;
-    }
-    struct grant_message *grants = arena_alloc(call->arena, view.line_count * sizeof *grants);
-    uint8_t *id = arena_alloc(call->arena, ID_BYTES);
-    if (!request_fits(call, grants) || !request_fits(call, id)) {
-        return;
-    }
-    id_to_bytes(view.id, id);
-    struct response *response = &call->response;
-    response->type = RESPONSE_ORDER;
-    response->order.id = (struct bytes){id, ID_BYTES};
-    response->order.state = (uint32_t)view.state;
-    response->order.buyer = view.buyer;
-    response->order.deadline_ms = view.deadline_ms;
-    response->order.lsn = view.lsn;
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < view.line_count; i++) {
-        uint32_t qty = line_has(view.state, &lines[i]);
-        if (qty > 0) {
-            grants[count++] =
-                (struct grant_message){.line = i + 1, .item = lines[i].item, .qty = qty};
-        }
-    }
-    response->order.grants = grants;
-    response->order.grant_count = count;
-}
-
-/* A list of items that grows in the arena. */
-struct stock_list {
-    struct stock_message *items;
-    uint32_t count;
-    uint32_t room;
-};
-
-static bool list_add(struct engine *engine, struct engine_call *call, struct stock_list *list,
-                     uint32_t item)
-{
-    if (list->count == list->room) {
-        uint32_t room = list->room ? list->room * 2 : 64;
-        struct stock_message *items = arena_alloc(call->arena, room * sizeof *items);
-        if (!request_fits(call, items)) {
-            return false;
-        }
-        if (list->count > 0) {
-            memcpy(items, list->items, list->count * sizeof *items);
-        }
-        list->items = items;
-        list->room = room;
-    }
-    struct item_view view;
-    enum hf_status status = inventory_item(engine->inventory, item, &view);
-    CHECK(status == HF_OK);
-    list->items[list->count++] = stock_of(&view);
-    return true;
-}
-
-/* Adds all pools of a SKU. 0: there is none; UINT32_MAX: out of memory, the answer says so. */
-static uint32_t list_add_sku(struct engine *engine, struct engine_call *call,
-                             struct stock_list *list, struct bytes sku)
-{
-    uint32_t count = inventory_sku_items(engine->inventory, sku, NULL, 0);
-    uint32_t *items = arena_alloc(call->arena, count * sizeof *items);
-    if (!request_fits(call, items)) {
-        return UINT32_MAX;
-    }
-    /* A pool may have been defined in between: the next read will show it. */
-    inventory_sku_items(engine->inventory, sku, items, count);
-    for (uint32_t i = 0; i < count; i++) {
-        if (!list_add(engine, call, list, items[i])) {
-            return UINT32_MAX;
-        }
-    }
-    return count;
-}
-
-static void answer_stock(struct engine_call *call, const struct stock_list *list)
-{
-    call->response.type = RESPONSE_STOCK;
-    call->response.stock.count = list->count;
-    call->response.stock.items = list->items;
-}
-
-void request_get_stock(struct engine *engine, struct engine_call *call,
-                       const struct request *request)
-{
-    uint64_t asked = (uint64_t)request->get_stock.item_count + request->get_stock.sku_count;
-    if (asked == 0 || asked > REQUEST_ADMIN_MAX) {
-        answer_fail(call, HF_INVALID, "get_stock: %llu items and SKUs, must be 1..%u",
-                    (unsigned long long)asked, REQUEST_ADMIN_MAX);
-        return;
-    }
-    struct stock_list list = {0};
-    for (uint32_t i = 0; i < request->get_stock.item_count; i++) {
-        uint32_t item = request->get_stock.items[i];
-        if (!inventory_has_item(engine->inventory, item)) {
-            answer_fail(call, HF_UNKNOWN_ITEM, "get_stock.item[%u]: there is no item %u", i, item);
-            return;
-        }
-        if (!list_add(engine, call, &list, item)) {
-            return;
-        }
-    }
-    for (uint32_t i = 0; i < request->get_stock.sku_count; i++) {
-        struct bytes sku = request->get_stock.skus[i];
-        if (sku.len == 0 || sku.len > CODE_BYTES_MAX) {
-            answer_fail(call, HF_INVALID, "get_stock.sku[%u]: %zu bytes, must be 1..%u", i,
-                        sku.len, CODE_BYTES_MAX);
-            return;
-        }
-        uint32_t count = list_add_sku(engine, call, &list, sku);
-        if (count == UINT32_MAX) {
-            return;
-        }
-        if (count == 0) {
-            answer_fail(call, HF_UNKNOWN_ITEM, "get_stock.sku[%u]: there is no SKU %.*s", i,
-                        text_len(sku), (const char *)sku.data);
-            return;
-        }
-    }
-    answer_stock(call, &list);
-}
-
-void request_list_stock(struct engine *engine, struct engine_call *call,
-                        const struct request *request)
-{
-    struct bytes after = request->list_stock.after_sku;
-    uint32_t limit = request->list_stock.limit ? request->list_stock.limit : LIST_STOCK_DEFAULT;
-    if (after.len > CODE_BYTES_MAX || limit > LIST_STOCK_MAX) {
-        answer_fail(call, HF_INVALID,
-                    "list_stock: after_sku of %zu bytes, must be 0..%u; limit %u, must be 0..%u",
-                    after.len, CODE_BYTES_MAX, limit, LIST_STOCK_MAX);
-        return;
-    }
-    struct stock_list list = {0};
-    struct bytes sku;
-    while (list.count < limit && inventory_next_sku(engine->inventory, after, &sku)) {
-        if (list_add_sku(engine, call, &list, sku) == UINT32_MAX) {
-            return;
-        }
-        after = sku;
-    }
-    answer_stock(call, &list);
-}
-
-void request_status(struct engine *engine, struct engine_call *call)
-{
-    struct inventory_counts counts;
-    inventory_counts(engine->inventory, &counts);
-    struct response *response = &call->response;
-    const char *state = "serving";
-    if (wal_state(engine->wal) == WAL_CLOSED) {
-        state = "failed";
-    } else if (wal_state(engine->wal) == WAL_READ_ONLY) {
-        state = "read-only";
-    }
-    response->type = RESPONSE_STATUS;
-    response->status_info.version = bytes_of(HOLDFAST_VERSION);
-    response->status_info.state = bytes_of(state);
-    response->status_info.wal_io = bytes_of(engine->storage->ops->name(engine->storage));
-    response->status_info.commit_lsn = wal_commit_lsn(engine->wal);
-    response->status_info.uptime_ms =
-        (clock_monotonic_ns(engine->clock) - engine->started_ns) / 1000000u;
-    response->status_info.items = counts.items;
-    response->status_info.orders_held = counts.orders_held;
-    response->status_info.orders_known = counts.orders_known;
 }

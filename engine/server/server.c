@@ -39,6 +39,7 @@ struct server {
     FILE *out;
     int lock;
     struct storage *storage;
+    struct storage *archive; /* NULL: none */
     struct engine *engine;
     bool engine_started;
     struct transport_server *transport;
@@ -125,15 +126,32 @@ static void refuse_request(void *context, struct transport_exchange *exchange)
 
 /* ---- Start ---- */
 
+#define PROGRESS_NS 100000000u /* between two changes of the line */
+
+struct progress_line {
+    uint64_t begin_ns;
+    uint64_t shown_ns;
+    bool shown; /* the line is there, and not ended */
+};
+
+/* A line on the terminal, written over as recovery goes on, and ended where it has come to its end. */
 static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes,
                           uint64_t records)
 {
-    (void)context;
-    if (isatty(STDERR_FILENO) && total_bytes > 0) {
-        fprintf(stderr, "\rrecovering: %3u %%, %llu records%s",
-                (unsigned)(done_bytes * 100 / total_bytes), (unsigned long long)records,
-                done_bytes >= total_bytes ? "\n" : "");
+    struct progress_line *line = context;
+    uint64_t now_ns = clock_monotonic_ns(clock_real());
+    bool end = done_bytes >= total_bytes;
+    if (total_bytes == 0 || !isatty(STDERR_FILENO) ||
+        (!end && line->shown && now_ns - line->shown_ns < PROGRESS_NS) || (end && !line->shown)) {
+        return;
     }
+    double seconds = (double)(now_ns - line->begin_ns) * 1e-9;
+    fprintf(stderr, "\rrecovering: %3u %%, %llu records, %.0f records/s%s",
+            (unsigned)(done_bytes * 100 / total_bytes), (unsigned long long)records,
+            seconds > 0 ? (double)records / seconds : 0, end ? "\n" : "");
+    fflush(stderr);
+    line->shown = !end;
+    line->shown_ns = now_ns;
 }
 
 /* The log is in a folder of its own: the data directory also has the lock and the socket. */
@@ -159,20 +177,46 @@ static bool start_storage(struct server *server)
     return true;
 }
 
+static bool start_archive(struct server *server)
+{
+    const char *folder = server->config->archive_dir;
+    if (folder[0] == '\0') {
+        return true;
+    }
+    enum hf_status status = storage_open(&server->archive, folder, STORAGE_SYNC, false);
+    if (status != HF_OK) {
+        log_error("archive-dir: %s can't be opened: %s", folder, hf_status_text(status));
+    }
+    return status == HF_OK;
+}
+
 static bool start_engine(struct server *server)
 {
     struct engine_options options = config_engine(server->config);
-    options.progress = show_progress;
-    struct engine_recovery recovery;
     uint64_t begin_ns = clock_monotonic_ns(clock_real());
+    struct progress_line line = {.begin_ns = begin_ns};
+    options.progress = show_progress;
+    options.progress_context = &line;
+    options.archive = server->archive;
+    struct engine_recovery recovery;
     enum hf_status status = engine_open(&server->engine, &options, server->storage, clock_real(),
                                         &recovery);
+    if (line.shown) {
+        fputc('\n', stderr);
+    }
     if (status != HF_OK) {
         log_error("%s", recovery.message[0] ? recovery.message : hf_status_text(status));
         if (status == HF_DAMAGED) {
             log_error("Look at it with: holdfast wal verify --data %s", server->config->data);
         }
         return false;
+    }
+    if (recovery.notice[0]) {
+        log_warn("%s", recovery.notice);
+    }
+    if (recovery.checkpoint) {
+        log_info("checkpoint %llu: %llu orders", (unsigned long long)recovery.checkpoint,
+                 (unsigned long long)recovery.checkpoint_orders);
     }
     if (recovery.torn_bytes > 0) {
         log_warn("the log's end was torn: %llu bytes that were never acknowledged were cut off",
@@ -206,11 +250,25 @@ static bool listen_on(struct server *server, const char *url)
     return true;
 }
 
+/* Connections must not take the descriptors that the log needs for its next segment. */
+static uint32_t connections_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_cur >= SERVER_CONNECTIONS_MAX + SERVER_FILES_KEPT) {
+        return SERVER_CONNECTIONS_MAX;
+    }
+    uint32_t files = (uint32_t)limit.rlim_cur;
+    return files > 2 * SERVER_FILES_KEPT ? files - SERVER_FILES_KEPT : files / 2;
+}
+
 static bool start_transport(struct server *server)
 {
     struct transport_server_options options = {
         .contexts = (unsigned)server->config->contexts,
         .message_bytes_max = MESSAGE_BYTES_MAX,
+        .memory_bytes_max = SERVER_MEMORY_BYTES_MAX,
+        .connections_max = connections_max(),
         .send_timeout_ms = SERVER_SEND_TIMEOUT_MS,
         .user_bytes = sizeof(struct exchange_memory),
         .handle = handle_request,
@@ -265,6 +323,9 @@ static bool stop_server(struct server *server, uint32_t drain_ms)
     if (server->storage) {
         storage_destroy(server->storage);
     }
+    if (server->archive) {
+        storage_destroy(server->archive);
+    }
     if (server->lock >= 0) {
         storage_unlock(server->lock);
     }
@@ -310,7 +371,7 @@ int server_run(const struct config *config, FILE *out)
     signal(SIGPIPE, SIG_IGN);
 
     struct server server = {.config = config, .out = out, .lock = -1};
-    if (!start_storage(&server) || !start_engine(&server) || !start_transport(&server)) {
+    if (!start_storage(&server) || !start_archive(&server) || !start_engine(&server) || !start_transport(&server)) {
         stop_server(&server, 0);
         return SERVER_REFUSED;
     }

@@ -99,8 +99,9 @@ void wal_sleep_wake(struct wal_sleep *sleep)
     pthread_mutex_lock(&sleep->mutex);
     /* release: pairs with the acquire in wal_sleep_count. */
     atomic_fetch_add_explicit(&sleep->count, 1, memory_order_release);
-    pthread_cond_broadcast(&sleep->cond);
     pthread_mutex_unlock(&sleep->mutex);
+    /* Not under the mutex: who is woken takes it at once. */
+    pthread_cond_broadcast(&sleep->cond);
 }
 
 /* ---- Appending ---- */

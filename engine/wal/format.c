@@ -76,7 +76,13 @@ bool segment_header_intact(const uint8_t *from)
            load_u64(from + SEGMENT_CHECKSUM) == hash_bytes(from, SEGMENT_CHECKSUM);
 }
 
-/* NULL when the header is one of this version; else what is wrong with it. */
+/* Versions 1 and 2 differ in the records that a block may hold, in nothing else. */
+static bool version_known(uint32_t version)
+{
+    return version >= WAL_FORMAT_READ_MIN && version <= WAL_FORMAT_VERSION;
+}
+
+/* NULL when the header is one of a known version; else what is wrong with it. */
 static const char *segment_header_fault(const uint8_t *from)
 {
     if (memcmp(from + SEGMENT_MAGIC, segment_magic, 8) != 0) {
@@ -85,7 +91,7 @@ static const char *segment_header_fault(const uint8_t *from)
     if (!segment_header_intact(from)) {
         return "the segment header's checksum does not match";
     }
-    if (load_u32(from + SEGMENT_VERSION) != WAL_FORMAT_VERSION) {
+    if (!version_known(load_u32(from + SEGMENT_VERSION))) {
         return "the segment was written by another version of the format";
     }
     if ((load_u32(from + SEGMENT_FLAGS) & ~SEGMENT_FLAG_RECYCLED) != 0) {
@@ -159,7 +165,7 @@ static const char *block_contents_fault(unsigned type, uint32_t record_count,
     }
 }
 
-/* NULL when the header is one of this version; else what is wrong with it. */
+/* NULL when the header is one of a known version; else what is wrong with it. */
 static const char *block_header_fault(const uint8_t *from)
 {
     if (memcmp(from + BLOCK_MAGIC, block_magic, 8) != 0) {
@@ -168,7 +174,7 @@ static const char *block_header_fault(const uint8_t *from)
     if (!block_header_intact(from)) {
         return "the block header's checksum does not match";
     }
-    if (load_u32(from + BLOCK_VERSION) != WAL_FORMAT_VERSION) {
+    if (!version_known(load_u32(from + BLOCK_VERSION))) {
         return "the block was written by another version of the format";
     }
     if (load_u16(from + BLOCK_RESERVED) != 0 || load_u64(from + BLOCK_RESERVED_2) != 0 ||

@@ -16,7 +16,8 @@
 #include "base/id.h"
 #include "base/limits.h"
 
-#define WAL_FORMAT_VERSION   1u
+#define WAL_FORMAT_VERSION   2u /* as written; 1 has fewer types of records, and is read too */
+#define WAL_FORMAT_READ_MIN  1u
 #define SEGMENT_HEADER_BYTES 96u /* of a page; the rest of the page is zeros */
 #define BLOCK_HEADER_BYTES   128u
 
@@ -63,8 +64,7 @@ struct block_header {
 void segment_header_encode(const struct segment_header *header, uint8_t *to);
 
 /* False, with a static reason, when magic, version or checksum don't fit. */
-bool segment_header_decode(struct segment_header *header, const uint8_t *from,
-                           const char **reason);
+bool segment_header_decode(struct segment_header *header, const uint8_t *from, const char **reason);
 
 /* Writes BLOCK_HEADER_BYTES with their checksum. */
 void block_header_encode(const struct block_header *header, uint8_t *to);

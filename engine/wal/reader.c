@@ -307,6 +307,10 @@ enum hf_status wal_reader_next(struct wal_reader *reader, struct wal_block *bloc
                 continue;
             }
         }
+        if (status == HF_NOT_FOUND && reader->following) {
+            status = reader_start_again(reader);
+            return status == HF_OK ? HF_NOT_FOUND : status;
+        }
         if (status == HF_NOT_FOUND) {
             bool again = false;
             status = reader_conclude(reader, &again);
@@ -319,6 +323,17 @@ enum hf_status wal_reader_next(struct wal_reader *reader, struct wal_block *bloc
         }
     }
     return HF_NOT_FOUND;
+}
+
+enum hf_status wal_reader_follow(struct wal_reader *reader)
+{
+    CHECK(reader->ended);
+    CHECK(!reader->end.damaged);
+    reader->ended = false;
+    reader->following = true;
+    reader->end.empty = false;
+    reader->end.torn = false;
+    return reader_start_again(reader);
 }
 
 /* ---- The reader itself ---- */
@@ -345,7 +360,57 @@ static enum hf_status measure(struct wal_reader *reader)
     return HF_OK;
 }
 
+enum hf_status reader_list_segments(struct wal_reader *reader)
+{
+    struct segment_list *list = &reader->segments;
+    segment_list_free(list);
+    enum hf_status status = segment_list_read(list, reader->storage, SEGMENT_LOG);
+    size_t kept = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        uint64_t number = list->numbers[i];
+        if (number >= reader->start_segment &&
+            (reader->last_segment == 0 || number <= reader->last_segment)) {
+            list->numbers[kept++] = number;
+        }
+    }
+    list->count = kept;
+    return status;
+}
+
+void wal_segment_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number)
+{
+    segment_name(name, SEGMENT_LOG, number);
+}
+
+enum hf_status wal_first_segment(struct storage *storage, uint64_t *number)
+{
+    struct segment_list list;
+    enum hf_status status = segment_list_read(&list, storage, SEGMENT_LOG);
+    *number = list.count > 0 ? list.numbers[0] : 0;
+    segment_list_free(&list);
+    return status;
+}
+
+/* What the first block must fit, when it is not the log's first. */
+static void begin_at(struct wal_reader *reader, const struct wal_start *start)
+{
+    CHECK(start->segment >= 1 && start->next_index >= 1);
+    reader->start_segment = start->segment;
+    reader->cluster_known = true;
+    reader->end.cluster = start->cluster;
+    reader->end.lsn = start->lsn;
+    reader->end.next_index = start->next_index;
+    reader->end.previous_hash = start->previous_hash;
+    reader->end.term = start->term;
+}
+
 enum hf_status wal_reader_open(struct wal_reader **out, struct storage *storage)
+{
+    return wal_reader_open_at(out, storage, NULL, 0);
+}
+
+enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *storage,
+                                  const struct wal_start *start, uint64_t last)
 {
     *out = NULL;
     struct wal_reader *reader = calloc(1, sizeof *reader);
@@ -354,11 +419,15 @@ enum hf_status wal_reader_open(struct wal_reader **out, struct storage *storage)
     }
     reader->storage = storage;
     reader->end.next_index = 1;
+    reader->last_segment = last;
+    if (start) {
+        begin_at(reader, start);
+    }
     reader->buffer =
         mmap(NULL, READER_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     enum hf_status status = HF_NO_MEMORY;
     if (reader->buffer != MAP_FAILED) {
-        status = segment_list_read(&reader->segments, storage, SEGMENT_LOG);
+        status = reader_list_segments(reader);
         if (status == HF_OK) {
             status = measure(reader);
         }

@@ -52,13 +52,42 @@ struct wal_block {
     uint64_t file_offset;
 };
 
+/* Where reading begins when not at the log's first segment: behind a checkpoint. */
+struct wal_start {
+    struct id128 cluster;
+    uint64_t segment;       /* number of the segment to begin with */
+    uint64_t lsn;           /* at its start, and the rest likewise */
+    uint64_t next_index;
+    uint64_t previous_hash;
+    uint64_t term;
+};
+
 /* Opens the log in storage. OK (also when there is none), IO_ERROR, NO_MEMORY. */
 enum hf_status wal_reader_open(struct wal_reader **out, struct storage *storage);
+
+/* As above, from `start` (NULL: the first segment there is) and no further than the end of segment
+ * `last` (0: the log's end). Segments before and behind are not looked at. Both are promises: with
+ * `start` there is a durable block, with `last` the segment is sealed and the next one goes on; where
+ * that is not so the log is damaged. */
+enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *storage,
+                                  const struct wal_start *start, uint64_t last);
+
+/* The name of a segment's file. */
+void wal_segment_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number);
+
+/* Number of the first segment there is; 0: none. */
+enum hf_status wal_first_segment(struct storage *storage, uint64_t *number);
 void wal_reader_close(struct wal_reader *reader);
 
 /* The next valid block: OK with *block filled; NOT_FOUND at the log's end, whatever its condition:
  * then ask wal_reader_end(); IO_ERROR. */
 enum hf_status wal_reader_next(struct wal_reader *reader, struct wal_block *block);
+
+/* After wal_reader_next said NOT_FOUND and the log was not damaged: goes on where it stood. From now
+ * on wal_reader_next says NOT_FOUND whenever the next block is not there yet, without looking why:
+ * call it again later. It says CANCELED when the segment that it stood in was given back. OK,
+ * CANCELED, IO_ERROR, NO_MEMORY. */
+enum hf_status wal_reader_follow(struct wal_reader *reader);
 
 /* How the log ends. Call after wal_reader_next said NOT_FOUND. */
 void wal_reader_end(const struct wal_reader *reader, struct wal_end *end);

@@ -30,8 +30,11 @@ struct wal_reader {
     /* What has been read so far, as the end would be if nothing more came. end.segment 0: no valid
      * block yet; the other fields then are what the first block must fit. */
     struct wal_end end;
+    uint64_t start_segment; /* reading began behind a checkpoint, here; 0: at the first there is */
+    uint64_t last_segment;  /* reading stops at its end; 0: at the log's */
     bool cluster_known;
     bool ended;
+    bool following;         /* a block that is not there will come: see wal_reader_follow */
     uint64_t retried_index; /* a block that was read again before it was called damaged; 0: none */
 
     /* The check that failed last, and where. */
@@ -49,9 +52,16 @@ struct wal_reader {
 enum hf_status reader_need(struct wal_reader *reader, uint64_t offset, size_t len,
                            const uint8_t **data);
 
+/* Reads the list of the segments to be read, anew. OK, IO_ERROR, NO_MEMORY. */
+enum hf_status reader_list_segments(struct wal_reader *reader);
+
 /* Opens the segment at a position in the list, from its start. */
 enum hf_status reader_open_segment(struct wal_reader *reader, size_t position);
 void reader_close_segment(struct wal_reader *reader);
+
+/* Starts over at the end reached so far, with the directory as it is now. OK; CANCELED: that segment was
+ * given back; IO_ERROR, NO_MEMORY. */
+enum hf_status reader_start_again(struct wal_reader *reader);
 
 /* The next block is not there: finds out why, and fills in reader->end. *again: something new came
  * to light (the log is being written), read on. OK or IO_ERROR, NO_MEMORY. */

@@ -15,11 +15,25 @@
 enum record_flags {
     RECORD_LATE = EVENT_LATE,
     RECORD_FORCED = EVENT_FORCED,
-    RECORD_QUANTITIES = 64, /* an edit names units per line */
-    RECORD_MULTILINE = 128, /* ORDER_HELD with two lines or more */
+    RECORD_COUNTED = EVENT_COUNTED, /* ORDER_HELD of one plain line alone */
+    RECORD_GRANTS = 8,              /* ORDER_HELD told by its grants */
+    RECORD_QUANTITIES = 64,         /* an edit names units per line */
+    RECORD_MULTILINE = 128,         /* ORDER_HELD with two lines or more */
 };
 
+#define GRANTS_AT   56u /* where a record's grants begin */
+#define GRANT_BYTES 20u
+
 static_assert(sizeof(struct order_line) == 8, "lines are copied as they are");
+static_assert(sizeof(struct order_grant) == GRANT_BYTES, "grants are read where they lie");
+static_assert(offsetof(struct order_grant, qty) == 4 &&
+                  offsetof(struct order_grant, presale_qty) == 8 &&
+                  offsetof(struct order_grant, ticket) == 12 &&
+                  offsetof(struct order_grant, line) == 16 &&
+                  offsetof(struct order_grant, counted) == 18 && sizeof(bool) == 1,
+              "grants are read where they lie");
+static_assert(GRANTS_AT + GRANT_BYTES * (uint64_t)ORDER_LINES_MAX + 7 <= WAL_RECORD_BYTES_MAX,
+              "a shaped order fits");
 static_assert(48 + 8 * (uint64_t)ORDER_LINES_MAX <= WAL_RECORD_BYTES_MAX, "an order fits");
 
 static uint32_t padded(size_t bytes)
@@ -50,12 +64,16 @@ uint32_t record_bytes(const struct event *event)
 {
     switch (event->type) {
     case EVENT_ORDER_HELD:
+        if (event->grants) {
+            return padded(GRANTS_AT + GRANT_BYTES * (size_t)event->line_count);
+        }
         return event->line_count == 1 ? 48 : 48 + 8 * event->line_count;
     case EVENT_ORDER_COMMITTED:
     case EVENT_ORDER_RELEASED:
     case EVENT_ORDER_RETURNED:
         return event->quantities ? 32 + padded(4 * (size_t)event->line_count) : 24;
     case EVENT_ORDER_EXPIRED:
+    case EVENT_ORDER_FORGOTTEN:
         return 24;
     case EVENT_ORDER_EXTENDED:
         return 32;
@@ -65,21 +83,54 @@ uint32_t record_bytes(const struct event *event)
         return strings_bytes(32, event->item->sku, event->item->pool);
     case EVENT_STOCK_ADJUSTED:
         return strings_bytes(48, event->adjust->reason, event->adjust->reference);
+    case EVENT_STOCK_MOVED:
+        return strings_bytes(56, event->move->reason, event->move->reference);
     }
     check_failed(__FILE__, __LINE__, __func__, "the event has a type");
 }
 
-static void encode_held(const struct event *event, uint8_t *to)
+/* Field by field: the last byte of a grant in memory is anything. */
+static void encode_grants(const struct event *event, uint8_t *to, const uint8_t *end)
+{
+    to[1] |= RECORD_GRANTS;
+    store_id(to + 8, event->id);
+    store_u64(to + 24, event->buyer);
+    store_u64(to + 32, event->deadline_ms);
+    store_u64(to + 40, event->contents);
+    store_u32(to + 48, event->line_count);
+    store_u32(to + 52, 0);
+    to += GRANTS_AT;
+    for (uint32_t i = 0; i < event->line_count; i++, to += GRANT_BYTES) {
+        const struct order_grant *grant = &event->grants[i];
+        store_u32(to, grant->item);
+        store_u32(to + 4, grant->qty);
+        store_u32(to + 8, grant->presale_qty);
+        store_u32(to + 12, grant->ticket);
+        store_u16(to + 16, grant->line);
+        to[18] = grant->counted ? 1 : 0;
+        to[19] = 0;
+    }
+    memset(to, 0, (size_t)(end - to));
+}
+
+static void encode_held(const struct event *event, uint8_t *to, const uint8_t *end)
 {
     CHECK(event->line_count >= 1);
     CHECK(event->line_count <= ORDER_LINES_MAX);
+    if (event->grants) {
+        CHECK((event->flags & EVENT_COUNTED) == 0);
+        encode_grants(event, to, end);
+        return;
+    }
     if (event->line_count == 1) {
+        to[1] |= (uint8_t)(event->flags & EVENT_COUNTED);
         memcpy(to + 8, event->lines, 8);
         store_id(to + 16, event->id);
         store_u64(to + 32, event->buyer);
         store_u64(to + 40, event->deadline_ms);
         return;
     }
+    CHECK((event->flags & EVENT_COUNTED) == 0);
     to[1] |= RECORD_MULTILINE;
     store_id(to + 8, event->id);
     store_u64(to + 24, event->buyer);
@@ -151,6 +202,17 @@ static void encode_adjust(const struct event *event, uint8_t *to, const uint8_t 
     encode_strings(event->adjust->reason, event->adjust->reference, to + 48, end);
 }
 
+static void encode_move(const struct event *event, uint8_t *to, const uint8_t *end)
+{
+    store_u32(to + 8, event->move->from);
+    store_u32(to + 12, event->move->to);
+    store_id(to + 16, event->id);
+    store_u64(to + 32, (uint64_t)event->move->units);
+    store_u64(to + 40, (uint64_t)event->move->from_stocked);
+    store_u64(to + 48, (uint64_t)event->move->to_stocked);
+    encode_strings(event->move->reason, event->move->reference, to + 56, end);
+}
+
 uint32_t record_encode(const struct event *event, uint8_t *to)
 {
     uint32_t bytes = record_bytes(event);
@@ -161,7 +223,7 @@ uint32_t record_encode(const struct event *event, uint8_t *to)
     store_u32(to + 4, bytes);
     switch (event->type) {
     case EVENT_ORDER_HELD:
-        encode_held(event, to);
+        encode_held(event, to, end);
         break;
     case EVENT_ORDER_COMMITTED:
     case EVENT_ORDER_RELEASED:
@@ -169,6 +231,7 @@ uint32_t record_encode(const struct event *event, uint8_t *to)
         encode_edit(event, to);
         break;
     case EVENT_ORDER_EXPIRED:
+    case EVENT_ORDER_FORGOTTEN:
         store_id(to + 8, event->id);
         break;
     case EVENT_ORDER_EXTENDED:
@@ -183,6 +246,9 @@ uint32_t record_encode(const struct event *event, uint8_t *to)
         break;
     case EVENT_STOCK_ADJUSTED:
         encode_adjust(event, to, end);
+        break;
+    case EVENT_STOCK_MOVED:
+        encode_move(event, to, end);
         break;
     }
     return bytes;
@@ -201,8 +267,67 @@ static bool line_valid(struct order_line line)
     return line.item >= 1 && line.item <= ITEMS_MAX && line.qty >= 1 && line.qty <= QTY_MAX;
 }
 
+/* One grant of an order of so many lines; NULL, or what is wrong with it. */
+static const char *grant_fault(const uint8_t *at, uint32_t order_lines, uint32_t line_before)
+{
+    uint32_t qty = load_u32(at + 4);
+    uint32_t presale_qty = load_u32(at + 8);
+    uint32_t line = load_u16(at + 16);
+    if (!line_valid((struct order_line){load_u32(at), qty})) {
+        return "item or quantity out of range";
+    }
+    if (presale_qty > qty || (presale_qty == 0) != (load_u32(at + 12) == 0)) {
+        return "a grant's pre-sale does not fit it";
+    }
+    if (line < 1 || line > order_lines || line < line_before) {
+        return "a grant's line is out of range";
+    }
+    if (at[18] > 1) {
+        return "a yes or no is neither";
+    }
+    return at[19] != 0 ? "a reserved byte of the record is set" : NULL;
+}
+
+static const char *decode_grants(struct cursor *cursor, struct event *event)
+{
+    event->id = cursor_id(cursor);
+    event->buyer = cursor_u64(cursor);
+    event->deadline_ms = cursor_u64(cursor);
+    event->contents = cursor_u64(cursor);
+    event->line_count = cursor_u32(cursor);
+    uint32_t reserved = cursor_u32(cursor);
+    uint32_t order_lines = (uint32_t)(event->contents & 0xFFFF);
+    if (order_lines < 1 || order_lines > ORDER_LINES_MAX) {
+        return "the number of lines is out of range";
+    }
+    if (event->line_count < 1 || event->line_count > ORDER_LINES_MAX || reserved != 0) {
+        return "the number of grants is out of range";
+    }
+    const uint8_t *grants = cursor_take(cursor, GRANT_BYTES * (size_t)event->line_count);
+    if (!grants) {
+        return "the record is too short";
+    }
+    uint32_t line_before = 1;
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        const uint8_t *at = grants + GRANT_BYTES * (size_t)i;
+        const char *fault = grant_fault(at, order_lines, line_before);
+        if (fault) {
+            return fault;
+        }
+        line_before = load_u16(at + 16);
+    }
+    event->grants = (const struct order_grant *)(const void *)grants;
+    return NULL;
+}
+
 static const char *decode_held(struct cursor *cursor, unsigned flags, struct event *event)
 {
+    if ((flags & (flags - 1)) != 0) {
+        return "an order is of one form only";
+    }
+    if (flags & RECORD_GRANTS) {
+        return decode_grants(cursor, event);
+    }
     if (!(flags & RECORD_MULTILINE)) {
         event->line_count = 1;
         event->one.item = cursor_u32(cursor);
@@ -339,21 +464,45 @@ static const char *decode_adjust(struct cursor *cursor, struct event *event,
     return fault ? fault : decode_string(cursor, &adjust->reference, 0, REASON_BYTES_MAX);
 }
 
+static const char *decode_move(struct cursor *cursor, struct event *event, struct stock_move *move)
+{
+    move->from = cursor_u32(cursor);
+    move->to = cursor_u32(cursor);
+    event->id = cursor_id(cursor);
+    move->units = (int64_t)cursor_u64(cursor);
+    move->from_stocked = (int64_t)cursor_u64(cursor);
+    move->to_stocked = (int64_t)cursor_u64(cursor);
+    if (move->from < 1 || move->from > ITEMS_MAX || move->to < 1 || move->to > ITEMS_MAX) {
+        return "item out of range";
+    }
+    if (move->from == move->to) {
+        return "a move from an item to itself";
+    }
+    if (move->units < 1 || move->units > STOCK_MAX || !stock_valid(move->from_stocked) ||
+        !stock_valid(move->to_stocked)) {
+        return "units out of range";
+    }
+    const char *fault = decode_string(cursor, &move->reason, 0, REASON_BYTES_MAX);
+    return fault ? fault : decode_string(cursor, &move->reference, 0, REASON_BYTES_MAX);
+}
+
 /* The flags that a record of this type may have; -1 when there is no such type. */
 static int flags_allowed(unsigned type)
 {
     switch (type) {
     case EVENT_ORDER_HELD:
-        return RECORD_MULTILINE;
+        return RECORD_COUNTED | RECORD_GRANTS | RECORD_MULTILINE; /* one of them */
     case EVENT_ORDER_COMMITTED:
         return RECORD_LATE | RECORD_QUANTITIES;
     case EVENT_ORDER_RELEASED:
     case EVENT_ORDER_RETURNED:
         return RECORD_QUANTITIES;
     case EVENT_STOCK_ADJUSTED:
+    case EVENT_STOCK_MOVED:
         return RECORD_FORCED;
     case EVENT_ORDER_EXPIRED:
     case EVENT_ORDER_EXTENDED:
+    case EVENT_ORDER_FORGOTTEN:
     case EVENT_SKU_DEFINED:
     case EVENT_ITEM_DEFINED:
         return 0;
@@ -373,6 +522,7 @@ static const char *decode_body(struct cursor *cursor, unsigned flags, struct eve
     case EVENT_ORDER_RETURNED:
         return decode_edit(cursor, flags, event);
     case EVENT_ORDER_EXPIRED:
+    case EVENT_ORDER_FORGOTTEN:
         event->id = cursor_id(cursor);
         return NULL;
     case EVENT_ORDER_EXTENDED:
@@ -388,6 +538,9 @@ static const char *decode_body(struct cursor *cursor, unsigned flags, struct eve
     case EVENT_STOCK_ADJUSTED:
         event->adjust = &scratch->adjust;
         return decode_adjust(cursor, event, &scratch->adjust);
+    case EVENT_STOCK_MOVED:
+        event->move = &scratch->move;
+        return decode_move(cursor, event, &scratch->move);
     }
     return "a record of a type that this version does not know";
 }
@@ -431,7 +584,7 @@ static const char *decode_record(const uint8_t *from, size_t len, struct event *
         return "the payload ends inside a record";
     }
     event->type = (enum event_type)from[0];
-    event->flags = flags & (EVENT_LATE | EVENT_FORCED);
+    event->flags = flags & (EVENT_LATE | EVENT_FORCED | EVENT_COUNTED);
     struct cursor cursor = cursor_over(from + RECORD_HEADER_BYTES, bytes - RECORD_HEADER_BYTES);
     const char *fault = decode_body(&cursor, flags, event, scratch);
     if (!fault) {
@@ -444,7 +597,7 @@ static const char *decode_record(const uint8_t *from, size_t len, struct event *
 enum hf_status record_decode(const uint8_t *from, size_t len, struct event *event,
                              struct record_scratch *scratch, size_t *used, const char **reason)
 {
-    /* Lines and quantities are used where they lie. */
+    /* Lines, quantities and grants are used where they lie. */
     CHECK((uintptr_t)from % 4 == 0);
     memset(event, 0, sizeof *event);
     *used = 0;
@@ -454,6 +607,35 @@ enum hf_status record_decode(const uint8_t *from, size_t len, struct event *even
         return HF_DAMAGED;
     }
     return HF_OK;
+}
+
+/* Where the id lies in an order's record. */
+static uint32_t order_id_at(unsigned type, unsigned flags)
+{
+    bool one = type == EVENT_ORDER_HELD && !(flags & (RECORD_GRANTS | RECORD_MULTILINE));
+    return one ? RECORD_HEADER_BYTES + 8 : RECORD_HEADER_BYTES;
+}
+
+bool record_peek(const uint8_t *from, size_t len, enum event_type *type, uint32_t *bytes,
+                 struct id128 *id)
+{
+    if (len < RECORD_HEADER_BYTES || flags_allowed(from[0]) < 0) {
+        return false;
+    }
+    *type = (enum event_type)from[0];
+    *bytes = load_u32(from + 4);
+    if (*bytes < RECORD_HEADER_BYTES || *bytes > WAL_RECORD_BYTES_MAX || *bytes % 8 != 0 ||
+        *bytes > len) {
+        return false;
+    }
+    if (record_is_order(*type)) {
+        uint32_t at = order_id_at(from[0], from[1]);
+        if (*bytes < at + ID_BYTES) {
+            return false;
+        }
+        *id = load_id(from + at);
+    }
+    return true;
 }
 
 const char *record_type_name(enum event_type type)
@@ -471,12 +653,16 @@ const char *record_type_name(enum event_type type)
         return "ORDER_EXTENDED";
     case EVENT_ORDER_RETURNED:
         return "ORDER_RETURNED";
+    case EVENT_ORDER_FORGOTTEN:
+        return "ORDER_FORGOTTEN";
     case EVENT_SKU_DEFINED:
         return "SKU_DEFINED";
     case EVENT_ITEM_DEFINED:
         return "ITEM_DEFINED";
     case EVENT_STOCK_ADJUSTED:
         return "STOCK_ADJUSTED";
+    case EVENT_STOCK_MOVED:
+        return "STOCK_MOVED";
     }
     return NULL;
 }

@@ -18,17 +18,31 @@ uint32_t record_bytes(const struct event *event);
 /* Writes the record; returns its bytes. `to` has room for record_bytes(event). */
 uint32_t record_encode(const struct event *event, uint8_t *to);
 
-/* Memory that decoded events point into; reused from record to record. */
+/* Memory that decoded events point into; reused from record to record. Lines, quantities and grants
+ * need none: they are used where they lie in the record. */
 struct record_scratch {
     struct sku_rule sku;
     struct item_def item;
     struct stock_change adjust;
+    struct stock_move move;
 };
 
 /* Reads the record at `from`. OK: *event is filled, its pointers into `from` or `scratch`, and
  * *used is the record's length. DAMAGED: *reason says why (static). */
 enum hf_status record_decode(const uint8_t *from, size_t len, struct event *event,
                              struct record_scratch *scratch, size_t *used, const char **reason);
+
+/* What sorting records needs of one, without decoding it: its type, length and, for an order's, its
+ * id. False: it can't be a record, and record_decode() says why. True says no more than that there
+ * is room for what is told. */
+bool record_peek(const uint8_t *from, size_t len, enum event_type *type, uint32_t *bytes,
+                 struct id128 *id);
+
+/* True for the events of orders. */
+static inline bool record_is_order(enum event_type type)
+{
+    return type <= EVENT_ORDER_FORGOTTEN;
+}
 
 /* The type's name for people, as "ORDER_HELD"; NULL if there is none. */
 const char *record_type_name(enum event_type type);

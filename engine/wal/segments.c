@@ -255,14 +255,14 @@ bool wal_prepare_step(struct wal *wal)
 
 /* ---- The checkpointer's side ---- */
 
-/* The oldest segment, if it may go: it ends at or before lsn, and a later segment holds a durable
- * block, so that a reader always finds one. 0: none. */
-static uint64_t oldest_to_recycle(struct wal *wal, uint64_t lsn, bool *keep)
+/* The oldest segment, if it may go: it is not after `last`, and a later segment holds a durable block,
+ * so that a reader always finds one. 0: none. */
+static uint64_t oldest_to_recycle(struct wal *wal, uint64_t last, bool *keep)
 {
     struct segments *segments = &wal->segments;
     uint64_t number = 0;
     pthread_mutex_lock(&segments->mutex);
-    if (segments->begun_count >= 2 && segments->begun[1].first_lsn <= lsn &&
+    if (segments->begun_count >= 2 && segments->begun[0].number <= last &&
         segments->begun[1].number <=
             atomic_load_explicit(&segments->durable_number, memory_order_relaxed)) {
         number = segments->begun[0].number;
@@ -272,11 +272,31 @@ static uint64_t oldest_to_recycle(struct wal *wal, uint64_t lsn, bool *keep)
     return number;
 }
 
-void wal_recycle(struct wal *wal, uint64_t lsn)
+uint64_t wal_sealed_segment(const struct wal *wal)
+{
+    /* relaxed: a segment that is said to be durable stays so. */
+    uint64_t number =
+        atomic_load_explicit(&wal->segments.durable_number, memory_order_relaxed);
+    return number > 0 ? number - 1 : 0;
+}
+
+uint64_t wal_log_bytes(struct wal *wal)
+{
+    pthread_mutex_lock(&wal->segments.mutex);
+    uint64_t count = wal->segments.begun_count;
+    pthread_mutex_unlock(&wal->segments.mutex);
+    return count * wal->options.segment_bytes;
+}
+
+void wal_recycle(struct wal *wal, uint64_t last, bool (*before)(void *context, uint64_t number),
+                 void *context)
 {
     struct segments *segments = &wal->segments;
     bool keep;
-    for (uint64_t number; (number = oldest_to_recycle(wal, lsn, &keep)) != 0;) {
+    for (uint64_t number; (number = oldest_to_recycle(wal, last, &keep)) != 0;) {
+        if (before && !before(context, number)) {
+            return;
+        }
         char name[STORAGE_NAME_BYTES_MAX];
         char spare_name[STORAGE_NAME_BYTES_MAX];
         segment_name(name, SEGMENT_LOG, number);

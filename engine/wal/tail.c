@@ -212,12 +212,10 @@ static void tell_damage(struct wal_reader *reader, const struct tail *tail)
     snprintf(end->reason, sizeof end->reason, "%s", reason);
 }
 
-/* Starts over at the end reached so far, with the directory as it is now. */
-static enum hf_status start_again(struct wal_reader *reader)
+enum hf_status reader_start_again(struct wal_reader *reader)
 {
     reader_close_segment(reader);
-    segment_list_free(&reader->segments);
-    enum hf_status status = segment_list_read(&reader->segments, reader->storage, SEGMENT_LOG);
+    enum hf_status status = reader_list_segments(reader);
     if (status != HF_OK || reader->end.segment == 0) {
         return status;
     }
@@ -229,7 +227,7 @@ static enum hf_status start_again(struct wal_reader *reader)
             return status;
         }
     }
-    return HF_IO_ERROR; /* given back while we read it: the caller is too far behind */
+    return HF_CANCELED; /* given back while we read it: the caller is too far behind */
 }
 
 static void tell_torn(struct wal_reader *reader, const struct tail *tail)
@@ -240,6 +238,55 @@ static void tell_torn(struct wal_reader *reader, const struct tail *tail)
     memcpy(end->file, reader->bad_file, sizeof end->file);
     end->file_offset = reader->bad_offset;
     snprintf(end->reason, sizeof end->reason, "%s", reader->bad_reason);
+}
+
+static void tell_missing(struct wal_reader *reader, uint64_t segment, const char *reason)
+{
+    struct wal_end *end = &reader->end;
+    end->damaged = true;
+    end->torn = false;
+    segment_name(end->file, SEGMENT_LOG, segment);
+    end->file_offset = 0;
+    snprintf(end->reason, sizeof end->reason, "%s", reason);
+}
+
+/* True when the segment's header says that it goes on just where reading ended. */
+static bool goes_on(struct wal_reader *reader, uint64_t number)
+{
+    const struct storage_ops *ops = reader->storage->ops;
+    char name[STORAGE_NAME_BYTES_MAX];
+    storage_file file;
+    uint64_t size;
+    segment_name(name, SEGMENT_LOG, number);
+    if (ops->open(reader->storage, name, false, &file, &size) != HF_OK) {
+        return false;
+    }
+    size_t got;
+    struct segment_header header;
+    const char *reason;
+    enum hf_status status =
+        ops->read(reader->storage, file, reader->buffer, WAL_PAGE_BYTES, 0, &got);
+    ops->close(reader->storage, file);
+    return status == HF_OK && got == WAL_PAGE_BYTES &&
+           segment_header_decode(&header, reader->buffer, &reason) && header.number == number &&
+           id_equal(header.cluster, reader->end.cluster) &&
+           header.first_index == reader->end.next_index &&
+           header.previous_hash == reader->end.previous_hash;
+}
+
+/* Where reading began behind a checkpoint, there is a block: a segment is covered only once the next
+ * one holds a durable block. And where it stops at a sealed segment's end, the next one goes on. */
+static void check_bounds(struct wal_reader *reader)
+{
+    const struct wal_end *end = &reader->end;
+    if (reader->start_segment != 0 && end->segment == 0) {
+        tell_missing(reader, reader->start_segment,
+                     "the log does not go on where the checkpoint ends");
+    } else if (reader->last_segment != 0 &&
+               (end->segment != reader->last_segment || !goes_on(reader, end->segment + 1))) {
+        tell_missing(reader, reader->last_segment,
+                     "the segment ends before the next one goes on");
+    }
 }
 
 enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
@@ -255,7 +302,8 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
     }
     /* Only the log's very first segment may hold nothing: the engine was stopped while making it.
      */
-    if (end->segment == 0 && reader->segments.count > 0 && reader->segments.numbers[0] != 1) {
+    if (end->segment == 0 && reader->start_segment == 0 && reader->segments.count > 0 &&
+        reader->segments.numbers[0] != 1) {
         found_evidence(&tail, reader, 0, 0, NULL);
         tail.missing_segment = 0;
     }
@@ -263,7 +311,8 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
         /* An engine may have written it while we read: then it is there now. */
         reader->retried_index = tail.missing_index;
         *again = true;
-        return start_again(reader);
+        enum hf_status status = reader_start_again(reader);
+        return status == HF_CANCELED ? HF_IO_ERROR : status;
     }
     reader->ended = true;
     reader_close_segment(reader);
@@ -271,6 +320,9 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
         tell_damage(reader, &tail);
     } else if (tail.current || tail.stray) {
         tell_torn(reader, &tail);
+    }
+    if (!end->damaged) {
+        check_bounds(reader);
     }
     if (end->segment == 0 && !end->damaged) {
         end->empty = true;

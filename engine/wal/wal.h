@@ -109,9 +109,17 @@ bool wal_prepare_step(struct wal *wal);
  * simulations set it to run wal_step. NULL: sleep. */
 void wal_set_stall_hook(struct wal *wal, void (*hook)(void *context), void *context);
 
-/* Gives back the segments that end at or before lsn: they are renamed to spares and used again.
- * For checkpoints. */
-void wal_recycle(struct wal *wal, uint64_t lsn);
+/* Gives back the segments whose numbers are at or below `last`: they are renamed to spares and used
+ * again. before (may be NULL) is called with each first, to archive it: false keeps it and all after
+ * it for now. For the checkpointer, one thread. */
+void wal_recycle(struct wal *wal, uint64_t last, bool (*before)(void *context, uint64_t number),
+                 void *context);
+
+/* The greatest number of a segment that is sealed: written full, and durable to its end; 0: none. */
+uint64_t wal_sealed_segment(const struct wal *wal);
+
+/* Bytes of the log's begun segments. */
+uint64_t wal_log_bytes(struct wal *wal);
 
 /* Cuts a log's suffix off, so that it ends where `end` says: later segments are removed, newest
  * first, then the segment's rest is zeroed from its end to the cut. A crash in the middle leaves

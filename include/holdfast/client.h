@@ -4,10 +4,10 @@
  * process. Concurrent single-order calls are put together into shared messages by themselves; while
  * the engine is idle a call leaves at once.
  *
- * Every call that changes something carries ids chosen by the caller, so it may be repeated blindly:
- * the engine answers a repetition with the first answer. The client itself repeats a request whose
- * connection was lost, until the call's timeout. HF_TIMED_OUT means that the outcome is unknown:
- * call again with the same id.
+ * Every call that changes something carries ids chosen by the caller, so it may be repeated
+ * blindly: the engine answers a repetition with the first answer. The client itself repeats a
+ * request whose connection was lost, until the call's timeout. HF_TIMED_OUT means that the outcome
+ * is unknown: call again with the same id.
  *
  * Functions return HF_OK when the engine answered and did what was asked, or a status that says
  * why not (status.h). Memory handed in belongs to the caller and is not kept beyond the call;
@@ -77,34 +77,59 @@ enum hf_order_state {
     HF_ORDER_RETURNED = 5,
 };
 
-/* So many units of one item: by handle, or by SKU and pool when item is 0. */
+enum hf_line_policy {
+    HF_LINE_ALL = 0,      /* the order fails if the line can't be filled */
+    HF_LINE_UP_TO = 1,    /* as many as there are, at least min_qty */
+    HF_LINE_OPTIONAL = 2, /* left out if it can't be filled: a gift */
+};
+
+/* So many units of one item: by handle, or by SKU and pool when item is 0. What is zero from
+ * `policy` on makes a plain line: all of it, from this item. */
 struct hf_line {
     uint32_t item;    /* a handle from hf_resolve(); 0: by name */
     const char *sku;  /* when item is 0: 1..64 bytes of UTF-8 */
     const char *pool; /* when item is 0; NULL: "default" */
     uint32_t qty;     /* 1..1 000 000 000 */
+    enum hf_line_policy policy;
+    uint32_t min_qty; /* with HF_LINE_UP_TO: fewer will not do, 0..qty; else 0 */
+    bool split; /* fill from the item and the fallbacks together, in order; else from the first
+                   of them that has all */
+    uint32_t fallback_count;   /* 0..64; of all lines of an order at most 2048 */
+    const uint32_t *fallbacks; /* handles of other items, of any SKU, in the order of trying */
 };
 
 struct hf_order {
     struct hf_id id;
-    uint64_t buyer;   /* 0: none */
-    uint32_t hold_ms; /* how long the units are held; 0: as the SKU's rules or the engine say */
+    uint64_t buyer;      /* 0: none */
+    uint32_t hold_ms;    /* how long the units are held; 0: as the SKU's rules or the engine say */
     uint32_t line_count; /* 1..2048 */
     const struct hf_line *lines;
+};
+
+/* What a line was given from one item. */
+struct hf_grant {
+    uint32_t line; /* from 1 */
+    uint32_t item;
+    uint32_t qty;
+    uint32_t presale_qty; /* of qty: beyond what was in stock */
 };
 
 /* What became of one order. */
 struct hf_result {
     enum hf_status status;
-    bool replayed;              /* an earlier answer again; nothing was changed */
-    uint32_t blocking_line;     /* from 1: the line that was refused; 0: none */
-    uint64_t deadline_ms;       /* Unix time until when the units are held */
-    enum hf_order_state state;  /* the order's present state */
+    bool replayed;             /* an earlier answer again; nothing was changed */
+    uint32_t blocking_line;    /* from 1: the line that was refused; 0: none */
+    uint64_t deadline_ms;      /* Unix time until when the units are held */
+    enum hf_order_state state; /* the order's present state */
+    uint32_t grant_count; /* of a reserve; 0: every line got all it asked, from its own item, and
+                             nothing was pre-sold */
+    const struct hf_grant *grants; /* in the order of lines; NULL: none. Valid in the callback, or
+                                      until this thread's next call */
 };
 
-/* Reserves the units of one order, all or nothing, and waits for the durable answer. *result
- * (may be NULL) is filled whenever the engine answered. Returns result->status, or HF_TIMED_OUT,
- * HF_UNREACHABLE and such. */
+/* Reserves the units of one order, what its lines demand or nothing, and waits for the durable
+ * answer. *result (may be NULL) is filled whenever the engine answered. Returns result->status, or
+ * HF_TIMED_OUT, HF_UNREACHABLE and such. */
 HF_API enum hf_status hf_reserve(struct hf_client *client, const struct hf_order *order,
                                  struct hf_result *result);
 
@@ -124,6 +149,13 @@ struct hf_line_qty {
 HF_API enum hf_status hf_commit_lines(struct hf_client *client, struct hf_id id,
                                       const struct hf_line_qty *lines, uint32_t line_count,
                                       struct hf_result *result);
+
+/* Commits an order even if it has expired, when all of it is still free: else HF_EXPIRED_SOLD_OUT,
+ * or HF_LIMIT_EXCEEDED if the buyer has used the room for something else. One that is held is
+ * committed as ever. line_count 0: all of the order; else as hf_commit_lines. */
+HF_API enum hf_status hf_commit_late(struct hf_client *client, struct hf_id id,
+                                     const struct hf_line_qty *lines, uint32_t line_count,
+                                     struct hf_result *result);
 
 /* Releases units of an order that is held. Quantities are totals for the line since the order was
  * made, so that a repetition changes nothing. */
@@ -157,14 +189,14 @@ HF_API enum hf_status hf_release_async(struct hf_client *client, struct hf_id id
 /* ---- Batches, for callers that have many orders at hand: columns ---- */
 
 struct hf_batch {
-    uint32_t count;         /* orders, 1..65536 */
-    const uint64_t *id_hi;  /* ids' big-endian halves */
+    uint32_t count;        /* orders, 1..65536 */
+    const uint64_t *id_hi; /* ids' big-endian halves */
     const uint64_t *id_lo;
-    const uint64_t *buyer;  /* NULL: none */
-    const uint32_t *item;   /* handles, one for each line */
-    const uint32_t *qty;    /* one for each line; NULL: 1 each */
+    const uint64_t *buyer;      /* NULL: none */
+    const uint32_t *item;       /* handles, one for each line */
+    const uint32_t *qty;        /* one for each line; NULL: 1 each */
     const uint32_t *line_count; /* one for each order; NULL: one line each */
-    uint32_t hold_ms;       /* 0: default */
+    uint32_t hold_ms;           /* 0: default */
 };
 
 struct hf_batch_result {
@@ -185,9 +217,8 @@ HF_API enum hf_status hf_reserve_batch(struct hf_client *client, const struct hf
 
 /* As above without waiting; the columns are copied before this returns. HF_BUSY when in_flight_max
  * messages are under way. */
-HF_API enum hf_status hf_reserve_batch_async(struct hf_client *client,
-                                             const struct hf_batch *batch, hf_batch_done done,
-                                             void *user);
+HF_API enum hf_status hf_reserve_batch_async(struct hf_client *client, const struct hf_batch *batch,
+                                             hf_batch_done done, void *user);
 
 /* Commits or releases `count` whole orders in one message. */
 HF_API enum hf_status hf_commit_batch(struct hf_client *client, uint32_t count,
@@ -208,7 +239,9 @@ HF_API enum hf_status hf_release_batch_async(struct hf_client *client, uint32_t 
 struct hf_order_line {
     uint32_t line; /* from 1 */
     uint32_t item;
-    uint32_t qty;  /* units that the order has now: held, or committed less returned */
+    uint32_t qty;         /* units that the order has now: held, or committed less returned */
+    uint32_t presale_qty; /* of qty: beyond what was in stock when they were granted */
+    uint32_t covered_qty; /* of presale_qty: what stock covers by now, oldest orders first */
 };
 
 struct hf_order_info {
@@ -217,15 +250,40 @@ struct hf_order_info {
     uint64_t buyer;
     uint64_t deadline_ms;
     uint64_t lsn;        /* log position of its last change */
-    uint32_t line_count; /* of `lines`, at most the caller's max; lines without units are left out */
+    uint32_t line_count; /* of `lines`: those that have units, at most the caller's max */
     struct hf_order_line *lines;
 };
 
-/* Reads an order. lines: room for lines_max of them, NULL with 0 to leave them out. HF_OK,
- * HF_NOT_FOUND. */
+/* Reads an order. A line that was filled from several items has an entry for each. lines: room for
+ * lines_max of them, NULL with 0 to leave them out. HF_OK, HF_NOT_FOUND. */
 HF_API enum hf_status hf_get_order(struct hf_client *client, struct hf_id id,
                                    struct hf_order_info *info, struct hf_order_line *lines,
                                    uint32_t lines_max);
+
+/* Which orders a list is of; all zero: every order there is. */
+struct hf_order_filter {
+    uint64_t buyer;   /* 0: any */
+    const char *sku;  /* orders that have or had units of it; NULL: any */
+    const char *pool; /* of the SKU; NULL: all its pools */
+    uint32_t states;  /* sum of 1u << enum hf_order_state; 0: any */
+};
+
+/* Where a list stands. Zero: at its beginning. Good for as long as the engine runs. */
+struct hf_order_cursor {
+    bool done;    /* there are no more */
+    uint8_t size; /* bytes in use */
+    uint8_t bytes[46];
+};
+
+/* The next page of a list of orders, in no particular order: about `limit` of them, 1..1000 (0: the
+ * engine's choice), perhaps fewer or none while there are more. *orders is an array to be freed
+ * with hf_free(), with the lines, which lie one behind the other from orders[0].lines on; NULL when
+ * the status is not HF_OK. Go on with the same cursor until cursor->done. An order that is there
+ * from the first page to the last is listed once. HF_OK, HF_UNKNOWN_ITEM (SKU or pool), HF_INVALID.
+ */
+HF_API enum hf_status hf_list_orders(struct hf_client *client, const struct hf_order_filter *filter,
+                                     struct hf_order_cursor *cursor, uint32_t limit,
+                                     struct hf_order_info **orders, uint32_t *count);
 
 struct hf_stock {
     uint32_t item;
@@ -254,8 +312,27 @@ HF_API enum hf_status hf_get_items(struct hf_client *client, const uint32_t *ite
 /* Stock of all SKUs in the order of their codes: whole SKUs after `after_sku` (NULL or "": from the
  * first), about `limit` items (0: the engine's choice). *stock is an array to be freed with
  * hf_free(); *count 0 means that there are no more. Go on with the last SKU's code. */
-HF_API enum hf_status hf_list_stock(struct hf_client *client, const char *after_sku,
-                                    uint32_t limit, struct hf_stock **stock, uint32_t *count);
+HF_API enum hf_status hf_list_stock(struct hf_client *client, const char *after_sku, uint32_t limit,
+                                    struct hf_stock **stock, uint32_t *count);
+
+#define HF_LABEL_BYTES 257 /* a SKU's label, with the terminator */
+
+/* The sale rules of a SKU as they are; what each means: struct hf_sku. */
+struct hf_sku_rules {
+    char sku[HF_CODE_BYTES];
+    char label[HF_LABEL_BYTES];
+    uint32_t limit_per_buyer;
+    uint64_t opens_at_ms;
+    uint64_t closes_at_ms;
+    bool paused;
+    uint32_t hold_ms;
+    uint32_t hold_ms_max;
+};
+
+/* The rules of `count` SKUs, 1..65536, in their order. HF_OK, or HF_UNKNOWN_ITEM when one of them
+ * is not there: the message says which, and nothing is filled. */
+HF_API enum hf_status hf_get_skus(struct hf_client *client, const char *const *skus, uint32_t count,
+                                  struct hf_sku_rules *rules);
 
 /* Frees what a function of this library handed over. NULL is allowed. */
 HF_API void hf_free(void *memory);
@@ -269,7 +346,10 @@ struct hf_engine_status {
     uint64_t items;
     uint64_t orders_held;
     uint64_t orders_known;
+    uint64_t buyers; /* counted for limits: one for each buyer and limited SKU */
 };
+
+/* How the engine is doing. */
 HF_API enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *status);
 
 /* ---- Stock keeping ---- */
@@ -281,9 +361,9 @@ struct hf_sku {
     uint64_t opens_at_ms;     /* 0: always open */
     uint64_t closes_at_ms;    /* 0: never closes */
     bool paused;
-    uint32_t hold_ms;         /* 0: the engine's default */
-    uint32_t hold_ms_max;     /* 0: the engine's */
-    uint32_t fields;          /* enum hf_sku_field: which to change in a SKU that exists; 0: all */
+    uint32_t hold_ms;     /* 0: the engine's default */
+    uint32_t hold_ms_max; /* 0: the engine's */
+    uint32_t fields;      /* enum hf_sku_field: which to change in a SKU that exists; 0: all */
 };
 
 enum hf_sku_field {
@@ -301,7 +381,7 @@ struct hf_item {
     const char *pool; /* NULL: "default" */
     int64_t safety;
     int64_t presale_cap;
-    bool hot;         /* many buyers at once: split its counter now */
+    bool hot; /* many buyers at once: split its counter now */
 };
 
 /* Defines SKUs' rules and items, making or changing them. items_out (may be NULL) gets a handle for
@@ -312,26 +392,31 @@ HF_API enum hf_status hf_define(struct hf_client *client, const struct hf_sku *s
 
 struct hf_adjustment {
     struct hf_id id;
-    uint32_t item;    /* 0: by name */
+    uint32_t item; /* 0: by name */
     const char *sku;
     const char *pool; /* NULL: "default" */
     bool set;         /* value is the new stock, not a change of it */
     int64_t value;
     bool has_expected;
-    int64_t expected; /* only if stocked is this: else HF_CONFLICT */
+    int64_t expected;      /* only if stocked is this: else HF_CONFLICT */
     const char *reason;    /* NULL: none; at most 128 bytes */
     const char *reference; /* likewise */
-    bool force;       /* even if it leaves less than is held and sold */
+    bool force;            /* even if it leaves less than is held and sold */
+    /* A move, when either is given: `value` units, 1 up, leave the item for another pool of its
+     * SKU. `set` must be false; what is held or sold stays where it is. */
+    uint32_t to_item;    /* 0: by to_pool */
+    const char *to_pool; /* NULL: by to_item */
 };
 
 struct hf_adjust_result {
     enum hf_status status;
     bool replayed;
-    struct hf_stock stock; /* afterwards; zeroed when status is not OK and nothing is known */
+    struct hf_stock stock;    /* afterwards; zeroed when status is not OK and nothing is known */
+    struct hf_stock to_stock; /* likewise, of a move: where the units went; else zeroed */
 };
 
-/* Changes stock. results: one for each adjustment. Returns HF_OK when the engine dealt with all of
- * them, whatever became of each. */
+/* Changes stock, or moves it between pools. results: one for each adjustment. Returns HF_OK when
+ * the engine dealt with all of them, whatever became of each. */
 HF_API enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *adjustments,
                                 uint32_t count, struct hf_adjust_result *results);
 

@@ -176,6 +176,39 @@ static void load_notices_each_broken_promise(void **state)
     assert_figure("oversold", 1000);
 }
 
+/* An order that ended may be unknown after --retain, and not before; one that is held never. */
+static void load_takes_an_order_for_forgotten_only_after_its_time(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *retain;
+        const char *hold;
+        struct toy_faults faults;
+        int code;
+    } cases[] = {
+        {NULL, "1h", {.forget_ended_every = 5}, 1},
+        {"1h", "1h", {.forget_ended_every = 5}, 1},
+        {"1ms", "1h", {.forget_ended_every = 5}, 0},
+        {"1ms", "1h", {.forget_reserve_every = 50}, 1},
+        {"1ms", "1h", {.forget_commit_every = 50}, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        toy_reset(&cases[i].faults, 0, 0);
+        int code = cases[i].retain ? LOAD("--skus", "3", "--orders", "1000", "--mix", "100,60,30",
+                                          "--hold", cases[i].hold, "--retain", cases[i].retain)
+                                   : LOAD("--skus", "3", "--orders", "1000", "--mix", "100,60,30");
+        if (code != cases[i].code) {
+            fail_msg("case %zu: exit %d: %s", i, code, output);
+        }
+        if (code == 0) {
+            assert_clean();
+            assert_true(figure("forgotten") > 150 && figure("forgotten") < 200);
+        } else {
+            assert_true(figure("lost") > 0);
+        }
+    }
+}
+
 static void load_notices_underselling_while_units_are_given_back(void **state)
 {
     (void)state;
@@ -386,6 +419,7 @@ int main(void)
         cmocka_unit_test(load_is_clean_when_answers_and_requests_are_lost),
         cmocka_unit_test(load_resolves_orders_that_were_never_answered),
         cmocka_unit_test(load_notices_each_broken_promise),
+        cmocka_unit_test(load_takes_an_order_for_forgotten_only_after_its_time),
         cmocka_unit_test(load_notices_underselling_while_units_are_given_back),
         cmocka_unit_test(load_says_when_the_engine_is_away),
         cmocka_unit_test(load_keeps_its_pace),

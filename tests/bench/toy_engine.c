@@ -44,7 +44,7 @@ static struct {
     struct toy_adjustment *adjustments;
     struct hf_stock items[ITEMS_MAX + 1];
     uint32_t item_count;
-    uint32_t reserves, commits, calls, singles, returns, asyncs, starts;
+    uint32_t reserves, commits, ended, calls, singles, returns, asyncs, starts;
 } toy = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static bool every(uint32_t n, uint32_t *counter)
@@ -437,7 +437,8 @@ static enum hf_status read_order(struct hf_id id, struct hf_order_info *info,
                                  struct hf_order_line *lines, uint32_t lines_max)
 {
     const struct toy_order *order = find_order(id);
-    if (order->state == HF_ORDER_NONE) {
+    if (order->state == HF_ORDER_NONE ||
+        (order->state != HF_ORDER_HELD && every(toy.faults.forget_ended_every, &toy.ended))) {
         return HF_NOT_FOUND;
     }
     *info = (struct hf_order_info){.id = id, .state = order->state, .buyer = order->buyer};

@@ -13,6 +13,7 @@
 struct toy_faults {
     uint32_t forget_reserve_every; /* says OK and forgets the order */
     uint32_t forget_commit_every;  /* says OK and leaves it held */
+    uint32_t forget_ended_every;   /* an order that has ended is unknown when it is asked back */
     uint32_t double_take_every;    /* takes the units twice */
     uint32_t refuse_early;         /* says SOLD_OUT with so many units left */
     bool oversell;                 /* never says SOLD_OUT */

@@ -101,14 +101,15 @@ static void add(struct history *history, const struct event *event)
 
 static void add_item(struct history *history, uint32_t number)
 {
-    char sku[8];
-    snprintf(sku, sizeof sku, "S%u", number);
+    /* Items 1 and 2 are of one SKU, 3 and 4 of another. */
+    char sku[16];
+    snprintf(sku, sizeof sku, "S%u", (number + 1) / 2);
     struct sku_rule rule = {.sku = bytes_of(sku),
                             .label = bytes_of("a label"),
                             .limit_per_buyer = (uint32_t)rng_below(history->rng, 4) * 10};
     struct item_def item = {.item = number,
                             .sku = bytes_of(sku),
-                            .pool = bytes_of("default"),
+                            .pool = bytes_of(number % 2 ? "default" : "store"),
                             .safety = (int64_t)rng_below(history->rng, 2),
                             .presale_cap = (int64_t)rng_below(history->rng, 3),
                             .hot = rng_chance(history->rng, 2)};
@@ -138,15 +139,59 @@ static void add_order(struct history *history, uint64_t id)
     add(history, &event);
 }
 
+/* An order that is told by its grants; now and then counted, or a plain line that is. */
+static void add_shaped(struct history *history, uint64_t id)
+{
+    struct order_grant grants[4];
+    struct order_line line = {1 + (uint32_t)rng_below(history->rng, 4), 1};
+    struct event event = {.type = EVENT_ORDER_HELD,
+                          .id = {2, id},
+                          .buyer = rng_below(history->rng, 3),
+                          .deadline_ms = rng_below(history->rng, 100000),
+                          .line_count = 1 + (uint32_t)rng_below(history->rng, 4),
+                          .grants = grants,
+                          .contents = rng_next(history->rng) << 16 | 4};
+    for (uint32_t i = 0; i < event.line_count; i++) {
+        uint32_t qty = 1 + (uint32_t)rng_below(history->rng, 3);
+        uint32_t presale = (uint32_t)rng_below(history->rng, qty + 1);
+        grants[i] = (struct order_grant){.item = 1 + (uint32_t)rng_below(history->rng, 4),
+                                         .qty = qty,
+                                         .presale_qty = presale,
+                                         .ticket = presale ? 1 + (uint32_t)id : 0,
+                                         .line = (uint16_t)(1 + i),
+                                         .counted = rng_chance(history->rng, 2)};
+    }
+    if (rng_chance(history->rng, 3)) {
+        event.grants = NULL;
+        event.line_count = 1;
+        event.lines = &line;
+        event.contents = 0;
+        event.flags = EVENT_COUNTED;
+    }
+    add(history, &event);
+}
+
+static void add_move(struct history *history, uint64_t id)
+{
+    struct stock_move move = {.from = 1 + (uint32_t)rng_below(history->rng, 4),
+                              .units = (int64_t)rng_between(history->rng, 1, 5),
+                              .reason = bytes_of("seed")};
+    move.to = 1 + move.from % 4;
+    move.from_stocked = 1000 - move.units;
+    move.to_stocked = 1000 + move.units;
+    add(history, &(struct event){.type = EVENT_STOCK_MOVED, .id = {3, id}, .move = &move});
+}
+
 static void add_edit(struct history *history, uint64_t id)
 {
     static const enum event_type types[] = {EVENT_ORDER_COMMITTED, EVENT_ORDER_RELEASED,
-                                            EVENT_ORDER_EXPIRED, EVENT_ORDER_EXTENDED,
-                                            EVENT_ORDER_RETURNED};
+                                            EVENT_ORDER_EXPIRED,   EVENT_ORDER_EXTENDED,
+                                            EVENT_ORDER_RETURNED,  EVENT_ORDER_FORGOTTEN};
     uint32_t quantities[4];
-    struct event event = {.type = types[rng_below(history->rng, 5)], .id = {2, id}};
+    struct event event = {.type = types[rng_below(history->rng, 6)], .id = {2, id}};
     event.deadline_ms = event.type == EVENT_ORDER_EXTENDED ? fuzz_number(history->rng) : 0;
-    bool named = event.type != EVENT_ORDER_EXPIRED && event.type != EVENT_ORDER_EXTENDED;
+    bool named = event.type != EVENT_ORDER_EXPIRED && event.type != EVENT_ORDER_EXTENDED &&
+                 event.type != EVENT_ORDER_FORGOTTEN;
     if (named && rng_chance(history->rng, 2)) {
         event.line_count = 1 + (uint32_t)rng_below(history->rng, 4);
         event.quantities = quantities;
@@ -168,10 +213,13 @@ size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room)
     }
     uint64_t orders = rng_below(rng, 8);
     for (uint64_t id = 0; id < orders; id++) {
-        add_order(&history, id);
+        rng_chance(rng, 3) ? add_shaped(&history, id) : add_order(&history, id);
     }
     for (uint64_t edits = rng_below(rng, 8); edits > 0; edits--) {
         add_edit(&history, rng_below(rng, orders + 1));
+        if (rng_chance(rng, 6)) {
+            add_move(&history, edits);
+        }
     }
     return history.len;
 }

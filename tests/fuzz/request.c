@@ -18,7 +18,7 @@
 const unsigned fuzz_runs = 200;
 
 #define CALLS_MAX 64u
-#define ITEMS     4u
+#define ITEMS     5u
 #define STEPS_MAX 10000u /* until all is done; more means never */
 #define START_MS  1794355200000ull
 
@@ -215,6 +215,7 @@ struct parts {
     struct item_message defs[4];
     struct adjustment_message adjustments[4];
     struct bytes codes[4];
+    uint32_t states[4];
 };
 
 /* Mostly a number that makes sense; now and then any. */
@@ -284,6 +285,7 @@ static void fill_admin(struct rng *rng, struct parts *parts)
 {
     for (unsigned i = 0; i < 4; i++) {
         parts->codes[i] = code(rng);
+        parts->states[i] = (uint32_t)near(rng, 1, 5);
         parts->skus[i] = (struct sku_message){.sku = code(rng),
                                               .label = code(rng),
                                               .limit_per_buyer = (uint32_t)near(rng, 0, 9),
@@ -310,6 +312,11 @@ static void fill_admin(struct rng *rng, struct parts *parts)
                                                   .force = rng_chance(rng, 4)};
         adjustment->has_delta = rng_chance(rng, 2);
         adjustment->has_set_to = !adjustment->has_delta && !rng_chance(rng, 10);
+        if (rng_chance(rng, 3)) {
+            adjustment->to_item = rng_chance(rng, 2) ? (uint32_t)near(rng, 1, ITEMS + 2) : 0;
+            adjustment->to_pool = rng_chance(rng, 2) ? bytes_of("store-7") : (struct bytes){0};
+            adjustment->delta = rng_chance(rng, 8) ? adjustment->delta : 1;
+        }
     }
 }
 
@@ -355,7 +362,8 @@ static void fill_request(struct rng *rng, const struct parts *parts, struct requ
         REQUEST_COMMIT,        REQUEST_RELEASE,   REQUEST_EXTEND,        REQUEST_RETURN,
         REQUEST_COMMIT_BATCH,  REQUEST_GET_ORDER, REQUEST_GET_STOCK,     REQUEST_LIST_STOCK,
         REQUEST_RELEASE_BATCH, REQUEST_DEFINE,    REQUEST_ADJUST,        REQUEST_STATUS,
-        REQUEST_COMMIT,        REQUEST_NONE};
+        REQUEST_COMMIT,        REQUEST_NONE,      REQUEST_LIST_ORDERS,   REQUEST_GET_SKUS,
+        REQUEST_RESERVE,       REQUEST_RESERVE};
     *request = (struct request){.type = types[rng_below(rng, sizeof types / sizeof types[0])]};
     uint32_t count = (uint32_t)rng_below(rng, 5);
     switch (request->type) {
@@ -394,6 +402,19 @@ static void fill_request(struct rng *rng, const struct parts *parts, struct requ
     case REQUEST_LIST_STOCK:
         request->list_stock.after_sku = code(rng);
         request->list_stock.limit = (uint32_t)near(rng, 0, 5);
+        break;
+    case REQUEST_LIST_ORDERS:
+        request->list_orders.buyer = near(rng, 0, 2);
+        request->list_orders.sku = rng_chance(rng, 2) ? code(rng) : (struct bytes){0};
+        request->list_orders.pool = rng_chance(rng, 4) ? code(rng) : (struct bytes){0};
+        request->list_orders.state_count = (uint32_t)rng_below(rng, 3);
+        request->list_orders.states = parts->states;
+        request->list_orders.after = (struct bytes){parts->ids[0], rng_chance(rng, 4) ? 16 : 0};
+        request->list_orders.limit = (uint32_t)near(rng, 0, 3);
+        break;
+    case REQUEST_GET_SKUS:
+        request->get_skus.count = count;
+        request->get_skus.skus = parts->codes;
         break;
     case REQUEST_DEFINE:
         request->define.sku_count = count;
@@ -456,23 +477,29 @@ static void submit_request(struct rig *rig, const struct request *request)
     engine_submit(rig->engine, &call->call, request);
 }
 
-/* The log that every input begins with: four items of 20 units. */
+/* The log that every input begins with: items of 20 units, two of them of one SKU, one that may be
+ * pre-sold, one whose SKU has a limit. */
 static void make_original(void)
 {
-    static const char *const skus[ITEMS] = {"A", "B", "C", "D"};
+    static const char *const skus[ITEMS] = {"A", "B", "C", "D", "A"};
     static struct rig rig;
     rig_init(&rig, sim_storage_make(1));
     struct item_message items[ITEMS];
+    struct sku_message limited = {.sku = bytes_of("B"), .limit_per_buyer = 4};
     struct adjustment_message adjustments[ITEMS];
     uint8_t ids[ITEMS][ID_BYTES];
     for (uint32_t i = 0; i < ITEMS; i++) {
         items[i] = (struct item_message){.sku = bytes_of(skus[i]), .hot = i == 0};
+        items[i].pool = bytes_of(i == 4 ? "store-7" : "default");
+        items[i].presale_cap = i == 2 ? 5 : 0;
         id_to_bytes((struct id128){0xAD, i}, ids[i]);
         adjustments[i] = (struct adjustment_message){
             .id = {ids[i], ID_BYTES}, .item = i + 1, .has_delta = true, .delta = 20};
     }
     struct request define = {.type = REQUEST_DEFINE};
     define.define.item_count = ITEMS;
+    define.define.sku_count = 1;
+    define.define.skus = &limited;
     define.define.items = items;
     submit_request(&rig, &define);
     struct request adjust = {.type = REQUEST_ADJUST};

@@ -63,6 +63,8 @@ struct parts {
     struct result_message results[3];
     struct stock_message items[3];
     struct adjust_result_message adjusted[3];
+    struct order_info_message orders[3];
+    struct sku_message skus[3];
     uint32_t numbers[8];
 };
 
@@ -70,7 +72,7 @@ static void fill_parts(struct rng *rng, struct parts *parts)
 {
     for (unsigned i = 0; i < 2; i++) {
         parts->grants[i] =
-            (struct grant_message){number(rng), number(rng), number(rng), number(rng)};
+            (struct grant_message){number(rng), number(rng), number(rng), number(rng), number(rng)};
     }
     for (unsigned i = 0; i < 3; i++) {
         parts->results[i] =
@@ -84,6 +86,19 @@ static void fill_parts(struct rng *rng, struct parts *parts)
         parts->items[i] = stock(rng);
         parts->adjusted[i] = (struct adjust_result_message){
             .status = HF_OK, .has_stock = rng_chance(rng, 2), .stock = stock(rng)};
+        if (rng_chance(rng, 3)) {
+            parts->adjusted[i].has_to_stock = true;
+            parts->adjusted[i].to_stock = stock(rng);
+        }
+        parts->orders[i] = (struct order_info_message){.id = bytes_of("0123456789abcdef"),
+                                                       .state = number(rng),
+                                                       .buyer = fuzz_number(rng),
+                                                       .grant_count = (uint32_t)rng_below(rng, 3),
+                                                       .grants = parts->grants};
+        parts->skus[i] = (struct sku_message){.sku = bytes_of("85123A"),
+                                              .label = bytes_of("lamp"),
+                                              .limit_per_buyer = number(rng),
+                                              .opens_at_ms = fuzz_number(rng)};
     }
     for (unsigned i = 0; i < 8; i++) {
         parts->numbers[i] = number(rng);
@@ -92,13 +107,13 @@ static void fill_parts(struct rng *rng, struct parts *parts)
 
 static void fill_response(struct rng *rng, const struct parts *parts, struct response *response)
 {
-    static const enum response_type types[] = {RESPONSE_NONE,   RESPONSE_ORDERS, RESPONSE_BATCH,
-                                               RESPONSE_ORDER,  RESPONSE_STOCK,  RESPONSE_DEFINE,
-                                               RESPONSE_ADJUST, RESPONSE_STATUS};
+    static const enum response_type types[] = {
+        RESPONSE_NONE,   RESPONSE_ORDERS, RESPONSE_BATCH,  RESPONSE_ORDER,      RESPONSE_STOCK,
+        RESPONSE_DEFINE, RESPONSE_ADJUST, RESPONSE_STATUS, RESPONSE_ORDER_LIST, RESPONSE_SKUS};
     *response = (struct response){.status = HF_OK,
                                   .lsn = fuzz_number(rng),
                                   .retry_after_ms = number(rng),
-                                  .type = types[rng_below(rng, 8)]};
+                                  .type = types[rng_below(rng, sizeof types / sizeof types[0])]};
     if (rng_chance(rng, 2)) {
         response->status = HF_INVALID;
         response->message = bytes_of("reserve.orders[3].lines[0].qty: 0");
@@ -127,6 +142,15 @@ static void fill_response(struct rng *rng, const struct parts *parts, struct res
         response->stock.count = count;
         response->stock.items = parts->items;
         break;
+    case RESPONSE_ORDER_LIST:
+        response->order_list.count = count;
+        response->order_list.orders = parts->orders;
+        response->order_list.next = rng_chance(rng, 2) ? bytes_of("\xFFnext") : (struct bytes){0};
+        break;
+    case RESPONSE_SKUS:
+        response->skus.count = count;
+        response->skus.skus = parts->skus;
+        break;
     case RESPONSE_DEFINE:
         response->define.count = 2 * count;
         response->define.items = parts->numbers;
@@ -140,6 +164,7 @@ static void fill_response(struct rng *rng, const struct parts *parts, struct res
         response->status_info.state = bytes_of("open");
         response->status_info.wal_io = bytes_of("io_uring");
         response->status_info.items = fuzz_number(rng);
+        response->status_info.buyers = fuzz_number(rng);
         break;
     }
 }

@@ -14,10 +14,14 @@ WAIT_S = 60
 
 
 class Engine:
-    def __init__(self, *options, data=None):
+    """ipc: listens on a socket in its directory too; `urls` then has both."""
+
+    def __init__(self, *options, data=None, ipc=False):
         self.own_data = data is None
         self.data = data or tempfile.mkdtemp(prefix="holdfast-test-")
         self.options = options
+        if ipc:
+            self.options += ("--listen", "ipc://" + os.path.join(self.data, "test.sock"))
         self.process = None
         self.port = 0
         self.start()

@@ -1,6 +1,6 @@
-"""Runs the rush of eight clients on one item (sellout_test.c) against a real engine.
+"""Runs a program that rushes a shop (sellout_test.c, crowd_test.c) against a real engine.
 
-usage: sellout.py SELLOUT_TEST_BINARY [ROUNDS]
+usage: sellout.py PROGRAM [argument...]     the program is given the engine's URL before those
 """
 
 import subprocess

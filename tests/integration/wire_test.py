@@ -6,84 +6,273 @@ import struct
 import time
 
 from harness import Engine, main, run, wait_until
+from shop import *
 from wire import *
 
 
-def new_id():
-    return os.urandom(16)
-
-
-def expect_invalid(reply, *words):
-    assert reply.status == INVALID, "status %d: %s" % (reply.status, reply.message)
+def expect_invalid(response, *words):
+    assert response.status == INVALID, "status %d: %s" % (response.status, response.message)
     for word in words:
-        assert word in reply.message, "%r is not in %r" % (word, reply.message)
+        assert word in response.message, "%r is not in %r" % (word, response.message)
+
+
+def numbers(stock):
+    return stock.stocked, stock.held, stock.sold, stock.available
+
+
+def raw_order(*line_fields):
+    """A reserve request that protobuf's library would not pack: text that is not UTF-8."""
+    return message((10, "msg", message((1, "msg", message(
+        (1, "bytes", new_id()), (4, "msg", message(*line_fields, (4, "int", 1))))))))
+
+
+def test_numbers_of_the_contract_stay():
+    # proto/holdfast.proto may gain names; these are what clients have been built with.
+    for name in ("OK INVALID UNAUTHORIZED BUSY FULL READ_ONLY INTERNAL UNKNOWN_ITEM SOLD_OUT "
+                 "LIMIT_EXCEEDED BUYER_REQUIRED NOT_OPEN CLOSED PAUSED ID_CONFLICT NOT_FOUND "
+                 "ALREADY_COMMITTED ALREADY_RELEASED EXPIRED EXPIRED_SOLD_OUT NOT_COMMITTED "
+                 "WOULD_OVERSELL CONFLICT").split():
+        assert getattr(pb, "STATUS_" + name) == globals()[name], name
+    assert (pb.ORDER_STATE_HELD, pb.ORDER_STATE_COMMITTED, pb.ORDER_STATE_RELEASED,
+            pb.ORDER_STATE_EXPIRED, pb.ORDER_STATE_RETURNED) == (
+                HELD, COMMITTED, RELEASED, STATE_EXPIRED, RETURNED)
+    assert (pb.LINE_POLICY_ALL, pb.LINE_POLICY_UP_TO, pb.LINE_POLICY_OPTIONAL) == (0, 1, 2)
+    # An order with every field, byte by byte, as the design's section 7 numbers them.
+    full = pb.Order(id=b"i", buyer=7, hold_ms=9, lines=[pb.Line(
+        item=1, sku="s", pool="p", qty=2, policy=1, min_qty=1, fallback=[3, 4], split=True)])
+    assert full.SerializeToString() == message(
+        (1, "bytes", b"i"), (2, "f64", 7), (3, "int", 9), (4, "msg", message(
+            (1, "f32", 1), (2, "bytes", b"s"), (3, "bytes", b"p"), (4, "int", 2), (5, "int", 1),
+            (6, "int", 1), (7, "packed32", [3, 4]), (8, "int", 1))))
 
 
 def test_bad_input_is_named_and_changes_nothing():
     with Engine() as engine:
         shop = Shop(engine.url)
         item = shop.define("PHONE", 100)
-        call = shop.connection.call
+        exchange = shop.connection.exchange
         lines = [line(item)]
 
+        def raw(data):
+            return pb.Response.FromString(exchange(data))
+
+        def bad_order(bad, *words):
+            expect_invalid(shop.ask(reserve=reserve(bad)), "reserve.orders[0]", *words)
+
+        def bad_line(*words, **fields):
+            bad_order(order(new_id(), [line(**fields)]), *words)
+
         # What is no Request at all.
-        expect_invalid(Reply(shop.connection.exchange(b"\xff\xff\xff\xff")), "Request")
-        expect_invalid(Reply(shop.connection.exchange(b"GET / HTTP/1.1\r\n\r\n")), "Request")
-        expect_invalid(Reply(shop.connection.exchange(b"")), "body")
-        expect_invalid(Reply(shop.connection.exchange(bytes(64 << 20))), "67108864")
+        expect_invalid(raw(b"\xff\xff\xff\xff"), "Request")
+        expect_invalid(raw(b"GET / HTTP/1.1\r\n\r\n"), "Request")
+        expect_invalid(raw(b""), "body")
+        expect_invalid(raw(bytes(64 << 20)), "67108864")
         # Empty submessages by the hundred thousand.
-        expect_invalid(call(10, b"\x0a\x00" * 500000))
+        expect_invalid(raw(message((10, "msg", b"\x0a\x00" * 500000))))
 
         # Orders.
-        expect_invalid(call(10, b""), "orders")
-        expect_invalid(call(10, reserve(order(new_id(), [line(item)] * 2049))), "lines", "2048")
-        assert call(10, reserve(order(new_id(), [line(item)] * 2048))).result.status == SOLD_OUT
-        expect_invalid(call(10, reserve(order(new_id(), []))), "orders[0].lines")
-        expect_invalid(call(10, reserve(order(new_id(), [line(item, 0)]))), "lines[0].qty")
-        expect_invalid(call(10, reserve(order(new_id(), [line(item, 1000000001)]))), "lines[0].qty")
-        expect_invalid(call(10, reserve(order(b"x" * 15, lines))), "orders[0].id", "15")
-        expect_invalid(call(10, reserve(order(b"", lines))), "orders[0].id")
-        expect_invalid(call(10, reserve(order(new_id(), [line(sku=b"x" * 65)]))), "sku", "65")
-        expect_invalid(call(10, reserve(order(new_id(), [line(sku=b"\xc3\x28")]))), "sku", "UTF-8")
-        expect_invalid(call(10, reserve(order(new_id(), [line(sku=b"")]))), "sku")
-        expect_invalid(call(10, reserve(order(new_id(), [line(sku=b"PHONE", pool=b"p" * 65)]))),
-                       "pool")
-        expect_invalid(call(10, reserve(order(new_id(), [line(item, policy=1)]))), "policy")
-        expect_invalid(call(10, reserve(order(new_id(), lines, hold_ms=4000000000))), "hold")
-        assert call(10, reserve(order(new_id(), [line(999)]))).result.status == UNKNOWN_ITEM
-        expect_invalid(call(11, edits(edit(b"short"))), "commit.orders[0].id")
-        expect_invalid(call(13, message((1, "bytes", b""))), "extend.id")
-        expect_invalid(call(20, message((1, "bytes", b"12"))), "get_order.id")
+        expect_invalid(shop.ask(reserve=reserve()), "orders")
+        bad_order(order(new_id(), [line(item)] * 2049), "lines", "2048")
+        full = shop.reserve(new_id(), [line(item)] * 2048)
+        assert full.status == SOLD_OUT
+        bad_order(order(new_id(), []), "orders[0].lines")
+        bad_line("lines[0].qty", item=item, qty=0)
+        bad_line("lines[0].qty", item=item, qty=1000000001)
+        bad_order(order(b"x" * 15, lines), ".id", "15")
+        bad_order(order(b"", lines), ".id")
+        bad_line("sku", "65", sku="x" * 65)
+        bad_line("sku", sku="")
+        bad_line("pool", sku="PHONE", pool="p" * 65)
+        expect_invalid(raw(raw_order((2, "bytes", b"\xc3\x28"))), "sku", "UTF-8")
+        bad_order(order(new_id(), lines, hold_ms=4000000000), "hold")
+        assert shop.reserve(new_id(), [line(999)]).status == UNKNOWN_ITEM
+        expect_invalid(shop.ask(commit=edits(edit(b"short"))), "commit.orders[0].id")
+        expect_invalid(shop.ask(extend=pb.ExtendRequest(id=b"")), "extend.id")
+        expect_invalid(shop.ask(get_order=pb.GetOrderRequest(id=b"12")), "get_order.id")
 
         # Columns.
         ids = [new_id() for _ in range(4)]
-        expect_invalid(call(15, batch(ids, [item] * 3)), "item")
-        expect_invalid(call(15, batch(ids, [item] * 4, qty=[1, 1, 1])), "qty")
-        expect_invalid(call(15, batch(ids, [item] * 4, buyers=[1])), "buyer")
-        expect_invalid(call(15, batch(ids, [item] * 4, line_count=[1, 1])), "line_count")
-        expect_invalid(call(15, batch(ids, [item] * 4, line_count=[1, 1, 1, 2])), "item")
-        expect_invalid(call(15, batch([], [])), "reserve_batch")
-        expect_invalid(call(15, message((1, "packed64", [1, 2]), (2, "packed64", [1]),
-                                        (4, "packed32", [item] * 2))), "id_lo")
+
+        def bad_batch(word, columns):
+            expect_invalid(shop.ask(reserve_batch=columns), word)
+
+        bad_batch("item", batch(ids, [item] * 3))
+        bad_batch("qty", batch(ids, [item] * 4, qty=[1, 1, 1]))
+        bad_batch("buyer", batch(ids, [item] * 4, buyer=[1]))
+        bad_batch("line_count", batch(ids, [item] * 4, line_count=[1, 1]))
+        bad_batch("item", batch(ids, [item] * 4, line_count=[1, 1, 1, 2]))
+        bad_batch("reserve_batch", batch([], []))
+        bad_batch("id_lo", pb.ReserveBatch(id_hi=[1, 2], id_lo=[1], item=[item] * 2))
         # One bad order leaves the others alone.
-        reply = call(15, batch(ids, [item] * 4, qty=[1, 0, 1, 1]))
-        assert reply.status == OK and "qty[1]" in reply.message, reply.message
-        assert reply.batch_statuses == [OK, INVALID, OK, OK], reply.batch_statuses
-        reply = call(10, reserve(order(new_id(), lines), order(b"", lines), order(new_id(), lines)))
-        assert [r.status for r in reply.results] == [OK, INVALID, OK]
-        assert "orders[1].id" in reply.message
+        response = shop.must(reserve_batch=batch(ids, [item] * 4, qty=[1, 0, 1, 1]))
+        assert "qty[1]" in response.message, response
+        assert response.batch.status == [OK, INVALID, OK, OK], response
+        response = shop.must(reserve=reserve(
+            order(new_id(), lines), order(b"", lines), order(new_id(), lines)))
+        assert [r.status for r in response.orders.results] == [OK, INVALID, OK]
+        assert "orders[1].id" in response.message
 
         # Definitions and adjustments.
-        expect_invalid(call(30, b""), "define")
-        expect_invalid(call(30, message((2, "msg", item_def(b"s" * 65)))), "items[0].sku")
-        expect_invalid(call(30, message((2, "msg", item_def("S", safety=-1)))), "safety")
-        expect_invalid(call(30, message((1, "msg", message((1, "bytes", "S"), (3, "int", 2))))),
-                       "limit_per_buyer")
-        expect_invalid(call(31, message((1, "msg", adjustment(b"x", item, delta=1)))), "id")
-        expect_invalid(call(31, message((1, "msg", adjustment(new_id(), item)))), "delta")
+        def bad_define(*words, **definition):
+            expect_invalid(shop.ask(define=pb.DefineRequest(**definition)), "define", *words)
 
-        stock = shop.stock(item)
-        assert (stock.stocked, stock.held, stock.sold, stock.available) == (100, 5, 0, 95), vars(stock)
+        bad_define()
+        bad_define("items[0].sku", items=[pb.ItemDef(sku="s" * 65)])
+        bad_define("items[0].safety", items=[pb.ItemDef(sku="S", safety=-1)])
+        bad_define("items[0].presale_cap", items=[pb.ItemDef(sku="S", presale_cap=-1)])
+        bad_define("items[1].sku", items=[pb.ItemDef(sku="S"), pb.ItemDef()])
+        bad_define("skus[0].closes_at_ms",
+                   skus=[pb.SkuRule(sku="S", opens_at_ms=1000, closes_at_ms=1000)])
+        bad_define("skus[0].hold_ms", skus=[pb.SkuRule(sku="S", hold_ms=11, hold_ms_max=10)])
+        bad_define("skus[0].fields", skus=[pb.SkuRule(sku="S", fields=128)])
+        bad_define("skus[0].label", skus=[pb.SkuRule(sku="S", label="l" * 257)])
+        assert shop.ask(get_stock=pb.GetStockRequest(sku=["S"])).status == UNKNOWN_ITEM
+        expect_invalid(shop.adjust(b"x", item, delta=1), "adjust.adjustments[0].id")
+        expect_invalid(shop.adjust(new_id(), item), "adjust.adjustments[0].delta")
+        expect_invalid(shop.adjust(new_id(), item, set_to=-1), "adjust.adjustments[0].set_to")
+        expect_invalid(shop.adjust(new_id(), item, delta=1, reason="r" * 129), "reason", "129")
+
+        assert numbers(shop.stock(item)) == (100, 5, 0, 95)
+        engine.stop()
+
+
+def test_bad_sale_rules_are_named_and_change_nothing():
+    with Engine() as engine:
+        shop = Shop(engine.url)
+        item, other, west = (shop.define("PHONE", 100), shop.define("CASE", 100),
+                             shop.define("PHONE", 100, pool="west"))
+        many = [shop.define("M", 1, pool=str(i)) for i in range(65)]
+
+        def bad_lines(status, blocking, word, *lines):
+            response = shop.reserve_response(new_id(), lines)
+            result, = response.orders.results
+            assert result.status == status and word in response.message, response
+            assert result.blocking_line == blocking, response
+            assert response.status == (INVALID if status == INVALID else OK), response
+
+        for policy in (3, 4, 1000):
+            bad_lines(INVALID, 2, "lines[1].policy: %d" % policy, line(item),
+                      line(item, policy=policy))
+        bad_lines(INVALID, 1, "lines[0].min_qty: 4, more than qty, 3",
+                  line(item, 3, policy=1, min_qty=4))
+        bad_lines(INVALID, 1, "lines[0].min_qty: only with", line(item, 3, min_qty=1))
+        bad_lines(INVALID, 1, "lines[0].min_qty: only with", line(item, 3, policy=2, min_qty=1))
+        bad_lines(UNKNOWN_ITEM, 1, "lines[0].fallback[1]: there is no item 99999",
+                  line(item, fallback=[west, 99999]))
+        bad_lines(UNKNOWN_ITEM, 1, "lines[0].fallback[0]: there is no item 0",
+                  line(item, fallback=[0]))
+        bad_lines(INVALID, 1, "lines[0].fallback[0]", line(item, fallback=[item]))
+        bad_lines(INVALID, 1, "lines[0].fallback[0]", line(sku="PHONE", fallback=[item]))
+        bad_lines(INVALID, 2, "lines[1].fallback[2]", line(item),
+                  line(item, fallback=[west, other, west]))
+        bad_lines(INVALID, 1, "lines[0].fallback: 65 items", line(item, fallback=many))
+        # 31 split lines with 64 fallbacks and 33 plain ones: 2048 grants at most; one line more.
+        split = line(item, fallback=many[:64], split=True)
+        assert shop.release(made_of(shop, [split] * 31 + [line(item)] * 33)).status == OK
+        bad_lines(INVALID, 31, "lines[30].fallback", *[split] * 31, *[line(item)] * 34)
+
+        # Lists.
+        def bad_list(word, status=INVALID, **fields):
+            response = shop.ask(list_orders=pb.ListOrdersRequest(**fields))
+            assert response.status == status and word in response.message, response
+
+        assert shop.reserve(new_id(), [line(item)]).status == OK
+        assert shop.reserve(new_id(), [line(item)]).status == OK
+        cursor = shop.must(list_orders=pb.ListOrdersRequest(limit=1)).order_list.next
+        assert cursor
+        for at in range(len(cursor)):
+            for bit in (1, 128):
+                forged = bytearray(cursor)
+                forged[at] ^= bit
+                bad_list("list_orders.after", after=bytes(forged))
+        for garbage in (b"x", cursor[:-1], cursor + b"\0", bytes(len(cursor)), bytes(1 << 20)):
+            bad_list("list_orders.after", after=garbage)
+        bad_list("list_orders.limit: 1001", limit=1001)
+        bad_list("list_orders.state[1]: 6", state=[HELD, 6])
+        bad_list("list_orders.state[0]: 0", state=[0])
+        bad_list("list_orders.sku", sku="s" * 65)
+        bad_list("list_orders.sku", pool="west")
+        bad_list("list_orders.pool", sku="PHONE", pool="p" * 65)
+        bad_list("list_orders.sku", UNKNOWN_ITEM, sku="RADIO")
+        bad_list("list_orders.pool", UNKNOWN_ITEM, sku="CASE", pool="west")
+        response = shop.ask(get_skus=pb.GetSkusRequest(sku=["PHONE", "RADIO"]))
+        assert response.status == UNKNOWN_ITEM and "get_skus.sku[1]" in response.message, response
+        expect_invalid(shop.ask(get_skus=pb.GetSkusRequest(sku=[""])), "get_skus.sku[0]")
+
+        # Moves.
+        def bad_move(word, status=INVALID, **fields):
+            response = shop.adjust(new_id(), item, **fields)
+            result, = response.adjust.results
+            assert result.status == status and word in response.message, response
+
+        bad_move("adjustments[0].to_item: another SKU's", delta=1, to_item=other)
+        bad_move("adjustments[0].to_item", delta=1, to_item=item)
+        bad_move("adjustments[0].to_pool", delta=1, to_pool="default")
+        bad_move("adjustments[0].to_pool", UNKNOWN_ITEM, delta=1, to_pool="south")
+        bad_move("adjustments[0].to_item", UNKNOWN_ITEM, delta=1, to_item=99999)
+        bad_move("adjustments[0].to_pool", delta=1, to_pool="p" * 65)
+        bad_move("adjustments[0].delta", delta=-1, to_pool="west")
+        bad_move("adjustments[0].delta", delta=0, to_pool="west")
+        bad_move("adjustments[0].delta", set_to=1, to_pool="west")
+        bad_move("adjustments[0].delta", to_pool="west")
+
+        assert numbers(shop.stock(item)) == (100, 2, 0, 98)
+        assert numbers(shop.stock(west)) == numbers(shop.stock(other)) == (100, 0, 0, 100)
+        assert {numbers(shop.stock(m)) for m in many} == {(1, 0, 0, 1)}
+        engine.stop()
+
+
+def made_of(shop, lines):
+    order_id = new_id()
+    response = shop.reserve_response(order_id, lines)
+    assert response.orders.results[0].status == OK, response
+    return order_id
+
+
+def test_bytes_may_come_in_any_pieces():
+    with Engine(ipc=True) as engine:
+        shop = Shop(engine.url)
+        item = shop.define("CUP", 2000)
+        held = 0
+        assert len(engine.urls) == 2
+        for url in engine.urls:
+            for piece in (0, 1, 3):
+                # Handshake and requests, byte by byte: each in a segment of its own.
+                slow = Shop(url, piece=piece)
+                order_id = new_id()
+                assert slow.reserve(order_id, [line(item, 2, policy=1, min_qty=1)]).status == OK
+                assert slow.commit(order_id).state == COMMITTED
+                assert slow.reserve_batch([new_id(), new_id()], [item, item]) == [OK, OK]
+                expect_invalid(slow.ask(reserve=reserve()), "orders")
+                held += 2
+            # The handshake and many requests in one segment, before anything is read.
+            talker = Connection(url)
+            talker.socket.close()
+            talker.socket = connect(url)
+            asked = {}
+            data = bytearray(HELLO)
+            for i in range(100):
+                body = pb.Request(reserve=reserve(order(new_id(), [line(item, 1 + i % 3)],
+                                                        buyer=i)))
+                framed, request_id = talker.frame(body.SerializeToString())
+                asked[request_id] = i
+                data += framed
+                held += 1 + i % 3
+            # The last one is cut in its middle.
+            talker.write(bytes(data[:-20]))
+            assert talker.read(8) == b"\0SP\0\0\x31\0\0"
+            for _ in range(99):
+                request_id, reply = talker.receive()
+                result, = pb.Response.FromString(reply).orders.results
+                assert result.status == OK
+                del asked[request_id]
+            assert list(asked.values()) == [99]
+            talker.write(bytes(data[-20:]))
+            request_id, reply = talker.receive()
+            assert asked[request_id] == 99
+            assert pb.Response.FromString(reply).orders.results[0].status == OK
+            talker.close()
+        assert numbers(shop.stock(item)) == (2000, held, 12, 2000 - held - 12)
         engine.stop()
 
 
@@ -144,7 +333,7 @@ def test_every_cell_of_the_table_of_states():
                 time.sleep(0.002)  # so that an extension is later
                 result = operations[name](order_id)
                 assert (result.status, result.replayed) == (status, replayed), \
-                    (state, name, vars(result))
+                    (state, name, result)
                 assert shop.state(order_id) == after, (state, name)
 
         # Other contents under the same id.
@@ -230,22 +419,17 @@ def test_sale_windows():
         shop = Shop(engine.url)
         item = shop.define("WASHER", 5)
 
-        def rule(*fields):
-            reply = shop.connection.call(
-                30, message((1, "msg", message((1, "bytes", "WASHER"), *fields))))
-            assert reply.status == OK, reply.message
-
         now = int(time.time() * 1000)
-        rule((6, "int", 1))
+        shop.rule("WASHER", paused=True)
         assert shop.reserve(new_id(), [line(item)]).status == PAUSED
-        rule((4, "f64", now + 60000))
+        shop.rule("WASHER", opens_at_ms=now + 60000)
         assert shop.reserve(new_id(), [line(item)]).status == NOT_OPEN
-        rule((5, "f64", now - 1))
+        shop.rule("WASHER", closes_at_ms=now - 1)
         assert shop.reserve(new_id(), [line(item)]).status == CLOSED
-        rule()
+        shop.rule("WASHER")
         held = new_id()
         assert shop.reserve(held, [line(item)]).status == OK
-        rule((5, "f64", now - 1))
+        shop.rule("WASHER", closes_at_ms=now - 1)
         assert shop.commit(held).status == OK
 
 
@@ -294,11 +478,10 @@ def test_clients_that_misbehave_cost_only_themselves():
 
 def test_token_is_asked_for():
     with Engine("--token", "s3cret") as engine:
-        connection = Connection(engine.url)
-        assert connection.call(40, b"").status == UNAUTHORIZED
-        assert connection.call(40, b"", token="s3cre").status == UNAUTHORIZED
-        assert connection.call(40, b"", token="s3crets").status == UNAUTHORIZED
-        assert connection.call(40, b"", token="s3cret").status == OK
+        shop = Shop(engine.url)
+        for token, status in (("", UNAUTHORIZED), ("s3cre", UNAUTHORIZED),
+                              ("s3crets", UNAUTHORIZED), ("s3cret", OK)):
+            assert shop.ask(status=pb.StatusRequest(), token=token).status == status, token
 
 
 def test_second_engine_on_the_same_directory_is_refused():
@@ -308,14 +491,13 @@ def test_second_engine_on_the_same_directory_is_refused():
 
 
 def test_both_ways_of_writing_the_log():
-    for mode, names in (("sync", (b"pwritev2",)), ("auto", (b"pwritev2", b"io_uring"))):
+    for mode, names in (("sync", ("pwritev2",)), ("auto", ("pwritev2", "io_uring"))):
         with Engine("--wal-io", mode) as engine:
             shop = Shop(engine.url)
             item = shop.define("X", 10)
             order_id = new_id()
             assert shop.reserve(order_id, [line(item)]).status == OK
-            status = shop.connection.call(40, b"")
-            assert first(status.body(40), 3) in names
+            assert shop.must(status=pb.StatusRequest()).status_info.wal_io in names
             engine.kill()
             engine.start()
             assert Shop(engine.url).state(order_id) == HELD

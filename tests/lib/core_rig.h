@@ -86,7 +86,9 @@ static inline void rig_log(struct rig *rig, const struct event *event)
     }
     struct event *copy = &rig->log[rig->log_count++];
     *copy = *event;
-    if (event->type == EVENT_ORDER_HELD) {
+    if (event->type == EVENT_ORDER_HELD && event->grants) {
+        copy->grants = rig_keep(rig, event->grants, event->line_count * sizeof *event->grants);
+    } else if (event->type == EVENT_ORDER_HELD) {
         copy->lines = rig_keep(rig, event->lines, event->line_count * sizeof *event->lines);
     }
     if (event->quantities) {
@@ -108,6 +110,11 @@ static inline void rig_log(struct rig *rig, const struct event *event)
         change->reason = rig_keep_bytes(rig, change->reason);
         change->reference = rig_keep_bytes(rig, change->reference);
         copy->adjust = change;
+    } else if (event->type == EVENT_STOCK_MOVED) {
+        struct stock_move *move = rig_keep(rig, event->move, sizeof *event->move);
+        move->reason = rig_keep_bytes(rig, move->reason);
+        move->reference = rig_keep_bytes(rig, move->reference);
+        copy->move = move;
     }
 }
 
@@ -264,6 +271,22 @@ static inline struct inventory *rig_replay(const struct rig *rig, uint32_t count
         *digest += event.digest_delta;
     }
     return replica;
+}
+
+/* What a crash does: the inventory is gone, and what its log says goes on. All is published. */
+static inline void rig_recover(struct rig *rig, const struct inventory_options *options)
+{
+    CHECK(rig->txn->event_count == 0);
+    uint64_t now_ms = rig->txn->now_ms;
+    uint64_t digest;
+    struct inventory *replica = rig_replay(rig, rig->log_count, options, &digest);
+    CHECK(digest == rig->digest);
+    inventory_replayed(replica);
+    txn_deinit(rig->txn);
+    inventory_deinit(rig->inventory);
+    rig->inventory = replica;
+    CHECK(txn_init(rig->txn, replica, 0) == HF_OK);
+    rig->txn->now_ms = now_ms;
 }
 
 #endif

@@ -67,9 +67,11 @@ library_packages() {
 # install_missing_packages [PACKAGE...]: all that the build needs, and PACKAGE besides. Returns as
 # need_packages does.
 install_missing_packages() {
-    # g++ is for the Google Benchmark suites; libc6-dev is only recommended by gcc.
+    # g++ is for the Google Benchmark suites; libc6-dev is only recommended by gcc. The tests'
+    # client speaks with another protobuf than the engine's: Python's, with messages made by protoc.
     # shellcheck disable=SC2046  # a list of words is meant
     need_packages gcc g++ libc6-dev cmake ninja-build protobuf-c-compiler \
+        protobuf-compiler python3-protobuf \
         $(library_packages) "$@"
 }
 

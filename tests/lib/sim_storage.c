@@ -375,6 +375,18 @@ static enum hf_status sim_create_zeroed(struct storage *storage, const char *nam
     return step == STEP_DO ? HF_OK : HF_IO_ERROR;
 }
 
+static enum hf_status sim_create(struct storage *storage, const char *name, storage_file *file)
+{
+    struct sim_storage *sim = sim_of(storage);
+    enum step step = operation(sim);
+    if (step == STEP_CRASH) {
+        return HF_IO_ERROR;
+    }
+    directory_add(sim, file_make(name, 0));
+    uint64_t size;
+    return step == STEP_DO ? sim_open(storage, name, true, file, &size) : HF_IO_ERROR;
+}
+
 static enum hf_status sim_read(struct storage *storage, storage_file file, void *buffer, size_t len,
                                uint64_t offset, size_t *got)
 {
@@ -424,6 +436,39 @@ static enum hf_status sim_write_sync(struct storage *storage, storage_file file,
     apply(sim, to, buffer, len, offset, false);
     forget_unsynced(sim, to);
     return HF_OK;
+}
+
+/* Zeros up to a new end. */
+static void file_grow(struct sim_file *file, uint64_t size)
+{
+    file->data = must(realloc(file->data, size));
+    memset(file->data + file->size, 0, size - file->size);
+    file->size = size;
+}
+
+static enum hf_status sim_write(struct storage *storage, storage_file file, const void *buffer,
+                                size_t len, uint64_t offset)
+{
+    struct sim_storage *sim = sim_of(storage);
+    if (sim->crashed) {
+        return HF_IO_ERROR;
+    }
+    struct sim_file *to = handle(sim, file);
+    if (offset + len > to->size) {
+        if (sim_storage_used(storage) + (offset + len - to->size) > sim->capacity) {
+            return HF_NO_SPACE;
+        }
+        file_grow(to, offset + len);
+    }
+    check_write(sim, file, buffer, len, offset);
+    enum step step = operation(sim);
+    bool fails = write_fails(sim);
+    remember_unsynced(sim, to, len, offset);
+    apply(sim, to, buffer, len, offset, step != STEP_DO || fails);
+    if (step != STEP_DO) {
+        return HF_IO_ERROR;
+    }
+    return fails ? sim->fail_status : HF_OK;
 }
 
 static enum hf_status sim_sync(struct storage *storage, storage_file file)
@@ -568,6 +613,8 @@ static const struct storage_ops sim_ops = {
     .list = sim_list,
     .open = sim_open,
     .create_zeroed = sim_create_zeroed,
+    .create = sim_create,
+    .write = sim_write,
     .close = sim_close,
     .read = sim_read,
     .write_sync = sim_write_sync,

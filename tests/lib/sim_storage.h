@@ -6,7 +6,8 @@
  *     sectors is there.
  *   - what a killed process left written but not synced (sim_storage_kill) likewise, until
  *     write_sync or sync of its file.
- *   - create_zeroed, rename, unlink are whole once they have returned; one that is interrupted has
+ *   - what was written and not synced likewise.
+ *   - create_zeroed, create, rename, unlink are whole once they have returned; one that is interrupted has
  *     happened or has not.
  *
  * The same seed and the same calls give the same results. Threads: one. */
@@ -35,7 +36,7 @@ void sim_storage_kill(struct storage *storage);
 
 /* The storage stops in the nth operation from now (1: the next; 0: never): that operation may
  * have been done, partly or not at all, and it and all later ones fail with IO_ERROR until
- * sim_storage_crash(). Operations are create_zeroed, write_sync, sync, rename, unlink,
+ * sim_storage_crash(). Operations are create_zeroed, create, write, write_sync, sync, rename, unlink,
  * submit_write, and reaping one write. */
 void sim_storage_crash_after(struct storage *storage, uint64_t operations);
 

@@ -1,14 +1,15 @@
 #!/bin/sh
 # check.sh - searches a spin model exhaustively, every interleaving.
 #
-#   check.sh holds|breaks MODEL [-DNAME[=VALUE]]...
+#   check.sh holds|breaks|deadlocks MODEL [-DNAME[=VALUE]]...
 #
 # holds: passes when there is no error; breaks: passes when an assertion fails, which shows that
-# the model can see the fault. Exit 77 (skipped) without spin or a C compiler.
+# the model can see the fault; deadlocks: likewise, when threads wait for each other. Exit 77
+# (skipped) without spin or a C compiler.
 set -eu
 
 usage() {
-    echo "usage: check.sh holds|breaks MODEL [-DNAME[=VALUE]]..." >&2
+    echo "usage: check.sh holds|breaks|deadlocks MODEL [-DNAME[=VALUE]]..." >&2
     exit 2
 }
 
@@ -48,6 +49,9 @@ holds)
     ;;
 breaks)
     grep -q 'assertion violated' result || { echo "FAILED: spin found nothing"; exit 1; }
+    ;;
+deadlocks)
+    grep -q '^pan.*invalid end state' result || { echo "FAILED: spin found no deadlock"; exit 1; }
     ;;
 *)
     usage

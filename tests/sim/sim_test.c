@@ -1,9 +1,10 @@
 /* sim_test.c - load, crash and recovery against the model, thousands of times, from seeds.
  *
- * One seed is one disk and several lives of an engine on it. In each life a random load is submitted
- * while the log's writer, the expirer and the clock are stepped in a random order; then the power
- * fails (between two operations or in the middle of one), the process is killed, or a write fails.
- * What the disk had not synced is lost, done, or torn at 512 bytes. Then the engine recovers, and
+ * One seed is one disk and several lives of an engine on it. In each life a random load is
+ * submitted while the log's writer, the expirer and the clock are stepped in a random order; then
+ * the power fails (between two operations or in the middle of one), the process is killed, or a
+ * write fails. What the disk had not synced is lost, done, or torn at 512 bytes. Then the engine
+ * recovers, and
  *
  *   - every answer that was given is still true: the recovered log reaches at least to the LSN that
  *     each answer depended on;
@@ -24,9 +25,13 @@
 #include "lib/sim_storage.h"
 #include "server/engine.h"
 
-#define ITEMS         4u
+#define ITEMS         5u
+#define SKUS          3u
+#define BUYERS        3u  /* 0 is none */
 #define IDS           48u /* few, so that ids are met again */
 #define LINES_MAX     3u
+#define FALLBACKS_MAX 2u
+#define GRANTS_MAX    (LINES_MAX * (1 + FALLBACKS_MAX))
 #define BATCH_MAX     12u
 #define LIVES         4u
 #define STEPS         70u
@@ -35,10 +40,22 @@
 #else
 #define SEEDS_DEFAULT 2000u
 #endif
-#define SEEDS_LONG    50000u
-#define START_MS      1762790400000ull /* 2025-11-11 00:00 in Shanghai */
+#define SEEDS_LONG 50000u
+#define START_MS   1762790400000ull /* 2025-11-11 00:00 in Shanghai */
 
-enum kind { RESERVE, COMMIT, RELEASE, RETURN, EXTEND, ADJUST, EXPIRE };
+/* Two SKUs of two pools, one of one; the last item may be sold before it is there. */
+static const struct {
+    const char *sku;
+    uint32_t sku_number;
+    const char *pool;
+    int64_t presale_cap;
+} item_defs[ITEMS] = {
+    {"A", 1, "near", 0}, {"A", 1, "far", 0},  {"B", 2, "near", 0},
+    {"B", 2, "far", 4},  {"C", 3, "near", 8},
+};
+static const char *const sku_codes[1 + SKUS] = {"", "A", "B", "C"};
+
+enum kind { RESERVE, COMMIT, RELEASE, RETURN, EXTEND, ADJUST, MOVE, RULE, EXPIRE, FORGET };
 
 /* One decision, as the model needs it to make it again. */
 struct decision {
@@ -50,10 +67,15 @@ struct decision {
     uint32_t hold_ms;
     uint32_t line_count;
     struct order_line lines[LINES_MAX];
+    struct line_shape shapes[LINES_MAX]; /* without their fallbacks */
+    uint32_t fallbacks[LINES_MAX][FALLBACKS_MAX];
     bool late_ok;
     uint32_t named_count;
     struct line_qty named[LINES_MAX];
     struct adjustment adjustment;
+    struct move move;
+    uint32_t sku;
+    struct sku_rule rule;
 };
 
 /* A request under way, with what the model expects of it. */
@@ -65,8 +87,11 @@ struct sim_call {
     uint32_t count;
     bool columns;
     struct order_outcome expected[BATCH_MAX];
+    struct order_grant grants[BATCH_MAX][GRANTS_MAX];
     bool adjusted;
     enum hf_status adjust_expected;
+    bool listed;
+    enum order_state list_expected[IDS]; /* ORDER_NONE: not in the list */
 };
 
 struct sim {
@@ -87,6 +112,7 @@ struct sim {
     uint64_t answers;
     uint64_t recoveries;
     uint64_t torn;
+    uint64_t forgotten;
 };
 
 #define SIM_CHECK(sim, condition, ...)                                                             \
@@ -114,25 +140,43 @@ static uint64_t sim_monotonic_ns(void *context)
 static void model_items(struct sim *sim)
 {
     model_init(&sim->model, &sim->options.inventory);
+    for (uint32_t i = 0; i < SKUS; i++) {
+        model_add_sku(&sim->model);
+    }
     for (uint32_t i = 0; i < ITEMS; i++) {
-        model_add_item(&sim->model, 0, 0);
+        model_add_item(&sim->model, item_defs[i].sku_number, 0, item_defs[i].presale_cap);
     }
 }
 
-/* Lets the model make a decision. `status` is for adjustments. */
+static void model_decide_reserve(struct sim *sim, const struct decision *decision,
+                                 struct order_outcome *outcome)
+{
+    struct line_shape shapes[LINES_MAX];
+    for (uint32_t i = 0; i < decision->line_count; i++) {
+        shapes[i] = decision->shapes[i];
+        shapes[i].fallbacks = decision->fallbacks[i];
+    }
+    struct order_request request = {.id = decision->id,
+                                    .buyer = decision->buyer,
+                                    .hold_ms = decision->hold_ms,
+                                    .line_count = decision->line_count,
+                                    .lines = decision->lines,
+                                    .shapes = shapes};
+    model_reserve(&sim->model, &request, outcome);
+}
+
+/* Lets the model make a decision. `status` is for adjustments and moves. */
 static void model_decide(struct sim *sim, const struct decision *decision,
                          struct order_outcome *outcome, enum hf_status *status)
 {
     struct model *model = &sim->model;
     model->now_ms = decision->now_ms;
-    struct order_request request = {decision->id, decision->buyer, decision->hold_ms,
-                                    decision->line_count, decision->lines};
     struct order_edit edit = {decision->id, decision->late_ok, decision->named_count,
                               decision->named};
     bool replayed;
     switch (decision->kind) {
     case RESERVE:
-        model_reserve(model, &request, outcome);
+        model_decide_reserve(sim, decision, outcome);
         break;
     case COMMIT:
         model_commit(model, &edit, outcome);
@@ -149,8 +193,17 @@ static void model_decide(struct sim *sim, const struct decision *decision,
     case ADJUST:
         *status = model_adjust(model, &decision->adjustment, &replayed);
         break;
+    case MOVE:
+        *status = model_move(model, &decision->move, &replayed);
+        break;
+    case RULE:
+        model->skus[decision->sku] = decision->rule;
+        break;
     case EXPIRE:
         model_expire(model);
+        break;
+    case FORGET:
+        CHECK(model_forget(model, decision->id));
         break;
     }
 }
@@ -170,13 +223,18 @@ static void remember(struct sim *sim, const struct decision *decision)
 static void remember_order(struct sim *sim, struct decision *decision,
                            const struct order_outcome *outcome, uint64_t lsn_before)
 {
-    if (outcome->status != HF_OK || outcome->replayed) {
+    if (outcome->replayed) {
         return;
     }
     struct order_view view;
     enum hf_status status =
         inventory_order(engine_inventory(sim->engine), decision->id, &view, NULL, 0);
-    if (status == HF_OK && view.lsn > lsn_before) {
+    if (outcome->status != HF_OK) {
+        bool known = model_find(&sim->model, decision->id) != NULL;
+        SIM_CHECK(sim, known == (status == HF_OK) || engine_failed(sim->engine),
+                  "order %llu: the model says %s", (unsigned long long)decision->id.lo,
+                  hf_status_name(outcome->status));
+    } else if (status == HF_OK && view.lsn > lsn_before) {
         decision->lsn = view.lsn;
         remember(sim, decision);
     } else {
@@ -193,16 +251,58 @@ static void check_result(struct sim *sim, const struct order_outcome *expected,
               hf_status_name(status), hf_status_name(expected->status));
 }
 
+static void check_grants(struct sim *sim, const struct order_outcome *expected,
+                         const struct result_message *result)
+{
+    SIM_CHECK(sim, result->grant_count == expected->grant_count, "%u grants, the model has %u",
+              result->grant_count, expected->grant_count);
+    for (uint32_t i = 0; i < result->grant_count; i++) {
+        const struct grant_message *grant = &result->grants[i];
+        const struct order_grant *model = &expected->grants[i];
+        SIM_CHECK(sim,
+                  grant->line == model->line && grant->item == model->item &&
+                      grant->qty == model->qty && grant->presale_qty == model->presale_qty,
+                  "grant %u: line %u item %u qty %u, expected %u %u %u", i, grant->line,
+                  grant->item, grant->qty, model->line, model->item, model->qty);
+    }
+}
+
+static void check_list(struct sim_call *call)
+{
+    struct sim *sim = call->sim;
+    const struct response *response = &call->call.response;
+    SIM_CHECK(sim, response->status == HF_OK, "the list is refused: %s",
+              hf_status_name(response->status));
+    SIM_CHECK(sim, response->order_list.next.len == 0, "the list goes on");
+    for (uint32_t i = 0; i < response->order_list.count; i++) {
+        const struct order_info_message *order = &response->order_list.orders[i];
+        SIM_CHECK(sim, order->id.len == ID_BYTES, "an id has %zu bytes", (size_t)order->id.len);
+        uint64_t number = id_from_bytes(order->id.data).lo;
+        SIM_CHECK(sim, number < IDS && order->state == (uint32_t)call->list_expected[number],
+                  "order %llu is listed in state %u", (unsigned long long)number, order->state);
+        call->list_expected[number] = ORDER_NONE;
+    }
+    for (uint32_t i = 0; i < IDS; i++) {
+        SIM_CHECK(sim, call->list_expected[i] == ORDER_NONE, "order %u is not listed", i);
+    }
+}
+
 static void check_answer(struct sim_call *call)
 {
     struct sim *sim = call->sim;
     const struct response *response = &call->call.response;
+    if (call->listed) {
+        check_list(call);
+        return;
+    }
     if (call->adjusted) {
         enum hf_status status = response->adjust.results[0].status;
         SIM_CHECK(sim, status == call->adjust_expected, "adjust: the engine says %s, the model %s",
                   hf_status_name(status), hf_status_name(call->adjust_expected));
         return;
     }
+    SIM_CHECK(sim, call->count > 0 || response->status == HF_OK, "a definition is refused: %.*s",
+              (int)response->message.len, (const char *)response->message.data);
     for (uint32_t i = 0; i < call->count; i++) {
         if (call->columns) {
             check_result(sim, &call->expected[i],
@@ -215,6 +315,9 @@ static void check_answer(struct sim_call *call)
         SIM_CHECK(sim, result->replayed == call->expected[i].replayed, "replayed differs");
         SIM_CHECK(sim, result->state == (uint32_t)call->expected[i].state, "state differs");
         SIM_CHECK(sim, result->deadline_ms == call->expected[i].deadline_ms, "deadline differs");
+        SIM_CHECK(sim, result->blocking_line == call->expected[i].blocking_line,
+                  "blocking line differs");
+        check_grants(sim, &call->expected[i], result);
     }
 }
 
@@ -245,6 +348,17 @@ static void call_done(struct engine_call *engine_call)
     call_free(call);
 }
 
+/* What the model says of the call's order i; its grants are kept. */
+static void call_expect(struct sim_call *call, uint32_t i, const struct order_outcome *outcome)
+{
+    CHECK(outcome->grant_count <= GRANTS_MAX);
+    call->expected[i] = *outcome;
+    call->expected[i].grants = call->grants[i];
+    if (outcome->grant_count > 0) {
+        memcpy(call->grants[i], outcome->grants, outcome->grant_count * sizeof *outcome->grants);
+    }
+}
+
 static struct sim_call *call_new(struct sim *sim, uint32_t count)
 {
     struct sim_call *call = calloc(1, sizeof *call);
@@ -266,11 +380,27 @@ static struct id128 random_id(struct sim *sim)
     return (struct id128){0x1111, rng_below(&sim->rng, IDS)};
 }
 
+static void random_shape(struct sim *sim, struct decision *decision, uint32_t line)
+{
+    struct rng *rng = &sim->rng;
+    struct line_shape *shape = &decision->shapes[line];
+    shape->policy = (enum line_policy)rng_below(rng, 3);
+    if (shape->policy == LINE_UP_TO) {
+        shape->min_qty = (uint32_t)rng_below(rng, decision->lines[line].qty + 1);
+    }
+    shape->fallback_count = (uint32_t)rng_below(rng, 1 + FALLBACKS_MAX);
+    shape->split = shape->fallback_count > 0 && rng_chance(rng, 2);
+    /* The items after the line's own, around: none twice. */
+    for (uint32_t i = 0; i < shape->fallback_count; i++) {
+        decision->fallbacks[line][i] = (decision->lines[line].item + i) % ITEMS + 1;
+    }
+}
+
 static void random_decision(struct sim *sim, enum kind kind, struct decision *decision)
 {
     struct rng *rng = &sim->rng;
     *decision = (struct decision){.kind = kind, .now_ms = sim->now_ms, .id = random_id(sim)};
-    decision->buyer = rng_below(rng, 2);
+    decision->buyer = rng_below(rng, BUYERS);
     decision->hold_ms = rng_chance(rng, 2) ? (uint32_t)rng_below(rng, 60) : 0;
     decision->line_count = 1 + (uint32_t)rng_below(rng, LINES_MAX);
     for (uint32_t i = 0; i < decision->line_count; i++) {
@@ -285,10 +415,9 @@ static void random_decision(struct sim *sim, enum kind kind, struct decision *de
     }
 }
 
-static void submit_orders(struct sim *sim)
-{
-    uint32_t count = 1 + (uint32_t)rng_below(&sim->rng, BATCH_MAX);
-    bool columns = rng_chance(&sim->rng, 2);
+/* Orders as messages, or as columns. */
+struct order_batch {
+    uint32_t count;
     struct decision decisions[BATCH_MAX];
     struct order_message orders[BATCH_MAX];
     struct line_message lines[BATCH_MAX][LINES_MAX];
@@ -296,53 +425,96 @@ static void submit_orders(struct sim *sim)
     uint64_t hi[BATCH_MAX];
     uint64_t lo[BATCH_MAX];
     uint64_t buyer[BATCH_MAX];
+    uint32_t line_count[BATCH_MAX];
+    uint32_t line_sum;
     uint32_t item[BATCH_MAX * LINES_MAX];
     uint32_t qty[BATCH_MAX * LINES_MAX];
-    uint32_t line_count[BATCH_MAX];
-    uint32_t all = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        struct decision *decision = &decisions[i];
-        random_decision(sim, RESERVE, decision);
-        if (columns) {
-            decision->hold_ms = decisions[0].hold_ms;
-        }
-        id_to_bytes(decision->id, ids[i]);
-        hi[i] = decision->id.hi;
-        lo[i] = decision->id.lo;
-        buyer[i] = decision->buyer;
-        line_count[i] = decision->line_count;
-        for (uint32_t k = 0; k < decision->line_count; k++) {
-            lines[i][k] = (struct line_message){.item = decision->lines[k].item,
-                                                .qty = decision->lines[k].qty};
-            item[all] = decision->lines[k].item;
-            qty[all++] = decision->lines[k].qty;
-        }
-        orders[i] = (struct order_message){.id = {ids[i], ID_BYTES},
-                                           .buyer = decision->buyer,
-                                           .hold_ms = decision->hold_ms,
-                                           .line_count = decision->line_count,
-                                           .lines = lines[i]};
+};
+
+static void batch_add(struct order_batch *batch, uint32_t i)
+{
+    const struct decision *decision = &batch->decisions[i];
+    id_to_bytes(decision->id, batch->ids[i]);
+    batch->hi[i] = decision->id.hi;
+    batch->lo[i] = decision->id.lo;
+    batch->buyer[i] = decision->buyer;
+    batch->line_count[i] = decision->line_count;
+    for (uint32_t k = 0; k < decision->line_count; k++) {
+        const struct line_shape *shape = &decision->shapes[k];
+        batch->lines[i][k] = (struct line_message){.item = decision->lines[k].item,
+                                                   .qty = decision->lines[k].qty,
+                                                   .policy = (uint32_t)shape->policy,
+                                                   .min_qty = shape->min_qty,
+                                                   .fallback_count = shape->fallback_count,
+                                                   .fallback = decision->fallbacks[k],
+                                                   .split = shape->split};
+        batch->item[batch->line_sum] = decision->lines[k].item;
+        batch->qty[batch->line_sum++] = decision->lines[k].qty;
     }
+    batch->orders[i] = (struct order_message){.id = {batch->ids[i], ID_BYTES},
+                                              .buyer = decision->buyer,
+                                              .hold_ms = decision->hold_ms,
+                                              .line_count = decision->line_count,
+                                              .lines = batch->lines[i]};
+}
+
+static struct request batch_request(const struct order_batch *batch, bool columns)
+{
+    uint32_t count = batch->count;
     struct request request = {.type = columns ? REQUEST_RESERVE_BATCH : REQUEST_RESERVE};
     if (columns) {
-        request.batch = (struct batch_message){count, hi,  count, lo,    count,      buyer,     all,
-                                               item,  all, qty,   count, line_count,
-                                               decisions[0].hold_ms, false};
+        request.batch = (struct batch_message){.id_hi_count = count,
+                                               .id_hi = batch->hi,
+                                               .id_lo_count = count,
+                                               .id_lo = batch->lo,
+                                               .buyer_count = count,
+                                               .buyer = batch->buyer,
+                                               .item_count = batch->line_sum,
+                                               .item = batch->item,
+                                               .qty_count = batch->line_sum,
+                                               .qty = batch->qty,
+                                               .line_count_count = count,
+                                               .line_count = batch->line_count,
+                                               .hold_ms = batch->decisions[0].hold_ms};
     } else {
         request.reserve.count = count;
-        request.reserve.orders = orders;
+        request.reserve.orders = batch->orders;
     }
-    struct sim_call *call = call_new(sim, count);
+    return request;
+}
+
+static void submit_orders(struct sim *sim)
+{
+    bool columns = rng_chance(&sim->rng, 2);
+    struct order_batch batch = {.count = 1 + (uint32_t)rng_below(&sim->rng, BATCH_MAX)};
+    for (uint32_t i = 0; i < batch.count; i++) {
+        struct decision *decision = &batch.decisions[i];
+        random_decision(sim, RESERVE, decision);
+        for (uint32_t k = 0; !columns && k < decision->line_count; k++) {
+            if (rng_chance(&sim->rng, 2)) {
+                random_shape(sim, decision, k);
+            }
+        }
+        if (columns) {
+            decision->hold_ms = batch.decisions[0].hold_ms;
+        }
+        batch_add(&batch, i);
+    }
+    struct request request = batch_request(&batch, columns);
+    struct sim_call *call = call_new(sim, batch.count);
     call->columns = columns;
-    struct order_outcome outcomes[BATCH_MAX];
-    for (uint32_t i = 0; i < count; i++) {
-        model_decide(sim, &decisions[i], &outcomes[i], NULL);
-        call->expected[i] = outcomes[i];
+    for (uint32_t i = 0; i < batch.count; i++) {
+        struct order_outcome outcome;
+        model_decide(sim, &batch.decisions[i], &outcome, NULL);
+        call_expect(call, i, &outcome);
     }
+    struct order_outcome outcomes[BATCH_MAX];
+    memcpy(outcomes, call->expected,
+           sizeof outcomes); /* the call may be gone when submit returns */
     uint64_t lsn_before = wal_tail_lsn(engine_wal(sim->engine));
     engine_submit(sim->engine, &call->call, &request);
-    for (uint32_t i = 0; i < count; i++) {
-        remember_order(sim, &decisions[i], &outcomes[i], lsn_before);
+    for (uint32_t i = 0; i < batch.count; i++) {
+        remember_order(sim, &batch.decisions[i], &outcomes[i], lsn_before);
     }
 }
 
@@ -375,35 +547,115 @@ static void submit_edit(struct sim *sim, enum kind kind)
     struct sim_call *call = call_new(sim, 1);
     struct order_outcome outcome;
     model_decide(sim, &decision, &outcome, NULL);
-    call->expected[0] = outcome;
+    call_expect(call, 0, &outcome);
     uint64_t lsn_before = wal_tail_lsn(engine_wal(sim->engine));
     engine_submit(sim->engine, &call->call, &request);
     remember_order(sim, &decision, &outcome, lsn_before);
 }
 
+/* Submits an adjustment or a move. */
+static void submit_change(struct sim *sim, struct decision *decision,
+                          const struct adjustment_message *message)
+{
+    struct request request = {.type = REQUEST_ADJUST};
+    request.adjust.count = 1;
+    request.adjust.adjustments = message;
+    struct sim_call *call = call_new(sim, 1);
+    call->adjusted = true;
+    enum hf_status status = HF_INTERNAL;
+    model_decide(sim, decision, NULL, &status);
+    call->adjust_expected = status;
+    uint64_t lsn_before = wal_tail_lsn(engine_wal(sim->engine));
+    engine_submit(sim->engine, &call->call, &request);
+    decision->lsn = wal_tail_lsn(engine_wal(sim->engine));
+    if (status == HF_OK && decision->lsn > lsn_before) {
+        remember(sim, decision);
+    }
+}
+
 static void submit_adjustment(struct sim *sim, uint32_t item, int64_t delta)
 {
     struct decision decision = {.kind = ADJUST, .now_ms = sim->now_ms};
-    decision.adjustment = (struct adjustment){
-        .id = {0xAD, sim->adjustments++}, .item = item, .delta = delta};
+    decision.adjustment =
+        (struct adjustment){.id = {0xAD, sim->adjustments++}, .item = item, .delta = delta};
     uint8_t id[ID_BYTES];
     id_to_bytes(decision.adjustment.id, id);
     struct adjustment_message message = {
         .id = {id, ID_BYTES}, .item = item, .has_delta = true, .delta = delta};
-    struct request request = {.type = REQUEST_ADJUST};
-    request.adjust.count = 1;
-    request.adjust.adjustments = &message;
-    struct sim_call *call = call_new(sim, 1);
-    call->adjusted = true;
-    enum hf_status status = HF_INTERNAL;
-    model_decide(sim, &decision, NULL, &status);
-    call->adjust_expected = status;
+    submit_change(sim, &decision, &message);
+}
+
+/* From any pool to the next item's: of the same SKU, or refused. */
+static void submit_move(struct sim *sim)
+{
+    struct decision decision = {.kind = MOVE, .now_ms = sim->now_ms};
+    uint32_t from = 1 + (uint32_t)rng_below(&sim->rng, ITEMS);
+    decision.move = (struct move){.id = {0xAD, sim->adjustments++},
+                                  .from = from,
+                                  .to = from % ITEMS + 1,
+                                  .units = 1 + (int64_t)rng_below(&sim->rng, 4)};
+    uint8_t id[ID_BYTES];
+    id_to_bytes(decision.move.id, id);
+    struct adjustment_message message = {.id = {id, ID_BYTES},
+                                         .item = from,
+                                         .to_item = decision.move.to,
+                                         .has_delta = true,
+                                         .delta = decision.move.units};
+    submit_change(sim, &decision, &message);
+}
+
+/* Another limit for a SKU, or another time at which it is on sale. */
+static void submit_rule(struct sim *sim)
+{
+    struct rng *rng = &sim->rng;
+    struct decision decision = {
+        .kind = RULE, .now_ms = sim->now_ms, .sku = 1 + (uint32_t)rng_below(rng, SKUS)};
+    struct sku_message message = {.sku = bytes_of(sku_codes[decision.sku]),
+                                  .limit_per_buyer = 6 * (uint32_t)rng_below(rng, 3),
+                                  .paused = rng_chance(rng, 6)};
+    if (rng_chance(rng, 4)) {
+        message.opens_at_ms = sim->now_ms + rng_below(rng, 40);
+    }
+    if (rng_chance(rng, 4)) {
+        message.closes_at_ms = sim->now_ms + 40 + rng_below(rng, 60); /* not before it opens */
+    }
+    decision.rule = (struct sku_rule){.limit_per_buyer = message.limit_per_buyer,
+                                      .opens_at_ms = message.opens_at_ms,
+                                      .closes_at_ms = message.closes_at_ms,
+                                      .paused = message.paused};
+    struct request request = {.type = REQUEST_DEFINE};
+    request.define.sku_count = 1;
+    request.define.skus = &message;
+    struct sim_call *call = call_new(sim, 0);
+    model_decide(sim, &decision, NULL, NULL);
     uint64_t lsn_before = wal_tail_lsn(engine_wal(sim->engine));
     engine_submit(sim->engine, &call->call, &request);
     decision.lsn = wal_tail_lsn(engine_wal(sim->engine));
-    if (status == HF_OK && decision.lsn > lsn_before) {
+    if (decision.lsn > lsn_before) {
         remember(sim, &decision);
     }
+}
+
+/* A buyer's orders in one state, or all. */
+static void submit_list(struct sim *sim)
+{
+    uint64_t buyer = rng_below(&sim->rng, BUYERS);
+    uint32_t state = (uint32_t)rng_below(&sim->rng, ORDER_RETURNED + 1);
+    struct request request = {.type = REQUEST_LIST_ORDERS};
+    request.list_orders.buyer = buyer;
+    request.list_orders.limit = 2 * IDS;
+    request.list_orders.state_count = state != 0;
+    request.list_orders.states = &state;
+    struct sim_call *call = call_new(sim, 0);
+    call->listed = true;
+    for (uint32_t i = 0; i < IDS; i++) {
+        const struct model_order *order = model_find(&sim->model, (struct id128){0x1111, i});
+        if (order && (buyer == 0 || order->buyer == buyer) &&
+            (state == 0 || order->state == state)) {
+            call->list_expected[i] = order->state;
+        }
+    }
+    engine_submit(sim->engine, &call->call, &request);
 }
 
 static void expire(struct sim *sim)
@@ -421,6 +673,31 @@ static void expire(struct sim *sim)
         decision.lsn = wal_tail_lsn(engine_wal(sim->engine));
         remember(sim, &decision);
     }
+}
+
+/* Whatever the engine forgets had ended, and long enough ago. */
+static void forget(struct sim *sim)
+{
+    uint64_t forgotten = engine_forget(sim->engine);
+    uint64_t lsn = wal_tail_lsn(engine_wal(sim->engine));
+    for (uint32_t i = 0; i < IDS && forgotten > 0; i++) {
+        struct decision decision = {
+            .kind = FORGET, .now_ms = sim->now_ms, .lsn = lsn, .id = {0x1111, i}};
+        const struct model_order *order = model_find(&sim->model, decision.id);
+        struct order_view view;
+        if (order && inventory_order(engine_inventory(sim->engine), decision.id, &view, NULL, 0) ==
+                         HF_NOT_FOUND) {
+            SIM_CHECK(sim, order->state != ORDER_HELD, "order %u is forgotten while it is held", i);
+            SIM_CHECK(sim, order->ended_ms + sim->options.retain_ended_ms <= sim->now_ms,
+                      "order %u is forgotten too early", i);
+            model_decide(sim, &decision, NULL, NULL);
+            remember(sim, &decision);
+            forgotten--;
+            sim->forgotten++;
+        }
+    }
+    SIM_CHECK(sim, forgotten == 0, "%llu more orders are said to be forgotten",
+              (unsigned long long)forgotten);
 }
 
 /* One random thing. Expiry goes before each operation, so that an operation that finds an order
@@ -444,13 +721,21 @@ static void act(struct sim *sim)
     if (engine_failed(sim->engine)) {
         return;
     }
-    if (what < 70) {
+    if (what < 66) {
         submit_orders(sim);
-    } else if (what < 95) {
+    } else if (what < 88) {
         submit_edit(sim, (enum kind)(COMMIT + rng_below(&sim->rng, 4)));
-    } else {
+    } else if (what < 91) {
         submit_adjustment(sim, 1 + (uint32_t)rng_below(&sim->rng, ITEMS),
                           (int64_t)rng_below(&sim->rng, 12) - 4);
+    } else if (what < 93) {
+        submit_move(sim);
+    } else if (what < 95) {
+        submit_rule(sim);
+    } else if (what < 97) {
+        submit_list(sim);
+    } else {
+        forget(sim);
     }
 }
 
@@ -464,10 +749,12 @@ static void stall(void *context)
 
 static void define_items(struct sim *sim)
 {
-    static const char *const skus[ITEMS] = {"A", "B", "C", "D"};
     struct item_message items[ITEMS];
     for (uint32_t i = 0; i < ITEMS; i++) {
-        items[i] = (struct item_message){.sku = bytes_of(skus[i]), .hot = i == 0};
+        items[i] = (struct item_message){.sku = bytes_of(item_defs[i].sku),
+                                         .pool = bytes_of(item_defs[i].pool),
+                                         .presale_cap = item_defs[i].presale_cap,
+                                         .hot = i == 0};
     }
     struct request request = {.type = REQUEST_DEFINE};
     request.define.item_count = ITEMS;
@@ -475,7 +762,7 @@ static void define_items(struct sim *sim)
     struct sim_call *call = call_new(sim, 0);
     engine_submit(sim->engine, &call->call, &request);
     for (uint32_t i = 0; i < ITEMS; i++) {
-        submit_adjustment(sim, i + 1, 20);
+        submit_adjustment(sim, i + 1, 16);
     }
     while (sim->calls) {
         engine_step(sim->engine);
@@ -487,9 +774,9 @@ static void check_order(struct sim *sim, uint32_t number)
     struct id128 id = {0x1111, number};
     const struct model_order *expected = model_find(&sim->model, id);
     struct order_view view;
-    struct order_line_view lines[LINES_MAX];
-    enum hf_status status =
-        inventory_order(engine_inventory(sim->engine), id, &view, lines, LINES_MAX);
+    struct order_line_view lines[GRANTS_MAX];
+    struct inventory *inventory = engine_inventory(sim->engine);
+    enum hf_status status = inventory_order(inventory, id, &view, lines, GRANTS_MAX);
     SIM_CHECK(sim, (status == HF_OK) == (expected != NULL), "order %u is %s", number,
               expected ? "lost" : "there, but was never decided");
     if (!expected) {
@@ -499,14 +786,36 @@ static void check_order(struct sim *sim, uint32_t number)
               view.state, expected->state);
     SIM_CHECK(sim, view.deadline_ms == expected->deadline_ms, "order %u: deadline", number);
     SIM_CHECK(sim, view.buyer == expected->buyer, "order %u: buyer", number);
-    SIM_CHECK(sim, view.line_count == expected->line_count, "order %u: lines", number);
+    SIM_CHECK(sim, view.line_count == expected->grant_count, "order %u: grants", number);
     for (uint32_t i = 0; i < view.line_count; i++) {
-        const struct order_line_view *line = &expected->lines[i];
+        const struct order_line_view *grant = &expected->grants[i];
         SIM_CHECK(sim,
-                  lines[i].item == line->item && lines[i].qty == line->qty &&
-                      lines[i].released == line->released &&
-                      lines[i].committed == line->committed && lines[i].returned == line->returned,
-                  "order %u: line %u", number, i + 1);
+                  lines[i].item == grant->item && lines[i].qty == grant->qty &&
+                      lines[i].released == grant->released &&
+                      lines[i].committed == grant->committed &&
+                      lines[i].returned == grant->returned,
+                  "order %u: grant %u", number, i + 1);
+        SIM_CHECK(sim,
+                  lines[i].line == grant->line && lines[i].counted == grant->counted &&
+                      lines[i].presale_qty == grant->presale_qty,
+                  "order %u: what grant %u is told of", number, i + 1);
+        SIM_CHECK(sim,
+                  inventory_covered(inventory, &lines[i], view.state) ==
+                      model_covered(&sim->model, expected, i),
+                  "order %u: how much of grant %u is covered", number, i + 1);
+    }
+}
+
+static void check_limits(struct sim *sim)
+{
+    for (uint32_t sku = 1; sku <= SKUS; sku++) {
+        for (uint64_t buyer = 0; buyer < BUYERS; buyer++) {
+            uint32_t units = inventory_buyer_units(engine_inventory(sim->engine),
+                                                   bytes_of(sku_codes[sku]), buyer);
+            uint32_t expected = model_buyer_units(&sim->model, sku, buyer);
+            SIM_CHECK(sim, units == expected, "SKU %u: buyer %llu has %u units, expected %u", sku,
+                      (unsigned long long)buyer, units, expected);
+        }
     }
 }
 
@@ -529,19 +838,19 @@ static void check_recovered(struct sim *sim, uint64_t lsn)
     for (uint32_t i = 0; i < IDS; i++) {
         check_order(sim, i);
     }
+    check_limits(sim);
     for (uint32_t item = 1; item <= ITEMS; item++) {
         struct stock_view expected = model_stock(&sim->model, item);
         struct item_view view;
         enum hf_status status = inventory_item(engine_inventory(sim->engine), item, &view);
         SIM_CHECK(sim, status == HF_OK, "item %u is lost", item);
-        SIM_CHECK(sim,
-                  view.stock.stocked == expected.stocked && view.stock.held == expected.held &&
-                      view.stock.sold == expected.sold &&
-                      view.stock.available == expected.available,
-                  "item %u: stocked %lld held %lld sold %lld, expected %lld %lld %lld", item,
-                  (long long)view.stock.stocked, (long long)view.stock.held,
-                  (long long)view.stock.sold, (long long)expected.stocked,
-                  (long long)expected.held, (long long)expected.sold);
+        SIM_CHECK(
+            sim,
+            view.stock.stocked == expected.stocked && view.stock.held == expected.held &&
+                view.stock.sold == expected.sold && view.stock.available == expected.available,
+            "item %u: stocked %lld held %lld sold %lld, expected %lld %lld %lld", item,
+            (long long)view.stock.stocked, (long long)view.stock.held, (long long)view.stock.sold,
+            (long long)expected.stocked, (long long)expected.held, (long long)expected.sold);
     }
     char what[256];
     SIM_CHECK(sim, inventory_verify(engine_inventory(sim->engine), what, sizeof what), "%s", what);
@@ -626,9 +935,11 @@ static void run_seed(uint64_t seed, struct sim *total)
     rng_init(&sim.rng, seed);
     sim.clock = (struct clock){&sim, sim_unix_ms, sim_monotonic_ns};
     sim.storage = sim_storage_make(seed);
-    sim.options.inventory = (struct inventory_options){ITEMS, 256, 200, 100000, 0};
-    sim.options.wal = (struct wal_options){WAL_SEGMENT_BYTES_MIN, 1, 1,
-                                           1 + rng_below(&sim.rng, 4000)};
+    sim.options.inventory = (struct inventory_options){
+        .items_max = ITEMS, .orders_max = 256, .hold_ms_default = 200, .hold_ms_max = 100000};
+    sim.options.retain_ended_ms = 1 + rng_below(&sim.rng, 200);
+    sim.options.wal =
+        (struct wal_options){WAL_SEGMENT_BYTES_MIN, 1, 1, 1 + rng_below(&sim.rng, 4000)};
     model_items(&sim);
     begin_life(&sim);
     define_items(&sim);
@@ -644,6 +955,7 @@ static void run_seed(uint64_t seed, struct sim *total)
     total->answers += sim.answers;
     total->recoveries += sim.recoveries;
     total->torn += sim.torn;
+    total->forgotten += sim.forgotten;
 }
 
 int main(int argc, char **argv)
@@ -661,9 +973,9 @@ int main(int argc, char **argv)
             fprintf(stderr, "%llu seeds\n", (unsigned long long)(i + 1));
         }
     }
-    printf("%llu seeds from %llu: %llu answers, %llu recoveries, %llu torn tails\n",
-           (unsigned long long)seeds, (unsigned long long)first,
-           (unsigned long long)total.answers, (unsigned long long)total.recoveries,
-           (unsigned long long)total.torn);
+    printf("%llu seeds from %llu: %llu answers, %llu recoveries, %llu torn tails, %llu forgotten\n",
+           (unsigned long long)seeds, (unsigned long long)first, (unsigned long long)total.answers,
+           (unsigned long long)total.recoveries, (unsigned long long)total.torn,
+           (unsigned long long)total.forgotten);
     return 0;
 }

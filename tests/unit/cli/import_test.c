@@ -117,18 +117,19 @@ static void import_refuses_bad_cells_and_counts_them_all(void **state)
     expect_errors("sku,limit_per_buyer\nA,4294967296\n", 1);
 }
 
-static void import_refuses_a_limit_per_buyer(void **state)
+static void import_takes_a_limit_per_buyer(void **state)
 {
     (void)state;
     struct import import;
-    assert_false(read_text(&import, "sku,stock,limit_per_buyer\nA,1,0\nB,1,\nC,1,2\n"));
-    assert_int_equal(import.error_count, 1);
-    assert_string_equal(import.first_error,
-                        "row 4, column limit_per_buyer: '2' is not supported by this version yet; "
-                        "leave it empty or 0");
+    assert_true(read_text(&import, "sku,stock,limit_per_buyer\nA,1,0\nB,1,\nC,1,4294967295\n"));
+    assert_int_equal(import.rows[0].rules, HF_SKU_LIMIT_PER_BUYER);
+    assert_int_equal(import.rows[0].limit_per_buyer, 0);
+    assert_int_equal(import.rows[1].rules, 0);
+    assert_int_equal(import.rows[2].limit_per_buyer, UINT32_MAX);
     import_deinit(&import);
-    assert_true(read_text(&import, "sku,stock,limit_per_buyer\nA,1,0\nB,1,\n"));
-    assert_string_equal(import.first_error, "");
+    assert_false(read_text(&import, "sku,limit_per_buyer\nA,1\nB,4294967296\n"));
+    assert_string_equal(import.first_error, "row 3, column limit_per_buyer: '4294967296' is not "
+                                            "between 0 and 4294967295");
     import_deinit(&import);
 }
 
@@ -179,7 +180,7 @@ int main(void)
         cmocka_unit_test(import_takes_an_empty_cell_as_nothing_said),
         cmocka_unit_test(import_gathers_the_rules_of_a_sku_from_its_rows),
         cmocka_unit_test(import_refuses_bad_cells_and_counts_them_all),
-        cmocka_unit_test(import_refuses_a_limit_per_buyer),
+        cmocka_unit_test(import_takes_a_limit_per_buyer),
         cmocka_unit_test(import_refuses_unknown_and_missing_columns),
         cmocka_unit_test(import_refuses_an_item_that_is_there_twice),
         cmocka_unit_test(import_refuses_rows_of_a_sku_that_differ),

@@ -195,15 +195,17 @@ static void duration_text_shows_the_two_largest_units(void **state)
 
 static void expect_line(const char *text, const char *sku, const char *pool, uint32_t qty)
 {
-    struct item_name item;
-    uint32_t got;
+    struct line_wish line;
     char reason[REASON_BYTES];
-    if (!parse_line(text, &item, &got, reason)) {
+    if (!parse_line(text, &line, reason)) {
         fail_msg("%s %s", text, reason);
     }
-    assert_string_equal(item.sku, sku);
-    assert_string_equal(item.pool, pool);
-    assert_int_equal(got, qty);
+    assert_string_equal(line.item.sku, sku);
+    assert_string_equal(line.item.pool, pool);
+    assert_int_equal(line.qty, qty);
+    assert_int_equal(line.policy, HF_LINE_ALL);
+    assert_int_equal(line.fallback_count, 0);
+    assert_false(line.split);
 }
 
 static void line_takes_sku_pool_and_quantity(void **state)
@@ -224,13 +226,13 @@ static void line_takes_no_slip_for_a_part_of_the_pool(void **state)
 {
     (void)state;
     struct item_name item;
-    uint32_t qty;
+    struct line_wish line;
     char reason[REASON_BYTES];
-    assert_false(parse_line("X@online:abc", &item, &qty, reason));
+    assert_false(parse_line("X@online:abc", &line, reason));
     assert_string_equal(reason, "ends in ':abc', which is not a quantity");
-    assert_false(parse_line("X@online:", &item, &qty, reason));
-    assert_false(parse_line("X@online:-1", &item, &qty, reason));
-    assert_false(parse_line("X@online:2x", &item, &qty, reason));
+    assert_false(parse_line("X@online:", &line, reason));
+    assert_false(parse_line("X@online:-1", &line, reason));
+    assert_false(parse_line("X@online:2x", &line, reason));
     expect_line("X@on:line:2", "X", "on:line", 2); /* with a quantity it is clear */
     expect_line("a:b@c", "a:b", "c", 1);           /* the SKU's colon */
     assert_true(parse_item("X@on:line", &item, reason));
@@ -241,11 +243,87 @@ static void line_refuses_what_names_no_item(void **state)
     (void)state;
     static const char *const bad[] = {"",    "@b",   "A@",           ":3",  "@:3",
                                       "A:0", "A@:1", "A:1000000001", "\xff"};
-    struct item_name item;
-    uint32_t qty;
+    struct line_wish line;
     char reason[REASON_BYTES];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_false(parse_line(bad[i], &item, &qty, reason));
+        assert_false(parse_line(bad[i], &line, reason));
+    }
+}
+
+static void line_takes_how_it_may_be_filled(void **state)
+{
+    (void)state;
+    struct line_wish line;
+    char reason[REASON_BYTES];
+    assert_true(parse_line("A@b:10:up-to=4", &line, reason));
+    assert_int_equal(line.policy, HF_LINE_UP_TO);
+    assert_int_equal(line.qty, 10);
+    assert_int_equal(line.min_qty, 4);
+    assert_true(parse_line("A:10:up-to", &line, reason));
+    assert_int_equal(line.policy, HF_LINE_UP_TO);
+    assert_int_equal(line.min_qty, 0);
+    assert_true(parse_line("GIFT:optional", &line, reason)); /* no quantity: 1 */
+    assert_int_equal(line.policy, HF_LINE_OPTIONAL);
+    assert_int_equal(line.qty, 1);
+    assert_string_equal(line.item.sku, "GIFT");
+    assert_true(parse_line("A@e:3:split:or=A@w,B:up-to=3", &line, reason)); /* in any order */
+    assert_string_equal(line.item.pool, "e");
+    assert_int_equal(line.min_qty, 3);
+    assert_true(line.split);
+    assert_int_equal(line.fallback_count, 2);
+    assert_string_equal(line.fallbacks[0].pool, "w");
+    assert_string_equal(line.fallbacks[1].sku, "B");
+    assert_string_equal(line.fallbacks[1].pool, "default");
+    assert_true(parse_line("odd:split:1", &line, reason)); /* the word is the SKU's */
+    assert_string_equal(line.item.sku, "odd:split");
+    assert_false(line.split);
+}
+
+static void line_refuses_shapes_that_make_no_sense(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"A:2:up-to=3",
+                                      "A:2:up-to=x",
+                                      "A:2:up-to=",
+                                      "A:2:optional:up-to=1",
+                                      "A:2:split",
+                                      "A:2:or=",
+                                      "A:2:or=B,",
+                                      "A:2:or=B:split:split",
+                                      "A:2:or=B:or=C",
+                                      ":optional",
+                                      "A:2:optional:optional"};
+    struct line_wish line;
+    char reason[REASON_BYTES];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (parse_line(bad[i], &line, reason)) {
+            fail_msg("%s was taken", bad[i]);
+        }
+    }
+    /* Both sides of the bound. */
+    char text[16 + 2 * LINE_FALLBACKS_MAX + 2] = "A:1:or=B";
+    for (unsigned i = 1; i < LINE_FALLBACKS_MAX; i++) {
+        strcat(text, ",B");
+    }
+    assert_true(parse_line(text, &line, reason));
+    assert_int_equal(line.fallback_count, LINE_FALLBACKS_MAX);
+    strcat(text, ",B");
+    assert_false(parse_line(text, &line, reason));
+}
+
+static void states_are_named_between_commas(void **state)
+{
+    (void)state;
+    uint32_t states;
+    char reason[REASON_BYTES];
+    assert_true(parse_states("held", &states, reason));
+    assert_int_equal(states, 1u << HF_ORDER_HELD);
+    assert_true(parse_states("RETURNED,expired,Released,committed", &states, reason));
+    assert_int_equal(states, 1u << HF_ORDER_COMMITTED | 1u << HF_ORDER_RELEASED |
+                                 1u << HF_ORDER_EXPIRED | 1u << HF_ORDER_RETURNED);
+    static const char *const bad[] = {"", "none", "held,", ",held", "hel", "heldx", "held expired"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(parse_states(bad[i], &states, reason));
     }
 }
 
@@ -319,6 +397,9 @@ int main(void)
         cmocka_unit_test(line_takes_sku_pool_and_quantity),
         cmocka_unit_test(line_takes_no_slip_for_a_part_of_the_pool),
         cmocka_unit_test(line_refuses_what_names_no_item),
+        cmocka_unit_test(line_takes_how_it_may_be_filled),
+        cmocka_unit_test(line_refuses_shapes_that_make_no_sense),
+        cmocka_unit_test(states_are_named_between_commas),
         cmocka_unit_test(pools_text_names_the_pools_and_what_to_say),
         cmocka_unit_test(pools_text_has_room_for_the_longest_codes),
         cmocka_unit_test(item_bounds_the_length_of_codes),

@@ -76,6 +76,34 @@ static void memory_deinit(void *context, void *user)
     arena_deinit(&((struct memory *)user)->arena);
 }
 
+#define BUYER_GRANTED 300u /* gets grants that say how the lines were asked for */
+
+/* For each line a grant of its item (500 if it was named): min_qty units, its policy as those that
+ * are pre-sold; and of each fallback as many units as 1 and, with split, 10. */
+static void fake_grants(struct arena *arena, const struct order_message *order,
+                        struct result_message *result)
+{
+    uint32_t room = order->line_count;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        room += order->lines[i].fallback_count;
+    }
+    struct grant_message *grants = arena_calloc(arena, room, sizeof *grants);
+    assert_non_null(grants);
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        const struct line_message *line = &order->lines[i];
+        grants[result->grant_count++] =
+            (struct grant_message){.line = i + 1,
+                                   .item = line->item ? line->item : 500,
+                                   .qty = line->min_qty,
+                                   .presale_qty = line->policy};
+        for (uint32_t k = 0; k < line->fallback_count; k++) {
+            grants[result->grant_count++] = (struct grant_message){
+                .line = i + 1, .item = line->fallback[k], .qty = line->split ? 11 : 1};
+        }
+    }
+    result->grants = grants;
+}
+
 /* Buyers below 100 are the status that their order gets; 200: OK, as replayed. */
 static struct result_message fake_result(uint64_t buyer, uint32_t hold_ms)
 {
@@ -106,12 +134,17 @@ static void fake_orders(struct fake *fake, struct arena *arena, const struct req
         if (request->type == REQUEST_RESERVE) {
             const struct order_message *order = &request->reserve.orders[i];
             results[i] = fake_result(order->buyer, order->hold_ms);
+            if (order->buyer == BUYER_GRANTED) {
+                fake_grants(arena, order, &results[i]);
+            }
             if (results[i].status == HF_INVALID && response->message.len == 0) {
                 response->message = bytes_of("reserve.orders: this one is wrong");
             }
         } else {
             results[i].state = (uint32_t)request->type;
             results[i].status = (enum hf_status)request->edit.edits[i].id.data[0];
+            results[i].replayed = request->edit.edits[i].late_ok;
+            results[i].deadline_ms = request->edit.edits[i].line_count;
         }
     }
     count_orders(fake, count);
@@ -169,17 +202,80 @@ static void fake_adjust(struct arena *arena, const struct request *request,
         results[i].status = row->has_expected && row->expected != 5 ? HF_CONFLICT : HF_OK;
         results[i].has_stock = true;
         results[i].stock.stocked = row->has_set_to ? row->set_to : 100 + row->delta;
+        results[i].has_to_stock = row->to_item != 0 || row->to_pool.len > 0;
+        results[i].to_stock = (struct stock_message){
+            .item = row->to_item, .pool = row->to_pool, .stocked = row->delta};
     }
     response->type = RESPONSE_ADJUST;
     response->adjust.count = count;
     response->adjust.results = results;
 }
 
+/* Two pages: of an order with two lines and one without, then of none. What was asked for comes
+ * back in the first one. */
+static void fake_list_orders(struct arena *arena, const struct request *request,
+                             struct response *response)
+{
+    static const struct grant_message grants[] = {{1, 7, 2, 0, 0}, {3, 8, 5, 4, 1}};
+    struct order_info_message *orders = arena_calloc(arena, 2, sizeof *orders);
+    assert_non_null(orders);
+    response->type = RESPONSE_ORDER_LIST;
+    response->order_list.orders = orders;
+    if (request->list_orders.after.len > 0) {
+        assert_int_equal(request->list_orders.after.len, 5);
+        assert_memory_equal(request->list_orders.after.data, "page2", 5);
+        return;
+    }
+    uint32_t states = 0;
+    for (uint32_t i = 0; i < request->list_orders.state_count; i++) {
+        states += 1u << request->list_orders.states[i];
+    }
+    response->order_list.count = 2;
+    response->order_list.next = bytes_of("page2");
+    orders[0] = (struct order_info_message){.id = bytes_of("0123456789abcdef"),
+                                            .state = 1,
+                                            .buyer = request->list_orders.buyer,
+                                            .deadline_ms = request->list_orders.sku.len * 100 +
+                                                           request->list_orders.pool.len,
+                                            .lsn = request->list_orders.limit,
+                                            .grant_count = 2,
+                                            .grants = grants};
+    orders[1] =
+        (struct order_info_message){.id = bytes_of("fedcba9876543210"), .state = 3, .lsn = states};
+}
+
+/* A rule's numbers tell where it stood; the SKU "NOPE" is not there. */
+static void fake_skus(struct arena *arena, const struct request *request, struct response *response)
+{
+    uint32_t count = request->get_skus.count;
+    struct sku_message *skus = arena_calloc(arena, count, sizeof *skus);
+    assert_non_null(skus);
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes sku = request->get_skus.skus[i];
+        if (sku.len == 4 && memcmp(sku.data, "NOPE", 4) == 0) {
+            response->status = HF_UNKNOWN_ITEM;
+            response->message = bytes_of("get_skus.sku: there is no SKU NOPE");
+            return;
+        }
+        skus[i] = (struct sku_message){.sku = sku,
+                                       .label = bytes_of("Lamp"),
+                                       .limit_per_buyer = i + 1,
+                                       .opens_at_ms = i + 2,
+                                       .closes_at_ms = i + 3,
+                                       .paused = i == 1,
+                                       .hold_ms = i + 4,
+                                       .hold_ms_max = i + 5};
+    }
+    response->type = RESPONSE_SKUS;
+    response->skus.count = count;
+    response->skus.skus = skus;
+}
+
 static void fake_fill(struct fake *fake, struct arena *arena, const struct request *request,
                       struct response *response)
 {
     static const uint32_t handles[] = {11, 12, 13};
-    static const struct grant_message grants[] = {{1, 7, 2, 0}, {3, 8, 1, 0}};
+    static const struct grant_message grants[] = {{1, 7, 2, 1, 0}, {3, 8, 5, 4, 3}};
     switch (request->type) {
     case REQUEST_RESERVE:
     case REQUEST_COMMIT:
@@ -212,11 +308,18 @@ static void fake_fill(struct fake *fake, struct arena *arena, const struct reque
         response->order.grant_count = 2;
         response->order.grants = grants;
         break;
+    case REQUEST_LIST_ORDERS:
+        fake_list_orders(arena, request, response);
+        break;
+    case REQUEST_GET_SKUS:
+        fake_skus(arena, request, response);
+        break;
     case REQUEST_STATUS:
         response->type = RESPONSE_STATUS;
         response->status_info.version = bytes_of("a version with a name longer than 31 bytes");
         response->status_info.state = bytes_of("serving");
         response->status_info.items = 3;
+        response->status_info.buyers = 4;
         break;
     default:
         response->status = HF_INVALID;
@@ -421,6 +524,103 @@ static void client_sends_names_to_be_resolved(void **state)
     tear_down(&setup);
 }
 
+/* Lines of every shape, and the grants by which the engine of this test says that it saw them. */
+static const uint32_t spare_items[] = {21, 22};
+static const struct hf_line shaped_lines[] = {
+    {.item = 1, .qty = 9, .policy = HF_LINE_UP_TO, .min_qty = 9},
+    {.sku = "A", .qty = 1, .policy = HF_LINE_OPTIONAL},
+    {.item = 3, .qty = 1, .split = true, .fallback_count = 2, .fallbacks = spare_items},
+    {.sku = "B", .pool = "p", .qty = 1, .fallback_count = 1, .fallbacks = spare_items},
+};
+static const struct hf_grant shaped_grants[] = {{1, 1, 9, 1},   {2, 500, 0, 2}, {3, 3, 0, 0},
+                                                {3, 21, 11, 0}, {3, 22, 11, 0}, {4, 500, 0, 0},
+                                                {4, 21, 1, 0}};
+
+#define SHAPED_GRANTS (sizeof shaped_grants / sizeof *shaped_grants)
+
+static struct hf_order shaped_order(void)
+{
+    return (struct hf_order){
+        .id = hf_id_random(), .buyer = BUYER_GRANTED, .line_count = 4, .lines = shaped_lines};
+}
+
+static void client_sends_shapes_of_lines_and_returns_grants(void **state)
+{
+    (void)state;
+    struct setup setup;
+    set_up(&setup);
+    /* The last line is not split, so the order has room for one grant less than this engine gives.
+     */
+    struct hf_order order = shaped_order();
+    struct hf_result result = {0};
+    assert_int_equal(hf_reserve(setup.client, &order, &result), HF_OK);
+    assert_int_equal(result.grant_count, SHAPED_GRANTS - 1);
+    assert_memory_equal(result.grants, shaped_grants, (SHAPED_GRANTS - 1) * sizeof *shaped_grants);
+    assert_int_equal(hf_reserve(setup.client, &order, NULL), HF_OK);
+    /* An order that got all it asked has none. */
+    order = order_of(0);
+    assert_int_equal(hf_reserve(setup.client, &order, &result), HF_OK);
+    assert_int_equal(result.grant_count, 0);
+    assert_null(result.grants);
+    tear_down(&setup);
+}
+
+static void granted_done(void *user, enum hf_status status, const struct hf_result *result)
+{
+    assert_int_equal(status, HF_OK);
+    assert_int_equal(result->grant_count, SHAPED_GRANTS);
+    assert_memory_equal(result->grants, shaped_grants, sizeof shaped_grants);
+    atomic_fetch_add((atomic_uint *)user, 1);
+}
+
+static void client_copies_shapes_of_lines_when_not_waiting(void **state)
+{
+    (void)state;
+    struct setup setup;
+    set_up(&setup);
+    atomic_uint done = 0;
+    atomic_store(&setup.fake.holding, true);
+    for (unsigned i = 0; i < 50; i++) {
+        /* All of it is gone when the call returns. */
+        uint32_t spare[] = {21, 22};
+        struct hf_line lines[4];
+        memcpy(lines, shaped_lines, sizeof lines);
+        lines[2].fallbacks = spare;
+        lines[3].fallbacks = spare;
+        struct hf_order order = shaped_order();
+        order.lines = lines;
+        assert_int_equal(hf_reserve_async(setup.client, &order, granted_done, &done), HF_OK);
+        memset(spare, 0xFF, sizeof spare);
+        memset(lines, 0xFF, sizeof lines);
+    }
+    wait_for(&setup.fake.messages, 1);
+    fake_answer_held(&setup.fake);
+    wait_for(&done, 50);
+    tear_down(&setup);
+}
+
+static void client_commits_late(void **state)
+{
+    (void)state;
+    struct setup setup;
+    set_up(&setup);
+    struct hf_id id = {.bytes = {HF_OK}};
+    const struct hf_line_qty lines[] = {{1, 1}, {2, 1}};
+    struct hf_result result;
+    assert_int_equal(hf_commit_late(setup.client, id, NULL, 0, &result), HF_OK);
+    assert_int_equal(result.state, REQUEST_COMMIT);
+    assert_true(result.replayed);            /* this engine's word for late_ok */
+    assert_int_equal(result.deadline_ms, 0); /* and for the number of lines */
+    assert_int_equal(hf_commit_late(setup.client, id, lines, 2, &result), HF_OK);
+    assert_true(result.replayed);
+    assert_int_equal(result.deadline_ms, 2);
+    assert_int_equal(hf_commit_lines(setup.client, id, lines, 2, &result), HF_OK);
+    assert_false(result.replayed);
+    id.bytes[0] = HF_EXPIRED_SOLD_OUT;
+    assert_int_equal(hf_commit_late(setup.client, id, NULL, 0, &result), HF_EXPIRED_SOLD_OUT);
+    tear_down(&setup);
+}
+
 static void client_commits_and_releases(void **state)
 {
     (void)state;
@@ -606,7 +806,7 @@ static void client_reads_orders_stock_and_status(void **state)
     struct setup setup;
     set_up(&setup);
     struct hf_order_info info;
-    struct hf_order_line lines[1];
+    struct hf_order_line lines[2];
     struct hf_id id = hf_id_random();
     assert_int_equal(hf_get_order(setup.client, id, &info, lines, 1), HF_OK);
     assert_memory_equal(&info.id, &id, sizeof id);
@@ -614,6 +814,11 @@ static void client_reads_orders_stock_and_status(void **state)
     assert_int_equal(info.buyer, 42);
     assert_int_equal(info.line_count, 1); /* there was room for one of two */
     assert_int_equal(lines[0].qty, 2);
+    assert_int_equal(hf_get_order(setup.client, id, &info, lines, 2), HF_OK);
+    assert_int_equal(info.line_count, 2);
+    assert_int_equal(lines[0].presale_qty, 1);
+    assert_int_equal(lines[1].presale_qty, 4);
+    assert_int_equal(lines[1].covered_qty, 3);
     assert_int_equal(hf_get_order(setup.client, id, &info, NULL, 0), HF_OK);
     assert_int_equal(info.line_count, 0);
 
@@ -644,6 +849,93 @@ static void client_reads_orders_stock_and_status(void **state)
     assert_string_equal(status.version, "a version with a name longer th"); /* cut to fit */
     assert_string_equal(status.state, "serving");
     assert_int_equal(status.items, 3);
+    assert_int_equal(status.buyers, 4);
+    tear_down(&setup);
+}
+
+static void client_lists_orders_page_by_page(void **state)
+{
+    (void)state;
+    struct setup setup;
+    set_up(&setup);
+    const struct hf_order_filter filter = {.buyer = 42,
+                                           .sku = "A",
+                                           .pool = "nw",
+                                           .states = 1u << HF_ORDER_HELD | 1u << HF_ORDER_RETURNED};
+    struct hf_order_cursor cursor = {0};
+    struct hf_order_info *orders;
+    uint32_t count;
+    assert_int_equal(hf_list_orders(setup.client, &filter, &cursor, 9, &orders, &count), HF_OK);
+    assert_int_equal(count, 2);
+    assert_false(cursor.done);
+    assert_memory_equal(orders[0].id.bytes, "0123456789abcdef", 16);
+    assert_int_equal(orders[0].state, HF_ORDER_HELD);
+    assert_int_equal(orders[0].buyer, 42);
+    assert_int_equal(orders[0].deadline_ms, 102); /* the lengths of sku and pool */
+    assert_int_equal(orders[0].lsn, 9);           /* limit */
+    assert_int_equal(orders[0].line_count, 2);
+    assert_int_equal(orders[0].lines[1].line, 3);
+    assert_int_equal(orders[0].lines[1].covered_qty, 1);
+    assert_int_equal(orders[1].lsn, filter.states);
+    assert_int_equal(orders[1].line_count, 0);
+    hf_free(orders);
+    assert_int_equal(hf_list_orders(setup.client, &filter, &cursor, 9, &orders, &count), HF_OK);
+    assert_int_equal(count, 0);
+    assert_true(cursor.done);
+    hf_free(orders);
+    assert_int_equal(hf_list_orders(setup.client, &filter, &cursor, 9, &orders, &count),
+                     HF_INVALID);
+    assert_null(orders);
+    /* Any order at all. */
+    cursor = (struct hf_order_cursor){0};
+    assert_int_equal(hf_list_orders(setup.client, NULL, &cursor, 0, &orders, &count), HF_OK);
+    assert_int_equal(orders[0].buyer, 0);
+    assert_int_equal(orders[1].lsn, 0);
+    hf_free(orders);
+    tear_down(&setup);
+}
+
+static void client_reads_rules(void **state)
+{
+    (void)state;
+    struct setup setup;
+    set_up(&setup);
+    const char *const skus[] = {"A", "B", "NOPE"};
+    struct hf_sku_rules rules[3];
+    assert_int_equal(hf_get_skus(setup.client, skus, 2, rules), HF_OK);
+    assert_string_equal(rules[0].sku, "A");
+    assert_string_equal(rules[0].label, "Lamp");
+    assert_false(rules[0].paused);
+    assert_string_equal(rules[1].sku, "B");
+    assert_int_equal(rules[1].limit_per_buyer, 2);
+    assert_int_equal(rules[1].opens_at_ms, 3);
+    assert_int_equal(rules[1].closes_at_ms, 4);
+    assert_true(rules[1].paused);
+    assert_int_equal(rules[1].hold_ms, 5);
+    assert_int_equal(rules[1].hold_ms_max, 6);
+    assert_int_equal(hf_get_skus(setup.client, skus, 3, rules), HF_UNKNOWN_ITEM);
+    assert_string_equal(hf_last_message(), "get_skus.sku: there is no SKU NOPE");
+    tear_down(&setup);
+}
+
+static void client_moves_stock(void **state)
+{
+    (void)state;
+    struct setup setup;
+    set_up(&setup);
+    const struct hf_adjustment rows[] = {
+        {.sku = "A", .value = 6, .to_pool = "north"},
+        {.item = 1, .value = 7, .to_item = 2},
+        {.item = 1, .value = 8},
+    };
+    struct hf_adjust_result results[3];
+    assert_int_equal(hf_adjust(setup.client, rows, 3, results), HF_OK);
+    assert_string_equal(results[0].to_stock.pool, "north");
+    assert_int_equal(results[0].to_stock.stocked, 6);
+    assert_int_equal(results[1].to_stock.item, 2);
+    assert_int_equal(results[1].to_stock.stocked, 7);
+    assert_int_equal(results[2].stock.stocked, 108);
+    assert_int_equal(results[2].to_stock.stocked, 0); /* no move */
     tear_down(&setup);
 }
 
@@ -715,7 +1007,32 @@ static void client_refuses_bad_arguments_without_sending(void **state)
     REFUSED(hf_reserve(client, &order, NULL), "qty");
     line.qty = QTY_MAX + 1;
     REFUSED(hf_reserve(client, &order, NULL), "qty");
-    line.qty = 1;
+    line.qty = 2;
+    line.policy = (enum hf_line_policy)3;
+    REFUSED(hf_reserve(client, &order, NULL), "policy");
+    line.policy = HF_LINE_ALL;
+    line.min_qty = 1;
+    REFUSED(hf_reserve(client, &order, NULL), "min_qty");
+    line.policy = HF_LINE_UP_TO;
+    line.min_qty = 3;
+    REFUSED(hf_reserve(client, &order, NULL), "min_qty");
+    line.min_qty = 2;
+    line.fallback_count = 1;
+    REFUSED(hf_reserve(client, &order, NULL), "fallbacks");
+    uint32_t fallbacks[LINE_FALLBACKS_MAX + 1] = {0};
+    line.fallbacks = fallbacks;
+    line.fallback_count = LINE_FALLBACKS_MAX + 1;
+    REFUSED(hf_reserve_async(client, &order, tally_done, NULL), "fallback_count");
+    struct hf_line falling[ORDER_FALLBACKS_MAX / LINE_FALLBACKS_MAX + 1];
+    for (uint32_t i = 0; i < sizeof falling / sizeof falling[0]; i++) {
+        falling[i] = (struct hf_line){
+            .item = 1, .qty = 1, .fallback_count = LINE_FALLBACKS_MAX, .fallbacks = fallbacks};
+    }
+    order.lines = falling;
+    order.line_count = sizeof falling / sizeof falling[0];
+    REFUSED(hf_reserve(client, &order, NULL), "fallbacks");
+    order.lines = &line;
+    line = (struct hf_line){.item = 1, .qty = 1};
     order.line_count = 0;
     REFUSED(hf_reserve(client, &order, NULL), "line");
     order.line_count = ORDER_LINES_MAX + 1;
@@ -760,9 +1077,36 @@ static void client_refuses_bad_arguments_without_sending(void **state)
     struct hf_adjust_result result;
     REFUSED(hf_adjust(client, &row, 1, &result), "reason");
     REFUSED(hf_adjust(client, &row, 0, &result), "count");
+    struct hf_adjustment move = {.item = 1, .to_item = 2, .value = 0};
+    REFUSED(hf_adjust(client, &move, 1, &result), "value");
+    move.value = STOCK_MAX + 1;
+    REFUSED(hf_adjust(client, &move, 1, &result), "value");
+    move.value = 1;
+    move.set = true;
+    REFUSED(hf_adjust(client, &move, 1, &result), "set");
+    move = (struct hf_adjustment){.item = 1, .to_pool = "", .value = 1};
+    REFUSED(hf_adjust(client, &move, 1, &result), "to_pool");
+
+    struct hf_order_filter filter = {.pool = "a pool without a SKU"};
+    struct hf_order_cursor cursor = {0};
+    struct hf_order_info *orders;
+    REFUSED(hf_list_orders(client, &filter, &cursor, 0, &orders, &count), "pool");
+    filter = (struct hf_order_filter){.states = 1u << HF_ORDER_NONE};
+    REFUSED(hf_list_orders(client, &filter, &cursor, 0, &orders, &count), "states");
+    filter = (struct hf_order_filter){.states = 1u << (HF_ORDER_RETURNED + 1)};
+    REFUSED(hf_list_orders(client, &filter, &cursor, 0, &orders, &count), "states");
+    cursor.size = UINT8_MAX;
+    REFUSED(hf_list_orders(client, NULL, &cursor, 0, &orders, &count), "cursor");
+    struct hf_sku_rules rules;
+    const char *const no_sku[] = {NULL};
+    REFUSED(hf_get_skus(client, no_sku, 1, &rules), "sku");
+    REFUSED(hf_get_skus(client, no_sku, 0, &rules), "count");
     assert_int_equal(atomic_load(&setup.fake.messages), 0);
 
     /* Both sides of the bounds. */
+    order.lines = falling;
+    order.line_count = ORDER_FALLBACKS_MAX / LINE_FALLBACKS_MAX;
+    assert_int_equal(hf_reserve(client, &order, NULL), HF_OK);
     order.lines = many;
     order.line_count = ORDER_LINES_MAX;
     assert_int_equal(hf_reserve(client, &order, NULL), HF_OK);
@@ -770,6 +1114,14 @@ static void client_refuses_bad_arguments_without_sending(void **state)
     line = (struct hf_line){.sku = code, .pool = code, .qty = QTY_MAX};
     order.lines = &line;
     order.line_count = 1;
+    assert_int_equal(hf_reserve(client, &order, NULL), HF_OK);
+    line = (struct hf_line){.item = 1,
+                            .qty = 2,
+                            .policy = HF_LINE_UP_TO,
+                            .min_qty = 2,
+                            .split = true,
+                            .fallback_count = LINE_FALLBACKS_MAX,
+                            .fallbacks = fallbacks};
     assert_int_equal(hf_reserve(client, &order, NULL), HF_OK);
     tear_down(&setup);
 }
@@ -1059,6 +1411,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(client_reserve_returns_the_engines_result),
         cmocka_unit_test(client_sends_names_to_be_resolved),
+        cmocka_unit_test(client_sends_shapes_of_lines_and_returns_grants),
+        cmocka_unit_test(client_copies_shapes_of_lines_when_not_waiting),
+        cmocka_unit_test(client_commits_late),
         cmocka_unit_test(client_commits_and_releases),
         cmocka_unit_test(client_gathers_while_messages_are_under_way),
         cmocka_unit_test(client_gives_each_of_many_threads_its_own_answer),
@@ -1066,6 +1421,9 @@ int main(void)
         cmocka_unit_test(client_batch_returns_statuses_that_stay),
         cmocka_unit_test(client_batches_without_waiting_are_bounded),
         cmocka_unit_test(client_reads_orders_stock_and_status),
+        cmocka_unit_test(client_lists_orders_page_by_page),
+        cmocka_unit_test(client_reads_rules),
+        cmocka_unit_test(client_moves_stock),
         cmocka_unit_test(client_defines_and_adjusts),
         cmocka_unit_test(client_refuses_bad_arguments_without_sending),
         cmocka_unit_test(client_open_checks_its_options),

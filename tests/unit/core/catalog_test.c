@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "core/catalog.h"
 #include "lib/core_rig.h"
 
 static void catalog_gives_dense_handles_and_finds_them(void **state)
@@ -162,6 +163,77 @@ static void catalog_finds_each_of_many(void **state)
     rig_close(&rig);
 }
 
+/* ---- Sale rules ---- */
+
+static uint32_t add_item(struct catalog *catalog, const char *sku, const char *pool)
+{
+    uint32_t number = catalog_find_sku(catalog, bytes_of(sku));
+    if (number == 0) {
+        number = catalog_add_sku(catalog, catalog_intern(catalog, bytes_of(sku)));
+    }
+    return catalog_add_item(catalog, number, catalog_intern(catalog, bytes_of(pool)), false);
+}
+
+static void catalog_sale_rule_tells_the_sku_its_limit_and_the_presale(void **state)
+{
+    (void)state;
+    struct catalog *catalog;
+    assert_int_equal(catalog_init(&catalog, 8), HF_OK);
+    assert_int_equal(add_item(catalog, "phone", "east"), 1);
+    assert_int_equal(add_item(catalog, "case", "east"), 2);
+    catalog_set_presale(catalog, 3, true); /* of the next one */
+    assert_int_equal(add_item(catalog, "phone", "west"), 3);
+    struct sku_rule rule = {.limit_per_buyer = UINT32_MAX, .opens_at_ms = 5, .hold_ms_max = 9};
+    catalog_set_rule(catalog, 1, &rule, NULL);
+    static const uint32_t skus[] = {1, 2, 1};
+    for (uint32_t item = 1; item <= 3; item++) {
+        struct sale_rule sale;
+        catalog_sale_rule(catalog, item, &sale);
+        assert_int_equal(sale.sku, skus[item - 1]);
+        assert_int_equal(sale.limit_per_buyer, sale.sku == 1 ? UINT32_MAX : 0);
+        assert_int_equal(sale.opens_at_ms, sale.sku == 1 ? 5 : 0);
+        assert_int_equal(sale.hold_ms_max, sale.sku == 1 ? 9 : 0);
+        assert_int_equal(sale.presale, item == 3);
+    }
+    catalog_set_presale(catalog, 1, true);
+    catalog_set_presale(catalog, 3, false);
+    for (uint32_t item = 1; item <= 3; item++) {
+        struct sale_rule sale;
+        catalog_sale_rule(catalog, item, &sale);
+        assert_int_equal(sale.presale, item == 1);
+    }
+    catalog_deinit(catalog);
+}
+
+/* Units beyond stock are noticed from the definition that allows them, and after another on. */
+static void catalog_presale_follows_the_definition(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct inventory_options options = rig_options(16);
+    rig_open(&rig, &options);
+    assert_int_equal(rig_define(&rig, "phone", "default", 0, 0), 1);
+    assert_int_equal(rig_set_stock(&rig, 1, 2), HF_OK);
+    assert_int_equal(rig_reserve(&rig, 1, 1, 2).status, HF_OK);
+    assert_int_equal(rig_reserve(&rig, 2, 1, 1).status, HF_SOLD_OUT);
+    rig_define(&rig, "phone", "default", 0, 1);
+    struct order_outcome outcome = rig_reserve(&rig, 2, 1, 1);
+    assert_int_equal(outcome.status, HF_OK);
+    assert_int_equal(outcome.grant_count, 1);
+    struct order_line_view line;
+    rig_order(&rig, 2, &line, 1);
+    assert_int_equal(line.presale_qty, 1);
+    assert_int_equal(line.ticket, 1);
+    rig_define(&rig, "phone", "default", 0, 0);
+    assert_int_equal(rig_set_stock(&rig, 1, 4), HF_OK);
+    assert_int_equal(rig_reserve(&rig, 3, 1, 2).status, HF_SOLD_OUT);
+    outcome = rig_reserve(&rig, 3, 1, 1);
+    assert_int_equal(outcome.status, HF_OK);
+    assert_int_equal(outcome.grant_count, 0);
+    rig_check(&rig);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +243,8 @@ int main(void)
         cmocka_unit_test(catalog_is_full_at_items_max),
         cmocka_unit_test(catalog_lists_skus_in_the_order_of_bytes),
         cmocka_unit_test(catalog_finds_each_of_many),
+        cmocka_unit_test(catalog_sale_rule_tells_the_sku_its_limit_and_the_presale),
+        cmocka_unit_test(catalog_presale_follows_the_definition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,7 +207,9 @@ static void check_replay(struct rig *rig, const struct inventory_options *option
         struct inventory *replica = rig_replay(rig, rig->log_count / 4 * part, options, &sum);
         assert_true(inventory_verify(replica, what, sizeof what));
         assert_int_equal(inventory_digest(replica), sum);
-        for (uint32_t item = 1; item <= ITEMS; item++) {
+        struct inventory_counts counts;
+        inventory_counts(replica, &counts);
+        for (uint32_t item = 1; item <= counts.items; item++) {
             struct item_view view;
             assert_int_equal(inventory_item(replica, item, &view), HF_OK);
             assert_true(view.stock.available >= 0);
@@ -299,11 +301,170 @@ static void inventory_sells_a_hot_item_out_exactly(void **state)
     rig_close(&shared.rig);
 }
 
+/* ---- Limits and split lines ---- */
+
+#define BUYER_THREADS 16u
+#define BUYER_ORDERS  1000u
+
+static enum hf_status reserve_one(struct worker *worker, const struct order_request *request)
+{
+    struct order_outcome outcome;
+    while (inventory_reserve(worker->txn, request, &outcome) == TXN_AGAIN) {
+        publish(worker->shared, worker->txn);
+    }
+    return outcome.status;
+}
+
+/* One buyer, who may have two, asks a thousand times from many threads; each third order is a
+ * shaped one. */
+static void *buy(void *argument)
+{
+    struct worker *worker = argument;
+    struct order_line line = {1, 1};
+    struct line_shape shape = {.policy = LINE_UP_TO, .min_qty = 1};
+    for (uint64_t i = 0; i < BUYER_ORDERS / BUYER_THREADS + 1; i++) {
+        struct order_request request = {.id = {worker->txn->slot, i},
+                                        .buyer = 7,
+                                        .line_count = 1,
+                                        .lines = &line,
+                                        .shapes = i % 3 ? NULL : &shape};
+        enum hf_status status = reserve_one(worker, &request);
+        CHECK(status == HF_OK || status == HF_LIMIT_EXCEEDED);
+        publish(worker->shared, worker->txn);
+    }
+    return NULL;
+}
+
+static void run_workers(struct shared *shared, void *(*run)(void *), unsigned count)
+{
+    struct worker workers[BUYER_THREADS];
+    for (unsigned i = 0; i < count; i++) {
+        worker_start(&workers[i], shared, i, run);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        worker_join(&workers[i]);
+    }
+}
+
+static void set_limit(struct rig *rig, const char *sku, uint32_t limit)
+{
+    struct sku_rule rule = {.sku = bytes_of(sku), .limit_per_buyer = limit};
+    assert_int_equal(inventory_define_sku(rig->txn, &rule), HF_OK);
+    rig_publish(rig);
+}
+
+static void inventory_buyer_on_many_threads_gets_the_limit_and_no_more(void **state)
+{
+    (void)state;
+    static struct shared shared;
+    struct inventory_options options = rig_options(100000);
+    rig_open(&shared.rig, &options);
+    pthread_mutex_init(&shared.log_mutex, NULL);
+    rig_item(&shared.rig, "hot", 20000);
+    set_limit(&shared.rig, "hot", 2);
+    run_workers(&shared, buy, BUYER_THREADS);
+    assert_int_equal(rig_stock(&shared.rig, 1).held, 2);
+    assert_int_equal(inventory_buyer_units(shared.rig.inventory, bytes_of("hot"), 7), 2);
+    rig_check(&shared.rig);
+    check_replay(&shared.rig, &options);
+    pthread_mutex_destroy(&shared.log_mutex);
+    rig_close(&shared.rig);
+}
+
+/* Lines of three that are split over three pools, in another order each, some beside a minimum of
+ * two: until a whole line fails, when fewer than three may be left. */
+static void *sell_split(void *argument)
+{
+    struct worker *worker = argument;
+    for (uint64_t i = 0;; i++) {
+        uint32_t first = (uint32_t)rng_below(&worker->rng, ITEMS);
+        uint32_t fallbacks[2] = {(first + 1) % ITEMS + 1, (first + 2) % ITEMS + 1};
+        struct order_line line = {first + 1, 3};
+        struct line_shape shape = {.policy = rng_chance(&worker->rng, 2) ? LINE_UP_TO : LINE_ALL,
+                                   .min_qty = 2,
+                                   .split = true,
+                                   .fallback_count = 2,
+                                   .fallbacks = fallbacks};
+        struct order_request request = {.id = {worker->txn->slot, i},
+                                        .buyer = 1 + i % 5,
+                                        .hold_ms = 1000,
+                                        .line_count = 1,
+                                        .lines = &line,
+                                        .shapes = &shape};
+        enum hf_status status = reserve_one(worker, &request);
+        if (status == HF_SOLD_OUT && shape.policy == LINE_ALL) {
+            break;
+        }
+        CHECK(status == HF_OK || status == HF_SOLD_OUT);
+        if (status == HF_OK && i % 7 == 0) {
+            publish(worker->shared, worker->txn);
+            struct line_qty part = {1, 1};
+            struct order_edit edit = {.id = request.id, .line_count = 1, .lines = &part};
+            struct order_outcome outcome;
+            CHECK(inventory_release(worker->txn, &edit, &outcome) == TXN_DONE);
+            CHECK(outcome.status == HF_OK);
+            publish(worker->shared, worker->txn);
+        }
+    }
+    publish(worker->shared, worker->txn);
+    return NULL;
+}
+
+static int64_t pools_available(struct rig *rig)
+{
+    int64_t available = 0;
+    for (uint32_t item = 1; item <= ITEMS; item++) {
+        assert_true(rig_stock(rig, item).available >= 0);
+        available += rig_stock(rig, item).available;
+    }
+    return available;
+}
+
+static void inventory_split_lines_sell_pools_out_exactly(void **state)
+{
+    (void)state;
+    static struct shared shared;
+    shared.seed = rng_seed_from_env(1);
+    struct inventory_options options = rig_options(100000);
+    rig_open(&shared.rig, &options);
+    pthread_mutex_init(&shared.log_mutex, NULL);
+    static const char *const pools[ITEMS] = {"near", "far", "store"};
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        uint32_t item = rig_define(&shared.rig, "hot", pools[i], 0, 0);
+        assert_int_equal(rig_set_stock(&shared.rig, item, 3000), HF_OK);
+    }
+    set_limit(&shared.rig, "hot", 1000000);
+    run_workers(&shared, sell_split, WORKERS);
+    /* Nothing was given back after the last refusal of three. */
+    int64_t left = pools_available(&shared.rig);
+    assert_true(left <= 2);
+    struct order_line line = {1, (uint32_t)left + 1};
+    struct line_shape shape = {
+        .split = true, .fallback_count = 2, .fallbacks = (const uint32_t[2]){2, 3}};
+    struct order_request request = {
+        .id = {0xB1, 1}, .buyer = 7, .line_count = 1, .lines = &line, .shapes = &shape};
+    struct order_outcome outcome;
+    RIG_RUN(&shared.rig, inventory_reserve(shared.rig.txn, &request, &outcome));
+    assert_int_equal(outcome.status, HF_SOLD_OUT);
+    if (left > 0) {
+        line.qty = (uint32_t)left;
+        RIG_RUN(&shared.rig, inventory_reserve(shared.rig.txn, &request, &outcome));
+        assert_int_equal(outcome.status, HF_OK);
+    }
+    assert_int_equal(pools_available(&shared.rig), 0);
+    rig_check(&shared.rig);
+    check_replay(&shared.rig, &options);
+    pthread_mutex_destroy(&shared.log_mutex);
+    rig_close(&shared.rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inventory_agrees_after_threads_met_on_its_orders),
         cmocka_unit_test(inventory_sells_a_hot_item_out_exactly),
+        cmocka_unit_test(inventory_buyer_on_many_threads_gets_the_limit_and_no_more),
+        cmocka_unit_test(inventory_split_lines_sell_pools_out_exactly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* orders_test.c - the order table: finding, bounds, removal, growth. */
+/* orders_test.c - the order table: finding, bounds, removal, growth, walking. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +7,18 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
 #include "core/orders.h"
 #include "lib/rng.h"
+
+#ifdef HOLDFAST_SANITIZED
+#define FEWER 4u
+#else
+#define FEWER 1u
+#endif
 
 static unsigned enter_slot; /* whose blocks new entries come from */
 
@@ -87,10 +97,10 @@ static void fill_sharded(uint64_t max, uint64_t ready)
 static void orders_is_full_exactly_at_orders_max_when_sharded(void **state)
 {
     (void)state;
-    fill_sharded(400000, 0);
-    fill_sharded(400000, 1);
-    fill_sharded(400000, 100000);
-    fill_sharded(400001, UINT64_MAX);
+    fill_sharded(400000 / FEWER, 0);
+    fill_sharded(400000 / FEWER, 1);
+    fill_sharded(400000 / FEWER, 100000 / FEWER);
+    fill_sharded(400000 / FEWER + 1, UINT64_MAX);
 }
 
 static void orders_enters_an_empty_busy_order(void **state)
@@ -167,6 +177,438 @@ static void orders_visit_sees_each_once(void **state)
     orders_deinit(&orders);
 }
 
+/* Ids that all fall into one shard: it takes twice its share and more, then is full for itself. */
+static void orders_takes_a_crowd_in_one_shard(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 70000), HF_OK);
+    const uint64_t share = 70000 / orders.shard_count;
+    struct order_shard *shard = orders_shard(&orders, 0);
+    uint64_t entered = 0;
+    struct id128 first = {0};
+    for (uint64_t i = 0;; i++) {
+        struct id128 id = {3, i};
+        uint64_t hash = id_hash(id) & UINT32_MAX; /* the first shard's */
+        if (orders_enter(&orders, 0, shard, hash, id) == ORDER_NO_HANDLE) {
+            break;
+        }
+        first = entered == 0 ? id : first;
+        entered++;
+    }
+    assert_in_range(entered, share * 2, share * 3);
+    uint64_t hash = id_hash(first) & UINT32_MAX;
+    orders_remove(&orders, 0, shard, hash, orders_find(&orders, shard, hash, first));
+    assert_int_equal(orders_find(&orders, shard, hash, first), ORDER_NO_HANDLE);
+    assert_int_not_equal(orders_enter(&orders, 0, shard, hash, first), ORDER_NO_HANDLE);
+    uint64_t others = UINT64_MAX;
+    assert_int_not_equal(
+        orders_enter(&orders, 0, orders_shard(&orders, others), others, (struct id128){4, 4}),
+        ORDER_NO_HANDLE);
+    orders_deinit(&orders);
+}
+
+/* ---- Walking ---- */
+
+enum { WALK_IDS = 30000, EVERYTHING = 1 << 30 };
+
+/* Enters a published order; id.lo: its number. `hash` need not be the id's. */
+static uint32_t publish_hashed(struct orders *orders, uint32_t number, uint64_t hash)
+{
+    struct order_shard *shard = orders_shard(orders, hash);
+    spin_lock(&shard->spin);
+    uint32_t handle = orders_enter(orders, 0, shard, hash, (struct id128){1, number});
+    if (handle != ORDER_NO_HANDLE) {
+        orders_at(orders, handle)->state = ORDER_HELD;
+        orders_at(orders, handle)->flags = 0;
+    }
+    spin_unlock(&shard->spin);
+    return handle;
+}
+
+static uint32_t publish(struct orders *orders, uint32_t number)
+{
+    return publish_hashed(orders, number, id_hash((struct id128){1, number}));
+}
+
+static void forget(struct orders *orders, uint32_t number, uint32_t handle)
+{
+    uint64_t hash = id_hash((struct id128){1, number});
+    struct order_shard *shard = orders_shard(orders, hash);
+    spin_lock(&shard->spin);
+    orders_at(orders, handle)->state = ORDER_NONE;
+    orders_remove(orders, 0, shard, hash, handle);
+    spin_unlock(&shard->spin);
+}
+
+/* What a walk has seen. */
+struct seen {
+    struct orders *orders;
+    uint16_t times[WALK_IDS];
+    uint32_t count;
+    uint32_t refuse_after; /* so many visits until one is refused */
+    bool remove;
+};
+
+static bool see(void *context, struct order_shard *shard, uint32_t handle, struct order *order)
+{
+    struct seen *seen = context;
+    assert_true(atomic_load(&shard->spin.locked));
+    assert_ptr_equal(order, orders_at(seen->orders, handle));
+    assert_int_not_equal(order->state, ORDER_NONE);
+    assert_in_range(order->id.lo, 0, WALK_IDS - 1);
+    if (seen->refuse_after == 0) {
+        return false;
+    }
+    seen->refuse_after--;
+    seen->times[order->id.lo]++;
+    seen->count++;
+    if (seen->remove) {
+        uint64_t hash = id_hash(order->id);
+        order->state = ORDER_NONE;
+        orders_remove(seen->orders, 0, shard, hash, handle);
+    }
+    return true;
+}
+
+static struct seen *look_from_the_start(struct orders *orders)
+{
+    static struct seen seen;
+    memset(&seen, 0, sizeof seen);
+    seen.orders = orders;
+    seen.refuse_after = UINT32_MAX;
+    return &seen;
+}
+
+/* Walks to the end, look_max at a time. */
+static void walk_all(struct orders *orders, struct seen *seen, uint32_t look_max)
+{
+    struct order_cursor cursor = {0};
+    uint32_t looked = 0;
+    while (!cursor.done) {
+        uint32_t before = seen->count;
+        uint32_t now = orders_walk(orders, &cursor, look_max, see, seen);
+        assert_in_range(now, seen->count - before, look_max);
+        assert_true(now > 0 || cursor.done);
+        looked += now;
+    }
+    assert_true(looked >= seen->count);
+    assert_int_equal(orders_walk(orders, &cursor, look_max, see, seen), 0);
+}
+
+static void assert_each_seen_once(const struct seen *seen, uint32_t count)
+{
+    assert_int_equal(seen->count, count);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_int_equal(seen->times[i], 1);
+    }
+}
+
+/* Tables of few slots, full: clusters wrap around. And a sharded one. */
+static void orders_walk_sees_each_once(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t max;
+        uint32_t count;
+    } tables[] = {{1, 0},      {1, 1},        {10, 10},          {51, 51},     {52, 52},
+                  {64, 64},    {100, 99},     {700, 700},        {5000, 5000}, {400000, 0},
+                  {400000, 1}, {400000, 300}, {400000, WALK_IDS}};
+    static const uint32_t steps[] = {1, 7, 64, EVERYTHING};
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+        struct orders orders;
+        assert_int_equal(orders_init(&orders, tables[t].max), HF_OK);
+        for (uint32_t i = 0; i < tables[t].count; i++) {
+            assert_int_not_equal(publish(&orders, i), ORDER_NO_HANDLE);
+        }
+        for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {
+            struct seen *seen = look_from_the_start(&orders);
+            walk_all(&orders, seen, steps[s]);
+            assert_each_seen_once(seen, tables[t].count);
+        }
+        orders_deinit(&orders);
+    }
+}
+
+static void orders_walk_leaves_out_what_is_not_published(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 1000), HF_OK);
+    for (uint32_t i = 0; i < 400; i++) {
+        assert_int_not_equal(publish(&orders, i), ORDER_NO_HANDLE);
+        assert_int_not_equal(enter(&orders, (struct id128){2, i}), ORDER_NO_HANDLE);
+    }
+    struct seen *seen = look_from_the_start(&orders);
+    walk_all(&orders, seen, 10);
+    assert_each_seen_once(seen, 400);
+    orders_deinit(&orders);
+}
+
+static void orders_walk_begins_with_the_order_that_was_refused(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 1000), HF_OK);
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_not_equal(publish(&orders, i), ORDER_NO_HANDLE);
+    }
+    struct seen *seen = look_from_the_start(&orders);
+    struct order_cursor cursor = {0};
+    for (uint32_t i = 0; i < 2000; i++) {
+        assert_false(cursor.done);
+        seen->refuse_after = i % 3;
+        uint32_t before = seen->count;
+        uint32_t looked = orders_walk(&orders, &cursor, EVERYTHING, see, seen);
+        assert_int_equal(looked, seen->count - before);
+        if (cursor.done) {
+            break;
+        }
+        assert_int_equal(looked, i % 3);
+    }
+    assert_true(cursor.done);
+    assert_each_seen_once(seen, 1000);
+    orders_deinit(&orders);
+}
+
+/* More orders of one tag than a step can hold, amid others; and of the last tag, whose slots wrap.
+ */
+static void orders_walk_sees_each_once_when_tags_are_equal(void **state)
+{
+    (void)state;
+    static const uint32_t tags[] = {0, 1, 0x80000000u, 0xfffffffeu, 0xffffffffu};
+    static const uint32_t steps[] = {1, 5, 128, 129, EVERYTHING};
+    for (size_t t = 0; t < sizeof tags / sizeof tags[0]; t++) {
+        struct orders orders;
+        assert_int_equal(orders_init(&orders, 700), HF_OK);
+        assert_int_equal(orders.shard_count, 1);
+        for (uint32_t i = 0; i < 700; i++) {
+            uint64_t hash = i % 2 ? tags[t] : id_hash((struct id128){1, i});
+            assert_int_not_equal(publish_hashed(&orders, i, hash), ORDER_NO_HANDLE);
+        }
+        for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {
+            struct seen *seen = look_from_the_start(&orders);
+            walk_all(&orders, seen, steps[s]);
+            assert_each_seen_once(seen, 700);
+        }
+        orders_deinit(&orders);
+    }
+}
+
+static void orders_walk_takes_any_cursor(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 400000), HF_OK);
+    for (uint32_t i = 0; i < 1000; i++) {
+        assert_int_not_equal(publish(&orders, i), ORDER_NO_HANDLE);
+    }
+    static const uint32_t numbers[] = {0, 1, 15, 16, 17, 1023, 1024, 1u << 31, UINT32_MAX};
+    for (size_t i = 0; i < 9; i++) {
+        for (size_t k = 0; k < 9; k++) {
+            struct seen *seen = look_from_the_start(&orders);
+            struct order_cursor cursor = {.shard = numbers[i], .tag = numbers[k]};
+            while (!cursor.done) {
+                orders_walk(&orders, &cursor, 100, see, seen);
+            }
+            assert_true(seen->count <= 1000);
+        }
+    }
+    struct order_cursor at_the_start = {0};
+    assert_int_equal(orders_walk(&orders, &at_the_start, 0, see, NULL), 0);
+    assert_false(at_the_start.done);
+    orders_deinit(&orders);
+}
+
+/* A table that has been emptied costs a bounded step, too. */
+static void orders_walk_counts_empty_steps(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 400000), HF_OK);
+    orders_make_ready(&orders, 400000);
+    assert_int_not_equal(publish(&orders, 1), ORDER_NO_HANDLE);
+    struct seen *seen = look_from_the_start(&orders);
+    struct order_cursor cursor = {0};
+    assert_int_equal(orders_walk(&orders, &cursor, 3, see, seen), 3);
+    assert_false(cursor.done);
+    while (!cursor.done) {
+        orders_walk(&orders, &cursor, 3, see, seen);
+    }
+    assert_int_equal(seen->count, 1);
+    orders_deinit(&orders);
+}
+
+static void orders_walk_may_remove_what_it_sees(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 20000), HF_OK);
+    for (uint32_t round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < 20000; i++) {
+            assert_int_not_equal(publish(&orders, i), ORDER_NO_HANDLE);
+        }
+        struct seen *seen = look_from_the_start(&orders);
+        seen->remove = true;
+        walk_all(&orders, seen, 100);
+        assert_each_seen_once(seen, 20000);
+        seen = look_from_the_start(&orders);
+        walk_all(&orders, seen, 100);
+        assert_int_equal(seen->count, 0);
+    }
+    orders_deinit(&orders);
+}
+
+/* Orders come and go between the steps, and indexes grow: those that stay are seen once, no order
+ * that stays away is seen. */
+static void orders_walk_sees_what_stays_once_while_others_come_and_go(void **state)
+{
+    (void)state;
+    uint64_t seed = rng_seed_from_env(3);
+    print_message("SEED=%llu\n", (unsigned long long)seed);
+    struct rng rng;
+    rng_init(&rng, seed);
+    static uint32_t handles[WALK_IDS];
+    for (uint32_t round = 0; round < 20 / FEWER; round++) {
+        const uint32_t ids = (uint32_t)rng_between(&rng, 100, WALK_IDS);
+        const uint32_t stay = ids / 3;
+        struct orders orders;
+        assert_int_equal(orders_init(&orders, rng_chance(&rng, 2) ? ids : 400000), HF_OK);
+        memset(handles, 0xff, sizeof handles);
+        for (uint32_t i = 0; i < stay; i++) {
+            handles[i] = publish(&orders, i);
+        }
+        struct seen *seen = look_from_the_start(&orders);
+        struct order_cursor cursor = {0};
+        while (!cursor.done) {
+            seen->refuse_after = (uint32_t)rng_below(&rng, 300);
+            orders_walk(&orders, &cursor, (uint32_t)rng_between(&rng, 1, 300), see, seen);
+            for (uint32_t k = 0; k < 200; k++) {
+                uint32_t i = (uint32_t)rng_between(&rng, stay, ids - 1);
+                if (handles[i] == ORDER_NO_HANDLE) {
+                    handles[i] = publish(&orders, i);
+                } else if (rng_chance(&rng, 3)) {
+                    forget(&orders, i, handles[i]);
+                    handles[i] = ORDER_NO_HANDLE;
+                }
+            }
+            (void)orders_tidy(&orders);
+        }
+        for (uint32_t i = 0; i < stay; i++) {
+            assert_int_equal(seen->times[i], 1);
+        }
+        orders_deinit(&orders);
+    }
+}
+
+static void orders_tidies_what_it_grew_out_of(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 400000), HF_OK);
+    assert_false(orders_tidy(&orders));
+    for (uint64_t i = 0; i < 100000; i++) {
+        assert_int_not_equal(enter(&orders, (struct id128){i, 1}), ORDER_NO_HANDLE);
+    }
+    unsigned calls = 0;
+    while (orders_tidy(&orders)) {
+        calls++;
+    }
+    assert_true(calls > 1);
+    assert_int_equal(orders.table.tidied, atomic_load(&orders.table.left));
+    assert_false(orders_tidy(&orders));
+    for (uint64_t i = 0; i < 100000; i++) {
+        assert_int_not_equal(find(&orders, (struct id128){i, 1}), ORDER_NO_HANDLE);
+    }
+    orders_deinit(&orders);
+}
+
+/* ---- Walking beside entering ---- */
+
+enum { STAY = 10000, COME_AND_GO = 20000, ENTERERS = 3 };
+
+struct beside {
+    struct orders orders;
+    _Atomic uint32_t running;
+};
+
+struct enterer {
+    struct beside *beside;
+    unsigned slot;
+    pthread_t thread;
+};
+
+static void *enter_and_forget(void *argument)
+{
+    struct enterer *enterer = argument;
+    struct orders *orders = &enterer->beside->orders;
+    for (uint32_t i = 0; i < COME_AND_GO; i++) {
+        struct id128 id = {2 + enterer->slot, i};
+        uint64_t hash = id_hash(id);
+        struct order_shard *shard = orders_shard(orders, hash);
+        spin_lock(&shard->spin);
+        uint32_t handle = orders_enter(orders, enterer->slot, shard, hash, id);
+        spin_unlock(&shard->spin);
+        spin_lock(&shard->spin);
+        orders_at(orders, handle)->state = ORDER_HELD;
+        if (i % 4 == 0) {
+            orders_at(orders, handle)->state = ORDER_NONE;
+            orders_remove(orders, enterer->slot, shard, hash, handle);
+        }
+        spin_unlock(&shard->spin);
+    }
+    atomic_fetch_sub(&enterer->beside->running, 1);
+    return NULL;
+}
+
+static bool count_staying(void *context, struct order_shard *shard, uint32_t handle,
+                          struct order *order)
+{
+    (void)shard;
+    (void)handle;
+    uint16_t *times = context;
+    if (order->id.hi == 1) {
+        times[order->id.lo]++;
+    }
+    return true;
+}
+
+static void orders_walk_sees_what_stays_once_beside_threads_that_enter(void **state)
+{
+    (void)state;
+    static struct beside beside;
+    static struct enterer enterers[ENTERERS];
+    static uint16_t times[STAY];
+    assert_int_equal(orders_init(&beside.orders, 400000), HF_OK);
+    for (uint32_t i = 0; i < STAY; i++) {
+        assert_int_not_equal(publish(&beside.orders, i), ORDER_NO_HANDLE);
+    }
+    atomic_store(&beside.running, ENTERERS);
+    for (unsigned i = 0; i < ENTERERS; i++) {
+        enterers[i] = (struct enterer){.beside = &beside, .slot = i + 1};
+        assert_int_equal(pthread_create(&enterers[i].thread, NULL, enter_and_forget, &enterers[i]),
+                         0);
+    }
+    unsigned walks = 0;
+    do {
+        memset(times, 0, sizeof times);
+        struct order_cursor cursor = {0};
+        while (!cursor.done) {
+            orders_walk(&beside.orders, &cursor, 1000, count_staying, times);
+            (void)orders_tidy(&beside.orders);
+        }
+        for (uint32_t i = 0; i < STAY; i++) {
+            assert_int_equal(times[i], 1);
+        }
+        walks++;
+    } while (atomic_load(&beside.running) > 0);
+    for (unsigned i = 0; i < ENTERERS; i++) {
+        assert_int_equal(pthread_join(enterers[i].thread, NULL), 0);
+    }
+    assert_true(walks >= 1);
+    orders_deinit(&beside.orders);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +617,17 @@ int main(void)
         cmocka_unit_test(orders_enters_an_empty_busy_order),
         cmocka_unit_test(orders_finds_what_is_there_after_random_removals),
         cmocka_unit_test(orders_visit_sees_each_once),
+        cmocka_unit_test(orders_takes_a_crowd_in_one_shard),
+        cmocka_unit_test(orders_walk_sees_each_once),
+        cmocka_unit_test(orders_walk_leaves_out_what_is_not_published),
+        cmocka_unit_test(orders_walk_begins_with_the_order_that_was_refused),
+        cmocka_unit_test(orders_walk_sees_each_once_when_tags_are_equal),
+        cmocka_unit_test(orders_walk_takes_any_cursor),
+        cmocka_unit_test(orders_walk_counts_empty_steps),
+        cmocka_unit_test(orders_walk_may_remove_what_it_sees),
+        cmocka_unit_test(orders_walk_sees_what_stays_once_while_others_come_and_go),
+        cmocka_unit_test(orders_tidies_what_it_grew_out_of),
+        cmocka_unit_test(orders_walk_sees_what_stays_once_beside_threads_that_enter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -494,6 +494,366 @@ static void stock_keeps_its_numbers_when_threads_collide(void **state)
     print_message("split: %s\n", stock_is_split(shared->stock, ITEM) ? "yes" : "no");
 }
 
+/* ---- Several items ---- */
+
+#define ITEMS 3u
+
+/* The items in an order of the worker's own: six orders, so all of them meet. */
+static void order_parts(const struct worker *worker, struct stock_part *parts)
+{
+    uint32_t first = worker->slot % ITEMS;
+    uint32_t stride = worker->slot % 2 + 1;
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        parts[i] = (struct stock_part){.item = 1 + (first + i * stride) % ITEMS};
+    }
+}
+
+static int64_t taken_of(const struct stock_part *parts)
+{
+    return parts[0].taken + parts[1].taken + parts[2].taken;
+}
+
+static void give_parts(struct stock *stock, unsigned slot, const struct stock_part *parts)
+{
+    for (uint32_t i = 0; i < ITEMS; i++) {
+        if (parts[i].taken > 0) {
+            stock_give(stock, slot, parts[i].item, parts[i].taken);
+        }
+    }
+}
+
+static int64_t available_of(const struct shared *shared, uint32_t item)
+{
+    struct stock_view view;
+    stock_read(shared->stock, item, &view);
+    return view.available;
+}
+
+static int64_t all_available(const struct shared *shared)
+{
+    return available_of(shared, 1) + available_of(shared, 2) + available_of(shared, 3);
+}
+
+/* Two of eight take from one item only. The others ask for 1..6 and are content with fewer; as
+ * nothing is given back, who once got fewer than it asked gets nothing more. */
+static void take_any_until_sold_out(struct worker *worker)
+{
+    struct stock *stock = worker->shared->stock;
+    if (worker->slot >= 6) {
+        while (stock_take(stock, worker->slot, 1 + worker->slot % ITEMS, 1) == HF_OK) {
+            worker->taken++;
+        }
+        return;
+    }
+    struct stock_part parts[ITEMS];
+    bool ended = false;
+    order_parts(worker, parts);
+    for (;;) {
+        int64_t most = (int64_t)rng_between(&worker->rng, 1, 6);
+        int64_t least = (int64_t)rng_between(&worker->rng, 1, (uint64_t)most);
+        enum hf_status status = stock_take_any(stock, worker->slot, parts, ITEMS, least, most);
+        int64_t taken = taken_of(parts);
+        worker->wrong += status == HF_OK ? ended || taken < least || taken > most : taken != 0;
+        worker->taken += taken;
+        ended = ended || (status == HF_OK && taken < most);
+        if (status != HF_OK && least == 1) {
+            return;
+        }
+    }
+}
+
+static void stock_take_any_sells_exactly_what_there_is(void **state)
+{
+    struct shared *shared = *state;
+    for (unsigned round = 0; round < 300 / FEWER; round++) {
+        for (uint32_t item = 1; item <= ITEMS; item++) {
+            stock_restock(shared->stock, round % STOCK_SHARDS, item, 50 * item);
+        }
+        run(shared, take_any_until_sold_out, NULL);
+        assert_int_equal(all_wrong(shared), 0);
+        assert_int_equal(all_taken(shared), 300);
+        for (uint32_t item = 1; item <= ITEMS; item++) {
+            assert_int_equal(available_of(shared, item), 0);
+        }
+    }
+}
+
+/* Has a unit but for the moments in which it gives it to one item and takes one of another. */
+static void give_one_and_take_one(struct worker *worker)
+{
+    struct stock *stock = worker->shared->stock;
+    uint32_t mine = 0;
+    for (unsigned i = 0; i < worker->shared->rounds; i++) {
+        if (mine != 0) {
+            stock_give(stock, (unsigned)rng_below(&worker->rng, THREADS), mine, 1);
+        }
+        uint32_t item = 1 + (uint32_t)rng_below(&worker->rng, ITEMS);
+        bool taken =
+            stock_take(stock, (unsigned)rng_below(&worker->rng, THREADS), item, 1) == HF_OK;
+        mine = taken ? item : 0;
+    }
+    if (mine != 0) {
+        stock_give(stock, worker->slot, mine, 1);
+    }
+}
+
+/* As give_here_and_take_there: all that is free may be just what one asks, it lies in any of the
+ * items, and moves. */
+static void give_and_take_any(struct worker *worker)
+{
+    struct stock *stock = worker->shared->stock;
+    int64_t qty = worker->shared->units;
+    struct stock_part parts[ITEMS];
+    order_parts(worker, parts);
+    for (unsigned i = 0; i < worker->shared->rounds / 4 && worker->wrong == 0; i++) {
+        unsigned slot = (unsigned)rng_below(&worker->rng, THREADS);
+        if (stock_take_any(stock, slot, parts, ITEMS, qty, qty) != HF_OK ||
+            taken_of(parts) != qty) {
+            worker->wrong++;
+        } else {
+            give_parts(stock, (unsigned)rng_below(&worker->rng, THREADS), parts);
+        }
+    }
+}
+
+static void give_and_take_any_or_one(struct worker *worker)
+{
+    if (worker->slot % 2 == 0) {
+        give_and_take_any(worker);
+    } else {
+        give_one_and_take_one(worker);
+    }
+}
+
+static void stock_take_any_never_refuses_units_that_are_free(void **state)
+{
+    struct shared *shared = *state;
+    int64_t stocked = 0;
+    for (int64_t units = 1; units <= 4; units += 3) {
+        shared->rounds = 200000 / FEWER;
+        shared->units = units;
+        for (unsigned i = 0; stocked < (units + 1) * THREADS / 2; i++, stocked++) {
+            stock_restock(shared->stock, i, 1 + i % ITEMS, 1);
+        }
+        run(shared, give_and_take_any_or_one, NULL);
+        assert_int_equal(all_wrong(shared), 0);
+        assert_int_equal(all_available(shared), stocked);
+    }
+}
+
+/* The narrowest: one asks for all that the other can't have, and the other's unit passes from item
+ * to item under its eyes. */
+static void give_and_take_any_or_one_of_two(struct worker *worker)
+{
+    if (worker->slot < 2) {
+        give_and_take_any_or_one(worker);
+    }
+}
+
+static void stock_take_any_never_refuses_units_that_pass_from_item_to_item(void **state)
+{
+    struct shared *shared = *state;
+    shared->rounds = 4000000 / FEWER;
+    shared->units = 1;
+    stock_restock(shared->stock, 0, 1, 1);
+    stock_restock(shared->stock, 0, ITEMS, 1);
+    run(shared, give_and_take_any_or_one_of_two, NULL);
+    assert_int_equal(all_wrong(shared), 0);
+    assert_int_equal(all_available(shared), 2);
+}
+
+/* Half of the threads ask for more than there is of all items: the units that they have in hand
+ * while they look must not make those fail that take their share of one item. */
+static void ask_too_much_or_take_ones_share(struct worker *worker)
+{
+    struct stock *stock = worker->shared->stock;
+    if (worker->slot % 2 == 0) {
+        take_and_give_within_ones_share(worker);
+        return;
+    }
+    struct stock_part parts[ITEMS];
+    order_parts(worker, parts);
+    for (unsigned i = 0; i < worker->shared->rounds / 10; i++) {
+        int64_t least = worker->shared->units * THREADS / 2 + 1;
+        if (stock_take_any(stock, worker->slot, parts, ITEMS, least, least + 5) != HF_SOLD_OUT ||
+            taken_of(parts) != 0) {
+            worker->wrong++;
+        }
+    }
+}
+
+static void stock_take_any_in_vain_makes_nobody_else_fail(void **state)
+{
+    struct shared *shared = *state;
+    shared->rounds = 500000 / FEWER;
+    shared->units = UNITS_EACH;
+    stock_define(shared->stock, ITEM, 0, 0, true);
+    stock_restock(shared->stock, 0, ITEM, UNITS_EACH * THREADS / 2);
+    run(shared, ask_too_much_or_take_ones_share, NULL);
+    assert_int_equal(all_wrong(shared), 0);
+    assert_int_equal(all_available(shared), UNITS_EACH * THREADS / 2 - all_taken(shared));
+}
+
+static void trade_any(struct worker *worker)
+{
+    struct stock *stock = worker->shared->stock;
+    struct stock_part parts[ITEMS];
+    order_parts(worker, parts);
+    for (unsigned i = 0; i < worker->shared->rounds; i++) {
+        int64_t most = (int64_t)rng_between(&worker->rng, 1, 90);
+        int64_t least = (int64_t)rng_below(&worker->rng, (uint64_t)most + 1);
+        uint32_t count = (uint32_t)rng_between(&worker->rng, 1, ITEMS);
+        unsigned slot = worker->slot;
+        if (stock_take_any(stock, slot, parts, count, least, most) == HF_OK) {
+            for (uint32_t at = count; at < ITEMS; at++) {
+                parts[at].taken = 0;
+            }
+            worker->wrong += taken_of(parts) < least || taken_of(parts) > most;
+            give_parts(stock, slot + i % 2, parts);
+        }
+    }
+}
+
+static void stock_take_any_conserves_units_while_one_is_adjusted(void **state)
+{
+    struct shared *shared = *state;
+    shared->rounds = 100000 / FEWER;
+    for (uint32_t item = 1; item <= ITEMS; item++) {
+        stock_restock(shared->stock, 0, item, 100);
+    }
+    run(shared, trade_any, administer_beside);
+    assert_int_equal(all_wrong(shared), 0);
+    for (uint32_t item = 1; item <= ITEMS; item++) {
+        assert_int_equal(available_of(shared, item), 100);
+    }
+}
+
+/* ---- Beyond what is in stock ---- */
+
+/* Half of the threads by stock_take_presale, half from two items; `sold` counts what was told as
+ * beyond stock. */
+static void take_presale_until_sold_out(struct worker *worker)
+{
+    struct stock *stock = worker->shared->stock;
+    struct stock_part parts[2] = {{.item = 1 + worker->slot / 2 % 2}};
+    parts[1].item = ITEMS - parts[0].item;
+    enum hf_status status = HF_OK;
+    for (int64_t qty = 7; qty > 0; qty -= status == HF_OK ? 0 : 1) {
+        if (worker->slot % 2 == 0) {
+            int64_t presale;
+            status = stock_take_presale(stock, worker->slot, parts[0].item, qty, &presale);
+            worker->taken += status == HF_OK ? qty : 0;
+            worker->sold += presale;
+        } else {
+            status = stock_take_any(stock, worker->slot, parts, 2, qty, qty);
+            worker->taken += parts[0].taken + parts[1].taken;
+            worker->sold += parts[0].presale + parts[1].presale;
+        }
+    }
+}
+
+static int64_t all_presale(const struct shared *shared)
+{
+    int64_t presale = 0;
+    for (unsigned i = 0; i < THREADS; i++) {
+        presale += shared->workers[i].sold;
+    }
+    return presale;
+}
+
+static void stock_presale_is_exact_while_nothing_is_given_back(void **state)
+{
+    struct shared *shared = *state;
+    for (unsigned round = 0; round < 500 / FEWER; round++) {
+        for (uint32_t item = 1; item <= 2; item++) {
+            /* 100 in stock, when what was sold beyond it is covered, and 70 beyond. */
+            stock_define(shared->stock, item, 0, 70, false);
+            stock_restock(shared->stock, 0, item, round == 0 ? 100 : 170);
+        }
+        run(shared, take_presale_until_sold_out, NULL);
+        assert_int_equal(all_taken(shared), 340);
+        assert_int_equal(all_presale(shared), 140);
+        assert_int_equal(available_of(shared, 1) + available_of(shared, 2), 0);
+    }
+}
+
+/* Counts answers that are not `presale` for each unit (0 or 1). */
+static void take_presale_and_give(struct worker *worker)
+{
+    struct stock *stock = worker->shared->stock;
+    for (unsigned i = 0; i < worker->shared->rounds; i++) {
+        int64_t qty = (int64_t)rng_between(&worker->rng, 1, UNITS_EACH);
+        int64_t presale;
+        if (stock_take_presale(stock, worker->slot, ITEM, qty, &presale) != HF_OK ||
+            presale != qty * worker->shared->units) {
+            worker->wrong++;
+            return;
+        }
+        stock_give(stock, (unsigned)rng_below(&worker->rng, THREADS), ITEM, qty);
+    }
+}
+
+/* All in stock, then all beyond. */
+static void stock_presale_is_exact_on_one_side_of_the_stock(void **state)
+{
+    struct shared *shared = *state;
+    shared->rounds = 60000 / FEWER;
+    stock_define(shared->stock, ITEM, 0, UNITS_EACH * THREADS, false); /* splits on its way */
+    stock_restock(shared->stock, 0, ITEM, UNITS_EACH * THREADS);
+    shared->units = 0;
+    run(shared, take_presale_and_give, NULL);
+    assert_int_equal(all_wrong(shared), 0);
+
+    int64_t presale;
+    assert_int_equal(stock_take_presale(shared->stock, 0, ITEM, UNITS_EACH * THREADS, &presale),
+                     HF_OK);
+    assert_int_equal(presale, 0);
+    shared->units = 1;
+    run(shared, take_presale_and_give, NULL);
+    assert_int_equal(all_wrong(shared), 0);
+    assert_int_equal(available(shared), UNITS_EACH * THREADS);
+}
+
+/* Across the border: `sold` counts what was told as beyond stock, `refused` what was given back. */
+static void take_presale_across_zero(struct worker *worker)
+{
+    struct stock *stock = worker->shared->stock;
+    for (unsigned i = 0; i < worker->shared->rounds; i++) {
+        int64_t qty = (int64_t)rng_between(&worker->rng, 1, UNITS_EACH);
+        int64_t presale;
+        if (stock_take_presale(stock, worker->slot, ITEM, qty, &presale) == HF_OK) {
+            worker->wrong += presale < 0 || presale > qty;
+            worker->sold += presale;
+            worker->taken += qty;
+        }
+        if (worker->taken > 2 * UNITS_EACH) {
+            stock_give(stock, worker->slot, ITEM, qty);
+            worker->taken -= qty;
+            worker->refused += (uint64_t)qty;
+        }
+    }
+}
+
+/* Units in stock that were taken came from there or were given back: no more of them. Units beyond:
+ * at least those that are still out, at most those and what was given back. */
+static void stock_presale_adds_up_while_units_are_given_back(void **state)
+{
+    struct shared *shared = *state;
+    shared->rounds = 200000 / FEWER;
+    stock_define(shared->stock, ITEM, 0, 60, true);
+    stock_restock(shared->stock, 0, ITEM, 40);
+    run(shared, take_presale_across_zero, NULL);
+    int64_t given = 0;
+    for (unsigned i = 0; i < THREADS; i++) {
+        given += (int64_t)shared->workers[i].refused;
+    }
+    int64_t beyond = all_taken(shared) > 40 ? all_taken(shared) - 40 : 0;
+    assert_int_equal(all_wrong(shared), 0);
+    assert_int_equal(available(shared), 100 - all_taken(shared));
+    assert_true(all_presale(shared) >= beyond);
+    assert_true(all_presale(shared) <= beyond + given);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -511,6 +871,14 @@ int main(void)
         TEST(stock_conserves_units_while_it_is_adjusted),
         TEST(stock_below_zero_sells_nothing_to_any_thread),
         TEST(stock_keeps_its_numbers_when_threads_collide),
+        TEST(stock_take_any_sells_exactly_what_there_is),
+        TEST(stock_take_any_never_refuses_units_that_are_free),
+        TEST(stock_take_any_never_refuses_units_that_pass_from_item_to_item),
+        TEST(stock_take_any_in_vain_makes_nobody_else_fail),
+        TEST(stock_take_any_conserves_units_while_one_is_adjusted),
+        TEST(stock_presale_is_exact_while_nothing_is_given_back),
+        TEST(stock_presale_is_exact_on_one_side_of_the_stock),
+        TEST(stock_presale_adds_up_while_units_are_given_back),
     };
     print_message("SEED=%llu\n", (unsigned long long)rng_seed_from_env(SEED_USUAL));
     return cmocka_run_group_tests(tests, NULL, NULL);

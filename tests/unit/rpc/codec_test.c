@@ -243,6 +243,41 @@ static void codec_small_requests_survive_the_trip(void **state)
     assert_int_equal(got.timeout_ms, 1);
 }
 
+static void codec_list_requests_survive_the_trip(void **state)
+{
+    (void)state;
+    static const uint32_t states[] = {1, 5, 99};
+    struct request request = {.type = REQUEST_LIST_ORDERS};
+    request.list_orders.buyer = UINT64_MAX;
+    request.list_orders.sku = bytes_of("A");
+    request.list_orders.pool = bytes_of("p");
+    request.list_orders.state_count = 3;
+    request.list_orders.states = states;
+    request.list_orders.after = bytes_of("\xFF\x01 not text");
+    request.list_orders.limit = 7;
+    struct request got = request_trip(&request);
+    assert_true(got.list_orders.buyer == UINT64_MAX);
+    assert_bytes(got.list_orders.sku, "A");
+    assert_bytes(got.list_orders.pool, "p");
+    assert_int_equal(got.list_orders.state_count, 3);
+    assert_memory_equal(got.list_orders.states, states, sizeof states);
+    assert_bytes(got.list_orders.after, "\xFF\x01 not text");
+    assert_int_equal(got.list_orders.limit, 7);
+    request = (struct request){.type = REQUEST_LIST_ORDERS};
+    got = request_trip(&request);
+    assert_int_equal(got.list_orders.state_count, 0);
+    assert_int_equal(got.list_orders.after.len, 0);
+
+    const struct bytes skus[] = {bytes_of("A"), bytes_of("B")};
+    request = (struct request){.type = REQUEST_GET_SKUS};
+    request.get_skus.count = 2;
+    request.get_skus.skus = skus;
+    got = request_trip(&request);
+    assert_int_equal(got.get_skus.count, 2);
+    assert_bytes(got.get_skus.skus[0], "A");
+    assert_bytes(got.get_skus.skus[1], "B");
+}
+
 static void codec_define_survives_the_trip(void **state)
 {
     (void)state;
@@ -302,13 +337,19 @@ static void codec_adjustments_survive_the_trip(void **state)
          .has_set_to = true,
          .set_to = 0},
         {.id = bytes_of("0123456789abcdef"), .item = 1},
+        {.id = bytes_of("0123456789abcdef"), .item = 1, .has_delta = true, .to_item = UINT32_MAX},
+        {.id = bytes_of("0123456789abcdef"), .item = 1, .to_pool = bytes_of("store-7")},
     };
     struct request request = {.type = REQUEST_ADJUST};
-    request.adjust.count = 3;
+    request.adjust.count = 5;
     request.adjust.adjustments = rows;
     struct request got = request_trip(&request);
     const struct adjustment_message *row = got.adjust.adjustments;
-    assert_int_equal(got.adjust.count, 3);
+    assert_int_equal(got.adjust.count, 5);
+    assert_int_equal(row[0].to_item, 0);
+    assert_int_equal(row[0].to_pool.len, 0);
+    assert_true(row[3].to_item == UINT32_MAX);
+    assert_bytes(row[4].to_pool, "store-7");
     assert_true(row[0].has_delta && !row[0].has_set_to);
     assert_true(row[0].delta == INT64_MIN);
     assert_true(row[0].has_expected);
@@ -327,7 +368,7 @@ static void codec_adjustments_survive_the_trip(void **state)
 static void codec_orders_response_survives_the_trip(void **state)
 {
     (void)state;
-    const struct grant_message grants[] = {{1, 2, 3, 4}, {5, 6, 7, 0}};
+    const struct grant_message grants[] = {{1, 2, 3, 4, 5}, {5, 6, 7, 0, 0}};
     const struct result_message results[] = {
         {.status = HF_OK,
          .replayed = true,
@@ -354,6 +395,7 @@ static void codec_orders_response_survives_the_trip(void **state)
     assert_int_equal(got.orders.results[0].state, 1);
     assert_int_equal(got.orders.results[0].grant_count, 2);
     assert_int_equal(got.orders.results[0].grants[0].presale_qty, 4);
+    assert_int_equal(got.orders.results[0].grants[0].covered_qty, 5);
     assert_int_equal(got.orders.results[0].grants[1].item, 6);
     assert_int_equal(got.orders.results[1].status, HF_SOLD_OUT);
     assert_int_equal(got.orders.results[1].blocking_line, 2);
@@ -374,7 +416,7 @@ static void codec_other_responses_survive_the_trip(void **state)
     assert_memory_equal(got.batch.status, statuses, sizeof statuses);
     assert_true(got.batch.deadline_ms == 77);
 
-    const struct grant_message grants[] = {{1, 2, 3, 0}};
+    const struct grant_message grants[] = {{1, 2, 3, 0, 0}};
     response = (struct response){.type = RESPONSE_ORDER};
     response.order.id = bytes_of("0123456789abcdef");
     response.order.state = 2;
@@ -403,6 +445,55 @@ static void codec_other_responses_survive_the_trip(void **state)
     assert_int_equal(got.retry_after_ms, 5);
 }
 
+static void codec_list_responses_survive_the_trip(void **state)
+{
+    (void)state;
+    const struct grant_message grants[] = {{1, 2, 30, 20, 10}, {4, 5, 6, 0, 0}};
+    const struct order_info_message orders[] = {{.id = bytes_of("0123456789abcdef"),
+                                                 .state = 1,
+                                                 .buyer = 9,
+                                                 .deadline_ms = 10,
+                                                 .grant_count = 2,
+                                                 .grants = grants,
+                                                 .lsn = 11},
+                                                {.id = bytes_of("fedcba9876543210"), .state = 4}};
+    struct response response = {.type = RESPONSE_ORDER_LIST};
+    response.order_list.count = 2;
+    response.order_list.orders = orders;
+    response.order_list.next = bytes_of("\x80 where to go on");
+    struct response got = response_trip(&response);
+    assert_int_equal(got.order_list.count, 2);
+    assert_bytes(got.order_list.next, "\x80 where to go on");
+    assert_bytes(got.order_list.orders[0].id, "0123456789abcdef");
+    assert_true(got.order_list.orders[0].buyer == 9 && got.order_list.orders[0].lsn == 11);
+    assert_int_equal(got.order_list.orders[0].grant_count, 2);
+    assert_memory_equal(got.order_list.orders[0].grants, grants, sizeof grants);
+    assert_int_equal(got.order_list.orders[1].state, 4);
+    assert_int_equal(got.order_list.orders[1].grant_count, 0);
+
+    const struct sku_message skus[] = {{.sku = bytes_of("A"),
+                                        .label = bytes_of("Lamp"),
+                                        .limit_per_buyer = 2,
+                                        .opens_at_ms = 3,
+                                        .closes_at_ms = 4,
+                                        .paused = true,
+                                        .hold_ms = 5,
+                                        .hold_ms_max = 6},
+                                       {.sku = bytes_of("B")}};
+    response = (struct response){.type = RESPONSE_SKUS};
+    response.skus.count = 2;
+    response.skus.skus = skus;
+    got = response_trip(&response);
+    assert_int_equal(got.skus.count, 2);
+    assert_bytes(got.skus.skus[0].label, "Lamp");
+    assert_int_equal(got.skus.skus[0].limit_per_buyer, 2);
+    assert_true(got.skus.skus[0].opens_at_ms == 3 && got.skus.skus[0].closes_at_ms == 4);
+    assert_true(got.skus.skus[0].paused);
+    assert_int_equal(got.skus.skus[0].hold_ms, 5);
+    assert_int_equal(got.skus.skus[0].hold_ms_max, 6);
+    assert_bytes(got.skus.skus[1].sku, "B");
+}
+
 static void codec_stock_responses_survive_the_trip(void **state)
 {
     (void)state;
@@ -428,12 +519,21 @@ static void codec_stock_responses_survive_the_trip(void **state)
     const struct adjust_result_message results[] = {
         {.status = HF_OK, .replayed = true, .has_stock = true, .stock = stock},
         {.status = HF_UNKNOWN_ITEM},
+        {.has_stock = true,
+         .stock = stock,
+         .has_to_stock = true,
+         .to_stock = {.item = 8, .stocked = 9}},
     };
     response = (struct response){.type = RESPONSE_ADJUST};
-    response.adjust.count = 2;
+    response.adjust.count = 3;
     response.adjust.results = results;
     got = response_trip(&response);
-    assert_int_equal(got.adjust.count, 2);
+    assert_int_equal(got.adjust.count, 3);
+    assert_false(got.adjust.results[0].has_to_stock);
+    assert_true(got.adjust.results[2].has_to_stock);
+    assert_int_equal(got.adjust.results[2].to_stock.item, 8);
+    assert_true(got.adjust.results[2].to_stock.stocked == 9);
+    assert_int_equal(got.adjust.results[2].stock.item, 1);
     assert_true(got.adjust.results[0].replayed);
     assert_true(got.adjust.results[0].has_stock);
     assert_true(got.adjust.results[0].stock.sold == 4);
@@ -446,11 +546,13 @@ static void codec_stock_responses_survive_the_trip(void **state)
     response.status_info.wal_io = bytes_of("io_uring");
     response.status_info.commit_lsn = 1;
     response.status_info.orders_known = UINT64_MAX;
+    response.status_info.buyers = UINT64_MAX - 1;
     got = response_trip(&response);
     assert_bytes(got.status_info.version, "0.1.0");
     assert_bytes(got.status_info.state, "serving");
     assert_bytes(got.status_info.wal_io, "io_uring");
     assert_true(got.status_info.orders_known == UINT64_MAX);
+    assert_true(got.status_info.buyers == UINT64_MAX - 1);
 }
 
 /* ---- By hand ---- */
@@ -477,6 +579,33 @@ static void codec_decodes_bytes_written_by_hand(void **state)
     assert_int_equal(codec_request_encode(&memory, &request, &encoded), HF_OK);
     assert_int_equal(encoded.len, sizeof wire);
     assert_memory_equal(encoded.data, wire, sizeof wire);
+}
+
+static void codec_decodes_a_list_written_by_hand(void **state)
+{
+    (void)state;
+    /* Request { list_orders { buyer 1, sku "A", pool "p", state [1, 2], after FF, limit 5 } } */
+    static const uint8_t wire[] = {0xBA, 0x01, 24, 0x09, 1,    0,   0,    0,    0,
+                                   0,    0,    0,  0x12, 1,    'A', 0x1A, 1,    'p',
+                                   0x22, 2,    1,  2,    0x2A, 1,   0xFF, 0x30, 5};
+    struct request request;
+    const char *error = NULL;
+    assert_int_equal(decode(wire, sizeof wire, &request, &error), HF_OK);
+    assert_int_equal(request.type, REQUEST_LIST_ORDERS);
+    assert_int_equal(request.list_orders.buyer, 1);
+    assert_bytes(request.list_orders.pool, "p");
+    assert_int_equal(request.list_orders.state_count, 2);
+    assert_int_equal(request.list_orders.states[1], 2);
+    assert_bytes(request.list_orders.after, "\xFF");
+    struct bytes encoded;
+    assert_int_equal(codec_request_encode(&memory, &request, &encoded), HF_OK);
+    assert_int_equal(encoded.len, sizeof wire);
+    assert_memory_equal(encoded.data, wire, sizeof wire);
+
+    /* Its texts must be texts: the SKU's code is FF. */
+    static const uint8_t bad[] = {0xBA, 0x01, 3, 0x12, 1, 0xFF};
+    assert_int_equal(decode(bad, sizeof bad, &request, &error), HF_INVALID);
+    assert_string_equal(error, "list_orders.sku: not valid UTF-8");
 }
 
 static void codec_takes_no_bytes_for_a_request_without_a_body(void **state)
@@ -869,6 +998,9 @@ int main(void)
         TEST(codec_edits_survive_the_trip),
         TEST(codec_batches_survive_the_trip),
         TEST(codec_small_requests_survive_the_trip),
+        TEST(codec_list_requests_survive_the_trip),
+        TEST(codec_list_responses_survive_the_trip),
+        TEST(codec_decodes_a_list_written_by_hand),
         TEST(codec_define_survives_the_trip),
         TEST(codec_adjustments_survive_the_trip),
         TEST(codec_orders_response_survives_the_trip),

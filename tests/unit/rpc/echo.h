@@ -52,11 +52,13 @@ struct echo {
     char url[256];
     atomic_uint handled;
     atomic_uint refused;
+    atomic_uint ended;    /* handlers that have returned */
+    unsigned delay_ms;    /* that a handler takes */
     atomic_bool holding;  /* keep requests instead of answering */
     pthread_mutex_t lock; /* held */
     struct transport_exchange *held[64];
     unsigned held_count;
-    size_t reply_bytes; /* 0: echo; else so many zeros */
+    _Atomic size_t reply_bytes; /* 0: echo; else so many zeros. Tests change it on the way */
     uint8_t *zeros;
 };
 
@@ -76,6 +78,10 @@ static inline void echo_handle(void *context, struct transport_exchange *exchang
     } else {
         transport_reply(exchange, transport_exchange_body(exchange));
     }
+    if (echo->delay_ms > 0) {
+        sleep_ms(echo->delay_ms);
+    }
+    atomic_fetch_add(&echo->ended, 1);
 }
 
 static inline void echo_refuse(void *context, struct transport_exchange *exchange)
@@ -119,7 +125,9 @@ static inline void echo_start_with(struct echo *echo, const char *url,
     pthread_mutex_init(&echo->lock, NULL);
     options.handle = echo_handle;
     options.refuse = echo_refuse;
-    options.message_bytes_max = MESSAGE_BYTES;
+    if (options.message_bytes_max == 0) {
+        options.message_bytes_max = MESSAGE_BYTES;
+    }
     options.context = echo;
     options.user_bytes = 100;
     options.user_init = user_init;

@@ -1,6 +1,8 @@
 /* transport_test.c - exchanges over tcp and ipc, hostile clients, and the client's ways to end. */
 #include "unit/rpc/echo.h"
 
+#include <netinet/tcp.h>
+
 /* ---- Exchanges ---- */
 
 static void check_echo(const char *listen_url)
@@ -251,6 +253,118 @@ static void transport_cuts_off_a_client_that_never_reads(void **state)
     echo_stop(&echo);
 }
 
+static void transport_bounds_what_all_unread_replies_take(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start_with(&echo, "tcp://127.0.0.1:0",
+                    (struct transport_server_options){.contexts = 64,
+                                                      .send_timeout_ms = PATIENCE_MS,
+                                                      .memory_bytes_max = 8 << 20});
+    echo.reply_bytes = 1 << 20; /* 16 of them: less than any one connection may have */
+    echo.zeros = calloc(1, echo.reply_bytes);
+    assert_non_null(echo.zeros);
+    uint8_t message[12];
+    raw_head(message, 0);
+    int fds[4];
+    for (int i = 0; i < 4; i++) {
+        fds[i] = raw_dial(echo.url);
+        raw_handshake(fds[i]);
+        for (int k = 0; k < 16; k++) {
+            (void)send(fds[i], message, sizeof message, MSG_NOSIGNAL);
+        }
+    }
+    uint64_t until = now_ms() + PATIENCE_MS / 2;
+    while (echo_stats(&echo).cut_off < 2) {
+        assert_true(now_ms() < until);
+        sleep_ms(5);
+    }
+    for (int i = 0; i < 4; i++) {
+        (void)close(fds[i]);
+    }
+    echo.reply_bytes = 0;
+    assert_serves(echo.url);
+    echo_stop(&echo);
+}
+
+static void raw_send_zeros(int fd, size_t len)
+{
+    static const uint8_t zeros[4096];
+    while (len > 0) {
+        size_t some = len < sizeof zeros ? len : sizeof zeros;
+        ssize_t n = send(fd, zeros, some, MSG_NOSIGNAL);
+        if (n <= 0) {
+            return; /* it hung up */
+        }
+        len -= (size_t)n;
+    }
+}
+
+static void raw_receive_zeros(int fd, size_t len)
+{
+    uint8_t got[4096];
+    while (len > 0) {
+        ssize_t n = recv(fd, got, len < sizeof got ? len : sizeof got, 0);
+        assert_true(n > 0);
+        len -= (size_t)n;
+    }
+}
+
+static void transport_bounds_what_all_half_messages_take(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start_with(&echo, "tcp://127.0.0.1:0",
+                    (struct transport_server_options){.contexts = 64,
+                                                      .send_timeout_ms = PATIENCE_MS,
+                                                      .message_bytes_max = 1 << 20,
+                                                      .memory_bytes_max = 2 << 20});
+    const size_t body_bytes = 1000000;
+    uint8_t head[12];
+    raw_head(head, body_bytes);
+    int first = raw_dial(echo.url);
+    raw_handshake(first);
+    raw_send(first, head, sizeof head);
+    raw_send_zeros(first, 500000);
+    sleep_ms(50); /* it has its memory */
+    int second = raw_dial(echo.url);
+    raw_handshake(second);
+    raw_send(second, head, sizeof head);
+    raw_send_zeros(second, 500000);
+    assert_true(raw_hung_up(second));
+    (void)close(second);
+    raw_send_zeros(first, body_bytes - 500000);
+    uint8_t got[12];
+    assert_int_equal(recv(first, got, sizeof got, MSG_WAITALL), 12);
+    assert_memory_equal(got, head, sizeof head);
+    raw_receive_zeros(first, body_bytes);
+    (void)close(first);
+    assert_serves(echo.url);
+    echo_stop(&echo);
+}
+
+static void transport_refuses_connections_beyond_its_most(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start_with(&echo, "tcp://127.0.0.1:0",
+                    (struct transport_server_options){
+                        .contexts = 4, .send_timeout_ms = 500, .connections_max = 2});
+    int a = raw_dial(echo.url);
+    raw_handshake(a);
+    int b = raw_dial(echo.url);
+    raw_handshake(b);
+    int c = raw_dial(echo.url);
+    assert_true(raw_hung_up(c));
+    (void)close(c);
+    sleep_ms(1500); /* the watchdog's own dialing would be refused too: no fault of the listener */
+    assert_int_equal(echo_stats(&echo).relistens, 0);
+    (void)close(a);
+    (void)close(b);
+    assert_serves(echo.url);
+    echo_stop(&echo);
+}
+
 static void transport_refuses_a_connection_with_too_many_in_hand(void **state)
 {
     (void)state;
@@ -288,6 +402,170 @@ static void transport_refuses_a_connection_with_too_many_in_hand(void **state)
     assert_int_equal(ask_text(client, "again", PATIENCE_MS), HF_OK);
     transport_client_close(other);
     transport_client_close(client);
+    echo_stop(&echo);
+}
+
+/* ---- Framing ---- */
+
+static void raw_receive(int fd, void *got, size_t len)
+{
+    assert_int_equal(recv(fd, got, len, MSG_WAITALL), (ssize_t)len);
+}
+
+/* A message of 1 byte: 8 bytes of length, an id, the byte. */
+static void raw_message(uint8_t message[13], uint8_t byte)
+{
+    raw_head(message, 1);
+    message[11] = byte; /* makes the id another one, too */
+    message[12] = byte;
+}
+
+static void transport_takes_messages_however_they_are_cut(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start(&echo, "tcp://127.0.0.1:0");
+    int fd = raw_dial(echo.url);
+    enum { MESSAGES = 100 }; /* more than are taken at once */
+    static const uint8_t greeting[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
+    uint8_t all[8 + 13 * MESSAGES];
+    memcpy(all, greeting, 8);
+    for (int i = 0; i < MESSAGES; i++) {
+        raw_message(all + 8 + 13 * i, (uint8_t)i);
+    }
+    raw_send(fd, all, sizeof all); /* handshake and all in one piece */
+    uint8_t got[sizeof all];
+    raw_receive(fd, got, sizeof got);
+    bool seen[MESSAGES] = {false}; /* answers may come in any order */
+    for (int i = 0; i < MESSAGES; i++) {
+        const uint8_t *message = got + 8 + 13 * i;
+        assert_true(message[12] < MESSAGES);
+        assert_memory_equal(message, all + 8 + 13 * message[12], 13);
+        assert_false(seen[message[12]]);
+        seen[message[12]] = true;
+    }
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    for (size_t i = 8; i < 8 + 13 * 3; i++) { /* byte by byte */
+        raw_send(fd, all + i, 1);
+        sleep_ms(1);
+    }
+    raw_receive(fd, got, 13 * 3);
+    assert_memory_equal(got, all + 8, 13 * 3);
+    (void)close(fd);
+    echo_stop(&echo);
+}
+
+static void transport_keeps_the_backtrace_and_drops_what_went_too_far(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start(&echo, "tcp://127.0.0.1:0");
+    int fd = raw_dial(echo.url);
+    raw_handshake(fd);
+    uint8_t hops[8 + 4 * 9 + 1] = {0};
+    for (uint8_t words = 1; words <= 9; words++) { /* 8 are allowed */
+        memset(hops, 0, sizeof hops);
+        hops[7] = (uint8_t)(4 * words + 1);
+        for (uint8_t i = 0; i < words; i++) {
+            hops[8 + 4 * i + 3] = i;
+        }
+        hops[8 + 4 * (words - 1)] = 0x80;
+        hops[8 + 4 * words] = words;
+        raw_send(fd, hops, 8u + 4u * words + 1u);
+        if (words <= 8) {
+            uint8_t got[sizeof hops];
+            raw_receive(fd, got, 8u + 4u * words + 1u);
+            assert_memory_equal(got, hops, 8u + 4u * words + 1u);
+        }
+    }
+    uint8_t message[13];
+    raw_message(message, 7); /* after the one that was dropped */
+    raw_send(fd, message, sizeof message);
+    uint8_t got[13];
+    raw_receive(fd, got, sizeof got);
+    assert_memory_equal(got, message, sizeof got);
+    assert_int_equal(atomic_load(&echo.handled), 9);
+    static const uint8_t no_id[8 + 3] = {0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0};
+    raw_send(fd, no_id, sizeof no_id);
+    assert_true(raw_hung_up(fd));
+    (void)close(fd);
+    echo_stop(&echo);
+}
+
+/* Fewer exchanges than requests: connections wait for them in turn. */
+static void transport_serves_more_requests_than_it_has_exchanges(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start_with(&echo, "tcp://127.0.0.1:0",
+                    (struct transport_server_options){
+                        .contexts = 2, .per_connection = 16, .send_timeout_ms = PATIENCE_MS});
+    atomic_store(&echo.holding, true);
+    enum { CLIENTS = 4, CALLS = 10 };
+    struct transport_client *clients[CLIENTS];
+    struct result results[CLIENTS * CALLS];
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = client_of(echo.url);
+    }
+    for (int i = 0; i < CLIENTS * CALLS; i++) {
+        assert_int_equal(
+            result_start(&results[i], clients[i % CLIENTS], bytes_of("mine"), PATIENCE_MS), HF_OK);
+    }
+    uint64_t until = now_ms() + PATIENCE_MS;
+    while (atomic_load(&echo.handled) < 2) {
+        assert_true(now_ms() < until);
+        sleep_ms(1);
+    }
+    sleep_ms(20);
+    assert_int_equal(atomic_load(&echo.handled), 2);
+    for (int i = 0; i < CLIENTS * CALLS; i++) {
+        while (atomic_load_explicit(&results[i].times, memory_order_acquire) == 0) {
+            assert_true(now_ms() < until);
+            echo_answer_held(&echo);
+            sleep_ms(1);
+        }
+        assert_int_equal(results[i].status, HF_OK);
+        assert_int_equal(atomic_load(&results[i].times), 1);
+    }
+    assert_int_equal(atomic_load(&echo.handled), CLIENTS * CALLS);
+    for (int i = 0; i < CLIENTS; i++) {
+        transport_client_close(clients[i]);
+    }
+    echo_stop(&echo);
+}
+
+/* More replies than the server keeps for a connection: it reads no further until they have left. */
+static void transport_sends_all_to_a_client_that_reads_late(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start_with(&echo, "tcp://127.0.0.1:0",
+                    (struct transport_server_options){
+                        .contexts = 64, .per_connection = 1000, .send_timeout_ms = PATIENCE_MS});
+    enum { MESSAGES = 80 };
+    echo.reply_bytes = 1 << 20;
+    echo.zeros = calloc(1, echo.reply_bytes);
+    uint8_t *got = malloc(12 + echo.reply_bytes);
+    assert_non_null(echo.zeros);
+    assert_non_null(got);
+    int fd = raw_dial(echo.url);
+    raw_handshake(fd);
+    uint8_t message[13];
+    for (int i = 0; i < MESSAGES; i++) {
+        raw_message(message, (uint8_t)i);
+        raw_send(fd, message, sizeof message);
+    }
+    sleep_ms(50);
+    assert_true(atomic_load(&echo.handled) < MESSAGES);
+    for (int i = 0; i < MESSAGES; i++) {
+        raw_receive(fd, got, 12 + echo.reply_bytes);
+        assert_int_equal(got[8], 0x80);
+    }
+    assert_int_equal(atomic_load(&echo.handled), MESSAGES);
+    assert_int_equal(echo_stats(&echo).cut_off, 0);
+    (void)close(fd);
+    free(got);
     echo_stop(&echo);
 }
 
@@ -353,6 +631,136 @@ static void transport_drain_takes_nothing_new_and_waits_for_replies(void **state
     assert_int_equal(atomic_load(&echo.handled), 1);
     echo_stop(&echo);
     transport_client_close(client);
+}
+
+static void transport_drain_waits_for_handlers_however_long_they_take(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start(&echo, "tcp://127.0.0.1:0");
+    echo.delay_ms = 300;
+    struct transport_client *client = client_of(echo.url);
+    struct result result;
+    assert_int_equal(result_start(&result, client, bytes_of("slow"), PATIENCE_MS), HF_OK);
+    uint64_t until = now_ms() + PATIENCE_MS;
+    while (atomic_load(&echo.handled) == 0) {
+        assert_true(now_ms() < until);
+        sleep_ms(1);
+    }
+    transport_server_drain(echo.server, 0);
+    assert_int_equal(atomic_load(&echo.ended), 1);
+    assert_int_equal(atomic_load(&echo.handled), 1);
+    transport_client_close(client);
+    echo_stop(&echo);
+}
+
+/* A server made by hand, which does only what a test has it do. */
+static int raw_listen(char url[64])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    (void)snprintf(url, 64, "tcp://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    return fd;
+}
+
+static int raw_accept(int listening)
+{
+    static const uint8_t reply[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
+    struct pollfd wait = {.fd = listening, .events = POLLIN};
+    assert_int_equal(poll(&wait, 1, PATIENCE_MS), 1);
+    int fd = accept(listening, NULL, NULL);
+    assert_true(fd >= 0);
+    struct timeval patience = {PATIENCE_MS / 1000, 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    raw_send(fd, reply, sizeof reply);
+    uint8_t got[8];
+    assert_int_equal(recv(fd, got, sizeof got, MSG_WAITALL), 8);
+    return fd;
+}
+
+static void wait_connected(const struct transport_client *client, uint64_t times)
+{
+    uint64_t until = now_ms() + PATIENCE_MS;
+    while (transport_client_connections(client) < times) {
+        assert_true(now_ms() < until);
+        sleep_ms(1);
+    }
+}
+
+static void transport_client_reads_replies_while_much_is_to_be_sent(void **state)
+{
+    (void)state;
+    enum { BODY = 256 << 10, CALLS = 64, READ = 3 };
+    char url[64];
+    int listening = raw_listen(url);
+    struct transport_client *client = client_of(url);
+    int fd = raw_accept(listening);
+    wait_connected(client, 1);
+    static struct result results[CALLS];
+    uint8_t *body = calloc(1, BODY);
+    assert_non_null(body);
+    for (int i = 0; i < CALLS; i++) {
+        assert_int_equal(result_start(&results[i], client, (struct bytes){body, BODY}, PATIENCE_MS),
+                         HF_OK);
+    }
+    uint8_t heads[READ][12];
+    for (int i = 0; i < READ; i++) {
+        raw_receive(fd, heads[i], sizeof heads[i]);
+        raw_receive_zeros(fd, BODY);
+    }
+    for (int i = 0; i < READ; i++) { /* and reads no more, but answers */
+        static const uint8_t len[8] = {0, 0, 0, 0, 0, 0, 0, 4};
+        memcpy(heads[i], len, sizeof len);
+        raw_send(fd, heads[i], sizeof heads[i]);
+        result_wait(&results[i]);
+        assert_int_equal(results[i].status, HF_OK);
+    }
+    transport_client_close(client);
+    free(body);
+    (void)close(fd);
+    (void)close(listening);
+}
+
+static void transport_client_gives_up_a_connection_that_takes_nothing(void **state)
+{
+    (void)state;
+    enum { BODY = 128 << 10, CALLS = 64, ROUNDS = 40 };
+    char url[64];
+    int listening = raw_listen(url);
+    struct transport_client *client = client_of(url);
+    int fd = raw_accept(listening);
+    wait_connected(client, 1);
+    static struct result results[CALLS];
+    uint8_t *body = calloc(1, BODY);
+    assert_non_null(body);
+    /* Without end each round would leave 8 MiB to be sent to a peer that does not read. */
+    bool hung_up = false;
+    for (int round = 0; round < ROUNDS && !hung_up; round++) {
+        for (int i = 0; i < CALLS; i++) {
+            assert_int_equal(result_start(&results[i], client, (struct bytes){body, BODY}, 20),
+                             HF_OK);
+        }
+        for (int i = 0; i < CALLS; i++) {
+            result_wait(&results[i]);
+            assert_true(results[i].status == HF_TIMED_OUT || results[i].status == HF_UNREACHABLE);
+        }
+        struct pollfd wait = {.fd = listening, .events = POLLIN};
+        hung_up = poll(&wait, 1, 20) == 1; /* it dials anew */
+    }
+    assert_true(hung_up);
+    int again = raw_accept(listening);
+    wait_connected(client, 2);
+    transport_client_close(client);
+    free(body);
+    (void)close(again);
+    (void)close(fd);
+    (void)close(listening);
 }
 
 static void transport_client_repeats_when_the_server_comes_back(void **state)
@@ -502,9 +910,19 @@ int main(void)
         cmocka_unit_test(transport_closes_only_the_connection_of_a_message_too_large),
         cmocka_unit_test(transport_survives_clients_that_vanish_over_tcp),
         cmocka_unit_test(transport_cuts_off_a_client_that_never_reads),
+        cmocka_unit_test(transport_bounds_what_all_unread_replies_take),
+        cmocka_unit_test(transport_bounds_what_all_half_messages_take),
+        cmocka_unit_test(transport_refuses_connections_beyond_its_most),
         cmocka_unit_test(transport_refuses_a_connection_with_too_many_in_hand),
+        cmocka_unit_test(transport_takes_messages_however_they_are_cut),
+        cmocka_unit_test(transport_keeps_the_backtrace_and_drops_what_went_too_far),
+        cmocka_unit_test(transport_serves_more_requests_than_it_has_exchanges),
+        cmocka_unit_test(transport_sends_all_to_a_client_that_reads_late),
         cmocka_unit_test(transport_drain_answers_what_is_in_hand),
         cmocka_unit_test(transport_drain_takes_nothing_new_and_waits_for_replies),
+        cmocka_unit_test(transport_drain_waits_for_handlers_however_long_they_take),
+        cmocka_unit_test(transport_client_reads_replies_while_much_is_to_be_sent),
+        cmocka_unit_test(transport_client_gives_up_a_connection_that_takes_nothing),
         cmocka_unit_test(transport_client_repeats_when_the_server_comes_back),
         cmocka_unit_test(transport_client_tells_unreachable_from_timed_out),
         cmocka_unit_test(transport_client_is_busy_beyond_its_calls),

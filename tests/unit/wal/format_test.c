@@ -47,7 +47,7 @@ static void segment_header_has_the_documented_layout(void **state)
     memset(bytes, 0xEE, sizeof bytes);
     segment_header_encode(&segment, bytes);
     assert_memory_equal(bytes, "HFWALSEG", 8);
-    assert_int_equal(load_u32(bytes + 8), 1);
+    assert_int_equal(load_u32(bytes + 8), 2);
     assert_int_equal(load_u32(bytes + 12), 1); /* recycled */
     const uint8_t cluster[16] = {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
                                  0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF};
@@ -69,7 +69,7 @@ static void block_header_has_the_documented_layout(void **state)
     memset(bytes, 0xEE, sizeof bytes);
     block_header_encode(&block, bytes);
     assert_memory_equal(bytes, "HFWALBLK", 8);
-    assert_int_equal(load_u32(bytes + 8), 1);
+    assert_int_equal(load_u32(bytes + 8), 2);
     assert_int_equal(load_u16(bytes + 12), 1);
     assert_int_equal(load_u16(bytes + 14), 0);
     assert_int_equal(bytes[16], 0x00);
@@ -160,7 +160,8 @@ static void an_intact_header_of_another_version_is_refused(void **state)
         uint32_t value;
         unsigned width;
     } cases[] = {
-        {8, 2, 4},  /* version */
+        {8, 3, 4}, /* version */
+        {8, 0, 4},
         {12, 0, 2}, /* types */
         {12, 3, 2},
         {12, 6, 2},
@@ -181,6 +182,26 @@ static void an_intact_header_of_another_version_is_refused(void **state)
         assert_true(block_header_intact(bytes));
         assert_false(block_header_decode(&back, bytes, &reason));
         assert_non_null(reason);
+    }
+}
+
+static void headers_of_version_1_are_read(void **state)
+{
+    (void)state;
+    for (uint32_t version = 0; version <= 3; version++) {
+        bool known = version == 1 || version == 2;
+        const char *reason;
+        uint8_t bytes[BLOCK_HEADER_BYTES];
+        struct block_header back;
+        forge(bytes, 8, version, 4);
+        assert_int_equal(block_header_decode(&back, bytes, &reason), known);
+        struct segment_header segment_back;
+        segment_header_encode(&segment, bytes);
+        store_u32(bytes + 8, version);
+        store_u64(bytes + 88, hash_bytes(bytes, 88));
+        assert_true(segment_header_intact(bytes));
+        assert_int_equal(segment_header_decode(&segment_back, bytes, &reason), known);
+        assert_int_equal(reason == NULL, known);
     }
 }
 
@@ -241,6 +262,7 @@ int main(void)
         cmocka_unit_test(headers_come_back_as_they_were),
         cmocka_unit_test(every_bit_flip_of_a_header_is_found),
         cmocka_unit_test(an_intact_header_of_another_version_is_refused),
+        cmocka_unit_test(headers_of_version_1_are_read),
         cmocka_unit_test(documented_example_is_a_valid_block),
         cmocka_unit_test(block_span_is_whole_pages),
     };

@@ -12,7 +12,7 @@
 #include "lib/rng.h"
 #include "wal/record.h"
 
-#define EXAMPLES_MAX 32
+#define EXAMPLES_MAX 48
 
 static const struct id128 id = {0x0011223344556677ull, 0x8899AABBCCDDEEFFull};
 
@@ -25,6 +25,8 @@ struct examples {
     struct sku_rule sku[3];
     struct item_def item[2];
     struct stock_change adjust[2];
+    struct stock_move move[2];
+    struct order_grant grants[ORDER_LINES_MAX];
     uint8_t text[LABEL_BYTES_MAX];
 };
 
@@ -33,6 +35,38 @@ static struct event *add(struct examples *examples, enum event_type type)
     struct event *event = &examples->events[examples->count++];
     event->type = type;
     return event;
+}
+
+/* Shaped orders: of one grant, of two (padded), of as many as there may be. */
+static void add_shaped(struct examples *examples)
+{
+    const uint32_t grant_counts[] = {1, 2, 3, ORDER_LINES_MAX};
+    for (uint32_t i = 0; i < ORDER_LINES_MAX; i++) {
+        struct order_grant *grant = &examples->grants[i];
+        /* Lines 1, 1, 2, 2 and so on; the byte behind `counted` is not the record's. */
+        memset(grant, 0xEE, sizeof *grant);
+        grant->item = i % 2 ? ITEMS_MAX : i + 1;
+        grant->qty = i % 3 ? QTY_MAX : 1;
+        grant->presale_qty = i % 3 == 1 ? QTY_MAX : i % 3 == 2 ? 7 : 0;
+        grant->ticket = grant->presale_qty ? UINT32_MAX - i : 0;
+        grant->line = (uint16_t)(1 + i / 2);
+        grant->counted = i % 2;
+    }
+    for (int i = 0; i < 4; i++) {
+        struct event *event = add(examples, EVENT_ORDER_HELD);
+        event->id = id;
+        event->buyer = 77;
+        event->deadline_ms = 1794355200000ull;
+        event->line_count = grant_counts[i];
+        event->grants = examples->grants;
+        event->contents = i % 2 ? 0xFEDCBA9876540000ull | ORDER_LINES_MAX : 2;
+    }
+    struct event *counted = add(examples, EVENT_ORDER_HELD);
+    counted->id = id;
+    counted->buyer = 78;
+    counted->line_count = 1;
+    counted->lines = examples->lines;
+    counted->flags = EVENT_COUNTED;
 }
 
 static void add_orders(struct examples *examples)
@@ -56,9 +90,9 @@ static void add_orders(struct examples *examples)
         }
     }
     const enum event_type whole[] = {EVENT_ORDER_COMMITTED, EVENT_ORDER_RELEASED,
-                                     EVENT_ORDER_RETURNED, EVENT_ORDER_EXPIRED,
-                                     EVENT_ORDER_EXTENDED};
-    for (int i = 0; i < 5; i++) {
+                                     EVENT_ORDER_RETURNED,  EVENT_ORDER_EXPIRED,
+                                     EVENT_ORDER_EXTENDED,  EVENT_ORDER_FORGOTTEN};
+    for (int i = 0; i < 6; i++) {
         struct event *event = add(examples, whole[i]);
         event->id = id;
         event->flags = i == 0 ? EVENT_LATE : 0;
@@ -94,7 +128,19 @@ static void add_definitions(struct examples *examples)
                                                 0,
                                                 {examples->text, REASON_BYTES_MAX},
                                                 {examples->text, REASON_BYTES_MAX}};
+    examples->move[0] = (struct stock_move){.from = 1, .to = 2, .units = 1, .to_stocked = 1};
+    examples->move[1] = (struct stock_move){ITEMS_MAX,
+                                            ITEMS_MAX - 1,
+                                            STOCK_MAX,
+                                            0,
+                                            STOCK_MAX,
+                                            {examples->text, REASON_BYTES_MAX},
+                                            {examples->text, REASON_BYTES_MAX}};
     for (int i = 0; i < 2; i++) {
+        struct event *moved = add(examples, EVENT_STOCK_MOVED);
+        moved->id = id;
+        moved->move = &examples->move[i];
+        moved->flags = i == 1 ? EVENT_FORCED : 0;
         add(examples, EVENT_ITEM_DEFINED)->item = &examples->item[i];
         struct event *event = add(examples, EVENT_STOCK_ADJUSTED);
         event->id = id;
@@ -113,6 +159,7 @@ static struct examples *make_examples(void)
     }
     memset(examples->text, 'x', sizeof examples->text);
     add_orders(examples);
+    add_shaped(examples);
     add_definitions(examples);
     assert_true(examples->count <= EXAMPLES_MAX);
     return examples;
@@ -154,8 +201,30 @@ static void assert_details(const struct event *a, const struct event *b)
         assert_bytes(a->adjust->reason, b->adjust->reason);
         assert_bytes(a->adjust->reference, b->adjust->reference);
         break;
+    case EVENT_STOCK_MOVED:
+        assert_int_equal(a->move->from, b->move->from);
+        assert_int_equal(a->move->to, b->move->to);
+        assert_int_equal(a->move->units, b->move->units);
+        assert_int_equal(a->move->from_stocked, b->move->from_stocked);
+        assert_int_equal(a->move->to_stocked, b->move->to_stocked);
+        assert_bytes(a->move->reason, b->move->reason);
+        assert_bytes(a->move->reference, b->move->reference);
+        break;
     default:
         break;
+    }
+}
+
+static void assert_grants(const struct event *a, const struct event *b)
+{
+    assert_int_equal(a->contents, b->contents);
+    for (uint32_t i = 0; i < a->line_count; i++) {
+        assert_int_equal(a->grants[i].item, b->grants[i].item);
+        assert_int_equal(a->grants[i].qty, b->grants[i].qty);
+        assert_int_equal(a->grants[i].presale_qty, b->grants[i].presale_qty);
+        assert_int_equal(a->grants[i].ticket, b->grants[i].ticket);
+        assert_int_equal(a->grants[i].line, b->grants[i].line);
+        assert_int_equal(a->grants[i].counted, b->grants[i].counted);
     }
 }
 
@@ -168,7 +237,10 @@ static void assert_events(const struct event *a, const struct event *b)
     assert_int_equal(a->deadline_ms, b->deadline_ms);
     assert_int_equal(a->line_count, b->line_count);
     assert_int_equal(a->quantities != NULL, b->quantities != NULL);
-    if (a->type == EVENT_ORDER_HELD) {
+    assert_int_equal(a->grants != NULL, b->grants != NULL);
+    if (a->grants) {
+        assert_grants(a, b);
+    } else if (a->type == EVENT_ORDER_HELD) {
         assert_memory_equal(a->lines, b->lines, 8 * (size_t)a->line_count);
     }
     if (a->quantities) {
@@ -230,6 +302,53 @@ static void record_of_a_one_line_reserve_is_48_documented_bytes(void **state)
     uint64_t deadline = 1794355200000ull;
     assert_memory_equal(bytes, expected, 40);
     assert_memory_equal(bytes + 40, &deadline, 8);
+}
+
+static void record_of_grants_has_the_documented_layout(void **state)
+{
+    (void)state;
+    const struct order_grant grants[2] = {{.item = 258, .qty = 3, .line = 1, .counted = true},
+                                          {259, 5, 4, 6, 2, false}};
+    const struct event event = {.type = EVENT_ORDER_HELD,
+                                .id = id,
+                                .buyer = 9,
+                                .deadline_ms = 1794355200000ull,
+                                .line_count = 2,
+                                .grants = grants,
+                                .contents = 0x1122334455660003ull};
+    /* From offset 40: contents, n, reserved, then the grants. */
+    const uint8_t expected[56] = {
+        3, 0, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 2, 0, 0, 0, 0, 0, 0, 0,             /* */
+        2, 1, 0,    0,    3,    0,    0,    0,    0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, /* */
+        3, 1, 0,    0,    5,    0,    0,    0,    4, 0, 0, 0, 6, 0, 0, 0, 2, 0, 0, 0};
+    uint8_t bytes[96];
+    assert_int_equal(record_encode(&event, bytes), 96);
+    assert_int_equal(bytes[0], 1);
+    assert_int_equal(bytes[1], 8);
+    assert_int_equal(load_u32(bytes + 4), 96);
+    assert_int_equal(bytes[8], 0x00);
+    assert_int_equal(bytes[23], 0xFF);
+    assert_int_equal(load_u64(bytes + 24), 9);
+    assert_int_equal(load_u64(bytes + 32), 1794355200000ull);
+    assert_memory_equal(bytes + 40, expected, sizeof expected);
+}
+
+static void record_of_a_move_has_the_documented_layout(void **state)
+{
+    (void)state;
+    const struct stock_move move = {258, 259, 5, 10, 15, bytes_of("why"), bytes_of("")};
+    const struct event event = {.type = EVENT_STOCK_MOVED, .id = id, .move = &move};
+    uint8_t bytes[64];
+    assert_int_equal(record_encode(&event, bytes), 64);
+    assert_int_equal(bytes[0], 19);
+    assert_int_equal(load_u32(bytes + 8), 258);
+    assert_int_equal(load_u32(bytes + 12), 259);
+    assert_int_equal(bytes[16], 0x00);
+    assert_int_equal(bytes[31], 0xFF);
+    assert_int_equal(load_u64(bytes + 32), 5);
+    assert_int_equal(load_u64(bytes + 40), 10);
+    assert_int_equal(load_u64(bytes + 48), 15);
+    assert_memory_equal(bytes + 56, "\3\0why\0\0", 7);
 }
 
 static void record_is_refused_at_every_truncation(void **state)
@@ -328,12 +447,127 @@ static void record_values_out_of_range_are_refused(void **state)
     assert_int_equal(decode(bytes, len, &back, &used), HF_DAMAGED);
 }
 
+static void record_of_grants_out_of_range_is_refused(void **state)
+{
+    (void)state;
+    const struct order_grant grants[2] = {{1, 5, 0, 0, 2, false}, {2, 5, 2, 9, 2, true}};
+    const struct event event = {.type = EVENT_ORDER_HELD,
+                                .id = id,
+                                .line_count = 2,
+                                .grants = grants,
+                                .contents = 0xABCDEF0000000003ull};
+    const struct {
+        unsigned at;
+        uint32_t value;
+        unsigned width;
+        enum hf_status status;
+    } cases[] = {
+        {1, 8, 1, HF_OK}, /* forms */
+        {1, 8 + 4, 1, HF_DAMAGED},
+        {1, 8 + 128, 1, HF_DAMAGED},
+        {1, 4 + 128, 1, HF_DAMAGED},
+        {1, 8 + 1, 1, HF_DAMAGED},
+        {40, 0, 2, HF_DAMAGED}, /* lines that were asked */
+        {40, 1, 2, HF_DAMAGED},
+        {40, 2, 2, HF_OK},
+        {40, ORDER_LINES_MAX, 2, HF_OK},
+        {40, ORDER_LINES_MAX + 1, 2, HF_DAMAGED},
+        {48, 0, 4, HF_DAMAGED}, /* grants */
+        {48, 1, 4, HF_DAMAGED},
+        {48, 3, 4, HF_DAMAGED},
+        {48, ORDER_LINES_MAX + 1, 4, HF_DAMAGED},
+        {52, 1, 4, HF_DAMAGED},
+        {56, 0, 4, HF_DAMAGED}, /* item */
+        {56, ITEMS_MAX, 4, HF_OK},
+        {56, ITEMS_MAX + 1, 4, HF_DAMAGED},
+        {60, 0, 4, HF_DAMAGED}, /* quantity */
+        {60, 1, 4, HF_OK},
+        {60, QTY_MAX, 4, HF_OK},
+        {60, QTY_MAX + 1, 4, HF_DAMAGED},
+        {64, 1, 4, HF_DAMAGED}, /* pre-sold without a ticket */
+        {68, 1, 4, HF_DAMAGED}, /* a ticket without pre-sold units */
+        {84, 0, 4, HF_DAMAGED},
+        {84, 5, 4, HF_OK},
+        {84, 6, 4, HF_DAMAGED},
+        {88, 0, 4, HF_DAMAGED},
+        {88, UINT32_MAX, 4, HF_OK},
+        {72, 0, 2, HF_DAMAGED}, /* line */
+        {72, 1, 2, HF_OK},
+        {72, 3, 2, HF_DAMAGED}, /* and then 2: descending */
+        {92, 1, 2, HF_DAMAGED}, /* after 2 */
+        {92, 3, 2, HF_OK},
+        {92, 4, 2, HF_DAMAGED},
+        {74, 1, 1, HF_OK}, /* counted */
+        {74, 2, 1, HF_DAMAGED},
+        {75, 1, 1, HF_DAMAGED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _Alignas(8) uint8_t bytes[96];
+        struct event back;
+        size_t used;
+        assert_int_equal(record_encode(&event, bytes), sizeof bytes);
+        memcpy(bytes + cases[i].at, &cases[i].value, cases[i].width);
+        if (decode(bytes, sizeof bytes, &back, &used) != cases[i].status) {
+            fail_msg("case %zu: byte %u = %u", i, cases[i].at, cases[i].value);
+        }
+    }
+}
+
+static void record_of_a_move_out_of_range_is_refused(void **state)
+{
+    (void)state;
+    const struct stock_move move = {1, 2, 5, 0, 5, bytes_of(""), bytes_of("")};
+    const struct event event = {.type = EVENT_STOCK_MOVED, .id = id, .move = &move};
+    const uint64_t most = (uint64_t)STOCK_MAX;
+    const struct {
+        unsigned at;
+        unsigned width;
+        uint64_t value;
+        enum hf_status status;
+    } cases[] = {
+        {8, 4, 0, HF_DAMAGED},
+        {8, 4, 3, HF_OK},
+        {8, 4, ITEMS_MAX, HF_OK},
+        {8, 4, ITEMS_MAX + 1, HF_DAMAGED},
+        {8, 4, 2, HF_DAMAGED},
+        {12, 4, 1, HF_DAMAGED},
+        {12, 4, 0, HF_DAMAGED},
+        {12, 4, ITEMS_MAX, HF_OK},
+        {12, 4, ITEMS_MAX + 1, HF_DAMAGED},
+        {32, 8, 0, HF_DAMAGED},
+        {32, 8, 1, HF_OK},
+        {32, 8, most, HF_OK},
+        {32, 8, most + 1, HF_DAMAGED},
+        {32, 8, UINT64_MAX, HF_DAMAGED},
+        {40, 8, most, HF_OK},
+        {40, 8, most + 1, HF_DAMAGED},
+        {40, 8, UINT64_MAX, HF_DAMAGED},
+        {48, 8, 0, HF_OK},
+        {48, 8, most, HF_OK},
+        {48, 8, most + 1, HF_DAMAGED},
+        {56, 2, 1, HF_DAMAGED}, /* a text of NUL */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        _Alignas(8) uint8_t bytes[64];
+        struct event back;
+        size_t used;
+        uint32_t len = record_encode(&event, bytes);
+        memcpy(bytes + cases[i].at, &cases[i].value, cases[i].width);
+        if (decode(bytes, len, &back, &used) != cases[i].status) {
+            fail_msg("case %zu: byte %u", i, cases[i].at);
+        }
+    }
+}
+
 static void record_types_have_names(void **state)
 {
     (void)state;
     assert_string_equal(record_type_name(EVENT_ORDER_HELD), "ORDER_HELD");
     assert_string_equal(record_type_name(EVENT_STOCK_ADJUSTED), "STOCK_ADJUSTED");
-    assert_null(record_type_name((enum event_type)7));
+    assert_string_equal(record_type_name(EVENT_ORDER_FORGOTTEN), "ORDER_FORGOTTEN");
+    assert_string_equal(record_type_name(EVENT_STOCK_MOVED), "STOCK_MOVED");
+    assert_null(record_type_name((enum event_type)8));
+    assert_null(record_type_name((enum event_type)20));
 }
 
 static int setup(void **state)
@@ -353,9 +587,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(record_comes_back_as_it_was),
         cmocka_unit_test(record_of_a_one_line_reserve_is_48_documented_bytes),
+        cmocka_unit_test(record_of_grants_has_the_documented_layout),
+        cmocka_unit_test(record_of_a_move_has_the_documented_layout),
         cmocka_unit_test(record_is_refused_at_every_truncation),
         cmocka_unit_test(record_that_is_accepted_encodes_to_the_same_bytes),
         cmocka_unit_test(record_values_out_of_range_are_refused),
+        cmocka_unit_test(record_of_grants_out_of_range_is_refused),
+        cmocka_unit_test(record_of_a_move_out_of_range_is_refused),
         cmocka_unit_test(record_types_have_names),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

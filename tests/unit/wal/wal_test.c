@@ -432,23 +432,23 @@ static void wal_recycles_segments_before_a_checkpoint(void **state)
     }
     uint64_t size;
     char first[STORAGE_NAME_BYTES_MAX] = "wal-0000000000000001.seg";
-    wal_recycle(rig.wal, 100); /* inside the first segment: it stays */
+    wal_recycle(rig.wal, 0, NULL, NULL); /* covers nothing */
     assert_non_null(sim_storage_data(rig.storage, first, &size));
     uint64_t used = sim_storage_used(rig.storage);
-    wal_recycle(rig.wal, wal_commit_lsn(rig.wal));
+    wal_recycle(rig.wal, UINT64_MAX, NULL, NULL);
     assert_null(sim_storage_data(rig.storage, first, &size));
     assert_non_null(sim_storage_data(rig.storage, "spare-0000000000000001.seg", &size));
     assert_true(sim_storage_used(rig.storage) < used);
     /* The log now begins later, and goes on in files with a past. */
     sim_storage_set_capacity(rig.storage, sim_storage_used(rig.storage));
-    uint64_t before = wal_tail_lsn(rig.wal);
+    uint64_t before = wal_sealed_segment(rig.wal);
     uint64_t serial_before = rig.next_serial;
     rig.options.spare_segments = 1;
     for (int i = 0; i < 4; i++) {
         rig_append(&rig, WAL_APPEND_BYTES_MAX / 48, NULL);
         rig_settle(&rig);
         wal_prepare_step(rig.wal);
-        wal_recycle(rig.wal, before);
+        wal_recycle(rig.wal, before, NULL, NULL);
     }
     rig_append(&rig, 1, NULL);
     rig_settle(&rig);
@@ -478,7 +478,7 @@ static void wal_ignores_the_earlier_life_of_recycled_files(void **state)
         uint32_t count = (uint32_t)rng_between(&rng, 1, 8000);
         assert_int_equal(rig_append(&rig, count, NULL), HF_OK);
         rig_settle(&rig);
-        wal_recycle(rig.wal, wal_commit_lsn(rig.wal));
+        wal_recycle(rig.wal, UINT64_MAX, NULL, NULL);
         wal_prepare_step(rig.wal);
         if (i % 10 == 9) {
             struct rig_log log;

@@ -1,0 +1,112 @@
+/* changes.c - the stream of a log's records from an LSN on, with the names of their items.
+ *
+ * Reading begins early enough to learn all names: behind the newest checkpoint, which has those before
+ * it, or at the log's beginning; and no later than at the segment of the first record wanted.
+ *
+ * Threads: one at a time. */
+#include "cli/changes.h"
+
+#include <stdlib.h>
+
+#include "wal/checkpoint.h"
+
+/* Learns the items of the newest whole checkpoint; *segment_max: the segment behind it, 1 if there is
+ * none. */
+static enum hf_status learn_names(struct changes *changes, uint64_t *segment_max)
+{
+    uint64_t *numbers;
+    size_t count;
+    *segment_max = 1;
+    enum hf_status status = checkpoint_list(changes->storage, &numbers, &count);
+    if (status != HF_OK) {
+        return status;
+    }
+    bool learned = false;
+    while (count > 0 && !learned && status == HF_OK) {
+        uint64_t number = numbers[--count];
+        status = item_names_load(&changes->names, changes->storage, number);
+        learned = status == HF_OK;
+        if (learned) {
+            *segment_max = number + 1;
+        } else if (status == HF_DAMAGED || status == HF_NOT_FOUND) {
+            status = HF_OK; /* the engine may take it away while we look */
+        }
+    }
+    free(numbers);
+    return status;
+}
+
+enum hf_status changes_open(struct changes *changes, struct storage *storage, uint64_t lsn)
+{
+    uint64_t segment_max;
+    uint64_t oldest_lsn;
+    *changes = (struct changes){.storage = storage, .lsn = lsn};
+    item_names_init(&changes->names);
+    enum hf_status status = learn_names(changes, &segment_max);
+    if (status == HF_OK) {
+        /* At 0 nothing but the log's true beginning serves. */
+        status = wal_follow_open(&changes->follow, storage, 0, 0, &changes->oldest_lsn);
+        if (status == HF_OK || status == HF_EXPIRED) {
+            wal_follow_close(changes->follow);
+            changes->follow = NULL;
+            changes->lsn = lsn == CHANGES_OLDEST ? changes->oldest_lsn : lsn;
+            status = wal_follow_open(&changes->follow, storage, changes->lsn, segment_max,
+                                     &oldest_lsn);
+        }
+        if (status == HF_EXPIRED && changes->lsn >= changes->oldest_lsn) {
+            /* No checkpoint serves; some names stay unknown. */
+            status = wal_follow_open(&changes->follow, storage, changes->lsn, 0, &oldest_lsn);
+        }
+    }
+    if (status != HF_OK) {
+        changes_close(changes);
+    }
+    return status;
+}
+
+void changes_close(struct changes *changes)
+{
+    wal_follow_close(changes->follow);
+    changes->follow = NULL;
+    item_names_deinit(&changes->names);
+}
+
+/* The next record of the present block. NOT_FOUND: there is none. */
+static enum hf_status next_record(struct changes *changes, struct event *event)
+{
+    if (!changes->in_block) {
+        return HF_NOT_FOUND;
+    }
+    if (wal_records_next(&changes->records, event, &changes->reason)) {
+        return HF_OK;
+    }
+    changes->in_block = false;
+    return changes->reason ? HF_DAMAGED : HF_NOT_FOUND;
+}
+
+enum hf_status changes_next(struct changes *changes, struct event *event, uint64_t *wall_ms)
+{
+    for (;;) {
+        enum hf_status status = next_record(changes, event);
+        if (status == HF_NOT_FOUND) {
+            status = wal_follow_next(changes->follow, &changes->block);
+            if (status != HF_OK) {
+                return status;
+            }
+            changes->in_block = changes->block.header.type == BLOCK_DATA;
+            changes->records = (struct wal_records){.block = &changes->block};
+            continue;
+        }
+        if (status != HF_OK) {
+            return status;
+        }
+        if (event->type == EVENT_ITEM_DEFINED) {
+            item_names_learn(&changes->names, event->item);
+        }
+        if (event->lsn > changes->lsn) {
+            changes->lsn = event->lsn;
+            *wall_ms = changes->block.header.wall_ms;
+            return HF_OK;
+        }
+    }
+}

@@ -1,0 +1,32 @@
+/* changes.h - the stream of a log's records from an LSN on, with the names of their items.
+ *
+ * Threads: one at a time. */
+#ifndef CLI_CHANGES_H
+#define CLI_CHANGES_H
+
+#include "cli/wal.h"
+#include "wal/follow.h"
+
+#define CHANGES_OLDEST UINT64_MAX /* as an LSN: from wherever the log begins */
+
+/* All zero is closed. */
+struct changes {
+    struct storage *storage;
+    struct wal_follow *follow;
+    struct item_names names;
+    uint64_t lsn;        /* of the last record told; at first, what was asked for */
+    uint64_t oldest_lsn; /* where the log began when the stream was opened */
+    bool in_block;
+    struct wal_block block;
+    struct wal_records records;
+    const char *reason; /* DAMAGED: what is wrong; NULL: no more is known */
+};
+
+/* Opens the stream of the records behind an LSN. OK; as wal_follow_open. */
+enum hf_status changes_open(struct changes *changes, struct storage *storage, uint64_t lsn);
+void changes_close(struct changes *changes);
+
+/* The next record, valid until the next call, and when its block was sealed. As wal_follow_next. */
+enum hf_status changes_next(struct changes *changes, struct event *event, uint64_t *wall_ms);
+
+#endif

@@ -1,0 +1,373 @@
+/* order_read.c - `holdfast order show` and `holdfast order list`.
+ *
+ * Threads: the main thread. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "cli/commands.h"
+#include "cli/connect.h"
+#include "cli/order.h"
+#include "cli/print.h"
+#include "cli/values.h"
+
+static struct connection connection;
+
+void order_print_deadline(uint64_t deadline_ms)
+{
+    char when[TIME_TEXT_BYTES];
+    char distance[DURATION_TEXT_BYTES];
+    uint64_t now_ms = clock_unix_ms(clock_real());
+    bool ahead = deadline_ms >= now_ms;
+    time_text(deadline_ms, when);
+    duration_text(ahead ? deadline_ms - now_ms : now_ms - deadline_ms, distance);
+    printf("deadline  %s (%s%s%s)\n", when, ahead ? "in " : "", distance, ahead ? "" : " ago");
+}
+
+enum hf_status order_read_items(struct hf_client *client, const struct hf_order_line *lines,
+                                uint32_t count, struct hf_stock **items)
+{
+    uint32_t *handles = must_alloc(count, sizeof *handles);
+    *items = must_alloc(count, sizeof **items);
+    for (uint32_t i = 0; i < count; i++) {
+        handles[i] = lines[i].item;
+    }
+    enum hf_status status = HF_OK;
+    for (uint32_t i = 0; i < count && status == HF_OK;) {
+        uint32_t part = count - i < REQUEST_ADMIN_MAX ? count - i : REQUEST_ADMIN_MAX;
+        status = hf_get_items(client, handles + i, part, *items + i);
+        i += part;
+    }
+    if (status != HF_OK) {
+        memset(*items, 0, count * sizeof **items);
+    }
+    free(handles);
+    return status;
+}
+
+json_t *order_lines_json(const struct hf_order_line *lines, uint32_t count,
+                         const struct hf_stock *items, bool covered)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < count; i++) {
+        const struct hf_order_line *line = &lines[i];
+        json_t *object =
+            json_pack("{s:I, s:I, s:s, s:s, s:I, s:I}", "line", (json_int_t)line->line, "item",
+                      (json_int_t)line->item, "sku", items[i].sku, "pool", items[i].pool, "qty",
+                      (json_int_t)line->qty, "presale_qty", (json_int_t)line->presale_qty);
+        if (covered) {
+            json_object_set_new(object, "covered_qty", json_integer(line->covered_qty));
+        }
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+/* ---- show ---- */
+
+static const struct option_spec show_options[] = {CONNECTION_OPTIONS(connection)};
+
+static const struct command_spec show_spec = {
+    .name = "order show",
+    .arguments = "ID",
+    .help =
+        "Shows an order: its state, buyer, deadline, and the units that it has now, by line and\n"
+        "item. Lines that have none any more are left out. pre-sold: of qty, what was not in\n"
+        "stock when it was reserved; covered: how much of that stock covers by now, oldest\n"
+        "orders first.\n"
+        "\n" ORDER_ID_HELP,
+    .options = show_options,
+    .option_count = sizeof show_options / sizeof *show_options,
+    .arguments_min = 1,
+    .arguments_max = 1,
+};
+
+static void show_lines(const struct hf_order_info *info, const struct hf_stock *items)
+{
+    static const struct print_column columns[] = {
+        {"line", true}, {"item", true},     {"sku", false},   {"pool", false},
+        {"qty", true},  {"pre-sold", true}, {"covered", true}};
+    bool presale = false;
+    for (uint32_t i = 0; i < info->line_count; i++) {
+        presale = presale || info->lines[i].presale_qty > 0;
+    }
+    struct print_table table;
+    print_table_init(&table, columns, presale ? 7 : 5);
+    for (uint32_t i = 0; i < info->line_count; i++) {
+        print_table_number(&table, info->lines[i].line);
+        print_table_number(&table, info->lines[i].item);
+        print_table_text(&table, items[i].sku);
+        print_table_text(&table, items[i].pool);
+        print_table_number(&table, info->lines[i].qty);
+        if (presale) {
+            print_table_number(&table, info->lines[i].presale_qty);
+            print_table_number(&table, info->lines[i].covered_qty);
+        }
+    }
+    putchar('\n');
+    print_table_flush(&table);
+    print_table_deinit(&table);
+}
+
+static void show_order(const struct hf_order_info *info, const struct hf_stock *items)
+{
+    char id_text[37];
+    hf_id_to_text(info->id, id_text);
+    printf("order     %s\nstate     %s\n", id_text, state_name(info->state));
+    if (info->buyer == 0) {
+        printf("buyer     none\n");
+    } else {
+        printf("buyer     %" PRIu64 "\n", info->buyer);
+    }
+    if (info->state == HF_ORDER_HELD) {
+        order_print_deadline(info->deadline_ms);
+    }
+    printf("LSN       %" PRIu64 "\n", info->lsn);
+    if (info->line_count > 0) {
+        show_lines(info, items);
+    }
+}
+
+static json_t *order_object(const struct hf_order_info *info, const struct hf_stock *items)
+{
+    char id_text[37];
+    char buyer[24];
+    char deadline[TIME_TEXT_BYTES];
+    hf_id_to_text(info->id, id_text);
+    snprintf(buyer, sizeof buyer, "%" PRIu64, info->buyer);
+    time_text(info->deadline_ms, deadline);
+    /* The buyer is a text: it may be beyond what a JSON number holds exactly. */
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "id", id_text, "state",
+                     state_name(info->state), "buyer", buyer, "deadline", deadline, "deadline_ms",
+                     (json_int_t)info->deadline_ms, "lsn", (json_int_t)info->lsn, "lines",
+                     order_lines_json(info->lines, info->line_count, items, true));
+}
+
+static int read_and_show(struct hf_client *client, struct hf_id id)
+{
+    struct hf_order_info info = {0};
+    struct hf_order_line *lines = must_alloc(ORDER_LINES_MAX, sizeof *lines);
+    struct hf_stock *items = NULL;
+    enum hf_status status = hf_get_order(client, id, &info, lines, ORDER_LINES_MAX);
+    if (status == HF_OK) {
+        status = order_read_items(client, info.lines, info.line_count, &items);
+    }
+    int code = EXIT_DONE;
+    if (status != HF_OK) {
+        code = connect_failed(status, NULL);
+    } else if (connection.json) {
+        print_json(order_object(&info, items));
+    } else {
+        show_order(&info, items);
+    }
+    free(items);
+    free(lines);
+    return code;
+}
+
+int order_show(int argc, char **argv)
+{
+    struct args args;
+    struct hf_client *client;
+    int code = args_parse(&show_spec, argc, argv, &args);
+    if (code == ARGS_GO_ON) {
+        code = connect_open(&show_spec, &connection, &client);
+    }
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
+    code = read_and_show(client, hf_id_from_text(args.values[0]));
+    hf_client_close(client);
+    return code;
+}
+
+/* ---- list ---- */
+
+static const char *buyer_text;
+static const char *sku_text;
+static const char *states_text;
+static uint64_t limit;
+
+static const struct option_spec list_options[] = {
+    {"buyer", OPTION_TEXT, &buyer_text, NULL, "B",
+     "orders of this buyer: digits, or any other text for its hash"},
+    {"sku", OPTION_TEXT, &sku_text, NULL, "SKU[@POOL]", "orders with a line of it"},
+    {"state", OPTION_TEXT, &states_text, NULL, "STATE,...",
+     "orders that are held, committed, released, expired or returned"},
+    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "list N at most (default: all)"},
+    CONNECTION_OPTIONS(connection),
+};
+
+static const struct command_spec list_spec = {
+    .name = "order list",
+    .arguments = "",
+    .help = "Lists orders, in no particular order. Options narrow the list; without any it is of\n"
+            "all orders that the engine knows. units: what an order has now, of all its lines.\n"
+            "\n"
+            "  holdfast order list --buyer alice --state held\n"
+            "  holdfast order list --sku 85123A@online --state held,committed --limit 100 --json\n",
+    .options = list_options,
+    .option_count = sizeof list_options / sizeof *list_options,
+};
+
+#define PAGE_ORDERS 1000u
+
+/* A list as it is printed, page by page: millions of orders need no more memory than a page. */
+struct listing {
+    struct print_table table;
+    struct json_rows array;
+    uint64_t printed;
+    bool begun;
+};
+
+static void listing_begin(struct listing *listing)
+{
+    static const struct print_column columns[] = {{"order", false}, {"state", false},
+                                                  {"buyer", true},  {"deadline", false},
+                                                  {"lines", true},  {"units", true}};
+    if (!listing->begun) {
+        connection.json ? json_rows_open(&listing->array)
+                        : print_table_init(&listing->table, columns, 6);
+    }
+    listing->begun = true;
+}
+
+static void listing_end(struct listing *listing)
+{
+    if (listing->begun) {
+        connection.json ? json_rows_close(&listing->array) : print_table_deinit(&listing->table);
+    }
+}
+
+static void add_order_row(struct print_table *table, const struct hf_order_info *info)
+{
+    char text[TIME_TEXT_BYTES];
+    int64_t units = 0;
+    uint32_t lines = 0;
+    for (uint32_t i = 0; i < info->line_count; i++) {
+        units += info->lines[i].qty;
+        lines += i == 0 || info->lines[i].line != info->lines[i - 1].line;
+    }
+    hf_id_to_text(info->id, text);
+    print_table_text(table, text);
+    print_table_text(table, state_name(info->state));
+    snprintf(text, sizeof text, "%" PRIu64, info->buyer);
+    print_table_text(table, info->buyer ? text : "none");
+    time_text(info->deadline_ms, text);
+    print_table_text(table, info->state == HF_ORDER_HELD ? text : "-");
+    print_table_number(table, lines);
+    print_table_number(table, units);
+}
+
+/* JSON tells the lines too, with the items' names: they are read for the whole page. */
+static enum hf_status add_json_page(struct hf_client *client, struct listing *listing,
+                                    const struct hf_order_info *orders, uint32_t count)
+{
+    uint32_t line_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        line_count += orders[i].line_count;
+    }
+    struct hf_stock *items = NULL;
+    /* The lines of a page's orders lie one behind the other, whichever order they are of. */
+    enum hf_status status =
+        order_read_items(client, count > 0 ? orders[0].lines : NULL, line_count, &items);
+    const struct hf_stock *at = items;
+    for (uint32_t i = 0; i < count && status == HF_OK; i++) {
+        json_rows_add(&listing->array, order_object(&orders[i], at));
+        at += orders[i].line_count;
+    }
+    free(items);
+    return status;
+}
+
+static enum hf_status list_page(struct hf_client *client, const struct hf_order_filter *filter,
+                                struct hf_order_cursor *cursor, struct listing *listing)
+{
+    struct hf_order_info *orders;
+    uint32_t count;
+    uint64_t left = limit ? limit - listing->printed : PAGE_ORDERS;
+    uint32_t page = left < PAGE_ORDERS ? (uint32_t)left : PAGE_ORDERS;
+    enum hf_status status = hf_list_orders(client, filter, cursor, page, &orders, &count);
+    if (status != HF_OK) {
+        return status;
+    }
+    listing_begin(listing);
+    if (connection.json) {
+        status = add_json_page(client, listing, orders, count);
+    } else {
+        for (uint32_t i = 0; i < count; i++) {
+            add_order_row(&listing->table, &orders[i]);
+        }
+        print_table_flush(&listing->table);
+    }
+    listing->printed += count;
+    hf_free(orders);
+    return status;
+}
+
+/* An exit code. A list that breaks off must not look like a whole one. */
+static int list_all(struct hf_client *client, const struct hf_order_filter *filter)
+{
+    struct listing listing = {0};
+    struct hf_order_cursor cursor = {0};
+    enum hf_status status = HF_OK;
+    while (status == HF_OK && !cursor.done && (limit == 0 || listing.printed < limit)) {
+        status = list_page(client, filter, &cursor, &listing);
+    }
+    int code = EXIT_DONE;
+    if (status != HF_OK && !listing.begun) {
+        code = connect_failed(status, sku_text);
+    } else if (status != HF_OK) {
+        char text[CONNECT_REASON_BYTES];
+        connect_reason(status, NULL, text);
+        code = connect_say(status, text);
+        if (connection.json) {
+            json_rows_add(&listing.array, error_object(status, text));
+        }
+    }
+    listing_end(&listing);
+    return code;
+}
+
+static int read_filter(struct hf_order_filter *filter, struct item_name *item)
+{
+    char reason[REASON_BYTES];
+    if (sku_text && !parse_item(sku_text, item, reason)) {
+        return args_wrong(&list_spec, "option --sku: '%s' %s", sku_text, reason);
+    }
+    if (states_text && !parse_states(states_text, &filter->states, reason)) {
+        return args_wrong(&list_spec, "option --state: '%s' %s", states_text, reason);
+    }
+    filter->buyer = buyer_text ? buyer_from_text(buyer_text, strlen(buyer_text)) : 0;
+    if (buyer_text && filter->buyer == 0) {
+        return args_wrong(&list_spec, "option --buyer: 0 is nobody");
+    }
+    filter->sku = sku_text ? item->sku : NULL;
+    filter->pool = sku_text && item->has_pool ? item->pool : NULL;
+    return ARGS_GO_ON;
+}
+
+int order_list(int argc, char **argv)
+{
+    struct args args;
+    struct item_name item;
+    struct hf_order_filter filter = {0};
+    struct hf_client *client;
+    int code = args_parse(&list_spec, argc, argv, &args);
+    if (code == ARGS_GO_ON) {
+        code = read_filter(&filter, &item);
+    }
+    if (code == ARGS_GO_ON) {
+        code = connect_open(&list_spec, &connection, &client);
+    }
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
+    code = list_all(client, &filter);
+    hf_client_close(client);
+    return code;
+}

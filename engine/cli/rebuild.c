@@ -1,0 +1,256 @@
+/* rebuild.c - the state that a log led to at a moment of its past.
+ *
+ * Threads: the main thread. */
+#include "cli/rebuild.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/print.h"
+
+struct run {
+    struct rebuild *rebuild;
+    const struct rebuild_options *options;
+    struct storage *storage;
+};
+
+__attribute__((format(printf, 3, 4))) static enum hf_status
+fail(struct rebuild *rebuild, enum hf_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(rebuild->message, sizeof rebuild->message, format, args);
+    va_end(args);
+    return status;
+}
+
+/* ---- Where to begin ---- */
+
+static bool reaches(const struct rebuild_options *options, uint64_t lsn, uint64_t wall_ms)
+{
+    return options->all || position_compare(&options->until, lsn, wall_ms) <= 0;
+}
+
+/* Begins with a checkpoint, if it is one that serves. NOT_FOUND: it does not. */
+static enum hf_status begin_with(struct run *run, uint64_t number,
+                                 const struct inventory_options *sizes)
+{
+    struct rebuild *rebuild = run->rebuild;
+    enum hf_status status = checkpoint_read_info(run->storage, number, &rebuild->from);
+    if (status == HF_OK &&
+        !reaches(run->options, rebuild->from.start.lsn, rebuild->from.wall_ms)) {
+        status = HF_NOT_FOUND;
+    }
+    if (status == HF_OK) {
+        status = wal_replay_begin(&rebuild->replay, run->storage, number, sizes);
+    }
+    if (status != HF_OK) {
+        rebuild->from = (struct checkpoint_info){0};
+    }
+    if (status == HF_DAMAGED) {
+        fprintf(stderr, "A checkpoint is damaged and was passed over: %s, offset %" PRIu64 ": %s\n",
+                rebuild->replay.file, rebuild->replay.file_offset, rebuild->replay.reason);
+        status = HF_NOT_FOUND;
+    }
+    return status;
+}
+
+/* The first that serves, of the checkpoints in one order or the other. */
+static enum hf_status begin_with_any(struct run *run, const struct inventory_options *sizes)
+{
+    uint64_t *numbers;
+    size_t count;
+    enum hf_status status = checkpoint_list(run->storage, &numbers, &count);
+    if (status != HF_OK) {
+        return status;
+    }
+    status = HF_NOT_FOUND;
+    for (size_t i = 0; i < count && status == HF_NOT_FOUND; i++) {
+        status = begin_with(run, numbers[run->options->from_oldest ? i : count - 1 - i], sizes);
+    }
+    free(numbers);
+    return status;
+}
+
+static enum hf_status begin(struct run *run)
+{
+    struct inventory_options sizes;
+    uint64_t first;
+    enum hf_status status = wal_replay_sizes(run->storage, &sizes);
+    if (status == HF_OK) {
+        status = wal_first_segment(run->storage, &first);
+    }
+    if (status != HF_OK) {
+        return status;
+    }
+    bool whole = first <= 1;
+    status = HF_NOT_FOUND;
+    if (!whole || !run->options->from_oldest) {
+        status = begin_with_any(run, &sizes);
+    }
+    if (status == HF_NOT_FOUND && whole) {
+        status = wal_replay_begin(&run->rebuild->replay, run->storage, 0, &sizes);
+    } else if (status == HF_NOT_FOUND) {
+        return fail(run->rebuild, status,
+                    "the log begins with segment %" PRIu64 ", and no whole checkpoint is at or "
+                    "before that moment: name the archive that has the segments before it",
+                    first);
+    }
+    return status;
+}
+
+/* ---- Blocks ---- */
+
+static enum hf_status damaged(struct rebuild *rebuild, const char *file, uint64_t offset,
+                              const char *reason)
+{
+    return fail(rebuild, HF_DAMAGED, "%s, offset %" PRIu64 ": %s", file, offset, reason);
+}
+
+static enum hf_status apply(struct run *run, struct event *event, uint64_t wall_ms)
+{
+    struct wal_replay *replay = &run->rebuild->replay;
+    const struct rebuild_watch *watch = &run->options->watch;
+    if (watch->before) {
+        watch->before(watch->context, replay->inventory, event);
+    }
+    enum hf_status status = inventory_apply(replay->inventory, event);
+    if (status == HF_OK) {
+        replay->digest += event->digest_delta;
+        replay->records++;
+        replay->lsn = event->lsn;
+        if (watch->after) {
+            watch->after(watch->context, replay->inventory, event, wall_ms);
+        }
+    }
+    return status;
+}
+
+/* The records of a block up to the moment. *kept: how many, and their bytes. */
+static enum hf_status apply_records(struct run *run, const struct wal_block *block,
+                                    struct rebuild_block *kept)
+{
+    struct wal_records records = {.block = block};
+    struct event event;
+    const char *reason = NULL;
+    while (wal_records_next(&records, &event, &reason)) {
+        if (!reaches(run->options, event.lsn, block->header.wall_ms)) {
+            return HF_OK;
+        }
+        enum hf_status status = apply(run, &event, block->header.wall_ms);
+        if (status != HF_OK) {
+            return status == HF_FULL
+                       ? fail(run->rebuild, status, "there is no room for all of the state")
+                       : damaged(run->rebuild, block->file,
+                                 block->file_offset + BLOCK_HEADER_BYTES + records.offset,
+                                 "the record before does not fit the state that the log led to");
+        }
+        kept->kept_records = records.count;
+        kept->kept_bytes = records.offset;
+    }
+    return reason ? damaged(run->rebuild, block->file, block->file_offset, reason) : HF_OK;
+}
+
+/* One block. *stop: the moment is in it, or before it. */
+static enum hf_status take_block(struct run *run, const struct wal_block *block, bool *stop)
+{
+    struct rebuild *rebuild = run->rebuild;
+    const struct block_header *header = &block->header;
+    struct rebuild_block kept = {
+        .any = true, .header = *header, .file_offset = block->file_offset};
+    enum hf_status status = HF_OK;
+    uint64_t end_lsn = header->first_lsn + header->payload_bytes;
+    bool whole = reaches(run->options, end_lsn, header->wall_ms);
+    if (!rebuild->first.any) {
+        rebuild->first = kept;
+    }
+    if (header->type == BLOCK_DATA) {
+        status = apply_records(run, block, &kept);
+    } else if (whole) {
+        kept.kept_bytes = header->payload_bytes;
+        status = wal_replay_block(&rebuild->replay, block);
+        if (status != HF_OK) {
+            return damaged(rebuild, rebuild->replay.file, rebuild->replay.file_offset,
+                           rebuild->replay.reason);
+        }
+    }
+    if (whole || kept.kept_bytes > 0) {
+        rebuild->last = kept;
+        rebuild->wall_ms = header->wall_ms;
+    }
+    if (whole && rebuild->replay.lsn < end_lsn) {
+        rebuild->replay.lsn = end_lsn;
+    }
+    *stop = !whole;
+    return status;
+}
+
+static enum hf_status read_blocks(struct run *run, struct wal_reader *reader)
+{
+    struct rebuild *rebuild = run->rebuild;
+    struct progress progress;
+    struct wal_block block;
+    struct wal_end end;
+    bool stop = false;
+    enum hf_status status = HF_OK;
+    progress_start(&progress);
+    while (!stop && (status = wal_reader_next(reader, &block)) == HF_OK) {
+        uint64_t done;
+        uint64_t total;
+        status = take_block(run, &block, &stop);
+        if (status != HF_OK) {
+            break;
+        }
+        wal_reader_progress(reader, &done, &total);
+        progress_show(&progress, "replaying", done, total);
+    }
+    progress_end(&progress);
+    rebuild->more = stop;
+    if (status != HF_NOT_FOUND) {
+        return status;
+    }
+    wal_reader_end(reader, &end);
+    rebuild->torn = end.torn;
+    return end.damaged ? damaged(rebuild, end.file, end.file_offset, end.reason) : HF_OK;
+}
+
+/* ---- All of it ---- */
+
+enum hf_status rebuild_run(struct rebuild *rebuild, struct storage *storage,
+                           const struct rebuild_options *options)
+{
+    *rebuild = (struct rebuild){0};
+    struct run run = {rebuild, options, storage};
+    struct wal_reader *reader = NULL;
+    enum hf_status status = begin(&run);
+    bool begun = status == HF_OK;
+    if (begun) {
+        const struct rebuild_watch *watch = &options->watch;
+        if (watch->begin) {
+            watch->begin(watch->context, rebuild->replay.inventory, &rebuild->from);
+        }
+        status = wal_reader_open_at(&reader, storage,
+                                    rebuild->from.number ? &rebuild->from.start : NULL, 0);
+    }
+    if (status == HF_OK) {
+        status = read_blocks(&run, reader);
+    }
+    if (reader) {
+        wal_reader_close(reader);
+    }
+    if (status != HF_OK && begun) {
+        wal_replay_end(&rebuild->replay);
+    }
+    if (status != HF_OK && rebuild->message[0] == '\0') {
+        fail(rebuild, status, "the log can't be read: %s", hf_status_text(status));
+    }
+    return status;
+}
+
+void rebuild_end(struct rebuild *rebuild)
+{
+    wal_replay_end(&rebuild->replay);
+}

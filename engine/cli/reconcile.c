@@ -1,0 +1,619 @@
+/* reconcile.c - `holdfast reconcile`: compares an order system's orders with the engine's, and says,
+ * or does, what brings them together.
+ *
+ * The engine's orders are listed once, with all their lines, and each is held against the file's; what
+ * the file has and the list had not is asked for by its id. With --apply each difference is looked at
+ * anew before anything is done, so that what was mended meanwhile is left alone, and a second run
+ * finds nothing to do.
+ *
+ * Threads: the main thread. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "cli/commands.h"
+#include "cli/connect.h"
+#include "cli/print.h"
+#include "cli/reconcile_file.h"
+#include "cli/values.h"
+
+#define PAGE_ORDERS    1000u
+#define ROUNDS_MAX     4u    /* an order may need a late commit and then a return */
+#define TOTAL_STEPS_MAX 1000u
+
+static struct connection connection;
+static bool apply;
+static uint64_t as_of = UINT64_MAX;
+
+static const struct option_spec options[] = {
+    {"apply", OPTION_FLAG, &apply, NULL, NULL, "do what would mend the differences"},
+    {"as-of", OPTION_UNSIGNED, &as_of, NULL, "LSN",
+     "the engine's LSN when the file was written: leave alone what changed behind it"},
+    CONNECTION_OPTIONS(connection),
+};
+
+static const struct command_spec spec = {
+    .name = "reconcile",
+    .arguments = "ORDERS.csv",
+    .help =
+        "Compares an order system's orders with the engine's. The file has the columns order, state\n"
+        "(held, paid, cancelled, returned, ...), sku, pool (may be missing: default) and qty, a row\n"
+        "for each line of an order. Each difference is listed with what would mend it in the engine:\n"
+        "  orphan_hold      the engine holds units for an order that the file does not have: release\n"
+        "  orphan_commit    the same, committed: return\n"
+        "  missing_commit   paid in the file, held or expired in the engine: commit\n"
+        "  double_commit    the file has a paid line more than once, the engine has it once\n"
+        "  wrong_quantity   more in the engine: release or return; less: nothing can mend that here\n"
+        "  state_differs    ended in the file: release or return; else nothing can be done here\n"
+        "  missing_order    the engine does not know it\n"
+        "Nothing is changed without --apply; running it twice changes nothing more. Exit 1:\n"
+        "differences remain.\n",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .arguments_min = 1,
+    .arguments_max = 1,
+};
+
+/* ---- What to do about an order ---- */
+
+enum action { ACTION_NONE, ACTION_COMMIT, ACTION_COMMIT_LATE, ACTION_RELEASE, ACTION_RETURN };
+
+static const char *const action_names[] = {"none", "commit", "commit late", "release", "return"};
+
+/* What is wrong with one order. */
+struct plan {
+    const char *kind; /* NULL: nothing */
+    enum action action;
+    bool all;        /* the action is on all of the order */
+    uint32_t line_count;
+    struct hf_line_qty lines[ORDER_LINES_MAX]; /* commit: units to commit; else units too many */
+};
+
+struct order_now {
+    struct hf_order_info info; /* state NONE: the engine does not know it */
+    struct hf_order_line lines[ORDER_LINES_MAX];
+};
+
+/* What the file wants against what the engine has, item by item. */
+struct balance {
+    int64_t excess;  /* units too many in the engine */
+    int64_t missing; /* too few */
+    bool doubled;    /* what is missing is what the file has more than once */
+};
+
+/* Adds units to the plan's entry of a line. Lines come in their order. */
+static void plan_line(struct plan *plan, uint32_t line, uint32_t qty)
+{
+    struct hf_line_qty *last = plan->line_count ? &plan->lines[plan->line_count - 1] : NULL;
+    if (last && last->line == line) {
+        last->qty += qty;
+    } else if (plan->line_count < ORDER_LINES_MAX) {
+        plan->lines[plan->line_count++] = (struct hf_line_qty){line, qty};
+    }
+}
+
+static int64_t wanted_of(const struct file_order *order, uint32_t item)
+{
+    for (uint32_t i = 0; i < order->part_count; i++) {
+        if (order->parts[i].item == item) {
+            return order->parts[i].qty;
+        }
+    }
+    return 0;
+}
+
+/* Units of an item in the engine's lines before `upto`. */
+static int64_t units_before(const struct order_now *now, uint32_t upto, uint32_t item)
+{
+    int64_t units = 0;
+    for (uint32_t i = 0; i < upto; i++) {
+        units += now->lines[i].item == item ? now->lines[i].qty : 0;
+    }
+    return units;
+}
+
+/* Fills the first lines of an item first; the plan gets what is kept, or what is too many. */
+static struct balance weigh(const struct file_order *order, const struct order_now *now,
+                            bool keep, struct plan *plan)
+{
+    struct balance balance = {0, 0, true};
+    for (uint32_t i = 0; i < now->info.line_count; i++) {
+        const struct hf_order_line *line = &now->lines[i];
+        int64_t left = wanted_of(order, line->item) - units_before(now, i, line->item);
+        int64_t kept = left <= 0 ? 0 : left < line->qty ? left : line->qty;
+        int64_t excess = line->qty - kept;
+        balance.excess += excess;
+        if (keep || excess > 0) {
+            plan_line(plan, line->line, (uint32_t)(keep ? kept : excess));
+        }
+    }
+    for (uint32_t i = 0; i < order->part_count; i++) {
+        const struct order_part *part = &order->parts[i];
+        int64_t has = units_before(now, now->info.line_count, part->item);
+        if (has < part->qty) {
+            balance.missing += part->qty - has;
+            balance.doubled = balance.doubled && part->repeated > 1 && has == part->row_qty;
+        }
+    }
+    return balance;
+}
+
+static void set(struct plan *plan, const char *kind, enum action action, bool all)
+{
+    plan->kind = kind;
+    plan->action = action;
+    plan->all = all;
+}
+
+static void plan_held(struct plan *plan, const struct file_order *order,
+                      const struct order_now *now)
+{
+    if (now->info.state != HF_ORDER_HELD) {
+        set(plan, now->info.state == HF_ORDER_NONE ? "missing_order" : "state_differs",
+            ACTION_NONE, false);
+        return;
+    }
+    struct balance balance = weigh(order, now, false, plan);
+    if (balance.excess > 0) {
+        set(plan, "wrong_quantity", ACTION_RELEASE, false);
+    } else if (balance.missing > 0) {
+        set(plan, "wrong_quantity", ACTION_NONE, false);
+    }
+}
+
+static void plan_committed(struct plan *plan, const struct file_order *order,
+                           const struct order_now *now)
+{
+    struct balance balance;
+    switch (now->info.state) {
+    case HF_ORDER_HELD:
+        balance = weigh(order, now, true, plan);
+        set(plan, "missing_commit", ACTION_COMMIT, balance.excess == 0);
+        break;
+    case HF_ORDER_EXPIRED:
+        set(plan, "missing_commit", ACTION_COMMIT_LATE, true);
+        break;
+    case HF_ORDER_COMMITTED:
+        balance = weigh(order, now, false, plan);
+        if (balance.excess > 0) {
+            set(plan, "wrong_quantity", ACTION_RETURN, false);
+        } else if (balance.missing > 0) {
+            set(plan, balance.doubled ? "double_commit" : "wrong_quantity", ACTION_NONE, false);
+        }
+        break;
+    case HF_ORDER_NONE:
+        set(plan, "missing_order", ACTION_NONE, false);
+        break;
+    default:
+        set(plan, "state_differs", ACTION_NONE, false);
+        break;
+    }
+}
+
+/* order NULL: the file does not have it. */
+static void make_plan(struct plan *plan, const struct file_order *order,
+                      const struct order_now *now)
+{
+    plan->kind = NULL;
+    plan->action = ACTION_NONE;
+    plan->all = false;
+    plan->line_count = 0;
+    bool held = now->info.state == HF_ORDER_HELD;
+    bool committed = now->info.state == HF_ORDER_COMMITTED;
+    if (!order || order->wanted == WANTED_ENDED) {
+        if (held) {
+            set(plan, order ? "state_differs" : "orphan_hold", ACTION_RELEASE, true);
+        } else if (committed) {
+            set(plan, order ? "state_differs" : "orphan_commit", ACTION_RETURN, true);
+        }
+    } else if (order->wanted == WANTED_HELD) {
+        plan_held(plan, order, now);
+    } else {
+        plan_committed(plan, order, now);
+    }
+}
+
+/* ---- Doing it ---- */
+
+/* OK also when there is no such order: state NONE. */
+static enum hf_status fetch(struct hf_client *client, struct hf_id id, struct order_now *now)
+{
+    enum hf_status status = hf_get_order(client, id, &now->info, now->lines, ORDER_LINES_MAX);
+    if (status == HF_NOT_FOUND) {
+        now->info = (struct hf_order_info){.id = id};
+        return HF_OK;
+    }
+    return status;
+}
+
+static uint32_t units_of_line(const struct order_now *now, uint32_t line)
+{
+    uint32_t units = 0;
+    for (uint32_t i = 0; i < now->info.line_count; i++) {
+        units += now->lines[i].line == line ? now->lines[i].qty : 0;
+    }
+    return units;
+}
+
+/* Takes `units` from a line. The engine wants totals since the order was made, so that a repetition
+ * changes nothing; how many went before it does not tell. A total that is not above those changes
+ * nothing: so it is raised by what is still to go until that has gone, and never goes too far. */
+static enum hf_status take_units(struct hf_client *client, struct order_now *now,
+                                 enum action action, uint32_t line, uint32_t units)
+{
+    struct hf_id id = now->info.id;
+    uint32_t target = units_of_line(now, line) - units;
+    uint32_t total = 0;
+    for (unsigned step = 0; step < TOTAL_STEPS_MAX; step++) {
+        uint32_t left = units_of_line(now, line);
+        if (left <= target) {
+            return HF_OK;
+        }
+        total += left - target;
+        const struct hf_line_qty edit = {line, total};
+        enum hf_status status = action == ACTION_RELEASE
+                                    ? hf_release_lines(client, id, &edit, 1, NULL)
+                                    : hf_return_lines(client, id, &edit, 1, NULL);
+        status = status == HF_OK ? fetch(client, id, now) : status;
+        if (status != HF_OK) {
+            return status;
+        }
+    }
+    return HF_CONFLICT;
+}
+
+static enum hf_status take_lines(struct hf_client *client, struct order_now *now,
+                                 const struct plan *plan)
+{
+    enum hf_status status = HF_OK;
+    for (uint32_t i = 0; i < plan->line_count && status == HF_OK; i++) {
+        status = take_units(client, now, plan->action, plan->lines[i].line, plan->lines[i].qty);
+    }
+    return status;
+}
+
+static enum hf_status act(struct hf_client *client, struct order_now *now, const struct plan *plan)
+{
+    struct hf_id id = now->info.id;
+    switch (plan->action) {
+    case ACTION_COMMIT:
+        return plan->all ? hf_commit(client, id, NULL)
+                         : hf_commit_lines(client, id, plan->lines, plan->line_count, NULL);
+    case ACTION_COMMIT_LATE:
+        return hf_commit_late(client, id, NULL, 0, NULL);
+    case ACTION_RELEASE:
+        return plan->all ? hf_release(client, id, NULL) : take_lines(client, now, plan);
+    case ACTION_RETURN:
+        return plan->all ? hf_return_lines(client, id, NULL, 0, NULL)
+                         : take_lines(client, now, plan);
+    case ACTION_NONE:
+        break;
+    }
+    return HF_OK;
+}
+
+/* ---- Differences ---- */
+
+struct difference {
+    struct hf_id id;
+    struct file_order *order; /* NULL: not in the file */
+};
+
+struct work {
+    struct hf_client *client;
+    struct order_file file;
+    struct item_table items;
+    struct difference *differences;
+    size_t count;
+    size_t room;
+    uint64_t engine_orders;
+    uint64_t newer; /* left alone: --as-of */
+    uint64_t mended;
+    uint64_t remaining;
+    struct json_rows array;
+    struct plan plan;
+    struct order_now now;
+};
+
+static struct id128 id_of(struct hf_id id)
+{
+    return id_from_bytes(id.bytes);
+}
+
+static void note(struct work *work, struct hf_id id, struct file_order *order)
+{
+    if (work->count == work->room) {
+        work->room = work->room ? 2 * work->room : 256;
+        work->differences = must_grow(work->differences, work->room, sizeof *work->differences);
+    }
+    work->differences[work->count++] = (struct difference){id, order};
+}
+
+/* One order of the engine's list. */
+static void look_at(struct work *work, const struct hf_order_info *info)
+{
+    struct file_order *order = order_file_find(&work->file, id_of(info->id));
+    work->engine_orders++;
+    if (order) {
+        order->seen = true;
+    }
+    if (info->lsn > as_of) {
+        work->newer++;
+        return;
+    }
+    CHECK(info->line_count <= ORDER_LINES_MAX);
+    work->now.info = *info;
+    if (info->line_count > 0) {
+        memcpy(work->now.lines, info->lines, info->line_count * sizeof *info->lines);
+    }
+    make_plan(&work->plan, order, &work->now);
+    if (work->plan.kind) {
+        note(work, info->id, order);
+    }
+}
+
+static enum hf_status look_through_engine(struct work *work)
+{
+    const struct hf_order_filter any = {0};
+    struct hf_order_cursor cursor = {0};
+    while (!cursor.done) {
+        struct hf_order_info *orders;
+        uint32_t count;
+        enum hf_status status =
+            hf_list_orders(work->client, &any, &cursor, PAGE_ORDERS, &orders, &count);
+        if (status != HF_OK) {
+            return status;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            look_at(work, &orders[i]);
+        }
+        hf_free(orders);
+    }
+    return HF_OK;
+}
+
+/* The file's orders that the list had not. */
+static enum hf_status look_for_missing(struct work *work)
+{
+    for (uint32_t i = 0; i < work->file.order_count; i++) {
+        struct file_order *order = &work->file.orders[i];
+        if (order->seen || order->wanted == WANTED_ENDED) {
+            continue;
+        }
+        struct hf_id id;
+        id_to_bytes(order->id, id.bytes);
+        enum hf_status status = fetch(work->client, id, &work->now);
+        if (status != HF_OK) {
+            return status;
+        }
+        make_plan(&work->plan, order, &work->now);
+        if (work->plan.kind) {
+            note(work, id, order);
+        }
+    }
+    return HF_OK;
+}
+
+/* ---- Telling ---- */
+
+static json_t *units_array(const struct work *work)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; i < work->now.info.line_count; i++) {
+        const struct hf_order_line *line = &work->now.lines[i];
+        char name[2 * HF_CODE_BYTES];
+        item_table_name(&work->items, line->item, name);
+        json_array_append_new(array, json_pack("{s:I, s:o, s:I}", "line", (json_int_t)line->line,
+                                               "item", json_text(name, strlen(name)), "qty",
+                                               (json_int_t)line->qty));
+    }
+    return array;
+}
+
+static json_t *wanted_array(const struct work *work, const struct file_order *order)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; order && i < order->part_count; i++) {
+        char name[2 * HF_CODE_BYTES];
+        item_table_name(&work->items, order->parts[i].item, name);
+        json_array_append_new(array, json_pack("{s:o, s:I}", "item", json_text(name, strlen(name)),
+                                               "qty", (json_int_t)order->parts[i].qty));
+    }
+    return array;
+}
+
+static json_t *plan_lines_array(const struct plan *plan)
+{
+    json_t *array = json_array();
+    for (uint32_t i = 0; !plan->all && plan->action != ACTION_NONE && i < plan->line_count; i++) {
+        json_array_append_new(array, json_pack("{s:I, s:I}", "line",
+                                               (json_int_t)plan->lines[i].line, "qty",
+                                               (json_int_t)plan->lines[i].qty));
+    }
+    return array;
+}
+
+static void tell_json(struct work *work, const struct file_order *order)
+{
+    char id[37];
+    hf_id_to_text(work->now.info.id, id);
+    const char *name = order ? order->name : id;
+    json_rows_add(
+        &work->array,
+        json_pack("{s:s, s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:s, s:b, s:o}", "kind",
+                  work->plan.kind, "id", id, "order", json_text(name, strlen(name)), "row",
+                  (json_int_t)(order ? order->row : 0), "engine_state",
+                  state_name((unsigned)work->now.info.state), "engine", units_array(work),
+                  "file_state", order ? order->state : "", "file", wanted_array(work, order),
+                  "action", action_names[work->plan.action], "all", work->plan.all, "lines",
+                  plan_lines_array(&work->plan)));
+}
+
+static void tell_text(const struct work *work, const struct file_order *order)
+{
+    char id[37];
+    char name[2 * HF_CODE_BYTES];
+    const struct plan *plan = &work->plan;
+    hf_id_to_text(work->now.info.id, id);
+    printf("%-14s  ", plan->kind);
+    print_safe(stdout, order ? order->name : id);
+    if (order) {
+        printf(" (row %" PRIu64 ")", order->row);
+    }
+    printf(": engine %s", state_name((unsigned)work->now.info.state));
+    for (uint32_t i = 0; i < work->now.info.line_count; i++) {
+        item_table_name(&work->items, work->now.lines[i].item, name);
+        printf(" %" PRIu32 " x ", work->now.lines[i].qty);
+        print_safe(stdout, name);
+    }
+    printf("; file %s", order ? order->state : "does not have it");
+    for (uint32_t i = 0; order && i < order->part_count; i++) {
+        item_table_name(&work->items, order->parts[i].item, name);
+        printf(" %" PRId64 " x ", order->parts[i].qty);
+        print_safe(stdout, name);
+    }
+    printf("; %s", plan->action == ACTION_NONE ? "nothing to be done here"
+                                               : action_names[plan->action]);
+    for (uint32_t i = 0; !plan->all && plan->action != ACTION_NONE && i < plan->line_count; i++) {
+        printf(" line %" PRIu32 ": %" PRIu32, plan->lines[i].line, plan->lines[i].qty);
+    }
+    putchar('\n');
+}
+
+static void tell(struct work *work, const struct file_order *order)
+{
+    if (connection.json) {
+        tell_json(work, order);
+    } else {
+        tell_text(work, order);
+    }
+}
+
+/* ---- All differences ---- */
+
+/* A refusal for this order alone; others may go better. */
+static bool is_refusal(enum hf_status status)
+{
+    return status != HF_OK && exit_code_of(status) == EXIT_NO && status != HF_UNAUTHORIZED;
+}
+
+/* Looks anew, tells, and mends as far as it goes. OK, or why the engine can't be asked any more. */
+static enum hf_status deal_with(struct work *work, const struct difference *difference)
+{
+    for (unsigned round = 0; round < ROUNDS_MAX; round++) {
+        enum hf_status status = fetch(work->client, difference->id, &work->now);
+        if (status != HF_OK) {
+            return status;
+        }
+        make_plan(&work->plan, difference->order, &work->now);
+        if (!work->plan.kind) {
+            work->mended += round > 0;
+            return HF_OK;
+        }
+        tell(work, difference->order);
+        if (!apply || work->plan.action == ACTION_NONE) {
+            break;
+        }
+        status = act(work->client, &work->now, &work->plan);
+        if (is_refusal(status)) {
+            char text[CONNECT_REASON_BYTES];
+            connect_reason(status, difference->order ? difference->order->name : NULL, text);
+            connect_say(status, text);
+            break;
+        }
+        if (status != HF_OK) {
+            return status;
+        }
+    }
+    work->remaining++;
+    return HF_OK;
+}
+
+static enum hf_status compare_all(struct work *work)
+{
+    enum hf_status status = look_through_engine(work);
+    if (status == HF_OK) {
+        status = look_for_missing(work);
+    }
+    if (connection.json) {
+        json_rows_open(&work->array);
+    }
+    for (size_t i = 0; i < work->count && status == HF_OK; i++) {
+        status = deal_with(work, &work->differences[i]);
+    }
+    if (connection.json && status != HF_OK) {
+        char text[CONNECT_REASON_BYTES];
+        connect_reason(status, NULL, text);
+        json_rows_add(&work->array, error_object(status, text));
+    }
+    if (connection.json) {
+        json_rows_close(&work->array);
+    }
+    return status;
+}
+
+static void summarize(const struct work *work)
+{
+    fprintf(connection.json ? stderr : stdout,
+            "%" PRIu32 " orders in the file, %" PRIu64 " in the engine: %zu difference%s, %" PRIu64
+            " mended, %" PRIu64 " remain%s\n",
+            work->file.order_count, work->engine_orders, work->count, work->count == 1 ? "" : "s",
+            work->mended, work->remaining, work->remaining == 1 ? "s" : "");
+    if (work->newer > 0) {
+        fprintf(stderr, "%" PRIu64 " orders changed behind LSN %" PRIu64 " and were left alone.\n",
+                work->newer, as_of);
+    }
+}
+
+static int reconcile(struct work *work, const char *path)
+{
+    char error[ORDER_FILE_ERROR_BYTES];
+    enum hf_status status = item_table_read(&work->items, work->client);
+    if (status != HF_OK) {
+        return connect_failed(status, NULL);
+    }
+    int code = EXIT_DONE;
+    if (!order_file_read(&work->file, path, &work->items, error)) {
+        print_safe(stderr, path);
+        fputs(": ", stderr);
+        print_safe(stderr, error);
+        fputc('\n', stderr);
+        if (connection.json) {
+            print_json(error_object(HF_INVALID, error));
+        }
+        code = EXIT_NO;
+    } else {
+        status = compare_all(work);
+        if (status != HF_OK) {
+            char text[CONNECT_REASON_BYTES];
+            connect_reason(status, NULL, text);
+            code = connect_say(status, text);
+        } else {
+            summarize(work);
+            code = work->remaining > 0 ? EXIT_NO : EXIT_DONE;
+        }
+    }
+    order_file_deinit(&work->file);
+    item_table_deinit(&work->items);
+    free(work->differences);
+    return code;
+}
+
+int command_reconcile(int argc, char **argv)
+{
+    static struct work work;
+    struct args args;
+    int code = args_parse(&spec, argc, argv, &args);
+    if (code == ARGS_GO_ON) {
+        code = connect_open(&spec, &connection, &work.client);
+    }
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
+    code = reconcile(&work, args.values[0]);
+    hf_client_close(work.client);
+    return code;
+}

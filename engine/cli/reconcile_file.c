@@ -1,0 +1,363 @@
+/* reconcile_file.c - an order system's file of orders, checked and sorted by order.
+ *
+ * Threads: one. */
+#include "cli/reconcile_file.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/csv.h"
+#include "base/limits.h"
+#include "cli/print.h"
+#include "cli/values.h"
+
+/* ---- Items ---- */
+
+static int compare_names(const char *sku_a, const char *pool_a, const char *sku_b,
+                         const char *pool_b)
+{
+    int order = strcmp(sku_a, sku_b);
+    return order ? order : strcmp(pool_a, pool_b);
+}
+
+static int compare_stock(const void *a, const void *b)
+{
+    const struct hf_stock *left = a;
+    const struct hf_stock *right = b;
+    return compare_names(left->sku, left->pool, right->sku, right->pool);
+}
+
+static void index_items(struct item_table *table)
+{
+    for (uint32_t i = 0; i < table->count; i++) {
+        uint32_t item = table->by_name[i].item;
+        table->item_max = item > table->item_max ? item : table->item_max;
+    }
+    table->by_item = must_alloc((size_t)table->item_max + 1, sizeof *table->by_item);
+    memset(table->by_item, 0, ((size_t)table->item_max + 1) * sizeof *table->by_item);
+    for (uint32_t i = 0; i < table->count; i++) {
+        table->by_item[table->by_name[i].item] = i + 1;
+    }
+}
+
+enum hf_status item_table_read(struct item_table *table, struct hf_client *client)
+{
+    *table = (struct item_table){0};
+    for (;;) {
+        struct hf_stock *page;
+        uint32_t count;
+        const char *after = table->count ? table->by_name[table->count - 1].sku : "";
+        enum hf_status status = hf_list_stock(client, after, 0, &page, &count);
+        if (status != HF_OK || count == 0) {
+            if (status == HF_OK) {
+                hf_free(page);
+                if (table->count > 0) {
+                    qsort(table->by_name, table->count, sizeof *table->by_name, compare_stock);
+                }
+                index_items(table);
+            }
+            return status;
+        }
+        table->by_name = must_grow(table->by_name, table->count + count, sizeof *table->by_name);
+        memcpy(table->by_name + table->count, page, count * sizeof *page);
+        table->count += count;
+        hf_free(page);
+    }
+}
+
+void item_table_deinit(struct item_table *table)
+{
+    free(table->by_name);
+    free(table->by_item);
+}
+
+void item_table_name(const struct item_table *table, uint32_t item, char *text)
+{
+    uint32_t index = item <= table->item_max ? table->by_item[item] : 0;
+    if (index) {
+        snprintf(text, (size_t)2 * HF_CODE_BYTES, "%s@%s", table->by_name[index - 1].sku,
+                 table->by_name[index - 1].pool);
+    } else {
+        snprintf(text, (size_t)2 * HF_CODE_BYTES, "item %" PRIu32, item);
+    }
+}
+
+/* 0: there is none. */
+static uint32_t find_item(const struct item_table *table, const char *sku, const char *pool)
+{
+    uint32_t low = 0;
+    uint32_t high = table->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct hf_stock *stock = &table->by_name[middle];
+        int order = compare_names(stock->sku, stock->pool, sku, pool);
+        if (order == 0) {
+            return stock->item;
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return 0;
+}
+
+/* ---- Rows ---- */
+
+struct row {
+    struct id128 id;
+    uint64_t number;
+    const char *name;
+    const char *state;
+    enum wanted_state wanted;
+    uint32_t item;
+    int64_t qty;
+};
+
+struct reading {
+    struct order_file *file;
+    const struct item_table *items;
+    struct csv *csv;
+    int order;
+    int state;
+    int sku;
+    int pool; /* -1: there is no such column */
+    int qty;
+    struct row *rows;
+    size_t count;
+    size_t room;
+    char *error;
+};
+
+__attribute__((format(printf, 2, 3))) static bool bad(const struct reading *reading,
+                                                      const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reading->error, ORDER_FILE_ERROR_BYTES, format, args);
+    va_end(args);
+    return false;
+}
+
+static const struct {
+    const char *name;
+    enum wanted_state wanted;
+} states[] = {
+    {"held", WANTED_HELD},          {"pending", WANTED_HELD},     {"unpaid", WANTED_HELD},
+    {"committed", WANTED_COMMITTED}, {"paid", WANTED_COMMITTED},  {"sold", WANTED_COMMITTED},
+    {"released", WANTED_ENDED},     {"cancelled", WANTED_ENDED},  {"canceled", WANTED_ENDED},
+    {"expired", WANTED_ENDED},      {"returned", WANTED_ENDED},   {"refunded", WANTED_ENDED},
+};
+
+static bool read_state(struct reading *reading, struct row *row, const char *text)
+{
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+        if (strcasecmp(states[i].name, text) == 0) {
+            row->state = states[i].name;
+            row->wanted = states[i].wanted;
+            return true;
+        }
+    }
+    return bad(reading,
+               "row %" PRIu64 ", column state: '%.64s' is none of held, pending, unpaid, "
+               "committed, paid, sold, released, cancelled, expired, returned, refunded",
+               row->number, text);
+}
+
+static const char *field(const struct csv_row *cells, int column)
+{
+    return (const char *)cells->fields[column].data;
+}
+
+static bool read_item(struct reading *reading, struct row *row, const struct csv_row *cells)
+{
+    char sku[HF_CODE_BYTES];
+    char pool[HF_CODE_BYTES] = "default";
+    char reason[REASON_BYTES];
+    const char *text = reading->pool >= 0 ? field(cells, reading->pool) : "";
+    if (!parse_code(field(cells, reading->sku), sku, reason)) {
+        return bad(reading, "row %" PRIu64 ", column sku: '%.64s' %s", row->number,
+                   field(cells, reading->sku), reason);
+    }
+    if (text[0] != '\0' && !parse_code(text, pool, reason)) {
+        return bad(reading, "row %" PRIu64 ", column pool: '%.64s' %s", row->number, text, reason);
+    }
+    row->item = find_item(reading->items, sku, pool);
+    return row->item || bad(reading, "row %" PRIu64 ", column sku: the engine knows no item %s@%s",
+                            row->number, sku, pool);
+}
+
+static bool read_row(struct reading *reading, const struct csv_row *cells)
+{
+    char reason[REASON_BYTES];
+    const char *order = field(cells, reading->order);
+    const char *qty = field(cells, reading->qty);
+    struct row row = {.number = cells->number};
+    if (order[0] == '\0') {
+        return bad(reading, "row %" PRIu64 ", column order: empty", row.number);
+    }
+    if (!read_state(reading, &row, field(cells, reading->state)) ||
+        !read_item(reading, &row, cells)) {
+        return false;
+    }
+    /* What an ended order once had need not be told. */
+    bool told = row.wanted != WANTED_ENDED || qty[0] != '\0';
+    if (told && !parse_signed(qty, row.wanted == WANTED_ENDED ? 0 : 1, QTY_MAX, &row.qty, reason)) {
+        return bad(reading, "row %" PRIu64 ", column qty: '%.64s' %s", row.number, qty, reason);
+    }
+    size_t len = strlen(order);
+    char *name = must_have(arena_alloc(&reading->file->arena, len + 1));
+    memcpy(name, order, len + 1);
+    row.name = name;
+    row.id = id_from_text(order, len);
+    if (reading->count == reading->room) {
+        reading->room = reading->room ? 2 * reading->room : 1024;
+        reading->rows = must_grow(reading->rows, reading->room, sizeof *reading->rows);
+    }
+    reading->rows[reading->count++] = row;
+    return true;
+}
+
+static bool find_columns(struct reading *reading)
+{
+    const struct {
+        const char *name;
+        int *column;
+        bool needed;
+    } columns[] = {
+        {"order", &reading->order, true}, {"state", &reading->state, true},
+        {"sku", &reading->sku, true},     {"pool", &reading->pool, false},
+        {"qty", &reading->qty, true},
+    };
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        *columns[i].column = csv_column(reading->csv, columns[i].name);
+        if (*columns[i].column < 0 && columns[i].needed) {
+            return bad(reading, "row 1: the column %s is missing", columns[i].name);
+        }
+    }
+    return true;
+}
+
+/* ---- Orders ---- */
+
+static int compare_ids(struct id128 a, struct id128 b)
+{
+    int order = (a.hi > b.hi) - (a.hi < b.hi);
+    return order ? order : (a.lo > b.lo) - (a.lo < b.lo);
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const struct row *left = a;
+    const struct row *right = b;
+    int order = compare_ids(left->id, right->id);
+    order = order ? order : (left->item > right->item) - (left->item < right->item);
+    return order ? order : (left->number > right->number) - (left->number < right->number);
+}
+
+/* The rows of one order as parts. False: they have different states. */
+static bool make_order(struct reading *reading, const struct row *rows, size_t count)
+{
+    struct order_file *file = reading->file;
+    struct order_part *parts = must_have(arena_alloc(&file->arena, count * sizeof *parts));
+    struct file_order order = {
+        .id = rows->id, .name = rows->name, .row = rows->number, .wanted = rows->wanted,
+        .state = rows->state, .parts = parts};
+    for (size_t i = 0; i < count; i++) {
+        struct order_part *part = order.part_count ? &parts[order.part_count - 1] : NULL;
+        if (rows[i].wanted != order.wanted) {
+            return bad(reading,
+                       "row %" PRIu64 ", column state: order %.64s is %s in row %" PRIu64
+                       " and %s here",
+                       rows[i].number, rows[i].name, rows->state, rows->number, rows[i].state);
+        }
+        order.row = rows[i].number < order.row ? rows[i].number : order.row;
+        if (part && part->item == rows[i].item) {
+            part->repeated++;
+            part->qty += rows[i].qty;
+            part->row_qty = part->row_qty == rows[i].qty ? part->row_qty : 0;
+        } else {
+            parts[order.part_count++] = (struct order_part){
+                rows[i].item, 1, rows[i].number, rows[i].qty, rows[i].qty};
+        }
+    }
+    file->orders[file->order_count++] = order;
+    return true;
+}
+
+static bool make_orders(struct reading *reading)
+{
+    struct order_file *file = reading->file;
+    if (reading->count > 0) {
+        qsort(reading->rows, reading->count, sizeof *reading->rows, compare_rows);
+    }
+    file->row_count = reading->count;
+    file->orders = must_alloc(reading->count + 1, sizeof *file->orders);
+    for (size_t i = 0; i < reading->count;) {
+        size_t end = i + 1;
+        while (end < reading->count && id_equal(reading->rows[i].id, reading->rows[end].id)) {
+            end++;
+        }
+        if (!make_order(reading, &reading->rows[i], end - i)) {
+            return false;
+        }
+        i = end;
+    }
+    return true;
+}
+
+static bool read_all(struct reading *reading)
+{
+    struct csv_row cells;
+    enum hf_status status;
+    if (!find_columns(reading)) {
+        return false;
+    }
+    while ((status = csv_next(reading->csv, &cells)) == HF_OK) {
+        if (!read_row(reading, &cells)) {
+            return false;
+        }
+    }
+    return status == HF_NOT_FOUND ? make_orders(reading)
+                                  : bad(reading, "%s", csv_error(reading->csv));
+}
+
+bool order_file_read(struct order_file *file, const char *path, const struct item_table *items,
+                     char *error)
+{
+    struct reading reading = {.file = file, .items = items, .error = error};
+    char reason[CSV_ERROR_BYTES];
+    *file = (struct order_file){0};
+    arena_init(&file->arena, SIZE_MAX / 4);
+    if (csv_open(&reading.csv, path, reason) != HF_OK) {
+        return bad(&reading, "%s", reason);
+    }
+    bool fine = read_all(&reading);
+    csv_close(reading.csv);
+    free(reading.rows);
+    return fine;
+}
+
+void order_file_deinit(struct order_file *file)
+{
+    arena_deinit(&file->arena);
+    free(file->orders);
+}
+
+struct file_order *order_file_find(struct order_file *file, struct id128 id)
+{
+    uint32_t low = 0;
+    uint32_t high = file->order_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        int order = compare_ids(file->orders[middle].id, id);
+        if (order == 0) {
+            return &file->orders[middle];
+        }
+        low = order < 0 ? middle + 1 : low;
+        high = order < 0 ? high : middle;
+    }
+    return NULL;
+}

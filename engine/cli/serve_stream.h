@@ -1,0 +1,20 @@
+/* serve_stream.h - the change stream of a running engine, for other services.
+ *
+ * It follows the log's files, as `wal tail` does, and so tells only what is durable; the engine's own
+ * threads know nothing of it. docs/protocol.md has the messages.
+ *
+ * Threads: start and stop from the main thread; two of its own. */
+#ifndef CLI_SERVE_STREAM_H
+#define CLI_SERVE_STREAM_H
+
+#include <stdbool.h>
+
+/* Begins to serve the log of a data directory that there may not be yet. Either URL may be "": not
+ * that. False: what is wrong has been said. */
+bool serve_stream_start(const char *data, const char *archive, const char *publish_url,
+                        const char *fetch_url);
+
+/* Ends the threads, if they were started. */
+void serve_stream_stop(void);
+
+#endif

@@ -1,0 +1,211 @@
+/* wal_checkpoint.c - `holdfast wal checkpoint`: makes a checkpoint while no engine runs.
+ *
+ * Threads: the main thread. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "cli/commands.h"
+#include "cli/print.h"
+#include "cli/values.h"
+#include "cli/wal.h"
+
+static const char *data = DATA_DEFAULT;
+static const char *out_folder;
+static bool json;
+static struct wal_log opened;
+
+static const struct option_spec options[] = {
+    {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
+    {"out", OPTION_TEXT, &out_folder, NULL, "DIR2", "put it there; it is made if it is missing"},
+    {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"},
+};
+
+static const struct command_spec spec = {
+    .name = "wal checkpoint",
+    .arguments = "",
+    .help =
+        "Makes a checkpoint of all sealed segments: every one but the last that was begun. It\n"
+        "starts from the newest whole checkpoint, or from the log's beginning. The engine must\n"
+        "not run; its next start then replays only what is behind the checkpoint. Segments are\n"
+        "given back by the engine, not by this.\n",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+};
+
+struct plan {
+    uint64_t base; /* 0: the log's beginning */
+    struct checkpoint_info base_info;
+    uint64_t upto; /* last sealed segment */
+};
+
+static bool show_pace(void *context, uint64_t done, uint64_t total)
+{
+    progress_show(context, "making", done, total);
+    return true;
+}
+
+/* The newest checkpoint that is whole. */
+static enum hf_status find_base(struct plan *plan)
+{
+    uint64_t *numbers;
+    size_t count;
+    enum hf_status status = checkpoint_list(opened.storage, &numbers, &count);
+    while (status == HF_OK && count > 0 && plan->base == 0) {
+        uint64_t number = numbers[--count];
+        enum hf_status found =
+            checkpoint_verify(opened.storage, number, &plan->base_info, NULL, NULL);
+        if (found == HF_OK) {
+            plan->base = number;
+        } else if (found == HF_DAMAGED) {
+            fprintf(stderr, "A checkpoint is damaged and is passed over: %s\n",
+                    plan->base_info.message);
+        } else {
+            status = found;
+        }
+    }
+    free(numbers);
+    return status;
+}
+
+/* Reads the log to its end, to know which segments are sealed, and that they are whole. */
+static int find_sealed(struct plan *plan)
+{
+    struct wal_block block;
+    struct wal_end end;
+    enum hf_status status = wal_reader_open_at(&opened.reader, opened.storage,
+                                               plan->base ? &plan->base_info.start : NULL, 0);
+    while (status == HF_OK) {
+        status = wal_reader_next(opened.reader, &block);
+    }
+    if (status != HF_NOT_FOUND) {
+        return wal_failed(status, json, "%s: the log can't be read: %s", opened.folder,
+                          hf_status_text(status));
+    }
+    wal_reader_end(opened.reader, &end);
+    if (end.damaged) {
+        wal_say_damage(opened.folder, &end);
+        return wal_failed(HF_DAMAGED, json, "%s, offset %" PRIu64 ": %s", end.file, end.file_offset,
+                          end.reason);
+    }
+    plan->upto = end.segment > 0 ? end.segment - 1 : 0;
+    return ARGS_GO_ON;
+}
+
+static int report(const struct plan *plan, const struct checkpoint_info *info, const char *folder)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    char when[TIME_TEXT_BYTES];
+    checkpoint_name(name, info->number);
+    time_text(info->wall_ms, when);
+    if (json) {
+        print_json(json_pack(
+            "{s:b, s:o, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "made", true, "folder",
+            json_text(folder, strlen(folder)), "file", name, "checkpoint", (json_int_t)info->number,
+            "base", (json_int_t)plan->base, "lsn", (json_int_t)info->start.lsn, "wall_ms",
+            (json_int_t)info->wall_ms, "skus", (json_int_t)info->skus, "items",
+            (json_int_t)info->items, "orders", (json_int_t)info->orders, "orders_held",
+            (json_int_t)info->orders_held, "bytes", (json_int_t)info->file_bytes));
+        return EXIT_DONE;
+    }
+    printf("%s/%s\n", folder, name);
+    printf("covers     segments up to %" PRIu64 ", LSN %" PRIu64 ", %s\n", info->number,
+           info->start.lsn, when);
+    if (plan->base) {
+        printf("from       checkpoint %" PRIu64 " and %" PRIu64 " segments\n", plan->base,
+               plan->upto - plan->base);
+    } else {
+        printf("from       the log's beginning\n");
+    }
+    printf("holds      %" PRIu64 " SKUs, %" PRIu64 " items, %" PRIu64 " orders (%" PRIu64
+           " held), %" PRIu64 " bytes\n",
+           info->skus, info->items, info->orders, info->orders_held, info->file_bytes);
+    return EXIT_DONE;
+}
+
+static int nothing_new(const struct plan *plan)
+{
+    if (json) {
+        print_json(json_pack("{s:b, s:I}", "made", false, "checkpoint", (json_int_t)plan->base));
+    } else if (plan->base) {
+        printf("Nothing was made: no segment is sealed since checkpoint %" PRIu64 ".\n",
+               plan->base);
+    } else {
+        printf("Nothing was made: no segment is sealed yet.\n");
+    }
+    return EXIT_DONE;
+}
+
+static int build(const struct plan *plan, struct storage *out, const char *folder)
+{
+    struct progress progress;
+    struct checkpoint_info info = {0};
+    struct checkpoint_build_options wanted = {.storage = opened.storage,
+                                              .out = out,
+                                              .base = plan->base,
+                                              .upto = plan->upto,
+                                              .memory_bytes = CHECKPOINT_MEMORY_DEFAULT,
+                                              .pace = show_pace,
+                                              .context = &progress};
+    enum hf_status status = wal_replay_sizes(opened.storage, &wanted.inventory);
+    progress_start(&progress);
+    if (status == HF_OK) {
+        status = checkpoint_build(&wanted, &info);
+    }
+    progress_end(&progress);
+    if (status != HF_OK) {
+        return wal_failed(status, json, "a checkpoint can't be made: %s",
+                          info.message[0] ? info.message : hf_status_text(status));
+    }
+    return report(plan, &info, folder);
+}
+
+static int make(void)
+{
+    struct plan plan = {0};
+    struct storage *out;
+    const char *folder = out_folder ? out_folder : opened.folder;
+    enum hf_status status = find_base(&plan);
+    if (status != HF_OK) {
+        return wal_failed(status, json, "%s: the checkpoints can't be read: %s", opened.folder,
+                          hf_status_text(status));
+    }
+    int code = find_sealed(&plan);
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
+    if (plan.upto <= plan.base) {
+        return nothing_new(&plan);
+    }
+    status = storage_open(&out, folder, STORAGE_SYNC, false);
+    if (status != HF_OK) {
+        return wal_failed(status, json, "%s can't be opened: %s", folder, hf_status_text(status));
+    }
+    code = build(&plan, out, folder);
+    storage_destroy(out);
+    return code;
+}
+
+int wal_checkpoint(int argc, char **argv)
+{
+    struct args args;
+    int lock;
+    int code = args_parse(&spec, argc, argv, &args);
+    if (code == ARGS_GO_ON) {
+        code = wal_log_find(&opened, data, json);
+    }
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
+    enum hf_status status = storage_lock(data, &lock);
+    if (status == HF_OK) {
+        code = make();
+        storage_unlock(lock);
+    } else {
+        code = wal_lock_failed(data, status, json);
+    }
+    wal_log_close(&opened);
+    return code;
+}

@@ -1,0 +1,108 @@
+/* wal_names.c - names of items, which the log's records call by their handles.
+ *
+ * They are learned from ITEM_DEFINED records on the way; where the log's beginning has been given
+ * back, from a checkpoint. A handle never gets another name, so any checkpoint will do.
+ *
+ * Threads: the main thread. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/print.h"
+#include "cli/wal.h"
+
+static char *copy_bytes(struct arena *arena, struct bytes text)
+{
+    char *copy = must_have(arena_alloc(arena, text.len + 1));
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    return copy;
+}
+
+void item_names_init(struct item_names *names)
+{
+    *names = (struct item_names){0};
+    arena_init(&names->arena, SIZE_MAX / 4);
+}
+
+void item_names_deinit(struct item_names *names)
+{
+    free(names->names);
+    arena_deinit(&names->arena);
+    *names = (struct item_names){0};
+}
+
+static void learn(struct item_names *names, uint32_t item, struct bytes sku, struct bytes pool)
+{
+    if (item > ITEMS_MAX) {
+        return; /* no engine makes such a handle; it stays without a name */
+    }
+    if (item >= names->count) {
+        uint32_t count = item * 2 + 64;
+        names->names = must_grow(names->names, count, sizeof *names->names);
+        memset(names->names + names->count, 0, (count - names->count) * sizeof *names->names);
+        names->count = count;
+    }
+    if (!names->names[item].sku) {
+        names->names[item].sku = copy_bytes(&names->arena, sku);
+        names->names[item].pool = copy_bytes(&names->arena, pool);
+    }
+}
+
+void item_names_learn(struct item_names *names, const struct item_def *def)
+{
+    learn(names, def->item, def->sku, def->pool);
+}
+
+enum hf_status item_names_load(struct item_names *names, struct storage *storage, uint64_t number)
+{
+    struct inventory_options sizes;
+    struct inventory *catalog;
+    struct checkpoint_info info;
+    enum hf_status status = wal_replay_sizes(storage, &sizes);
+    sizes.orders_max = 1; /* none are loaded */
+    if (status == HF_OK) {
+        status = inventory_init(&catalog, &sizes);
+    }
+    if (status != HF_OK) {
+        return status;
+    }
+    status = checkpoint_load_catalog(storage, number, catalog, &info);
+    for (uint32_t item = 1; status == HF_OK && item <= info.items; item++) {
+        struct item_view view;
+        status = inventory_item(catalog, item, &view);
+        if (status == HF_OK) {
+            learn(names, item, view.sku, view.pool);
+        }
+    }
+    inventory_deinit(catalog);
+    return status;
+}
+
+enum hf_status item_names_load_newest(struct item_names *names, struct storage *storage)
+{
+    uint64_t *numbers;
+    size_t count;
+    enum hf_status status = checkpoint_list(storage, &numbers, &count);
+    if (status != HF_OK) {
+        return status;
+    }
+    /* The engine may take one away while we look. */
+    status = HF_DAMAGED;
+    while (count > 0 && (status == HF_DAMAGED || status == HF_NOT_FOUND)) {
+        status = item_names_load(names, storage, numbers[--count]);
+    }
+    free(numbers);
+    return status == HF_DAMAGED || status == HF_NOT_FOUND ? HF_OK : status;
+}
+
+const char *item_sku(const struct item_names *names, uint32_t item)
+{
+    const char *sku = item < names->count ? names->names[item].sku : NULL;
+    return sku ? sku : "?";
+}
+
+const char *item_pool(const struct item_names *names, uint32_t item)
+{
+    const char *pool = item < names->count ? names->names[item].pool : NULL;
+    return pool ? pool : "?";
+}

@@ -1,0 +1,418 @@
+/* image.c - the core's state without its log: folding events into orders in hand, loading, and
+ * reading a ledger out.
+ *
+ * Threads: one, before anything else runs; orders may be loaded by several lanes (replay.h).
+ * Invariant: an image that is loaded is of an order that events could have made; a checkpoint's
+ * bytes are from a disk, so all of it is checked. */
+#include "core/image.h"
+
+#include <stdlib.h>
+
+#include "core/inventory_internal.h"
+#include "core/pairs.h"
+#include "core/replay.h"
+
+/* ---- Orders in hand ---- */
+
+static enum hf_status fold_held(struct inventory *inventory, struct order_hand *hand,
+                                struct event *event)
+{
+    if (hand->order.state != ORDER_NONE) {
+        return HF_DAMAGED;
+    }
+    hand->order = (struct order){.id = event->id, .flags = ORDER_BUSY};
+    const struct replay_lane alone = {.inventory = inventory};
+    enum hf_status status = order_apply(&alone, &hand->order, event, hand->lines);
+    if (status != HF_OK) {
+        hand->order = (struct order){.state = ORDER_NONE};
+    }
+    return status;
+}
+
+static enum hf_status fold_forgotten(struct inventory *inventory, struct order_hand *hand,
+                                     struct event *event)
+{
+    if (!state_ended((enum order_state)hand->order.state)) {
+        return HF_DAMAGED;
+    }
+    event->digest_delta = 0 - order_digest(&hand->order);
+    forget_settle(inventory, &hand->order);
+    hand->order = (struct order){.state = ORDER_NONE};
+    return HF_OK;
+}
+
+enum hf_status inventory_fold(struct inventory *inventory, struct order_hand *hand,
+                              struct event *event)
+{
+    if (event->type == EVENT_ORDER_HELD) {
+        return fold_held(inventory, hand, event);
+    }
+    if (hand->order.state == ORDER_NONE || !id_equal(hand->order.id, event->id)) {
+        return HF_DAMAGED;
+    }
+    switch (event->type) {
+    case EVENT_ORDER_FORGOTTEN:
+        return fold_forgotten(inventory, hand, event);
+    case EVENT_ORDER_COMMITTED:
+    case EVENT_ORDER_RELEASED:
+    case EVENT_ORDER_EXPIRED:
+    case EVENT_ORDER_EXTENDED:
+    case EVENT_ORDER_RETURNED:
+        return order_apply(&(struct replay_lane){.inventory = inventory}, &hand->order, event,
+                           hand->lines);
+    default:
+        return HF_DAMAGED;
+    }
+}
+
+void order_hand_image(struct order_hand *hand, struct order_image *image)
+{
+    const struct order *order = &hand->order;
+    CHECK(order->state != ORDER_NONE);
+    bool block = order->flags & ORDER_BLOCK;
+    bool shaped = order->flags & ORDER_SHAPED;
+    if (!block) {
+        hand->lines[0] = transition_line(order, 0);
+    }
+    *image = (struct order_image){
+        .id = order->id,
+        .buyer = order->buyer,
+        .lsn = order->lsn,
+        .deadline_ms = order->deadline_ms,
+        .contents = shaped ? order->contents : 0,
+        .extended_ms = order->extended_ms,
+        .state = (enum order_state)order->state,
+        .shaped = shaped,
+        .block = block,
+        .counted = order->flags & ORDER_COUNTED,
+        .line_count = order->line_count,
+        .lines = hand->lines,
+    };
+}
+
+/* ---- Images that can be ---- */
+
+static bool line_fits_state(const struct order_line_view *line, enum order_state state)
+{
+    switch (state) {
+    case ORDER_HELD:
+    case ORDER_EXPIRED:
+        return line->released <= line->qty && line->committed == 0 && line->returned == 0;
+    case ORDER_RELEASED:
+        return line->released == line->qty && line->committed == 0 && line->returned == 0;
+    case ORDER_COMMITTED:
+    case ORDER_RETURNED:
+        return line->committed <= line->qty && line->released == line->qty - line->committed &&
+               (state == ORDER_RETURNED ? line->returned == line->committed
+                                        : line->returned <= line->committed);
+    default:
+        return false;
+    }
+}
+
+/* A plain line was neither pre-sold nor split; one of several was not counted either. */
+static bool line_fits_shape(const struct order_line_view *line, const struct order_image *image)
+{
+    if (line->counted && image->buyer == 0) {
+        return false;
+    }
+    if (!image->shaped) {
+        return line->presale_qty == 0 && line->ticket == 0 &&
+               (!line->counted || image->line_count == 1);
+    }
+    return line->presale_qty <= line->qty && (line->ticket == 0 || line->presale_qty > 0) &&
+           line->line >= 1 && line->line <= (uint16_t)image->contents;
+}
+
+static bool line_fits(const struct inventory *inventory, const struct order_line_view *line)
+{
+    return inventory_has_item(inventory, line->item) && line->qty >= 1 && line->qty <= QTY_MAX;
+}
+
+/* Whether the lines of a block are such as the state has them. */
+static bool block_fits(const struct inventory *inventory, const struct order_image *image)
+{
+    uint64_t qty = 0;
+    uint64_t released = 0;
+    uint64_t returned = 0;
+    for (uint32_t i = 0; i < image->line_count; i++) {
+        const struct order_line_view *line = &image->lines[i];
+        if (!line_fits(inventory, line) || !line_fits_state(line, image->state) ||
+            !line_fits_shape(line, image)) {
+            return false;
+        }
+        qty += line->qty;
+        released += line->released;
+        returned += line->returned;
+    }
+    /* Something is left, but where all of it was given back. */
+    bool left = image->state == ORDER_COMMITTED ? released + returned < qty : released < qty;
+    return left || image->state == ORDER_RELEASED;
+}
+
+static bool image_fits(const struct inventory *inventory, const struct order_image *image)
+{
+    if (image->state < ORDER_HELD || image->state > ORDER_RETURNED || image->line_count < 1 ||
+        image->line_count > ORDER_LINES_MAX || (image->shaped && !image->block) ||
+        (!image->shaped && image->contents != 0) ||
+        image->extended_ms > UINT64_MAX - image->deadline_ms) {
+        return false;
+    }
+    if (image->block) {
+        return !image->counted && block_fits(inventory, image);
+    }
+    return image->line_count == 1 && line_fits(inventory, &image->lines[0]) &&
+           (!image->counted || image->buyer != 0);
+}
+
+/* An image that fits into an order; block: memory for its lines if it has one. */
+static void order_fill(struct order *order, const struct order_image *image,
+                       struct order_line_view *block)
+{
+    *order = (struct order){
+        .id = image->id,
+        .buyer = image->buyer,
+        .lsn = image->lsn,
+        .deadline_ms = image->deadline_ms,
+        .extended_ms = image->extended_ms,
+        .line_count = (uint16_t)image->line_count,
+        .state = (uint8_t)image->state,
+    };
+    if (image->block) {
+        if (block != image->lines) {
+            memcpy(block, image->lines, image->line_count * sizeof *block);
+        }
+        order->lines = block;
+        order->flags = (uint8_t)(ORDER_BLOCK | (image->shaped ? ORDER_SHAPED : 0));
+    } else {
+        order->one = (struct order_line){image->lines[0].item, image->lines[0].qty};
+        order->flags = image->counted ? ORDER_COUNTED : 0;
+    }
+    if (image->shaped) {
+        order->contents = image->contents;
+    }
+}
+
+enum hf_status order_hand_load(struct inventory *inventory, struct order_hand *hand,
+                               const struct order_image *image)
+{
+    if (!image_fits(inventory, image)) {
+        return HF_DAMAGED;
+    }
+    order_fill(&hand->order, image, hand->lines);
+    return HF_OK;
+}
+
+/* ---- Loading ---- */
+
+enum hf_status inventory_load_stock(struct inventory *inventory, uint32_t item, int64_t stocked,
+                                    int64_t settled)
+{
+    if (!inventory_has_item(inventory, item) || stocked < 0 || stocked > STOCK_MAX || settled < 0 ||
+        settled > 2 * STOCK_MAX) { /* with a presale_cap as great */
+        return HF_DAMAGED;
+    }
+    struct stock *stock = inventory->stock;
+    struct stock_view view;
+    stock_read(stock, item, &view);
+    if (view.stocked != 0 || view.sold != 0) {
+        return HF_DAMAGED;
+    }
+    if (stocked > 0) {
+        stock_restock(stock, 0, item, stocked);
+    }
+    if (settled > 0) {
+        units_force(stock, 0, item, settled);
+        stock_sell(stock, 0, item, settled);
+        stock_settle(stock, item, settled);
+    }
+    return HF_OK;
+}
+
+enum hf_status inventory_load_adjustment(struct inventory *inventory,
+                                         const struct adjustment_made *made)
+{
+    if (!inventory_has_item(inventory, made->item) || made->delta < -STOCK_MAX ||
+        made->delta > STOCK_MAX || made->stocked < 0 || made->stocked > STOCK_MAX ||
+        adjustments_find(&inventory->adjustments, made->id)) {
+        return HF_DAMAGED;
+    }
+    if (!adjustments_make_room(&inventory->adjustments)) {
+        return HF_FULL;
+    }
+    adjustments_add(&inventory->adjustments, made);
+    return HF_OK;
+}
+
+enum hf_status inventory_load_buyer(struct inventory *inventory, uint32_t sku, uint64_t buyer,
+                                    uint32_t units)
+{
+    if (sku < 1 || sku > catalog_skus(inventory->catalog) || buyer == 0 || units == 0 ||
+        buyers_units(inventory->buyers, sku, buyer) != 0) {
+        return HF_DAMAGED;
+    }
+    return buyers_force(inventory->buyers, sku, buyer, units);
+}
+
+enum hf_status inventory_load_ticket(struct inventory *inventory, uint32_t item, uint32_t ticket,
+                                     uint32_t units)
+{
+    if (!inventory_has_item(inventory, item) || units > QTY_MAX ||
+        ticket <= presale_last(inventory->presale, item)) {
+        return HF_DAMAGED;
+    }
+    return presale_change(inventory->presale, item, ticket, units) ? HF_OK : HF_FULL;
+}
+
+/* Takes and sells what an order has of stock. */
+static void order_load_units(const struct replay_lane *lane, const struct order *order)
+{
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view line = transition_line(order, i);
+        struct line_units units = line_units((enum order_state)order->state, &line);
+        replay_units(lane, line.item, units.held + units.sold, units.sold);
+    }
+}
+
+enum hf_status replay_load_order(struct replay_lane *lane, const struct order_image *image)
+{
+    struct inventory *inventory = lane->inventory;
+    if (!image_fits(inventory, image)) {
+        return HF_DAMAGED;
+    }
+    struct orders *orders = &inventory->orders;
+    uint64_t hash = id_hash(image->id);
+    struct order_shard *shard = orders_shard(orders, hash);
+    if (orders_find(orders, shard, hash, image->id) != ORDER_NO_HANDLE) {
+        return HF_DAMAGED;
+    }
+    uint32_t handle = orders_enter(orders, lane->slot, shard, hash, image->id);
+    if (handle == ORDER_NO_HANDLE) {
+        return HF_FULL;
+    }
+    struct order_line_view *block = NULL;
+    if (image->block) {
+        block = lines_alloc(inventory->lines, handle, image->line_count);
+        if (!block) {
+            orders_remove(orders, lane->slot, shard, hash, handle);
+            return HF_FULL;
+        }
+    }
+    struct order *order = orders_at(orders, handle);
+    order_fill(order, image, block);
+    order_load_units(lane, order);
+    counter_add(&shard->known, 1);
+    counter_add(&shard->held, order->state == ORDER_HELD);
+    return HF_OK;
+}
+
+enum hf_status inventory_load_order(struct inventory *inventory, const struct order_image *image)
+{
+    return replay_load_order(&(struct replay_lane){.inventory = inventory}, image);
+}
+
+/* ---- Reading a ledger out ---- */
+
+static bool visit_definitions(struct inventory *inventory, const struct ledger_visitor *visitor)
+{
+    for (uint32_t sku = 1; sku <= catalog_skus(inventory->catalog); sku++) {
+        struct sku_rule rule;
+        catalog_sku_rule(inventory->catalog, sku, &rule);
+        if (!visitor->sku(visitor->context, &rule)) {
+            return false;
+        }
+    }
+    for (uint32_t item = 1; item <= catalog_items(inventory->catalog); item++) {
+        struct item_def def = item_def_of(inventory, item);
+        struct stock_view view;
+        stock_read(inventory->stock, item, &view);
+        if (!visitor->item(visitor->context, &def, view.stocked, view.settled)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static int compare_made(const void *a, const void *b)
+{
+    struct id128 x = (*(const struct adjustment_made *const *)a)->id;
+    struct id128 y = (*(const struct adjustment_made *const *)b)->id;
+    int order = (x.hi > y.hi) - (x.hi < y.hi);
+    return order ? order : (x.lo > y.lo) - (x.lo < y.lo);
+}
+
+static bool visit_adjustments(const struct adjustments *adjustments,
+                              const struct ledger_visitor *visitor)
+{
+    const struct adjustment_made **sorted =
+        malloc((adjustments->count + 1) * sizeof *sorted); /* never of nothing */
+    if (!sorted) {
+        return false;
+    }
+    uint64_t count = 0;
+    for (uint64_t i = 0; i < adjustments->capacity; i++) {
+        if (adjustments->slots[i].used) {
+            sorted[count++] = &adjustments->slots[i];
+        }
+    }
+    CHECK(count == adjustments->count);
+    qsort(sorted, count, sizeof *sorted, compare_made);
+    bool going = true;
+    for (uint64_t i = 0; going && i < count; i++) {
+        going = visitor->adjustment(visitor->context, sorted[i]);
+    }
+    free(sorted);
+    return going;
+}
+
+static bool visit_buyers(struct inventory *inventory, const struct ledger_visitor *visitor)
+{
+    struct pairs pairs = {0};
+    buyers_visit(inventory->buyers, pairs_add_buyer, &pairs);
+    pairs_sort(&pairs);
+    bool going = !pairs.no_memory;
+    for (uint64_t i = 0; going && i < pairs.count; i++) {
+        const struct pair *pair = &pairs.at[i];
+        going = visitor->buyer(visitor->context, pair->group, pair->key, (uint32_t)pair->units);
+    }
+    pairs_deinit(&pairs);
+    return going;
+}
+
+/* One item's tickets, and that its last one was drawn. */
+static bool visit_item_tickets(struct inventory *inventory, uint32_t item, struct pairs *pairs,
+                               const struct ledger_visitor *visitor)
+{
+    uint32_t last = presale_last(inventory->presale, item);
+    pairs->count = 0;
+    pairs->group = item;
+    presale_visit(inventory->presale, item, pairs_add_ticket, pairs);
+    pairs_sort(pairs);
+    if (last != 0 && (pairs->count == 0 || pairs->at[pairs->count - 1].key != last)) {
+        pairs_add(pairs, item, last, 0);
+    }
+    bool going = !pairs->no_memory;
+    for (uint64_t i = 0; going && i < pairs->count; i++) {
+        const struct pair *pair = &pairs->at[i];
+        going = visitor->ticket(visitor->context, item, (uint32_t)pair->key, (uint32_t)pair->units);
+    }
+    return going;
+}
+
+static bool visit_tickets(struct inventory *inventory, const struct ledger_visitor *visitor)
+{
+    struct pairs pairs = {0};
+    bool going = true;
+    for (uint32_t item = 1; going && item <= catalog_items(inventory->catalog); item++) {
+        going = visit_item_tickets(inventory, item, &pairs, visitor);
+    }
+    pairs_deinit(&pairs);
+    return going;
+}
+
+bool inventory_visit_ledger(struct inventory *inventory, const struct ledger_visitor *visitor)
+{
+    return visit_definitions(inventory, visitor) &&
+           visit_adjustments(&inventory->adjustments, visitor) &&
+           visit_buyers(inventory, visitor) && visit_tickets(inventory, visitor);
+}

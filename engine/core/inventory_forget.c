@@ -1,0 +1,183 @@
+/* inventory_forget.c - forgetting orders that have ended, and listing orders.
+ *
+ * Forgetting is an event as any: decided under the order's shard lock, which makes the order BUSY,
+ * logged, then published, which takes the entry out of the table. What the order sold stays sold
+ * (stock_settle), what it counted towards its buyer's limit stays counted, its tickets keep their
+ * place: all of that follows from what is sold, and is sold still.
+ *
+ * Threads: inventory_forget one at a time; listing any.
+ * Invariant: an entry is used anew only when no wheel has its handle (ORDER_HINTED). */
+#include "core/inventory_internal.h"
+
+/* ---- Forgetting ---- */
+
+struct forgetting {
+    struct txn *txn;
+    uint64_t before_lsn;
+    bool full; /* the transaction is */
+};
+
+static bool order_is_due(const struct order *order, uint64_t before_lsn)
+{
+    return state_ended((enum order_state)order->state) && order->lsn < before_lsn &&
+           !(order->flags & (ORDER_BUSY | ORDER_HINTED));
+}
+
+static bool forget_visit(void *context, struct order_shard *shard, uint32_t handle,
+                         struct order *order)
+{
+    (void)shard;
+    struct forgetting *forgetting = context;
+    if (!order_is_due(order, forgetting->before_lsn)) {
+        return true;
+    }
+    if (!txn_has_room(forgetting->txn, EVENT_BYTES)) {
+        forgetting->full = true;
+        return false;
+    }
+    struct event *event = txn_add(forgetting->txn, EVENT_ORDER_FORGOTTEN, handle, EVENT_BYTES);
+    event->id = order->id;
+    event->digest_delta = 0 - order_digest(order);
+    order->flags |= ORDER_BUSY;
+    return true;
+}
+
+enum txn_step inventory_forget(struct txn *txn, uint64_t before_lsn, struct order_cursor *cursor,
+                               uint32_t look_max)
+{
+    struct forgetting forgetting = {.txn = txn, .before_lsn = before_lsn};
+    orders_walk(&txn->inventory->orders, cursor, look_max, forget_visit, &forgetting);
+    return forgetting.full ? TXN_AGAIN : TXN_DONE;
+}
+
+void forget_settle(struct inventory *inventory, const struct order *order)
+{
+    CHECK(state_ended((enum order_state)order->state));
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view line = transition_line(order, i);
+        struct line_units units = line_units((enum order_state)order->state, &line);
+        if (units.sold > 0) {
+            stock_settle(inventory->stock, line.item, units.sold);
+        }
+    }
+}
+
+void forget_publish(struct inventory *inventory, unsigned slot, struct order_shard *shard,
+                    uint32_t handle)
+{
+    struct orders *orders = &inventory->orders;
+    struct order *order = orders_at(orders, handle);
+    CHECK(!(order->flags & ORDER_HINTED));
+    forget_settle(inventory, order);
+    if (order->flags & ORDER_BLOCK) {
+        lines_free(inventory->lines, handle, order->lines, order->line_count);
+        order->flags &= (uint8_t)~ORDER_BLOCK;
+    }
+    order->state = ORDER_NONE;
+    counter_add(&shard->known, (uint64_t)-1);
+    orders_remove(orders, slot, shard, id_hash(order->id), handle);
+}
+
+enum hf_status forget_apply(const struct replay_lane *lane, struct event *event, uint64_t hash)
+{
+    struct orders *orders = &lane->inventory->orders;
+    struct order_shard *shard = orders_shard(orders, hash);
+    uint32_t handle = orders_find(orders, shard, hash, event->id);
+    if (handle == ORDER_NO_HANDLE ||
+        !state_ended((enum order_state)orders_at(orders, handle)->state)) {
+        return HF_DAMAGED;
+    }
+    event->digest_delta = 0 - order_digest(orders_at(orders, handle));
+    forget_publish(lane->inventory, lane->slot, shard, handle);
+    return HF_OK;
+}
+
+/* ---- Listing ---- */
+
+struct listing {
+    const struct order_filter *filter;
+    bool items_sorted; /* the filter's, as those of one SKU come */
+    struct order_view *views;
+    uint32_t max;
+    uint32_t count;
+};
+
+static bool items_are_sorted(const struct order_filter *filter)
+{
+    for (uint32_t i = 1; filter->items && i < filter->item_count; i++) {
+        if (filter->items[i - 1] > filter->items[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool listing_has_item(const struct listing *listing, uint32_t item)
+{
+    const uint32_t *items = listing->filter->items;
+    uint32_t low = 0;
+    uint32_t high = listing->filter->item_count;
+    if (!listing->items_sorted) {
+        while (low < high && items[low] != item) {
+            low++;
+        }
+        return low < high;
+    }
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (items[middle] < item) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < listing->filter->item_count && items[low] == item;
+}
+
+static bool listing_lets_through(const struct listing *listing, const struct order *order)
+{
+    const struct order_filter *filter = listing->filter;
+    if ((filter->buyer && order->buyer != filter->buyer) ||
+        (filter->states && !(filter->states & 1u << order->state))) {
+        return false;
+    }
+    if (!filter->items) {
+        return true;
+    }
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        if (listing_has_item(listing, transition_line(order, i).item)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool listing_visit(void *context, struct order_shard *shard, uint32_t handle,
+                          struct order *order)
+{
+    (void)shard;
+    (void)handle;
+    struct listing *listing = context;
+    if (!listing_lets_through(listing, order)) {
+        return true;
+    }
+    if (listing->count == listing->max) {
+        return false;
+    }
+    order_view_fill(&listing->views[listing->count++], order);
+    return true;
+}
+
+uint32_t inventory_list_orders(struct inventory *inventory, const struct order_filter *filter,
+                               struct order_cursor *cursor, struct order_view *views, uint32_t max,
+                               uint32_t look_max)
+{
+    struct listing listing = {
+        .filter = filter,
+        .items_sorted = items_are_sorted(filter),
+        .views = views,
+        .max = max,
+    };
+    orders_walk(&inventory->orders, cursor, look_max, listing_visit, &listing);
+    return listing.count;
+}

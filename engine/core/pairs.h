@@ -1,0 +1,41 @@
+/* pairs.h - a list of counted pairs to be sorted: a buyer's units of a SKU, a ticket's of an item.
+ *
+ * For walks over whole tables, whose own order is none. Grows by the allocator.
+ *
+ * Threads: one. */
+#ifndef CORE_PAIRS_H
+#define CORE_PAIRS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pair {
+    uint64_t key;   /* a buyer, or a ticket */
+    uint32_t group; /* the SKU, or the item */
+    uint64_t units;
+};
+
+/* All zero is an empty list. */
+struct pairs {
+    struct pair *at;
+    uint64_t count;
+    uint64_t capacity;
+    uint32_t group; /* what pairs_add_ticket adds to */
+    bool no_memory; /* something could not be added */
+};
+
+void pairs_deinit(struct pairs *pairs);
+
+void pairs_add(struct pairs *pairs, uint32_t group, uint64_t key, uint64_t units);
+
+/* As visitors: of buyers_visit, and of presale_visit for the item that is pairs->group. */
+void pairs_add_buyer(void *pairs, uint32_t sku, uint64_t buyer, uint32_t units);
+void pairs_add_ticket(void *pairs, uint32_t ticket, uint32_t units);
+
+/* Below 0, 0, above 0: by group, then by key. */
+int pair_compare(const struct pair *a, const struct pair *b);
+
+/* Sorts by group and key. */
+void pairs_sort(struct pairs *pairs);
+
+#endif

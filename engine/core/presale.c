@@ -1,0 +1,302 @@
+/* presale.c - pre-sold units by ticket: per item a chain of chunks of 4096 tickets, newest first.
+ *
+ * Threads: any; an item's chain under the lock that its number chooses, the pool of chunks under
+ * its own, taken inside. Invariants: a chunk's sum is the sum of its tickets' units; a chain's
+ * chunk numbers fall; the chunks of a chain have units, but for the one that holds the last ticket.
+ * A chunk in the pool is all zero.
+ *
+ * Chunks' heads lie apart from the tickets, so that a walk along a chain touches few cache lines,
+ * and a chunk of few tickets few pages. */
+#include "core/presale.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/spin.h"
+#include "core/pages.h"
+
+#define LOCKS         64u
+#define CHUNK_TICKETS 4096u
+#define NO_CHUNK      0u
+
+struct chunk {
+    uint64_t sum;    /* of its tickets' units */
+    uint32_t number; /* it has the tickets number * CHUNK_TICKETS + 1 and on */
+    uint32_t older;  /* in the pool: the next one */
+    uint32_t newer;
+};
+
+struct queue {
+    uint64_t sum;    /* of all tickets' units */
+    uint32_t newest; /* chunk; NO_CHUNK: none */
+    uint32_t last;   /* ticket that was drawn */
+};
+
+struct presale_lock {
+    _Alignas(CACHE_LINE_BYTES) struct spin spin;
+};
+
+struct presale {
+    struct presale_lock locks[LOCKS];
+    uint32_t items_max;
+    uint32_t chunk_count;
+    struct queue *items;  /* by handle; 0 is not used */
+    struct chunk *chunks; /* from 1 */
+    uint32_t *units;      /* CHUNK_TICKETS for each chunk */
+    _Alignas(CACHE_LINE_BYTES) struct spin pool;
+    uint32_t pool_free; /* first of the chunks that were used before; NO_CHUNK: none */
+    uint32_t pool_used; /* chunks that were ever taken */
+};
+
+static uint64_t items_bytes(const struct presale *presale)
+{
+    return (uint64_t)(presale->items_max + 1) * sizeof(struct queue);
+}
+
+static uint64_t chunks_bytes(const struct presale *presale)
+{
+    return (uint64_t)(presale->chunk_count + 1) * sizeof(struct chunk);
+}
+
+static uint64_t units_bytes(const struct presale *presale)
+{
+    return (uint64_t)presale->chunk_count * CHUNK_TICKETS * sizeof(uint32_t);
+}
+
+enum hf_status presale_init(struct presale **out, uint32_t items_max, uint64_t tickets_max)
+{
+    CHECK(items_max >= 1 && items_max <= ITEMS_MAX);
+    CHECK(tickets_max >= 1 && tickets_max <= (uint64_t)1 << 40);
+    struct presale *presale = aligned_alloc(CACHE_LINE_BYTES, sizeof *presale);
+    if (!presale) {
+        return HF_NO_MEMORY;
+    }
+    *presale = (struct presale){.items_max = items_max};
+    presale->chunk_count =
+        (uint32_t)((tickets_max + CHUNK_TICKETS - 1) / CHUNK_TICKETS) + items_max;
+    presale->items = pages_map(items_bytes(presale));
+    presale->chunks = pages_map(chunks_bytes(presale));
+    presale->units = pages_map_small(units_bytes(presale));
+    if (!presale->items || !presale->chunks || !presale->units) {
+        presale_deinit(presale);
+        return HF_NO_MEMORY;
+    }
+    *out = presale;
+    return HF_OK;
+}
+
+void presale_deinit(struct presale *presale)
+{
+    if (!presale) {
+        return;
+    }
+    pages_unmap(presale->items, items_bytes(presale));
+    pages_unmap(presale->chunks, chunks_bytes(presale));
+    pages_unmap(presale->units, units_bytes(presale));
+    free(presale);
+}
+
+/* ---- Chunks: under the item's lock ---- */
+
+static uint32_t number_of(uint32_t ticket)
+{
+    return (ticket - 1) / CHUNK_TICKETS;
+}
+
+static uint32_t *units_of(const struct presale *presale, uint32_t chunk)
+{
+    return presale->units + (uint64_t)(chunk - 1) * CHUNK_TICKETS;
+}
+
+static uint32_t pool_take(struct presale *presale)
+{
+    uint32_t chunk = NO_CHUNK;
+    spin_lock(&presale->pool);
+    if (presale->pool_free != NO_CHUNK) {
+        chunk = presale->pool_free;
+        presale->pool_free = presale->chunks[chunk].older;
+    } else if (presale->pool_used < presale->chunk_count) {
+        chunk = ++presale->pool_used;
+    }
+    spin_unlock(&presale->pool);
+    return chunk;
+}
+
+static void pool_give(struct presale *presale, uint32_t chunk)
+{
+    spin_lock(&presale->pool);
+    presale->chunks[chunk] = (struct chunk){.older = presale->pool_free};
+    presale->pool_free = chunk;
+    spin_unlock(&presale->pool);
+}
+
+/* Takes a chunk out of its chain if its units are all gone and it is not the last ticket's. */
+static void chunk_drop_spent(struct presale *presale, struct queue *queue, uint32_t chunk)
+{
+    struct chunk *at = &presale->chunks[chunk];
+    if (at->sum > 0 || at->number == number_of(queue->last)) {
+        return;
+    }
+    if (at->newer == NO_CHUNK) {
+        queue->newest = at->older;
+    } else {
+        presale->chunks[at->newer].older = at->older;
+    }
+    if (at->older != NO_CHUNK) {
+        presale->chunks[at->older].newer = at->newer;
+    }
+    pool_give(presale, chunk);
+}
+
+/* The item's chunk of this number; with `add` a new one if it has none. NO_CHUNK: none, or no
+ * room. */
+static uint32_t chunk_find(struct presale *presale, struct queue *queue, uint32_t number, bool add)
+{
+    uint32_t newer = NO_CHUNK;
+    uint32_t at = queue->newest;
+    while (at != NO_CHUNK && presale->chunks[at].number > number) {
+        newer = at;
+        at = presale->chunks[at].older;
+    }
+    if (at != NO_CHUNK && presale->chunks[at].number == number) {
+        return at;
+    }
+    uint32_t chunk = add ? pool_take(presale) : NO_CHUNK;
+    if (chunk == NO_CHUNK) {
+        return NO_CHUNK;
+    }
+    presale->chunks[chunk] = (struct chunk){.number = number, .older = at, .newer = newer};
+    if (at != NO_CHUNK) {
+        presale->chunks[at].newer = chunk;
+    }
+    if (newer == NO_CHUNK) {
+        queue->newest = chunk;
+    } else {
+        presale->chunks[newer].older = chunk;
+    }
+    return chunk;
+}
+
+/* Makes `ticket`, above all others, the last one that was drawn. The chunk that was kept for the
+ * former one goes if it is spent, before another is taken: it may be the only room. */
+static void last_set(struct presale *presale, struct queue *queue, uint32_t ticket)
+{
+    queue->last = ticket;
+    if (queue->newest != NO_CHUNK) {
+        chunk_drop_spent(presale, queue, queue->newest);
+    }
+}
+
+static struct queue *item_lock(struct presale *presale, uint32_t item)
+{
+    CHECK(item >= 1 && item <= presale->items_max);
+    spin_lock(&presale->locks[item % LOCKS].spin);
+    return &presale->items[item];
+}
+
+static void item_unlock(struct presale *presale, uint32_t item)
+{
+    spin_unlock(&presale->locks[item % LOCKS].spin);
+}
+
+/* ---- Tickets ---- */
+
+uint32_t presale_draw(struct presale *presale, uint32_t item)
+{
+    struct queue *queue = item_lock(presale, item);
+    uint32_t before = queue->last;
+    uint32_t ticket = 0;
+    if (before < UINT32_MAX) {
+        last_set(presale, queue, before + 1);
+        if (chunk_find(presale, queue, number_of(before + 1), true) != NO_CHUNK) {
+            ticket = before + 1;
+        } else {
+            queue->last = before;
+        }
+    }
+    item_unlock(presale, item);
+    return ticket;
+}
+
+/* Changes the units of a ticket by delta, not 0. False: there is no room for its chunk. */
+static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t ticket,
+                          int64_t delta)
+{
+    uint32_t chunk = chunk_find(presale, queue, number_of(ticket), delta > 0);
+    if (chunk == NO_CHUNK) {
+        CHECK(delta > 0); /* there is no chunk, so there are no units to take */
+        return false;
+    }
+    uint32_t *units = &units_of(presale, chunk)[(ticket - 1) % CHUNK_TICKETS];
+    CHECK(delta >= -(int64_t)*units);
+    CHECK(delta <= (int64_t)UINT32_MAX - (int64_t)*units);
+    *units = (uint32_t)(*units + delta);
+    presale->chunks[chunk].sum += (uint64_t)delta;
+    queue->sum += (uint64_t)delta;
+    chunk_drop_spent(presale, queue, chunk);
+    return true;
+}
+
+bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int64_t delta)
+{
+    CHECK(ticket >= 1);
+    struct queue *queue = item_lock(presale, item);
+    uint32_t before = queue->last;
+    if (ticket > before) {
+        last_set(presale, queue, ticket);
+    }
+    bool fits = delta == 0 || ticket_change(presale, queue, ticket, delta);
+    if (!fits) {
+        queue->last = before;
+    }
+    item_unlock(presale, item);
+    return fits;
+}
+
+uint64_t presale_behind(struct presale *presale, uint32_t item, uint32_t ticket)
+{
+    struct queue *queue = item_lock(presale, item);
+    uint64_t behind = 0;
+    if (ticket == 0) {
+        behind = queue->sum;
+    } else {
+        uint32_t number = number_of(ticket);
+        uint32_t at = queue->newest;
+        for (; at != NO_CHUNK && presale->chunks[at].number > number;
+             at = presale->chunks[at].older) {
+            behind += presale->chunks[at].sum;
+        }
+        if (at != NO_CHUNK && presale->chunks[at].number == number) {
+            const uint32_t *units = units_of(presale, at);
+            for (uint32_t i = (ticket - 1) % CHUNK_TICKETS + 1; i < CHUNK_TICKETS; i++) {
+                behind += units[i];
+            }
+        }
+    }
+    item_unlock(presale, item);
+    return behind;
+}
+
+uint32_t presale_last(struct presale *presale, uint32_t item)
+{
+    const struct queue *queue = item_lock(presale, item);
+    uint32_t last = queue->last;
+    item_unlock(presale, item);
+    return last;
+}
+
+void presale_visit(struct presale *presale, uint32_t item,
+                   void (*visit)(void *context, uint32_t ticket, uint32_t units), void *context)
+{
+    CHECK(item >= 1 && item <= presale->items_max);
+    for (uint32_t at = presale->items[item].newest; at != NO_CHUNK;
+         at = presale->chunks[at].older) {
+        const uint32_t *units = units_of(presale, at);
+        for (uint32_t i = 0; i < CHUNK_TICKETS && presale->chunks[at].sum > 0; i++) {
+            if (units[i] > 0) {
+                visit(context, presale->chunks[at].number * CHUNK_TICKETS + 1 + i, units[i]);
+            }
+        }
+    }
+}

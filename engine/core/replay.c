@@ -1,0 +1,135 @@
+/* replay.c - lanes of replay: units added up aside, digests, prefetching; deadlines after replay.
+ *
+ * Threads: one a lane. inventory_publish.c has what an event does to an order.
+ * Invariant: a shard of the order table belongs to one lane, so that its lock is not needed. */
+#include "core/replay.h"
+
+#include <stdlib.h>
+
+#include "core/inventory_internal.h"
+#include "core/pages.h"
+
+/* ---- Lanes ---- */
+
+enum hf_status replay_lane_init(struct replay_lane **out, struct inventory *inventory,
+                                unsigned slot)
+{
+    CHECK(slot < THREADS_MAX);
+    *out = NULL;
+    struct replay_lane *lane = aligned_alloc(CACHE_LINE_BYTES, CACHE_LINE_BYTES);
+    static_assert(sizeof *lane <= CACHE_LINE_BYTES, "lanes share no cache line");
+    if (!lane) {
+        return HF_NO_MEMORY;
+    }
+    *lane = (struct replay_lane){.inventory = inventory, .slot = slot};
+    lane->sums_bytes = ((uint64_t)inventory->options.items_max + 1) * sizeof *lane->sums;
+    lane->sums = pages_map(lane->sums_bytes);
+    if (!lane->sums) {
+        free(lane);
+        return HF_NO_MEMORY;
+    }
+    *out = lane;
+    return HF_OK;
+}
+
+void replay_lane_finish(struct replay_lane *lane)
+{
+    struct inventory *inventory = lane->inventory;
+    for (uint32_t item = 1; item <= catalog_items(inventory->catalog); item++) {
+        struct unit_sums *sums = &lane->sums[item];
+        units_change(inventory->stock, lane->slot, item, sums->taken, sums->sold);
+        *sums = (struct unit_sums){0};
+    }
+}
+
+void replay_lane_deinit(struct replay_lane *lane)
+{
+    if (lane) {
+        pages_unmap(lane->sums, lane->sums_bytes);
+        free(lane);
+    }
+}
+
+unsigned replay_lanes(const struct inventory *inventory, unsigned wanted)
+{
+    unsigned lanes = 1;
+    while (2 * lanes <= wanted && 2 * lanes <= inventory->orders.shard_count &&
+           2 * lanes <= THREADS_MAX) {
+        lanes *= 2;
+    }
+    return lanes;
+}
+
+unsigned replay_lane_of(const struct inventory *inventory, uint64_t hash, unsigned lanes)
+{
+    const struct orders *orders = &inventory->orders;
+    uint64_t shard = hash >> 1 >> orders->shard_shift;
+    return (unsigned)(shard * lanes / orders->shard_count);
+}
+
+/* ---- Events ---- */
+
+void replay_prefetch_index(const struct replay_lane *lane, uint64_t hash)
+{
+    orders_prefetch(&lane->inventory->orders, hash);
+}
+
+void replay_prefetch_order(const struct replay_lane *lane, uint64_t hash)
+{
+    orders_prefetch_entry(&lane->inventory->orders, hash);
+}
+
+enum hf_status replay_apply(struct replay_lane *lane, struct event *event, uint64_t hash)
+{
+    enum hf_status status = order_event_apply(lane, event, hash);
+    if (status == HF_OK) {
+        lane->digest += event->digest_delta;
+    }
+    return status;
+}
+
+uint64_t replay_digest(const struct replay_lane *lane)
+{
+    return lane->digest;
+}
+
+/* ---- Deadlines after replay ---- */
+
+#define HINTS_AT_ONCE 64u /* entered under one lock of a wheel, and by turns over the wheels */
+
+static void replayed_hint(struct inventory *inventory, unsigned wheel, uint32_t handle)
+{
+    struct order *order = orders_at(&inventory->orders, handle);
+    if (order->state == ORDER_HELD && !(order->flags & ORDER_HINTED)) {
+        expiry_add(inventory->expiry, wheel, handle, order_deadline(order), 0);
+        order->flags |= ORDER_HINTED;
+    }
+}
+
+void inventory_replayed_part(struct inventory *inventory, unsigned part, unsigned parts)
+{
+    CHECK(parts >= 1 && parts <= EXPIRY_WHEELS);
+    CHECK(part < parts);
+    /* By handles, not by the index: entries lie in a row, and those not in use have no state. A
+     * wheel is filled by one part alone. */
+    const struct orders *orders = &inventory->orders;
+    uint64_t drawn = atomic_load_explicit(&orders->blocks_drawn, memory_order_relaxed);
+    uint64_t blocks = drawn < orders->block_count ? drawn : orders->block_count;
+    uint64_t end = blocks * ORDERS_BLOCK;
+    for (uint64_t from = 0; from < end; from += HINTS_AT_ONCE) {
+        unsigned wheel = (unsigned)(from / HINTS_AT_ONCE % EXPIRY_WHEELS);
+        if (wheel % parts != part) {
+            continue;
+        }
+        expiry_lock(inventory->expiry, wheel);
+        for (uint32_t i = 0; i < HINTS_AT_ONCE; i++) {
+            replayed_hint(inventory, wheel, (uint32_t)from + i);
+        }
+        expiry_unlock(inventory->expiry, wheel);
+    }
+}
+
+void inventory_replayed(struct inventory *inventory)
+{
+    inventory_replayed_part(inventory, 0, 1);
+}

@@ -1,0 +1,158 @@
+/* table.c - the planned sizes of the sharded hash tables' indexes.
+ *
+ * Threads: see table.h.
+ * Invariant: a shard's sizes below `given` hold no memory; those from there to below next - 1 were
+ * left, and only table_tidy touches them. */
+#include "core/table.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "core/pages.h"
+
+#define SHARD_ENTRIES_MIN 16384u /* a full table's share; below, fewer shards will do */
+#define TIDY_INDEXES      16u    /* that one call gives back: each costs up to some 100 us */
+
+uint32_t table_shards_for(uint64_t entries_max)
+{
+    uint32_t shards = TABLE_SHARDS_MAX;
+    while (shards > 1 && (uint64_t)shards * SHARD_ENTRIES_MIN > entries_max) {
+        shards /= 2;
+    }
+    return shards;
+}
+
+static void add_size(struct table *table, uint64_t capacity)
+{
+    CHECK(table->size_count < TABLE_SIZES_MAX);
+    CHECK(capacity <= UINT32_MAX);
+    struct table_size *size = &table->sizes[table->size_count++];
+    size->capacity = (uint32_t)capacity;
+    size->bytes = (capacity * table->slot_bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
+}
+
+/* From one page on, in whole pages; the last but one only as far as a full table needs. */
+static void plan_sizes(struct table *table, uint64_t entries_max, uint32_t growth)
+{
+    /* A full table's share of a shard, with two standard deviations for a thousand shards; a shard
+     * that gets more takes the last size. */
+    uint64_t share = entries_max / table->shard_count;
+    uint64_t slots_max = (share + share / 64 + 64) * 5 / 4 + 1;
+    uint64_t unit = PAGE_BYTES / table->slot_bytes;
+    uint64_t capacity = unit;
+    while (capacity < slots_max) {
+        add_size(table, capacity);
+        capacity += (capacity / growth + unit - 1) / unit * unit;
+    }
+    add_size(table, slots_max);
+    add_size(table, slots_max * 2);
+}
+
+enum hf_status table_init(struct table *table, const struct table_plan *plan)
+{
+    CHECK(plan->shard_count >= 1 && plan->shard_count <= TABLE_SHARDS_MAX);
+    CHECK(plan->growth >= 1);
+    *table = (struct table){.slot_bytes = plan->slot_bytes, .shard_count = plan->shard_count};
+    plan_sizes(table, plan->entries_max, plan->growth);
+    table->shards = calloc(table->shard_count, sizeof *table->shards);
+    bool mapped = table->shards != NULL;
+    for (uint32_t i = 0; i < table->size_count && mapped; i++) {
+        uint64_t bytes = table->sizes[i].bytes * table->shard_count;
+        table->sizes[i].indexes = plan->huge ? pages_map_huge(bytes) : pages_map_small(bytes);
+        mapped = table->sizes[i].indexes != NULL;
+    }
+    if (!mapped) {
+        table_deinit(table);
+        return HF_NO_MEMORY;
+    }
+    return HF_OK;
+}
+
+void table_deinit(struct table *table)
+{
+    for (uint32_t i = 0; i < table->size_count; i++) {
+        pages_unmap(table->sizes[i].indexes, table->sizes[i].bytes * table->shard_count);
+    }
+    free(table->shards);
+    *table = (struct table){0};
+}
+
+static void *size_index(const struct table *table, uint32_t size, uint32_t shard)
+{
+    return table->sizes[size].indexes + table->sizes[size].bytes * shard;
+}
+
+uint32_t table_make_ready(struct table *table, uint64_t count)
+{
+    /* Shards differ: some get a few more of the entries than others. Not the last size, though. */
+    uint64_t share = count / table->shard_count;
+    uint64_t room = share + share / 16 + 32;
+    uint32_t size = 0;
+    while (size + 2 < table->size_count && (uint64_t)table->sizes[size].capacity * 4 < room * 5) {
+        size++;
+    }
+    for (uint32_t i = 0; i < table->shard_count; i++) {
+        CHECK(atomic_load_explicit(&table->shards[i].next, memory_order_relaxed) == 0);
+        atomic_store_explicit(&table->shards[i].next, size + 1, memory_order_relaxed);
+        table->shards[i].given = size;
+    }
+    pages_populate(table->sizes[size].indexes, table->sizes[size].bytes * table->shard_count);
+    return table->sizes[size].capacity;
+}
+
+void *table_next(const struct table *table, uint32_t shard, uint32_t *capacity)
+{
+    uint32_t next = atomic_load_explicit(&table->shards[shard].next, memory_order_relaxed);
+    if (next == table->size_count) {
+        return NULL;
+    }
+    *capacity = table->sizes[next].capacity;
+    return size_index(table, next, shard);
+}
+
+void table_moved(struct table *table, uint32_t shard)
+{
+    uint32_t next = atomic_load_explicit(&table->shards[shard].next, memory_order_relaxed);
+    CHECK(next < table->size_count);
+    /* release: pairs with the acquire in shard_tidy. Whoever sees that the shard has moved sees all
+     * that it did with its former index before. */
+    atomic_store_explicit(&table->shards[shard].next, next + 1, memory_order_release);
+    if (next > 0) {
+        atomic_fetch_add_explicit(&table->left, 1, memory_order_relaxed);
+    }
+}
+
+void *table_index(const struct table *table, uint32_t shard)
+{
+    uint32_t next = atomic_load_explicit(&table->shards[shard].next, memory_order_relaxed);
+    return next == 0 ? NULL : size_index(table, next - 1, shard);
+}
+
+/* Gives back what one shard has left. */
+static void shard_tidy(struct table *table, uint32_t shard)
+{
+    struct table_shard *at = &table->shards[shard];
+    /* acquire: pairs with the release in table_moved. */
+    uint32_t next = atomic_load_explicit(&at->next, memory_order_acquire);
+    while (at->given + 1 < next) {
+        pages_give_back(size_index(table, at->given, shard), table->sizes[at->given].bytes);
+        at->given++;
+        table->tidied++;
+    }
+}
+
+bool table_tidy(struct table *table)
+{
+    /* A shard that moves right now counts in `left` a little later than in `next`, so tidied may be
+     * ahead for a moment: never equal while something is left for good. */
+    uint64_t left = atomic_load_explicit(&table->left, memory_order_relaxed);
+    uint64_t until = table->tidied + TIDY_INDEXES;
+    for (uint32_t i = 0; i < table->shard_count && table->tidied < until; i++) {
+        if (table->tidied >= left) {
+            return false;
+        }
+        shard_tidy(table, table->tidy_next);
+        table->tidy_next = table->tidy_next + 1 == table->shard_count ? 0 : table->tidy_next + 1;
+    }
+    return table->tidied < left;
+}

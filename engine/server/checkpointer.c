@@ -1,0 +1,382 @@
+/* checkpointer.c - checkpoints in the background, the archive, and recycling.
+ *
+ * Threads: the checkpointer's own; what it shares with the log is the list of segments, behind
+ * wal_sealed_segment(), wal_log_bytes() and wal_recycle(). */
+#include "server/checkpointer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "server/engine_internal.h"
+
+#define LOOK_EVERY_NS       200000000L /* whether one is due */
+#define LOAD_EVERY_NS       20000000u
+#define IDLE_BYTES_A_SECOND MIB(10) /* of log: 200 000 orders/s count as little to do */
+#define COPY_BYTES          MIB(1)
+#define RESTS_BUSY          19u /* a twentieth of a processor */
+#define RESTS_PRESSING      6u  /* a seventh, from three quarters of wal_bytes_max on */
+#define REST_NS_MAX         200000000u
+#define RETRY_NS_MIN        1000000000u
+#define RETRY_NS_MAX        60000000000u
+
+/* ---- How hard to press ---- */
+
+static uint32_t rests_now(const struct engine *engine, bool busy)
+{
+    uint64_t most = engine->options.wal_bytes_max;
+    uint64_t bytes = wal_log_bytes(engine->wal);
+    return !busy || bytes >= most ? 0 : bytes >= most / 4 * 3 ? RESTS_PRESSING : RESTS_BUSY;
+}
+
+static void pace_begin(struct checkpointer *checkpointer)
+{
+    const struct engine *engine = checkpointer->engine;
+    uint64_t now_ns = clock_monotonic_ns(engine->clock);
+    checkpointer->pace = (struct checkpointer_pace){.step_ns = now_ns,
+                                                    .look_ns = now_ns,
+                                                    .look_lsn = wal_tail_lsn(engine->wal),
+                                                    .rests = RESTS_BUSY};
+}
+
+static void look_at_load(struct checkpointer *checkpointer, uint64_t now_ns)
+{
+    const struct engine *engine = checkpointer->engine;
+    struct checkpointer_pace *pace = &checkpointer->pace;
+    if (now_ns - pace->look_ns < LOAD_EVERY_NS) {
+        return;
+    }
+    uint64_t lsn = wal_tail_lsn(engine->wal);
+    uint64_t grown = lsn - pace->look_lsn;
+    /* Bytes a second against what counts as little to do. */
+    bool busy = grown > IDLE_BYTES_A_SECOND * (now_ns - pace->look_ns) / 1000000000u;
+    pace->rests = rests_now(engine, busy);
+    pace->look_lsn = lsn;
+    pace->look_ns = now_ns;
+}
+
+/* Rests after a step. False: give up, the engine stops. */
+static bool pace(struct checkpointer *checkpointer)
+{
+    if (checkpointer->running) {
+        const struct clock *clock = checkpointer->engine->clock;
+        uint64_t now_ns = clock_monotonic_ns(clock);
+        look_at_load(checkpointer, now_ns);
+        uint64_t rest_ns = (now_ns - checkpointer->pace.step_ns) * checkpointer->pace.rests;
+        if (rest_ns > 0) {
+            rest_ns = rest_ns < REST_NS_MAX ? rest_ns : REST_NS_MAX;
+            nanosleep(&(struct timespec){.tv_nsec = (long)rest_ns}, NULL);
+            now_ns = clock_monotonic_ns(clock);
+        }
+        checkpointer->pace.step_ns = now_ns;
+    }
+    /* acquire: pairs with the release in checkpointer_stop. */
+    return !atomic_load_explicit(&checkpointer->stop, memory_order_acquire);
+}
+
+static bool pace_build(void *context, uint64_t done, uint64_t total)
+{
+    (void)done;
+    (void)total;
+    return pace(context);
+}
+
+/* ---- The archive ---- */
+
+/* A file that is copied from one storage to another. */
+struct copy {
+    struct checkpointer *checkpointer;
+    struct storage *from;
+    storage_file source;
+    uint64_t size;
+    struct storage *to;
+    storage_file target;
+    uint8_t *buffer; /* COPY_BYTES */
+};
+
+static enum hf_status copy_bytes(const struct copy *copy)
+{
+    enum hf_status status = HF_OK;
+    for (uint64_t offset = 0; offset < copy->size && status == HF_OK; offset += COPY_BYTES) {
+        uint64_t left = copy->size - offset;
+        size_t len = (size_t)(left < COPY_BYTES ? left : COPY_BYTES);
+        size_t got;
+        status = copy->from->ops->read(copy->from, copy->source, copy->buffer, len, offset, &got);
+        if (status == HF_OK && got != len) {
+            status = HF_IO_ERROR;
+        }
+        if (status == HF_OK) {
+            status = copy->to->ops->write(copy->to, copy->target, copy->buffer, len, offset);
+        }
+        if (status == HF_OK && !pace(copy->checkpointer)) {
+            status = HF_CANCELED;
+        }
+    }
+    return status == HF_OK ? copy->to->ops->sync(copy->to, copy->target) : status;
+}
+
+/* Under a temporary name first; what fails leaves nothing behind. */
+static enum hf_status copy_file(struct copy *copy, const char *name, const char *temporary)
+{
+    struct storage *from = copy->from;
+    struct storage *to = copy->to;
+    void *buffer =
+        mmap(NULL, COPY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (buffer == MAP_FAILED) {
+        return HF_NO_MEMORY;
+    }
+    copy->buffer = buffer;
+    enum hf_status status = from->ops->open(from, name, false, &copy->source, &copy->size);
+    if (status == HF_OK) {
+        status = to->ops->create(to, temporary, &copy->target);
+        if (status == HF_OK) {
+            status = copy_bytes(copy);
+            to->ops->close(to, copy->target);
+            if (status != HF_OK) {
+                (void)to->ops->unlink(to, temporary);
+            }
+        }
+        from->ops->close(from, copy->source);
+    }
+    munmap(buffer, COPY_BYTES);
+    return status == HF_OK ? to->ops->rename(to, temporary, name) : status;
+}
+
+/* A sealed segment into the archive: copied, synced, then named, so that a file with a name is
+ * whole. A copy of it that is there already, from a run that was stopped here, is replaced. */
+static bool archive_segment(void *context, uint64_t number)
+{
+    struct checkpointer *checkpointer = context;
+    struct engine *engine = checkpointer->engine;
+    if (!engine->options.archive) {
+        return true;
+    }
+    char name[STORAGE_NAME_BYTES_MAX];
+    char temporary[STORAGE_NAME_BYTES_MAX + 8];
+    wal_segment_name(name, number);
+    snprintf(temporary, sizeof temporary, "%s.tmp", name);
+    struct copy copy = {
+        .checkpointer = checkpointer, .from = engine->storage, .to = engine->options.archive};
+    enum hf_status status = copy_file(&copy, name, temporary);
+    if (status == HF_CANCELED) {
+        return false;
+    }
+    if (status != HF_OK && !checkpointer->archive_failed) {
+        log_error("%s can't be archived (%s): it is kept, and the log grows until it can", name,
+                  hf_status_text(status));
+    } else if (status == HF_OK && checkpointer->archive_failed) {
+        log_info("segments can be archived again");
+    }
+    checkpointer->archive_failed = status != HF_OK;
+    return status == HF_OK;
+}
+
+/* ---- Making one ---- */
+
+enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engine *engine,
+                                 uint64_t newest)
+{
+    checkpointer->engine = engine;
+    uint64_t *numbers;
+    size_t count;
+    enum hf_status status = checkpoint_list(engine->storage, &numbers, &count);
+    for (size_t i = 0; i < count && status == HF_OK; i++) {
+        bool kept = numbers[i] == newest || (i + 1 < count && numbers[i + 1] == newest);
+        if (!kept) {
+            status = checkpoint_remove(engine->storage, numbers[i]);
+        } else if (numbers[i] == newest) {
+            checkpointer->last = newest;
+        } else {
+            checkpointer->previous = numbers[i];
+        }
+    }
+    free(numbers);
+    return status;
+}
+
+static void remove_checkpoint(struct checkpointer *checkpointer, uint64_t number)
+{
+    enum hf_status status = checkpoint_remove(checkpointer->engine->storage, number);
+    if (status != HF_OK) {
+        log_warn("an old checkpoint can't be removed (%s)", hf_status_text(status));
+    }
+}
+
+/* Notes the new one, made from `base`; removes the oldest of three, or the one that was passed
+ * over. */
+static void take_over(struct checkpointer *checkpointer, uint64_t base, uint64_t number)
+{
+    if (base != checkpointer->last) {
+        remove_checkpoint(checkpointer, checkpointer->last);
+    } else {
+        if (checkpointer->previous) {
+            remove_checkpoint(checkpointer, checkpointer->previous);
+        }
+        checkpointer->previous = checkpointer->last;
+    }
+    checkpointer->last = number;
+}
+
+static void note_made(struct checkpointer *checkpointer, const struct checkpoint_info *info,
+                      uint64_t took_ms)
+{
+    /* relaxed: figures for people. */
+    atomic_fetch_add_explicit(&checkpointer->made, 1, memory_order_relaxed);
+    atomic_store_explicit(&checkpointer->last_lsn, info->start.lsn, memory_order_relaxed);
+    atomic_store_explicit(&checkpointer->last_ms, took_ms, memory_order_relaxed);
+    log_info("checkpoint %llu: LSN %llu, %llu orders, %llu MiB, in %llu ms",
+             (unsigned long long)info->number, (unsigned long long)info->start.lsn,
+             (unsigned long long)info->orders, (unsigned long long)(info->file_bytes >> 20),
+             (unsigned long long)took_ms);
+}
+
+static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uint64_t upto,
+                           struct checkpoint_info *info)
+{
+    struct engine *engine = checkpointer->engine;
+    uint64_t begin_ns = clock_monotonic_ns(engine->clock);
+    const struct checkpoint_build_options options = {
+        .storage = engine->storage,
+        .base = base,
+        .upto = upto,
+        .memory_bytes = engine->options.checkpoint_memory ? engine->options.checkpoint_memory
+                                                          : CHECKPOINT_MEMORY_DEFAULT,
+        .inventory = engine->options.inventory,
+        .pace = pace_build,
+        .context = checkpointer,
+    };
+    enum hf_status status = checkpoint_build(&options, info);
+    if (status == HF_OK) {
+        note_made(checkpointer, info, (clock_monotonic_ns(engine->clock) - begin_ns) / 1000000u);
+        take_over(checkpointer, base, upto);
+    }
+    return status;
+}
+
+/* From the newest one; when that, or a segment behind it, is damaged, from the one before: its
+ * segments are kept for that. */
+static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto)
+{
+    struct checkpoint_info info;
+    uint64_t last = checkpointer->last;
+    enum hf_status status = make(checkpointer, last, upto, &info);
+    if (status == HF_DAMAGED && last != 0) {
+        char why[sizeof info.message];
+        memcpy(why, info.message, sizeof why);
+        status = make(checkpointer, checkpointer->previous, upto, &info);
+        if (status == HF_OK) {
+            log_warn("the checkpoint before this one is damaged, and was removed: %s", why);
+        } else {
+            memcpy(info.message, why, sizeof why);
+        }
+    }
+    if (status == HF_CANCELED) {
+        return status;
+    }
+    if (status != HF_OK && !checkpointer->failed) {
+        log_error("a checkpoint can't be made, and the log grows until one can: %s%s%s",
+                  hf_status_text(status), info.message[0] ? ": " : "", info.message);
+    }
+    checkpointer->failed = status != HF_OK;
+    return status;
+}
+
+/* Also when there is nothing new: the archive may have been out of reach before. */
+static void give_back(struct checkpointer *checkpointer)
+{
+    if (checkpointer->previous) {
+        wal_recycle(checkpointer->engine->wal, checkpointer->previous, archive_segment,
+                    checkpointer);
+    }
+}
+
+enum hf_status checkpointer_run(struct checkpointer *checkpointer)
+{
+    uint64_t sealed = wal_sealed_segment(checkpointer->engine->wal);
+    pace_begin(checkpointer);
+    enum hf_status status =
+        sealed > checkpointer->last ? make_next(checkpointer, sealed) : HF_NOT_FOUND;
+    give_back(checkpointer);
+    return status;
+}
+
+/* ---- The thread ---- */
+
+static bool is_due(struct checkpointer *checkpointer)
+{
+    struct engine *engine = checkpointer->engine;
+    uint64_t lsn = wal_tail_lsn(engine->wal);
+    bool idle = lsn - checkpointer->seen_lsn < IDLE_BYTES_A_SECOND / (1000000000u / LOOK_EVERY_NS);
+    checkpointer->seen_lsn = lsn;
+    uint64_t sealed = wal_sealed_segment(engine->wal);
+    if (sealed <= checkpointer->last) {
+        return false;
+    }
+    uint64_t bytes = (sealed - checkpointer->last) * engine->options.wal.segment_bytes;
+    uint64_t most = engine->options.wal_bytes_max;
+    return bytes >= most / 4 || (idle && bytes >= most / 8);
+}
+
+/* Makes a checkpoint if one is due, archives what could not be archived before. After a failure
+ * both wait: a disk that is full or broken is not to be kept busy. */
+static void look(struct checkpointer *checkpointer)
+{
+    bool due = is_due(checkpointer);
+    if ((!due && !checkpointer->archive_failed) ||
+        clock_monotonic_ns(checkpointer->engine->clock) < checkpointer->retry_ns) {
+        return;
+    }
+    if (due) {
+        (void)checkpointer_run(checkpointer);
+    } else {
+        pace_begin(checkpointer);
+        give_back(checkpointer);
+    }
+    if (!checkpointer->failed && !checkpointer->archive_failed) {
+        checkpointer->retry_pause_ns = RETRY_NS_MIN;
+        return;
+    }
+    checkpointer->retry_ns =
+        clock_monotonic_ns(checkpointer->engine->clock) + checkpointer->retry_pause_ns;
+    if (checkpointer->retry_pause_ns < RETRY_NS_MAX) {
+        checkpointer->retry_pause_ns *= 2;
+    }
+}
+
+static void *checkpointer_main(void *argument)
+{
+    struct checkpointer *checkpointer = argument;
+    /* acquire: pairs with the release in checkpointer_stop. */
+    while (!atomic_load_explicit(&checkpointer->stop, memory_order_acquire)) {
+        look(checkpointer);
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);
+    }
+    return NULL;
+}
+
+enum hf_status checkpointer_start(struct checkpointer *checkpointer)
+{
+    CHECK(!checkpointer->running);
+    checkpointer->retry_pause_ns = RETRY_NS_MIN;
+    checkpointer->running = true;
+    if (pthread_create(&checkpointer->thread, NULL, checkpointer_main, checkpointer) != 0) {
+        checkpointer->running = false;
+        return HF_NO_MEMORY;
+    }
+    return HF_OK;
+}
+
+void checkpointer_stop(struct checkpointer *checkpointer)
+{
+    if (!checkpointer->running) {
+        return;
+    }
+    /* release: pairs with the acquires above. */
+    atomic_store_explicit(&checkpointer->stop, true, memory_order_release);
+    pthread_join(checkpointer->thread, NULL);
+    checkpointer->running = false;
+}

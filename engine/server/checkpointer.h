@@ -1,0 +1,70 @@
+/* checkpointer.h - makes checkpoints in the background, and gives segments back that they cover.
+ *
+ * It reads sealed segments and writes a file beside them; live memory it never looks at. A
+ * checkpoint is due when the segments since the last one hold an eighth of wal_bytes_max and the
+ * engine has little to do, or a quarter of it whatever the engine does: the segments since the one
+ * before are kept too, so that the log then has half of wal_bytes_max. While the engine is busy the
+ * checkpointer takes a twentieth of a processor; it presses on from three quarters of
+ * wal_bytes_max, and takes what it needs when the log has reached it.
+ *
+ * The last two checkpoints are kept. Segments that the older one covers are archived, if there is
+ * an archive, and recycled. What fails is tried again after a second, then two, four, up to a
+ * minute. When the newest checkpoint turns out to be damaged the next one is made from the one
+ * before, whose segments are still there.
+ *
+ * Threads: its own; checkpointer_run also from a single-threaded simulation. */
+#ifndef SERVER_CHECKPOINTER_H
+#define SERVER_CHECKPOINTER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "wal/checkpoint.h"
+
+struct engine;
+
+/* Pauses after each step of its work, so that it takes only a share of one processor. Priorities
+ * would do it more exactly, but a process without privileges can't raise one again. */
+struct checkpointer_pace {
+    uint64_t step_ns; /* when the present step began */
+    uint64_t look_ns; /* when the load was looked at last */
+    uint64_t look_lsn;
+    uint32_t rests; /* pauses in steps' lengths; 0: none */
+};
+
+struct checkpointer {
+    struct engine *engine;
+    pthread_t thread;
+    bool running;
+    atomic_bool stop;
+    uint64_t last;           /* number of the newest checkpoint; 0: none */
+    uint64_t previous;       /* of the one before */
+    uint64_t seen_lsn;       /* of the last look at the load */
+    bool failed;             /* to make one, the last time; told once */
+    bool archive_failed;     /* to archive a segment, the last time; told once */
+    uint64_t retry_pause_ns; /* after the next failure */
+    uint64_t retry_ns;       /* nothing is tried before */
+    struct checkpointer_pace pace;
+    /* For metrics; relaxed. */
+    _Atomic uint64_t made;
+    _Atomic uint64_t last_lsn;
+    _Atomic uint64_t last_ms; /* what making it took */
+};
+
+/* Finds the checkpoints that are there; removes all but the last two. `newest`: the one that
+ * recovery began with; 0: none. Newer ones are damaged, and removed. OK or IO_ERROR, NO_MEMORY. */
+enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engine *engine,
+                                 uint64_t newest);
+
+/* OK or NO_MEMORY. */
+enum hf_status checkpointer_start(struct checkpointer *checkpointer);
+
+/* Abandons what it is making, and ends the thread. */
+void checkpointer_stop(struct checkpointer *checkpointer);
+
+/* Makes a checkpoint of all that is sealed. OK, NOT_FOUND (nothing new is sealed), CANCELED, or why
+ * it failed (told in the log). */
+enum hf_status checkpointer_run(struct checkpointer *checkpointer);
+
+#endif

@@ -1,0 +1,33 @@
+/* forgetter.h - forgets orders that ended long ago, a few at a time.
+ *
+ * Passes over the order table; each forgets what ended before the LSN that the log had reached
+ * retain_ended_ms before the pass began. Forgetting is logged (ORDER_FORGOTTEN), so that replay
+ * forgets the same ones.
+ *
+ * Threads: the expirer's. */
+#ifndef SERVER_FORGETTER_H
+#define SERVER_FORGETTER_H
+
+#include "core/inventory.h"
+#include "wal/marks.h"
+
+struct engine;
+
+struct forgetter {
+    struct wal_marks marks;
+    struct order_cursor cursor;
+    uint64_t cut_lsn; /* of the present pass; 0: none */
+    struct hint_cursor hints;
+    bool sweeping;         /* hints, before the pass */
+    uint64_t next_pass_ms; /* not before */
+    uint64_t forgotten;    /* orders, by this process */
+};
+
+/* Looks at some thousands of orders, if a pass is under way or due. Returns how many were
+ * forgotten. */
+uint64_t forgetter_step(struct engine *engine);
+
+/* Whole passes until nothing is left that is due; for simulations. */
+uint64_t forgetter_run(struct engine *engine);
+
+#endif

@@ -1,0 +1,445 @@
+/* request_read.c - everything that only reads: orders, stock, rules, the engine's state.
+ *
+ * Threads: any; no lock of the engine's own. What is read may not be durable yet: the answer waits
+ * for the log's tail. */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "server/engine_internal.h"
+
+#define LIST_STOCK_DEFAULT    1000u
+#define LIST_ORDERS_DEFAULT   100u
+#define LIST_ORDERS_LINES_MAX 65536u /* of all orders of an answer: some 6 MiB on the way out */
+
+static_assert(LIST_ORDERS_LINES_MAX >= ORDER_LINES_MAX, "any order fits an answer");
+
+/* ---- One order ---- */
+
+/* The units that an order has now of a line: held, or committed less returned. */
+static uint32_t line_has(enum order_state state, const struct order_line_view *line)
+{
+    switch (state) {
+    case ORDER_HELD:
+        return line->qty - line->released;
+    case ORDER_COMMITTED:
+        return line->committed - line->returned;
+    case ORDER_NONE:
+    case ORDER_RELEASED:
+    case ORDER_EXPIRED:
+    case ORDER_RETURNED:
+        break;
+    }
+    return 0;
+}
+
+/* The grants of an order that still have units. */
+static uint32_t grants_of(struct engine *engine, const struct order_view *view,
+                          const struct order_line_view *lines, struct grant_message *grants)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < view->line_count; i++) {
+        const struct order_line_view *line = &lines[i];
+        uint32_t qty = line_has(view->state, line);
+        if (qty > 0) {
+            grants[count++] = (struct grant_message){
+                .line = line->line,
+                .item = line->item,
+                .qty = qty,
+                .presale_qty = line->presale_qty < qty ? line->presale_qty : qty,
+                .covered_qty = inventory_covered(engine->inventory, line, view->state)};
+        }
+    }
+    return count;
+}
+
+/* Reads one order. OK; NOT_FOUND; INVALID: out of memory, the answer says so. */
+static enum hf_status order_info(struct engine *engine, struct engine_call *call, struct id128 id,
+                                 struct order_info_message *info)
+{
+    struct order_line_view lines[ORDER_LINES_MAX];
+    struct order_view view;
+    if (inventory_order(engine->inventory, id, &view, lines, ORDER_LINES_MAX) != HF_OK) {
+        return HF_NOT_FOUND;
+    }
+    struct grant_message *grants = arena_alloc(call->arena, view.line_count * sizeof *grants);
+    uint8_t *id_bytes = arena_alloc(call->arena, ID_BYTES);
+    if (!request_memory_fits(call, grants) || !request_memory_fits(call, id_bytes)) {
+        return HF_INVALID;
+    }
+    id_to_bytes(view.id, id_bytes);
+    *info = (struct order_info_message){
+        .id = {id_bytes, ID_BYTES},
+        .state = (uint32_t)view.state,
+        .buyer = view.buyer,
+        .deadline_ms = view.deadline_ms,
+        .grant_count = grants_of(engine, &view, lines, grants),
+        .grants = grants,
+        .lsn = view.lsn,
+    };
+    return HF_OK;
+}
+
+void request_get_order(struct engine *engine, struct engine_call *call,
+                       const struct request *request)
+{
+    struct bytes id_bytes = request->get_order.id;
+    if (id_bytes.len != ID_BYTES) {
+        answer_fail(call, HF_INVALID, "get_order.id: %zu bytes, must be %u", id_bytes.len,
+                    ID_BYTES);
+        return;
+    }
+    struct response *response = &call->response;
+    enum hf_status status =
+        order_info(engine, call, id_from_bytes(id_bytes.data), &response->order);
+    if (status == HF_OK) {
+        response->type = RESPONSE_ORDER;
+    } else if (status == HF_NOT_FOUND) {
+        answer_fail(call, HF_NOT_FOUND, "get_order.id: there is no such order");
+    }
+}
+
+/* ---- Lists of orders ---- */
+
+/* Where a list goes on, as its caller carries it: the cursor, and a hash that knows it from
+ * anything else, as from the cursor of a table of another size. */
+#define NEXT_BYTES 16u
+
+static uint64_t next_check(const struct engine *engine, const uint8_t *next)
+{
+    uint8_t bytes[16];
+    memcpy(bytes, next, 8);
+    store_u64(bytes + 8, engine->options.inventory.orders_max);
+    return hash_bytes(bytes, sizeof bytes);
+}
+
+static void next_encode(const struct engine *engine, const struct order_cursor *cursor,
+                        uint8_t *next)
+{
+    store_u32(next, cursor->shard);
+    store_u32(next + 4, cursor->tag);
+    store_u64(next + 8, next_check(engine, next));
+}
+
+static bool next_decode(const struct engine *engine, struct bytes next, struct order_cursor *cursor)
+{
+    *cursor = (struct order_cursor){0};
+    if (next.len == 0) {
+        return true;
+    }
+    if (next.len != NEXT_BYTES || load_u64(next.data + 8) != next_check(engine, next.data)) {
+        return false;
+    }
+    cursor->shard = load_u32(next.data);
+    cursor->tag = load_u32(next.data + 4);
+    return true;
+}
+
+/* What a list is asked for, checked. False: the answer says what is wrong. */
+static bool list_filter(struct engine *engine, struct engine_call *call,
+                        const struct request *request, struct order_filter *filter)
+{
+    struct bytes sku = request->list_orders.sku;
+    struct bytes pool = request->list_orders.pool;
+    struct place place = place_at("list_orders", PLACE_NONE);
+    *filter = (struct order_filter){.buyer = request->list_orders.buyer};
+    for (uint32_t i = 0; i < request->list_orders.state_count; i++) {
+        uint32_t state = request->list_orders.states[i];
+        if (state < ORDER_HELD || state > ORDER_RETURNED) {
+            answer_fail(call, HF_INVALID, "list_orders.state[%u]: %u, must be %u..%u", i, state,
+                        ORDER_HELD, ORDER_RETURNED);
+            return false;
+        }
+        filter->states |= 1u << state;
+    }
+    if (sku.len == 0 && pool.len == 0) {
+        return true;
+    }
+    if (!request_check_code(call, place, "sku", sku) ||
+        (pool.len > 0 && !request_check_code(call, place, "pool", pool))) {
+        call->response.status = HF_INVALID;
+        return false;
+    }
+    uint32_t known = inventory_sku_items(engine->inventory, sku, NULL, 0);
+    uint32_t *items = arena_alloc(call->arena, (known + 1) * sizeof *items);
+    if (!request_memory_fits(call, items)) {
+        return false;
+    }
+    if (pool.len > 0) {
+        items[0] = inventory_find_item(engine->inventory, sku, pool);
+        known = items[0] != 0;
+    } else if (known > 0) {
+        inventory_sku_items(engine->inventory, sku, items, known);
+    }
+    if (known == 0) {
+        answer_fail(call, HF_UNKNOWN_ITEM, "list_orders.%s: there is no %s %.*s",
+                    pool.len > 0 ? "pool" : "sku", pool.len > 0 ? "item in pool" : "SKU",
+                    text_len(pool.len > 0 ? pool : sku),
+                    (const char *)(pool.len > 0 ? pool : sku).data);
+        return false;
+    }
+    filter->items = items;
+    filter->item_count = known;
+    return true;
+}
+
+/* The next orders of a list, and no more of them than an answer has room for: with many lines each,
+ * the list is walked again from where it began for fewer. */
+static uint32_t list_walk(struct engine *engine, const struct order_filter *filter,
+                          struct order_cursor *cursor, struct order_view *views, uint32_t limit)
+{
+    const struct order_cursor start = *cursor;
+    for (;;) {
+        uint32_t count = inventory_list_orders(engine->inventory, filter, cursor, views, limit,
+                                               LIST_ORDERS_LOOKED_MAX);
+        uint64_t lines = 0;
+        uint32_t fit = 0;
+        while (fit < count && (lines += views[fit].line_count) <= LIST_ORDERS_LINES_MAX) {
+            fit++;
+        }
+        if (fit == count) {
+            return count;
+        }
+        *cursor = start;
+        limit = fit; /* at least 1: an order has ORDER_LINES_MAX lines at most */
+    }
+}
+
+void request_list_orders(struct engine *engine, struct engine_call *call,
+                         const struct request *request)
+{
+    struct order_filter filter;
+    struct order_cursor cursor;
+    uint32_t limit = request->list_orders.limit ? request->list_orders.limit : LIST_ORDERS_DEFAULT;
+    if (limit > LIST_ORDERS_MAX) {
+        answer_fail(call, HF_INVALID, "list_orders.limit: %u, must be 0..%u", limit,
+                    LIST_ORDERS_MAX);
+        return;
+    }
+    if (!next_decode(engine, request->list_orders.after, &cursor)) {
+        answer_fail(call, HF_INVALID, "list_orders.after: not what an answer's `next` was");
+        return;
+    }
+    if (!list_filter(engine, call, request, &filter)) {
+        return;
+    }
+    struct order_view *views = arena_alloc(call->arena, limit * sizeof *views);
+    struct order_info_message *orders = arena_alloc(call->arena, limit * sizeof *orders);
+    uint8_t *next = arena_alloc(call->arena, NEXT_BYTES);
+    if (!request_memory_fits(call, views) || !request_memory_fits(call, orders) ||
+        !request_memory_fits(call, next)) {
+        return;
+    }
+    uint32_t seen = list_walk(engine, &filter, &cursor, views, limit);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < seen; i++) {
+        /* Read anew, with its lines: it may have changed in between, or be forgotten. */
+        enum hf_status status = order_info(engine, call, views[i].id, &orders[count]);
+        if (status == HF_INVALID) {
+            return;
+        }
+        count += status == HF_OK &&
+                 (filter.states == 0 || (filter.states & 1u << orders[count].state) != 0);
+    }
+    struct response *response = &call->response;
+    response->type = RESPONSE_ORDER_LIST;
+    response->order_list.count = count;
+    response->order_list.orders = orders;
+    if (!cursor.done) {
+        next_encode(engine, &cursor, next);
+        response->order_list.next = (struct bytes){next, NEXT_BYTES};
+    }
+}
+
+/* ---- Stock and rules ---- */
+
+/* A list of items that grows in the arena. */
+struct stock_list {
+    struct stock_message *items;
+    uint32_t count;
+    uint32_t room;
+};
+
+static bool list_add(struct engine *engine, struct engine_call *call, struct stock_list *list,
+                     uint32_t item)
+{
+    if (list->count == list->room) {
+        uint32_t room = list->room ? list->room * 2 : 64;
+        struct stock_message *items = arena_alloc(call->arena, room * sizeof *items);
+        if (!request_memory_fits(call, items)) {
+            return false;
+        }
+        if (list->count > 0) {
+            memcpy(items, list->items, list->count * sizeof *items);
+        }
+        list->items = items;
+        list->room = room;
+    }
+    struct item_view view;
+    enum hf_status status = inventory_item(engine->inventory, item, &view);
+    CHECK(status == HF_OK);
+    list->items[list->count++] = request_stock_of(&view);
+    return true;
+}
+
+/* Adds all pools of a SKU. 0: there is none; UINT32_MAX: out of memory, the answer says so. */
+static uint32_t list_add_sku(struct engine *engine, struct engine_call *call,
+                             struct stock_list *list, struct bytes sku)
+{
+    uint32_t count = inventory_sku_items(engine->inventory, sku, NULL, 0);
+    uint32_t *items = arena_alloc(call->arena, count * sizeof *items);
+    if (!request_memory_fits(call, items)) {
+        return UINT32_MAX;
+    }
+    /* A pool may have been defined in between: the next read will show it. */
+    inventory_sku_items(engine->inventory, sku, items, count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!list_add(engine, call, list, items[i])) {
+            return UINT32_MAX;
+        }
+    }
+    return count;
+}
+
+static void answer_stock(struct engine_call *call, const struct stock_list *list)
+{
+    call->response.type = RESPONSE_STOCK;
+    call->response.stock.count = list->count;
+    call->response.stock.items = list->items;
+}
+
+/* True when a SKU's code may be one; else the answer says what is wrong with it. */
+static bool check_sku_code(struct engine_call *call, const char *field, uint32_t at,
+                           struct bytes sku)
+{
+    if (sku.len == 0 || sku.len > CODE_BYTES_MAX) {
+        answer_fail(call, HF_INVALID, "%s[%u]: %zu bytes, must be 1..%u", field, at, sku.len,
+                    CODE_BYTES_MAX);
+        return false;
+    }
+    return true;
+}
+
+static void unknown_sku(struct engine_call *call, const char *field, uint32_t at, struct bytes sku)
+{
+    answer_fail(call, HF_UNKNOWN_ITEM, "%s[%u]: there is no SKU %.*s", field, at, text_len(sku),
+                (const char *)sku.data);
+}
+
+void request_get_stock(struct engine *engine, struct engine_call *call,
+                       const struct request *request)
+{
+    uint64_t asked = (uint64_t)request->get_stock.item_count + request->get_stock.sku_count;
+    if (asked == 0 || asked > REQUEST_ADMIN_MAX) {
+        answer_fail(call, HF_INVALID, "get_stock: %llu items and SKUs, must be 1..%u",
+                    (unsigned long long)asked, REQUEST_ADMIN_MAX);
+        return;
+    }
+    struct stock_list list = {0};
+    for (uint32_t i = 0; i < request->get_stock.item_count; i++) {
+        uint32_t item = request->get_stock.items[i];
+        if (!inventory_has_item(engine->inventory, item)) {
+            answer_fail(call, HF_UNKNOWN_ITEM, "get_stock.item[%u]: there is no item %u", i, item);
+            return;
+        }
+        if (!list_add(engine, call, &list, item)) {
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < request->get_stock.sku_count; i++) {
+        struct bytes sku = request->get_stock.skus[i];
+        if (!check_sku_code(call, "get_stock.sku", i, sku)) {
+            return;
+        }
+        uint32_t count = list_add_sku(engine, call, &list, sku);
+        if (count == UINT32_MAX) {
+            return;
+        }
+        if (count == 0) {
+            unknown_sku(call, "get_stock.sku", i, sku);
+            return;
+        }
+    }
+    answer_stock(call, &list);
+}
+
+void request_get_skus(struct engine *engine, struct engine_call *call,
+                      const struct request *request)
+{
+    uint32_t count = request->get_skus.count;
+    if (!request_count_fits(call, "get_skus.sku", count, REQUEST_ADMIN_MAX)) {
+        return;
+    }
+    struct sku_message *skus = arena_calloc(call->arena, count, sizeof *skus);
+    if (!request_memory_fits(call, skus)) {
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes sku = request->get_skus.skus[i];
+        struct sku_rule rule;
+        if (!check_sku_code(call, "get_skus.sku", i, sku)) {
+            return;
+        }
+        if (inventory_sku(engine->inventory, sku, &rule) != HF_OK) {
+            unknown_sku(call, "get_skus.sku", i, sku);
+            return;
+        }
+        skus[i] = (struct sku_message){.sku = rule.sku,
+                                       .label = rule.label,
+                                       .limit_per_buyer = rule.limit_per_buyer,
+                                       .opens_at_ms = rule.opens_at_ms,
+                                       .closes_at_ms = rule.closes_at_ms,
+                                       .paused = rule.paused,
+                                       .hold_ms = rule.hold_ms,
+                                       .hold_ms_max = rule.hold_ms_max};
+    }
+    call->response.type = RESPONSE_SKUS;
+    call->response.skus.count = count;
+    call->response.skus.skus = skus;
+}
+
+void request_list_stock(struct engine *engine, struct engine_call *call,
+                        const struct request *request)
+{
+    struct bytes after = request->list_stock.after_sku;
+    uint32_t limit = request->list_stock.limit ? request->list_stock.limit : LIST_STOCK_DEFAULT;
+    if (after.len > CODE_BYTES_MAX || limit > LIST_STOCK_MAX) {
+        answer_fail(call, HF_INVALID,
+                    "list_stock: after_sku of %zu bytes, must be 0..%u; limit %u, must be 0..%u",
+                    after.len, CODE_BYTES_MAX, limit, LIST_STOCK_MAX);
+        return;
+    }
+    struct stock_list list = {0};
+    struct bytes sku;
+    while (list.count < limit && inventory_next_sku(engine->inventory, after, &sku)) {
+        if (list_add_sku(engine, call, &list, sku) == UINT32_MAX) {
+            return;
+        }
+        after = sku;
+    }
+    answer_stock(call, &list);
+}
+
+void request_status(struct engine *engine, struct engine_call *call)
+{
+    struct inventory_counts counts;
+    inventory_counts(engine->inventory, &counts);
+    struct response *response = &call->response;
+    const char *state = "serving";
+    if (wal_state(engine->wal) == WAL_CLOSED) {
+        state = "failed";
+    } else if (wal_state(engine->wal) == WAL_READ_ONLY) {
+        state = "read-only";
+    }
+    response->type = RESPONSE_STATUS;
+    response->status_info.version = bytes_of(HOLDFAST_VERSION);
+    response->status_info.state = bytes_of(state);
+    response->status_info.wal_io = bytes_of(engine->storage->ops->name(engine->storage));
+    response->status_info.commit_lsn = wal_commit_lsn(engine->wal);
+    response->status_info.uptime_ms =
+        (clock_monotonic_ns(engine->clock) - engine->started_ns) / 1000000u;
+    response->status_info.items = counts.items;
+    response->status_info.orders_held = counts.orders_held;
+    response->status_info.orders_known = counts.orders_known;
+    response->status_info.buyers = counts.buyers;
+}

@@ -1,0 +1,83 @@
+/* check.h - looks at all of a log and its checkpoints, and tells what is wrong with them.
+ *
+ * What an engine starts from comes first: the newest whole checkpoint (the base) and the segments
+ * behind it. What the base covers, segments and older checkpoints, is looked at as well: damage
+ * there costs no state, but the second line of defence.
+ *
+ * Threads: one. Reads only; works beside a running engine, but for BUSY. */
+#ifndef WAL_CHECK_H
+#define WAL_CHECK_H
+
+#include "wal/checkpoint.h"
+#include "wal/reader.h"
+#include "wal/replay.h"
+
+struct wal_check_options {
+    struct storage *storage;
+    bool state; /* build the state and compare it with DIGEST blocks and checkpoints */
+    /* Now and then; NULL: none. */
+    void (*progress)(void *context, const char *what, uint64_t done, uint64_t total);
+    void *context;
+};
+
+/* Something that is wrong. */
+struct wal_fault {
+    bool any;
+    char file[STORAGE_NAME_BYTES_MAX];
+    uint64_t file_offset;
+    uint64_t lsn;       /* where in the log; 0 in a checkpoint */
+    struct wal_end cut; /* the log's end if it ended before the bad block */
+    char reason[256];
+};
+
+enum checkpoint_condition {
+    CHECKPOINT_WHOLE,
+    CHECKPOINT_DAMAGED, /* see message */
+    CHECKPOINT_APART,   /* whole, but not of this log */
+    CHECKPOINT_OUTDATED /* whole; the segments behind it are gone, a newer one covers them */
+};
+
+struct checkpoint_finding {
+    uint64_t number;
+    enum checkpoint_condition condition;
+    struct checkpoint_info info; /* message: why it is damaged or apart */
+};
+
+struct wal_findings {
+    struct checkpoint_finding *checkpoints; /* by number */
+    size_t checkpoint_count;
+    uint64_t base; /* number of the checkpoint that an engine can start from; 0: none */
+    const struct checkpoint_info *base_info; /* NULL: none */
+    uint64_t first_segment;                  /* 0: there is none */
+    bool beginning_missing; /* no base, and the log does not begin with segment 1 */
+
+    /* Over all blocks that are whole. */
+    uint64_t segments;
+    uint64_t blocks;
+    uint64_t records;
+    uint64_t digests;
+    uint64_t payload_bytes;
+
+    struct wal_end end;       /* how the log behind the base ends */
+    struct wal_fault covered; /* the first fault in segments that the base covers */
+    struct wal_fault
+        unreadable; /* a block behind the base whose checksums fit, but not its records */
+
+    bool state_checked;
+    uint64_t digests_compared;
+    struct wal_fault state; /* a record that does not fit, or a digest that differs */
+    bool state_digest;      /* it is a digest: what is wrong lies somewhere before */
+};
+
+/* OK: *findings tells; free it with wal_findings_free. BUSY: the engine gave away what was being
+ * read: do it again. FULL, IO_ERROR, NO_MEMORY. */
+enum hf_status wal_check(const struct wal_check_options *options, struct wal_findings *findings);
+void wal_findings_free(struct wal_findings *findings);
+
+/* Nothing is wrong; a torn tail is no fault. */
+bool wal_findings_whole(const struct wal_findings *findings);
+
+/* The first fault behind the base, which an engine's start would meet: NULL: none. */
+bool wal_findings_fault(const struct wal_findings *findings, struct wal_fault *fault);
+
+#endif

@@ -1,0 +1,130 @@
+"""The change stream: `wal tail` beside an engine, across its stops and kills, and from the archive."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+
+import harness
+import wire
+from harness import BINARY, Engine, run, wait_until
+from shop import Shop, line
+
+HOLD_MS = 3600 * 1000
+
+
+class Tail:
+    """`wal tail --follow --json`, read by a thread."""
+
+    def __init__(self, data, *options):
+        self.rows = []
+        self.process = subprocess.Popen(
+            [BINARY, "wal", "tail", "--data", data, "--follow", "--json", *options],
+            stdout=subprocess.PIPE, text=True)
+        self.thread = threading.Thread(target=self._read)
+        self.thread.start()
+
+    def _read(self):
+        for text in self.process.stdout:
+            self.rows.append(json.loads(text))
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(harness.WAIT_S)
+        self.thread.join()
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self.close()
+
+
+def lsns(rows):
+    return [r["lsn"] for r in rows]
+
+
+def dumped(data, *options):
+    text = run("wal", "dump", "--data", data, "--json", *options)
+    return [json.loads(row) for row in text.splitlines()]
+
+
+def reserve_some(shop, item, count):
+    ids = [os.urandom(16) for _ in range(count)]
+    for order in ids:
+        assert shop.reserve(order, [line(item)], hold_ms=HOLD_MS).status == wire.OK
+    return ids
+
+
+def test_tail_tells_every_record_once_across_restarts():
+    data = tempfile.mkdtemp(prefix="holdfast-tail-")
+    try:
+        with Engine(data=data) as engine, Tail(data) as tail:
+            for round_number in range(4):
+                shop = Shop(engine.url)
+                item = shop.define("TAIL", 100000 if round_number == 0 else 0)
+                reserve_some(shop, item, 50)
+                wait_until(lambda: sum(r["type"] == "ORDER_HELD" for r in tail.rows) ==
+                           50 * (round_number + 1), "all orders told")
+                if round_number % 2:
+                    engine.stop()
+                else:
+                    engine.kill()
+                engine.start()
+            engine.stop()
+            tail.close()
+            assert tail.rows == dumped(data)
+            assert lsns(tail.rows) == sorted(set(lsns(tail.rows)))
+            # From any LSN on, by a new reader: just what is behind it.
+            for at in (0, 1, 77, len(tail.rows) - 1):
+                lsn = str(tail.rows[at]["lsn"])
+                text = run("wal", "tail", "--data", data, "--json", "--from", lsn)
+                assert [json.loads(t) for t in text.splitlines()] == tail.rows[at + 1:]
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def test_tail_goes_through_segments_and_says_when_they_are_gone():
+    data = tempfile.mkdtemp(prefix="holdfast-tail-")
+    archive = tempfile.mkdtemp(prefix="holdfast-archive-")
+    try:
+        with Engine("--wal-segment-bytes", "4M", "--wal-bytes-max", "16M", "--archive-dir", archive,
+                    data=data) as engine, Tail(data) as tail:
+            shop = Shop(engine.url)
+            item = shop.define("LONG", 10000000)
+            count = 0
+            names = os.path.join(data, "wal")
+
+            def fill():
+                nonlocal count
+                for _ in range(20):
+                    ids = [os.urandom(16) for _ in range(1000)]
+                    assert set(shop.reserve_batch(ids, [item] * 1000, hold_ms=HOLD_MS)) == {0}
+                    count += 1000
+                wait_until(lambda: len(tail.rows) == count + 2, "the stream")
+                return "wal-%016x.seg" % 1 not in os.listdir(names)
+
+            wait_until(fill, "recycling")
+            tail.close()
+            assert lsns(tail.rows) == sorted(set(lsns(tail.rows)))
+            gone = run("wal", "tail", "--data", data, "--from", "100", "--json", expect=1)
+            assert json.loads(gone)["status"] == "EXPIRED", gone
+            # The archive has it.
+            text = run("wal", "tail", "--data", data, "--archive", archive, "--from", "0", "--json")
+            assert [json.loads(t) for t in text.splitlines()] == tail.rows
+            # Names come from a checkpoint where the definitions are gone.
+            last = tail.rows[-1]
+            text = run("wal", "tail", "--data", data, "--json", "--from", str(tail.rows[-2]["lsn"]))
+            assert [json.loads(t) for t in text.splitlines()] == [last]
+            assert last["lines"][0]["sku"] == "LONG"
+            engine.stop()
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.rmtree(archive, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    harness.main(globals())

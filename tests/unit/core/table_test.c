@@ -1,0 +1,167 @@
+/* table_test.c - the planned sizes of an index: bounds, zeros, and giving memory back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "core/table.h"
+
+static void table_chooses_shards_for_16384_entries_each(void **state)
+{
+    (void)state;
+    assert_int_equal(table_shards_for(1), 1);
+    assert_int_equal(table_shards_for(2 * 16384 - 1), 1);
+    assert_int_equal(table_shards_for(2 * 16384), 2);
+    assert_int_equal(table_shards_for(1024 * 16384 - 1), 512);
+    assert_int_equal(table_shards_for(1024 * 16384), 1024);
+    assert_int_equal(table_shards_for(ORDERS_MAX), 1024);
+}
+
+static void table_has_a_slot_up_to_four_fifths(void **state)
+{
+    (void)state;
+    assert_false(table_has_slot(0, 0));
+    assert_true(table_has_slot(79, 100));
+    assert_false(table_has_slot(80, 100));
+    assert_true(table_has_last_slot(92, 100));
+    assert_false(table_has_last_slot(93, 100));
+    assert_false(table_has_last_slot(0, 0));
+}
+
+static void table_homes_spread_over_the_capacity(void **state)
+{
+    (void)state;
+    assert_int_equal(table_home(0, 100), 0);
+    assert_int_equal(table_home(UINT32_MAX, 100), 99);
+    assert_int_equal(table_home(0x80000000u, 100), 50);
+    assert_int_equal(table_home(0x7fffffffu, 100), 49);
+}
+
+/* Each size is greater, all zero and apart from the others; the last has twice a full table's room.
+ */
+static void grow_to_the_end(uint64_t entries_max, uint32_t growth, uint32_t slot_bytes)
+{
+    struct table table;
+    const struct table_plan plan = {.slot_bytes = slot_bytes,
+                                    .shard_count = table_shards_for(entries_max),
+                                    .entries_max = entries_max,
+                                    .growth = growth};
+    assert_int_equal(table_init(&table, &plan), HF_OK);
+    uint32_t shard = plan.shard_count - 1;
+    uint32_t capacity = 0;
+    uint32_t before = 0;
+    uint8_t *index;
+    assert_null(table_index(&table, shard));
+    while ((index = table_next(&table, shard, &capacity)) != NULL) {
+        assert_true(capacity > before);
+        for (uint64_t i = 0; i < (uint64_t)capacity * slot_bytes; i++) {
+            if (index[i] != 0) {
+                fail_msg("byte %llu is not zero", (unsigned long long)i);
+            }
+        }
+        memset(index, 0xff, (size_t)capacity * slot_bytes);
+        table_moved(&table, shard);
+        assert_ptr_equal(table_index(&table, shard), index);
+        before = capacity;
+    }
+    uint64_t share = entries_max / plan.shard_count;
+    assert_true((uint64_t)before * 4 / 5 >= share * 2);
+    assert_true((uint64_t)before * 4 / 5 <= share * 3 + 200);
+    table_deinit(&table);
+}
+
+static void table_plans_greater_sizes_of_zeros(void **state)
+{
+    (void)state;
+    static const uint64_t sizes[] = {1, 400, 5000, 16384, 400000};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        grow_to_the_end(sizes[i], 1, 8);
+        grow_to_the_end(sizes[i], 4, 16);
+    }
+}
+
+static void table_plans_for_the_greatest_number(void **state)
+{
+    (void)state;
+    static const struct table_plan plans[] = {
+        {.slot_bytes = 8, .shard_count = 1024, .entries_max = ORDERS_MAX, .growth = 1},
+        {.slot_bytes = 16, .shard_count = 1024, .entries_max = ORDERS_MAX, .growth = 4},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        struct table table;
+        assert_int_equal(table_init(&table, &plans[i]), HF_OK);
+        table_deinit(&table);
+    }
+    struct table never = {0};
+    table_deinit(&never);
+}
+
+static void table_tidies_all_but_the_present_indexes(void **state)
+{
+    (void)state;
+    struct table table;
+    const struct table_plan plan = {
+        .slot_bytes = 8, .shard_count = 4, .entries_max = 100000, .growth = 1};
+    assert_int_equal(table_init(&table, &plan), HF_OK);
+    uint8_t *left[4];
+    uint32_t capacity;
+    for (uint32_t shard = 0; shard < 4; shard++) {
+        left[shard] = table_next(&table, shard, &capacity);
+        left[shard][0] = 1;
+        table_moved(&table, shard);
+    }
+    assert_false(table_tidy(&table)); /* nothing was left yet */
+    for (uint32_t shard = 0; shard < 4; shard++) {
+        assert_int_equal(left[shard][0], 1);
+        uint8_t *index = table_next(&table, shard, &capacity);
+        index[0] = 2;
+        table_moved(&table, shard);
+    }
+    assert_false(table_tidy(&table));
+    for (uint32_t shard = 0; shard < 4; shard++) {
+        assert_int_equal(left[shard][0], 0);
+        assert_int_equal(*(uint8_t *)table_index(&table, shard), 2);
+    }
+    table_deinit(&table);
+}
+
+static void table_is_ready_for_so_many_entries(void **state)
+{
+    (void)state;
+    static const uint64_t counts[] = {1, 1000, 50000, 100000};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        struct table table;
+        const struct table_plan plan = {
+            .slot_bytes = 8, .shard_count = 4, .entries_max = 100000, .growth = 1};
+        assert_int_equal(table_init(&table, &plan), HF_OK);
+        uint32_t capacity = table_make_ready(&table, counts[i]);
+        assert_true((uint64_t)capacity * 4 / 5 >= counts[i] / 4);
+        for (uint32_t shard = 0; shard < 4; shard++) {
+            assert_non_null(table_index(&table, shard));
+        }
+        assert_false(table_tidy(&table));
+        uint32_t next = 0;
+        assert_non_null(table_next(&table, 0, &next)); /* the spare one at least */
+        assert_true(next > capacity);
+        table_deinit(&table);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(table_chooses_shards_for_16384_entries_each),
+        cmocka_unit_test(table_has_a_slot_up_to_four_fifths),
+        cmocka_unit_test(table_homes_spread_over_the_capacity),
+        cmocka_unit_test(table_plans_greater_sizes_of_zeros),
+        cmocka_unit_test(table_plans_for_the_greatest_number),
+        cmocka_unit_test(table_tidies_all_but_the_present_indexes),
+        cmocka_unit_test(table_is_ready_for_so_many_entries),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,620 @@
+/* checkpoint_test.c - checkpoints, recycling and the archive, over a simulated disk that fails,
+ * fills up and stops at each of its operations. A state is what a replay of the whole log makes it:
+ * what checkpoints lead to must be the same, thing by thing (state_dump.h).
+ *
+ * Threads: one. SEED=n runs that seed alone. */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "engine_rig.h"
+#include "history.h"
+#include "lib/tempdir.h"
+#include "state_dump.h"
+#include "wal/checkpoint.h"
+#include "wal/record.h"
+
+#define RETAIN_MS 1000u
+
+/* An engine that forgets soon, with room for the bulk of some segments. */
+static void open_rig(struct rig *rig, struct storage *archive)
+{
+    rig_open(rig, MIB(4));
+    engine_close(rig->engine);
+    rig->options.inventory.orders_max = 1 << 17;
+    rig->options.inventory.hold_ms_max = 10 * HOLD_MS;
+    rig->options.retain_ended_ms = RETAIN_MS;
+    rig->options.checkpoint_memory = MIB(4);
+    rig->options.wal.digest_every_bytes = KIB(512);
+    rig->options.archive = archive;
+    rig_recover(rig);
+}
+
+static void close_rig(struct rig *rig)
+{
+    struct storage *archive = rig->options.archive;
+    rig_close(rig);
+    if (archive) {
+        storage_destroy(archive);
+    }
+}
+
+static char *dump_rig(struct rig *rig)
+{
+    return dump_state(engine_inventory(rig->engine));
+}
+
+/* The engine's present state is `expected`, which is freed. */
+static void assert_state(struct rig *rig, char *expected)
+{
+    char *found = dump_rig(rig);
+    assert_same_state(expected, found);
+    free(found);
+    free(expected);
+    rig_verify(rig);
+}
+
+static unsigned count_files(struct storage *storage, const char *prefix, const char *suffix);
+
+/* ---- Files ---- */
+
+struct file_count {
+    const char *prefix;
+    const char *suffix;
+    unsigned count;
+};
+
+static bool count_file(void *context, const char *name)
+{
+    struct file_count *files = context;
+    size_t len = strlen(name);
+    size_t end = strlen(files->suffix);
+    files->count += strncmp(name, files->prefix, strlen(files->prefix)) == 0 && len >= end &&
+                    strcmp(name + len - end, files->suffix) == 0;
+    return true;
+}
+
+static unsigned count_files(struct storage *storage, const char *prefix, const char *suffix)
+{
+    struct file_count files = {prefix, suffix, 0};
+    assert_int_equal(storage->ops->list(storage, count_file, &files), HF_OK);
+    return files.count;
+}
+
+static uint8_t *checkpoint_data(struct storage *storage, uint64_t number, uint64_t *size)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    checkpoint_name(name, number);
+    uint8_t *data = sim_storage_data(storage, name, size);
+    assert_non_null(data);
+    return data;
+}
+
+/* Changes one bit of a checkpoint. */
+static void damage(struct storage *storage, uint64_t number, struct rng *rng)
+{
+    uint64_t size;
+    uint8_t *data = checkpoint_data(storage, number, &size);
+    data[rng_below(rng, size)] ^= (uint8_t)(1u << rng_below(rng, 8));
+}
+
+/* ---- Checkpoints against replay ---- */
+
+/* The state that the log leads to up to the end of a segment, by replaying all of it. */
+static struct inventory *replay_log(const struct rig *rig, struct storage *storage, uint64_t upto)
+{
+    struct inventory *inventory;
+    assert_int_equal(inventory_init(&inventory, &rig->options.inventory), HF_OK);
+    struct wal_reader *reader;
+    assert_int_equal(wal_reader_open_at(&reader, storage, NULL, upto), HF_OK);
+    struct wal_block block;
+    while (wal_reader_next(reader, &block) == HF_OK) {
+        for (size_t at = 0; block.header.type == BLOCK_DATA && at < block.header.payload_bytes;) {
+            struct event event;
+            struct record_scratch scratch;
+            size_t used;
+            const char *reason;
+            assert_int_equal(record_decode(block.payload + at, block.header.payload_bytes - at,
+                                           &event, &scratch, &used, &reason),
+                             HF_OK);
+            at += used;
+            event.lsn = block.header.first_lsn + at;
+            assert_int_equal(inventory_apply(inventory, &event), HF_OK);
+        }
+    }
+    wal_reader_close(reader);
+    return inventory;
+}
+
+static struct checkpoint_info build(const struct rig *rig, struct storage *storage, uint64_t base,
+                                    uint64_t upto, uint64_t memory_bytes)
+{
+    const struct checkpoint_build_options options = {
+        .storage = storage,
+        .base = base,
+        .upto = upto,
+        .memory_bytes = memory_bytes,
+        .inventory = rig->options.inventory,
+    };
+    struct checkpoint_info info;
+    enum hf_status status = checkpoint_build(&options, &info);
+    assert_string_equal(info.message, "");
+    assert_int_equal(status, HF_OK);
+    return info;
+}
+
+static void assert_checkpoint_is_state(const struct rig *rig, struct storage *storage,
+                                       uint64_t number, unsigned threads)
+{
+    struct inventory *expected = replay_log(rig, storage, number);
+    struct inventory *found;
+    struct checkpoint_info info;
+    assert_int_equal(inventory_init(&found, &rig->options.inventory), HF_OK);
+    enum hf_status status = checkpoint_load(storage, number, found, threads, &info, NULL, NULL);
+    assert_string_equal(info.message, "");
+    assert_int_equal(status, HF_OK);
+    char *expected_text = dump_state(expected);
+    char *found_text = dump_state(found);
+    assert_same_state(expected_text, found_text);
+    assert_true(info.digest == inventory_digest(expected));
+    struct inventory_counts counts;
+    inventory_counts(expected, &counts);
+    assert_int_equal(info.orders, counts.orders_known);
+    assert_int_equal(info.orders_held, counts.orders_held);
+    assert_int_equal(info.items, counts.items);
+    assert_int_equal(info.skus, counts.skus);
+    free(expected_text);
+    free(found_text);
+    inventory_deinit(expected);
+    inventory_deinit(found);
+}
+
+/* Copies of the log, each with checkpoints made another way: the bytes are the same. */
+static void check_builds(const struct rig *rig, uint64_t upto, uint64_t seed)
+{
+    struct storage *once = sim_storage_copy(rig->storage, seed);
+    struct storage *parts = sim_storage_copy(rig->storage, seed);
+    struct storage *steps = sim_storage_copy(rig->storage, seed);
+    build(rig, once, 0, upto, MIB(256));
+    build(rig, parts, 0, upto, MIB(1));
+    for (uint64_t number = 1; number <= upto; number++) {
+        build(rig, steps, number - 1, number, MIB(4));
+        assert_checkpoint_is_state(rig, steps, number, 1 + (unsigned)(number % 3));
+    }
+    uint64_t sizes[3];
+    const uint8_t *whole = checkpoint_data(once, upto, &sizes[0]);
+    const uint8_t *in_parts = checkpoint_data(parts, upto, &sizes[1]);
+    const uint8_t *in_steps = checkpoint_data(steps, upto, &sizes[2]);
+    assert_true(sizes[0] == sizes[1] && memcmp(whole, in_parts, sizes[0]) == 0);
+    assert_true(sizes[0] == sizes[2] && memcmp(whole, in_steps, sizes[0]) == 0);
+    struct checkpoint_info info;
+    assert_int_equal(checkpoint_verify(once, upto, &info, NULL, NULL), HF_OK);
+    storage_destroy(once);
+    storage_destroy(parts);
+    storage_destroy(steps);
+}
+
+static void run_builds(uint64_t seed)
+{
+    struct rig rig;
+    struct history history;
+    open_rig(&rig, NULL);
+    history_begin(&rig, &history, seed);
+    for (uint64_t segment = 1; segment <= 3; segment++) {
+        history_act(&rig, &history, 400);
+        history_fill(&rig, &history, segment);
+    }
+    rig_verify(&rig);
+    engine_close(rig.engine);
+    check_builds(&rig, 3, seed);
+    storage_destroy(rig.storage);
+}
+
+static void for_seeds(void (*run)(uint64_t seed), unsigned usual, unsigned many)
+{
+    uint64_t first = rng_seed_from_env(1);
+    unsigned count = rng_rounds_from_env(usual, many);
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        print_message("SEED=%llu\n", (unsigned long long)seed);
+        run(seed);
+    }
+}
+
+static void checkpoints_are_the_state_that_the_log_leads_to(void **state)
+{
+    (void)state;
+    for_seeds(run_builds, 1, 30);
+}
+
+/* ---- Recovery ---- */
+
+static bool copy_segment(void *context, const char *name)
+{
+    struct storage **both = context;
+    if (strncmp(name, "wal-", 4) == 0) {
+        uint64_t size;
+        uint64_t made;
+        const uint8_t *data = sim_storage_data(both[0], name, &size);
+        assert_int_equal(both[1]->ops->create_zeroed(both[1], name, size), HF_OK);
+        memcpy(sim_storage_data(both[1], name, &made), data, size);
+    }
+    return true;
+}
+
+/* The whole log, from the archive and what is not in it yet. */
+static struct storage *whole_log(const struct rig *rig)
+{
+    struct storage *whole = sim_storage_make(1);
+    struct storage *archived[] = {rig->options.archive, whole};
+    struct storage *present[] = {rig->storage, whole};
+    archived[0]->ops->list(archived[0], copy_segment, archived);
+    present[0]->ops->list(present[0], copy_segment, present);
+    return whole;
+}
+
+/* The state that the archived log and the rest lead to without any checkpoint. */
+static char *dump_whole_log(const struct rig *rig)
+{
+    struct rig other = *rig;
+    other.clock.context = &other;
+    other.storage = whole_log(rig);
+    other.options.archive = NULL;
+    rig_recover(&other);
+    char *text = dump_rig(&other);
+    rig_close(&other);
+    return text;
+}
+
+/* A history with checkpoints on the way; `tail` operations after the last. */
+static void make_history(struct rig *rig, struct history *history, uint64_t seed, unsigned tail)
+{
+    history_begin(rig, history, seed);
+    uint64_t sealed = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        history_act(rig, history, 200);
+        history_fill(rig, history, ++sealed);
+        assert_int_equal(engine_checkpoint(rig->engine), HF_OK);
+        assert_int_equal(engine_checkpoint(rig->engine), HF_NOT_FOUND);
+    }
+    history_act(rig, history, tail);
+    rig_settle(rig);
+}
+
+static void run_recovery(uint64_t seed)
+{
+    struct rig rig;
+    struct history history;
+    open_rig(&rig, sim_storage_make(seed));
+    make_history(&rig, &history, seed, 200);
+    /* The last two are kept, and the segments behind the older one. */
+    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 2);
+    uint64_t first;
+    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
+    assert_true(first > 1);
+    assert_int_equal(count_files(rig.options.archive, "wal-", ".seg"), first - 1);
+    char *expected = dump_rig(&rig);
+    rig_crash(&rig);
+    assert_state(&rig, expected);
+    expected = dump_whole_log(&rig);
+    assert_state(&rig, expected);
+    /* And it goes on. */
+    history_act(&rig, &history, 100);
+    expected = dump_rig(&rig);
+    rig_crash(&rig);
+    assert_state(&rig, expected);
+    close_rig(&rig);
+}
+
+static void recovery_from_a_checkpoint_equals_that_from_the_whole_log(void **state)
+{
+    (void)state;
+    for_seeds(run_recovery, 1, 30);
+}
+
+/* ---- Damage ---- */
+
+static enum hf_status reopen(struct rig *rig, struct engine_recovery *recovery)
+{
+    sim_storage_stop(rig->storage);
+    engine_close(rig->engine);
+    sim_storage_crash(rig->storage);
+    enum hf_status status =
+        engine_open(&rig->engine, &rig->options, rig->storage, &rig->clock, recovery);
+    if (status == HF_OK) {
+        wal_set_stall_hook(engine_wal(rig->engine), stall, rig);
+    }
+    return status;
+}
+
+static void last_two(struct rig *rig, uint64_t numbers[2])
+{
+    uint64_t *all;
+    size_t count;
+    assert_int_equal(checkpoint_list(rig->storage, &all, &count), HF_OK);
+    assert_int_equal(count, 2);
+    memcpy(numbers, all, 2 * sizeof all[0]);
+    free(all);
+}
+
+static void damaged_checkpoint_is_passed_over_for_the_one_before(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct history history;
+    open_rig(&rig, NULL);
+    make_history(&rig, &history, 7, 50);
+    char *expected = dump_rig(&rig);
+    uint64_t numbers[2];
+    last_two(&rig, numbers);
+    damage(rig.storage, numbers[1], &history.rng);
+    struct engine_recovery recovery;
+    assert_int_equal(reopen(&rig, &recovery), HF_OK);
+    assert_int_equal(recovery.checkpoint, numbers[0]);
+    char name[STORAGE_NAME_BYTES_MAX];
+    checkpoint_name(name, numbers[1]);
+    assert_non_null(strstr(recovery.notice, name));
+    assert_state(&rig, expected);
+    /* The damaged one is gone; the next one is made from the older, which stays beside it. */
+    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 1);
+    history_fill(&rig, &history, numbers[1] + 2);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
+    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 2);
+    expected = dump_rig(&rig);
+    assert_int_equal(reopen(&rig, &recovery), HF_OK);
+    assert_true(recovery.checkpoint > numbers[1]);
+    assert_string_equal(recovery.notice, "");
+    assert_state(&rig, expected);
+    close_rig(&rig);
+}
+
+static void engine_refuses_to_start_when_both_checkpoints_are_damaged(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct history history;
+    open_rig(&rig, NULL);
+    make_history(&rig, &history, 8, 0);
+    uint64_t numbers[2];
+    last_two(&rig, numbers);
+    damage(rig.storage, numbers[0], &history.rng);
+    damage(rig.storage, numbers[1], &history.rng);
+    sim_storage_stop(rig.storage);
+    engine_close(rig.engine);
+    sim_storage_crash(rig.storage);
+    uint64_t used = sim_storage_used(rig.storage);
+    struct engine_recovery recovery;
+    assert_int_equal(engine_open(&rig.engine, &rig.options, rig.storage, &rig.clock, &recovery),
+                     HF_DAMAGED);
+    assert_non_null(strstr(recovery.message, "checkpoint-"));
+    assert_true(sim_storage_used(rig.storage) == used);
+    storage_destroy(rig.storage);
+}
+
+static void damaged_first_checkpoint_costs_only_a_longer_replay(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct history history;
+    open_rig(&rig, NULL);
+    history_begin(&rig, &history, 9);
+    history_act(&rig, &history, 100);
+    history_fill(&rig, &history, 1);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
+    char *expected = dump_rig(&rig);
+    damage(rig.storage, 1, &history.rng);
+    struct engine_recovery recovery;
+    assert_int_equal(reopen(&rig, &recovery), HF_OK);
+    assert_int_equal(recovery.checkpoint, 0);
+    assert_true(recovery.notice[0] != '\0');
+    assert_state(&rig, expected);
+    history_fill(&rig, &history, 2);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
+    close_rig(&rig);
+}
+
+/* A disk that goes bad under a running engine: the next checkpoint is made from the older one. */
+static void checkpoint_is_made_from_the_older_one_when_the_newest_is_damaged(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct history history;
+    open_rig(&rig, NULL);
+    make_history(&rig, &history, 10, 50);
+    uint64_t numbers[2];
+    last_two(&rig, numbers);
+    damage(rig.storage, numbers[1], &history.rng);
+    history_fill(&rig, &history, numbers[1] + 1);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
+    uint64_t after[2];
+    last_two(&rig, after);
+    assert_int_equal(after[0], numbers[0]);
+    assert_int_equal(after[1], numbers[1] + 1);
+    char *expected = dump_rig(&rig);
+    rig_crash(&rig);
+    assert_state(&rig, expected);
+    close_rig(&rig);
+}
+
+/* ---- No room, no archive ---- */
+
+static void full_disk_during_a_checkpoint_leaves_the_engine_working(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct history history;
+    open_rig(&rig, NULL);
+    make_history(&rig, &history, 11, 0);
+    uint64_t numbers[2];
+    last_two(&rig, numbers);
+    history_fill(&rig, &history, numbers[1] + 1);
+    uint64_t used = sim_storage_used(rig.storage);
+    for (uint64_t pages = 0; pages < 4; pages++) {
+        sim_storage_set_capacity(rig.storage, used + pages * WAL_PAGE_BYTES);
+        assert_int_equal(engine_checkpoint(rig.engine), HF_NO_SPACE);
+        assert_int_equal(count_files(rig.storage, "", ".tmp"), 0);
+        assert_true(sim_storage_used(rig.storage) == used);
+        history_act(&rig, &history, 20);
+    }
+    /* Nor does a failing write harm anything. */
+    sim_storage_set_capacity(rig.storage, UINT64_MAX);
+    sim_storage_fail_write(rig.storage, 1, HF_IO_ERROR);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_IO_ERROR);
+    assert_int_equal(count_files(rig.storage, "", ".tmp"), 0);
+    char *expected = dump_rig(&rig);
+    rig_crash(&rig);
+    assert_state(&rig, expected);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
+    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 2);
+    close_rig(&rig);
+}
+
+static void segments_stay_while_the_archive_is_out_of_reach(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct history history;
+    open_rig(&rig, sim_storage_make(1));
+    sim_storage_set_capacity(rig.options.archive, MIB(4) - WAL_PAGE_BYTES);
+    make_history(&rig, &history, 12, 0);
+    uint64_t first;
+    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
+    assert_int_equal(first, 1);
+    assert_int_equal(count_files(rig.options.archive, "", ""), 0);
+    sim_storage_set_capacity(rig.options.archive, UINT64_MAX);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_NOT_FOUND); /* nothing new, but this: */
+    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
+    assert_true(first > 1);
+    assert_int_equal(count_files(rig.options.archive, "wal-", ".seg"), first - 1);
+    char *expected = dump_rig(&rig);
+    rig_crash(&rig);
+    assert_state(&rig, expected);
+    close_rig(&rig);
+}
+
+/* ---- Stopping at every operation ---- */
+
+/* What a stop at the nth operation of the storage, or of the archive, leaves behind. */
+static void stop_at(const struct rig *before, const char *expected, uint64_t nth, bool in_archive)
+{
+    struct rig rig = *before;
+    rig.clock.context = &rig;
+    rig.storage = sim_storage_copy(before->storage, nth);
+    rig.options.archive = sim_storage_copy(before->options.archive, nth);
+    rig_recover(&rig);
+    sim_storage_crash_after(in_archive ? rig.options.archive : rig.storage, nth);
+    enum hf_status status = engine_checkpoint(rig.engine);
+    if (in_archive) {
+        assert_int_equal(status, HF_OK); /* the archive's faults are not the checkpoint's */
+    }
+    sim_storage_stop(rig.storage);
+    engine_close(rig.engine);
+    sim_storage_crash(rig.storage);
+    sim_storage_crash(rig.options.archive);
+    rig_recover(&rig);
+    char *text = malloc(strlen(expected) + 1);
+    strcpy(text, expected);
+    assert_state(&rig, text);
+    /* What a stopped engine left does not stand in the way of the next, nor was a segment lost. */
+    status = engine_checkpoint(rig.engine);
+    assert_true(status == HF_OK || status == HF_NOT_FOUND);
+    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 2);
+    if (in_archive || nth % 4 == 0) {
+        assert_state(&rig, dump_whole_log(&rig));
+    }
+    close_rig(&rig);
+}
+
+/* An engine that is about to make its third checkpoint, and the number of operations that this
+ * takes. */
+static void before_third(struct rig *rig, uint64_t seed, uint64_t operations[2], char **expected)
+{
+    struct history history;
+    open_rig(rig, sim_storage_make(seed));
+    history_begin(rig, &history, seed);
+    for (uint64_t segment = 1; segment <= 3; segment++) {
+        history_act(rig, &history, 100);
+        history_fill(rig, &history, segment);
+        if (segment < 3) {
+            assert_int_equal(engine_checkpoint(rig->engine), HF_OK);
+        }
+    }
+    *expected = dump_rig(rig);
+    rig_crash(rig);
+    engine_close(rig->engine);
+    struct rig probe = *rig;
+    probe.clock.context = &probe;
+    probe.storage = sim_storage_copy(rig->storage, seed);
+    probe.options.archive = sim_storage_copy(rig->options.archive, seed);
+    rig_recover(&probe);
+    uint64_t from[] = {sim_storage_operations(probe.storage),
+                       sim_storage_operations(probe.options.archive)};
+    assert_int_equal(engine_checkpoint(probe.engine), HF_OK);
+    operations[0] = sim_storage_operations(probe.storage) - from[0];
+    operations[1] = sim_storage_operations(probe.options.archive) - from[1];
+    close_rig(&probe);
+}
+
+static void run_stops(uint64_t seed)
+{
+    struct rig rig;
+    uint64_t operations[2];
+    char *expected;
+    before_third(&rig, seed, operations, &expected);
+    /* create, write, header, sync, rename, unlink, and a segment that is given back. */
+    assert_true(operations[0] >= 7);
+    assert_true(operations[1] >= 4);
+    for (unsigned where = 0; where < 2; where++) {
+        for (uint64_t nth = 1; nth <= operations[where]; nth++) {
+            stop_at(&rig, expected, nth, where == 1);
+        }
+    }
+    free(expected);
+    storage_destroy(rig.storage);
+    storage_destroy(rig.options.archive);
+}
+
+static void stop_at_any_operation_of_a_checkpoint_loses_nothing(void **state)
+{
+    (void)state;
+    for_seeds(run_stops, 1, 20);
+}
+
+/* What is in the making when a process is killed is removed at the next start. */
+static void leftovers_are_removed_at_the_next_start(void **state)
+{
+    (void)state;
+    char *path = tempdir_make();
+    static const char *const names[] = {"checkpoint-0000000000000007.ckp.tmp",
+                                        "wal-0000000000000001.seg.tmp"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *file = tempdir_join(path, names[i]);
+        int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        assert_true(fd >= 0 && write(fd, "x", 1) == 1 && close(fd) == 0);
+        free(file);
+    }
+    struct storage *storage;
+    assert_int_equal(storage_open(&storage, path, STORAGE_SYNC, false), HF_OK);
+    assert_int_equal(count_files(storage, "", ".tmp"), 0);
+    storage_destroy(storage);
+    tempdir_remove(path);
+}
+
+#define TEST(name) cmocka_unit_test(name)
+
+int main(void)
+{
+    log_set_level(LOG_ERROR + 1);
+    const struct CMUnitTest tests[] = {
+        TEST(checkpoints_are_the_state_that_the_log_leads_to),
+        TEST(recovery_from_a_checkpoint_equals_that_from_the_whole_log),
+        TEST(damaged_checkpoint_is_passed_over_for_the_one_before),
+        TEST(engine_refuses_to_start_when_both_checkpoints_are_damaged),
+        TEST(damaged_first_checkpoint_costs_only_a_longer_replay),
+        TEST(checkpoint_is_made_from_the_older_one_when_the_newest_is_damaged),
+        TEST(full_disk_during_a_checkpoint_leaves_the_engine_working),
+        TEST(segments_stay_while_the_archive_is_out_of_reach),
+        TEST(stop_at_any_operation_of_a_checkpoint_loses_nothing),
+        TEST(leftovers_are_removed_at_the_next_start),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
