@@ -121,7 +121,7 @@ static int columns(void)
 void report_progress(struct report_ticker *ticker, const struct figures *figures)
 {
     char count[4][REPORT_COUNT_BYTES];
-    char latency[3][REPORT_COUNT_BYTES];
+    char latency[4][REPORT_COUNT_BYTES];
     static struct histogram recent; /* one thread: see report.h */
     uint64_t now = link_now_ns();
     uint64_t answers = answers_of(&figures->all);
@@ -130,13 +130,14 @@ void report_progress(struct report_ticker *ticker, const struct figures *figures
     timeline_difference(&recent, &figures->reserve, &ticker->last_latency);
     char line[1024];
     snprintf(line, sizeof line,
-             "%6.1f s  %s orders  %s/s  p50 %s  p99 %s  max %s  ok %s  sold out %s  cpu %.0f %%",
+             "%6.1f s  %s orders  %s/s  p50 %s  p99 %s  p99.9 %s  max %s  ok %s  sold out %s  cpu "
+             "%.0f %%",
              (double)(now - ticker->start_ns) / 1e9, report_count(count[0], answers),
              report_count(count[1], (uint64_t)per_second(answers - ticker->last_answers,
                                                          now - ticker->last_ns)),
              show_quantile(latency[0], &recent, 0.5), show_quantile(latency[1], &recent, 0.99),
-             show_quantile(latency[2], &recent, 1), report_count(count[2], figures->all.ok),
-             report_count(count[3], figures->all.sold_out),
+             show_quantile(latency[2], &recent, 0.999), show_quantile(latency[3], &recent, 1),
+             report_count(count[2], figures->all.ok), report_count(count[3], figures->all.sold_out),
              100 * (cpu_s - ticker->last_cpu_s) / since_s);
     if (ticker->in_place) {
         fprintf(stderr, "\r\033[K%.*s", columns() - 1, line);

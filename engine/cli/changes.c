@@ -1,7 +1,8 @@
 /* changes.c - the stream of a log's records from an LSN on, with the names of their items.
  *
- * Reading begins early enough to learn all names: behind the newest checkpoint, which has those before
- * it, or at the log's beginning; and no later than at the segment of the first record wanted.
+ * Reading begins early enough to learn all names: behind the newest checkpoint, which has those
+ * before it, or at the log's beginning; and no later than at the segment of the first record
+ * wanted.
  *
  * Threads: one at a time. */
 #include "cli/changes.h"
@@ -10,8 +11,8 @@
 
 #include "wal/checkpoint.h"
 
-/* Learns the items of the newest whole checkpoint; *segment_max: the segment behind it, 1 if there is
- * none. */
+/* Learns the items of the newest whole checkpoint; *segment_max: the segment behind it, 1 if there
+ * is none. */
 static enum hf_status learn_names(struct changes *changes, uint64_t *segment_max)
 {
     uint64_t *numbers;
@@ -50,12 +51,15 @@ enum hf_status changes_open(struct changes *changes, struct storage *storage, ui
             wal_follow_close(changes->follow);
             changes->follow = NULL;
             changes->lsn = lsn == CHANGES_OLDEST ? changes->oldest_lsn : lsn;
-            status = wal_follow_open(&changes->follow, storage, changes->lsn, segment_max,
-                                     &oldest_lsn);
+            status =
+                wal_follow_open(&changes->follow, storage, changes->lsn, segment_max, &oldest_lsn);
         }
         if (status == HF_EXPIRED && changes->lsn >= changes->oldest_lsn) {
             /* No checkpoint serves; some names stay unknown. */
             status = wal_follow_open(&changes->follow, storage, changes->lsn, 0, &oldest_lsn);
+        }
+        if (status == HF_OK && lsn == CHANGES_NEWEST) {
+            changes->lsn = wal_follow_lsn(changes->follow);
         }
     }
     if (status != HF_OK) {

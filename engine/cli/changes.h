@@ -7,7 +7,10 @@
 #include "cli/wal.h"
 #include "wal/follow.h"
 
-#define CHANGES_OLDEST UINT64_MAX /* as an LSN: from wherever the log begins */
+/* As LSNs: from wherever the log begins; or from as late as all names are known, which is before
+ * anything that is written from now on. */
+#define CHANGES_OLDEST UINT64_MAX
+#define CHANGES_NEWEST (UINT64_MAX - 1)
 
 /* All zero is closed. */
 struct changes {

@@ -44,8 +44,7 @@ static bool gather(void *context, const char *name)
 {
     struct names *names = context;
     size_t len = strlen(name);
-    if (len >= STORAGE_NAME_BYTES_MAX ||
-        (names->segments_only && strncmp(name, "wal-", 4) != 0)) {
+    if (len >= STORAGE_NAME_BYTES_MAX || (names->segments_only && strncmp(name, "wal-", 4) != 0)) {
         return true;
     }
     if (names->count == names->room) {

@@ -40,8 +40,7 @@ static enum hf_status begin_with(struct run *run, uint64_t number,
 {
     struct rebuild *rebuild = run->rebuild;
     enum hf_status status = checkpoint_read_info(run->storage, number, &rebuild->from);
-    if (status == HF_OK &&
-        !reaches(run->options, rebuild->from.start.lsn, rebuild->from.wall_ms)) {
+    if (status == HF_OK && !reaches(run->options, rebuild->from.start.lsn, rebuild->from.wall_ms)) {
         status = HF_NOT_FOUND;
     }
     if (status == HF_OK) {
@@ -159,8 +158,7 @@ static enum hf_status take_block(struct run *run, const struct wal_block *block,
 {
     struct rebuild *rebuild = run->rebuild;
     const struct block_header *header = &block->header;
-    struct rebuild_block kept = {
-        .any = true, .header = *header, .file_offset = block->file_offset};
+    struct rebuild_block kept = {.any = true, .header = *header, .file_offset = block->file_offset};
     enum hf_status status = HF_OK;
     uint64_t end_lsn = header->first_lsn + header->payload_bytes;
     bool whole = reaches(run->options, end_lsn, header->wall_ms);

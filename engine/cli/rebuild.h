@@ -1,7 +1,7 @@
 /* rebuild.h - the state that a log led to at a moment of its past.
  *
- * Every prefix of the log is a legal history, so the moment may be any: an LSN stands for all records
- * that end at or before it, a time for all blocks that were sealed at or before it.
+ * Every prefix of the log is a legal history, so the moment may be any: an LSN stands for all
+ * records that end at or before it, a time for all blocks that were sealed at or before it.
  *
  * Threads: the main thread. Reads only; the engine of that log may be running. */
 #ifndef CLI_REBUILD_H
@@ -37,14 +37,14 @@ struct rebuild_block {
 };
 
 struct rebuild {
-    struct wal_replay replay;     /* replay.lsn: where the state is; its inventory */
-    struct checkpoint_info from;  /* number 0: the log's beginning */
-    uint64_t wall_ms;             /* of the last block applied; 0: none */
-    struct rebuild_block last;    /* the last block of which something is kept */
-    struct rebuild_block first;   /* the first one read; nothing may be kept of it */
-    bool more;                    /* the log goes on behind the moment */
-    bool torn;                    /* the log was read to its end, and that is torn */
-    char message[600];            /* why it failed */
+    struct wal_replay replay;    /* replay.lsn: where the state is; its inventory */
+    struct checkpoint_info from; /* number 0: the log's beginning */
+    uint64_t wall_ms;            /* of the last block applied; 0: none */
+    struct rebuild_block last;   /* the last block of which something is kept */
+    struct rebuild_block first;  /* the first one read; nothing may be kept of it */
+    bool more;                   /* the log goes on behind the moment */
+    bool torn;                   /* the log was read to its end, and that is torn */
+    char message[600];           /* why it failed */
 };
 
 /* Rebuilds. OK: end with rebuild_end(); else message says why, and nothing is left to end:

@@ -1,10 +1,10 @@
-/* reconcile.c - `holdfast reconcile`: compares an order system's orders with the engine's, and says,
- * or does, what brings them together.
+/* reconcile.c - `holdfast reconcile`: compares an order system's orders with the engine's, and
+ * says, or does, what brings them together.
  *
- * The engine's orders are listed once, with all their lines, and each is held against the file's; what
- * the file has and the list had not is asked for by its id. With --apply each difference is looked at
- * anew before anything is done, so that what was mended meanwhile is left alone, and a second run
- * finds nothing to do.
+ * The engine's orders are listed once, with all their lines, and each is held against the file's;
+ * what the file has and the list had not is asked for by its id. With --apply each difference is
+ * looked at anew before anything is done, so that what was mended meanwhile is left alone, and a
+ * second run finds nothing to do.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -20,8 +20,8 @@
 #include "cli/reconcile_file.h"
 #include "cli/values.h"
 
-#define PAGE_ORDERS    1000u
-#define ROUNDS_MAX     4u    /* an order may need a late commit and then a return */
+#define PAGE_ORDERS     1000u
+#define ROUNDS_MAX      4u /* an order may need a late commit and then a return */
 #define TOTAL_STEPS_MAX 1000u
 
 static struct connection connection;
@@ -39,14 +39,19 @@ static const struct command_spec spec = {
     .name = "reconcile",
     .arguments = "ORDERS.csv",
     .help =
-        "Compares an order system's orders with the engine's. The file has the columns order, state\n"
-        "(held, paid, cancelled, returned, ...), sku, pool (may be missing: default) and qty, a row\n"
-        "for each line of an order. Each difference is listed with what would mend it in the engine:\n"
-        "  orphan_hold      the engine holds units for an order that the file does not have: release\n"
+        "Compares an order system's orders with the engine's. The file has the columns order, "
+        "state\n"
+        "(held, paid, cancelled, returned, ...), sku, pool (may be missing: default) and qty, a "
+        "row\n"
+        "for each line of an order. Each difference is listed with what would mend it in the "
+        "engine:\n"
+        "  orphan_hold      the engine holds units for an order that the file does not have: "
+        "release\n"
         "  orphan_commit    the same, committed: return\n"
         "  missing_commit   paid in the file, held or expired in the engine: commit\n"
         "  double_commit    the file has a paid line more than once, the engine has it once\n"
-        "  wrong_quantity   more in the engine: release or return; less: nothing can mend that here\n"
+        "  wrong_quantity   more in the engine: release or return; less: nothing can mend that "
+        "here\n"
         "  state_differs    ended in the file: release or return; else nothing can be done here\n"
         "  missing_order    the engine does not know it\n"
         "Nothing is changed without --apply; running it twice changes nothing more. Exit 1:\n"
@@ -67,7 +72,7 @@ static const char *const action_names[] = {"none", "commit", "commit late", "rel
 struct plan {
     const char *kind; /* NULL: nothing */
     enum action action;
-    bool all;        /* the action is on all of the order */
+    bool all; /* the action is on all of the order */
     uint32_t line_count;
     struct hf_line_qty lines[ORDER_LINES_MAX]; /* commit: units to commit; else units too many */
 };
@@ -116,8 +121,8 @@ static int64_t units_before(const struct order_now *now, uint32_t upto, uint32_t
 }
 
 /* Fills the first lines of an item first; the plan gets what is kept, or what is too many. */
-static struct balance weigh(const struct file_order *order, const struct order_now *now,
-                            bool keep, struct plan *plan)
+static struct balance weigh(const struct file_order *order, const struct order_now *now, bool keep,
+                            struct plan *plan)
 {
     struct balance balance = {0, 0, true};
     for (uint32_t i = 0; i < now->info.line_count; i++) {
@@ -152,8 +157,8 @@ static void plan_held(struct plan *plan, const struct file_order *order,
                       const struct order_now *now)
 {
     if (now->info.state != HF_ORDER_HELD) {
-        set(plan, now->info.state == HF_ORDER_NONE ? "missing_order" : "state_differs",
-            ACTION_NONE, false);
+        set(plan, now->info.state == HF_ORDER_NONE ? "missing_order" : "state_differs", ACTION_NONE,
+            false);
         return;
     }
     struct balance balance = weigh(order, now, false, plan);
@@ -429,9 +434,9 @@ static json_t *plan_lines_array(const struct plan *plan)
 {
     json_t *array = json_array();
     for (uint32_t i = 0; !plan->all && plan->action != ACTION_NONE && i < plan->line_count; i++) {
-        json_array_append_new(array, json_pack("{s:I, s:I}", "line",
-                                               (json_int_t)plan->lines[i].line, "qty",
-                                               (json_int_t)plan->lines[i].qty));
+        json_array_append_new(array,
+                              json_pack("{s:I, s:I}", "line", (json_int_t)plan->lines[i].line,
+                                        "qty", (json_int_t)plan->lines[i].qty));
     }
     return array;
 }
@@ -441,15 +446,14 @@ static void tell_json(struct work *work, const struct file_order *order)
     char id[37];
     hf_id_to_text(work->now.info.id, id);
     const char *name = order ? order->name : id;
-    json_rows_add(
-        &work->array,
-        json_pack("{s:s, s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:s, s:b, s:o}", "kind",
-                  work->plan.kind, "id", id, "order", json_text(name, strlen(name)), "row",
-                  (json_int_t)(order ? order->row : 0), "engine_state",
-                  state_name((unsigned)work->now.info.state), "engine", units_array(work),
-                  "file_state", order ? order->state : "", "file", wanted_array(work, order),
-                  "action", action_names[work->plan.action], "all", work->plan.all, "lines",
-                  plan_lines_array(&work->plan)));
+    json_rows_add(&work->array,
+                  json_pack("{s:s, s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:s, s:b, s:o}", "kind",
+                            work->plan.kind, "id", id, "order", json_text(name, strlen(name)),
+                            "row", (json_int_t)(order ? order->row : 0), "engine_state",
+                            state_name((unsigned)work->now.info.state), "engine", units_array(work),
+                            "file_state", order ? order->state : "", "file",
+                            wanted_array(work, order), "action", action_names[work->plan.action],
+                            "all", work->plan.all, "lines", plan_lines_array(&work->plan)));
 }
 
 static void tell_text(const struct work *work, const struct file_order *order)
@@ -475,8 +479,8 @@ static void tell_text(const struct work *work, const struct file_order *order)
         printf(" %" PRId64 " x ", order->parts[i].qty);
         print_safe(stdout, name);
     }
-    printf("; %s", plan->action == ACTION_NONE ? "nothing to be done here"
-                                               : action_names[plan->action]);
+    printf("; %s",
+           plan->action == ACTION_NONE ? "nothing to be done here" : action_names[plan->action]);
     for (uint32_t i = 0; !plan->all && plan->action != ACTION_NONE && i < plan->line_count; i++) {
         printf(" line %" PRIu32 ": %" PRIu32, plan->lines[i].line, plan->lines[i].qty);
     }

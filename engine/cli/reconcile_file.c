@@ -145,10 +145,10 @@ static const struct {
     const char *name;
     enum wanted_state wanted;
 } states[] = {
-    {"held", WANTED_HELD},          {"pending", WANTED_HELD},     {"unpaid", WANTED_HELD},
+    {"held", WANTED_HELD},           {"pending", WANTED_HELD},    {"unpaid", WANTED_HELD},
     {"committed", WANTED_COMMITTED}, {"paid", WANTED_COMMITTED},  {"sold", WANTED_COMMITTED},
-    {"released", WANTED_ENDED},     {"cancelled", WANTED_ENDED},  {"canceled", WANTED_ENDED},
-    {"expired", WANTED_ENDED},      {"returned", WANTED_ENDED},   {"refunded", WANTED_ENDED},
+    {"released", WANTED_ENDED},      {"cancelled", WANTED_ENDED}, {"canceled", WANTED_ENDED},
+    {"expired", WANTED_ENDED},       {"returned", WANTED_ENDED},  {"refunded", WANTED_ENDED},
 };
 
 static bool read_state(struct reading *reading, struct row *row, const char *text)
@@ -262,9 +262,12 @@ static bool make_order(struct reading *reading, const struct row *rows, size_t c
 {
     struct order_file *file = reading->file;
     struct order_part *parts = must_have(arena_alloc(&file->arena, count * sizeof *parts));
-    struct file_order order = {
-        .id = rows->id, .name = rows->name, .row = rows->number, .wanted = rows->wanted,
-        .state = rows->state, .parts = parts};
+    struct file_order order = {.id = rows->id,
+                               .name = rows->name,
+                               .row = rows->number,
+                               .wanted = rows->wanted,
+                               .state = rows->state,
+                               .parts = parts};
     for (size_t i = 0; i < count; i++) {
         struct order_part *part = order.part_count ? &parts[order.part_count - 1] : NULL;
         if (rows[i].wanted != order.wanted) {
@@ -279,8 +282,8 @@ static bool make_order(struct reading *reading, const struct row *rows, size_t c
             part->qty += rows[i].qty;
             part->row_qty = part->row_qty == rows[i].qty ? part->row_qty : 0;
         } else {
-            parts[order.part_count++] = (struct order_part){
-                rows[i].item, 1, rows[i].number, rows[i].qty, rows[i].qty};
+            parts[order.part_count++] =
+                (struct order_part){rows[i].item, 1, rows[i].number, rows[i].qty, rows[i].qty};
         }
     }
     file->orders[file->order_count++] = order;

@@ -1,7 +1,7 @@
 /* restore.c - a new data directory that ends at a moment of a log's past.
  *
- * The log is built under another name (wal.tmp) and renamed when all of it is synced: an engine that
- * is started too early finds no log that looks whole but ends too soon.
+ * The log is built under another name (wal.tmp) and renamed when all of it is synced: an engine
+ * that is started too early finds no log that looks whole but ends too soon.
  *
  * The last block may hold records behind the moment. It is written again with fewer: same index,
  * chain and time, so that it follows the block before; nothing follows it that could vouch for what
@@ -55,8 +55,8 @@ static enum hf_status copy_bytes(struct restore *restore, storage_file source, s
         size_t len = (size_t)(size - offset < COPY_BYTES ? size - offset : COPY_BYTES);
         size_t pages = (len + WAL_PAGE_BYTES - 1) / WAL_PAGE_BYTES * WAL_PAGE_BYTES;
         size_t got;
-        enum hf_status status = restore->from->ops->read(restore->from, source, restore->buffer,
-                                                         len, offset, &got);
+        enum hf_status status =
+            restore->from->ops->read(restore->from, source, restore->buffer, len, offset, &got);
         if (status == HF_OK && got != len) {
             status = HF_IO_ERROR;
         }
@@ -277,10 +277,8 @@ static enum hf_status build(struct restore *restore)
 enum hf_status restore_build(const struct rebuild *rebuild, struct storage *storage,
                              const char *directory, char *message)
 {
-    struct restore restore = {.rebuild = rebuild,
-                              .from = storage,
-                              .directory = directory,
-                              .message = message};
+    struct restore restore = {
+        .rebuild = rebuild, .from = storage, .directory = directory, .message = message};
     int lock;
     enum hf_status status = is_empty(&restore);
     if (status != HF_OK) {
@@ -292,8 +290,8 @@ enum hf_status restore_build(const struct rebuild *rebuild, struct storage *stor
                  hf_status_text(status));
         return status;
     }
-    restore.buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                          -1, 0);
+    restore.buffer =
+        mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (restore.buffer == MAP_FAILED) {
         snprintf(message, RESTORE_MESSAGE_BYTES, "%s: out of memory", directory);
         status = HF_NO_MEMORY;

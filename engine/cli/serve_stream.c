@@ -1,11 +1,11 @@
 /* serve_stream.c - the change stream of a running engine, for other services.
  *
- * The publisher reads the log to its end without a word, and tells what comes behind. The responder
- * keeps the place where its last answer ended: who catches up asks on from there, and that costs no
- * search.
+ * The publisher passes over what was written before it began, and tells what came since. The
+ * responder keeps the place where its last answer ended: who catches up asks on from there, and
+ * that costs no search.
  *
- * Threads: the publisher and the responder; each has its own view of the log. All signals are blocked
- * in them. */
+ * Threads: the publisher and the responder; each has its own view of the log. All signals are
+ * blocked in them. */
 #include "cli/serve_stream.h"
 
 #include <inttypes.h>
@@ -24,9 +24,9 @@
 #include "cli/values.h"
 #include "rpc/stream.h"
 
-#define POLL_NS             5000000L
-#define ANSWER_RECORDS_MAX  1000u
-#define ANSWER_BYTES        MIB(1) /* begun with; one more record may go beyond it */
+#define POLL_NS            5000000L
+#define ANSWER_RECORDS_MAX 1000u
+#define ANSWER_BYTES       MIB(1) /* begun with; one more record may go beyond it */
 
 /* A place in the log that a thread reads from. */
 struct view {
@@ -115,22 +115,30 @@ static void publish(const struct item_names *names, const struct event *event, u
     size_t room = json ? strlen(json) + sizeof subject + 64 : 0;
     char *message = json ? malloc(room) : NULL;
     if (message) {
-        int len = snprintf(message, room, "%s\n%s\n%s", record_type_name(event->type), subject,
-                           json);
+        int len =
+            snprintf(message, room, "%s\n%s\n%s", record_type_name(event->type), subject, json);
         stream_publish(serving.stream, message, (size_t)len);
     }
     free(message);
     free(json);
 }
 
-/* Reads all there is. NOT_FOUND: to the present end; else why the view is of no use any more. */
-static enum hf_status read_on(struct view *view, bool tell)
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Reads all there is, and tells what was written since since_ms. NOT_FOUND: to the present end;
+ * else why the view is of no use any more. */
+static enum hf_status read_on(struct view *view, uint64_t since_ms)
 {
     struct event event;
     uint64_t wall_ms;
-    enum hf_status status = HF_OK;
+    enum hf_status status = HF_NOT_FOUND;
     while (!stopping() && (status = changes_next(&view->changes, &event, &wall_ms)) == HF_OK) {
-        if (tell) {
+        if (wall_ms >= since_ms) {
             publish(&view->changes.names, &event, wall_ms);
         }
     }
@@ -140,20 +148,18 @@ static enum hf_status read_on(struct view *view, bool tell)
 static void *publisher_main(void *argument)
 {
     static struct view view;
-    bool tell = false; /* not what was there before */
+    uint64_t since_ms = now_ms();
     (void)argument;
     while (!stopping()) {
-        uint64_t lsn = tell ? view.changes.lsn : CHANGES_OLDEST;
-        enum hf_status status = view.open ? read_on(&view, tell) : open_view(&view, lsn);
+        enum hf_status status =
+            view.open ? read_on(&view, since_ms) : open_view(&view, CHANGES_NEWEST);
         if (status == HF_NOT_FOUND) {
-            /* A log that begins only now is told from its first record. */
-            tell = true;
             wait_a_little();
         } else if (status != HF_OK) {
-            log_warn("the change stream can't be read (%s): it goes on at the log's end",
+            log_warn("the change stream can't be read (%s): it goes on with what comes now",
                      hf_status_text(status));
             close_view(&view);
-            tell = false;
+            since_ms = now_ms();
             nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
         }
     }
@@ -204,7 +210,8 @@ static void fill_answer(struct view *view, uint64_t lsn, struct answer *answer)
         struct event event;
         uint64_t wall_ms;
         status = changes_next(&view->changes, &event, &wall_ms);
-        if (status == HF_OK && !add_line(answer, event_object(&view->changes.names, &event, wall_ms))) {
+        if (status == HF_OK &&
+            !add_line(answer, event_object(&view->changes.names, &event, wall_ms))) {
             status = HF_NO_MEMORY;
         }
         if (status == HF_OK) {

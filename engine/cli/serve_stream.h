@@ -1,7 +1,7 @@
 /* serve_stream.h - the change stream of a running engine, for other services.
  *
- * It follows the log's files, as `wal tail` does, and so tells only what is durable; the engine's own
- * threads know nothing of it. docs/protocol.md has the messages.
+ * It follows the log's files, as `wal tail` does, and so tells only what is durable; the engine's
+ * own threads know nothing of it. docs/protocol.md has the messages.
  *
  * Threads: start and stop from the main thread; two of its own. */
 #ifndef CLI_SERVE_STREAM_H

@@ -460,6 +460,17 @@ static struct adjustment_made move_made(struct id128 id, const struct stock_move
     };
 }
 
+/* seq_cst, both: a debit that somebody sees comes after its begin, a credit before its end. */
+static void move_begin(struct inventory *inventory)
+{
+    atomic_fetch_add_explicit(&inventory->moves_begun, 1, memory_order_seq_cst);
+}
+
+static void move_done(struct inventory *inventory)
+{
+    atomic_fetch_add_explicit(&inventory->moves_done, 1, memory_order_seq_cst);
+}
+
 enum hf_status inventory_move(struct txn *txn, const struct move *asked, bool *replayed)
 {
     CHECK(asked->reason.len <= REASON_BYTES_MAX);
@@ -483,8 +494,11 @@ enum hf_status inventory_move(struct txn *txn, const struct move *asked, bool *r
         return HF_FULL;
     }
     uint32_t flags = 0;
+    move_begin(inventory);
     status = adjust_debit(txn, move->from, move->units, safety, asked->force, &flags);
-    if (status == HF_OK) {
+    if (status != HF_OK) {
+        move_done(inventory);
+    } else {
         struct adjustment_made made = move_made(asked->id, move);
         struct event *event =
             adjust_add_event(txn, EVENT_STOCK_MOVED, &made, flags, &move->reason, &move->reference);
@@ -499,6 +513,7 @@ void move_publish(struct inventory *inventory, unsigned slot, const struct stock
 {
     stock_restock(inventory->stock, slot, move->from, -move->units);
     stock_restock(inventory->stock, slot, move->to, move->units);
+    move_done(inventory);
     adjustments_add(&inventory->adjustments, made);
 }
 
@@ -530,6 +545,7 @@ enum hf_status move_apply(struct inventory *inventory, struct event *event)
     struct adjustment_made made = move_made(event->id, move);
     event->digest_delta = adjustment_digest(&made) + digest_stocked(move->from, -move->units) +
                           digest_stocked(move->to, move->units);
+    move_begin(inventory);
     units_force(inventory->stock, 0, move->from, move->units);
     move_publish(inventory, 0, move, &made);
     return HF_OK;

@@ -37,6 +37,10 @@ struct inventory {
     struct catalog *catalog;
     struct buyers *buyers;
     struct presale *presale;
+    /* Between a move's debit and its credit its units are in no pool: whoever comes short over several
+     * items then has to look again (reserve_shaped). */
+    _Atomic uint64_t moves_begun;
+    _Atomic uint64_t moves_done;
     struct adjustments adjustments; /* under admin */
     pthread_mutex_t admin;
 };

@@ -402,6 +402,42 @@ static enum hf_status grants_hold(const struct txn *txn, const struct order_requ
     return hold_rule_apply(&hold, txn->inventory, request->hold_ms, hold_ms, outcome);
 }
 
+/* Whether the order was given less than it asked although it named further items. */
+static bool short_of_several(const struct order_request *request, const struct order_grant *grants,
+                             uint32_t count, enum hf_status status)
+{
+    bool several = false;
+    int64_t missing = 0;
+    for (uint32_t i = 0; request->shapes && i < request->line_count; i++) {
+        several = several || request->shapes[i].fallback_count > 0;
+        missing += request->lines[i].qty;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        missing -= grants[i].qty;
+    }
+    return several && (status == HF_SOLD_OUT || missing > 0);
+}
+
+/* As grants_take. TXN_AGAIN, with nothing taken, when it came short while units were on their way
+ * from one pool to another: they are in neither, but were never not for sale. */
+static enum txn_step grants_take_settled(struct txn *txn, const struct order_request *request,
+                                         uint32_t *count, struct order_outcome *outcome)
+{
+    struct inventory *inventory = txn->inventory;
+    /* acquire, both: pair with move_begin and move_done. A move that ended before the first load
+     * has its units where they go; one that began before a scan saw its debit is seen by the
+     * second. */
+    uint64_t done = atomic_load_explicit(&inventory->moves_done, memory_order_acquire);
+    enum hf_status status = grants_take(txn, request, count, outcome);
+    if (!short_of_several(request, txn->memory->grants, *count, status) ||
+        atomic_load_explicit(&inventory->moves_begun, memory_order_acquire) == done) {
+        return TXN_DONE;
+    }
+    grants_give_back(txn, request->buyer, txn->memory->grants, *count);
+    *outcome = (struct order_outcome){.status = HF_OK};
+    return TXN_AGAIN;
+}
+
 /* A new order that is told by its grants, unless they turn out to be those of a plain one. */
 static enum txn_step reserve_shaped(struct txn *txn, const struct order_request *request,
                                     uint64_t hash, struct order_shard *shard,
@@ -412,7 +448,10 @@ static enum txn_step reserve_shaped(struct txn *txn, const struct order_request 
     }
     struct order_grant *grants = txn->memory->grants;
     uint32_t count;
-    if (grants_take(txn, request, &count, outcome) != HF_OK) {
+    if (grants_take_settled(txn, request, &count, outcome) == TXN_AGAIN) {
+        return TXN_AGAIN;
+    }
+    if (outcome->status != HF_OK) {
         return TXN_DONE;
     }
     uint32_t hold_ms;

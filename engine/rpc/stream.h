@@ -12,7 +12,7 @@
 
 #include "holdfast/status.h"
 
-#define STREAM_REQUEST_BYTES 64u  /* a request is a few digits */
+#define STREAM_REQUEST_BYTES 64u /* a request is a few digits */
 #define STREAM_ERROR_BYTES   256u
 
 struct stream;

@@ -22,9 +22,9 @@
 #include "rpc/codec.h"
 #include "rpc/transport.h"
 
-#define WATCH_NS          100000000L /* how often main looks whether the log has failed */
-#define DRAIN_MS          5000u
-#define FAILED_DRAIN_MS   500u
+#define WATCH_NS           100000000L /* how often main looks whether the log has failed */
+#define DRAIN_MS           5000u
+#define FAILED_DRAIN_MS    500u
 #define EXIT_SECOND_SIGNAL 130
 
 /* What an exchange keeps from request to request. */
@@ -105,8 +105,8 @@ static void handle_request(void *context, struct transport_exchange *exchange)
     struct exchange_memory *memory = begin_exchange(exchange);
     struct request request;
     const char *error = "";
-    enum hf_status status = codec_request_decode(
-        &memory->arena, transport_exchange_body(exchange), &request, &error);
+    enum hf_status status =
+        codec_request_decode(&memory->arena, transport_exchange_body(exchange), &request, &error);
     /* However much the request took, there is room for its answer. */
     memory->arena.cap_bytes += ANSWER_ARENA_BYTES_MAX;
     if (status != HF_OK) {
@@ -134,7 +134,8 @@ struct progress_line {
     bool shown; /* the line is there, and not ended */
 };
 
-/* A line on the terminal, written over as recovery goes on, and ended where it has come to its end. */
+/* A line on the terminal, written over as recovery goes on, and ended where it has come to its end.
+ */
 static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes,
                           uint64_t records)
 {
@@ -199,8 +200,8 @@ static bool start_engine(struct server *server)
     options.progress_context = &line;
     options.archive = server->archive;
     struct engine_recovery recovery;
-    enum hf_status status = engine_open(&server->engine, &options, server->storage, clock_real(),
-                                        &recovery);
+    enum hf_status status =
+        engine_open(&server->engine, &options, server->storage, clock_real(), &recovery);
     if (line.shown) {
         fputc('\n', stderr);
     }
@@ -239,8 +240,7 @@ static bool start_engine(struct server *server)
 static bool listen_on(struct server *server, const char *url)
 {
     char actual[CONFIG_TEXT_BYTES + 64];
-    enum hf_status status =
-        transport_server_listen(server->transport, url, actual, sizeof actual);
+    enum hf_status status = transport_server_listen(server->transport, url, actual, sizeof actual);
     if (status != HF_OK) {
         log_error("can't listen on %s: %s", url,
                   status == HF_INVALID ? "not an address" : "in use, or no such interface");
@@ -371,7 +371,8 @@ int server_run(const struct config *config, FILE *out)
     signal(SIGPIPE, SIG_IGN);
 
     struct server server = {.config = config, .out = out, .lock = -1};
-    if (!start_storage(&server) || !start_archive(&server) || !start_engine(&server) || !start_transport(&server)) {
+    if (!start_storage(&server) || !start_archive(&server) || !start_engine(&server) ||
+        !start_transport(&server)) {
         stop_server(&server, 0);
         return SERVER_REFUSED;
     }

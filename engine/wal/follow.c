@@ -1,13 +1,13 @@
 /* follow.c - reads a log that is being written.
  *
- * A place is where the next block is expected, and what it must fit: index, chain, LSN. A header that
- * fits is the next block's; whether that block is durable a header further on tells, by its
- * durable_index. So before a block is handed out a scout goes ahead, from header to header, until one
- * proves it. The scout begins anew each time: an engine that starts may have cut off a block that
- * the scout saw and nothing proved.
+ * A place is where the next block is expected, and what it must fit: index, chain, LSN. A header
+ * that fits is the next block's; whether that block is durable a header further on tells, by its
+ * durable_index. So before a block is handed out a scout goes ahead, from header to header, until
+ * one proves it. The scout begins anew each time: an engine that starts may have cut off a block
+ * that the scout saw and nothing proved.
  *
- * A segment's file may be given back and become another segment while it is open here: then its header
- * has another number. It is opened by name once more, for its copy may be in an archive.
+ * A segment's file may be given back and become another segment while it is open here: then its
+ * header has another number. It is opened by name once more, for its copy may be in an archive.
  *
  * Threads: one. */
 #include "wal/follow.h"
@@ -56,8 +56,8 @@ static enum hf_status open_place(struct wal_follow *follow, struct place *place)
         return HF_OK;
     }
     segment_name(name, SEGMENT_LOG, place->segment);
-    enum hf_status status = follow->storage->ops->open(follow->storage, name, false, &place->file,
-                                                       &place->file_bytes);
+    enum hf_status status =
+        follow->storage->ops->open(follow->storage, name, false, &place->file, &place->file_bytes);
     place->open = status == HF_OK;
     return status;
 }

@@ -24,7 +24,7 @@ struct repair {
     struct wal_end cut; /* where the good part ends; segment 0: before the first block there is */
     bool cluster_known;
     uint64_t first; /* segment that the good part begins with */
-    uint64_t segment_bytes;
+    uint64_t segment_bytes; /* of new segments */
     struct wal_replay replay; /* skip: the state so far */
     uint8_t *buffer;          /* BLOCK_BYTES, page aligned: what is read */
     uint8_t *out;             /* likewise: what is written */
@@ -32,6 +32,7 @@ struct repair {
     storage_file file; /* -1: none is open */
     uint64_t segment;
     uint64_t offset;
+    uint64_t file_bytes;
 };
 
 /* ---- What can be done ---- */
@@ -103,10 +104,9 @@ static enum hf_status open_segment(struct repair *repair, uint64_t number)
 {
     struct storage *to = repair->options->to;
     char name[STORAGE_NAME_BYTES_MAX];
-    uint64_t size;
     wal_segment_name(name, number);
     repair->segment = number;
-    return to->ops->open(to, name, true, &repair->file, &size);
+    return to->ops->open(to, name, true, &repair->file, &repair->file_bytes);
 }
 
 /* Begins the next segment, with a header that goes on where the log ends now. */
@@ -157,7 +157,10 @@ static enum hf_status add_block(struct repair *repair, enum block_type type, uin
         end->lsn += payload_bytes;
         return HF_OK;
     }
-    if (repair->file < 0 || repair->offset + span > repair->segment_bytes) {
+    if (repair->file < 0 || repair->offset + span > repair->file_bytes) {
+        if (repair->segment_bytes < WAL_PAGE_BYTES + span) {
+            repair->segment_bytes = WAL_PAGE_BYTES + span;
+        }
         status = begin_segment(repair);
     }
     if (status != HF_OK) {
@@ -521,7 +524,7 @@ static enum hf_status find_segment_bytes(struct repair *repair)
         status = from->ops->open(from, name, false, &file, &size);
         if (status == HF_OK) {
             from->ops->close(from, file);
-            bool sound = size >= WAL_SEGMENT_BYTES_MIN && size <= WAL_SEGMENT_BYTES_MAX &&
+            bool sound = size >= 2 * WAL_PAGE_BYTES && size <= WAL_SEGMENT_BYTES_MAX &&
                          size % WAL_PAGE_BYTES == 0;
             repair->segment_bytes = sound ? size : repair->segment_bytes;
         }

@@ -168,6 +168,28 @@ def test_replay_cuts_at_every_record_of_a_block():
                 assert all_stock(engine.url)[("CUT", "default")] == (1000, count, 0, 1000 - count)
 
 
+def test_replay_until_a_time_ends_with_the_block_before_it():
+    with Folders() as folders:
+        data = folders.make("data")
+        moments = []
+        with Engine(data=data) as engine:
+            shop = Shop(engine.url)
+            item = shop.define("TIME", 1000)
+            for _ in range(4):
+                time.sleep(0.02)
+                moments.append(time.time_ns() // 1000000)
+                time.sleep(0.02)
+                assert shop.reserve(os.urandom(16), [line(item)],
+                                    hold_ms=HOLD_MS).status == wire.OK
+            engine.stop()
+        for count, moment in enumerate(moments):
+            iso = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment // 1000))
+            for until in ("@%d" % moment, "%s.%03dZ" % (iso, moment % 1000)):
+                state = json.loads(run("wal", "replay", "--data", data, "--until", until, "--json"))
+                assert state["orders"]["held"] == count, (until, state)
+        run("wal", "replay", "--data", data, "--until", "yesterday", expect=2)
+
+
 def test_replay_ends_just_behind_a_checkpoint():
     """Nothing follows the checkpoint then: a block that proves it is written all the same."""
     with Folders() as folders:

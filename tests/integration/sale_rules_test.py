@@ -1,5 +1,5 @@
-"""Each sale rule of docs/sale-rules.md against the real engine, with numbers worked out by hand; and
-that all of them outlive a kill -9.
+"""Each sale rule of docs/sale-rules.md against the real engine, with numbers worked out by hand;
+and that all of them outlive a kill -9.
 
 A test ends with survives(): the engine is killed, started on the same log, and must tell the same
 orders, stock and rules.

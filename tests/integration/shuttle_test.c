@@ -91,10 +91,11 @@ static void *operate(void *argument)
                                               .to_item = sale->items[(n + 1) % POOLS],
                                               .value = 1 + n / POOLS % 2};
         }
-        hf_adjust(client->client, moves, MOVES, results);
+        /* INVALID: more than the pool has at all. */
+        enum hf_status status = hf_adjust(client->client, moves, MOVES, results);
+        CHECK(status == HF_OK || status == HF_INVALID);
         for (unsigned i = 0; i < MOVES; i++) {
-            /* INVALID: more than the pool has at all. */
-            enum hf_status status = results[i].status;
+            status = results[i].status;
             CHECK(status == HF_OK || status == HF_WOULD_OVERSELL || status == HF_INVALID);
             client->moves += status == HF_OK;
         }
@@ -132,8 +133,8 @@ static void run_sale(struct client *clients, struct sale *sale)
     }
     for (unsigned i = 0; i <= CLIENTS; i++) {
         if (i == CLIENTS) {
-            atomic_store_explicit(&sale->over, true,
-                                  memory_order_release); /* pairs with operate() */
+            /* Pairs with the load in operate(). */
+            atomic_store_explicit(&sale->over, true, memory_order_release);
         }
         pthread_join(threads[i], NULL);
     }

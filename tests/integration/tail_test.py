@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -124,6 +126,106 @@ def test_tail_goes_through_segments_and_says_when_they_are_gone():
     finally:
         shutil.rmtree(data, ignore_errors=True)
         shutil.rmtree(archive, ignore_errors=True)
+
+
+def free_url():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return "tcp://127.0.0.1:%d" % s.getsockname()[1]
+
+
+class Subscriber:
+    """SP SUB over TCP: everything that is published, read by a thread."""
+
+    def __init__(self, url):
+        host, port = url.removeprefix("tcp://").rsplit(":", 1)
+        self.socket = socket.create_connection((host, int(port)), timeout=harness.WAIT_S)
+        self.socket.sendall(b"\0SP\0\0\x21\0\0")
+        assert self._read(8) == b"\0SP\0\0\x20\0\0"
+        self.messages = []
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _read(self, count):
+        data = b""
+        while len(data) < count:
+            part = self.socket.recv(count - len(data))
+            if not part:
+                raise ConnectionError("closed")
+            data += part
+        return data
+
+    def _run(self):
+        try:
+            while True:
+                length, = struct.unpack(">Q", self._read(8))
+                kind, subject, text = self._read(length).decode().split("\n")
+                self.messages.append((kind, subject, json.loads(text)))
+        except OSError:
+            pass
+
+    def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.socket.close()
+
+
+def fetch(url, lsn):
+    """Everything behind an LSN, by as many requests as it takes."""
+    connection = wire.Connection(url)
+    rows = []
+    while True:
+        *part, last = connection.exchange(str(lsn).encode()).decode().splitlines()
+        rows += [json.loads(t) for t in part]
+        last = json.loads(last)
+        if last["status"] != "OK":
+            return last
+        lsn = last["next"]
+        if last["end"]:
+            connection.close()
+            return rows
+
+
+def test_stream_publishes_in_order_and_fetch_fills_the_gaps():
+    publish, ask = free_url(), free_url()
+    data = tempfile.mkdtemp(prefix="holdfast-stream-")
+    try:
+        with Engine("--stream", publish, "--stream-fetch", ask, data=data) as engine:
+            first = Subscriber(publish)
+            shop = Shop(engine.url)
+            item = shop.define("STREAM", 100000)
+            ids = reserve_some(shop, item, 20)
+            assert shop.commit(ids[0]).status == wire.OK
+            wait_until(lambda: len(first.messages) == 23, "all that happened")
+            assert [m[0] for m in first.messages] == [
+                "ITEM_DEFINED", "STOCK_ADJUSTED"] + ["ORDER_HELD"] * 20 + ["ORDER_COMMITTED"]
+            assert first.messages[2][1] == "STREAM@default" and first.messages[-1][1] == ""
+            told = [m[2] for m in first.messages]
+            assert lsns(told) == sorted(set(lsns(told)))
+            first.close()
+            # Missed: what happens while nobody listens, and across a kill.
+            for _ in range(3):
+                assert set(shop.reserve_batch([os.urandom(16) for _ in range(1000)], [item] * 1000,
+                                              hold_ms=HOLD_MS)) == {wire.OK}
+            engine.kill()
+            engine.start()
+            second = Subscriber(publish)
+            shop = Shop(engine.url)
+            reserve_some(shop, item, 1)
+            wait_until(lambda: second.messages, "the stream goes on")
+            # What a listener has once it fetched: every record once, from both together.
+            rows = told + fetch(ask, told[-1]["lsn"])
+            assert lsns(rows) == sorted(set(lsns(rows)))
+            assert sum(r["type"] == "ORDER_HELD" for r in rows) == 3021
+            assert second.messages[-1][2] == rows[-1]
+            assert fetch(ask, 0) == rows
+            answer = wire.Connection(ask).exchange(b"-1")
+            assert json.loads(answer)["status"] == "INVALID", answer
+            second.close()
+            engine.stop()
+            assert rows == dumped(data)
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
 
 
 if __name__ == "__main__":

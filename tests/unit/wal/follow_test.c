@@ -1,0 +1,190 @@
+/* follow_test.c - wal/follow: what is handed out is durable, in order, without gaps. */
+#include "unit/wal/wal_rig.h"
+#include "wal/follow.h"
+
+/* Reads what there is; checks that records go on where they stopped. Returns how it ended. */
+static enum hf_status read_on(struct wal_follow *follow, uint64_t *next_serial)
+{
+    struct wal_block block;
+    enum hf_status status;
+    while ((status = wal_follow_next(follow, &block)) == HF_OK) {
+        uint32_t at = 0;
+        while (block.header.type == BLOCK_DATA && at < block.header.payload_bytes) {
+            struct event event;
+            struct record_scratch scratch;
+            size_t used;
+            const char *reason;
+            assert_int_equal(record_decode(block.payload + at, block.header.payload_bytes - at,
+                                           &event, &scratch, &used, &reason),
+                             HF_OK);
+            assert_int_equal(event.id.lo, *next_serial);
+            ++*next_serial;
+            at += (uint32_t)used;
+        }
+        assert_int_equal(wal_follow_lsn(follow),
+                         block.header.first_lsn + block.header.payload_bytes);
+    }
+    return status;
+}
+
+static struct wal_follow *follow_from(struct rig *rig, uint64_t lsn)
+{
+    struct wal_follow *follow;
+    uint64_t oldest;
+    assert_int_equal(wal_follow_open(&follow, rig->storage, lsn, 0, &oldest), HF_OK);
+    return follow;
+}
+
+static void rig_begin(struct rig *rig)
+{
+    rig_init(rig, 1);
+    assert_int_equal(rig_open(rig), HF_OK);
+}
+
+/* Fills segments until `number` is sealed. */
+static void seal(struct rig *rig, uint64_t number)
+{
+    while (wal_sealed_segment(rig->wal) < number) {
+        wal_prepare_step(rig->wal);
+        assert_int_equal(rig_append(rig, 5000, NULL), HF_OK);
+        rig_settle(rig);
+    }
+}
+
+static void follow_finds_nothing_where_there_is_no_log(void **state)
+{
+    (void)state;
+    struct storage *storage = sim_storage_make(1);
+    struct wal_follow *follow;
+    uint64_t oldest;
+    assert_int_equal(wal_follow_open(&follow, storage, 0, 0, &oldest), HF_NOT_FOUND);
+    assert_null(follow);
+    storage_destroy(storage);
+}
+
+static void follow_tells_a_block_when_a_later_one_proves_it(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t serial = 0;
+    rig_begin(&rig);
+    struct wal_follow *follow = follow_from(&rig, 0);
+    assert_int_equal(rig_append(&rig, 3, NULL), HF_OK);
+    rig_settle(&rig);
+    /* Durable, as the engine knows; but nothing in the log says so yet. */
+    assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+    assert_int_equal(serial, 0);
+    assert_int_equal(rig_append(&rig, 2, NULL), HF_OK);
+    rig_settle(&rig);
+    assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+    assert_int_equal(serial, 3);
+    rig.clock.ns += 10000000u; /* idle: a NOOP proves the rest */
+    while (wal_step(rig.wal, false)) {
+    }
+    assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+    assert_int_equal(serial, 5);
+    wal_follow_close(follow);
+    rig_deinit(&rig);
+}
+
+static void follow_goes_from_segment_to_segment(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t serial = 0;
+    rig_begin(&rig);
+    struct wal_follow *follow = follow_from(&rig, 0);
+    for (uint64_t number = 1; number <= 4; number++) {
+        seal(&rig, number);
+        assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+        assert_true(serial > 0 && serial <= rig.next_serial);
+    }
+    /* And all of it at once. */
+    uint64_t again = 0;
+    struct wal_follow *late = follow_from(&rig, 0);
+    assert_int_equal(read_on(late, &again), HF_NOT_FOUND);
+    assert_int_equal(again, serial);
+    wal_follow_close(late);
+    wal_follow_close(follow);
+    rig_deinit(&rig);
+}
+
+static void follow_goes_on_after_a_restart(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t serial = 0;
+    rig_begin(&rig);
+    struct wal_follow *follow = follow_from(&rig, 0);
+    for (unsigned round = 0; round < 3; round++) {
+        assert_int_equal(rig_append(&rig, 4, NULL), HF_OK);
+        rig_settle(&rig);
+        rig_close(&rig);
+        assert_int_equal(rig_open(&rig), HF_OK);
+        assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+        assert_int_equal(serial, rig.next_serial); /* the EPOCH block proves them */
+    }
+    wal_follow_close(follow);
+    rig_deinit(&rig);
+}
+
+static void follow_says_expired_when_its_segment_is_given_back(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t serial = 0;
+    uint64_t oldest;
+    rig_begin(&rig);
+    struct wal_follow *slow = follow_from(&rig, 0);
+    seal(&rig, 3);
+    wal_recycle(rig.wal, 2, NULL, NULL);
+    seal(&rig, 6); /* the files are other segments now */
+    assert_int_equal(read_on(slow, &serial), HF_EXPIRED);
+    struct wal_follow *none;
+    assert_int_equal(wal_follow_open(&none, rig.storage, 0, 0, &oldest), HF_EXPIRED);
+    assert_null(none);
+    assert_true(oldest > 0);
+    /* What is left can be followed. */
+    struct wal_follow *rest = follow_from(&rig, oldest);
+    assert_int_equal(wal_follow_lsn(rest), oldest);
+    wal_follow_close(rest);
+    wal_follow_close(slow);
+    rig_deinit(&rig);
+}
+
+static void follow_says_damaged_when_a_proven_payload_is_not_what_was_written(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t serial = 0;
+    uint64_t size;
+    rig_begin(&rig);
+    struct wal_follow *follow = follow_from(&rig, 0);
+    assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
+    rig_settle(&rig);
+    assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
+    rig_settle(&rig);
+    /* Segment header, EPOCH block, then the first record's. */
+    uint8_t *data = sim_storage_data(rig.storage, "wal-0000000000000001.seg", &size);
+    data[2 * WAL_PAGE_BYTES + BLOCK_HEADER_BYTES + 8] ^= 1;
+    assert_int_equal(read_on(follow, &serial), HF_DAMAGED);
+    assert_int_equal(serial, 0);
+    data[2 * WAL_PAGE_BYTES + BLOCK_HEADER_BYTES + 8] ^= 1;
+    assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+    assert_int_equal(serial, 1);
+    wal_follow_close(follow);
+    rig_deinit(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(follow_finds_nothing_where_there_is_no_log),
+        cmocka_unit_test(follow_tells_a_block_when_a_later_one_proves_it),
+        cmocka_unit_test(follow_goes_from_segment_to_segment),
+        cmocka_unit_test(follow_goes_on_after_a_restart),
+        cmocka_unit_test(follow_says_expired_when_its_segment_is_given_back),
+        cmocka_unit_test(follow_says_damaged_when_a_proven_payload_is_not_what_was_written),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
