@@ -7,8 +7,9 @@
 # Rules, for each C or C++ file under engine/, bench/, proto/ and include/:
 #   - it includes only its own folder and the layers below; never another folder of its layer;
 #   - <holdfast/status.h> may be included by all, <holdfast/client.h> by client, bench and cli;
-#   - nng only in engine/rpc/transport.c and stream.c and, to be measured bare, in bench/peers/; protobuf-c
-#     only in engine/rpc/codec.c, liburing only in engine/io/; no include goes up with "../";
+#   - nng only in engine/rpc/transport.c and stream.c and, to be measured bare, in bench/peers/;
+#     protobuf-c only in engine/rpc/codec.c, liburing only in engine/io/; no include goes up with
+#     "../";
 #   - an include in quotes names a file of this tree.
 # And the top level holds only the entries that section 11 names, and what .gitignore ignores.
 #

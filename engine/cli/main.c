@@ -35,7 +35,7 @@ static const struct subcommand *find(const struct subcommand *subcommands, unsig
 static void list_subcommands(FILE *to, const struct subcommand *subcommands, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        fprintf(to, "  %-9s  %s\n", subcommands[i].name, subcommands[i].summary);
+        fprintf(to, "  %-10s  %s\n", subcommands[i].name, subcommands[i].summary);
     }
 }
 
