@@ -111,10 +111,21 @@ class Run:
         self.result = measure.check_load(json.loads(out))
 
 
-def engine_on(options, work, plan, retain_ms):
+def segment_bytes(wal_bytes_max):
+    """Sixteen segments make the log, of at most the default size."""
+    match = re.fullmatch(r"([0-9]+)([KMG]?)", wal_bytes_max)
+    if not match:
+        raise Failed("--wal-bytes-max: %r is not a size such as 256M or 1G" % wal_bytes_max)
+    most = int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2]]
+    return max(4 << 20, min(64 << 20, most // 16 // 4096 * 4096))
+
+
+def engine_on(options, work, plan, retain_ms, rate=0):
     # Orders are looked through sixteen times a retain-ended, and the rate may grow: room for both.
+    orders_max = max(4 * plan.live, int(8 * rate * retain_ms / 1000))
     return Engine(options, work, "--retain-ended", "%dms" % retain_ms, "--wal-bytes-max",
-                  options.wal_bytes_max, "--orders-max", str(4 * plan.live), "--orders-ready", "0")
+                  options.wal_bytes_max, "--wal-segment-bytes",
+                  str(segment_bytes(options.wal_bytes_max)), "--orders-max", str(orders_max), "--orders-ready", "0")
 
 
 def calibrate(options, work, plan):
@@ -147,7 +158,7 @@ def soak(options, work, plan):
     rows = []
     print("%12s %12s %9s %11s %11s %11s %6s" % ("orders", "orders/s", "p99.9", "memory",
                                                 "directory", "log", "ckpts"))
-    with engine_on(options, work, plan, retain_ms) as engine:
+    with engine_on(options, work, plan, retain_ms, rate) as engine:
         watch = Watch(engine)
         window = {"at": 0.0, "orders": 0, "p999": []}
 
@@ -224,14 +235,17 @@ def summary(windows):
 def checkpoint_cost(options, work, plan):
     rate, retain_ms = calibrate(options, work, plan)
     parts = {}
-    with engine_on(options, work, plan, retain_ms) as engine:
-        watch = Watch(engine)
-        for name, settings in (("closed loop", {}), ("half rate", {"rate": int(rate / 2)})):
+    checkpoints = 0
+    for name, settings in (("closed loop", {}), ("half rate", {"rate": int(rate / 2)})):
+        # A log of its own each: no checkpoint is due for the first quarter of wal-bytes-max.
+        with engine_on(options, work, plan, retain_ms, rate) as engine:
+            watch = Watch(engine)
             windows, _ = windows_of(engine, watch, retain_ms, duration="%ds" % plan.cost_s,
-                                    seed=len(parts) + 1, **settings)
-            parts[name] = {"with": summary(windows[True]), "without": summary(windows[False])}
-        watch.stop = True
-    return {"retain_ms": retain_ms, "checkpoints": watch.checkpoints, "parts": parts,
+                                    **settings)
+            watch.stop = True
+        checkpoints += watch.checkpoints
+        parts[name] = {"with": summary(windows[True]), "without": summary(windows[False])}
+    return {"retain_ms": retain_ms, "checkpoints": checkpoints, "parts": parts,
             "targets": judge_cost(parts)}
 
 
@@ -266,7 +280,9 @@ def main():
     parser.add_argument("--checkpoint-cost", action="store_true")
     parser.add_argument("--wal-bytes-max", default=None)
     options = measure.parse(parser)
-    options.wal_bytes_max = options.wal_bytes_max or ("16M" if options.tiny else "1G")
+    if not options.wal_bytes_max:
+        usual = "4G" if options.checkpoint_cost else "1G"
+        options.wal_bytes_max = "16M" if options.tiny else usual
     measure.check_disk(options, "soak.sh")
     plan = Plan(options)
     load = measure.load_average()

@@ -25,7 +25,8 @@ Asks back what must still be known, and says whether memory and disk levelled of
   --checkpoint-cost  instead: what a checkpoint under way costs. Closed loop for the throughput, then
                      open loop at half of it for the latency; windows of a second with and without a
                      checkpoint being made are told apart. Some 3 minutes
-  --wal-bytes-max B  the engine's (default 1G): less makes more checkpoints
+  --wal-bytes-max B  the engine's (default 1G, and 4G for --checkpoint-cost: until a quarter of it is
+                     full none is made): less makes more checkpoints
   --quick            --orders 20M, or shorter windows' runs
   --json FILE        where the figures go (default soak.json in the build tree)
   --build DIR        build tree (default build)

@@ -248,6 +248,10 @@ static bool ask_range(void *context, uint32_t thread, uint64_t range)
     struct inquiry *inquiry = context;
     struct hf_client *client = inquiry->link->clients[thread % inquiry->link->client_count];
     const struct ledger *ledger = traffic_ledger(inquiry->traffic);
+    if (inquiry->retain_ms > 0) {
+        /* Newest first: the others are forgotten by then anyway. */
+        range = (inquiry->next_number + ASK_RANGE - 1) / ASK_RANGE - 1 - range;
+    }
     uint64_t first = range * ASK_RANGE;
     uint64_t end = first + ASK_RANGE;
     struct verdict here = {0};

@@ -33,6 +33,7 @@ struct view {
     struct storage *storage;
     struct changes changes;
     bool open;
+    bool caught_up; /* the publisher's: what comes now is new, whatever the clock says */
 };
 
 static struct {
@@ -63,6 +64,7 @@ static void close_view(struct view *view)
         changes_close(&view->changes);
     }
     view->open = false;
+    view->caught_up = false;
     if (view->storage) {
         storage_destroy(view->storage);
         view->storage = NULL;
@@ -130,18 +132,19 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Reads all there is, and tells what was written since since_ms. NOT_FOUND: to the present end;
- * else why the view is of no use any more. */
+/* Reads all there is, and tells what was written since since_ms; once it has come to the end, all
+ * of it. NOT_FOUND: to the present end; else why the view is of no use any more. */
 static enum hf_status read_on(struct view *view, uint64_t since_ms)
 {
     struct event event;
     uint64_t wall_ms;
     enum hf_status status = HF_NOT_FOUND;
     while (!stopping() && (status = changes_next(&view->changes, &event, &wall_ms)) == HF_OK) {
-        if (wall_ms >= since_ms) {
+        if (view->caught_up || wall_ms >= since_ms) {
             publish(&view->changes.names, &event, wall_ms);
         }
     }
+    view->caught_up = view->caught_up || status == HF_NOT_FOUND;
     return status;
 }
 

@@ -26,7 +26,8 @@ static const struct subcommand commands[] = {
 
 int command_wal(int argc, char **argv)
 {
-    return run_subcommand("wal", "Checks and prints a write-ahead log, also beside its engine.",
+    return run_subcommand("wal",
+                          "Looks at a write-ahead log, also beside its engine; repairs it without.",
                           commands, sizeof commands / sizeof *commands, argc, argv);
 }
 

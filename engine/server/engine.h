@@ -27,8 +27,8 @@ struct engine_options {
     struct inventory_options inventory;
     struct wal_options wal;
     uint64_t retain_ended_ms; /* how long ended orders are remembered; 0: for ever */
-    /* Checkpoints: one is due when the segments since the last hold wal_bytes_max / 4 and the engine
-     * has little to do, or hold wal_bytes_max / 2 whatever it does. */
+    /* Checkpoints: one is due when the segments since the last hold wal_bytes_max / 8 and the engine
+     * has little to do, or hold wal_bytes_max / 4 whatever it does. */
     uint64_t wal_bytes_max;         /* 0: no checkpoints are made */
     uint64_t checkpoint_memory;     /* bytes for sorting; 0: the default */
     unsigned recovery_threads;      /* 0: as many as there are processors, at most 4 */

@@ -38,6 +38,7 @@ struct server {
     const struct config *config;
     FILE *out;
     int lock;
+    int archive_lock;
     struct storage *storage;
     struct storage *archive; /* NULL: none */
     struct engine *engine;
@@ -178,13 +179,32 @@ static bool start_storage(struct server *server)
     return true;
 }
 
+static bool same_directory(const char *a, const char *b)
+{
+    struct stat first;
+    struct stat second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+/* An archive is one engine's: two would take each other's unfinished copies for leftovers. Opening
+ * it removes leftovers, so the log's own folder is refused before. */
 static bool start_archive(struct server *server)
 {
     const char *folder = server->config->archive_dir;
     if (folder[0] == '\0') {
         return true;
     }
-    enum hf_status status = storage_open(&server->archive, folder, STORAGE_SYNC, false);
+    char log[CONFIG_TEXT_BYTES + 8];
+    snprintf(log, sizeof log, "%s/wal", server->config->data);
+    if (same_directory(folder, log) || same_directory(folder, server->config->data)) {
+        log_error("archive-dir: %s is the engine's own directory", folder);
+        return false;
+    }
+    enum hf_status status = storage_lock(folder, &server->archive_lock);
+    if (status == HF_OK) {
+        status = storage_open(&server->archive, folder, STORAGE_SYNC, false);
+    }
     if (status != HF_OK) {
         log_error("archive-dir: %s can't be opened: %s", folder, hf_status_text(status));
     }
@@ -326,9 +346,8 @@ static bool stop_server(struct server *server, uint32_t drain_ms)
     if (server->archive) {
         storage_destroy(server->archive);
     }
-    if (server->lock >= 0) {
-        storage_unlock(server->lock);
-    }
+    storage_unlock(server->archive_lock);
+    storage_unlock(server->lock);
     return log_fine;
 }
 
@@ -370,7 +389,7 @@ int server_run(const struct config *config, FILE *out)
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
 
-    struct server server = {.config = config, .out = out, .lock = -1};
+    struct server server = {.config = config, .out = out, .lock = -1, .archive_lock = -1};
     if (!start_storage(&server) || !start_archive(&server) || !start_engine(&server) ||
         !start_transport(&server)) {
         stop_server(&server, 0);

@@ -19,6 +19,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/limits.h"
 #include "wal/checkpoint_file.h"
 #include "wal/record.h"
 
@@ -760,6 +761,20 @@ static enum hf_status build_file(struct build *build)
     return status;
 }
 
+/* Orders are folded in by their hashes, not by time: on the way the ledger may hold the buyers and
+ * tickets of the base and those of the end at once, and those of the order in hand. So it has twice
+ * the room (of address space): for tickets it follows from orders_max. */
+static struct inventory_options ledger_sizes(const struct inventory_options *engine)
+{
+    struct inventory_options sizes = *engine;
+    uint64_t orders = 2 * engine->orders_max;
+    uint64_t buyers = engine->buyers_max ? 2 * engine->buyers_max + ORDER_LINES_MAX : orders;
+    sizes.orders_max = orders < ORDERS_MAX ? orders : ORDERS_MAX;
+    sizes.buyers_max = buyers < ORDERS_MAX ? buyers : ORDERS_MAX;
+    sizes.orders_ready = 0;
+    return sizes;
+}
+
 enum hf_status checkpoint_build(const struct checkpoint_build_options *options,
                                 struct checkpoint_info *info)
 {
@@ -770,8 +785,7 @@ enum hf_status checkpoint_build(const struct checkpoint_build_options *options,
     build.lines = malloc(ORDER_LINES_MAX * sizeof *build.lines);
     enum hf_status status = build.hand && build.lines ? HF_OK : HF_NO_MEMORY;
     if (status == HF_OK) {
-        struct inventory_options ledger = options->inventory;
-        ledger.orders_ready = 0;
+        const struct inventory_options ledger = ledger_sizes(&options->inventory);
         status = inventory_init(&build.ledger, &ledger);
     }
     if (status == HF_OK && options->base) {

@@ -83,9 +83,9 @@ void wal_reader_close(struct wal_reader *reader);
  * then ask wal_reader_end(); IO_ERROR. */
 enum hf_status wal_reader_next(struct wal_reader *reader, struct wal_block *block);
 
-/* After wal_reader_next said NOT_FOUND and the log was not damaged: goes on where it stood. From now
- * on wal_reader_next says NOT_FOUND whenever the next block is not there yet, without looking why:
- * call it again later. It says CANCELED when the segment that it stood in was given back. OK,
+/* After wal_reader_next said NOT_FOUND and the log was not damaged: goes on where it stood. From
+ * now on wal_reader_next says NOT_FOUND whenever the next block is not there yet, without looking
+ * why: call it again later. It says CANCELED when the segment that it stood in was given back. OK,
  * CANCELED, IO_ERROR, NO_MEMORY. */
 enum hf_status wal_reader_follow(struct wal_reader *reader);
 

@@ -59,8 +59,8 @@ enum hf_status reader_list_segments(struct wal_reader *reader);
 enum hf_status reader_open_segment(struct wal_reader *reader, size_t position);
 void reader_close_segment(struct wal_reader *reader);
 
-/* Starts over at the end reached so far, with the directory as it is now. OK; CANCELED: that segment was
- * given back; IO_ERROR, NO_MEMORY. */
+/* Starts over at the end reached so far, with the directory as it is now. OK; CANCELED: that segment
+ * was given back; IO_ERROR, NO_MEMORY. */
 enum hf_status reader_start_again(struct wal_reader *reader);
 
 /* The next block is not there: finds out why, and fills in reader->end. *again: something new came

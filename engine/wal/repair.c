@@ -23,8 +23,8 @@ struct repair {
     struct wal_repair_report *report;
     struct wal_end cut; /* where the good part ends; segment 0: before the first block there is */
     bool cluster_known;
-    uint64_t first; /* segment that the good part begins with */
-    uint64_t segment_bytes; /* of new segments */
+    uint64_t first;           /* segment that the good part begins with */
+    uint64_t segment_bytes;   /* of new segments */
     struct wal_replay replay; /* skip: the state so far */
     uint8_t *buffer;          /* BLOCK_BYTES, page aligned: what is read */
     uint8_t *out;             /* likewise: what is written */

@@ -1,7 +1,7 @@
 """Kills the engine with SIGKILL while it makes checkpoints, changes segments, fills the archive and
 forgets orders, again and again, and asks everything back.
 
-usage: kill_checkpoint.py [KILLS]     (default 8, or 60 when HOLDFAST_LONG is set)
+usage: kill_checkpoint.py [KILLS]     (default 6, or 60 when HOLDFAST_LONG is set)
 
 The log is as small as it may be, so that at full load there is always a checkpoint being made or a
 segment on its way to the archive. One data directory lives through all of it. After each kill: the
@@ -111,7 +111,7 @@ def one_kill(engine, archive, number, rng):
 
 
 def main():
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 60 if os.environ.get("HOLDFAST_LONG") else 8
+    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 60 if os.environ.get("HOLDFAST_LONG") else 6
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
     rng = random.Random(seed)
     print("SEED=%d, %d kills" % (seed, kills), flush=True)

@@ -291,5 +291,30 @@ def test_why_begins_with_the_oldest_checkpoint_when_the_beginning_is_gone():
         assert "before LSN" in run("wal", "why", "OLD", "--data", data)
 
 
+def assert_refused(what, *options, data=None):
+    try:
+        with Engine(*options, data=data):
+            pass
+    except RuntimeError as error:
+        assert what in str(error), error
+    else:
+        raise AssertionError("started with " + " ".join(options))
+
+
+def test_an_archive_belongs_to_one_engine():
+    with Folders() as folders:
+        archive = folders.make("archive")
+        data = folders.make("data")
+        with Engine(*SMALL, "--archive-dir", archive) as first:
+            assert_refused("another engine is using the directory", "--archive-dir", archive)
+            first.stop()
+        with Engine(*SMALL, "--archive-dir", archive, data=data):
+            pass
+        for own in (data, os.path.join(data, "wal"), os.path.join(data, ".", "wal", "..")):
+            assert_refused("the engine's own directory", "--archive-dir", own, data=data)
+        with Engine(*SMALL, data=data):
+            pass
+
+
 if __name__ == "__main__":
     harness.main(globals())

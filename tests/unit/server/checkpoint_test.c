@@ -468,6 +468,109 @@ static void full_disk_during_a_checkpoint_leaves_the_engine_working(void **state
     close_rig(&rig);
 }
 
+enum { BUYERS_MAX = 8 };
+
+/* One order for each of so many buyers, all of whom then are what the table has room for; or the
+ * end of each. */
+static void buyers_ask(struct rig *rig, enum request_type type, uint64_t first_buyer)
+{
+    uint64_t hi[BUYERS_MAX];
+    uint64_t lo[BUYERS_MAX];
+    uint64_t buyer[BUYERS_MAX];
+    uint32_t item[BUYERS_MAX];
+    for (uint32_t i = 0; i < BUYERS_MAX; i++) {
+        hi[i] = 0xBB;
+        lo[i] = first_buyer + i;
+        buyer[i] = first_buyer + i;
+        item[i] = 1;
+    }
+    struct request request = {.type = type};
+    request.batch = (struct batch_message){
+        .id_hi_count = BUYERS_MAX, .id_hi = hi, .id_lo_count = BUYERS_MAX, .id_lo = lo};
+    if (type == REQUEST_RESERVE_BATCH) {
+        request.batch.buyer_count = BUYERS_MAX;
+        request.batch.buyer = buyer;
+        request.batch.item_count = BUYERS_MAX;
+        request.batch.item = item;
+    }
+    struct ask ask;
+    assert_int_equal(ask_wait(rig, &ask, &request)->batch.ok_count, BUYERS_MAX);
+    ask_free(&ask);
+}
+
+/* Orders are folded in by their hashes, not by time: on the way there are buyers who come later
+ * beside those who go. */
+static void checkpoint_is_made_while_the_table_of_buyers_is_full(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct history history;
+    open_rig(&rig, NULL);
+    engine_close(rig.engine);
+    rig.options.inventory.buyers_max = BUYERS_MAX;
+    rig_recover(&rig);
+    history_begin(&rig, &history, 14);
+    struct sku_message rule = {.sku = bytes_of("phone"), .limit_per_buyer = 1};
+    struct request request = {.type = REQUEST_DEFINE};
+    request.define.sku_count = 1;
+    request.define.skus = &rule;
+    history_ask(&rig, &request);
+    for (uint64_t round = 1; round <= 3; round++) {
+        buyers_ask(&rig, REQUEST_RESERVE_BATCH, round * BUYERS_MAX);
+        history_fill(&rig, &history, round);
+        assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
+        char *expected = dump_rig(&rig);
+        rig_crash(&rig);
+        assert_state(&rig, expected);
+        buyers_ask(&rig, REQUEST_RELEASE_BATCH, round * BUYERS_MAX);
+    }
+    close_rig(&rig);
+}
+
+/* A file of the archive that is not this log's: another engine's, or another past of this one. */
+static void archive_never_gives_up_what_another_log_left_there(void **state)
+{
+    (void)state;
+    struct rig other;
+    struct rig rig;
+    struct history history;
+    uint64_t first;
+    open_rig(&other, sim_storage_make(1));
+    make_history(&other, &history, 15, 0);
+    struct storage *archive = other.options.archive;
+    uint64_t size;
+    char name[STORAGE_NAME_BYTES_MAX];
+    wal_segment_name(name, 1);
+    const uint8_t *data = sim_storage_data(archive, name, &size);
+    assert_non_null(data);
+    uint8_t *before = malloc(size);
+    assert_non_null(before);
+    memcpy(before, data, size);
+
+    open_rig(&rig, archive);
+    make_history(&rig, &history, 16, 0);
+    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
+    assert_int_equal(first, 1); /* kept, since it can't be archived */
+    uint64_t size_after;
+    data = sim_storage_data(archive, name, &size_after);
+    assert_int_equal(size_after, size);
+    assert_memory_equal(data, before, size);
+    assert_int_equal(count_files(archive, "", ".tmp"), 0);
+    free(before);
+
+    /* A place of its own, and all goes on. */
+    engine_close(rig.engine);
+    rig.options.archive = sim_storage_make(2);
+    rig_recover(&rig);
+    history_fill(&rig, &history, 4);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
+    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
+    assert_true(first > 1);
+    assert_int_equal(count_files(rig.options.archive, "wal-", ".seg"), first - 1);
+    close_rig(&rig);
+    close_rig(&other);
+}
+
 static void segments_stay_while_the_archive_is_out_of_reach(void **state)
 {
     (void)state;
@@ -612,6 +715,8 @@ int main(void)
         TEST(damaged_first_checkpoint_costs_only_a_longer_replay),
         TEST(checkpoint_is_made_from_the_older_one_when_the_newest_is_damaged),
         TEST(full_disk_during_a_checkpoint_leaves_the_engine_working),
+        TEST(checkpoint_is_made_while_the_table_of_buyers_is_full),
+        TEST(archive_never_gives_up_what_another_log_left_there),
         TEST(segments_stay_while_the_archive_is_out_of_reach),
         TEST(stop_at_any_operation_of_a_checkpoint_loses_nothing),
         TEST(leftovers_are_removed_at_the_next_start),

@@ -51,8 +51,8 @@ static void history_adjust(struct rig *rig, struct history *history,
 {
     uint8_t id[ID_BYTES] = {0xAD};
     uint64_t number = ++history->adjustments;
-    if (number > 1 && rng_chance(&history->rng, 20)) {
-        number--; /* again, or a conflict */
+    if (number > HISTORY_ITEMS + 1 && rng_chance(&history->rng, 20)) {
+        number--; /* again, or a conflict; but not what stocks the items at first */
     }
     memcpy(id + 8, &number, sizeof number);
     adjustment.id = (struct bytes){id, ID_BYTES};

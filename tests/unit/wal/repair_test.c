@@ -546,8 +546,8 @@ static void repair_keeps_a_checkpoint_when_all_behind_it_is_lost(void **unused)
             small_log_make(&log);
             make_checkpoint(log.storage);
             if (gone) {
-                assert_int_equal(
-                    log.storage->ops->unlink(log.storage, "wal-0000000000000001.seg"), HF_OK);
+                assert_int_equal(log.storage->ops->unlink(log.storage, "wal-0000000000000001.seg"),
+                                 HF_OK);
             }
             small_block_at(log.storage, 6)[60] ^= 1;
             repair(log.storage, skip, &repaired);

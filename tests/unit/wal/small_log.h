@@ -1,5 +1,5 @@
-/* small_log.h - a log of real events in small segments, made by hand from docs/wal-format.md, and the
- * state that it leads to. Included by one file of each test program.
+/* small_log.h - a log of real events in small segments, made by hand from docs/wal-format.md, and
+ * the state that it leads to. Included by one file of each test program.
  *
  * Threads: one. */
 #ifndef UNIT_SMALL_LOG_H
