@@ -122,7 +122,13 @@ static double due_per_s(const struct page *page, const struct timeline_window *w
     if (end_s <= start_s) {
         return 0;
     }
-    double due = schedule_count(page->schedule, end_s) - schedule_count(page->schedule, start_s);
+    double before = schedule_count(page->schedule, start_s);
+    double due = schedule_count(page->schedule, end_s) - before;
+    if (page->options->orders > 0) { /* nor once all have been sent */
+        double left =
+            schedule_count(page->schedule, page->lead_s) + (double)page->options->orders - before;
+        due = left < 0 ? 0 : left < due ? left : due;
+    }
     return due * 1e9 / (double)(window->end_ns - window->start_ns);
 }
 
@@ -192,7 +198,8 @@ static void write_engine(FILE *out, const char *name, const struct hf_engine_sta
 
 void page_write_data(FILE *out, const struct page *page)
 {
-    fprintf(out, "{\"started_ms\":%" PRIu64 ",\"url\":", page->started_ms);
+    fprintf(out, "{\"started_ms\":%" PRIu64 ",\"batch\":%" PRIu32 ",\"url\":", page->started_ms,
+            page->options->batch);
     report_json_text(out, page->options->url);
     fputs(",\"command\":", out);
     report_json_text(out, page->options->command);

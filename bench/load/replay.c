@@ -625,8 +625,8 @@ static int carry_out(struct replay *replay)
     enum hf_status status = open_desks(replay) ? stock_skus(replay) : HF_NO_MEMORY;
     if (status != HF_OK) {
         const char *message = hf_last_message();
-        fprintf(stderr, "holdfast load: stocking what the file needs: %s%s%s\n",
-                hf_status_text(status), *message ? ": " : "", message);
+        fprintf(stderr, "holdfast load: stocking what the file needs: %s\n",
+                *message ? message : hf_status_text(status));
         return exit_code(replay, status);
     }
     replay->started_ns = link_now_ns();

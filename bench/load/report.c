@@ -280,20 +280,23 @@ static void print_latency(const char *name, const struct histogram *histogram)
 static void print_verdict(const struct verdict *verdict)
 {
     char text[2][REPORT_COUNT_BYTES];
-    printf("asked back    %16s of %s acknowledged orders, and all items\n",
-           report_count(text[0], verdict->asked), report_count(text[1], verdict->acked));
+    if (verdict->checked) {
+        printf("asked back    %16s of %s acknowledged orders, and all items\n",
+               report_count(text[0], verdict->asked), report_count(text[1], verdict->acked));
+    } else {
+        printf("not checked: the engine could not be asked about all of %s acknowledged orders\n",
+               report_count(text[0], verdict->acked));
+    }
     print_count_if("forgotten", verdict->forgotten);
     print_count_if("unanswered", verdict->unknown);
     print_count_if("unresolved", verdict->unresolved);
-    print_count("units sold", (uint64_t)verdict->units_sold);
-    print_count_if("units held", (uint64_t)verdict->units_held);
     if (verdict->checked) {
+        print_count("units sold", (uint64_t)verdict->units_sold);
+        print_count_if("units held", (uint64_t)verdict->units_held);
         print_count("oversold", verdict->oversold);
         print_count("undersold", verdict->undersold);
         print_count("lost", verdict->lost);
         print_count("duplicated", verdict->duplicated);
-    } else {
-        printf("not checked: the engine could not be asked\n");
     }
     if (verdict->note[0]) {
         printf("note: %s\n", verdict->note);

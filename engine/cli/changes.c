@@ -7,6 +7,8 @@
  * Threads: one at a time. */
 #include "cli/changes.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "wal/checkpoint.h"
@@ -73,6 +75,14 @@ void changes_close(struct changes *changes)
     wal_follow_close(changes->follow);
     changes->follow = NULL;
     item_names_deinit(&changes->names);
+}
+
+bool changes_end_before(const struct changes *changes, uint64_t lsn, char *text)
+{
+    uint64_t end = wal_follow_end_lsn(changes->follow);
+    snprintf(text, CHANGES_TEXT_BYTES,
+             "LSN %" PRIu64 " is behind the log's end, which is LSN %" PRIu64, lsn, end);
+    return end < lsn;
 }
 
 /* The next record of the present block. NOT_FOUND: there is none. */

@@ -12,6 +12,8 @@
 #define CHANGES_OLDEST UINT64_MAX
 #define CHANGES_NEWEST (UINT64_MAX - 1)
 
+#define CHANGES_TEXT_BYTES 128u
+
 /* All zero is closed. */
 struct changes {
     struct storage *storage;
@@ -28,6 +30,10 @@ struct changes {
 /* Opens the stream of the records behind an LSN. OK; as wal_follow_open. */
 enum hf_status changes_open(struct changes *changes, struct storage *storage, uint64_t lsn);
 void changes_close(struct changes *changes);
+
+/* After changes_next said NOT_FOUND: did the log end before an LSN? Then an error's text is in
+ * `text` (CHANGES_TEXT_BYTES). */
+bool changes_end_before(const struct changes *changes, uint64_t lsn, char *text);
 
 /* The next record, valid until the next call, and when its block was sealed. As wal_follow_next. */
 enum hf_status changes_next(struct changes *changes, struct event *event, uint64_t *wall_ms);

@@ -292,7 +292,7 @@ static void read_rows(struct import *import, const char *path, struct csv *csv,
         add_row(import, path, csv, parsers, &cells);
     }
     if (status != HF_NOT_FOUND) {
-        bad(import, path, "%s", csv_error(csv));
+        bad(import, path, "%s; what comes behind it was not looked at", csv_error(csv));
     }
     import->content_hash = csv_content_hash(csv);
 }

@@ -61,6 +61,22 @@ static void say_id(struct hf_id id)
     fprintf(stderr, "The order's id is %s\n", text);
 }
 
+/* The engine's words that are said better here. */
+#define NO_SUCH_LINE    "line is not a line of the order"
+#define HOLD_BEYOND_SKU "hold_ms is greater than the SKU allows"
+
+/* Says how long the SKU lets its units be held. */
+static void add_hold_max(struct hf_client *client, const char *sku, char text[CONNECT_REASON_BYTES])
+{
+    struct hf_sku_rules rules;
+    char longest[DURATION_TEXT_BYTES];
+    if (hf_get_skus(client, &sku, 1, &rules) == HF_OK && rules.hold_ms_max != 0) {
+        size_t used = strlen(text);
+        duration_text(rules.hold_ms_max, longest);
+        snprintf(text + used, CONNECT_REASON_BYTES - used, ": %s at most", longest);
+    }
+}
+
 /* Why an order was refused: with the line that it was refused for, and for an item that is not
  * there, the pools that the SKU is in. lines: of a reserve; else NULL. */
 static void refusal_text(struct hf_client *client, enum hf_status status,
@@ -77,6 +93,12 @@ static void refusal_text(struct hf_client *client, enum hf_status status,
         snprintf(subject, sizeof subject, "line %" PRIu32, line);
     }
     connect_reason(status, line >= 1 ? subject : NULL, text);
+    if (status == HF_INVALID && !lines && strstr(text, NO_SUCH_LINE)) {
+        snprintf(text, CONNECT_REASON_BYTES, "the order has no %s", line >= 1 ? subject : "line 0");
+    }
+    if (status == HF_INVALID && item && strstr(text, HOLD_BEYOND_SKU)) {
+        add_hold_max(client, item->sku, text);
+    }
     if (status == HF_UNKNOWN_ITEM && item && stock_other_pools(client, item->sku, pools)) {
         snprintf(text, CONNECT_REASON_BYTES, "%s: %s", subject, pools);
     }
@@ -88,6 +110,9 @@ static bool holds_nothing(const struct hf_result *result)
     return result->state == HF_ORDER_RELEASED || result->state == HF_ORDER_EXPIRED ||
            result->state == HF_ORDER_RETURNED;
 }
+
+/* What `replayed` means to people; another for `extend`. */
+static const char *replayed_text = "this was done before; nothing was changed";
 
 /* Prints what became of an order and returns the exit code. lines: of a reserve, with the grants
  * that it was given; else NULL. */
@@ -135,7 +160,7 @@ static int report(struct hf_client *client, struct hf_id id, enum hf_status stat
             order_print_deadline(result->deadline_ms);
         }
         if (result->replayed && code == EXIT_DONE) {
-            printf("replayed  this was done before; nothing was changed\n");
+            printf("replayed  %s\n", replayed_text);
         }
     }
     return code;
@@ -349,6 +374,13 @@ static int order_reserve(int argc, char **argv)
     if (code != ARGS_GO_ON) {
         return code;
     }
+    code = order_check_id(&reserve_spec, args.values[0]);
+    if (code == ARGS_GO_ON) {
+        code = order_check_buyer(&reserve_spec, buyer_text);
+    }
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
     uint32_t count = (uint32_t)args.count - 1;
     if (count > ORDER_LINES_MAX) {
         return args_wrong(&reserve_spec, "%" PRIu32 " lines; at most %u are allowed", count,
@@ -415,6 +447,9 @@ static int edit_order(const struct command_spec *spec, edit_whole whole, edit_li
     struct args args;
     struct hf_client *client;
     int code = args_parse(spec, argc, argv, &args);
+    if (code == ARGS_GO_ON) {
+        code = order_check_id(spec, args.values[0]);
+    }
     if (code != ARGS_GO_ON) {
         return code;
     }
@@ -543,6 +578,10 @@ static int order_extend(int argc, char **argv)
     struct args args;
     struct hf_client *client;
     int code = args_parse(&extend_spec, argc, argv, &args);
+    replayed_text = "its deadline is as late already; nothing was changed";
+    if (code == ARGS_GO_ON) {
+        code = order_check_id(&extend_spec, args.values[0]);
+    }
     if (code == ARGS_GO_ON) {
         code = connect_open(&extend_spec, &connection, &client);
     }

@@ -10,6 +10,8 @@
 #include <holdfast/client.h>
 #include <jansson.h>
 
+#include "cli/args.h"
+
 #define ORDER_ID_HELP "ID is a UUID, 32 hex digits, or any other text, which stands for its hash.\n"
 
 /* "deadline  2026-11-11T00:15:00.000Z (in 14 min 59 s)" */
@@ -23,6 +25,13 @@ enum hf_status order_read_items(struct hf_client *client, const struct hf_order_
 /* Lines with the names of their items. covered: also what stock covers of what was pre-sold. */
 json_t *order_lines_json(const struct hf_order_line *lines, uint32_t count,
                          const struct hf_stock *items, bool covered);
+
+/* An empty ID is most often a variable of a shell that was not set. ARGS_GO_ON, or the exit code.
+ */
+int order_check_id(const struct command_spec *spec, const char *id_text);
+
+/* The same of an option's text; NULL: it was not given. */
+int order_check_buyer(const struct command_spec *spec, const char *buyer_text);
 
 /* Words below `order`. */
 int order_show(int argc, char **argv);

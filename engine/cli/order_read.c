@@ -67,6 +67,17 @@ json_t *order_lines_json(const struct hf_order_line *lines, uint32_t count,
     return array;
 }
 
+int order_check_id(const struct command_spec *spec, const char *id_text)
+{
+    return id_text[0] != '\0' ? ARGS_GO_ON : args_wrong(spec, "the order's ID is empty");
+}
+
+int order_check_buyer(const struct command_spec *spec, const char *buyer_text)
+{
+    return !buyer_text || buyer_text[0] != '\0' ? ARGS_GO_ON
+                                                : args_wrong(spec, "option --buyer: is empty");
+}
+
 /* ---- show ---- */
 
 static const struct option_spec show_options[] = {CONNECTION_OPTIONS(connection)};
@@ -175,6 +186,9 @@ int order_show(int argc, char **argv)
     struct hf_client *client;
     int code = args_parse(&show_spec, argc, argv, &args);
     if (code == ARGS_GO_ON) {
+        code = order_check_id(&show_spec, args.values[0]);
+    }
+    if (code == ARGS_GO_ON) {
         code = connect_open(&show_spec, &connection, &client);
     }
     if (code != ARGS_GO_ON) {
@@ -198,7 +212,7 @@ static const struct option_spec list_options[] = {
     {"sku", OPTION_TEXT, &sku_text, NULL, "SKU[@POOL]", "orders with a line of it"},
     {"state", OPTION_TEXT, &states_text, NULL, "STATE,...",
      "orders that are held, committed, released, expired or returned"},
-    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "list N at most (default: all)"},
+    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "list N at most; 0: all (default)"},
     CONNECTION_OPTIONS(connection),
 };
 
@@ -358,6 +372,9 @@ int order_list(int argc, char **argv)
     struct hf_order_filter filter = {0};
     struct hf_client *client;
     int code = args_parse(&list_spec, argc, argv, &args);
+    if (code == ARGS_GO_ON) {
+        code = order_check_buyer(&list_spec, buyer_text);
+    }
     if (code == ARGS_GO_ON) {
         code = read_filter(&filter, &item);
     }

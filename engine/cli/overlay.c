@@ -3,9 +3,11 @@
  * Threads: the main thread. */
 #include "cli/overlay.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/print.h"
 #include "cli/wal.h"
@@ -130,11 +132,22 @@ static const struct storage_ops overlay_ops = {
     .destroy = overlay_destroy,
 };
 
+/* Opens a directory to read in it. NOT_FOUND, without a word in the log: there is none. */
+static enum hf_status open_directory(struct storage **out, const char *directory)
+{
+    struct stat about;
+    *out = NULL;
+    if (stat(directory, &about) != 0 && errno == ENOENT) {
+        return HF_NOT_FOUND;
+    }
+    return storage_open(out, directory, STORAGE_SYNC, true);
+}
+
 /* Adds the archive to the data directory's log, or closes that. */
 static enum hf_status add_archive(struct storage **storage, const char *archive)
 {
     struct storage *copies;
-    enum hf_status status = storage_open(&copies, archive, STORAGE_SYNC, true);
+    enum hf_status status = open_directory(&copies, archive);
     struct overlay *overlay = status == HF_OK ? must_alloc(1, sizeof *overlay) : NULL;
     if (status == HF_OK) {
         *overlay = (struct overlay){.base = {&overlay_ops}, .data = *storage, .archive = copies};
@@ -146,19 +159,23 @@ static enum hf_status add_archive(struct storage **storage, const char *archive)
     return status;
 }
 
+int overlay_add(struct storage **storage, const char *archive, bool json)
+{
+    enum hf_status status = archive ? add_archive(storage, archive) : HF_OK;
+    if (status == HF_OK) {
+        return ARGS_GO_ON;
+    }
+    return wal_failed(status, json, "%s: the archive can't be opened: %s", archive,
+                      status == HF_NOT_FOUND ? "there is no such directory"
+                                             : hf_status_text(status));
+}
+
 int overlay_open(struct storage **out, const char *data, const char *archive, bool json)
 {
     struct wal_log log;
     int code = wal_log_find(&log, data, json);
     *out = log.storage;
-    if (code == ARGS_GO_ON && archive) {
-        enum hf_status status = add_archive(out, archive);
-        if (status != HF_OK) {
-            code = wal_failed(status, json, "%s: the archive can't be opened: %s", archive,
-                              hf_status_text(status));
-        }
-    }
-    return code;
+    return code == ARGS_GO_ON ? overlay_add(out, archive, json) : code;
 }
 
 enum hf_status overlay_try(struct storage **out, const char *data, const char *archive)
@@ -169,6 +186,6 @@ enum hf_status overlay_try(struct storage **out, const char *data, const char *a
     if (used < 0 || (size_t)used >= sizeof folder) {
         return HF_IO_ERROR;
     }
-    enum hf_status status = storage_open(out, folder, STORAGE_SYNC, true);
+    enum hf_status status = open_directory(out, folder);
     return status == HF_OK && archive ? add_archive(out, archive) : status;
 }

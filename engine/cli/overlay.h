@@ -16,7 +16,11 @@
  * what was wrong has been said. json: there too. Close with storage_destroy(). */
 int overlay_open(struct storage **out, const char *data, const char *archive, bool json);
 
-/* The same without a word. OK, NOT_FOUND, IO_ERROR, NO_MEMORY. Any thread. */
+/* Adds the segments in `archive` (NULL: none) to a log that is open. ARGS_GO_ON; else the exit
+ * code, and *storage is closed and NULL. */
+int overlay_add(struct storage **storage, const char *archive, bool json);
+
+/* As overlay_open, without a word. OK, NOT_FOUND, IO_ERROR, NO_MEMORY. Any thread. */
 enum hf_status overlay_try(struct storage **out, const char *data, const char *archive);
 
 #endif

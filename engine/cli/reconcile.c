@@ -337,6 +337,14 @@ static void note(struct work *work, struct hf_id id, struct file_order *order)
     work->differences[work->count++] = (struct difference){id, order};
 }
 
+/* Changed behind --as-of: the file can't know. */
+static bool is_newer(struct work *work, const struct hf_order_info *info)
+{
+    bool newer = info->lsn > as_of;
+    work->newer += newer;
+    return newer;
+}
+
 /* One order of the engine's list. */
 static void look_at(struct work *work, const struct hf_order_info *info)
 {
@@ -345,8 +353,7 @@ static void look_at(struct work *work, const struct hf_order_info *info)
     if (order) {
         order->seen = true;
     }
-    if (info->lsn > as_of) {
-        work->newer++;
+    if (is_newer(work, info)) {
         return;
     }
     CHECK(info->line_count <= ORDER_LINES_MAX);
@@ -393,6 +400,9 @@ static enum hf_status look_for_missing(struct work *work)
         enum hf_status status = fetch(work->client, id, &work->now);
         if (status != HF_OK) {
             return status;
+        }
+        if (is_newer(work, &work->now.info)) {
+            continue;
         }
         make_plan(&work->plan, order, &work->now);
         if (work->plan.kind) {
@@ -441,19 +451,18 @@ static json_t *plan_lines_array(const struct plan *plan)
     return array;
 }
 
-static void tell_json(struct work *work, const struct file_order *order)
+static json_t *difference_object(struct work *work, const struct file_order *order)
 {
     char id[37];
     hf_id_to_text(work->now.info.id, id);
     const char *name = order ? order->name : id;
-    json_rows_add(&work->array,
-                  json_pack("{s:s, s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:s, s:b, s:o}", "kind",
-                            work->plan.kind, "id", id, "order", json_text(name, strlen(name)),
-                            "row", (json_int_t)(order ? order->row : 0), "engine_state",
-                            state_name((unsigned)work->now.info.state), "engine", units_array(work),
-                            "file_state", order ? order->state : "", "file",
-                            wanted_array(work, order), "action", action_names[work->plan.action],
-                            "all", work->plan.all, "lines", plan_lines_array(&work->plan)));
+    return json_pack("{s:s, s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:s, s:b, s:o}", "kind",
+                     work->plan.kind, "id", id, "order", json_text(name, strlen(name)), "row",
+                     (json_int_t)(order ? order->row : 0), "engine_state",
+                     state_name((unsigned)work->now.info.state), "engine", units_array(work),
+                     "file_state", order ? order->state : "", "file", wanted_array(work, order),
+                     "action", action_names[work->plan.action], "all", work->plan.all, "lines",
+                     plan_lines_array(&work->plan));
 }
 
 static void tell_text(const struct work *work, const struct file_order *order)
@@ -484,16 +493,26 @@ static void tell_text(const struct work *work, const struct file_order *order)
     for (uint32_t i = 0; !plan->all && plan->action != ACTION_NONE && i < plan->line_count; i++) {
         printf(" line %" PRIu32 ": %" PRIu32, plan->lines[i].line, plan->lines[i].qty);
     }
-    putchar('\n');
 }
 
-static void tell(struct work *work, const struct file_order *order)
+/* A difference, and with --apply what became of the action: told in one row, but what the row says
+ * is how things stood before. */
+static enum hf_status act_and_tell(struct work *work, const struct file_order *order)
 {
-    if (connection.json) {
-        tell_json(work, order);
-    } else {
+    bool acts = apply && work->plan.action != ACTION_NONE;
+    json_t *object = connection.json ? difference_object(work, order) : NULL;
+    if (!object) {
         tell_text(work, order);
     }
+    enum hf_status status = acts ? act(work->client, &work->now, &work->plan) : HF_OK;
+    if (object) {
+        json_object_set_new(object, "done", json_boolean(acts && status == HF_OK));
+        json_rows_add(&work->array, object);
+    } else {
+        puts(!acts ? "" : status == HF_OK ? ": done" : ": NOT done");
+        fflush(stdout);
+    }
+    return status;
 }
 
 /* ---- All differences ---- */
@@ -512,16 +531,19 @@ static enum hf_status deal_with(struct work *work, const struct difference *diff
         if (status != HF_OK) {
             return status;
         }
+        /* Since it was listed; in later rounds it is we who have changed it. */
+        if (round == 0 && is_newer(work, &work->now.info)) {
+            return HF_OK;
+        }
         make_plan(&work->plan, difference->order, &work->now);
         if (!work->plan.kind) {
             work->mended += round > 0;
             return HF_OK;
         }
-        tell(work, difference->order);
+        status = act_and_tell(work, difference->order);
         if (!apply || work->plan.action == ACTION_NONE) {
             break;
         }
-        status = act(work->client, &work->now, &work->plan);
         if (is_refusal(status)) {
             char text[CONNECT_REASON_BYTES];
             connect_reason(status, difference->order ? difference->order->name : NULL, text);
@@ -567,19 +589,49 @@ static void summarize(const struct work *work)
             work->file.order_count, work->engine_orders, work->count, work->count == 1 ? "" : "s",
             work->mended, work->remaining, work->remaining == 1 ? "s" : "");
     if (work->newer > 0) {
-        fprintf(stderr, "%" PRIu64 " orders changed behind LSN %" PRIu64 " and were left alone.\n",
+        fprintf(stderr,
+                "%" PRIu64 " orders changed behind LSN %" PRIu64 " and were left alone; what an "
+                "earlier --apply mended is among them.\n",
                 work->newer, as_of);
     }
+}
+
+/* With an LSN that the engine has not reached, nothing would be left alone. */
+static int check_as_of(struct hf_client *client)
+{
+    struct hf_engine_status engine;
+    char text[160];
+    if (as_of == UINT64_MAX) {
+        return ARGS_GO_ON;
+    }
+    enum hf_status status = hf_get_status(client, &engine);
+    if (status != HF_OK) {
+        return connect_failed(status, NULL);
+    }
+    if (as_of <= engine.commit_lsn) {
+        return ARGS_GO_ON;
+    }
+    snprintf(text, sizeof text,
+             "--as-of %" PRIu64 ": the engine is at LSN %" PRIu64 ": that is no LSN it had", as_of,
+             engine.commit_lsn);
+    fprintf(stderr, "%s\n", text);
+    if (connection.json) {
+        print_json(error_object(HF_INVALID, text));
+    }
+    return EXIT_NO;
 }
 
 static int reconcile(struct work *work, const char *path)
 {
     char error[ORDER_FILE_ERROR_BYTES];
+    int code = check_as_of(work->client);
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
     enum hf_status status = item_table_read(&work->items, work->client);
     if (status != HF_OK) {
         return connect_failed(status, NULL);
     }
-    int code = EXIT_DONE;
     if (!order_file_read(&work->file, path, &work->items, error)) {
         print_safe(stderr, path);
         fputs(": ", stderr);

@@ -323,8 +323,12 @@ static bool read_all(struct reading *reading)
             return false;
         }
     }
-    return status == HF_NOT_FOUND ? make_orders(reading)
-                                  : bad(reading, "%s", csv_error(reading->csv));
+    if (status != HF_NOT_FOUND) {
+        return bad(reading, "%s", csv_error(reading->csv));
+    }
+    /* A file that was cut off: taken at its word, all of the engine's orders would be orphans. */
+    return reading->count > 0 ? make_orders(reading)
+                              : bad(reading, "there is no row below the header");
 }
 
 bool order_file_read(struct order_file *file, const char *path, const struct item_table *items,

@@ -13,7 +13,7 @@ static void print_help(void)
 {
     printf("usage: holdfast serve [--data DIR] [--listen URL]... [--config FILE] [SETTING]...\n\n"
            "Runs an engine on the log in DIR until SIGTERM or SIGINT. Prints the addresses it\n"
-           "listens on and then \"ready\", a line each.\n\n"
+           "listens on, those of the change stream first, and then \"ready\", a line each.\n\n"
            "Settings, also as NAME = VALUE in the config file (options win over the file):\n");
     config_print_help(stdout);
     printf("  --%-20s read settings from an INI file\n  --%-20s this text\n\n", "config FILE",

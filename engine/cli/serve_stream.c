@@ -204,6 +204,7 @@ static void fill_answer(struct view *view, uint64_t lsn, struct answer *answer)
 {
     enum hf_status status = HF_OK;
     unsigned count = 0;
+    char text[CHANGES_TEXT_BYTES];
     if (!view->open || view->changes.lsn != lsn) {
         status = open_view(view, lsn);
     }
@@ -223,6 +224,11 @@ static void fill_answer(struct view *view, uint64_t lsn, struct answer *answer)
         }
     }
     bool end = status == HF_NOT_FOUND;
+    if (end && view->open && count == 0 && changes_end_before(&view->changes, lsn, text)) {
+        add_line(answer,
+                 json_pack("{s:s, s:s}", "status", hf_status_name(HF_INVALID), "message", text));
+        return;
+    }
     status = end ? HF_OK : status;
     uint64_t oldest = view->changes.oldest_lsn;
     if (status != HF_OK) {
@@ -289,6 +295,13 @@ bool serve_stream_start(const char *data, const char *archive, const char *publi
         log_error("stream: %s", error);
         return false;
     }
+    if (publishes) {
+        printf("stream listening on %s\n", publish_url);
+    }
+    if (answers) {
+        printf("stream-fetch listening on %s\n", fetch_url);
+    }
+    fflush(stdout);
     if ((publishes && !start_thread(publisher_main)) ||
         (answers && !start_thread(responder_main))) {
         log_error("stream: a thread can't be started");

@@ -70,6 +70,9 @@ static int read_options(const struct command_spec *command, struct hf_adjustment
     if (reference && strlen(reference) > REASON_BYTES_MAX) {
         return args_wrong(command, "option --reference: longer than %u bytes", REASON_BYTES_MAX);
     }
+    if (id_text && id_text[0] == '\0') {
+        return args_wrong(command, "option --id: is empty");
+    }
     adjustment->id = id_text ? hf_id_from_text(id_text) : hf_id_random();
     adjustment->has_expected = has_expected;
     adjustment->expected = expected;
@@ -115,7 +118,11 @@ static void refusal_text(struct hf_client *client, const struct hf_adjustment *a
         snprintf(text, CONNECT_REASON_BYTES, "%s: %s", subject, pools);
     }
     size_t used = strlen(text);
-    if (result->stock.item != 0) {
+    if (result->status == HF_INVALID && result->stock.item != 0 && adjustment->to_pool &&
+        adjustment->value > result->stock.stocked) {
+        snprintf(text, CONNECT_REASON_BYTES, "%s: only %" PRId64 " are there", subject,
+                 result->stock.stocked);
+    } else if (result->stock.item != 0) {
         snprintf(text + used, CONNECT_REASON_BYTES - used,
                  " (stocked %" PRId64 ", held %" PRId64 ", sold %" PRId64 ")",
                  result->stock.stocked, result->stock.held, result->stock.sold);

@@ -51,6 +51,25 @@ static void sale_text(char text[SALE_TEXT_BYTES], const char *now, const char *l
              has_at ? when : "");
 }
 
+/* A SKU's code may hold an @; one that the engine does not know is most often meant as SKU@POOL. */
+static int no_such_sku(const char *code)
+{
+    struct item_name item;
+    char reason[REASON_BYTES];
+    char text[CONNECT_REASON_BYTES];
+    connect_reason(HF_UNKNOWN_ITEM, code, text);
+    if (parse_item(code, &item, reason) && item.has_pool) {
+        snprintf(text, sizeof text,
+                 "%s: there is no such SKU; a sale's rules belong to the SKU in "
+                 "all its pools: name it without a pool, as %s",
+                 code, item.sku);
+    }
+    if (connection.json) {
+        print_json(error_object(HF_UNKNOWN_ITEM, text));
+    }
+    return connect_say(HF_UNKNOWN_ITEM, text);
+}
+
 /* Changes the rules of a SKU that exists: a misspelt code must not make a new one. */
 static int change_sale(const struct command_spec *spec, struct hf_sku *sku, const char *what)
 {
@@ -70,7 +89,7 @@ static int change_sale(const struct command_spec *spec, struct hf_sku *sku, cons
         report(sku, what);
         code = EXIT_DONE;
     } else {
-        code = connect_failed(status, sku->sku);
+        code = status == HF_UNKNOWN_ITEM ? no_such_sku(sku->sku) : connect_failed(status, sku->sku);
     }
     hf_client_close(client);
     return code;

@@ -270,6 +270,16 @@ bool parse_item(const char *text, struct item_name *item, char *reason)
     return parse_item_part(text, strlen(text), item, reason);
 }
 
+/* Whether a colon and digits stand right before the colon. */
+static bool number_before(const char *text, const char *colon)
+{
+    const char *at = colon;
+    while (at > text && at[-1] >= '0' && at[-1] <= '9') {
+        at--;
+    }
+    return at < colon && at > text + 1 && at[-1] == ':';
+}
+
 /* SKU[@POOL][:QTY] */
 static bool parse_item_qty(const char *text, struct line_wish *line, char *reason)
 {
@@ -281,7 +291,11 @@ static bool parse_item_qty(const char *text, struct line_wish *line, char *reaso
         return refuse(reason, "ends in '%.70s', which is not a quantity", colon);
     }
     if (!colon || !all_digits(colon + 1)) {
-        return parse_item(text, &line->item, reason);
+        /* Nor does a SKU often have a number between colons: a word behind it is misspelt. */
+        return colon && number_before(text, colon)
+                   ? refuse(reason, "ends in '%.70s', which is none of the words behind a quantity",
+                            colon)
+                   : parse_item(text, &line->item, reason);
     }
     uint64_t value;
     char inner[REASON_BYTES];

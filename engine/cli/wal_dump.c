@@ -14,6 +14,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "cli/commands.h"
+#include "cli/overlay.h"
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
@@ -21,6 +22,7 @@
 #define FOLLOW_EVERY_NS 50000000 /* between two looks for new blocks */
 
 static const char *data = DATA_DEFAULT;
+static const char *archive;
 static bool json;
 static bool follow;
 static struct wal_log opened;
@@ -34,6 +36,7 @@ static uint64_t item_wanted;
 
 static const struct option_spec options[] = {
     {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
+    {"archive", OPTION_TEXT, &archive, NULL, "DIR", "where the engine archived older segments"},
     {"from", OPTION_TEXT, &from_text, NULL, "LSN|TIME", "from the record with this LSN or time on"},
     {"to", OPTION_TEXT, &to_text, NULL, "LSN|TIME", "up to the record with this LSN or time"},
     {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most so many records"},
@@ -55,7 +58,7 @@ static const struct command_spec spec = {
             "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like, or @ and Unix\n"
             "milliseconds. --sku and --item find records that name an item: definitions,\n"
             "adjustments, moves and ORDER_HELD. What became of those orders later is found with\n"
-            "--order. What the engine has given back to be used again is not printed.\n",
+            "--order. What the engine has given back to be used again is printed with --archive.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -237,6 +240,17 @@ static bool dump_block(struct dump *dump, const struct wal_block *block)
     return true;
 }
 
+/* The log's first block that there is: was anything before it that is asked for? */
+static void say_given_back(const struct dump *dump, const struct block_header *first)
+{
+    uint64_t lsn = first->first_lsn;
+    if (opened.checkpoint.number == 0 && lsn > 0 &&
+        position_compare(&dump->filter->from, lsn, first->wall_ms) >= 0) {
+        fprintf(stderr, "Records up to LSN %" PRIu64 " were given back%s\n", lsn,
+                archive ? ", and are not in the archive." : ": see --archive.");
+    }
+}
+
 /* Blocks until there is none, or no more is wanted: *done. OK with *done, or as wal_reader_next. */
 static enum hf_status dump_blocks(struct dump *dump, bool *done)
 {
@@ -245,6 +259,9 @@ static enum hf_status dump_blocks(struct dump *dump, bool *done)
     *done = false;
     while (dump->printed < limit && (status = wal_reader_next(opened.reader, &block)) == HF_OK) {
         const struct block_header *header = &block.header;
+        if (!dump->any) {
+            say_given_back(dump, header);
+        }
         if (position_compare(&dump->filter->to, header->first_lsn + 1, header->wall_ms) > 0) {
             break; /* the rest is not asked for */
         }
@@ -382,6 +399,9 @@ int wal_dump(int argc, char **argv)
     }
     if (code == ARGS_GO_ON) {
         code = wal_log_find(&opened, data, json);
+    }
+    if (code == ARGS_GO_ON) {
+        code = overlay_add(&opened.storage, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;

@@ -47,8 +47,9 @@ static const struct command_spec spec = {
         "Rebuilds the state from a log, without its engine, and prints it. Reads only; the log's\n"
         "engine may be running.\n"
         "\n"
-        "--until names a moment: an LSN stands for all records that end at or before it, a time\n"
-        "for all blocks written at or before it. Moments before the oldest checkpoint need the\n"
+        "--until names a moment: an LSN (digits) stands for all records that end at or before it,\n"
+        "a time (2026-11-11T00:00:00+08:00 and the like, or @ and Unix milliseconds) for all\n"
+        "blocks written at or before it. Moments before the oldest checkpoint need the\n"
         "segments since the log's beginning: --archive names where the engine put them.\n"
         "\n"
         "--out builds a new data directory that ends at that moment. Give the engine that starts\n"
@@ -161,9 +162,10 @@ static void print_state(struct rebuild *rebuild, const struct rows *rows, bool a
     const struct wal_replay *replay = &rebuild->replay;
     inventory_counts(replay->inventory, &counts);
     count_states(replay->inventory, states);
-    time_text(rebuild->wall_ms ? rebuild->wall_ms : rebuild->from.wall_ms, when);
+    uint64_t wall_ms = rebuild->wall_ms ? rebuild->wall_ms : rebuild->from.wall_ms;
+    time_text(wall_ms, when);
     printf("LSN        %" PRIu64 "\n", replay->lsn);
-    printf("last       %s\n", when);
+    printf("last       %s\n", wall_ms ? when : "-");
     if (rebuild->from.number) {
         printf("from       checkpoint %" PRIu64 ", LSN %" PRIu64 "\n", rebuild->from.number,
                rebuild->from.start.lsn);
@@ -433,6 +435,32 @@ static int compare_with_engine(struct storage *storage)
 
 /* ---- The command ---- */
 
+/* Is the moment one that the log knows? ARGS_GO_ON, or the exit code, with all said. */
+static int check_moment(const struct rebuild *rebuild, const struct rebuild_options *wanted)
+{
+    const struct wal_position *moment = &wanted->until;
+    uint64_t lsn = rebuild->replay.lsn;
+    char when[TIME_TEXT_BYTES];
+    if (wanted->all) {
+        return ARGS_GO_ON;
+    }
+    if (!moment->is_time && lsn < moment->value && !rebuild->more) {
+        return wal_failed(HF_INVALID, json,
+                          "LSN %" PRIu64 " is behind the log's end, which is LSN %" PRIu64,
+                          moment->value, lsn);
+    }
+    if (rebuild->more && rebuild->from.number == 0 && !rebuild->last.any) {
+        time_text(rebuild->first.header.wall_ms, when);
+        return wal_failed(HF_INVALID, json, "that is before the log's beginning, which is %s",
+                          when);
+    }
+    if (!moment->is_time && lsn < moment->value) {
+        fprintf(stderr, "The moment before LSN %" PRIu64 " is LSN %" PRIu64 ".\n", moment->value,
+                lsn);
+    }
+    return ARGS_GO_ON;
+}
+
 static int replay(struct storage *storage, const struct rebuild_options *wanted)
 {
     static struct rebuild rebuild;
@@ -440,11 +468,10 @@ static int replay(struct storage *storage, const struct rebuild_options *wanted)
     if (status != HF_OK) {
         return wal_failed(status, json, "%s", rebuild.message);
     }
-    if (!wanted->all && !wanted->until.is_time && rebuild.replay.lsn < wanted->until.value) {
-        fprintf(stderr, "The moment before LSN %" PRIu64 " is LSN %" PRIu64 ".\n",
-                wanted->until.value, rebuild.replay.lsn);
+    int code = check_moment(&rebuild, wanted);
+    if (code == ARGS_GO_ON) {
+        code = out ? build_directory(&rebuild, storage) : tell(&rebuild) ? EXIT_DONE : EXIT_NO;
     }
-    int code = out ? build_directory(&rebuild, storage) : tell(&rebuild) ? EXIT_DONE : EXIT_NO;
     rebuild_end(&rebuild);
     return code;
 }

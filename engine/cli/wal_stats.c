@@ -10,6 +10,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "cli/commands.h"
+#include "cli/overlay.h"
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
@@ -19,6 +20,7 @@
 #define BUCKETS_SHOWN 40u
 
 static const char *data = DATA_DEFAULT;
+static const char *archive;
 static bool json;
 static bool all;
 static uint64_t top = 10;
@@ -29,6 +31,7 @@ static struct wal_log opened;
 
 static const struct option_spec options[] = {
     {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
+    {"archive", OPTION_TEXT, &archive, NULL, "DIR", "where the engine archived older segments"},
     {"top", OPTION_UNSIGNED, &top, NULL, "N", "SKUs to show (default: 10)"},
     {"all", OPTION_FLAG, &all, NULL, NULL, "show all SKUs"},
     {"bucket", OPTION_DURATION, &bucket_ms, NULL, "TIME",
@@ -634,6 +637,9 @@ int wal_stats_command(int argc, char **argv)
     }
     if (code == ARGS_GO_ON) {
         code = wal_log_find(&opened, data, json);
+    }
+    if (code == ARGS_GO_ON) {
+        code = overlay_add(&opened.storage, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;

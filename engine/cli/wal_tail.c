@@ -41,7 +41,8 @@ static const struct command_spec spec = {
         "the log's engine, and across its stops and starts. To go on after an interruption give\n"
         "the LSN of the last record that was dealt with: no record is left out. Records are as\n"
         "`wal dump` prints them. Exit 1: the engine has given back the part of the log that was\n"
-        "asked for; it may be in the archive.\n",
+        "asked for; it may be in the archive. Or the LSN is behind the log's end, without "
+        "--follow.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -55,8 +56,8 @@ static void wait_a_little(void)
 static enum hf_status open_stream(struct changes *changes, struct storage *storage)
 {
     for (;;) {
-        enum hf_status status =
-            changes_open(changes, storage, from_given ? from_lsn : CHANGES_OLDEST);
+        uint64_t lsn = from_lsn < CHANGES_NEWEST ? from_lsn : CHANGES_NEWEST - 1;
+        enum hf_status status = changes_open(changes, storage, from_given ? lsn : CHANGES_OLDEST);
         if (status != HF_NOT_FOUND || !follow_on) {
             return status;
         }
@@ -101,6 +102,7 @@ static int stream_failed(const struct changes *changes, enum hf_status status)
 static int tail(struct storage *storage)
 {
     static struct changes changes;
+    char text[CHANGES_TEXT_BYTES];
     uint64_t printed = 0;
     enum hf_status status = open_stream(&changes, storage);
     if (status != HF_OK) {
@@ -111,6 +113,10 @@ static int tail(struct storage *storage)
         wait_a_little();
     }
     int code = status == HF_OK ? EXIT_DONE : stream_failed(&changes, status);
+    if (code == EXIT_DONE && from_given && !follow_on && printed == 0 && limit > 0 &&
+        changes_end_before(&changes, from_lsn, text)) {
+        code = wal_failed(HF_INVALID, json, "%s", text);
+    }
     changes_close(&changes);
     return code;
 }

@@ -1,13 +1,18 @@
 /* wal_verify.c - `holdfast wal verify`: checks every byte of a log and of its checkpoints.
  *
  * Threads: the main thread. */
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/id.h"
 #include "base/limits.h"
 #include "cli/commands.h"
+#include "cli/overlay.h"
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
@@ -18,13 +23,16 @@
 #define STATE_UNASKED_BYTES GIB(1)
 
 static const char *data = DATA_DEFAULT;
+static const char *archive;
 static bool json;
 static bool state_wanted;
 static bool state_unwanted;
 static struct wal_log opened;
+static bool being_written; /* the tail looks torn, but an engine is at work on it */
 
 static const struct option_spec options[] = {
     {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
+    {"archive", OPTION_TEXT, &archive, NULL, "DIR", "where the engine archived older segments"},
     {"state", OPTION_FLAG, &state_wanted, NULL, NULL, "build the state, whatever memory it takes"},
     {"no-state", OPTION_FLAG, &state_unwanted, NULL, NULL, "do not build the state"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"},
@@ -38,16 +46,32 @@ static const struct command_spec spec = {
         "record, and that the log goes on where the newest checkpoint ends. Builds the state\n"
         "that they lead to, and compares it with the DIGEST blocks that the engine wrote and\n"
         "with the checkpoints; unasked only where that takes less than 1 GiB. Reads only; may\n"
-        "run beside the log's engine. A torn tail is no damage: it was never acknowledged.\n"
+        "run beside the log's engine. A torn tail is no damage: it was never acknowledged; while\n"
+        "an engine runs, it is called being written.\n"
         "Exit 1: something is damaged.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
 
+/* Does an engine hold the directory's lock? It is tried for no longer than it takes to ask: an
+ * engine that started in just that moment would find it taken. */
+static bool engine_runs(void)
+{
+    char path[FOLDER_BYTES];
+    int used = snprintf(path, sizeof path, "%s/LOCK", data);
+    int fd = used > 0 && (size_t)used < sizeof path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        return false;
+    }
+    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return held;
+}
+
 static const char *condition_of(const struct wal_findings *findings)
 {
     return !wal_findings_whole(findings) ? "damaged"
-           : findings->end.torn          ? "torn tail"
+           : findings->end.torn          ? being_written ? "being written" : "torn tail"
            : findings->end.empty         ? "empty"
                                          : "whole";
 }
@@ -161,6 +185,11 @@ static void say_what_is_wrong(const struct wal_findings *findings)
     }
     if (findings->end.damaged) {
         wal_say_damage(opened.folder, &findings->end);
+    } else if (being_written) {
+        fprintf(stderr,
+                "Being written: an engine runs on this log; what is behind LSN %" PRIu64
+                " was not whole yet.\n",
+                findings->end.lsn);
     } else if (findings->end.torn) {
         wal_say_torn(opened.folder, &findings->end);
     }
@@ -282,12 +311,16 @@ int wal_verify(int argc, char **argv)
     if (code == ARGS_GO_ON) {
         code = wal_log_find(&opened, data, json);
     }
+    if (code == ARGS_GO_ON) {
+        code = overlay_add(&opened.storage, archive, json);
+    }
     if (code != ARGS_GO_ON) {
         return code;
     }
     const struct wal_check_options wanted = {
         .storage = opened.storage,
         .state = state_wanted || (!state_unwanted && state_bytes() <= STATE_UNASKED_BYTES),
+        .patient = true,
         .progress = wal_progress,
         .context = &progress};
     enum hf_status status = HF_BUSY;
@@ -297,6 +330,7 @@ int wal_verify(int argc, char **argv)
     }
     progress_end(&progress);
     if (status == HF_OK) {
+        being_written = findings.end.torn && engine_runs();
         json ? print_findings_json(&findings) : print_findings(&findings);
         fflush(stdout);
         say_what_is_wrong(&findings);

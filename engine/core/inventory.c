@@ -4,6 +4,7 @@
  * whole; reading stock, SKUs and items takes no lock. */
 #include "core/inventory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -47,6 +48,8 @@ enum hf_status inventory_init(struct inventory **out, const struct inventory_opt
     if (inventory->options.buyers_max == 0) {
         inventory->options.buyers_max = options->orders_max;
     }
+    snprintf(inventory->hold_max_reason, sizeof inventory->hold_max_reason,
+             "hold_ms is greater than the engine allows: %u at most", options->hold_ms_max);
     pthread_mutex_init(&inventory->admin, NULL);
     enum hf_status status = parts_init(inventory);
     if (status != HF_OK) {

@@ -30,6 +30,7 @@
 
 struct inventory {
     struct inventory_options options;
+    char hold_max_reason[80]; /* why an order that asks for more than hold_ms_max is refused */
     struct stock *stock;
     struct orders orders;
     struct lines *lines;
@@ -37,8 +38,8 @@ struct inventory {
     struct catalog *catalog;
     struct buyers *buyers;
     struct presale *presale;
-    /* Between a move's debit and its credit its units are in no pool: whoever comes short over several
-     * items then has to look again (reserve_shaped). */
+    /* Between a move's debit and its credit its units are in no pool: whoever comes short over
+     * several items then has to look again (reserve_shaped). */
     _Atomic uint64_t moves_begun;
     _Atomic uint64_t moves_done;
     struct adjustments adjustments; /* under admin */

@@ -180,8 +180,8 @@ enum hf_status hold_rule_apply(const struct hold_rule *hold, const struct invent
     if (asked_ms > hold->hold_ms_max) {
         outcome->status = HF_INVALID;
         outcome->blocking_line = hold->max_line;
-        outcome->reason = hold->max_line ? "hold_ms is greater than the SKU allows"
-                                         : "hold_ms is greater than the engine allows";
+        outcome->reason =
+            hold->max_line ? "hold_ms is greater than the SKU allows" : inventory->hold_max_reason;
         return HF_INVALID;
     }
     *hold_ms = asked_ms        ? asked_ms

@@ -11,22 +11,30 @@
 
 #include "base/limits.h"
 
-enum kind { KIND_TEXT, KIND_LISTEN, KIND_NUMBER, KIND_BYTES, KIND_DURATION, KIND_WAL_IO, KIND_LEVEL };
+enum kind {
+    KIND_TEXT,
+    KIND_LISTEN,
+    KIND_NUMBER,
+    KIND_BYTES,
+    KIND_DURATION,
+    KIND_WAL_IO,
+    KIND_LEVEL
+};
 
 struct setting {
     const char *name;
     enum kind kind;
-    size_t offset;     /* in struct config */
-    size_t size;       /* KIND_TEXT: of the field */
-    uint64_t min;      /* numbers */
+    size_t offset; /* in struct config */
+    size_t size;   /* KIND_TEXT: of the field */
+    uint64_t min;  /* numbers */
     uint64_t max;
     uint64_t initial;
     const char *initial_text;
     const char *help;
 };
 
-#define FIELD(name)  offsetof(struct config, name)
-#define TEXT(name)   FIELD(name), sizeof(((struct config *)0)->name)
+#define FIELD(name) offsetof(struct config, name)
+#define TEXT(name)  FIELD(name), sizeof(((struct config *)0)->name)
 
 static const struct setting settings[] = {
     {"data", KIND_TEXT, TEXT(data), 1, 0, 0, "./holdfast-data", "directory of the log"},
@@ -44,8 +52,8 @@ static const struct setting settings[] = {
      "orders whose memory is taken at start, not in the rush"},
     {"hold-ms", KIND_DURATION, FIELD(hold_ms), 0, 1, UINT32_MAX, HOLD_MS_DEFAULT, NULL,
      "how long units are held when nobody says"},
-    {"hold-ms-max", KIND_DURATION, FIELD(hold_ms_max), 0, 1, UINT32_MAX, HOLD_MS_MAX_DEFAULT,
-     NULL, "the longest hold when a SKU's rules say nothing"},
+    {"hold-ms-max", KIND_DURATION, FIELD(hold_ms_max), 0, 1, UINT32_MAX, HOLD_MS_MAX_DEFAULT, NULL,
+     "the longest hold when a SKU's rules say nothing"},
     {"buyers-max", KIND_NUMBER, FIELD(buyers_max), 0, 1, ORDERS_MAX, BUYERS_MAX_DEFAULT, NULL,
      "buyers counted at once, one for each limited SKU"},
     {"retain-ended", KIND_DURATION, FIELD(retain_ended_ms), 0, 0, UINT32_MAX,
@@ -64,8 +72,8 @@ static const struct setting settings[] = {
      "threads that replay the log; 0: by the number of processors"},
     {"wal-segment-bytes", KIND_BYTES, FIELD(wal_segment_bytes), 0, WAL_SEGMENT_BYTES_MIN,
      WAL_SEGMENT_BYTES_MAX, WAL_SEGMENT_BYTES_DEFAULT, NULL, "size of a log file (K, M, G)"},
-    {"wal-spare-segments", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1,
-     WAL_SPARE_SEGMENTS_MAX, WAL_SPARE_SEGMENTS_DEFAULT, NULL, "log files prepared ahead of use"},
+    {"wal-spare-segments", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1, WAL_SPARE_SEGMENTS_MAX,
+     WAL_SPARE_SEGMENTS_DEFAULT, NULL, "log files prepared ahead of use"},
     {"contexts", KIND_NUMBER, FIELD(contexts), 0, 1, SERVER_CONTEXTS_MAX, SERVER_CONTEXTS_DEFAULT,
      NULL, "requests in hand at once"},
 };
@@ -96,7 +104,8 @@ static bool set_text(char *to, size_t to_bytes, const char *value)
     return true;
 }
 
-/* Multipliers of a number's last letters: binary for bytes, in any letter case; ms for durations. */
+/* Multipliers of a number's last letters: binary for bytes, in any letter case; ms for durations.
+ */
 static bool suffix_factor(enum kind kind, const char *suffix, uint64_t *factor)
 {
     static const struct {
@@ -104,10 +113,12 @@ static bool suffix_factor(enum kind kind, const char *suffix, uint64_t *factor)
         const char *suffix;
         uint64_t factor;
     } factors[] = {
-        {KIND_BYTES, "K", 1u << 10},     {KIND_BYTES, "KiB", 1u << 10}, {KIND_BYTES, "M", 1u << 20},
-        {KIND_BYTES, "MiB", 1u << 20},   {KIND_BYTES, "G", 1u << 30},   {KIND_BYTES, "GiB", 1u << 30},
-        {KIND_DURATION, "ms", 1},        {KIND_DURATION, "s", 1000},    {KIND_DURATION, "m", 60000},
-        {KIND_DURATION, "h", 3600000},   {KIND_DURATION, "d", 86400000},
+        {KIND_BYTES, "K", 1u << 10},    {KIND_BYTES, "KiB", 1u << 10},
+        {KIND_BYTES, "M", 1u << 20},    {KIND_BYTES, "MiB", 1u << 20},
+        {KIND_BYTES, "G", 1u << 30},    {KIND_BYTES, "GiB", 1u << 30},
+        {KIND_DURATION, "ms", 1},       {KIND_DURATION, "s", 1000},
+        {KIND_DURATION, "m", 60000},    {KIND_DURATION, "h", 3600000},
+        {KIND_DURATION, "d", 86400000},
     };
     *factor = 1;
     if (*suffix == '\0') {
@@ -190,9 +201,12 @@ static bool set_number(struct config *config, const struct setting *setting, con
         return false;
     }
     if (number < setting->min || number > setting->max) {
-        snprintf(error, error_bytes, "%s: %llu, must be %llu..%llu", setting->name,
+        const char *longest = setting->kind == KIND_DURATION && setting->max == UINT32_MAX
+                                  ? " ms, which are 49 days"
+                                  : "";
+        snprintf(error, error_bytes, "%s: %llu, must be %llu..%llu%s", setting->name,
                  (unsigned long long)number, (unsigned long long)setting->min,
-                 (unsigned long long)setting->max);
+                 (unsigned long long)setting->max, longest);
         return false;
     }
     memcpy(field_of(config, setting), &number, sizeof number);
@@ -343,7 +357,7 @@ static void number_text(enum kind kind, uint64_t number, char *text, size_t byte
         const char *suffix;
         uint64_t factor;
     } units[] = {
-        {KIND_BYTES, "G", 1u << 30}, {KIND_BYTES, "M", 1u << 20},    {KIND_BYTES, "K", 1u << 10},
+        {KIND_BYTES, "G", 1u << 30},    {KIND_BYTES, "M", 1u << 20},   {KIND_BYTES, "K", 1u << 10},
         {KIND_DURATION, "d", 86400000}, {KIND_DURATION, "h", 3600000}, {KIND_DURATION, "m", 60000},
         {KIND_DURATION, "s", 1000},     {KIND_DURATION, "ms", 1},
     };

@@ -44,14 +44,42 @@ static void report_progress(struct replay *replay, const struct wal_reader *read
     }
 }
 
+/* Which setting is too small for what a file holds. all: the numbers are all of it (counted buyers
+ * are not known); else what there was room for. */
+static void say_too_small(struct replay *replay, const char *what,
+                          const struct inventory_counts *counts, bool all)
+{
+    const struct inventory_options *options = &replay->engine->options.inventory;
+    uint64_t buyers_max = options->buyers_max ? options->buyers_max : options->orders_max;
+    uint64_t items = counts->items > counts->skus ? counts->items : counts->skus;
+    char *text = replay->recovery->message;
+    size_t bytes = sizeof replay->recovery->message;
+    if (all ? items > options->items_max : items >= options->items_max) {
+        snprintf(text, bytes, "the %s holds %s%llu items or SKUs, and items-max is %u: raise it",
+                 what, all ? "" : "more than ", (unsigned long long)items, options->items_max);
+    } else if (all ? counts->orders_known > options->orders_max
+                   : counts->orders_known >= options->orders_max) {
+        snprintf(text, bytes, "the %s holds %s%llu orders, and orders-max is %llu: raise it", what,
+                 all ? "" : "more than ", (unsigned long long)counts->orders_known,
+                 (unsigned long long)options->orders_max);
+    } else if (all || counts->buyers >= buyers_max) {
+        snprintf(text, bytes,
+                 "the %s counts more buyers of limited SKUs than buyers-max, %llu: raise it", what,
+                 (unsigned long long)buyers_max);
+    } else {
+        snprintf(text, bytes, "the %s holds more than orders-max or buyers-max allow: raise them",
+                 what);
+    }
+}
+
 /* What the replayer found wrong, in words. */
 static enum hf_status replay_failed(struct replay *replay, const struct replayer *replayer,
                                     enum hf_status status)
 {
     if (status == HF_FULL) {
-        snprintf(replay->recovery->message, sizeof replay->recovery->message,
-                 "the log holds more orders, items or buyers than orders_max, items_max or "
-                 "buyers_max allow: raise them");
+        struct inventory_counts counts;
+        inventory_counts(replay->engine->inventory, &counts);
+        say_too_small(replay, "log", &counts, false);
     } else if (status == HF_DAMAGED) {
         const struct replayer_fault *fault = replayer_fault(replayer);
         return damaged(replay->recovery, fault->file, fault->offset, fault->reason);
@@ -130,12 +158,13 @@ static enum hf_status load_checkpoint(struct replay *replay, uint64_t number,
     return HF_OK;
 }
 
-static enum hf_status checkpoint_failed(struct replay *replay, enum hf_status status)
+static enum hf_status checkpoint_failed(struct replay *replay, const struct checkpoint_info *info,
+                                        enum hf_status status)
 {
     if (status == HF_FULL) {
-        snprintf(replay->recovery->message, sizeof replay->recovery->message,
-                 "the checkpoint holds more orders, items or buyers than orders_max, items_max or "
-                 "buyers_max allow: raise them");
+        const struct inventory_counts counts = {
+            .items = info->items, .skus = info->skus, .orders_known = info->orders};
+        say_too_small(replay, "checkpoint", &counts, true);
     }
     return status;
 }
@@ -159,7 +188,7 @@ static enum hf_status load_newest(struct replay *replay, struct checkpoint_info 
         }
     }
     free(numbers);
-    return status == HF_DAMAGED ? HF_NOT_FOUND : checkpoint_failed(replay, status);
+    return status == HF_DAMAGED ? HF_NOT_FOUND : checkpoint_failed(replay, info, status);
 }
 
 /* Without a checkpoint the log must be there from its beginning. */

@@ -192,6 +192,33 @@ static struct sku_rule merge_rule(struct inventory *inventory, const struct sku_
     return rule;
 }
 
+/* Refuses a time to hold that no order could be given: it would be cut. A rule that is there
+ * already does not stand in the way of changing others. */
+static bool check_hold(struct worker *worker, struct engine_call *call, struct place place,
+                       const struct sku_message *sku)
+{
+    struct sku_rule rule = merge_rule(worker->engine->inventory, sku);
+    uint32_t engine_max = worker->engine->options.inventory.hold_ms_max;
+    uint32_t max = rule.hold_ms_max ? rule.hold_ms_max : engine_max;
+    if ((sku->fields != 0 && !(sku->fields & SKU_FIELD_HOLD)) || rule.hold_ms <= max) {
+        return true;
+    }
+    answer_note(call, place, ".hold_ms: %u, greater than %s, %u", rule.hold_ms,
+                rule.hold_ms_max ? "hold_ms_max" : "the engine's hold-ms-max", max);
+    return false;
+}
+
+/* Under the lock: the rules that stay are those of the SKUs as they are. OK or INVALID. */
+static enum hf_status check_holds(struct worker *worker, struct engine_call *call,
+                                  const struct request *request)
+{
+    bool fine = true;
+    for (uint32_t i = 0; i < request->define.sku_count && fine; i++) {
+        fine = check_hold(worker, call, place_at("define.skus", i), &request->define.skus[i]);
+    }
+    return fine ? HF_OK : HF_INVALID;
+}
+
 /* Defines what has been checked. OK or FULL; READ_ONLY: the disk has filled up on the way;
  * INTERNAL: the log is closed. */
 static enum hf_status define_all(struct worker *worker, const struct request *request,
@@ -245,10 +272,17 @@ bool request_define(struct worker *worker, struct engine_call *call, const struc
     }
     worker->depends_on_tail = true; /* an unchanged definition has no record of its own */
     inventory_admin_lock(worker->engine->inventory);
-    enum hf_status status = define_all(worker, request, items);
+    enum hf_status status = check_holds(worker, call, request);
+    if (status == HF_OK) {
+        status = define_all(worker, request, items);
+    }
     inventory_admin_unlock(worker->engine->inventory);
     if (status == HF_INTERNAL) {
         return false;
+    }
+    if (status == HF_INVALID) {
+        call->response.status = status; /* the message is there */
+        return true;
     }
     if (status == HF_READ_ONLY) {
         answer_fail(call, status, "define: the disk is full; what comes first has been defined");

@@ -11,6 +11,7 @@
 #include "wal/segment.h"
 
 #define PROGRESS_EVERY_BLOCKS 64u
+#define TORN_LOOKS            5u
 
 struct check {
     const struct wal_check_options *options;
@@ -212,6 +213,9 @@ static enum hf_status read_part(struct check *check, const struct wal_start *sta
     enum hf_status status = wal_reader_open_at(&reader, storage, start, last);
     if (status != HF_OK) {
         return status;
+    }
+    if (check->options->patient) {
+        wal_reader_be_patient(reader, TORN_LOOKS);
     }
     struct wal_block block;
     struct wal_end before = {0};

@@ -15,6 +15,7 @@
 struct wal_check_options {
     struct storage *storage;
     bool state; /* build the state and compare it with DIGEST blocks and checkpoints */
+    bool patient; /* an engine may be writing: look again before a torn tail is told */
     /* Now and then; NULL: none. */
     void (*progress)(void *context, const char *what, uint64_t done, uint64_t total);
     void *context;

@@ -35,6 +35,7 @@ struct wal_follow {
     struct id128 cluster;
     struct place place;
     uint64_t durable_index;
+    uint64_t scouted_lsn; /* how far the scout came the last time */
     uint8_t page[WAL_PAGE_BYTES];
     uint8_t block[WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_BYTES];
 };
@@ -197,6 +198,7 @@ static enum hf_status scout(struct wal_follow *follow)
             go_behind(follow, &ahead, &header);
         }
     }
+    follow->scouted_lsn = ahead.lsn;
     close_place(follow, &ahead);
     return status;
 }
@@ -253,6 +255,11 @@ enum hf_status wal_follow_next(struct wal_follow *follow, struct wal_block *bloc
 uint64_t wal_follow_lsn(const struct wal_follow *follow)
 {
     return follow->place.lsn;
+}
+
+uint64_t wal_follow_end_lsn(const struct wal_follow *follow)
+{
+    return follow->scouted_lsn > follow->place.lsn ? follow->scouted_lsn : follow->place.lsn;
 }
 
 /* ---- Where to begin ---- */

@@ -34,4 +34,8 @@ enum hf_status wal_follow_next(struct wal_follow *follow, struct wal_block *bloc
 /* All before it has been handed out. */
 uint64_t wal_follow_lsn(const struct wal_follow *follow);
 
+/* After wal_follow_next said NOT_FOUND: where the log ended just then, with blocks that nothing
+ * proves durable yet. */
+uint64_t wal_follow_end_lsn(const struct wal_follow *follow);
+
 #endif

@@ -453,6 +453,11 @@ void wal_reader_close(struct wal_reader *reader)
     free(reader);
 }
 
+void wal_reader_be_patient(struct wal_reader *reader, unsigned looks)
+{
+    reader->looks_left = looks;
+}
+
 void wal_reader_end(const struct wal_reader *reader, struct wal_end *end)
 {
     CHECK(reader->ended);

@@ -83,6 +83,10 @@ void wal_reader_close(struct wal_reader *reader);
  * then ask wal_reader_end(); IO_ERROR. */
 enum hf_status wal_reader_next(struct wal_reader *reader, struct wal_block *block);
 
+/* Before a torn tail is told, waits 20 ms and reads on, up to so many times: a block that an engine
+ * is writing just now looks torn. */
+void wal_reader_be_patient(struct wal_reader *reader, unsigned looks);
+
 /* After wal_reader_next said NOT_FOUND and the log was not damaged: goes on where it stood. From
  * now on wal_reader_next says NOT_FOUND whenever the next block is not there yet, without looking
  * why: call it again later. It says CANCELED when the segment that it stood in was given back. OK,

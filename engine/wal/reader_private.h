@@ -35,6 +35,7 @@ struct wal_reader {
     bool cluster_known;
     bool ended;
     bool following;         /* a block that is not there will come: see wal_reader_follow */
+    unsigned looks_left;    /* before a torn tail is told: see wal_reader_be_patient */
     uint64_t retried_index; /* a block that was read again before it was called damaged; 0: none */
 
     /* The check that failed last, and where. */

@@ -35,7 +35,7 @@ bool wal_segment_room_suffices(const struct wal *wal)
 }
 
 /* Goes on to the next segment. BUSY when none is ready. */
-static enum hf_status begin_next(struct wal *wal, uint64_t first_lsn)
+static enum hf_status begin_next(struct wal *wal)
 {
     struct segments *segments = &wal->segments;
     struct writer *writer = &wal->writer;
@@ -51,7 +51,7 @@ static enum hf_status begin_next(struct wal *wal, uint64_t first_lsn)
     }
     /* wal_segment_prepare has made room. */
     CHECK(segments->begun_count < segments->begun_room);
-    segments->begun[segments->begun_count++] = (struct begun_segment){next.number, first_lsn};
+    segments->begun[segments->begun_count++] = next.number;
     unsigned ready = segments->prepared_count;
     pthread_mutex_unlock(&segments->mutex);
 
@@ -74,18 +74,18 @@ static enum hf_status begin_next(struct wal *wal, uint64_t first_lsn)
     return HF_OK;
 }
 
-enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes, uint64_t first_lsn)
+enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes)
 {
     struct writer *writer = &wal->writer;
     uint64_t offset = writer->offset ? writer->offset : WAL_PAGE_BYTES;
     if (writer->file >= 0 && offset + span_bytes <= writer->segment_bytes) {
         return HF_OK;
     }
-    enum hf_status status = begin_next(wal, first_lsn);
+    enum hf_status status = begin_next(wal);
     if (status == HF_BUSY && !wal->started) {
         status = wal_segment_prepare(wal); /* nobody else will */
         if (status == HF_OK) {
-            status = begin_next(wal, first_lsn);
+            status = begin_next(wal);
         }
     }
     /* On a full disk what was admitted waits for room, as long as it takes; it has not been
@@ -127,7 +127,7 @@ static bool reserve_begun(struct segments *segments)
         return true;
     }
     size_t room = 2 * needed + 16;
-    struct begun_segment *begun = realloc(segments->begun, room * sizeof *begun);
+    uint64_t *begun = realloc(segments->begun, room * sizeof *begun);
     if (!begun) {
         return false;
     }
@@ -255,17 +255,17 @@ bool wal_prepare_step(struct wal *wal)
 
 /* ---- The checkpointer's side ---- */
 
-/* The oldest segment, if it may go: it is not after `last`, and a later segment holds a durable block,
- * so that a reader always finds one. 0: none. */
+/* The oldest segment, if it may go: it is not after `last`, and a later segment holds a durable
+ * block, so that a reader always finds one. 0: none. */
 static uint64_t oldest_to_recycle(struct wal *wal, uint64_t last, bool *keep)
 {
     struct segments *segments = &wal->segments;
     uint64_t number = 0;
     pthread_mutex_lock(&segments->mutex);
-    if (segments->begun_count >= 2 && segments->begun[0].number <= last &&
-        segments->begun[1].number <=
+    if (segments->begun_count >= 2 && segments->begun[0] <= last &&
+        segments->begun[1] <=
             atomic_load_explicit(&segments->durable_number, memory_order_relaxed)) {
-        number = segments->begun[0].number;
+        number = segments->begun[0];
     }
     *keep = segments->spare_count < wal->options.spare_segments;
     pthread_mutex_unlock(&segments->mutex);
@@ -275,8 +275,7 @@ static uint64_t oldest_to_recycle(struct wal *wal, uint64_t last, bool *keep)
 uint64_t wal_sealed_segment(const struct wal *wal)
 {
     /* relaxed: a segment that is said to be durable stays so. */
-    uint64_t number =
-        atomic_load_explicit(&wal->segments.durable_number, memory_order_relaxed);
+    uint64_t number = atomic_load_explicit(&wal->segments.durable_number, memory_order_relaxed);
     return number > 0 ? number - 1 : 0;
 }
 
@@ -308,7 +307,7 @@ void wal_recycle(struct wal *wal, uint64_t last, bool (*before)(void *context, u
             return;
         }
         pthread_mutex_lock(&segments->mutex);
-        CHECK(segments->begun[0].number == number);
+        CHECK(segments->begun[0] == number);
         segments->begun_count--;
         for (size_t i = 0; i < segments->begun_count; i++) {
             segments->begun[i] = segments->begun[i + 1];
@@ -323,48 +322,44 @@ void wal_recycle(struct wal *wal, uint64_t last, bool (*before)(void *context, u
 
 /* ---- Opening ---- */
 
-/* Enters the segments up to the log's end, with the LSN that each begins at. What recovery has read
- * is made durable here: a killed engine may have left it in a cache, and from now on blocks will
- * say that it is durable. Only the last WAL_GROUPS segments can be so young. */
-static enum hf_status load_begun(struct wal *wal, const struct segment_list *list,
-                                 const struct wal_end *end, uint8_t *page)
+/* Makes durable what recovery has read of a segment. The last one stays open. */
+static enum hf_status take_over_young(struct wal *wal, uint64_t number, const struct wal_end *end)
 {
     const struct storage_ops *ops = wal->storage->ops;
+    char name[STORAGE_NAME_BYTES_MAX];
+    storage_file file;
+    uint64_t size;
+    segment_name(name, SEGMENT_LOG, number);
+    if (ops->open(wal->storage, name, true, &file, &size) != HF_OK) {
+        return HF_IO_ERROR;
+    }
+    enum hf_status status = ops->sync(wal->storage, file);
+    if (status == HF_OK && number == end->segment) {
+        wal->writer.file = file;
+    } else {
+        ops->close(wal->storage, file);
+    }
+    return status;
+}
+
+/* Enters the segments up to the log's end. A killed engine may have left what recovery has read in
+ * a cache, and from now on blocks will say that it is durable. Only the last WAL_GROUPS segments
+ * can be so young. None is looked into: recovery has read those that matter, and damage in what a
+ * checkpoint covers is no reason not to open. */
+static enum hf_status load_begun(struct wal *wal, const struct segment_list *list,
+                                 const struct wal_end *end)
+{
     struct segments *segments = &wal->segments;
-    for (size_t i = 0; i < list->count && list->numbers[i] <= end->segment; i++) {
-        bool young = list->numbers[i] + WAL_GROUPS > end->segment;
-        char name[STORAGE_NAME_BYTES_MAX];
-        segment_name(name, SEGMENT_LOG, list->numbers[i]);
-        storage_file file;
-        uint64_t size;
-        enum hf_status status = ops->open(wal->storage, name, young, &file, &size);
-        if (status != HF_OK) {
-            return HF_IO_ERROR;
-        }
-        size_t got;
-        struct segment_header header;
-        const char *reason;
-        status = ops->read(wal->storage, file, page, WAL_PAGE_BYTES, 0, &got);
-        if (status == HF_OK &&
-            (got != WAL_PAGE_BYTES || !segment_header_decode(&header, page, &reason))) {
-            status = HF_DAMAGED;
-        }
-        if (status == HF_OK && young) {
-            status = ops->sync(wal->storage, file);
-        }
-        if (status == HF_OK && list->numbers[i] == end->segment) {
-            wal->writer.file = file;
-        } else {
-            ops->close(wal->storage, file);
-        }
-        if (status != HF_OK) {
-            return status;
+    enum hf_status status = HF_OK;
+    for (size_t i = 0; i < list->count && list->numbers[i] <= end->segment && status == HF_OK;
+         i++) {
+        if (list->numbers[i] + WAL_GROUPS > end->segment) {
+            status = take_over_young(wal, list->numbers[i], end);
         }
         CHECK(reserve_begun(segments));
-        segments->begun[segments->begun_count++] =
-            (struct begun_segment){list->numbers[i], header.first_lsn};
+        segments->begun[segments->begun_count++] = list->numbers[i];
     }
-    return HF_OK;
+    return status;
 }
 
 /* Takes over the segments prepared by an earlier process; those that don't fit are removed, newest
@@ -446,7 +441,7 @@ enum hf_status wal_segments_load(struct wal *wal, const struct wal_end *end)
         writer->segment_bytes = end->segment_bytes;
         writer->offset = end->offset;
         wal->segments.prepare_next = end->segment + 1;
-        status = load_begun(wal, &list, end, page);
+        status = load_begun(wal, &list, end);
     }
     if (status == HF_OK) {
         status = load_prepared(wal, &list, end, page);

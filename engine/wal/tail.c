@@ -12,9 +12,12 @@
  * Threads: one. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "wal/reader_private.h"
+
+#define LOOK_AGAIN_NS 20000000L /* a block is written in a few of a disk's writes */
 
 /* What was found behind the log's end. */
 struct tail {
@@ -274,8 +277,9 @@ static bool goes_on(struct wal_reader *reader, uint64_t number)
            header.previous_hash == reader->end.previous_hash;
 }
 
-/* Where reading began behind a checkpoint, there is a block: a segment is covered only once the next
- * one holds a durable block. And where it stops at a sealed segment's end, the next one goes on. */
+/* Where reading began behind a checkpoint, there is a block: a segment is covered only once the
+ * next one holds a durable block. And where it stops at a sealed segment's end, the next one goes
+ * on. */
 static void check_bounds(struct wal_reader *reader)
 {
     const struct wal_end *end = &reader->end;
@@ -284,8 +288,7 @@ static void check_bounds(struct wal_reader *reader)
                      "the log does not go on where the checkpoint ends");
     } else if (reader->last_segment != 0 &&
                (end->segment != reader->last_segment || !goes_on(reader, end->segment + 1))) {
-        tell_missing(reader, reader->last_segment,
-                     "the segment ends before the next one goes on");
+        tell_missing(reader, reader->last_segment, "the segment ends before the next one goes on");
     }
 }
 
@@ -310,6 +313,13 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
     if (tail.evidence && reader->retried_index != tail.missing_index) {
         /* An engine may have written it while we read: then it is there now. */
         reader->retried_index = tail.missing_index;
+        *again = true;
+        enum hf_status status = reader_start_again(reader);
+        return status == HF_CANCELED ? HF_IO_ERROR : status;
+    }
+    if (!tail.evidence && (tail.current || tail.stray) && reader->looks_left > 0) {
+        reader->looks_left--;
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN_NS}, NULL);
         *again = true;
         enum hf_status status = reader_start_again(reader);
         return status == HF_CANCELED ? HF_IO_ERROR : status;

@@ -53,8 +53,8 @@ static struct wal *make(const struct wal_options *options, struct storage *stora
     }
     memset(wal, 0, sizeof *wal);
     wal->memory_bytes = WAL_GROUPS * WAL_GROUP_BUFFER_BYTES;
-    wal->memory = mmap(NULL, wal->memory_bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    wal->memory =
+        mmap(NULL, wal->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (wal->memory == MAP_FAILED) {
         free(wal);
         return NULL;
@@ -99,7 +99,7 @@ static enum hf_status write_epoch(struct wal *wal)
     group->type = BLOCK_EPOCH;
     /* relaxed: no other thread yet. */
     group->first_lsn = atomic_load_explicit(&wal->append.tail_lsn, memory_order_relaxed);
-    enum hf_status status = wal_segment_make_room(wal, block_span_bytes(0), group->first_lsn);
+    enum hf_status status = wal_segment_make_room(wal, block_span_bytes(0));
     if (status != HF_OK) {
         return status;
     }

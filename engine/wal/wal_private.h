@@ -93,17 +93,12 @@ struct prepared_segment {
     bool recycled;
 };
 
-struct begun_segment {
-    uint64_t number;
-    uint64_t first_lsn;
-};
-
 struct segments {
     pthread_mutex_t mutex;
     struct prepared_segment prepared[WAL_SPARES_MAX]; /* next first; named, open */
     unsigned prepared_count;
-    uint64_t prepare_next;       /* number of the segment to prepare next; the preparer's own */
-    struct begun_segment *begun; /* oldest first */
+    uint64_t prepare_next; /* number of the segment to prepare next; the preparer's own */
+    uint64_t *begun;       /* numbers, oldest first */
     size_t begun_count;
     size_t begun_room;
     uint64_t spares[WAL_SPARES_MAX]; /* numbers of spare files */
@@ -205,10 +200,10 @@ void wal_sleep_wake(struct wal_sleep *sleep);
 
 /* ---- segments.c ---- */
 
-/* Sees to it that a block of so many bytes fits the present segment, going to the next one if
- * need be. first_lsn: of the block. OK; BUSY: the next segment is not ready yet; NO_SPACE: it
- * can't be made; IO_ERROR. The writer's thread. */
-enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes, uint64_t first_lsn);
+/* Sees to it that a block of so many bytes fits the present segment, going to the next one if need
+ * be. OK; BUSY: the next segment is not ready yet; NO_SPACE: it can't be made; IO_ERROR. The
+ * writer's thread. */
+enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes);
 
 /* Makes one segment ready. OK; NOT_FOUND: there are enough; NO_SPACE, IO_ERROR, NO_MEMORY. */
 enum hf_status wal_segment_prepare(struct wal *wal);

@@ -331,8 +331,7 @@ static bool submit_all(struct wal *wal)
         if (!group) {
             break;
         }
-        enum hf_status status =
-            wal_segment_make_room(wal, block_span_bytes(group->payload_bytes), group->first_lsn);
+        enum hf_status status = wal_segment_make_room(wal, block_span_bytes(group->payload_bytes));
         if (status == HF_BUSY) {
             writer->blocked = true; /* the preparer wakes us */
             break;

@@ -188,7 +188,8 @@ static void load_takes_an_order_for_forgotten_only_after_its_time(void **state)
     } cases[] = {
         {NULL, "1h", {.forget_ended_every = 5}, 1},
         {"1h", "1h", {.forget_ended_every = 5}, 1},
-        {"1ms", "1h", {.forget_ended_every = 5}, 0},
+        /* Stalled, so that a millisecond passes between an order's end and its being asked for. */
+        {"1ms", "1h", {.forget_ended_every = 5, .stall_at = 5, .stall_ms = 5}, 0},
         {"1ms", "1h", {.forget_reserve_every = 50}, 1},
         {"1ms", "1h", {.forget_commit_every = 50}, 1},
     };

@@ -122,7 +122,8 @@ def test_reconcile_finds_each_kind_and_apply_mends_what_can_be():
         text = run("reconcile", path, "--url", engine.url, expect=1)
         assert "orphan_hold" in text and "12 differences, 0 mended, 12 remain" in text, text
 
-        reconcile(engine, path, "--apply", expect=1)
+        rows = reconcile(engine, path, "--apply", expect=1)
+        assert all(r["done"] == (r["action"] != "none") for r in rows), rows
         assert case.kinds(reconcile(engine, path, expect=1)) == LEFT
         shop, item = case.shop, case.item
         assert shop.state(case.ids["orphan hold"]) == wire.RELEASED
@@ -157,6 +158,11 @@ def test_reconcile_exits_0_when_all_is_the_same():
         assert shop.reserve(os.urandom(16), [line(item)], hold_ms=HOLD_MS).status == wire.OK
         assert len(reconcile(engine, path, expect=1)) == 1
         assert reconcile(engine, path, "--as-of", str(lsn), expect=0) == []
+        now = json.loads(run("status", "--url", engine.url, "--json"))["commit_lsn"]
+        assert len(reconcile(engine, path, "--as-of", str(now), expect=1)) == 1
+        found = reconcile(engine, path, "--as-of", str(now + 1), "--apply", expect=1)
+        assert "the engine is at LSN %d" % now in found["message"], found
+        assert "; release: done" in run("reconcile", path, "--url", engine.url, "--apply", expect=0)
         os.unlink(path)
 
 
@@ -170,6 +176,7 @@ def test_reconcile_names_the_row_of_a_bad_file():
                 ([("b", "held", "NONE", "", 1)], None, "row 2, column sku"),
                 ([("", "held", "BAD", "", 1)], None, "row 2, column order"),
                 ([good, ("a", "paid", "BAD", "shop", 1)], None, "row 3"),
+                ([], None, "there is no row below the header"),
                 ([], "order,state,sku", "row 1: the column qty is missing")):
             path = write(rows, header or "order,state,sku,pool,qty")
             found = reconcile(engine, path, "--apply", expect=1)

@@ -3,12 +3,13 @@
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 
 import harness
 import wire
-from harness import Engine, run
+from harness import BINARY, Engine, run
 from shop import Shop, line
 
 HOLD_MS = 3600 * 1000
@@ -90,6 +91,25 @@ def digest_of(path):
     return found
 
 
+def assert_dump_reads_the_archive(data, archive):
+    first = ("wal", "dump", "--data", data, "--json", "--limit", "1")
+    part = subprocess.run([BINARY, *first], capture_output=True, text=True, check=True)
+    assert "were given back: see --archive" in part.stderr, part.stderr
+    whole = subprocess.run([BINARY, *first, "--archive", archive], capture_output=True, text=True,
+                           check=True)
+    assert whole.stderr == "" and json.loads(whole.stdout)["type"] == "ITEM_DEFINED", whole
+    last = str(json.loads(part.stdout)["lsn"])
+    assert subprocess.run([BINARY, *first, "--from", last], capture_output=True, text=True,
+                          check=True).stderr == ""
+    missing = subprocess.run([BINARY, *first, "--archive", archive + ".not"], capture_output=True,
+                             text=True)
+    assert missing.returncode == 1 and len(missing.stderr.splitlines()) == 1, missing
+    for word in ("stats", "verify"):
+        records = [json.loads(run("wal", word, "--data", data, "--json", *more))["records"]
+                   for more in ((), ("--archive", archive))]
+        assert records[0] < records[1] or word == "verify", (word, records)
+
+
 def test_restore_drill_gives_the_state_of_an_earlier_moment():
     with Folders() as folders:
         archive = folders.make("archive")
@@ -112,6 +132,7 @@ def test_restore_drill_gives_the_state_of_an_earlier_moment():
             before = digest_of(os.path.join(data, "wal"))
             assert "wal-%016x.seg" % 1 not in before
             message = run("wal", "replay", "--data", data, "--until", lsn, expect=1)
+            assert_dump_reads_the_archive(data, archive)
             assert message == ""
             printed = json.loads(run("wal", "replay", "--data", data, "--archive", archive,
                                      "--until", lsn, "--json"))
@@ -187,7 +208,14 @@ def test_replay_until_a_time_ends_with_the_block_before_it():
             for until in ("@%d" % moment, "%s.%03dZ" % (iso, moment % 1000)):
                 state = json.loads(run("wal", "replay", "--data", data, "--until", until, "--json"))
                 assert state["orders"]["held"] == count, (until, state)
-        run("wal", "replay", "--data", data, "--until", "yesterday", expect=2)
+        for bad in ("yesterday", "@yesterday", "@"):
+            run("wal", "replay", "--data", data, "--until", bad, expect=2)
+        end = json.loads(run("wal", "replay", "--data", data, "--json"))["lsn"]
+        run("wal", "replay", "--data", data, "--until", str(end))
+        beyond = run("wal", "replay", "--data", data, "--until", str(end + 1), "--json", expect=1)
+        assert "which is LSN %d" % end in json.loads(beyond)["message"], beyond
+        before = run("wal", "replay", "--data", data, "--until", "@1000", "--json", expect=1)
+        assert "before the log's beginning" in json.loads(before)["message"], before
 
 
 def test_replay_ends_just_behind_a_checkpoint():

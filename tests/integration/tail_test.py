@@ -85,6 +85,10 @@ def test_tail_tells_every_record_once_across_restarts():
                 lsn = str(tail.rows[at]["lsn"])
                 text = run("wal", "tail", "--data", data, "--json", "--from", lsn)
                 assert [json.loads(t) for t in text.splitlines()] == tail.rows[at + 1:]
+            end = json.loads(run("wal", "verify", "--data", data, "--json"))["lsn"]
+            assert run("wal", "tail", "--data", data, "--from", str(end)) == ""
+            beyond = run("wal", "tail", "--data", data, "--json", "--from", str(end + 1), expect=1)
+            assert "LSN %d is behind" % (end + 1) in json.loads(beyond)["message"], beyond
     finally:
         shutil.rmtree(data, ignore_errors=True)
 
@@ -192,6 +196,8 @@ def test_stream_publishes_in_order_and_fetch_fills_the_gaps():
     try:
         with Engine("--stream", publish, "--stream-fetch", ask, data=data) as engine:
             first = Subscriber(publish)
+            # Begun before the directory was there: nothing is wrong with that.
+            assert "ERROR" not in engine.errors() and "WARN" not in engine.errors()
             shop = Shop(engine.url)
             item = shop.define("STREAM", 100000)
             ids = reserve_some(shop, item, 20)
@@ -221,6 +227,9 @@ def test_stream_publishes_in_order_and_fetch_fills_the_gaps():
             assert fetch(ask, 0) == rows
             answer = wire.Connection(ask).exchange(b"-1")
             assert json.loads(answer)["status"] == "INVALID", answer
+            assert fetch(ask, rows[-1]["lsn"]) == []
+            beyond = fetch(ask, rows[-1]["lsn"] + 10**6)
+            assert beyond["status"] == "INVALID" and "is behind" in beyond["message"], beyond
             second.close()
             engine.stop()
             assert rows == dumped(data)

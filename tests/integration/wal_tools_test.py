@@ -170,6 +170,17 @@ def test_a_torn_tail_is_no_damage():
         assert tool(engine.data, "verify")["condition"] == "whole"
 
 
+def test_verify_beside_an_engine_finds_nothing_torn():
+    with Engine("--wal-segment-bytes", "64M") as engine:
+        make_log(engine, 3)
+        with subprocess.Popen([BINARY, "load", "--url", engine.url, "--orders", "300000", "--skus",
+                               "5"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as load:
+            seen = set()
+            while load.poll() is None:
+                seen.add(tool(engine.data, "verify", "--no-state")["condition"])
+            assert seen <= {"whole", "being written"}, seen
+
+
 def test_checkpoints_are_made_verified_and_left_out():
     with Engine("--wal-segment-bytes", "4M") as engine:
         run("load", "--url", engine.url, "--orders", "200000", "--skus", "5")

@@ -124,6 +124,9 @@ def test_bad_input_is_named_and_changes_nothing():
         bad_define("skus[0].closes_at_ms",
                    skus=[pb.SkuRule(sku="S", opens_at_ms=1000, closes_at_ms=1000)])
         bad_define("skus[0].hold_ms", skus=[pb.SkuRule(sku="S", hold_ms=11, hold_ms_max=10)])
+        week = 7 * 86400 * 1000  # the engine's greatest, unless the SKU has one
+        bad_define("skus[1].hold_ms: %d, greater than the engine's" % (week + 1),
+                   skus=[pb.SkuRule(sku="S"), pb.SkuRule(sku="T", hold_ms=week + 1)])
         bad_define("skus[0].fields", skus=[pb.SkuRule(sku="S", fields=128)])
         bad_define("skus[0].label", skus=[pb.SkuRule(sku="S", label="l" * 257)])
         assert shop.ask(get_stock=pb.GetStockRequest(sku=["S"])).status == UNKNOWN_ITEM
@@ -220,6 +223,30 @@ def test_bad_sale_rules_are_named_and_change_nothing():
         assert numbers(shop.stock(west)) == numbers(shop.stock(other)) == (100, 0, 0, 100)
         assert {numbers(shop.stock(m)) for m in many} == {(1, 0, 0, 1)}
         engine.stop()
+
+
+def test_hold_of_a_sku_fits_its_maximum_as_it_will_be():
+    week = 7 * 86400 * 1000
+    with Engine() as engine:
+        shop = Shop(engine.url)
+
+        def define(**rule):
+            return shop.ask(define=pb.DefineRequest(skus=[pb.SkuRule(sku="S", **rule)]))
+
+        assert define(hold_ms=week).status == OK
+        assert define(hold_ms=week + 2, hold_ms_max=week + 2).status == OK
+        assert define(hold_ms=week + 1, fields=32).status == OK  # the maximum stays
+        expect_invalid(define(hold_ms=week + 3, fields=32), "define.skus[0].hold_ms")
+        assert define(hold_ms_max=0, fields=64).status == OK  # only a new hold_ms is refused
+        assert define(label="x", fields=1).status == OK
+        engine.stop()
+
+
+def test_command_line_refuses_empty_ids_and_misspelt_words():
+    for arguments in (("reserve", "", "S"), ("reserve", "a", ""), ("reserve", "a", "S:1:upto"),
+                      ("reserve", "a", "S", "--buyer", ""), ("commit", ""), ("release", ""),
+                      ("extend", ""), ("return", ""), ("show", ""), ("list", "--buyer", "")):
+        run("order", *arguments, expect=2)
 
 
 def made_of(shop, lines):

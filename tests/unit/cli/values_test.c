@@ -238,6 +238,20 @@ static void line_takes_no_slip_for_a_part_of_the_pool(void **state)
     assert_true(parse_item("X@on:line", &item, reason));
 }
 
+static void line_takes_no_misspelt_word_for_a_part_of_the_sku(void **state)
+{
+    (void)state;
+    struct line_wish line;
+    char reason[REASON_BYTES];
+    assert_false(parse_line("A:1:upto", &line, reason));
+    assert_string_equal(reason, "ends in ':upto', which is none of the words behind a quantity");
+    assert_false(parse_line("S1:1:uptp=2", &line, reason));
+    assert_false(parse_line("A:12:optinal:split:or=B", &line, reason));
+    assert_false(parse_line("A:1:", &line, reason));
+    expect_line("A:12:x:1", "A:12:x", "default", 1); /* with a quantity it is clear */
+    expect_line("A:x1:y", "A:x1:y", "default", 1);   /* no number between the colons */
+}
+
 static void line_refuses_what_names_no_item(void **state)
 {
     (void)state;
@@ -396,6 +410,7 @@ int main(void)
         cmocka_unit_test(duration_text_shows_the_two_largest_units),
         cmocka_unit_test(line_takes_sku_pool_and_quantity),
         cmocka_unit_test(line_takes_no_slip_for_a_part_of_the_pool),
+        cmocka_unit_test(line_takes_no_misspelt_word_for_a_part_of_the_sku),
         cmocka_unit_test(line_refuses_what_names_no_item),
         cmocka_unit_test(line_takes_how_it_may_be_filled),
         cmocka_unit_test(line_refuses_shapes_that_make_no_sense),

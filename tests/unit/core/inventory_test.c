@@ -263,7 +263,7 @@ static void inventory_reserve_holds_as_long_as_the_rules_say(void **state)
     assert_int_equal(outcome.deadline_ms, NOW + 5000);
     outcome = rig_reserve_lines(&rig, 2, lines, 1, 5001);
     assert_outcome(outcome, HF_INVALID, false, ORDER_NONE);
-    assert_string_equal(outcome.reason, "hold_ms is greater than the engine allows");
+    assert_string_equal(outcome.reason, "hold_ms is greater than the engine allows: 5000 at most");
     struct sku_rule rule = {.sku = bytes_of("b"), .hold_ms = 300, .hold_ms_max = 600};
     assert_int_equal(inventory_define_sku(rig.txn, &rule), HF_OK);
     rig_publish(&rig);

@@ -431,7 +431,7 @@ static void recovery_needs_no_more_room_than_the_log_ever_did(void **state)
     }
     char message[512];
     check_fault(log, HF_FULL, orders_max - 256, message);
-    assert_non_null(strstr(message, "orders_max"));
+    assert_non_null(strstr(message, "orders-max"));
     storage_destroy(log);
 }
 
