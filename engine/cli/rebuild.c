@@ -46,12 +46,20 @@ static enum hf_status begin_with(struct run *run, uint64_t number,
     if (status == HF_OK) {
         status = wal_replay_begin(&rebuild->replay, run->storage, number, sizes);
     }
+    if (status == HF_DAMAGED) {
+        if (rebuild->from.message[0]) {
+            fprintf(stderr, "A checkpoint is damaged and was passed over: %s\n",
+                    rebuild->from.message);
+        } else {
+            fprintf(stderr,
+                    "A checkpoint is damaged and was passed over: %s, offset %" PRIu64 ": %s\n",
+                    rebuild->replay.file, rebuild->replay.file_offset, rebuild->replay.reason);
+        }
+    }
     if (status != HF_OK) {
         rebuild->from = (struct checkpoint_info){0};
     }
     if (status == HF_DAMAGED) {
-        fprintf(stderr, "A checkpoint is damaged and was passed over: %s, offset %" PRIu64 ": %s\n",
-                rebuild->replay.file, rebuild->replay.file_offset, rebuild->replay.reason);
         status = HF_NOT_FOUND;
     }
     return status;

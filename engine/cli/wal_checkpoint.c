@@ -70,15 +70,49 @@ static enum hf_status find_base(struct plan *plan)
     return status;
 }
 
+/* The first blocks of the last two segments, and what the last block proves. */
+struct first_blocks {
+    uint64_t segment; /* the last; 0: none */
+    uint64_t index;
+    uint64_t index_before; /* of the segment before; 0: none was read */
+    uint64_t durable_index;
+};
+
+static void note_block(struct first_blocks *first, const struct block_header *header)
+{
+    if (header->segment != first->segment) {
+        first->index_before = first->index;
+        first->index = header->index;
+        first->segment = header->segment;
+    }
+    first->durable_index = header->durable_index;
+}
+
+/* As the engine has it: a segment is sealed once a block of a later one is known to be durable. A
+ * block that was only written may be gone after a power cut, and no checkpoint may cover what comes
+ * before it alone. 0: none. */
+static uint64_t last_sealed(const struct first_blocks *first)
+{
+    if (first->segment >= 1 && first->durable_index >= first->index) {
+        return first->segment - 1;
+    }
+    bool before = first->index_before > 0 && first->durable_index >= first->index_before;
+    return before && first->segment >= 2 ? first->segment - 2 : 0;
+}
+
 /* Reads the log to its end, to know which segments are sealed, and that they are whole. */
 static int find_sealed(struct plan *plan)
 {
-    struct wal_block block;
+    struct wal_block block = {0};
     struct wal_end end;
+    struct first_blocks first = {0};
     enum hf_status status = wal_reader_open_at(&opened.reader, opened.storage,
                                                plan->base ? &plan->base_info.start : NULL, 0);
     while (status == HF_OK) {
         status = wal_reader_next(opened.reader, &block);
+        if (status == HF_OK) {
+            note_block(&first, &block.header);
+        }
     }
     if (status != HF_NOT_FOUND) {
         return wal_failed(status, json, "%s: the log can't be read: %s", opened.folder,
@@ -90,7 +124,7 @@ static int find_sealed(struct plan *plan)
         return wal_failed(HF_DAMAGED, json, "%s, offset %" PRIu64 ": %s", end.file, end.file_offset,
                           end.reason);
     }
-    plan->upto = end.segment > 0 ? end.segment - 1 : 0;
+    plan->upto = last_sealed(&first);
     return ARGS_GO_ON;
 }
 

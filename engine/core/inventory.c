@@ -270,6 +270,11 @@ uint64_t inventory_next_deadline_ms(const struct inventory *inventory)
 
 /* ---- Memory ---- */
 
+bool inventory_ahead(struct inventory *inventory)
+{
+    return orders_ahead(&inventory->orders);
+}
+
 bool inventory_tidy(struct inventory *inventory)
 {
     bool orders = orders_tidy(&inventory->orders);

@@ -300,6 +300,10 @@ uint64_t inventory_sweep_hints(struct inventory *inventory, struct hint_cursor *
  * to free when there is none. One thread at a time, which may be the one that expires. */
 bool inventory_tidy(struct inventory *inventory);
 
+/* Takes memory for orders ahead of need, a little at a time. Returns whether there is more. As
+ * inventory_tidy. */
+bool inventory_ahead(struct inventory *inventory);
+
 /* ---- Reading: any thread ---- */
 
 /* The handle of a SKU in a pool; 0 if there is none. Lock-free. */

@@ -10,10 +10,12 @@
 #include "base/check.h"
 #include "core/pages.h"
 
-#define GROWTH        1u   /* an index doubles: moved least often, half empty at worst */
-#define ENTRIES_AHEAD 8u   /* new entries whose cache lines are on their way */
-#define WALK_SLOTS    64u  /* homes of one step of a walk */
-#define WALK_KEYS     128u /* orders that one step visits at most */
+#define GROWTH        1u         /* an index doubles: moved least often, half empty at worst */
+#define ENTRIES_AHEAD 8u         /* new entries whose cache lines are on their way */
+#define READY_AHEAD   (1u << 17) /* entries in memory before they are drawn: 8 MiB */
+#define READY_STEP    (1u << 15) /* of them at once: 2 MiB */
+#define WALK_SLOTS    64u        /* homes of one step of a walk */
+#define WALK_KEYS     128u       /* orders that one step visits at most */
 
 static uint64_t slot_of(uint64_t hash, uint32_t handle)
 {
@@ -76,6 +78,7 @@ void orders_make_ready(struct orders *orders, uint64_t count)
     }
     count = count < orders->orders_max ? count : orders->orders_max;
     pages_populate(orders->entries, count * sizeof(struct order));
+    orders->entries_ready = count;
     uint32_t capacity = table_make_ready(&orders->table, count);
     for (uint32_t i = 0; i < orders->shard_count; i++) {
         shard_set_index(&orders->shards[i], table_index(&orders->table, i), capacity);
@@ -89,6 +92,37 @@ void orders_deinit(struct orders *orders)
     free(orders->shards);
     pages_unmap(orders->entries, orders->entries_bytes);
     *orders = (struct orders){0};
+}
+
+/* Orders that a shard holds on average, from a few shards. */
+static uint64_t orders_each(const struct orders *orders)
+{
+    uint32_t step = orders->shard_count > 16 ? orders->shard_count / 16 : 1;
+    uint64_t known = 0;
+    uint32_t looked = 0;
+    for (uint32_t i = 0; i < orders->shard_count; i += step, looked++) {
+        known += atomic_load_explicit(&orders->shards[i].known, memory_order_relaxed);
+    }
+    return known / looked;
+}
+
+bool orders_ahead(struct orders *orders)
+{
+    uint64_t drawn =
+        atomic_load_explicit(&orders->blocks_drawn, memory_order_relaxed) * ORDERS_BLOCK;
+    uint64_t wanted =
+        drawn + READY_AHEAD < orders->orders_max ? drawn + READY_AHEAD : orders->orders_max;
+    if (orders->entries_ready < drawn) {
+        orders->entries_ready = drawn < wanted ? drawn : wanted;
+    }
+    if (orders->entries_ready >= wanted) {
+        return table_ahead(&orders->table, orders_each(orders));
+    }
+    uint64_t left = wanted - orders->entries_ready;
+    uint64_t step = left < READY_STEP ? left : READY_STEP;
+    pages_populate(&orders->entries[orders->entries_ready], step * sizeof(struct order));
+    orders->entries_ready += step;
+    return true;
 }
 
 bool orders_tidy(struct orders *orders)

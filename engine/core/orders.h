@@ -97,7 +97,8 @@ struct orders {
     uint64_t block_count;
     _Atomic uint64_t blocks_drawn;
     uint64_t entries_bytes;
-    struct table table; /* the indexes */
+    uint64_t entries_ready; /* in memory; orders_ahead's, after orders_make_ready */
+    struct table table;     /* the indexes */
 };
 
 /* orders_max: 1..ORDERS_MAX. NO_MEMORY when address space or memory is refused. */
@@ -171,6 +172,12 @@ void orders_visit(const struct orders *orders,
  * is more. Next to free when there is none. No lock held; one thread at a time, beside all others.
  */
 bool orders_tidy(struct orders *orders);
+
+/* Takes memory ahead of need, some of it at once: for the entries that are drawn next, and for
+ * indexes that are about to grow. So those who enter orders seldom meet a page fault, and never a
+ * long one. Returns whether there is more. Next to free when there is none. No lock held; one
+ * thread at a time, beside all others. */
+bool orders_ahead(struct orders *orders);
 
 /* Brings the lock's and the index's cache lines of an id in. Any thread, no lock. */
 void orders_prefetch(const struct orders *orders, uint64_t hash);

@@ -11,6 +11,7 @@
 #include "core/pages.h"
 
 #define SHARD_ENTRIES_MIN 16384u /* a full table's share; below, fewer shards will do */
+#define AHEAD_BYTES       MIB(2) /* that one call of table_ahead takes: below 1 ms */
 #define TIDY_INDEXES      16u    /* that one call gives back: each costs up to some 100 us */
 
 uint32_t table_shards_for(uint64_t entries_max)
@@ -155,4 +156,28 @@ bool table_tidy(struct table *table)
         table->tidy_next = table->tidy_next + 1 == table->shard_count ? 0 : table->tidy_next + 1;
     }
     return table->tidied < left;
+}
+
+bool table_ahead(struct table *table, uint64_t each)
+{
+    /* The first shard stands for all: they grow at about the same time. relaxed: a hint. */
+    uint32_t next = atomic_load_explicit(&table->shards[0].next, memory_order_relaxed);
+    if (next == 0 || next >= table->size_count ||
+        each * 9 < (uint64_t)table->sizes[next - 1].capacity * 4) {
+        return false;
+    }
+    const struct table_size *size = &table->sizes[next];
+    if (table->ahead_size != next) {
+        table->ahead_size = next;
+        table->ahead_bytes = 0;
+    }
+    uint64_t all = size->bytes * table->shard_count;
+    uint64_t left = all - table->ahead_bytes;
+    uint64_t step = left < AHEAD_BYTES ? left : AHEAD_BYTES;
+    if (step == 0) {
+        return false;
+    }
+    pages_populate(size->indexes + table->ahead_bytes, step);
+    table->ahead_bytes += step;
+    return table->ahead_bytes < all;
 }

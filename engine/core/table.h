@@ -48,6 +48,8 @@ struct table {
     _Atomic uint64_t left; /* indexes that shards have grown out of, ever */
     uint64_t tidied;       /* of these, given back; table_tidy's, and the next one */
     uint32_t tidy_next;    /* the shard to look at next */
+    uint32_t ahead_size;   /* whose memory table_ahead takes; its own, and the next one */
+    uint64_t ahead_bytes;
 };
 
 /* Shards for a table of so many entries: enough that threads rarely meet and that one grows fast;
@@ -114,5 +116,10 @@ void *table_index(const struct table *table, uint32_t shard);
 /* Gives back the memory of some of the indexes that were grown out of. Returns whether there is
  * more. Costs next to nothing when there is none, and below some ms otherwise. */
 bool table_tidy(struct table *table);
+
+/* Takes memory of the size that shards are about to grow into, some of it at once, when they hold
+ * `each` entries on average: so that growing, which is done under a shard's lock, meets no page
+ * fault. Returns whether there is more. One thread at a time. */
+bool table_ahead(struct table *table, uint64_t each);
 
 #endif

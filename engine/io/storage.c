@@ -73,7 +73,8 @@ static void wait_for_old_writes(int directory_fd, const char *name)
 static bool tidy_visit(void *context, const char *name)
 {
     struct real_storage *real = context;
-    if (ends_with(name, ".tmp")) {
+    /* What this engine was making; other files of that ending are somebody else's. */
+    if (ends_with(name, ".seg.tmp") || ends_with(name, ".ckp.tmp")) {
         if (unlinkat(real->directory_fd, name, 0) != 0) {
             log_warn("%s: a leftover that can't be removed: %s", name, strerror(errno));
         }

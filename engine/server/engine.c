@@ -14,6 +14,7 @@
 #include "wal/record.h"
 
 #define EXPIRER_TICK_NS 1000000L /* deadlines are kept to the millisecond */
+#define AHEAD_STEPS     4u       /* of 2 MiB a tick: more orders than the engine can take */
 #define EXPIRER_IDLE_NS 5000000L /* while nothing is held */
 
 uint64_t engine_now_ms(struct engine *engine)
@@ -227,6 +228,9 @@ static void *expirer_main(void *argument)
         }
         forgetter_step(engine);
         inventory_tidy(engine->inventory);
+        for (unsigned i = 0; i < AHEAD_STEPS && inventory_ahead(engine->inventory); i++) {
+            sleep_ns = EXPIRER_TICK_NS; /* orders come in: stay ahead of them */
+        }
         if (engine->forgetter.cut_lsn != 0) {
             sleep_ns = EXPIRER_TICK_NS; /* in the middle of a pass */
         }

@@ -302,6 +302,9 @@ void wal_recycle(struct wal *wal, uint64_t last, bool (*before)(void *context, u
         segment_name(spare_name, SEGMENT_SPARE, number);
         enum hf_status status = keep ? wal->storage->ops->rename(wal->storage, name, spare_name)
                                      : wal->storage->ops->unlink(wal->storage, name);
+        if (status == HF_NOT_FOUND) {
+            status = HF_OK; /* an earlier try did it, and then could not sync the directory */
+        }
         if (status != HF_OK) {
             log_warn("%s: the segment can't be given back (%s)", name, hf_status_name(status));
             return;
