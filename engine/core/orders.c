@@ -214,6 +214,9 @@ static uint32_t allocator_take(struct orders *orders, struct order_allocator *al
     if (allocator->free != ORDER_NO_HANDLE) {
         handle = allocator->free;
         allocator->free = orders->entries[handle].next_free;
+        if (allocator->free != ORDER_NO_HANDLE) {
+            __builtin_prefetch(&orders->entries[allocator->free], 1);
+        }
     } else if (allocator->block_next < allocator->block_end ||
                (draw && allocator_draw(orders, allocator))) {
         handle = allocator->block_next++;
@@ -224,10 +227,33 @@ static uint32_t allocator_take(struct orders *orders, struct order_allocator *al
     return handle;
 }
 
-/* A slot's next entry; from the others' blocks when no new one is left. */
+/* An entry that another slot has freed: forgetting is one slot's work, and what it frees has to be
+ * used before new memory is. */
+static uint32_t freed_take(struct orders *orders, unsigned slot)
+{
+    /* relaxed: a hint; the allocator's lock guards what it leads to. */
+    uint32_t giver = atomic_load_explicit(&orders->giver, memory_order_relaxed);
+    if (giver == 0 || giver == slot + 1) {
+        return ORDER_NO_HANDLE;
+    }
+    uint32_t handle = allocator_take(orders, &orders->allocators[giver - 1], false);
+    if (handle == ORDER_NO_HANDLE) {
+        atomic_store_explicit(&orders->giver, 0, memory_order_relaxed);
+    }
+    return handle;
+}
+
+/* A slot's next entry: its own, one that was freed, a new one; from the others' blocks when no new
+ * one is left. */
 static uint32_t entry_take(struct orders *orders, unsigned slot)
 {
-    uint32_t handle = allocator_take(orders, &orders->allocators[slot], true);
+    uint32_t handle = allocator_take(orders, &orders->allocators[slot], false);
+    if (handle == ORDER_NO_HANDLE) {
+        handle = freed_take(orders, slot);
+    }
+    if (handle == ORDER_NO_HANDLE) {
+        handle = allocator_take(orders, &orders->allocators[slot], true);
+    }
     for (unsigned i = 0; handle == ORDER_NO_HANDLE && i < THREADS_MAX; i++) {
         handle = allocator_take(orders, &orders->allocators[i], false);
     }
@@ -241,6 +267,10 @@ static void entry_give(struct orders *orders, unsigned slot, uint32_t handle)
     orders->entries[handle] = (struct order){.next_free = allocator->free};
     allocator->free = handle;
     spin_unlock(&allocator->spin);
+    /* relaxed: see freed_take; not written when it says so already. */
+    if (atomic_load_explicit(&orders->giver, memory_order_relaxed) != slot + 1) {
+        atomic_store_explicit(&orders->giver, slot + 1, memory_order_relaxed);
+    }
 }
 
 uint32_t orders_enter(struct orders *orders, unsigned slot, struct order_shard *shard,

@@ -96,6 +96,7 @@ struct orders {
     uint64_t orders_max;
     uint64_t block_count;
     _Atomic uint64_t blocks_drawn;
+    _Atomic uint32_t giver; /* from 1: a slot that has freed entries; 0: none is known */
     uint64_t entries_bytes;
     uint64_t entries_ready; /* in memory; orders_ahead's, after orders_make_ready */
     struct table table;     /* the indexes */

@@ -153,6 +153,35 @@ static void orders_finds_what_is_there_after_random_removals(void **state)
     orders_deinit(&orders);
 }
 
+/* Forgetting is one slot's work: what it frees serves the others before new entries do. */
+static void orders_uses_what_another_slot_has_freed_first(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 100000), HF_OK);
+    uint32_t greatest = 0;
+    for (uint32_t round = 0; round < 50; round++) {
+        for (uint32_t i = 0; i < 1000; i++) {
+            struct id128 id = {round, i};
+            uint64_t hash = id_hash(id);
+            struct order_shard *shard = orders_shard(&orders, hash);
+            uint32_t handle = orders_enter(&orders, round % 3, shard, hash, id);
+            assert_int_not_equal(handle, ORDER_NO_HANDLE);
+            greatest = handle > greatest ? handle : greatest;
+        }
+        for (uint32_t i = 0; i < 1000; i++) {
+            struct id128 id = {round, i};
+            uint64_t hash = id_hash(id);
+            struct order_shard *shard = orders_shard(&orders, hash);
+            uint32_t handle = orders_find(&orders, shard, hash, id);
+            orders_remove(&orders, 9, shard, hash, handle);
+        }
+    }
+    /* 1000 at once, and what is left of a block in each of three slots. */
+    assert_true(greatest < 1000 + 3 * ORDERS_BLOCK);
+    orders_deinit(&orders);
+}
+
 static void count_visit(void *context, uint32_t handle, const struct order *order)
 {
     (void)handle;
@@ -616,6 +645,7 @@ int main(void)
         cmocka_unit_test(orders_is_full_exactly_at_orders_max_when_sharded),
         cmocka_unit_test(orders_enters_an_empty_busy_order),
         cmocka_unit_test(orders_finds_what_is_there_after_random_removals),
+        cmocka_unit_test(orders_uses_what_another_slot_has_freed_first),
         cmocka_unit_test(orders_visit_sees_each_once),
         cmocka_unit_test(orders_takes_a_crowd_in_one_shard),
         cmocka_unit_test(orders_walk_sees_each_once),
