@@ -64,7 +64,7 @@
 #define WAL_GROUPS               8u      /* group buffers: filling, in flight, free */
 #define WAL_RECORD_BYTES_MAX     KIB(256) /* one record */
 #define WAL_APPEND_BYTES_MAX     KIB(512) /* one append: the records of a transaction's flush */
-#define WAL_SPARE_SEGMENTS_DEFAULT 2u    /* segments prepared ahead of use */
+#define WAL_SPARE_SEGMENTS_DEFAULT 4u    /* segments prepared ahead of use */
 #define WAL_SPARE_SEGMENTS_MAX   16u
 #define WAL_BYTES_MAX_DEFAULT    GIB(4)   /* of segments; checkpoints see to it that there are not more */
 #define CHECKPOINT_MEMORY_DEFAULT MIB(512) /* for sorting */

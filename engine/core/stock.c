@@ -218,7 +218,8 @@ static int64_t load_word(const struct cell *cell)
 
 /* Adds units to a word that was read as *word; else *word is what is there now. seq_cst is for the
  * debit that lowers the base (see the top); on x86 it is the same instruction. */
-static bool change_word(struct cell *cell, int64_t *word, int64_t units)
+static inline __attribute__((always_inline)) bool change_word(struct cell *cell, int64_t *word,
+                                                              int64_t units)
 {
     CHECK(free_of(*word) + units < CELL_UNITS_MAX);
     CHECK(free_of(*word) + units > -CELL_UNITS_MAX);
