@@ -144,11 +144,24 @@ int wal_check_failed(const struct wal_log *log, enum hf_status status, bool json
                           : hf_status_text(status));
 }
 
-int wal_lock_failed(const char *data, enum hf_status status, bool json)
+int wal_log_locked(struct wal_log *log, const char *data, bool json, int (*work)(void))
 {
-    return wal_failed(status, json, "%s: %s", data,
-                      status == HF_LOCKED ? "an engine runs on it: stop it first"
-                                          : hf_status_text(status));
+    int code = wal_log_find(log, data, json);
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
+    int lock;
+    enum hf_status status = storage_lock(data, &lock);
+    if (status == HF_OK) {
+        code = work();
+        storage_unlock(lock);
+    } else {
+        code = wal_failed(status, json, "%s: %s", data,
+                          status == HF_LOCKED ? "an engine runs on it: stop it first"
+                                              : hf_status_text(status));
+    }
+    wal_log_close(log);
+    return code;
 }
 
 void wal_progress(void *context, const char *what, uint64_t done, uint64_t total)

@@ -225,21 +225,6 @@ static int make(void)
 int wal_checkpoint(int argc, char **argv)
 {
     struct args args;
-    int lock;
     int code = args_parse(&spec, argc, argv, &args);
-    if (code == ARGS_GO_ON) {
-        code = wal_log_find(&opened, data, json);
-    }
-    if (code != ARGS_GO_ON) {
-        return code;
-    }
-    enum hf_status status = storage_lock(data, &lock);
-    if (status == HF_OK) {
-        code = make();
-        storage_unlock(lock);
-    } else {
-        code = wal_lock_failed(data, status, json);
-    }
-    wal_log_close(&opened);
-    return code;
+    return code == ARGS_GO_ON ? wal_log_locked(&opened, data, json, make) : code;
 }

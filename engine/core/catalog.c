@@ -10,13 +10,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/spin.h"
+#include "core/pages.h"
 
 struct sku {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t version; /* odd while the rules change */
@@ -67,20 +67,6 @@ struct catalog {
 
 static const struct catalog_text empty_text = {0};
 
-static void *map(uint64_t bytes)
-{
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
-}
-
-static void unmap(void *at, uint64_t bytes)
-{
-    if (at) {
-        munmap(at, bytes);
-    }
-}
-
 static uint64_t table_capacity(uint32_t items_max)
 {
     uint64_t capacity = 16;
@@ -100,11 +86,11 @@ enum hf_status catalog_init(struct catalog **out, uint32_t items_max)
     uint64_t count = (uint64_t)items_max + 1;
     uint64_t capacity = table_capacity(items_max);
     catalog->items_max = items_max;
-    catalog->skus = map(count * sizeof(struct sku));
-    catalog->items = map(count * sizeof(struct item));
-    catalog->sorted = map(count * sizeof(uint32_t));
-    catalog->sku_table = (struct table){map(capacity * sizeof(uint64_t)), capacity - 1};
-    catalog->item_table = (struct table){map(capacity * sizeof(uint64_t)), capacity - 1};
+    catalog->skus = pages_map(count * sizeof(struct sku));
+    catalog->items = pages_map(count * sizeof(struct item));
+    catalog->sorted = pages_map(count * sizeof(uint32_t));
+    catalog->sku_table = (struct table){pages_map(capacity * sizeof(uint64_t)), capacity - 1};
+    catalog->item_table = (struct table){pages_map(capacity * sizeof(uint64_t)), capacity - 1};
     arena_init(&catalog->names, SIZE_MAX / 4);
     pthread_mutex_init(&catalog->sorted_mutex, NULL);
     if (!catalog->skus || !catalog->items || !catalog->sorted || !catalog->sku_table.slots ||
@@ -123,11 +109,11 @@ void catalog_deinit(struct catalog *catalog)
     }
     uint64_t count = (uint64_t)catalog->items_max + 1;
     uint64_t capacity = table_capacity(catalog->items_max);
-    unmap(catalog->skus, count * sizeof(struct sku));
-    unmap(catalog->items, count * sizeof(struct item));
-    unmap(catalog->sorted, count * sizeof(uint32_t));
-    unmap((void *)catalog->sku_table.slots, capacity * sizeof(uint64_t));
-    unmap((void *)catalog->item_table.slots, capacity * sizeof(uint64_t));
+    pages_unmap(catalog->skus, count * sizeof(struct sku));
+    pages_unmap(catalog->items, count * sizeof(struct item));
+    pages_unmap(catalog->sorted, count * sizeof(uint32_t));
+    pages_unmap((void *)catalog->sku_table.slots, capacity * sizeof(uint64_t));
+    pages_unmap((void *)catalog->item_table.slots, capacity * sizeof(uint64_t));
     arena_deinit(&catalog->names);
     pthread_mutex_destroy(&catalog->sorted_mutex);
     free(catalog);

@@ -9,11 +9,11 @@
 #include "core/expiry.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/spin.h"
+#include "core/pages.h"
 
 #define LEVELS       3u
 #define LEVEL_BITS   12u
@@ -64,27 +64,20 @@ struct expiry {
     uint32_t chunk_free;  /* first of the freed ones, chained by next; 0: none */
 };
 
-static void *map(uint64_t bytes)
-{
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
-}
-
 enum hf_status expiry_init(struct expiry **out, uint64_t hints_max)
 {
     CHECK(hints_max >= 1 && hints_max <= ORDERS_MAX);
     /* Mapped: pages of buckets that are never used are never touched. */
-    struct expiry *expiry = map(sizeof *expiry);
+    struct expiry *expiry = pages_map(sizeof *expiry);
     if (!expiry) {
         return HF_NO_MEMORY;
     }
     /* Full chunks, one that is not full in each chain, one in the hands of expiry_take, spares. */
     expiry->chunks_max =
         1 + hints_max / EXPIRY_TAKE + EXPIRY_WHEELS * (LEVELS * BUCKETS + 4 + SPARES);
-    expiry->chunks = map(expiry->chunks_max * sizeof(struct chunk));
+    expiry->chunks = pages_map(expiry->chunks_max * sizeof(struct chunk));
     if (!expiry->chunks) {
-        munmap(expiry, sizeof *expiry);
+        pages_unmap(expiry, sizeof *expiry);
         return HF_NO_MEMORY;
     }
     expiry->chunks_used = 1;
@@ -98,8 +91,8 @@ enum hf_status expiry_init(struct expiry **out, uint64_t hints_max)
 void expiry_deinit(struct expiry *expiry)
 {
     if (expiry) {
-        munmap(expiry->chunks, expiry->chunks_max * sizeof(struct chunk));
-        munmap(expiry, sizeof *expiry);
+        pages_unmap(expiry->chunks, expiry->chunks_max * sizeof(struct chunk));
+        pages_unmap(expiry, sizeof *expiry);
     }
 }
 

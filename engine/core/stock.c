@@ -72,11 +72,11 @@
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/spin.h"
+#include "core/pages.h"
 
 #define CELLS          (1u + STOCK_SHARDS) /* the base cell, then the shards */
 #define SPLIT_BIT      INT64_C(1)
@@ -131,13 +131,6 @@ struct scan {
 
 /* ---- Memory ---- */
 
-static void *reserve(size_t bytes)
-{
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
 static size_t items_bytes(const struct stock *stock)
 {
     return ((size_t)stock->items_max + 1) * sizeof(struct item);
@@ -159,8 +152,8 @@ enum hf_status stock_init(struct stock **out, uint32_t items_max)
         return HF_NO_MEMORY;
     }
     stock->items_max = items_max;
-    stock->items = reserve(items_bytes(stock));
-    stock->shards = reserve(shards_bytes(stock));
+    stock->items = pages_map(items_bytes(stock));
+    stock->shards = pages_map(shards_bytes(stock));
     if (stock->items == NULL || stock->shards == NULL) {
         stock_deinit(stock);
         return HF_NO_MEMORY;
@@ -174,12 +167,8 @@ void stock_deinit(struct stock *stock)
     if (stock == NULL) {
         return;
     }
-    if (stock->items != NULL) {
-        munmap(stock->items, items_bytes(stock));
-    }
-    if (stock->shards != NULL) {
-        munmap(stock->shards, shards_bytes(stock));
-    }
+    pages_unmap(stock->items, items_bytes(stock));
+    pages_unmap(stock->shards, shards_bytes(stock));
     free(stock);
 }
 

@@ -13,16 +13,15 @@ that replays it, without any checkpoint, tells the same stock.
 
 import json
 import os
-import random
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration"))
 from harness import BINARY, Engine, run  # noqa: E402
+from kills import add_faults, begin, kill_in_load, no_faults  # noqa: E402
 
 SEGMENT_BYTES = 4 << 20
 WAL_BYTES_MAX = 16 << 20
@@ -85,25 +84,13 @@ def check_archive(engine, archive):
 
 
 def one_kill(engine, archive, number, rng):
-    load = subprocess.Popen(load_command(engine, number), stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)
-    try:
-        time.sleep(rng.uniform(0.05, 0.7))
+    def dying(_load):
         engine.kill()
-        making = any(name.endswith(".tmp") for name in os.listdir(log_folder(engine.data)))
-        begin = time.monotonic()
-        engine.start()
-        recovery_s = time.monotonic() - begin
-        check_directory(engine, archive)
-        out, errors = load.communicate(timeout=300)
-    finally:
-        if load.poll() is None:
-            load.kill()
-            load.wait()
-    if load.returncode != 0:
-        sys.exit("kill %d: the load generator ended with %d\n%s%s\n%s" % (
-            number + 1, load.returncode, out, errors, engine.errors()[-2000:]))
-    result = json.loads(out)
+        return any(name.endswith(".tmp") for name in os.listdir(log_folder(engine.data)))
+
+    result, making, recovery_s = kill_in_load(
+        engine, load_command(engine, number), number, rng.uniform(0.05, 0.7), dying,
+        lambda: check_directory(engine, archive))
     print("kill %2d%s: %d ok, forgotten %d of %d asked, recovered in %.2f s" % (
         number + 1, " (in the middle of a file)" if making else "", result["ok"],
         result["forgotten"], result["asked_back"], recovery_s), flush=True)
@@ -111,18 +98,13 @@ def one_kill(engine, archive, number, rng):
 
 
 def main():
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 60 if os.environ.get("HOLDFAST_LONG") else 6
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
-    rng = random.Random(seed)
-    print("SEED=%d, %d kills" % (seed, kills), flush=True)
-    totals = {"oversold": 0, "undersold": 0, "lost": 0, "duplicated": 0}
+    kills, rng = begin(6, 60)
+    totals = no_faults()
     archive = tempfile.mkdtemp(prefix="holdfast-archive-")
     try:
         with Engine("--archive-dir", archive, *OPTIONS) as engine:
             for number in range(kills):
-                result = one_kill(engine, archive, number, rng)
-                for name in totals:
-                    totals[name] += result[name]
+                add_faults(totals, one_kill(engine, archive, number, rng))
             time.sleep(2.5)  # what is still held expires
             before = stock(engine)
             engine.stop()

@@ -8,15 +8,12 @@ restart and ends with its oracle: oversold, undersold, lost and duplicated must 
 moments of the kills repeatable as far as a real machine can.
 """
 
-import json
 import os
-import random
-import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration"))
 from harness import BINARY, Engine, run  # noqa: E402
+from kills import add_faults, begin, kill_in_load, no_faults  # noqa: E402
 
 
 def load_command(engine, number):
@@ -30,33 +27,18 @@ def load_command(engine, number):
 
 
 def main():
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 50 if os.environ.get("HOLDFAST_LONG") else 5
-    seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
-    rng = random.Random(seed)
-    print("SEED=%d, %d kills" % (seed, kills), flush=True)
-    totals = {"oversold": 0, "undersold": 0, "lost": 0, "duplicated": 0}
+    kills, rng = begin(5, 50)
+    totals = no_faults()
     with Engine("--orders-max", "40000000") as engine:
+        def dying(load):
+            in_the_middle = load.poll() is None
+            engine.kill()
+            return in_the_middle
+
         for number in range(kills):
-            load = subprocess.Popen(load_command(engine, number), stdout=subprocess.PIPE,
-                                    stderr=subprocess.PIPE, text=True)
-            try:
-                time.sleep(rng.uniform(0.05, 0.6))
-                in_the_middle = load.poll() is None
-                engine.kill()
-                begin = time.monotonic()
-                engine.start()
-                recovery_s = time.monotonic() - begin
-                out, errors = load.communicate(timeout=300)
-            finally:
-                if load.poll() is None:
-                    load.kill()
-                    load.wait()
-            if load.returncode != 0:
-                sys.exit("kill %d: the load generator ended with %d\n%s%s\n%s" % (
-                    number + 1, load.returncode, out, errors, engine.errors()[-2000:]))
-            result = json.loads(out)
-            for name in totals:
-                totals[name] += result[name]
+            result, in_the_middle, recovery_s = kill_in_load(
+                engine, load_command(engine, number), number, rng.uniform(0.05, 0.6), dying)
+            add_faults(totals, result)
             print("kill %2d%s: %d ok, %d sold out, recovered in %.2f s, oversold %d, undersold %d, lost %d" % (
                 number + 1, "" if in_the_middle else " (after the load's end)", result["ok"],
                 result["sold_out"], recovery_s, result["oversold"], result["undersold"],
