@@ -104,21 +104,6 @@ enum hf_status wal_log_read(struct wal_log *log, bool behind)
     return status;
 }
 
-int wal_log_open(struct wal_log *log, const char *data, bool json)
-{
-    int code = wal_log_find(log, data, json);
-    if (code != ARGS_GO_ON) {
-        return code;
-    }
-    enum hf_status status = wal_log_read(log, false);
-    if (status != HF_OK) {
-        code = wal_failed(status, json, "%s: the log can't be opened: %s", log->folder,
-                          hf_status_text(status));
-        wal_log_close(log);
-    }
-    return code;
-}
-
 void wal_log_close(struct wal_log *log)
 {
     wal_reader_close(log->reader);

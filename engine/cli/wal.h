@@ -44,8 +44,6 @@ enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max, uint64_t wa
  * there is. Closes the one before. OK, IO_ERROR, NO_MEMORY. */
 enum hf_status wal_log_read(struct wal_log *log, bool behind);
 
-/* wal_log_find, then wal_log_read at the first segment there is. */
-int wal_log_open(struct wal_log *log, const char *data, bool json);
 void wal_log_close(struct wal_log *log);
 
 /* After reading failed, or ended damaged, at a segment: has the engine given that segment back

@@ -335,18 +335,6 @@ uint64_t buyers_count(const struct buyers *buyers)
     return count;
 }
 
-void buyers_prefetch(const struct buyers *buyers, uint32_t sku, uint64_t buyer)
-{
-    uint64_t hash = pair_hash(sku, buyer);
-    const struct shard *shard = shard_of(buyers, hash);
-    __builtin_prefetch(shard, 1);
-    const struct slot *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    if (slots) {
-        __builtin_prefetch(&slots[table_home((uint32_t)hash, capacity)], 1);
-    }
-}
-
 void buyers_visit(struct buyers *buyers,
                   void (*visit)(void *context, uint32_t sku, uint64_t buyer, uint32_t units),
                   void *context)

@@ -54,9 +54,6 @@ uint32_t buyers_units(struct buyers *buyers, uint32_t sku, uint64_t buyer);
 /* Pairs counted now. */
 uint64_t buyers_count(const struct buyers *buyers);
 
-/* Brings the slot's cache line in. */
-void buyers_prefetch(const struct buyers *buyers, uint32_t sku, uint64_t buyer);
-
 /* Calls visit for each pair. Nothing else may run meanwhile. */
 void buyers_visit(struct buyers *buyers,
                   void (*visit)(void *context, uint32_t sku, uint64_t buyer, uint32_t units),

@@ -191,7 +191,6 @@ static void buyers_agrees_with_an_array(void **state)
         uint64_t buyer = rng_between(&rng, 1, BUYERS);
         uint32_t *units = &naive[sku][buyer];
         assert_int_equal(buyers_units(buyers, sku, buyer), *units);
-        buyers_prefetch(buyers, sku, buyer);
         /* Phases of filling and of emptying. */
         if (rng_chance(&rng, i / 50000 % 2 ? 4 : 2)) {
             check_take(buyers, &rng, sku, buyer, buyers_count(buyers) == max);
