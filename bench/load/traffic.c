@@ -25,7 +25,11 @@
 #include "base/spin.h"
 #include "load/report.h"
 
-#define NAP_NS          UINT64_C(1000000) /* the caller's thread looks around so often */
+#define NAP_NS UINT64_C(1000000) /* the caller's thread looks around so often */
+/* Open loop sends what is due together, at most so late: a thread that wakes for each message of a
+ * high rate takes a large share of a processor from the engine beside it. Latency counts from when
+ * a message was due, so it is in the figures. */
+#define NAP_NS_MIN      UINT64_C(200000)
 #define WINDOW_NS       UINT64_C(250000000)
 #define END_GRACE_NS    UINT64_C(20000000) /* for what was due just before the end to leave */
 #define WINDOW_ORDERS   5000u              /* answers that tell whether demand still finds units */
@@ -656,16 +660,15 @@ static bool is_quiet(struct traffic *traffic)
     return true;
 }
 
-/* Until the next order is due, but not longer than NAP_NS. */
+/* Until the next order is due, within the bounds of a nap. */
 static void nap(const struct traffic *traffic)
 {
     uint64_t nap_ns = NAP_NS;
     if (traffic->paced && !all_claimed(traffic)) {
         uint64_t due = due_ns_of(traffic, traffic_next_number(traffic));
         uint64_t now = link_now_ns();
-        if (due > now) {
-            nap_ns = due - now < NAP_NS ? due - now : NAP_NS;
-        }
+        uint64_t left_ns = due > now ? due - now : 0;
+        nap_ns = left_ns < NAP_NS_MIN ? NAP_NS_MIN : left_ns < NAP_NS ? left_ns : NAP_NS;
     }
     link_sleep_ns(nap_ns);
 }
@@ -852,7 +855,6 @@ static void watch_goal(struct traffic *traffic, struct goal *goal)
     }
 }
 
-/* Sends orders up to the limit, until the goal is reached and all is quiet. */
 /* Notes which orders have been sent by now, so that it is known how old each of them is at least.
  */
 static void note_sent(struct traffic *traffic)
@@ -892,6 +894,7 @@ uint64_t traffic_not_sent_before(const struct traffic *traffic, uint64_t number)
     return low > 0 ? traffic->sent[low - 1].unix_ms : 0;
 }
 
+/* Sends orders up to the limit, until the goal is reached and all is quiet. */
 static void drive(struct traffic *traffic, struct goal *goal)
 {
     /* An engine that was awaited by nobody did not stall. */

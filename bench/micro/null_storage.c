@@ -65,6 +65,12 @@ static void null_close(struct storage *storage, storage_file file)
     (void)file;
 }
 
+static void null_read_direct(struct storage *storage, storage_file file)
+{
+    (void)storage;
+    (void)file;
+}
+
 static enum hf_status null_read(struct storage *storage, storage_file file, void *buffer,
                                 size_t len, uint64_t offset, size_t *got)
 {
@@ -85,6 +91,14 @@ static enum hf_status null_write_sync(struct storage *storage, storage_file file
     (void)buffer;
     (void)len;
     (void)offset;
+    return HF_OK;
+}
+
+static enum hf_status null_truncate(struct storage *storage, storage_file file, uint64_t size)
+{
+    (void)storage;
+    (void)file;
+    (void)size;
     return HF_OK;
 }
 
@@ -158,7 +172,9 @@ static const struct storage_ops null_ops = {
     .create_zeroed = null_create_zeroed,
     .create = null_create,
     .write = null_write_sync,
+    .truncate = null_truncate,
     .close = null_close,
+    .read_direct = null_read_direct,
     .read = null_read,
     .write_sync = null_write_sync,
     .sync = null_sync,

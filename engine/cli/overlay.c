@@ -108,6 +108,12 @@ static void overlay_close(struct storage *storage, storage_file file)
     part->ops->close(part, file / 2);
 }
 
+static void overlay_read_direct(struct storage *storage, storage_file file)
+{
+    struct storage *part = part_of(storage, file);
+    part->ops->read_direct(part, file / 2);
+}
+
 static enum hf_status overlay_read(struct storage *storage, storage_file file, void *buffer,
                                    size_t len, uint64_t offset, size_t *got)
 {
@@ -128,6 +134,7 @@ static const struct storage_ops overlay_ops = {
     .list = overlay_list,
     .open = overlay_open_file,
     .close = overlay_close,
+    .read_direct = overlay_read_direct,
     .read = overlay_read,
     .destroy = overlay_destroy,
 };

@@ -179,6 +179,7 @@ enum hf_status real_open(struct storage *storage, const char *name, bool writabl
     struct real_file *entry = &real->files[slot];
     snprintf(entry->name, sizeof entry->name, "%s", name);
     entry->write_fd = -1;
+    entry->read_direct = false;
     entry->read_fd = openat(real->directory_fd, name, O_RDONLY | O_CLOEXEC);
     if (entry->read_fd >= 0 && writable) {
         entry->write_fd = open_for_writing(real, name, O_RDWR | O_CLOEXEC);
@@ -253,6 +254,13 @@ static void read_on(int fd, uint64_t offset, size_t len)
     }
 }
 
+void real_read_direct(struct storage *storage, storage_file file)
+{
+    struct real_file *entry = file_of(real_of(storage), file);
+    int flags = fcntl(entry->read_fd, F_GETFL);
+    entry->read_direct = flags >= 0 && fcntl(entry->read_fd, F_SETFL, flags | O_DIRECT) == 0;
+}
+
 enum hf_status real_read(struct storage *storage, storage_file file, void *buffer, size_t len,
                          uint64_t offset, size_t *got)
 {
@@ -274,7 +282,7 @@ enum hf_status real_read(struct storage *storage, storage_file file, void *buffe
         }
         *got += (size_t)n;
     }
-    if (len >= READ_ON_BYTES_MIN && *got == len) {
+    if (len >= READ_ON_BYTES_MIN && *got == len && !entry->read_direct) {
         read_on(entry->read_fd, offset + len, len);
     }
     return HF_OK;
@@ -327,6 +335,18 @@ enum hf_status real_write(struct storage *storage, storage_file file, const void
     CHECK(offset % WAL_PAGE_BYTES == 0);
     int error = real_write_all(entry->write_fd, buffer, len, offset, 0);
     return error ? real_write_failed(entry, len, offset, error) : HF_OK;
+}
+
+enum hf_status real_truncate(struct storage *storage, storage_file file, uint64_t size)
+{
+    const struct real_file *entry = real_writable(real_of(storage), file);
+    CHECK(size % WAL_PAGE_BYTES == 0);
+    if (ftruncate(entry->write_fd, (off_t)size) != 0) {
+        log_error("%s: can't be cut to %llu bytes: %s", entry->name, (unsigned long long)size,
+                  strerror(errno));
+        return HF_IO_ERROR;
+    }
+    return HF_OK;
 }
 
 enum hf_status real_write_sync(struct storage *storage, storage_file file, const void *buffer,

@@ -1,7 +1,7 @@
 /* real.h - what the two ways of writing to the real disk share. Private to engine/io.
  *
- * Threads: as storage.h says. The table of files is guarded by its mutex; an entry does not change
- * while its file is open. */
+ * Threads: as storage.h says. The table of files is guarded by its mutex; an entry belongs to who
+ * has its file open. */
 #ifndef IO_REAL_H
 #define IO_REAL_H
 
@@ -14,8 +14,9 @@
 
 struct real_file {
     bool used;
-    int read_fd;  /* through the page cache: any alignment */
-    int write_fd; /* O_DIRECT where the file system has it; -1 when open for reading only */
+    int read_fd;      /* through the page cache: any alignment */
+    int write_fd;     /* O_DIRECT where the file system has it; -1 when open for reading only */
+    bool read_direct; /* read_fd is O_DIRECT, too */
     char name[STORAGE_NAME_BYTES_MAX];
 };
 
@@ -44,10 +45,12 @@ enum hf_status real_open(struct storage *storage, const char *name, bool writabl
 enum hf_status real_create_zeroed(struct storage *storage, const char *name, uint64_t size);
 enum hf_status real_create(struct storage *storage, const char *name, storage_file *file);
 void real_close(struct storage *storage, storage_file file);
+void real_read_direct(struct storage *storage, storage_file file);
 enum hf_status real_read(struct storage *storage, storage_file file, void *buffer, size_t len,
                          uint64_t offset, size_t *got);
 enum hf_status real_write(struct storage *storage, storage_file file, const void *buffer,
                           size_t len, uint64_t offset);
+enum hf_status real_truncate(struct storage *storage, storage_file file, uint64_t size);
 enum hf_status real_write_sync(struct storage *storage, storage_file file, const void *buffer,
                                size_t len, uint64_t offset);
 enum hf_status real_sync(struct storage *storage, storage_file file);

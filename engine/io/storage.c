@@ -15,8 +15,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "io/real.h"
+
+#define WEAR_BYTES MIB(2) /* of one piece: a discard of it takes less than a millisecond */
 
 /* Makes a directory, and its name durable. An existing one is fine. */
 static enum hf_status make_directory(const char *directory)
@@ -141,6 +144,40 @@ enum hf_status storage_open(struct storage **out, const char *directory, enum st
         }
     }
     return HF_OK;
+}
+
+/* Cuts pieces off the file's end until none is left. */
+static enum hf_status wear_down(struct storage *storage, storage_file file, uint64_t size,
+                                bool (*rest)(void *context), void *context)
+{
+    enum hf_status status = HF_OK;
+    while (size > WEAR_BYTES && status == HF_OK) {
+        size = (size - 1) / WEAR_BYTES * WEAR_BYTES;
+        status = storage->ops->truncate(storage, file, size);
+        if (status == HF_OK && rest && !rest(context)) {
+            status = HF_CANCELED;
+        }
+    }
+    return status;
+}
+
+enum hf_status storage_wear_away(struct storage *storage, const char *name,
+                                 bool (*rest)(void *context), void *context)
+{
+    char dying[STORAGE_NAME_BYTES_MAX + 4];
+    storage_file file;
+    uint64_t size;
+    snprintf(dying, sizeof dying, "%s.tmp", name);
+    enum hf_status status = storage->ops->rename(storage, name, dying);
+    if (status == HF_OK) {
+        status = storage->ops->open(storage, dying, true, &file, &size);
+    }
+    if (status != HF_OK) {
+        return status;
+    }
+    status = wear_down(storage, file, size, rest, context);
+    storage->ops->close(storage, file);
+    return status == HF_OK ? storage->ops->unlink(storage, dying) : status;
 }
 
 void storage_destroy(struct storage *storage)

@@ -53,7 +53,16 @@ struct storage_ops {
     enum hf_status (*write)(struct storage *storage, storage_file file, const void *buffer,
                             size_t len, uint64_t offset);
 
+    /* Cuts a file that is open for writing to `size` bytes, a multiple of WAL_PAGE_BYTES. Need not
+     * be durable. IO_ERROR. */
+    enum hf_status (*truncate)(struct storage *storage, storage_file file, uint64_t size);
+
     void (*close)(struct storage *storage, storage_file file);
+
+    /* From now on reads of this file go past the page cache, where the file system can: for what is
+     * read once, by threads that have something else to do while one of them waits. Their buffers,
+     * lengths and offsets must be multiples of WAL_PAGE_BYTES. */
+    void (*read_direct)(struct storage *storage, storage_file file);
 
     /* Reads up to len bytes; *got is less only at the file's end. */
     enum hf_status (*read)(struct storage *storage, storage_file file, void *buffer, size_t len,
@@ -94,6 +103,14 @@ struct storage_ops {
 struct storage {
     const struct storage_ops *ops;
 };
+
+/* Removes a file in small pieces, and calls rest() after each but the last: where the file system
+ * tells the disk of blocks that it frees (ext4 mounted with `discard`) other writes stand still
+ * meanwhile, for 100 ms and more when a file of a GiB goes at once. First it gets the ending .tmp,
+ * so that it is gone, durably, for all others. rest: false gives up, and what is left goes when the
+ * directory is opened the next time; NULL: no rests. OK, NOT_FOUND, CANCELED, IO_ERROR. */
+enum hf_status storage_wear_away(struct storage *storage, const char *name,
+                                 bool (*rest)(void *context), void *context);
 
 enum storage_mode {
     STORAGE_AUTO,  /* io_uring if it is permitted, else pwritev2, with a notice */

@@ -21,6 +21,7 @@
 #define RESTS_BUSY          19u /* a twentieth of a processor */
 #define RESTS_PRESSING      6u  /* a seventh, from three quarters of wal_bytes_max on */
 #define REST_NS_MAX         200000000u
+#define WEAR_REST_NS        10000000L /* 200 MB/s of files that go */
 #define RETRY_NS_MIN        1000000000u
 #define RETRY_NS_MAX        60000000000u
 
@@ -260,24 +261,41 @@ enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engin
     return status;
 }
 
-static void remove_checkpoint(struct checkpointer *checkpointer, uint64_t number)
+/* Between the pieces in which a file goes. False: the engine stops. */
+static bool rest(void *context)
 {
-    enum hf_status status = checkpoint_remove(checkpointer->engine->storage, number);
-    if (status != HF_OK) {
-        log_warn("an old checkpoint can't be removed (%s)", hf_status_text(status));
+    struct checkpointer *checkpointer = context;
+    if (checkpointer->running) {
+        nanosleep(&(struct timespec){.tv_nsec = WEAR_REST_NS}, NULL);
+    }
+    /* acquire: pairs with the release in checkpointer_stop. */
+    return !atomic_load_explicit(&checkpointer->stop, memory_order_acquire);
+}
+
+static void remove_outdated(struct checkpointer *checkpointer)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    if (checkpointer->outdated == 0) {
+        return;
+    }
+    checkpoint_name(name, checkpointer->outdated);
+    checkpointer->outdated = 0;
+    enum hf_status status =
+        storage_wear_away(checkpointer->engine->storage, name, rest, checkpointer);
+    if (status != HF_OK && status != HF_CANCELED) {
+        log_warn("%s: an old checkpoint can't be removed (%s)", name, hf_status_text(status));
     }
 }
 
-/* Notes the new one, made from `base`; removes the oldest of three, or the one that was passed
+/* Notes the new one, made from `base`. Outdated is the oldest of three, or the one that was passed
  * over. */
 static void take_over(struct checkpointer *checkpointer, uint64_t base, uint64_t number)
 {
+    remove_outdated(checkpointer);
     if (base != checkpointer->last) {
-        remove_checkpoint(checkpointer, checkpointer->last);
+        checkpointer->outdated = checkpointer->last;
     } else {
-        if (checkpointer->previous) {
-            remove_checkpoint(checkpointer, checkpointer->previous);
-        }
+        checkpointer->outdated = checkpointer->previous;
         checkpointer->previous = checkpointer->last;
     }
     checkpointer->last = number;
@@ -350,9 +368,9 @@ static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto
 /* Also when there is nothing new: the archive may have been out of reach before. */
 static void give_back(struct checkpointer *checkpointer)
 {
+    const struct wal_recycler recycler = {archive_segment, rest, checkpointer};
     if (checkpointer->previous) {
-        wal_recycle(checkpointer->engine->wal, checkpointer->previous, archive_segment,
-                    checkpointer);
+        wal_recycle(checkpointer->engine->wal, checkpointer->previous, &recycler);
     }
 }
 
@@ -363,6 +381,7 @@ enum hf_status checkpointer_run(struct checkpointer *checkpointer)
     enum hf_status status =
         sealed > checkpointer->last ? make_next(checkpointer, sealed) : HF_NOT_FOUND;
     give_back(checkpointer);
+    remove_outdated(checkpointer); /* after it: the log waits for its segments */
     return status;
 }
 

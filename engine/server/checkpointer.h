@@ -40,6 +40,7 @@ struct checkpointer {
     atomic_bool stop;
     uint64_t last;           /* number of the newest checkpoint; 0: none */
     uint64_t previous;       /* of the one before */
+    uint64_t outdated;       /* to be removed; 0: none */
     uint64_t seen_lsn;       /* of the last look at the load */
     bool failed;             /* to make one, the last time; told once */
     bool archive_failed;     /* to archive a segment, the last time; told once */

@@ -1,6 +1,7 @@
 /* config.c - the table of settings, and reading it from options and files (libinih). */
 #include "server/config.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
@@ -65,9 +66,10 @@ static const struct setting settings[] = {
     {"archive-dir", KIND_TEXT, TEXT(archive_dir), 0, 0, 0, "",
      "directory that gets each log file before it is used anew"},
     {"stream", KIND_TEXT, TEXT(stream), 0, 0, 0, "",
-     "address (tcp://, ipc://) that publishes each change once it is durable"},
+     "address (tcp://, ipc://) that publishes each change once it is durable; with a token: "
+     "loopback or ipc"},
     {"stream-fetch", KIND_TEXT, TEXT(stream_fetch), 0, 0, 0, "",
-     "address that answers which changes came behind an LSN"},
+     "address that answers which changes came behind an LSN, and takes the token"},
     {"recovery-threads", KIND_NUMBER, FIELD(recovery_threads), 0, 0, RECOVERY_THREADS_MAX, 0, NULL,
      "threads that replay the log; 0: by the number of processors"},
     {"wal-segment-bytes", KIND_BYTES, FIELD(wal_segment_bytes), 0, WAL_SEGMENT_BYTES_MIN,
@@ -327,6 +329,33 @@ bool config_read(struct config *config, const char *path, char *error, size_t er
     return fine;
 }
 
+/* Whether strangers on the network are kept from an address: an ipc path, or a loopback address as
+ * one writes it. Names are not looked up. */
+static bool is_local(const char *url)
+{
+    char host[INET6_ADDRSTRLEN + 2];
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (strncmp(url, "ipc://", 6) == 0) {
+        return true;
+    }
+    const char *colon = strrchr(url, ':');
+    if (strncmp(url, "tcp://", 6) != 0 || colon < url + 6 ||
+        colon[1 + strspn(colon + 1, "0123456789")] != '\0' ||
+        (size_t)(colon - url - 6) >= sizeof host) {
+        return false;
+    }
+    size_t len = (size_t)(colon - url - 6);
+    memcpy(host, url + 6, len);
+    host[len] = '\0';
+    if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
+        host[len - 1] = '\0';
+        return inet_pton(AF_INET6, host + 1, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+    }
+    return strcmp(host, "localhost") == 0 ||
+           (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET);
+}
+
 bool config_check(const struct config *config, char *error, size_t error_bytes)
 {
     if (config->hold_ms > config->hold_ms_max) {
@@ -344,6 +373,14 @@ bool config_check(const struct config *config, char *error, size_t error_bytes)
     if (config->wal_segment_bytes % WAL_PAGE_BYTES != 0) {
         snprintf(error, error_bytes, "wal-segment-bytes: %llu, must be a multiple of %u",
                  (unsigned long long)config->wal_segment_bytes, WAL_PAGE_BYTES);
+        return false;
+    }
+    if (config->token[0] != '\0' && config->stream[0] != '\0' && !is_local(config->stream)) {
+        snprintf(error, error_bytes,
+                 "stream: \"%s\": with token set it must be a loopback address (127.0.0.1, ::1, "
+                 "localhost) or an ipc path: subscribers can't carry a token. stream-fetch can be "
+                 "anywhere",
+                 config->stream);
         return false;
     }
     return true;
@@ -403,6 +440,7 @@ struct engine_options config_engine(const struct config *config)
             {
                 .segment_bytes = config->wal_segment_bytes,
                 .spare_segments = (uint32_t)config->wal_spare_segments,
+                .keep_bytes = config->wal_bytes_max,
                 .in_flight_max = 1,
                 .digest_every_bytes = WAL_DIGEST_EVERY_BYTES,
             },

@@ -119,21 +119,26 @@ void wal_segment_retire(struct wal *wal, uint64_t durable_number)
 
 /* ---- The preparer's side ---- */
 
+/* Room for `needed` numbers. */
+static bool numbers_reserve(uint64_t **numbers, size_t *room, size_t needed)
+{
+    if (needed <= *room) {
+        return true;
+    }
+    uint64_t *grown = realloc(*numbers, (2 * needed + 16) * sizeof *grown);
+    if (!grown) {
+        return false;
+    }
+    *numbers = grown;
+    *room = 2 * needed + 16;
+    return true;
+}
+
 /* Room in the list of begun segments for all that are prepared and one more. mutex is held. */
 static bool reserve_begun(struct segments *segments)
 {
-    size_t needed = segments->begun_count + segments->prepared_count + 1;
-    if (needed <= segments->begun_room) {
-        return true;
-    }
-    size_t room = 2 * needed + 16;
-    uint64_t *begun = realloc(segments->begun, room * sizeof *begun);
-    if (!begun) {
-        return false;
-    }
-    segments->begun = begun;
-    segments->begun_room = room;
-    return true;
+    return numbers_reserve(&segments->begun, &segments->begun_room,
+                           segments->begun_count + segments->prepared_count + 1);
 }
 
 /* A spare file becomes the segment `name`, if there is one of the right size. OK with the file
@@ -255,6 +260,13 @@ bool wal_prepare_step(struct wal *wal)
 
 /* ---- The checkpointer's side ---- */
 
+/* Whether a file that is not needed now is kept as a spare. mutex is held. */
+static bool keeps_spare(const struct wal *wal, size_t files)
+{
+    return wal->segments.spare_count < wal->options.spare_segments ||
+           files * wal->options.segment_bytes <= wal->options.keep_bytes;
+}
+
 /* The oldest segment, if it may go: it is not after `last`, and a later segment holds a durable
  * block, so that a reader always finds one. 0: none. */
 static uint64_t oldest_to_recycle(struct wal *wal, uint64_t last, bool *keep)
@@ -267,7 +279,9 @@ static uint64_t oldest_to_recycle(struct wal *wal, uint64_t last, bool *keep)
             atomic_load_explicit(&segments->durable_number, memory_order_relaxed)) {
         number = segments->begun[0];
     }
-    *keep = segments->spare_count < wal->options.spare_segments;
+    *keep = keeps_spare(wal,
+                        segments->begun_count + segments->prepared_count + segments->spare_count) &&
+            numbers_reserve(&segments->spares, &segments->spare_room, segments->spare_count + 1);
     pthread_mutex_unlock(&segments->mutex);
     return number;
 }
@@ -287,38 +301,50 @@ uint64_t wal_log_bytes(struct wal *wal)
     return count * wal->options.segment_bytes;
 }
 
-void wal_recycle(struct wal *wal, uint64_t last, bool (*before)(void *context, uint64_t number),
-                 void *context)
+/* The file of a segment that is given back: a spare, or gone. */
+static enum hf_status give_back(struct wal *wal, const char *name, uint64_t number, bool keep,
+                                const struct wal_recycler *recycler)
 {
-    struct segments *segments = &wal->segments;
+    char spare_name[STORAGE_NAME_BYTES_MAX];
+    segment_name(spare_name, SEGMENT_SPARE, number);
+    enum hf_status status =
+        keep ? wal->storage->ops->rename(wal->storage, name, spare_name)
+             : storage_wear_away(wal->storage, name, recycler ? recycler->rest : NULL,
+                                 recycler ? recycler->context : NULL);
+    /* NOT_FOUND: an earlier try did it, and then could not sync the directory. CANCELED: what is
+     * left of it is no segment any more. */
+    return status == HF_NOT_FOUND || status == HF_CANCELED ? HF_OK : status;
+}
+
+static void note_given_back(struct segments *segments, uint64_t number, bool keep)
+{
+    pthread_mutex_lock(&segments->mutex);
+    CHECK(segments->begun[0] == number);
+    segments->begun_count--;
+    for (size_t i = 0; i < segments->begun_count; i++) {
+        segments->begun[i] = segments->begun[i + 1];
+    }
+    if (keep) {
+        segments->spares[segments->spare_count++] = number;
+    }
+    pthread_mutex_unlock(&segments->mutex);
+}
+
+void wal_recycle(struct wal *wal, uint64_t last, const struct wal_recycler *recycler)
+{
     bool keep;
     for (uint64_t number; (number = oldest_to_recycle(wal, last, &keep)) != 0;) {
-        if (before && !before(context, number)) {
+        if (recycler && recycler->before && !recycler->before(recycler->context, number)) {
             return;
         }
         char name[STORAGE_NAME_BYTES_MAX];
-        char spare_name[STORAGE_NAME_BYTES_MAX];
         segment_name(name, SEGMENT_LOG, number);
-        segment_name(spare_name, SEGMENT_SPARE, number);
-        enum hf_status status = keep ? wal->storage->ops->rename(wal->storage, name, spare_name)
-                                     : wal->storage->ops->unlink(wal->storage, name);
-        if (status == HF_NOT_FOUND) {
-            status = HF_OK; /* an earlier try did it, and then could not sync the directory */
-        }
+        enum hf_status status = give_back(wal, name, number, keep, recycler);
         if (status != HF_OK) {
             log_warn("%s: the segment can't be given back (%s)", name, hf_status_name(status));
             return;
         }
-        pthread_mutex_lock(&segments->mutex);
-        CHECK(segments->begun[0] == number);
-        segments->begun_count--;
-        for (size_t i = 0; i < segments->begun_count; i++) {
-            segments->begun[i] = segments->begun[i + 1];
-        }
-        if (keep) {
-            segments->spares[segments->spare_count++] = number;
-        }
-        pthread_mutex_unlock(&segments->mutex);
+        note_given_back(&wal->segments, number, keep);
     }
     wal_sleep_wake(&wal->prepare_sleep);
 }
@@ -412,14 +438,17 @@ static enum hf_status load_prepared(struct wal *wal, const struct segment_list *
     return HF_OK;
 }
 
-/* Notes the spare files; those beyond the number that is kept are removed. */
+/* Notes the spare files; those that are too many are removed. */
 static enum hf_status load_spares(struct wal *wal)
 {
     struct segment_list list;
     enum hf_status status = segment_list_read(&list, wal->storage, SEGMENT_SPARE);
     for (size_t i = 0; i < list.count && status == HF_OK; i++) {
-        if (wal->segments.spare_count < wal->options.spare_segments) {
-            wal->segments.spares[wal->segments.spare_count++] = list.numbers[i];
+        struct segments *segments = &wal->segments;
+        size_t files = segments->begun_count + segments->prepared_count + segments->spare_count;
+        if (keeps_spare(wal, files + 1) &&
+            numbers_reserve(&segments->spares, &segments->spare_room, segments->spare_count + 1)) {
+            segments->spares[segments->spare_count++] = list.numbers[i];
         } else {
             char name[STORAGE_NAME_BYTES_MAX];
             segment_name(name, SEGMENT_SPARE, list.numbers[i]);
@@ -472,4 +501,5 @@ void wal_segments_unload(struct wal *wal)
         ops->close(wal->storage, wal->writer.file);
     }
     free(wal->segments.begun);
+    free(wal->segments.spares);
 }

@@ -23,9 +23,11 @@
 struct wal;
 
 struct wal_options {
-    uint64_t segment_bytes;   /* WAL_SEGMENT_BYTES_MIN..MAX, a multiple of WAL_PAGE_BYTES */
-    uint32_t spare_segments;  /* prepared ahead of use, at least 1 */
-    uint32_t in_flight_max;   /* groups under way at once; 1 keeps the torn-tail rule exact */
+    uint64_t segment_bytes;  /* WAL_SEGMENT_BYTES_MIN..MAX, a multiple of WAL_PAGE_BYTES */
+    uint32_t spare_segments; /* prepared ahead of use, at least 1 */
+    uint64_t keep_bytes;     /* of all segments' files: while they have no more, those given back
+                                are kept to be used again; spare_segments of them always are */
+    uint32_t in_flight_max;  /* groups under way at once; 1 keeps the torn-tail rule exact */
     uint64_t digest_every_bytes; /* a DIGEST block after so much log; 0: none */
 };
 
@@ -69,10 +71,10 @@ enum hf_status wal_admit(const struct wal *wal);
 /* Appends records: record_count of them in len bytes (1..WAL_APPEND_BYTES_MAX, a multiple of 8).
  * Returns OK with *start_lsn, the LSN where the first record begins (so a record's LSN is
  * *start_lsn plus the offset of its end); or INTERNAL when the log is closed. They stay together
- * in one block. digest_delta: the sum of the events'. Nobody is told when they are durable: wal_wait
- * does that, once the caller's response is complete. */
-enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len,
-                          uint32_t record_count, uint64_t digest_delta, uint64_t *start_lsn);
+ * in one block. digest_delta: the sum of the events'. Nobody is told when they are durable:
+ * wal_wait does that, once the caller's response is complete. */
+enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, uint32_t record_count,
+                          uint64_t digest_delta, uint64_t *start_lsn);
 
 /* Waits until all before lsn is durable: the LSN of the caller's own last record, or wal_tail_lsn()
  * read after the decision, for refusals, replays and reads (rule 3). lsn: at most wal_tail_lsn().
@@ -89,9 +91,9 @@ struct wal_stats {
     uint64_t blocks;
     uint64_t payload_bytes;
     uint64_t written_bytes;
-    uint64_t segments;       /* begun by this process */
+    uint64_t segments; /* begun by this process */
     uint64_t term;
-    uint64_t index;          /* of the last durable block */
+    uint64_t index; /* of the last durable block */
     uint64_t group_records_max;
 };
 void wal_stats(const struct wal *wal, struct wal_stats *stats);
@@ -109,13 +111,23 @@ bool wal_prepare_step(struct wal *wal);
  * simulations set it to run wal_step. NULL: sleep. */
 void wal_set_stall_hook(struct wal *wal, void (*hook)(void *context), void *context);
 
-/* Gives back the segments whose numbers are at or below `last`: they are renamed to spares and used
- * again. before (may be NULL) is called with each first, to archive it: false keeps it and all after
- * it for now. For the checkpointer, one thread. */
-void wal_recycle(struct wal *wal, uint64_t last, bool (*before)(void *context, uint64_t number),
-                 void *context);
+/* What wal_recycle asks its caller. */
+struct wal_recycler {
+    /* Called with each segment before it is given back, to archive it: false keeps it and all
+     * after it for now. */
+    bool (*before)(void *context, uint64_t number);
+    /* Called between the pieces in which a file goes that is not kept; see storage_wear_away. */
+    bool (*rest)(void *context);
+    void *context;
+};
 
-/* The greatest number of a segment that is sealed: written full, and durable to its end; 0: none. */
+/* Gives back the segments whose numbers are at or below `last`: they are renamed to spares and used
+ * again, or removed where wal_options.keep_bytes says that there are enough. recycler: NULL, or
+ * either of its functions NULL: not asked. For the checkpointer, one thread. */
+void wal_recycle(struct wal *wal, uint64_t last, const struct wal_recycler *recycler);
+
+/* The greatest number of a segment that is sealed: written full, and durable to its end; 0: none.
+ */
 uint64_t wal_sealed_segment(const struct wal *wal);
 
 /* Bytes of the log's begun segments. */

@@ -101,8 +101,9 @@ struct segments {
     uint64_t *begun;       /* numbers, oldest first */
     size_t begun_count;
     size_t begun_room;
-    uint64_t spares[WAL_SPARES_MAX]; /* numbers of spare files */
-    unsigned spare_count;
+    uint64_t *spares; /* numbers of spare files */
+    size_t spare_count;
+    size_t spare_room;
 
     /* For wal_admit and wal_recycle. */
     _Atomic unsigned ready;          /* prepared_count */

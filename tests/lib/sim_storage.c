@@ -49,6 +49,7 @@ struct sim_storage {
     unsigned file_count;
     struct sim_file *handles[HANDLES_MAX];
     bool handle_writable[HANDLES_MAX];
+    bool handle_direct[HANDLES_MAX]; /* reads must be aligned */
     struct sim_write writes[WRITES_MAX];
     unsigned write_count;
     struct sim_unsynced *unsynced;
@@ -336,6 +337,7 @@ static enum hf_status sim_open(struct storage *storage, const char *name, bool w
             sim->handles[i] = sim->files[at];
             sim->handles[i]->references++;
             sim->handle_writable[i] = writable;
+            sim->handle_direct[i] = false;
             *file = i;
             *size = sim->handles[i]->size;
             return HF_OK;
@@ -387,6 +389,11 @@ static enum hf_status sim_create(struct storage *storage, const char *name, stor
     return step == STEP_DO ? sim_open(storage, name, true, file, &size) : HF_IO_ERROR;
 }
 
+static void sim_read_direct(struct storage *storage, storage_file file)
+{
+    sim_of(storage)->handle_direct[file] = true;
+}
+
 static enum hf_status sim_read(struct storage *storage, storage_file file, void *buffer, size_t len,
                                uint64_t offset, size_t *got)
 {
@@ -396,6 +403,7 @@ static enum hf_status sim_read(struct storage *storage, storage_file file, void 
         return HF_IO_ERROR;
     }
     const struct sim_file *from = handle(sim, file);
+    CHECK(!sim->handle_direct[file] || ((uintptr_t)buffer | len | offset) % WAL_PAGE_BYTES == 0);
     if (offset < from->size) {
         uint64_t left = from->size - offset;
         *got = left < len ? (size_t)left : len;
@@ -469,6 +477,22 @@ static enum hf_status sim_write(struct storage *storage, storage_file file, cons
         return HF_IO_ERROR;
     }
     return fails ? sim->fail_status : HF_OK;
+}
+
+/* Unsynced writes behind the new end are gone with it, for good. */
+static enum hf_status sim_truncate(struct storage *storage, storage_file file, uint64_t size)
+{
+    struct sim_storage *sim = sim_of(storage);
+    struct sim_file *cut = handle(sim, file);
+    CHECK(sim->handle_writable[file]);
+    CHECK(size % WAL_PAGE_BYTES == 0);
+    CHECK(size <= cut->size);
+    enum step step = operation(sim);
+    if (step == STEP_CRASH) {
+        return HF_IO_ERROR;
+    }
+    cut->size = size;
+    return step == STEP_DO ? HF_OK : HF_IO_ERROR;
 }
 
 static enum hf_status sim_sync(struct storage *storage, storage_file file)
@@ -615,7 +639,9 @@ static const struct storage_ops sim_ops = {
     .create_zeroed = sim_create_zeroed,
     .create = sim_create,
     .write = sim_write,
+    .truncate = sim_truncate,
     .close = sim_close,
+    .read_direct = sim_read_direct,
     .read = sim_read,
     .write_sync = sim_write_sync,
     .sync = sim_sync,

@@ -36,7 +36,7 @@ void sim_storage_kill(struct storage *storage);
 
 /* The storage stops in the nth operation from now (1: the next; 0: never): that operation may
  * have been done, partly or not at all, and it and all later ones fail with IO_ERROR until
- * sim_storage_crash(). Operations are create_zeroed, create, write, write_sync, sync, rename, unlink,
+ * sim_storage_crash(). Operations are create_zeroed, create, write, write_sync, truncate, sync, rename, unlink,
  * submit_write, and reaping one write. */
 void sim_storage_crash_after(struct storage *storage, uint64_t operations);
 

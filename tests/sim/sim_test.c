@@ -939,7 +939,11 @@ static void run_seed(uint64_t seed, struct sim *total)
         .items_max = ITEMS, .orders_max = 256, .hold_ms_default = 200, .hold_ms_max = 100000};
     sim.options.retain_ended_ms = 1 + rng_below(&sim.rng, 200);
     sim.options.wal =
-        (struct wal_options){WAL_SEGMENT_BYTES_MIN, 1, 1, 1 + rng_below(&sim.rng, 4000)};
+        (struct wal_options){.segment_bytes = WAL_SEGMENT_BYTES_MIN,
+                             .spare_segments = 1,
+                             .keep_bytes = rng_below(&sim.rng, 8) * WAL_SEGMENT_BYTES_MIN,
+                             .in_flight_max = 1,
+                             .digest_every_bytes = 1 + rng_below(&sim.rng, 4000)};
     model_items(&sim);
     begin_life(&sim);
     define_items(&sim);

@@ -195,6 +195,48 @@ static void storage_removes_leftovers_when_opened_for_writing(void **state)
     free(path);
 }
 
+/* Counts the rests between a file's pieces; gives up after so many. */
+struct rests {
+    unsigned count;
+    unsigned most;
+};
+
+static bool take_rest(void *context)
+{
+    struct rests *rests = context;
+    return ++rests->count < rests->most;
+}
+
+static void storage_wears_a_file_away_in_pieces(void **state)
+{
+    struct place *place = place_of(state);
+    struct rests rests = {.most = 100};
+    char *path = tempdir_join(place->directory, "wal-0000000000000001.seg");
+    char *dying = tempdir_join(place->directory, "wal-0000000000000001.seg.tmp");
+    const char *name = "wal-0000000000000001.seg";
+    const struct storage_ops *ops = place->storage->ops;
+    assert_int_equal(ops->create_zeroed(place->storage, name, MIB(7)), HF_OK);
+    assert_int_equal(storage_wear_away(place->storage, name, take_rest, &rests), HF_OK);
+    assert_int_equal(rests.count, 3); /* at 6, 4 and 2 MiB */
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_not_equal(access(dying, F_OK), 0);
+    assert_int_equal(storage_wear_away(place->storage, name, NULL, NULL), HF_NOT_FOUND);
+    /* Given up: nobody finds it under its name, and the next start takes the rest away. */
+    rests = (struct rests){.most = 2};
+    assert_int_equal(ops->create_zeroed(place->storage, name, MIB(7)), HF_OK);
+    assert_int_equal(storage_wear_away(place->storage, name, take_rest, &rests), HF_CANCELED);
+    struct stat about;
+    assert_int_equal(stat(dying, &about), 0);
+    assert_int_equal(about.st_size, MIB(4));
+    assert_int_not_equal(access(path, F_OK), 0);
+    struct storage *other;
+    assert_int_equal(storage_open(&other, place->directory, STORAGE_SYNC, false), HF_OK);
+    storage_destroy(other);
+    assert_int_not_equal(access(dying, F_OK), 0);
+    free(path);
+    free(dying);
+}
+
 static void storage_lock_is_exclusive(void **state)
 {
     (void)state;
@@ -235,6 +277,7 @@ int main(void)
         BOTH(storage_created_file_has_blocks_not_holes),
         BOTH(storage_lists_renames_and_removes),
         BOTH(storage_removes_leftovers_when_opened_for_writing),
+        BOTH(storage_wears_a_file_away_in_pieces),
         cmocka_unit_test(storage_lock_is_exclusive),
         cmocka_unit_test(storage_read_only_wants_a_directory),
     };

@@ -137,7 +137,7 @@ static void recycle(struct history *history)
     struct wal *wal = history->rig.wal;
     if (wal_commit_lsn(wal) == wal_tail_lsn(wal)) {
         history->checkpoint = history->rig.next_serial;
-        wal_recycle(wal, UINT64_MAX, NULL, NULL);
+        wal_recycle(wal, UINT64_MAX, NULL);
     }
 }
 
@@ -310,7 +310,7 @@ static void recycling_never_takes_the_last_durable_block(void **state)
         /* The next segment is begun, but not durably. */
         assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
         wal_step(rig.wal, false);
-        wal_recycle(rig.wal, UINT64_MAX, NULL, NULL);
+        wal_recycle(rig.wal, UINT64_MAX, NULL);
         assert_non_null(sim_storage_data(rig.storage, "wal-0000000000000001.seg", &size));
         sim_storage_crash(rig.storage);
         rig_close(&rig);
@@ -320,7 +320,7 @@ static void recycling_never_takes_the_last_durable_block(void **state)
         assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
         sim_storage_hold(rig.storage, false);
         rig_settle(&rig);
-        wal_recycle(rig.wal, UINT64_MAX, NULL, NULL);
+        wal_recycle(rig.wal, UINT64_MAX, NULL);
         assert_null(sim_storage_data(rig.storage, "wal-0000000000000001.seg", &size));
         rig_deinit(&rig);
     }

@@ -137,7 +137,7 @@ static void follow_says_expired_when_its_segment_is_given_back(void **state)
     rig_begin(&rig);
     struct wal_follow *slow = follow_from(&rig, 0);
     seal(&rig, 3);
-    wal_recycle(rig.wal, 2, NULL, NULL);
+    wal_recycle(rig.wal, 2, NULL);
     seal(&rig, 6); /* the files are other segments now */
     assert_int_equal(read_on(slow, &serial), HF_EXPIRED);
     struct wal_follow *none;

@@ -122,7 +122,10 @@ static void run(enum storage_mode mode, unsigned in_flight)
     assert_int_equal(status, HF_OK);
     struct rig_log log;
     rig_read(&log, storage);
-    struct wal_options options = {WAL_SEGMENT_BYTES_MIN, 2, in_flight, 1000000};
+    struct wal_options options = {.segment_bytes = WAL_SEGMENT_BYTES_MIN,
+                                  .spare_segments = 2,
+                                  .in_flight_max = in_flight,
+                                  .digest_every_bytes = 1000000};
     struct shared *shared = calloc(1, sizeof *shared);
     shared->lsn_of = calloc((size_t)APPENDERS * APPENDS * RECORDS_PER_MAX, sizeof(uint64_t));
     assert_int_equal(wal_open(&shared->wal, &options, storage, clock_real(), &log.end, 0), HF_OK);
@@ -206,7 +209,7 @@ static void wal_lets_stalled_appenders_go_on(void **state)
     struct storage *storage;
     assert_int_equal(storage_open(&storage, directory, STORAGE_AUTO, false), HF_OK);
     struct wal_end end = {.empty = true, .next_index = 1};
-    struct wal_options options = {MIB(8), 2, 1, 0};
+    struct wal_options options = {.segment_bytes = MIB(8), .spare_segments = 2, .in_flight_max = 1};
     struct shared shared = {0};
     assert_int_equal(wal_open(&shared.wal, &options, storage, clock_real(), &end, 0), HF_OK);
     assert_int_equal(wal_start(shared.wal), HF_OK);

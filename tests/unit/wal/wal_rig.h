@@ -197,7 +197,8 @@ static __attribute__((unused)) void rig_init(struct rig *rig, uint64_t seed)
     memset(rig, 0, sizeof *rig);
     rig->storage = sim_storage_make(seed);
     rig_clock_init(&rig->clock);
-    rig->options = (struct wal_options){WAL_SEGMENT_BYTES_MIN, 1, 1, 0};
+    rig->options = (struct wal_options){
+        .segment_bytes = WAL_SEGMENT_BYTES_MIN, .spare_segments = 1, .in_flight_max = 1};
     rig->scratch = malloc(WAL_APPEND_BYTES_MAX);
     assert_non_null(rig->scratch);
 }

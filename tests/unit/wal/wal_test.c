@@ -432,10 +432,10 @@ static void wal_recycles_segments_before_a_checkpoint(void **state)
     }
     uint64_t size;
     char first[STORAGE_NAME_BYTES_MAX] = "wal-0000000000000001.seg";
-    wal_recycle(rig.wal, 0, NULL, NULL); /* covers nothing */
+    wal_recycle(rig.wal, 0, NULL); /* covers nothing */
     assert_non_null(sim_storage_data(rig.storage, first, &size));
     uint64_t used = sim_storage_used(rig.storage);
-    wal_recycle(rig.wal, UINT64_MAX, NULL, NULL);
+    wal_recycle(rig.wal, UINT64_MAX, NULL);
     assert_null(sim_storage_data(rig.storage, first, &size));
     assert_non_null(sim_storage_data(rig.storage, "spare-0000000000000001.seg", &size));
     assert_true(sim_storage_used(rig.storage) < used);
@@ -448,7 +448,7 @@ static void wal_recycles_segments_before_a_checkpoint(void **state)
         rig_append(&rig, WAL_APPEND_BYTES_MAX / 48, NULL);
         rig_settle(&rig);
         wal_prepare_step(rig.wal);
-        wal_recycle(rig.wal, before, NULL, NULL);
+        wal_recycle(rig.wal, before, NULL);
     }
     rig_append(&rig, 1, NULL);
     rig_settle(&rig);
@@ -459,6 +459,66 @@ static void wal_recycles_segments_before_a_checkpoint(void **state)
     assert_false(log.end.torn);
     assert_true(log.blocks[0].header.index > 1);
     assert_true(log.serials[0] < serial_before);
+    assert_int_equal(log.serials[log.count - 1], rig.next_serial - 1);
+    rig_log_free(&log);
+    rig_deinit(&rig);
+}
+
+/* Files of all kinds: log, prepared, spare. */
+static unsigned count_files(struct rig *rig)
+{
+    return (unsigned)(sim_storage_used(rig->storage) / WAL_SEGMENT_BYTES_MIN);
+}
+
+static void append_until(struct rig *rig, uint64_t sealed)
+{
+    while (wal_sealed_segment(rig->wal) < sealed) {
+        rig_append(rig, WAL_APPEND_BYTES_MAX / 48, NULL);
+        rig_settle(rig);
+        wal_prepare_step(rig->wal);
+    }
+}
+
+static bool count_rest(void *context)
+{
+    (*(unsigned *)context)++;
+    return true;
+}
+
+static void wal_keeps_files_to_be_used_again_up_to_a_bound(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 15);
+    rig.options.keep_bytes = 6 * WAL_SEGMENT_BYTES_MIN;
+    assert_int_equal(rig_open(&rig), HF_OK);
+    append_until(&rig, 8);
+    unsigned rests = 0;
+    const struct wal_recycler recycler = {.rest = count_rest, .context = &rests};
+    /* 8 sealed, one that is written, one that is prepared. */
+    assert_int_equal(count_files(&rig), 10);
+    wal_recycle(rig.wal, UINT64_MAX, &recycler);
+    /* One more than were always kept, spare_segments, whatever the bound; four went, in two pieces
+     * each. */
+    assert_int_equal(count_files(&rig), 6);
+    assert_true(rests >= 3 && rests <= 4);
+    /* As many again without a new file. */
+    sim_storage_set_capacity(rig.storage, sim_storage_used(rig.storage));
+    append_until(&rig, 12);
+    assert_int_equal(count_files(&rig), 6);
+    /* Opened with a smaller bound: what is too many goes. */
+    wal_recycle(rig.wal, UINT64_MAX, &recycler);
+    assert_int_equal(count_files(&rig), 6);
+    rig_close(&rig);
+    rig.options.keep_bytes = 4 * WAL_SEGMENT_BYTES_MIN;
+    assert_int_equal(rig_open(&rig), HF_OK);
+    assert_int_equal(count_files(&rig), 4);
+    rig_append(&rig, 1, NULL);
+    rig_settle(&rig);
+    struct rig_log log;
+    rig_read(&log, rig.storage);
+    assert_false(log.end.damaged);
+    assert_false(log.end.torn);
     assert_int_equal(log.serials[log.count - 1], rig.next_serial - 1);
     rig_log_free(&log);
     rig_deinit(&rig);
@@ -478,7 +538,7 @@ static void wal_ignores_the_earlier_life_of_recycled_files(void **state)
         uint32_t count = (uint32_t)rng_between(&rng, 1, 8000);
         assert_int_equal(rig_append(&rig, count, NULL), HF_OK);
         rig_settle(&rig);
-        wal_recycle(rig.wal, UINT64_MAX, NULL, NULL);
+        wal_recycle(rig.wal, UINT64_MAX, NULL);
         wal_prepare_step(rig.wal);
         if (i % 10 == 9) {
             struct rig_log log;
@@ -534,6 +594,7 @@ int main(void)
         cmocka_unit_test(wal_stop_gives_up_what_has_no_room),
         cmocka_unit_test(wal_is_busy_when_few_groups_are_free),
         cmocka_unit_test(wal_recycles_segments_before_a_checkpoint),
+        cmocka_unit_test(wal_keeps_files_to_be_used_again_up_to_a_bound),
         cmocka_unit_test(wal_ignores_the_earlier_life_of_recycled_files),
         cmocka_unit_test(wal_takes_other_segment_sizes_when_reopened),
     };
