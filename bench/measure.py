@@ -18,6 +18,7 @@ import time
 BENCH = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(BENCH, "peers"))
 
+import settle  # noqa: E402  (bench/settle.py)
 import table  # noqa: E402  (bench/peers/table.py)
 from table import spaced  # noqa: E402,F401  (for the scripts)
 
@@ -182,6 +183,7 @@ class Engine(Server):
     def __init__(self, options, work, *settings):
         self.binary = os.path.join(options.build, "engine", "cli", "holdfast")
         self.data = tempfile.mkdtemp(prefix="data.", dir=work)
+        self.tiny = options.tiny
         if options.tiny:
             settings = ("--wal-segment-bytes", "4M", *settings)
         super().__init__([self.binary, "serve", "--data", self.data, "--listen",
@@ -193,6 +195,8 @@ class Engine(Server):
     def kill(self):
         super().kill()
         shutil.rmtree(self.data, ignore_errors=True)
+        if not self.tiny:
+            settle.settle(os.path.dirname(self.data))
 
     def load_command(self, **settings):
         """holdfast load: batch=100 is --batch 100, oracle=False is --no-oracle."""

@@ -263,6 +263,12 @@ echo_once() {
     stop_server KILL
 }
 
+# What a server has left, with the work that it leaves for the disk.
+remove() { # DIRECTORY
+    rm -rf "$1"
+    python3 -B "$root/bench/settle.py" "$work"
+}
+
 # ---- Holdfast ----
 
 # As an operator sets it before a sale: memory for the orders to come is taken at start. A run makes
@@ -281,7 +287,7 @@ start_engine() {
 
 stop_engine() {
     stop_server TERM
-    rm -rf "$work/data"
+    remove "$work/data"
 }
 
 # Options of the load, set before load_run: $skus, $stock, $check.
@@ -325,7 +331,7 @@ start_redis() { # APPENDFSYNC
 
 stop_redis() {
     stop_server KILL
-    rm -rf "$work/redis"
+    remove "$work/redis"
 }
 
 redis_mode=lean
@@ -542,7 +548,7 @@ measure_postgres() {
     postgres_best postgres_spread_100 "10 000 SKUs, 100 a statement" \
         "10000 100 1" "10000 100 2" "10000 100 4"
     stop_server INT
-    rm -rf "$work/postgres"
+    remove "$work/postgres"
 }
 
 # versions: what was measured, a line each.
