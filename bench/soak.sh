@@ -22,11 +22,13 @@ Asks back what must still be known, and says whether memory and disk levelled of
   --orders N         how many (default 200M; 1000, 250K and 64M are numbers)
   --live N           about how many the engine remembers at once (default 8M): retain-ended follows
                      from it and from the rate that a first short run reaches
-  --checkpoint-cost  instead: what a checkpoint under way costs. Closed loop for the throughput, then
-                     open loop at half of it for the latency; windows of a second with and without a
-                     checkpoint being made are told apart. Some 3 minutes
-  --wal-bytes-max B  the engine's (default 1G, and 4G for --checkpoint-cost: until a quarter of it is
-                     full none is made): less makes more checkpoints
+  --checkpoint-cost  instead: what a checkpoint under way costs while the log may grow. Closed loop
+                     for the throughput, then open loop at half of it for the latency; windows of a
+                     second with and without a checkpoint being made are told apart, the engine
+                     forgets orders in both. Some 3 minutes
+  --wal-bytes-max B  the engine's (default 1G). For --checkpoint-cost 16G, and half of it at half the
+                     rate: from a quarter of it on checkpoints are made, from half of it on they
+                     take more and more, in the end what they take without --checkpoint-cost
   --quick            --orders 20M, or shorter windows' runs
   --json FILE        where the figures go (default soak.json in the build tree)
   --build DIR        build tree (default build)

@@ -58,8 +58,9 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-# What the tests use besides the build: spin checks the models, python3 drives whole processes.
-test_packages='python3 spin'
+# What the tests use besides the build: spin checks the models, python3 drives whole processes,
+# pkg-config builds against an installed library.
+test_packages='python3 spin pkg-config'
 [ "$kind" = clang ] && test_packages="$test_packages clang"
 # shellcheck disable=SC2086  # a list of words is meant
 install_missing_packages $test_packages || exit

@@ -18,8 +18,7 @@
 #define LOAD_EVERY_NS       20000000u
 #define IDLE_BYTES_A_SECOND MIB(10) /* of log: 200 000 orders/s count as little to do */
 #define COPY_BYTES          MIB(1)
-#define RESTS_BUSY          19u /* a twentieth of a processor */
-#define RESTS_PRESSING      6u  /* a seventh, from three quarters of wal_bytes_max on */
+#define RESTS_BUSY          1900u /* percent of a step: a twentieth of a processor */
 #define REST_NS_MAX         200000000u
 #define WEAR_REST_NS        10000000L /* 200 MB/s of files that go */
 #define RETRY_NS_MIN        1000000000u
@@ -27,11 +26,17 @@
 
 /* ---- How hard to press ---- */
 
+/* From half of wal_bytes_max on the rests become shorter, down to none at all of it: so the log
+ * comes to stand where as much is given back as is written. */
 static uint32_t rests_now(const struct engine *engine, bool busy)
 {
     uint64_t most = engine->options.wal_bytes_max;
     uint64_t bytes = wal_log_bytes(engine->wal);
-    return !busy || bytes >= most ? 0 : bytes >= most / 4 * 3 ? RESTS_PRESSING : RESTS_BUSY;
+    if (!busy || bytes >= most) {
+        return 0;
+    }
+    uint64_t half = most / 2;
+    return bytes <= half ? RESTS_BUSY : (uint32_t)(RESTS_BUSY * (most - bytes) / (most - half));
 }
 
 static void pace_begin(struct checkpointer *checkpointer)
@@ -67,7 +72,7 @@ static bool pace(struct checkpointer *checkpointer)
         const struct clock *clock = checkpointer->engine->clock;
         uint64_t now_ns = clock_monotonic_ns(clock);
         look_at_load(checkpointer, now_ns);
-        uint64_t rest_ns = (now_ns - checkpointer->pace.step_ns) * checkpointer->pace.rests;
+        uint64_t rest_ns = (now_ns - checkpointer->pace.step_ns) * checkpointer->pace.rests / 100;
         if (rest_ns > 0) {
             rest_ns = rest_ns < REST_NS_MAX ? rest_ns : REST_NS_MAX;
             nanosleep(&(struct timespec){.tv_nsec = (long)rest_ns}, NULL);
@@ -314,6 +319,24 @@ static void note_made(struct checkpointer *checkpointer, const struct checkpoint
              (unsigned long long)took_ms);
 }
 
+static uint64_t memory_bytes(const struct checkpointer *checkpointer)
+{
+    uint64_t set = checkpointer->engine->options.checkpoint_memory;
+    return set ? set : CHECKPOINT_MEMORY_DEFAULT;
+}
+
+/* The last segment for the next one. Segments whose records exceed the memory are read several
+ * times, and each checkpoint copies what is in the one before: so as much log at once as there is
+ * memory, or as that one has bytes. */
+static uint64_t next_upto(const struct checkpointer *checkpointer, uint64_t sealed)
+{
+    uint64_t bytes = memory_bytes(checkpointer);
+    bytes = bytes > checkpointer->last_bytes ? bytes : checkpointer->last_bytes;
+    uint64_t upto =
+        checkpointer->last + 1 + bytes / checkpointer->engine->options.wal.segment_bytes;
+    return upto < sealed ? upto : sealed;
+}
+
 static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uint64_t upto,
                            struct checkpoint_info *info)
 {
@@ -323,8 +346,7 @@ static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uin
         .storage = engine->storage,
         .base = base,
         .upto = upto,
-        .memory_bytes = engine->options.checkpoint_memory ? engine->options.checkpoint_memory
-                                                          : CHECKPOINT_MEMORY_DEFAULT,
+        .memory_bytes = memory_bytes(checkpointer),
         .inventory = engine->options.inventory,
         .pace = pace_build,
         .context = checkpointer,
@@ -333,6 +355,7 @@ static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uin
     if (status == HF_OK) {
         note_made(checkpointer, info, (clock_monotonic_ns(engine->clock) - begin_ns) / 1000000u);
         take_over(checkpointer, base, upto);
+        checkpointer->last_bytes = info->file_bytes;
     }
     return status;
 }
@@ -378,8 +401,9 @@ enum hf_status checkpointer_run(struct checkpointer *checkpointer)
 {
     uint64_t sealed = wal_sealed_segment(checkpointer->engine->wal);
     pace_begin(checkpointer);
-    enum hf_status status =
-        sealed > checkpointer->last ? make_next(checkpointer, sealed) : HF_NOT_FOUND;
+    enum hf_status status = sealed > checkpointer->last
+                                ? make_next(checkpointer, next_upto(checkpointer, sealed))
+                                : HF_NOT_FOUND;
     give_back(checkpointer);
     remove_outdated(checkpointer); /* after it: the log waits for its segments */
     return status;

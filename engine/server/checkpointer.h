@@ -4,8 +4,8 @@
  * checkpoint is due when the segments since the last one hold an eighth of wal_bytes_max and the
  * engine has little to do, or a quarter of it whatever the engine does: the segments since the one
  * before are kept too, so that the log then has half of wal_bytes_max. While the engine is busy the
- * checkpointer takes a twentieth of a processor; it presses on from three quarters of
- * wal_bytes_max, and takes what it needs when the log has reached it.
+ * checkpointer takes a twentieth of a processor, from half of wal_bytes_max on more and more, and
+ * what it needs when the log has reached it.
  *
  * The last two checkpoints are kept. Segments that the older one covers are archived, if there is
  * an archive, and recycled. What fails is tried again after a second, then two, four, up to a
@@ -30,7 +30,7 @@ struct checkpointer_pace {
     uint64_t step_ns; /* when the present step began */
     uint64_t look_ns; /* when the load was looked at last */
     uint64_t look_lsn;
-    uint32_t rests; /* pauses in steps' lengths; 0: none */
+    uint32_t rests; /* how long pauses are, in percent of a step; 0: none */
 };
 
 struct checkpointer {
@@ -39,6 +39,7 @@ struct checkpointer {
     bool running;
     atomic_bool stop;
     uint64_t last;           /* number of the newest checkpoint; 0: none */
+    uint64_t last_bytes;     /* of its file; 0: not known */
     uint64_t previous;       /* of the one before */
     uint64_t outdated;       /* to be removed; 0: none */
     uint64_t seen_lsn;       /* of the last look at the load */
@@ -64,8 +65,8 @@ enum hf_status checkpointer_start(struct checkpointer *checkpointer);
 /* Abandons what it is making, and ends the thread. */
 void checkpointer_stop(struct checkpointer *checkpointer);
 
-/* Makes a checkpoint of all that is sealed. OK, NOT_FOUND (nothing new is sealed), CANCELED, or why
- * it failed (told in the log). */
+/* Makes a checkpoint of what is sealed, or of a part of it if that is much. OK, NOT_FOUND (nothing
+ * new is sealed), CANCELED, or why it failed (told in the log). */
 enum hf_status checkpointer_run(struct checkpointer *checkpointer);
 
 #endif
