@@ -50,3 +50,15 @@ bool utf8_valid(const uint8_t *data, size_t len)
     CHECK(at == len);
     return true;
 }
+
+bool secret_equal(const char *secret, struct bytes given)
+{
+    size_t len = strlen(secret);
+    /* Every byte is looked at, whatever the first difference. */
+    unsigned difference = given.len != len;
+    for (size_t i = 0; i < len; i++) {
+        uint8_t byte = given.len > 0 ? given.data[i % given.len] : 0;
+        difference |= (unsigned)(byte ^ (uint8_t)secret[i]);
+    }
+    return difference == 0;
+}

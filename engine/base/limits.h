@@ -83,9 +83,21 @@ static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an ord
 #define SERVER_CONTEXTS_MAX        4096u
 #define SERVER_SEND_TIMEOUT_MS     5000  /* a client that does not read for so long is cut off */
 #define SERVER_CONNECTIONS_MAX     16384u /* fewer where there are fewer descriptors */
-#define SERVER_FILES_KEPT          256u  /* descriptors that are the log's and others', not theirs */
+#define SERVER_FILES_KEPT          384u  /* descriptors that are the log's and others', not theirs */
 #define SERVER_MEMORY_BYTES_MAX    GIB(1) /* of connections' long messages and unread answers */
 #define CLIENT_IN_FLIGHT_MAX       64u   /* messages a client has under way at once */
 #define CLIENT_BATCH_ORDERS_MAX    4096u /* orders that the client library puts in one message */
+
+/* ---- Change stream ---- */
+#define STREAM_SUBSCRIBERS_MAX      128u  /* connections that are published to */
+#define STREAM_FETCHERS_MAX         64u   /* connections that ask */
+#define STREAM_BACKLOG_MESSAGES_MAX 4096u /* that wait for one subscriber; more are lost to it */
+#define STREAM_BACKLOG_BYTES_MAX    MIB(4) /* likewise; above any one message */
+#define STREAM_MEMORY_BYTES_MAX     MIB(256) /* of all subscribers' backlogs; of all unread answers */
+#define STREAM_SEND_TIMEOUT_MS      30000 /* a subscriber that takes nothing for so long is cut off */
+
+static_assert(STREAM_SUBSCRIBERS_MAX + STREAM_FETCHERS_MAX <= SERVER_FILES_KEPT / 2,
+              "the change stream leaves descriptors for the log");
+static_assert(STREAM_BACKLOG_BYTES_MAX >= 8 * WAL_RECORD_BYTES_MAX, "a record fits as JSON");
 
 #endif

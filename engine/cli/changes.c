@@ -98,11 +98,21 @@ static enum hf_status next_record(struct changes *changes, struct event *event)
     return changes->reason ? HF_DAMAGED : HF_NOT_FOUND;
 }
 
+/* Looked at once a block: what is passed over may be all of a segment. */
+static bool stopped(const struct changes *changes)
+{
+    /* acquire: pairs with the release in serve_stream_stop. */
+    return changes->stop && atomic_load_explicit(changes->stop, memory_order_acquire);
+}
+
 enum hf_status changes_next(struct changes *changes, struct event *event, uint64_t *wall_ms)
 {
     for (;;) {
         enum hf_status status = next_record(changes, event);
         if (status == HF_NOT_FOUND) {
+            if (stopped(changes)) {
+                return HF_CANCELED;
+            }
             status = wal_follow_next(changes->follow, &changes->block);
             if (status != HF_OK) {
                 return status;

@@ -4,6 +4,8 @@
 #ifndef CLI_CHANGES_H
 #define CLI_CHANGES_H
 
+#include <stdatomic.h>
+
 #include "cli/wal.h"
 #include "wal/follow.h"
 
@@ -24,7 +26,8 @@ struct changes {
     bool in_block;
     struct wal_block block;
     struct wal_records records;
-    const char *reason; /* DAMAGED: what is wrong; NULL: no more is known */
+    const char *reason;      /* DAMAGED: what is wrong; NULL: no more is known */
+    const atomic_bool *stop; /* the caller's to set, after opening; NULL: nothing stops it */
 };
 
 /* Opens the stream of the records behind an LSN. OK; as wal_follow_open. */
@@ -35,7 +38,8 @@ void changes_close(struct changes *changes);
  * `text` (CHANGES_TEXT_BYTES). */
 bool changes_end_before(const struct changes *changes, uint64_t lsn, char *text);
 
-/* The next record, valid until the next call, and when its block was sealed. As wal_follow_next. */
+/* The next record, valid until the next call, and when its block was sealed. As wal_follow_next; or
+ * CANCELED: *stop is true. To go on is possible then. */
 enum hf_status changes_next(struct changes *changes, struct event *event, uint64_t *wall_ms);
 
 #endif

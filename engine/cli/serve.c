@@ -16,10 +16,15 @@ static void print_help(void)
            "listens on, those of the change stream first, and then \"ready\", a line each.\n\n"
            "Settings, also as NAME = VALUE in the config file (options win over the file):\n");
     config_print_help(stdout);
-    printf("  --%-20s read settings from an INI file\n  --%-20s this text\n\n", "config FILE",
+    printf("  --%-23s read settings from an INI file\n  --%-23s this text\n\n", "config FILE",
            "help");
-    printf("Exit: 0 stopped when told; 1 the directory is in use or damaged, or an address is in\n"
-           "use; 2 wrong usage; 4 a write to the log failed.\n");
+    printf(
+        "A SIZE is in bytes, or with K, M or G: 64M. A DURATION is in ms, or with s, m, h or d:\n"
+        "15m.\n\n");
+    printf(
+        "Exit: 0 stopped when told; 1 it can't start: the directory is in use, damaged or can't\n"
+        "be made, or an address can't be listened on; 2 wrong usage; 4 a write to the log\n"
+        "failed; 130 a second signal came.\n");
 }
 
 static int usage_error(const char *message)
@@ -105,7 +110,8 @@ int command_serve(int argc, char **argv)
     const char *allocator = cli_allocator();
     log_info("holdfast %s, %s%s", HOLDFAST_VERSION, allocator ? "jemalloc " : "system allocator",
              allocator ? allocator : "");
-    if (!serve_stream_start(config.data, config.archive_dir, config.stream, config.stream_fetch)) {
+    if (!serve_stream_start(config.data, config.archive_dir, config.stream, config.stream_fetch,
+                            config.token)) {
         return SERVER_REFUSED;
     }
     int code = server_run(&config, stdout);

@@ -1,8 +1,7 @@
 /* serve_stream.c - the change stream of a running engine, for other services.
  *
  * The publisher passes over what was written before it began, and tells what came since. The
- * responder keeps the place where its last answer ended: who catches up asks on from there, and
- * that costs no search.
+ * responder answers who asks (stream_fetch.c).
  *
  * Threads: the publisher and the responder; each has its own view of the log. All signals are
  * blocked in them. */
@@ -17,29 +16,27 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/limits.h"
 #include "base/log.h"
 #include "cli/changes.h"
 #include "cli/overlay.h"
-#include "cli/values.h"
+#include "cli/stream_fetch.h"
 #include "rpc/stream.h"
 
-#define POLL_NS            5000000L
-#define ANSWER_RECORDS_MAX 1000u
-#define ANSWER_BYTES       MIB(1) /* begun with; one more record may go beyond it */
+#define POLL_NS 5000000L
 
-/* A place in the log that a thread reads from. */
+/* The publisher's place in the log. */
 struct view {
     struct storage *storage;
     struct changes changes;
     bool open;
-    bool caught_up; /* the publisher's: what comes now is new, whatever the clock says */
+    bool caught_up; /* what comes now is new, whatever the clock says */
 };
 
 static struct {
     const char *data;
     const char *archive; /* NULL: none */
     struct stream *stream;
+    struct stream_fetch *fetch;
     pthread_t threads[2];
     unsigned thread_count;
     atomic_bool stop;
@@ -56,7 +53,7 @@ static void wait_a_little(void)
     nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
 }
 
-/* ---- Views ---- */
+/* ---- The publisher ---- */
 
 static void close_view(struct view *view)
 {
@@ -71,19 +68,18 @@ static void close_view(struct view *view)
     }
 }
 
-/* NOT_FOUND: there is no log yet. EXPIRED: with view->changes.oldest_lsn. */
-static enum hf_status open_view(struct view *view, uint64_t lsn)
+/* As late as all names are known. NOT_FOUND: there is no log yet. */
+static enum hf_status open_view(struct view *view)
 {
     close_view(view);
     enum hf_status status = overlay_try(&view->storage, serving.data, serving.archive);
     if (status == HF_OK) {
-        status = changes_open(&view->changes, view->storage, lsn);
+        status = changes_open(&view->changes, view->storage, CHANGES_NEWEST);
+        view->changes.stop = &serving.stop;
     }
     view->open = status == HF_OK;
     return status;
 }
-
-/* ---- The publisher ---- */
 
 /* The first item that a record names, as SKU@POOL; "": none. */
 static void subject_of(const struct item_names *names, const struct event *event, char *text,
@@ -119,7 +115,7 @@ static void publish(const struct item_names *names, const struct event *event, u
     if (message) {
         int len =
             snprintf(message, room, "%s\n%s\n%s", record_type_name(event->type), subject, json);
-        stream_publish(serving.stream, message, (size_t)len);
+        stream_publish(serving.stream, (struct bytes){(const uint8_t *)message, (size_t)len});
     }
     free(message);
     free(json);
@@ -154,11 +150,10 @@ static void *publisher_main(void *argument)
     uint64_t since_ms = now_ms();
     (void)argument;
     while (!stopping()) {
-        enum hf_status status =
-            view.open ? read_on(&view, since_ms) : open_view(&view, CHANGES_NEWEST);
+        enum hf_status status = view.open ? read_on(&view, since_ms) : open_view(&view);
         if (status == HF_NOT_FOUND) {
             wait_a_little();
-        } else if (status != HF_OK) {
+        } else if (status != HF_OK && !stopping()) {
             log_warn("the change stream can't be read (%s): it goes on with what comes now",
                      hf_status_text(status));
             close_view(&view);
@@ -172,95 +167,21 @@ static void *publisher_main(void *argument)
 
 /* ---- The responder ---- */
 
-struct answer {
-    char *text;
-    size_t len;
-    size_t room;
-};
-
-static bool add_line(struct answer *answer, json_t *object)
+static enum hf_status open_log(void *context, struct storage **out)
 {
-    char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
-    size_t len = line ? strlen(line) : 0;
-    if (line && answer->len + len + 1 > answer->room) {
-        size_t room = 2 * (answer->len + len + 1);
-        char *grown = realloc(answer->text, room);
-        answer->text = grown ? grown : answer->text;
-        answer->room = grown ? room : answer->room;
-    }
-    bool fits = line && answer->len + len + 1 <= answer->room;
-    if (fits) {
-        memcpy(answer->text + answer->len, line, len);
-        answer->text[answer->len + len] = '\n';
-        answer->len += len + 1;
-    }
-    free(line);
-    return fits;
-}
-
-/* The records behind `lsn`, a line each; then a line that tells how it ended. */
-static void fill_answer(struct view *view, uint64_t lsn, struct answer *answer)
-{
-    enum hf_status status = HF_OK;
-    unsigned count = 0;
-    char text[CHANGES_TEXT_BYTES];
-    if (!view->open || view->changes.lsn != lsn) {
-        status = open_view(view, lsn);
-    }
-    uint64_t next = lsn;
-    while (status == HF_OK && count < ANSWER_RECORDS_MAX && answer->len < ANSWER_BYTES &&
-           !stopping()) {
-        struct event event;
-        uint64_t wall_ms;
-        status = changes_next(&view->changes, &event, &wall_ms);
-        if (status == HF_OK &&
-            !add_line(answer, event_object(&view->changes.names, &event, wall_ms))) {
-            status = HF_NO_MEMORY;
-        }
-        if (status == HF_OK) {
-            next = event.lsn;
-            count++;
-        }
-    }
-    bool end = status == HF_NOT_FOUND;
-    if (end && view->open && count == 0 && changes_end_before(&view->changes, lsn, text)) {
-        add_line(answer,
-                 json_pack("{s:s, s:s}", "status", hf_status_name(HF_INVALID), "message", text));
-        return;
-    }
-    status = end ? HF_OK : status;
-    uint64_t oldest = view->changes.oldest_lsn;
-    if (status != HF_OK) {
-        close_view(view);
-    }
-    add_line(answer, json_pack("{s:s, s:I, s:I, s:b}", "status", hf_status_name(status), "next",
-                               (json_int_t)next, "oldest", (json_int_t)oldest, "end", end));
+    (void)context;
+    return overlay_try(out, serving.data, serving.archive);
 }
 
 static void *responder_main(void *argument)
 {
-    static struct view view;
-    struct answer answer = {0};
-    char request[STREAM_REQUEST_BYTES];
-    char reason[REASON_BYTES];
-    uint64_t lsn;
+    struct bytes request;
     (void)argument;
     while (!stopping()) {
-        if (stream_receive(serving.stream, request) != HF_OK) {
-            continue;
+        if (stream_receive(serving.stream, &request) == HF_OK) {
+            stream_reply(serving.stream, stream_fetch_answer(serving.fetch, request));
         }
-        answer.len = 0;
-        if (parse_unsigned(request, 0, INT64_MAX, &lsn, reason)) {
-            fill_answer(&view, lsn, &answer);
-        } else {
-            add_line(&answer, json_pack("{s:s, s:s}", "status", hf_status_name(HF_INVALID),
-                                        "message", "a request is an LSN in decimal digits"));
-        }
-        stream_reply(serving.stream, answer.text, answer.len);
     }
-    close_view(&view);
-    free(answer.text);
     return NULL;
 }
 
@@ -280,7 +201,7 @@ static bool start_thread(void *(*run)(void *))
 }
 
 bool serve_stream_start(const char *data, const char *archive, const char *publish_url,
-                        const char *fetch_url)
+                        const char *fetch_url, const char *token)
 {
     char error[STREAM_ERROR_BYTES];
     bool publishes = publish_url[0] != '\0';
@@ -296,15 +217,17 @@ bool serve_stream_start(const char *data, const char *archive, const char *publi
         return false;
     }
     if (publishes) {
-        printf("stream listening on %s\n", publish_url);
+        printf("stream listening on %s\n", stream_publish_url(serving.stream));
     }
     if (answers) {
-        printf("stream-fetch listening on %s\n", fetch_url);
+        printf("stream-fetch listening on %s\n", stream_fetch_url(serving.stream));
     }
     fflush(stdout);
-    if ((publishes && !start_thread(publisher_main)) ||
+    serving.fetch = stream_fetch_make(
+        &(struct stream_fetch_options){.token = token, .open = open_log, .stop = &serving.stop});
+    if (!serving.fetch || (publishes && !start_thread(publisher_main)) ||
         (answers && !start_thread(responder_main))) {
-        log_error("stream: a thread can't be started");
+        log_error("stream: no memory, or a thread can't be started");
         serve_stream_stop();
         return false;
     }
@@ -320,4 +243,6 @@ void serve_stream_stop(void)
     }
     stream_close(serving.stream);
     serving.stream = NULL;
+    stream_fetch_free(serving.fetch);
+    serving.fetch = NULL;
 }

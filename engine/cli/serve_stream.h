@@ -10,9 +10,10 @@
 #include <stdbool.h>
 
 /* Begins to serve the log of a data directory that there may not be yet. Either URL may be "": not
- * that. False: what is wrong has been said. */
+ * that. token: requests must carry it; "": none needed. The texts outlive it. False: what is wrong
+ * has been said. */
 bool serve_stream_start(const char *data, const char *archive, const char *publish_url,
-                        const char *fetch_url);
+                        const char *fetch_url, const char *token);
 
 /* Ends the threads, if they were started. */
 void serve_stream_stop(void);

@@ -1,51 +1,142 @@
 /* stream.c - the sockets of the change stream.
  *
- * Threads: as stream.h says; nng has its own. */
+ * Requests wait in a list for the thread that answers them; the exchanges that they are in hand of
+ * bound it.
+ *
+ * Threads: as stream.h says; requests come on the transport's. */
 #include "rpc/stream.h"
 
-#include <nng/nng.h>
-#include <nng/protocol/pubsub0/pub.h>
-#include <nng/protocol/reqrep0/rep.h>
-#include <stdbool.h>
+#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#define RECEIVE_MS       200
-#define REPLY_MS         5000 /* a peer that does not read for so long loses its answer */
-#define PUBLISH_MESSAGES 4096 /* waiting for each subscriber, at most */
+#include "rpc/publisher.h"
+#include "rpc/transport_private.h"
 
-struct stream {
-    bool publishes;
-    bool answers;
-    nng_socket publisher;
-    nng_socket responder;
+#define RECEIVE_MS              200
+#define FETCH_BYTES_MAX         (32u + TOKEN_BYTES_MAX) /* an LSN and a token */
+#define REQUESTS_MAX            64u
+#define CONNECTION_REQUESTS_MAX 16u
+
+/* A request that waits: the exchange's own memory. */
+struct waiting {
+    struct transport_exchange *exchange;
+    struct waiting *next;
 };
 
-static int open_publisher(struct stream *stream, const char *url)
+struct stream {
+    struct publisher *publisher;
+    struct transport_server *responder;
+    char publish_url[STREAM_URL_BYTES];
+    char fetch_url[STREAM_URL_BYTES];
+    struct transport_exchange *current; /* received, and not replied to */
+
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct waiting *first;
+    struct waiting *last;
+};
+
+/* ---- Requests ---- */
+
+static void request_came(void *context, struct transport_exchange *exchange)
 {
-    int wrong = nng_pub0_open(&stream->publisher);
-    if (wrong == 0) {
-        stream->publishes = true;
-        wrong = nng_socket_set_int(stream->publisher, NNG_OPT_SENDBUF, PUBLISH_MESSAGES);
+    struct stream *stream = context;
+    struct waiting *waiting = transport_exchange_user(exchange);
+    *waiting = (struct waiting){.exchange = exchange};
+    pthread_mutex_lock(&stream->lock);
+    if (stream->first) {
+        stream->last->next = waiting;
+    } else {
+        stream->first = waiting;
     }
-    return wrong ? wrong : nng_listen(stream->publisher, url, NULL, 0);
+    stream->last = waiting;
+    pthread_cond_signal(&stream->wake);
+    pthread_mutex_unlock(&stream->lock);
 }
 
-static int open_responder(struct stream *stream, const char *url)
+static void request_refused(void *context, struct transport_exchange *exchange)
 {
-    int wrong = nng_rep0_open(&stream->responder);
-    if (wrong == 0) {
-        stream->answers = true;
-        wrong = nng_socket_set_ms(stream->responder, NNG_OPT_RECVTIMEO, RECEIVE_MS);
+    (void)context;
+    transport_reply(exchange, bytes_of("{\"status\":\"BUSY\",\"message\":\"too many requests of "
+                                       "this connection are in hand\"}\n"));
+}
+
+enum hf_status stream_receive(struct stream *stream, struct bytes *request)
+{
+    CHECK(!stream->current);
+    struct timespec until = in_ms(RECEIVE_MS);
+    pthread_mutex_lock(&stream->lock);
+    while (!stream->first &&
+           pthread_cond_timedwait(&stream->wake, &stream->lock, &until) != ETIMEDOUT) {
     }
-    if (wrong == 0) {
-        wrong = nng_socket_set_ms(stream->responder, NNG_OPT_SENDTIMEO, REPLY_MS);
+    if (stream->first) {
+        stream->current = stream->first->exchange;
+        stream->first = stream->first->next;
     }
-    if (wrong == 0) {
-        wrong = nng_socket_set_size(stream->responder, NNG_OPT_RECVMAXSZ, STREAM_REQUEST_BYTES);
+    pthread_mutex_unlock(&stream->lock);
+    if (!stream->current) {
+        return HF_NOT_FOUND;
     }
-    return wrong ? wrong : nng_listen(stream->responder, url, NULL, 0);
+    *request = transport_exchange_body(stream->current);
+    return HF_OK;
+}
+
+void stream_reply(struct stream *stream, struct bytes reply)
+{
+    CHECK(stream->current);
+    transport_reply(stream->current, reply);
+    stream->current = NULL;
+}
+
+/* ---- Publishing ---- */
+
+void stream_publish(struct stream *stream, struct bytes message)
+{
+    publisher_send(stream->publisher, message);
+}
+
+/* ---- Opening and closing ---- */
+
+static enum hf_status open_publisher(struct stream *stream, const char *url)
+{
+    struct publisher_options options = {
+        .subscribers_max = STREAM_SUBSCRIBERS_MAX,
+        .backlog_messages = STREAM_BACKLOG_MESSAGES_MAX,
+        .backlog_bytes = STREAM_BACKLOG_BYTES_MAX,
+        .memory_bytes_max = STREAM_MEMORY_BYTES_MAX,
+        .send_timeout_ms = STREAM_SEND_TIMEOUT_MS,
+    };
+    enum hf_status status = publisher_open(&stream->publisher, &options);
+    return status != HF_OK ? status
+                           : publisher_listen(stream->publisher, url, stream->publish_url,
+                                              sizeof stream->publish_url);
+}
+
+static enum hf_status open_responder(struct stream *stream, const char *url)
+{
+    struct transport_server_options options = {
+        .contexts = REQUESTS_MAX,
+        .per_connection = CONNECTION_REQUESTS_MAX,
+        .message_bytes_max = FETCH_BYTES_MAX + 4 * HOPS_MAX,
+        .memory_bytes_max = STREAM_MEMORY_BYTES_MAX,
+        .connections_max = STREAM_FETCHERS_MAX,
+        .send_timeout_ms = SERVER_SEND_TIMEOUT_MS,
+        .user_bytes = sizeof(struct waiting),
+        .handle = request_came,
+        .refuse = request_refused,
+        .context = stream,
+    };
+    enum hf_status status = transport_server_open(&stream->responder, &options);
+    return status != HF_OK ? status
+                           : transport_server_listen(stream->responder, url, stream->fetch_url,
+                                                     sizeof stream->fetch_url);
+}
+
+static const char *reason_of(enum hf_status status)
+{
+    return status == HF_INVALID       ? "not an address such as tcp://HOST:PORT or ipc://PATH"
+           : status == HF_UNREACHABLE ? "in use, or no such interface"
+                                      : hf_status_text(status);
 }
 
 enum hf_status stream_open(struct stream **out, const char *publish_url, const char *fetch_url,
@@ -57,20 +148,21 @@ enum hf_status stream_open(struct stream **out, const char *publish_url, const c
         snprintf(error, STREAM_ERROR_BYTES, "out of memory");
         return HF_NO_MEMORY;
     }
+    pthread_mutex_init(&stream->lock, NULL);
+    cond_init_monotonic(&stream->wake);
     const char *url = publish_url;
-    int wrong = publish_url ? open_publisher(stream, publish_url) : 0;
-    if (wrong == 0 && fetch_url) {
+    enum hf_status status = publish_url ? open_publisher(stream, publish_url) : HF_OK;
+    if (status == HF_OK && fetch_url) {
         url = fetch_url;
-        wrong = open_responder(stream, fetch_url);
+        status = open_responder(stream, fetch_url);
     }
-    if (wrong) {
+    if (status != HF_OK) {
         snprintf(error, STREAM_ERROR_BYTES, "%.160s: can't be listened on: %s", url,
-                 nng_strerror(wrong));
+                 reason_of(status));
         stream_close(stream);
         *out = NULL;
-        return wrong == NNG_ENOMEM ? HF_NO_MEMORY : HF_INVALID;
     }
-    return HF_OK;
+    return status;
 }
 
 void stream_close(struct stream *stream)
@@ -78,49 +170,23 @@ void stream_close(struct stream *stream)
     if (!stream) {
         return;
     }
-    if (stream->publishes) {
-        nng_close(stream->publisher);
+    if (stream->publisher) {
+        publisher_close(stream->publisher);
     }
-    if (stream->answers) {
-        nng_close(stream->responder);
+    if (stream->responder) {
+        transport_server_close(stream->responder);
     }
+    pthread_cond_destroy(&stream->wake);
+    pthread_mutex_destroy(&stream->lock);
     free(stream);
 }
 
-void stream_publish(struct stream *stream, const void *data, size_t len)
+const char *stream_publish_url(const struct stream *stream)
 {
-    nng_msg *message;
-    if (!stream->publishes || nng_msg_alloc(&message, 0) != 0) {
-        return;
-    }
-    if (nng_msg_append(message, data, len) != 0 ||
-        nng_sendmsg(stream->publisher, message, NNG_FLAG_NONBLOCK) != 0) {
-        nng_msg_free(message);
-    }
+    return stream->publish_url;
 }
 
-enum hf_status stream_receive(struct stream *stream, char request[STREAM_REQUEST_BYTES])
+const char *stream_fetch_url(const struct stream *stream)
 {
-    nng_msg *message;
-    if (nng_recvmsg(stream->responder, &message, 0) != 0) {
-        return HF_NOT_FOUND;
-    }
-    size_t len = nng_msg_len(message);
-    len = len < STREAM_REQUEST_BYTES ? len : STREAM_REQUEST_BYTES - 1;
-    memcpy(request, nng_msg_body(message), len);
-    request[len] = '\0';
-    nng_msg_free(message);
-    return HF_OK;
-}
-
-void stream_reply(struct stream *stream, const void *data, size_t len)
-{
-    nng_msg *message;
-    if (nng_msg_alloc(&message, 0) != 0) {
-        return;
-    }
-    if (nng_msg_append(message, data, len) != 0 ||
-        nng_sendmsg(stream->responder, message, 0) != 0) {
-        nng_msg_free(message);
-    }
+    return stream->fetch_url;
 }

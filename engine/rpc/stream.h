@@ -2,7 +2,8 @@
  * what it has missed.
  *
  * A subscriber that reads too slowly loses messages, as SP's PUB has it: memory stays bounded. It
- * sees the gap by the LSNs, or by silence, and asks from its last LSN on.
+ * sees the gap by the LSNs, or by silence, and asks from its last LSN on. Connections, their memory
+ * and their requests in hand are bounded, and the listeners are watched, as the engine's own are.
  *
  * Threads: one publishes, one receives and replies. */
 #ifndef RPC_STREAM_H
@@ -10,26 +11,33 @@
 
 #include <stddef.h>
 
+#include "base/bytes.h"
 #include "holdfast/status.h"
 
-#define STREAM_REQUEST_BYTES 64u /* a request is a few digits */
-#define STREAM_ERROR_BYTES   256u
+#define STREAM_ERROR_BYTES 256u
+#define STREAM_URL_BYTES   256u
 
 struct stream;
 
-/* Listens. Either URL may be NULL: not that. OK; else error (STREAM_ERROR_BYTES) says why: INVALID
- * (no URL that can be listened on, or in use), NO_MEMORY. */
+/* Listens on tcp://HOST:PORT (port 0: any free one) or ipc://PATH. Either URL may be NULL: not
+ * that. OK; else error (STREAM_ERROR_BYTES) says why: INVALID (no such URL), UNREACHABLE (in use,
+ * no such interface), NO_MEMORY. */
 enum hf_status stream_open(struct stream **out, const char *publish_url, const char *fetch_url,
                            char *error);
-void stream_close(struct stream *stream);
+void stream_close(struct stream *stream); /* NULL: nothing */
 
-/* Sends to all who subscribed to the message's beginning. Never waits. */
-void stream_publish(struct stream *stream, const void *data, size_t len);
+/* The addresses really listened on; "": none. */
+const char *stream_publish_url(const struct stream *stream);
+const char *stream_fetch_url(const struct stream *stream);
 
-/* Waits up to 200 ms for a request: OK with it as text, terminated; NOT_FOUND: there was none. */
-enum hf_status stream_receive(struct stream *stream, char request[STREAM_REQUEST_BYTES]);
+/* Sends to all subscribers. Never waits. */
+void stream_publish(struct stream *stream, struct bytes message);
+
+/* Waits up to 200 ms for a request: OK with its bytes, valid until stream_reply(), which must
+ * follow; NOT_FOUND: there was none. */
+enum hf_status stream_receive(struct stream *stream, struct bytes *request);
 
 /* Answers the last request. */
-void stream_reply(struct stream *stream, const void *data, size_t len);
+void stream_reply(struct stream *stream, struct bytes reply);
 
 #endif

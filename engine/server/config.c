@@ -24,6 +24,7 @@ enum kind {
 
 struct setting {
     const char *name;
+    const char *argument; /* what the help calls its value */
     enum kind kind;
     size_t offset; /* in struct config */
     size_t size;   /* KIND_TEXT: of the field */
@@ -38,46 +39,48 @@ struct setting {
 #define TEXT(name)  FIELD(name), sizeof(((struct config *)0)->name)
 
 static const struct setting settings[] = {
-    {"data", KIND_TEXT, TEXT(data), 1, 0, 0, "./holdfast-data", "directory of the log"},
-    {"listen", KIND_LISTEN, FIELD(listen), 0, 0, 0, 0,
+    {"data", "DIR", KIND_TEXT, TEXT(data), 1, 0, 0, "./holdfast-data", "directory of the log"},
+    {"listen", "URL", KIND_LISTEN, FIELD(listen), 0, 0, 0, 0,
      "tcp://127.0.0.1:7411 and ipc://DATA/holdfast.sock", "address to listen on; may be repeated"},
-    {"token", KIND_TEXT, TEXT(token), 0, 0, 0, "", "requests must carry this token"},
-    {"wal-io", KIND_WAL_IO, FIELD(wal_io), 0, 0, 0, 0, "auto",
-     "auto, uring or sync: how the log is written"},
-    {"log-level", KIND_LEVEL, FIELD(log_level), 0, 0, 0, 0, "info", "debug, info, warn or error"},
-    {"items-max", KIND_NUMBER, FIELD(items_max), 0, 1, ITEMS_MAX, ITEMS_MAX_DEFAULT, NULL,
+    {"token", "TEXT", KIND_TEXT, TEXT(token), 0, 0, 0, "", "requests must carry this token"},
+    {"wal-io", "WORD", KIND_WAL_IO, FIELD(wal_io), 0, 0, 0, 0, "auto",
+     "how the log is written: auto, uring or sync"},
+    {"log-level", "WORD", KIND_LEVEL, FIELD(log_level), 0, 0, 0, 0, "info",
+     "debug, info, warn or error"},
+    {"items-max", "N", KIND_NUMBER, FIELD(items_max), 0, 1, ITEMS_MAX, ITEMS_MAX_DEFAULT, NULL,
      "items (SKU x pool) that may be defined"},
-    {"orders-max", KIND_NUMBER, FIELD(orders_max), 0, 1, ORDERS_MAX, ORDERS_MAX_DEFAULT, NULL,
+    {"orders-max", "N", KIND_NUMBER, FIELD(orders_max), 0, 1, ORDERS_MAX, ORDERS_MAX_DEFAULT, NULL,
      "orders that are remembered, ended ones too"},
-    {"orders-ready", KIND_NUMBER, FIELD(orders_ready), 0, 0, ORDERS_MAX, ORDERS_READY_DEFAULT, NULL,
-     "orders whose memory is taken at start, not in the rush"},
-    {"hold-ms", KIND_DURATION, FIELD(hold_ms), 0, 1, UINT32_MAX, HOLD_MS_DEFAULT, NULL,
+    {"orders-ready", "N", KIND_NUMBER, FIELD(orders_ready), 0, 0, ORDERS_MAX, ORDERS_READY_DEFAULT,
+     NULL, "orders whose memory is taken at start, not in the rush"},
+    {"hold-ms", "DURATION", KIND_DURATION, FIELD(hold_ms), 0, 1, UINT32_MAX, HOLD_MS_DEFAULT, NULL,
      "how long units are held when nobody says"},
-    {"hold-ms-max", KIND_DURATION, FIELD(hold_ms_max), 0, 1, UINT32_MAX, HOLD_MS_MAX_DEFAULT, NULL,
-     "the longest hold when a SKU's rules say nothing"},
-    {"buyers-max", KIND_NUMBER, FIELD(buyers_max), 0, 1, ORDERS_MAX, BUYERS_MAX_DEFAULT, NULL,
+    {"hold-ms-max", "DURATION", KIND_DURATION, FIELD(hold_ms_max), 0, 1, UINT32_MAX,
+     HOLD_MS_MAX_DEFAULT, NULL, "the longest hold when a SKU's rules say nothing"},
+    {"buyers-max", "N", KIND_NUMBER, FIELD(buyers_max), 0, 1, ORDERS_MAX, BUYERS_MAX_DEFAULT, NULL,
      "buyers counted at once, one for each limited SKU"},
-    {"retain-ended", KIND_DURATION, FIELD(retain_ended_ms), 0, 0, UINT32_MAX,
+    {"retain-ended", "DURATION", KIND_DURATION, FIELD(retain_ended_ms), 0, 0, UINT32_MAX,
      RETAIN_ENDED_MS_DEFAULT, NULL, "how long ended orders are remembered; 0: for ever"},
-    {"wal-bytes-max", KIND_BYTES, FIELD(wal_bytes_max), 0, 0, GIB(1024), WAL_BYTES_MAX_DEFAULT,
-     NULL, "log that checkpoints keep to, about; 0: no checkpoints"},
-    {"checkpoint-memory", KIND_BYTES, FIELD(checkpoint_memory), 0, CHECKPOINT_MEMORY_MIN, GIB(64),
-     CHECKPOINT_MEMORY_DEFAULT, NULL, "memory that making a checkpoint takes, about"},
-    {"archive-dir", KIND_TEXT, TEXT(archive_dir), 0, 0, 0, "",
+    {"wal-bytes-max", "SIZE", KIND_BYTES, FIELD(wal_bytes_max), 0, 0, GIB(1024),
+     WAL_BYTES_MAX_DEFAULT, NULL,
+     "what the log's files should take: checkpoints see to it; 0: no checkpoints"},
+    {"checkpoint-memory", "SIZE", KIND_BYTES, FIELD(checkpoint_memory), 0, CHECKPOINT_MEMORY_MIN,
+     GIB(64), CHECKPOINT_MEMORY_DEFAULT, NULL, "memory that making a checkpoint takes, about"},
+    {"archive-dir", "DIR", KIND_TEXT, TEXT(archive_dir), 0, 0, 0, "",
      "directory that gets each log file before it is used anew"},
-    {"stream", KIND_TEXT, TEXT(stream), 0, 0, 0, "",
+    {"stream", "URL", KIND_TEXT, TEXT(stream), 0, 0, 0, "",
      "address (tcp://, ipc://) that publishes each change once it is durable; with a token: "
      "loopback or ipc"},
-    {"stream-fetch", KIND_TEXT, TEXT(stream_fetch), 0, 0, 0, "",
+    {"stream-fetch", "URL", KIND_TEXT, TEXT(stream_fetch), 0, 0, 0, "",
      "address that answers which changes came behind an LSN, and takes the token"},
-    {"recovery-threads", KIND_NUMBER, FIELD(recovery_threads), 0, 0, RECOVERY_THREADS_MAX, 0, NULL,
-     "threads that replay the log; 0: by the number of processors"},
-    {"wal-segment-bytes", KIND_BYTES, FIELD(wal_segment_bytes), 0, WAL_SEGMENT_BYTES_MIN,
-     WAL_SEGMENT_BYTES_MAX, WAL_SEGMENT_BYTES_DEFAULT, NULL, "size of a log file (K, M, G)"},
-    {"wal-spare-segments", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1, WAL_SPARE_SEGMENTS_MAX,
-     WAL_SPARE_SEGMENTS_DEFAULT, NULL, "log files prepared ahead of use"},
-    {"contexts", KIND_NUMBER, FIELD(contexts), 0, 1, SERVER_CONTEXTS_MAX, SERVER_CONTEXTS_DEFAULT,
-     NULL, "requests in hand at once"},
+    {"recovery-threads", "N", KIND_NUMBER, FIELD(recovery_threads), 0, 0, RECOVERY_THREADS_MAX, 0,
+     NULL, "threads that replay the log; 0: by the number of processors"},
+    {"wal-segment-bytes", "SIZE", KIND_BYTES, FIELD(wal_segment_bytes), 0, WAL_SEGMENT_BYTES_MIN,
+     WAL_SEGMENT_BYTES_MAX, WAL_SEGMENT_BYTES_DEFAULT, NULL, "size of a log file"},
+    {"wal-spare-segments", "N", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1,
+     WAL_SPARE_SEGMENTS_MAX, WAL_SPARE_SEGMENTS_DEFAULT, NULL, "log files prepared ahead of use"},
+    {"contexts", "N", KIND_NUMBER, FIELD(contexts), 0, 1, SERVER_CONTEXTS_MAX,
+     SERVER_CONTEXTS_DEFAULT, NULL, "requests in hand at once"},
 };
 #define SETTING_COUNT (sizeof settings / sizeof settings[0])
 
@@ -191,6 +194,32 @@ static bool set_listen(struct config *config, const char *value, bool from_file,
     return true;
 }
 
+#define NUMBER_TEXT_BYTES 32u
+
+/* A number as one would write it: 64M, 15m; a number without a unit as it is. */
+static const char *number_text(enum kind kind, uint64_t number, char text[NUMBER_TEXT_BYTES])
+{
+    static const struct {
+        enum kind kind;
+        const char *suffix;
+        uint64_t factor;
+    } units[] = {
+        {KIND_BYTES, "G", 1u << 30},    {KIND_BYTES, "M", 1u << 20},   {KIND_BYTES, "K", 1u << 10},
+        {KIND_DURATION, "d", 86400000}, {KIND_DURATION, "h", 3600000}, {KIND_DURATION, "m", 60000},
+        {KIND_DURATION, "s", 1000},     {KIND_DURATION, "ms", 1},
+    };
+    uint64_t factor = 1;
+    const char *suffix = "";
+    for (size_t i = 0; number > 0 && suffix[0] == '\0' && i < sizeof units / sizeof units[0]; i++) {
+        if (units[i].kind == kind && number % units[i].factor == 0) {
+            factor = units[i].factor;
+            suffix = units[i].suffix;
+        }
+    }
+    snprintf(text, NUMBER_TEXT_BYTES, "%llu%s", (unsigned long long)(number / factor), suffix);
+    return text;
+}
+
 static bool set_number(struct config *config, const struct setting *setting, const char *value,
                        char *error, size_t error_bytes)
 {
@@ -204,15 +233,28 @@ static bool set_number(struct config *config, const struct setting *setting, con
     }
     if (number < setting->min || number > setting->max) {
         const char *longest = setting->kind == KIND_DURATION && setting->max == UINT32_MAX
-                                  ? " ms, which are 49 days"
+                                  ? ", which is 49 days"
                                   : "";
-        snprintf(error, error_bytes, "%s: %llu, must be %llu..%llu%s", setting->name,
-                 (unsigned long long)number, (unsigned long long)setting->min,
-                 (unsigned long long)setting->max, longest);
+        char texts[3][NUMBER_TEXT_BYTES];
+        snprintf(error, error_bytes, "%s: %s, must be %s..%s%s", setting->name,
+                 number_text(setting->kind, number, texts[0]),
+                 number_text(setting->kind, setting->min, texts[1]),
+                 number_text(setting->kind, setting->max, texts[2]), longest);
         return false;
     }
     memcpy(field_of(config, setting), &number, sizeof number);
     return true;
+}
+
+static void refuse_word(const char *const *words, const char *name, const char *value, char *error,
+                        size_t error_bytes)
+{
+    char known[64] = "";
+    for (size_t i = 0, used = 0; words[i] && used < sizeof known; i++) {
+        used +=
+            (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", words[i]);
+    }
+    snprintf(error, error_bytes, "%s: \"%s\" is none of %s", name, value, known);
 }
 
 bool config_knows(const char *name)
@@ -229,6 +271,7 @@ bool config_set(struct config *config, const char *name, const char *value, bool
         return false;
     }
     int word;
+    const char *const *words;
     switch (setting->kind) {
     case KIND_TEXT:
         if (!set_text(field_of(config, setting), setting->size, value) ||
@@ -241,21 +284,22 @@ bool config_set(struct config *config, const char *name, const char *value, bool
     case KIND_LISTEN:
         return set_listen(config, value, from_file, error, error_bytes);
     case KIND_WAL_IO:
-        word = word_index(wal_io_words, value);
+        words = wal_io_words;
+        word = word_index(words, value);
         config->wal_io = word < 0 ? config->wal_io : (enum storage_mode)word;
         break;
     case KIND_LEVEL:
-        word = word_index(level_words, value);
+        words = level_words;
+        word = word_index(words, value);
         config->log_level = word < 0 ? config->log_level : (enum log_level)word;
         break;
     default:
         return set_number(config, setting, value, error, error_bytes);
     }
     if (word < 0) {
-        snprintf(error, error_bytes, "%s: \"%s\" is not one of: %s", name, value, setting->help);
-        return false;
+        refuse_word(words, name, value, error, error_bytes);
     }
-    return true;
+    return word >= 0;
 }
 
 void config_init(struct config *config)
@@ -358,21 +402,23 @@ static bool is_local(const char *url)
 
 bool config_check(const struct config *config, char *error, size_t error_bytes)
 {
+    char texts[2][NUMBER_TEXT_BYTES];
     if (config->hold_ms > config->hold_ms_max) {
-        snprintf(error, error_bytes, "hold-ms: %llu, greater than hold-ms-max, %llu",
-                 (unsigned long long)config->hold_ms, (unsigned long long)config->hold_ms_max);
+        snprintf(error, error_bytes, "hold-ms: %s, greater than hold-ms-max, %s",
+                 number_text(KIND_DURATION, config->hold_ms, texts[0]),
+                 number_text(KIND_DURATION, config->hold_ms_max, texts[1]));
         return false;
     }
     if (config->wal_bytes_max > 0 && config->wal_bytes_max < 4 * config->wal_segment_bytes) {
         snprintf(error, error_bytes,
-                 "wal-bytes-max: %llu, must be at least four times wal-segment-bytes, %llu, or 0",
-                 (unsigned long long)config->wal_bytes_max,
-                 (unsigned long long)config->wal_segment_bytes);
+                 "wal-bytes-max: %s, must be 0, or at least four times wal-segment-bytes, %s",
+                 number_text(KIND_BYTES, config->wal_bytes_max, texts[0]),
+                 number_text(KIND_BYTES, config->wal_segment_bytes, texts[1]));
         return false;
     }
     if (config->wal_segment_bytes % WAL_PAGE_BYTES != 0) {
-        snprintf(error, error_bytes, "wal-segment-bytes: %llu, must be a multiple of %u",
-                 (unsigned long long)config->wal_segment_bytes, WAL_PAGE_BYTES);
+        snprintf(error, error_bytes, "wal-segment-bytes: %s, must be a multiple of %u",
+                 number_text(KIND_BYTES, config->wal_segment_bytes, texts[0]), WAL_PAGE_BYTES);
         return false;
     }
     if (config->token[0] != '\0' && config->stream[0] != '\0' && !is_local(config->stream)) {
@@ -386,41 +432,19 @@ bool config_check(const struct config *config, char *error, size_t error_bytes)
     return true;
 }
 
-/* A default as one would write it: 64M, 15m; a number without a unit as it is. */
-static void number_text(enum kind kind, uint64_t number, char *text, size_t bytes)
-{
-    static const struct {
-        enum kind kind;
-        const char *suffix;
-        uint64_t factor;
-    } units[] = {
-        {KIND_BYTES, "G", 1u << 30},    {KIND_BYTES, "M", 1u << 20},   {KIND_BYTES, "K", 1u << 10},
-        {KIND_DURATION, "d", 86400000}, {KIND_DURATION, "h", 3600000}, {KIND_DURATION, "m", 60000},
-        {KIND_DURATION, "s", 1000},     {KIND_DURATION, "ms", 1},
-    };
-    uint64_t factor = 1;
-    const char *suffix = "";
-    for (size_t i = 0; number > 0 && suffix[0] == '\0' && i < sizeof units / sizeof units[0]; i++) {
-        if (units[i].kind == kind && number % units[i].factor == 0) {
-            factor = units[i].factor;
-            suffix = units[i].suffix;
-        }
-    }
-    snprintf(text, bytes, "%llu%s", (unsigned long long)(number / factor), suffix);
-}
+#define HELP_COLUMN 27
 
 void config_print_help(FILE *to)
 {
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         const struct setting *setting = &settings[i];
-        char initial[64];
-        const char *shown = setting->initial_text;
-        if (!shown) {
-            number_text(setting->kind, setting->initial, initial, sizeof initial);
-            shown = initial;
-        }
-        fprintf(to, "  --%-20s %s (default: %s)\n", setting->name, setting->help,
-                shown[0] ? shown : "none");
+        char initial[NUMBER_TEXT_BYTES];
+        const char *shown = setting->initial_text
+                                ? setting->initial_text
+                                : number_text(setting->kind, setting->initial, initial);
+        int used = fprintf(to, "  --%s %s", setting->name, setting->argument);
+        fprintf(to, "%*s %s (default: %s)\n", used < HELP_COLUMN ? HELP_COLUMN - used : 0, "",
+                setting->help, shown[0] ? shown : "none");
     }
 }
 

@@ -92,18 +92,6 @@ static void answer_when_durable(struct engine_call *call, uint64_t lsn)
 
 /* ---- Before it is started ---- */
 
-static bool token_fits(const char *expected, struct bytes token)
-{
-    size_t len = strlen(expected);
-    /* Every byte is looked at, whatever the first difference. */
-    unsigned difference = token.len != len;
-    for (size_t i = 0; i < len; i++) {
-        uint8_t byte = token.len > 0 ? token.data[i % token.len] : 0;
-        difference |= (unsigned)(byte ^ (uint8_t)expected[i]);
-    }
-    return difference == 0;
-}
-
 static bool request_changes(enum request_type type)
 {
     switch (type) {
@@ -135,7 +123,7 @@ static bool request_admit(struct engine *engine, struct engine_call *call,
                           const struct request *request)
 {
     const char *token = engine->options.token;
-    if (token && token[0] != '\0' && !token_fits(token, request->token)) {
+    if (token && token[0] != '\0' && !secret_equal(token, request->token)) {
         answer_fail(call, HF_UNAUTHORIZED, "token: %s",
                     request->token.len > 0 ? "not the right one" : "missing");
         return false;

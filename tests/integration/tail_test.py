@@ -139,11 +139,11 @@ def free_url():
 
 
 class Subscriber:
-    """SP SUB over TCP: everything that is published, read by a thread."""
+    """SP SUB: everything that is published, read by a thread."""
 
     def __init__(self, url):
-        host, port = url.removeprefix("tcp://").rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=harness.WAIT_S)
+        self.prefix = 1 if url.startswith("ipc://") else 0  # bytes before each length
+        self.socket = wire.connect(url, harness.WAIT_S)
         self.socket.sendall(b"\0SP\0\0\x21\0\0")
         assert self._read(8) == b"\0SP\0\0\x20\0\0"
         self.messages = []
@@ -162,7 +162,7 @@ class Subscriber:
     def _run(self):
         try:
             while True:
-                length, = struct.unpack(">Q", self._read(8))
+                length, = struct.unpack(">Q", self._read(self.prefix + 8)[self.prefix:])
                 kind, subject, text = self._read(length).decode().split("\n")
                 self.messages.append((kind, subject, json.loads(text)))
         except OSError:
@@ -174,12 +174,13 @@ class Subscriber:
         self.socket.close()
 
 
-def fetch(url, lsn):
+def fetch(url, lsn, token=""):
     """Everything behind an LSN, by as many requests as it takes."""
     connection = wire.Connection(url)
     rows = []
     while True:
-        *part, last = connection.exchange(str(lsn).encode()).decode().splitlines()
+        request = "%d %s" % (lsn, token) if token else str(lsn)
+        *part, last = connection.exchange(request.encode()).decode().splitlines()
         rows += [json.loads(t) for t in part]
         last = json.loads(last)
         if last["status"] != "OK":
@@ -235,6 +236,89 @@ def test_stream_publishes_in_order_and_fetch_fills_the_gaps():
             assert rows == dumped(data)
     finally:
         shutil.rmtree(data, ignore_errors=True)
+
+
+def vanish(url, hello, answer, times):
+    """Connects and goes with a reset: at once, in the handshake, behind it, behind a message's head."""
+    for i in range(times):
+        stranger = wire.connect(url)
+        if i % 4 == 1:
+            stranger.sendall(hello[:3])
+        elif i % 4 > 1:
+            stranger.sendall(hello)
+            assert stranger.recv(8, socket.MSG_WAITALL) == answer
+        if i % 4 == 3:
+            stranger.sendall(b"\0" * 6 + b"\0\x40\x80\0\0\1")
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stranger.close()
+
+
+def check_strangers(publish, ask):
+    with Engine("--stream", publish, "--stream-fetch", ask) as engine:
+        shop = Shop(engine.url)
+        item = shop.define("STREAM", 100000)
+        for _ in range(10):
+            vanish(publish, b"\0SP\0\0\x21\0\0", b"\0SP\0\0\x20\0\0", 50)
+            vanish(ask, wire.HELLO, b"\0SP\0\0\x31\0\0", 50)
+            reserve_some(shop, item, 1)
+        wait_until(lambda: sum(r["type"] == "ORDER_HELD" for r in fetch(ask, 0)) == 10, "the orders")
+        subscriber = Subscriber(publish)
+        wait_until(lambda: reserve_some(shop, item, 1) and subscriber.messages, "a message")
+        subscriber.close()
+        engine.stop()
+
+
+def test_stream_survives_strangers():
+    check_strangers(free_url(), free_url())
+
+
+def served(attempt):
+    """Whether something is served: a connection that a dead listener left waiting is reset."""
+    try:
+        return attempt()
+    except (ConnectionError, TimeoutError):
+        return False
+
+
+def test_stream_listens_anew_where_strangers_have_stopped_its_listeners():
+    """nng 1.5.2's ipc listeners stop when somebody hangs up in the handshake."""
+    data = tempfile.mkdtemp(prefix="holdfast-stream-")
+    publish, ask = ["ipc://" + os.path.join(data, name) for name in ("publish", "fetch")]
+    try:
+        with Engine("--stream", publish, "--stream-fetch", ask, data=data) as engine:
+            shop = Shop(engine.url)
+            item = shop.define("STREAM", 100000)
+            for url in (publish, ask) * 3:
+                vanish(url, wire.HELLO, b"", 2)
+            wait_until(lambda: served(lambda: fetch(ask, 0)), "an answer")
+            subscriber = []
+            wait_until(lambda: served(lambda: subscriber.append(Subscriber(publish)) or True),
+                       "a subscription")
+            wait_until(lambda: reserve_some(shop, item, 1) and subscriber[0].messages, "a message")
+            subscriber[0].close()
+            engine.stop()
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def test_stream_wants_the_token_and_publishes_to_nobody_without_it():
+    publish, ask = free_url(), free_url()
+    refused = subprocess.run([BINARY, "serve", "--token", "hush hush", "--stream", "tcp://0.0.0.0:0"],
+                             capture_output=True, text=True, timeout=harness.WAIT_S)
+    assert refused.returncode == 2, refused
+    assert "stream:" in refused.stderr and "token" in refused.stderr, refused
+    with Engine("--stream", publish, "--stream-fetch", ask, "--token", "hush hush") as engine:
+        subscriber = Subscriber(publish)  # loopback
+        run("stock", "define", "STREAM", "--url", engine.url, "--token", "hush hush")
+        wait_until(lambda: subscriber.messages, "a message")
+        wait_until(lambda: fetch(ask, 0, "hush hush"), "the record")
+        assert [r["type"] for r in fetch(ask, 0, "hush hush")] == ["ITEM_DEFINED"]
+        assert fetch(ask, 0) == {"status": "UNAUTHORIZED", "message": "token: missing"}
+        for wrong in ("hush", "hush hush hush", "HUSH HUSH"):
+            assert fetch(ask, 0, wrong) == {
+                "status": "UNAUTHORIZED", "message": "token: not the right one"}
+        subscriber.close()
+        engine.stop()
 
 
 if __name__ == "__main__":

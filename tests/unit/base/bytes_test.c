@@ -170,9 +170,27 @@ static void utf8_valid_takes_every_code_point_but_surrogates(void **state)
     }
 }
 
+static void secret_equal_takes_that_very_secret_alone(void **state)
+{
+    (void)state;
+    assert_true(secret_equal("hunter2", bytes_of("hunter2")));
+    assert_false(secret_equal("hunter2", bytes_of("hunter3")));
+    assert_false(secret_equal("hunter2", bytes_of("Hunter2")));
+    assert_false(secret_equal("hunter2", bytes_of("hunter")));
+    assert_false(secret_equal("hunter2", bytes_of("hunter22")));
+    assert_false(secret_equal("abab", bytes_of("ab"))); /* what is given is not repeated */
+    assert_false(secret_equal("hunter2", bytes_of("")));
+    assert_false(secret_equal("hunter2", (struct bytes){NULL, 0}));
+    assert_true(secret_equal("", (struct bytes){NULL, 0}));
+    assert_false(secret_equal("", bytes_of("x")));
+    static const uint8_t with_nul[] = {'h', 'i', 0};
+    assert_false(secret_equal("hi", (struct bytes){with_nul, 3}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(secret_equal_takes_that_very_secret_alone),
         cmocka_unit_test(bytes_stores_are_little_endian),
         cmocka_unit_test(cursor_reads_up_to_the_last_byte),
         cmocka_unit_test(cursor_past_the_end_gives_zeros_for_good),

@@ -267,14 +267,20 @@ static inline void raw_send(int fd, const void *data, size_t len)
     assert_int_equal(send(fd, data, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 
-static inline void raw_handshake(int fd)
+/* Introduces itself as one protocol, and expects another. */
+static inline void raw_handshake_as(int fd, uint8_t self, uint8_t peer)
 {
-    static const uint8_t request[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
-    static const uint8_t reply[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
+    const uint8_t request[8] = {0, 'S', 'P', 0, 0, self, 0, 0};
+    const uint8_t reply[8] = {0, 'S', 'P', 0, 0, peer, 0, 0};
     uint8_t got[8];
     raw_send(fd, request, sizeof request);
     assert_int_equal(recv(fd, got, sizeof got, MSG_WAITALL), 8);
     assert_memory_equal(got, reply, sizeof reply);
+}
+
+static inline void raw_handshake(int fd)
+{
+    raw_handshake_as(fd, 0x30, 0x31);
 }
 
 /* The head of a tcp message of so many bytes after the request id. */
@@ -305,6 +311,46 @@ static inline void raw_close(int fd, bool reset)
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     }
     (void)close(fd);
+}
+
+static inline void raw_receive(int fd, void *got, size_t len)
+{
+    assert_int_equal(recv(fd, got, len, MSG_WAITALL), (ssize_t)len);
+}
+
+/* Connects and goes, in every way, at once and in the middle of things: as a peer of that protocol
+ * would, who expects the other. */
+static inline void raw_vanish(const char *url, uint8_t self, uint8_t peer, int times)
+{
+    static const uint8_t part[] = {0, 'S', 'P'};
+    static const uint8_t junk[] = "GET / HTTP/1.1\r\n\r\n";
+    uint8_t head[12];
+    raw_head(head, 1000);
+    for (int i = 0; i < times; i++) {
+        int fd = raw_dial(url);
+        switch (i % 6) {
+        case 0:
+            break;
+        case 1:
+            raw_send(fd, part, sizeof part);
+            break;
+        case 2:
+            raw_send(fd, junk, sizeof junk);
+            break;
+        case 3:
+            raw_handshake_as(fd, self, peer);
+            break;
+        case 4:
+            raw_handshake_as(fd, self, peer); /* half a message */
+            raw_send(fd, head, sizeof head);
+            break;
+        default:
+            raw_handshake_as(fd, self, peer); /* half a length */
+            raw_send(fd, head, 3);
+            break;
+        }
+        raw_close(fd, i % 2 == 0);
+    }
 }
 
 #endif

@@ -175,47 +175,13 @@ static void transport_closes_only_the_connection_of_a_message_too_large(void **s
     echo_stop(&echo);
 }
 
-/* Clients that connect and go in every way, at once and in the middle of things. */
-static void vanish(const char *url, bool ipc)
-{
-    static const uint8_t part[] = {0, 'S', 'P'};
-    static const uint8_t junk[] = "GET / HTTP/1.1\r\n\r\n";
-    uint8_t head[13] = {1};
-    raw_head(head + 1, 1000);
-    for (int i = 0; i < 30; i++) {
-        int fd = raw_dial(url);
-        switch (i % 6) {
-        case 0:
-            break;
-        case 1:
-            raw_send(fd, part, sizeof part);
-            break;
-        case 2:
-            raw_send(fd, junk, sizeof junk);
-            break;
-        case 3:
-            raw_handshake(fd);
-            break;
-        case 4:
-            raw_handshake(fd); /* half a message */
-            raw_send(fd, ipc ? head : head + 1, ipc ? 13 : 12);
-            break;
-        default:
-            raw_handshake(fd); /* half a length */
-            raw_send(fd, head, 3);
-            break;
-        }
-        raw_close(fd, i % 2 == 0);
-    }
-}
-
 static void transport_survives_clients_that_vanish_over_tcp(void **state)
 {
     (void)state;
     struct echo echo;
     echo_start(&echo, "tcp://127.0.0.1:0");
     int silent = raw_dial(echo.url); /* says nothing, and stays */
-    vanish(echo.url, false);
+    raw_vanish(echo.url, 0x30, 0x31, 30);
     assert_serves(echo.url);
     uint64_t until = now_ms() + PATIENCE_MS;
     while (echo_stats(&echo).connections > 0) {
@@ -285,11 +251,6 @@ static void transport_bounds_what_all_unread_replies_take(void **state)
     echo.reply_bytes = 0;
     assert_serves(echo.url);
     echo_stop(&echo);
-}
-
-static void raw_receive(int fd, void *got, size_t len)
-{
-    assert_int_equal(recv(fd, got, len, MSG_WAITALL), (ssize_t)len);
 }
 
 static void raw_send_zeros(int fd, size_t len)

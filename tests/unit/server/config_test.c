@@ -105,7 +105,67 @@ static void config_refuses_a_default_hold_above_the_greatest(void **state)
     assert_true(config_check(&config, error, sizeof error));
     assert_true(set("hold-ms", "1001"));
     assert_false(config_check(&config, error, sizeof error));
-    assert_error_has("hold-ms");
+    assert_error_has("hold-ms: 1001ms, greater than hold-ms-max, 1s");
+}
+
+static void config_says_what_is_wrong_in_words_and_units_of_the_setting(void **state)
+{
+    (void)state;
+    assert_false(set("wal-io", "fast"));
+    assert_error_has("wal-io: \"fast\" is none of auto, uring, sync");
+    assert_false(set("log-level", "loud"));
+    assert_error_has("log-level: \"loud\" is none of debug, info, warn, error");
+    assert_false(set("checkpoint-memory", "512K"));
+    assert_error_has("checkpoint-memory: 512K, must be 1M..64G");
+    assert_false(set("hold-ms", "50d"));
+    assert_error_has("hold-ms: 50d, must be 1ms..4294967295ms, which is 49 days");
+    assert_true(set("wal-bytes-max", "10M"));
+    assert_false(config_check(&config, error, sizeof error));
+    assert_error_has(
+        "wal-bytes-max: 10M, must be 0, or at least four times wal-segment-bytes, 64M");
+}
+
+/* With a token nobody may listen in without it. */
+static void config_refuses_to_publish_to_strangers_where_there_is_a_token(void **state)
+{
+    (void)state;
+    static const char *const near[] = {
+        "tcp://127.0.0.1:7413", "tcp://127.9.8.7:0",  "tcp://localhost:7413",
+        "tcp://[::1]:7413",     "ipc:///run/hf.sock", "ipc://stream.sock",
+    };
+    static const char *const far[] = {
+        "tcp://0.0.0.0:7413",
+        "tcp://*:7413",
+        "tcp://:7413",
+        "tcp://[::]:7413",
+        "tcp://10.0.0.5:7413",
+        "tcp://[::1]x:7413",
+        "tcp://127.0.0.1",
+        "tcp://127.0.0.1:7413@0.0.0.0",
+        "tcp://127.0.0.1:7@0.0.0.0:7413",
+        "tcp://127.0.0.1.example.com:7413",
+        "tcp://localhost.example.com:7413",
+        "tcp://128.0.0.1:7413",
+        "ws://127.0.0.1:7413",
+        "tcp://",
+        "tcp://[::1:7413",
+    };
+    for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
+        assert_true(set("stream", far[i]));
+        assert_true(set("stream-fetch", far[i])); /* requests carry the token */
+        assert_true(set("token", ""));
+        assert_true(config_check(&config, error, sizeof error));
+        assert_true(set("token", "secret"));
+        assert_false(config_check(&config, error, sizeof error));
+        assert_error_has("stream: ");
+        assert_error_has("token");
+    }
+    for (size_t i = 0; i < sizeof near / sizeof near[0]; i++) {
+        assert_true(set("stream", near[i]));
+        assert_true(config_check(&config, error, sizeof error));
+    }
+    assert_true(set("stream", ""));
+    assert_true(config_check(&config, error, sizeof error));
 }
 
 static void config_names_what_it_does_not_know(void **state)
@@ -190,6 +250,9 @@ int main(void)
         cmocka_unit_test_setup(config_bounds_the_segments_prepared_ahead, setup),
         cmocka_unit_test_setup(config_knows_units, setup),
         cmocka_unit_test_setup(config_refuses_a_default_hold_above_the_greatest, setup),
+        cmocka_unit_test_setup(config_says_what_is_wrong_in_words_and_units_of_the_setting, setup),
+        cmocka_unit_test_setup(config_refuses_to_publish_to_strangers_where_there_is_a_token,
+                               setup),
         cmocka_unit_test_setup(config_names_what_it_does_not_know, setup),
         cmocka_unit_test_setup(config_reads_a_file_and_options_replace_its_addresses, setup),
         cmocka_unit_test_setup(config_names_file_and_line_of_a_mistake, setup),

@@ -1,0 +1,224 @@
+/* stream_fetch.c - the change stream's requests: an LSN, and the token behind a space.
+ *
+ * A place is a reader of the log and the LSN up to which it has told. One that is asked on from
+ * there moves on; any other LSN takes the place that has not been used for longest.
+ *
+ * Threads: one. */
+#include "cli/stream_fetch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "cli/changes.h"
+#include "cli/values.h"
+
+#define ANSWER_RECORDS_MAX 1000u
+#define ANSWER_BYTES       MIB(1) /* begun with; one more record may go beyond it */
+#define LSN_DIGITS_MAX     20u
+
+struct place {
+    struct storage *storage;
+    struct changes changes;
+    bool open;
+    uint64_t used; /* the number of the request that used it last */
+};
+
+struct answer {
+    char *text;
+    size_t len;
+    size_t room;
+};
+
+struct stream_fetch {
+    struct stream_fetch_options options;
+    struct place places[STREAM_PLACES_MAX];
+    uint64_t requests;
+    struct answer answer;
+};
+
+/* ---- Places ---- */
+
+static void close_place(struct place *place)
+{
+    if (place->open) {
+        changes_close(&place->changes);
+    }
+    place->open = false;
+    if (place->storage) {
+        storage_destroy(place->storage);
+        place->storage = NULL;
+    }
+}
+
+/* NOT_FOUND: there is no log yet. EXPIRED: with place->changes.oldest_lsn. */
+static enum hf_status open_place(struct stream_fetch *fetch, struct place *place, uint64_t lsn)
+{
+    close_place(place);
+    place->changes.oldest_lsn = 0;
+    enum hf_status status = fetch->options.open(fetch->options.context, &place->storage);
+    if (status == HF_OK) {
+        status = changes_open(&place->changes, place->storage, lsn);
+        place->changes.stop = fetch->options.stop;
+    }
+    place->open = status == HF_OK;
+    return status;
+}
+
+/* The place that has told up to just this LSN; else the one to be opened there. */
+static struct place *place_for(struct stream_fetch *fetch, uint64_t lsn)
+{
+    struct place *oldest = &fetch->places[0];
+    for (unsigned i = 0; i < STREAM_PLACES_MAX; i++) {
+        struct place *place = &fetch->places[i];
+        if (place->open && place->changes.lsn == lsn) {
+            return place;
+        }
+        if (!place->open ? oldest->open : oldest->open && place->used < oldest->used) {
+            oldest = place;
+        }
+    }
+    return oldest;
+}
+
+/* ---- Answers ---- */
+
+/* Adds a line; takes the object. False: no memory. */
+static bool add_line(struct answer *answer, json_t *object)
+{
+    char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+    json_decref(object);
+    size_t len = line ? strlen(line) : 0;
+    if (line && answer->len + len + 1 > answer->room) {
+        size_t room = 2 * (answer->len + len + 1);
+        char *grown = realloc(answer->text, room);
+        answer->text = grown ? grown : answer->text;
+        answer->room = grown ? room : answer->room;
+    }
+    bool fits = line && answer->len + len + 1 <= answer->room;
+    if (fits) {
+        memcpy(answer->text + answer->len, line, len);
+        answer->text[answer->len + len] = '\n';
+        answer->len += len + 1;
+    }
+    free(line);
+    return fits;
+}
+
+static void add_refusal(struct answer *answer, enum hf_status status, const char *message)
+{
+    add_line(answer, json_pack("{s:s, s:s}", "status", hf_status_name(status), "message", message));
+}
+
+/* The records behind `*next`, a line each; moves it. OK: there are more, or may be; NOT_FOUND: it
+ * has come to the log's end; else why it is not to be read. */
+static enum hf_status add_records(struct changes *changes, struct answer *answer, uint64_t *next)
+{
+    struct event event;
+    uint64_t wall_ms;
+    for (unsigned count = 0; count < ANSWER_RECORDS_MAX && answer->len < ANSWER_BYTES; count++) {
+        enum hf_status status = changes_next(changes, &event, &wall_ms);
+        if (status != HF_OK) {
+            return status == HF_CANCELED ? HF_OK : status;
+        }
+        if (!add_line(answer, event_object(&changes->names, &event, wall_ms))) {
+            return HF_NO_MEMORY;
+        }
+        *next = event.lsn;
+    }
+    return HF_OK;
+}
+
+/* The records behind an LSN; then a line that tells how it ended. */
+static void answer_from(struct stream_fetch *fetch, uint64_t lsn)
+{
+    struct answer *answer = &fetch->answer;
+    struct place *place = place_for(fetch, lsn);
+    char text[CHANGES_TEXT_BYTES];
+    uint64_t next = lsn;
+    enum hf_status status = HF_OK;
+    place->used = ++fetch->requests;
+    if (!place->open || place->changes.lsn != lsn) {
+        status = open_place(fetch, place, lsn);
+    }
+    if (place->open) {
+        status = add_records(&place->changes, answer, &next);
+    }
+    bool end = status == HF_NOT_FOUND;
+    if (end && place->open && next == lsn && changes_end_before(&place->changes, lsn, text)) {
+        close_place(place);
+        add_refusal(answer, HF_INVALID, text);
+        return;
+    }
+    if (status != HF_OK && !end) {
+        close_place(place);
+    }
+    add_line(answer, json_pack("{s:s, s:I, s:I, s:b}", "status",
+                               hf_status_name(end ? HF_OK : status), "next", (json_int_t)next,
+                               "oldest", (json_int_t)place->changes.oldest_lsn, "end", end));
+}
+
+/* Parts a request: digits up to the first space or the end, and what is behind it. False: no LSN.
+ */
+static bool parse_request(struct bytes request, uint64_t *lsn, struct bytes *token)
+{
+    char digits[LSN_DIGITS_MAX + 1];
+    char reason[REASON_BYTES];
+    const uint8_t *space = request.len > 0 ? memchr(request.data, ' ', request.len) : NULL;
+    size_t len = space ? (size_t)(space - request.data) : request.len;
+    *token = (struct bytes){NULL, 0};
+    if (space) {
+        *token = (struct bytes){space + 1, request.len - len - 1};
+    }
+    if (len == 0 || len > LSN_DIGITS_MAX) {
+        return false;
+    }
+    memcpy(digits, request.data, len);
+    digits[len] = '\0';
+    return strlen(digits) == len && parse_unsigned(digits, 0, INT64_MAX, lsn, reason);
+}
+
+struct bytes stream_fetch_answer(struct stream_fetch *fetch, struct bytes request)
+{
+    struct answer *answer = &fetch->answer;
+    const char *expected = fetch->options.token;
+    struct bytes token;
+    uint64_t lsn;
+    answer->len = 0;
+    bool parsed = parse_request(request, &lsn, &token);
+    if (expected[0] != '\0' && !secret_equal(expected, token)) {
+        add_refusal(answer, HF_UNAUTHORIZED,
+                    token.len > 0 ? "token: not the right one" : "token: missing");
+    } else if (!parsed) {
+        add_refusal(
+            answer, HF_INVALID,
+            "a request is an LSN in decimal digits, and, where there is a token, a space and "
+            "the token");
+    } else {
+        answer_from(fetch, lsn);
+    }
+    return (struct bytes){(const uint8_t *)answer->text, answer->len};
+}
+
+/* ---- Making and freeing ---- */
+
+struct stream_fetch *stream_fetch_make(const struct stream_fetch_options *options)
+{
+    struct stream_fetch *fetch = calloc(1, sizeof *fetch);
+    if (fetch) {
+        fetch->options = *options;
+    }
+    return fetch;
+}
+
+void stream_fetch_free(struct stream_fetch *fetch)
+{
+    if (!fetch) {
+        return;
+    }
+    for (unsigned i = 0; i < STREAM_PLACES_MAX; i++) {
+        close_place(&fetch->places[i]);
+    }
+    free(fetch->answer.text);
+    free(fetch);
+}

@@ -1,0 +1,147 @@
+/* link_receive.c - a link's reading side: memory to read into, and who goes on reading.
+ *
+ * Threads: one reads at a time (transport_private.h); link_received() is nng's callback. */
+#include "rpc/transport_private.h"
+
+#define CHUNK_GROWTH_MIN ((size_t)262144) /* a long message's first piece of memory */
+#define SMALL_BYTES_MAX  ((size_t)8192)   /* messages that are handled before the next read */
+
+/* Notes when a message that needs memory of its own began to come in. Only who reads. */
+static void link_note_long(struct link *link)
+{
+    if (link->needed > CHUNK_BYTES_MAX &&
+        atomic_load_explicit(&link->long_since_ms, memory_order_relaxed) == 0) {
+        atomic_store_explicit(&link->long_since_ms, now_ms(), memory_order_relaxed);
+    }
+}
+
+/* How much memory the next reads should have, what is there already included. */
+static size_t link_chunk_size(const struct link *link)
+{
+    size_t have = link->end - link->begin;
+    if (link->needed <= link->chunk_bytes) {
+        return link->chunk_bytes;
+    }
+    size_t grown = 4 * have > CHUNK_GROWTH_MIN ? 4 * have : CHUNK_GROWTH_MIN;
+    return link->needed < grown ? link->needed : grown;
+}
+
+/* Makes room to read into. Only who reads. False: no memory. */
+static bool link_make_room(struct link *link)
+{
+    struct chunk *old = link->chunk;
+    size_t have = link->end - link->begin;
+    size_t size = link_chunk_size(link);
+    bool fits = old && old->size <= 4 * size; /* a long message's memory is not kept */
+    /* acquire: pairs with the release in chunk_put: nobody reads in it any more. */
+    bool alone = fits && atomic_load_explicit(&old->refs, memory_order_acquire) == 1;
+    /* A long message's own memory is filled before it grows: else one that comes byte by byte would
+     * be copied for each. */
+    if (fits && old->size > CHUNK_BYTES_MAX && link->begin == 0 && link->needed > have &&
+        old->size - have >= CHUNK_BYTES_MIN) {
+        return true;
+    }
+    /* Where there is enough room behind, nothing moves. */
+    size_t wanted = link->needed > have ? link->needed - have : link->chunk_bytes / 4;
+    if (fits && old->size - link->end >= wanted && !(alone && have == 0)) {
+        return true;
+    }
+    if (alone && old->size >= size) {
+        memmove(old->bytes, old->bytes + link->begin, have);
+    } else {
+        struct chunk *chunk = chunk_make(size, link->budget);
+        if (!chunk) {
+            return false;
+        }
+        if (have > 0) {
+            memcpy(chunk->bytes, old->bytes + link->begin, have);
+        }
+        chunk_put(old);
+        link->chunk = chunk;
+    }
+    link->begin = 0;
+    link->end = have;
+    return true;
+}
+
+bool link_choke(struct link *link)
+{
+    if (!link->kind->rests) {
+        return false;
+    }
+    pthread_mutex_lock(&link->lock);
+    link->choked = !link->closed && link->pending.len > OUTBOX_BYTES_MAX;
+    bool choked = link->choked;
+    pthread_mutex_unlock(&link->lock);
+    return choked;
+}
+
+void link_receive(struct link *link)
+{
+    if (link_choke(link)) {
+        return;
+    }
+    link_note_long(link);
+    bool room = link_make_room(link);
+    pthread_mutex_lock(&link->lock);
+    bool goes_on = room && !link->closed;
+    if (goes_on) {
+        gate_enter(link);
+    }
+    pthread_mutex_unlock(&link->lock);
+    if (!goes_on) {
+        link_down(link);
+        return;
+    }
+    nng_iov iov = {link->chunk->bytes + link->end, link->chunk->size - link->end};
+    CHECK(nng_aio_set_iov(link->receiving, 1, &iov) == 0);
+    nng_stream_recv(link->stream, link->receiving);
+    gate_leave(link);
+}
+
+enum next next_of(enum parsed parsed)
+{
+    return parsed == PARSED_FRAME ? NEXT_TAKE : parsed == PARSED_PART ? NEXT_READ : NEXT_DOWN;
+}
+
+enum next link_greeting(struct link *link)
+{
+    return link->greeted ? NEXT_TAKE : next_of(link->chunk ? parse_greeting(link) : PARSED_PART);
+}
+
+void link_go_on(struct link *link, enum next next)
+{
+    if (next == NEXT_READ) {
+        link_receive(link);
+    } else if (next == NEXT_DOWN) {
+        link_down(link);
+    }
+}
+
+enum next link_pass_on(struct link *link, enum next next, size_t begin)
+{
+    if (next == NEXT_READ && (link->begin - begin > SMALL_BYTES_MAX || link->needed > 0)) {
+        link_receive(link);
+        return NEXT_ELSEWHERE;
+    }
+    return next;
+}
+
+void link_received(void *arg)
+{
+    struct link *link = arg;
+    link_get(link); /* for this callback: reading may have come to its end before it does */
+    if (nng_aio_result(link->receiving) != 0) {
+        link_down(link);
+    } else {
+        size_t count = link->resumed ? 0 : nng_aio_count(link->receiving);
+        link->resumed = false;
+        link->end += count;
+        if (link->chunk && count > 0 && link->end == link->chunk->size &&
+            link->chunk_bytes < CHUNK_BYTES_MAX) {
+            link->chunk_bytes *= 2;
+        }
+        link->kind->received(link);
+    }
+    link_put(link);
+}

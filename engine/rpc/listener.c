@@ -1,0 +1,199 @@
+/* listener.c - listeners: their addresses, and taking connections on them.
+ *
+ * Threads: opened by anyone, opened anew by the watchdog alone; listener_accepted() is nng's
+ * callback. */
+#include "rpc/transport_private.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/un.h>
+
+#include "base/log.h"
+
+#define ACCEPT_PAUSE_MS 50 /* after a failure, such as having no more descriptors */
+
+/* ---- Addresses ---- */
+
+bool url_is_known(const char *url)
+{
+    return url_is_ipc(url) || strncmp(url, "tcp://", 6) == 0;
+}
+
+/* The path of an ipc URL as a socket address; false when it is too long or empty. */
+static bool ipc_address(const char *url, struct listener *listener)
+{
+    struct sockaddr_un *address = (struct sockaddr_un *)&listener->address;
+    const char *path = url + strlen("ipc://");
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof address->sun_path) {
+        return false;
+    }
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path, path, len + 1);
+    listener->address_bytes = sizeof *address;
+    return true;
+}
+
+/* Where to dial a TCP listener: its address, with the loopback for "any". */
+static bool tcp_address(struct listener *listener)
+{
+    nng_sockaddr bound;
+    if (nng_stream_listener_get_addr(listener->listener, NNG_OPT_LOCADDR, &bound) != 0) {
+        return false;
+    }
+    if (bound.s_family == NNG_AF_INET) {
+        struct sockaddr_in *address = (struct sockaddr_in *)&listener->address;
+        memset(address, 0, sizeof *address);
+        address->sin_family = AF_INET;
+        address->sin_port = bound.s_in.sa_port;
+        address->sin_addr.s_addr = bound.s_in.sa_addr ? bound.s_in.sa_addr : htonl(INADDR_LOOPBACK);
+        listener->address_bytes = sizeof *address;
+        return true;
+    }
+    if (bound.s_family == NNG_AF_INET6) {
+        struct sockaddr_in6 *address = (struct sockaddr_in6 *)&listener->address;
+        memset(address, 0, sizeof *address);
+        address->sin6_family = AF_INET6;
+        address->sin6_port = bound.s_in6.sa_port;
+        memcpy(&address->sin6_addr, bound.s_in6.sa_addr, sizeof address->sin6_addr);
+        if (IN6_IS_ADDR_UNSPECIFIED(&address->sin6_addr)) {
+            address->sin6_addr = in6addr_loopback;
+        }
+        listener->address_bytes = sizeof *address;
+        return true;
+    }
+    return false;
+}
+
+/* Puts the port that was really bound into a tcp URL. */
+static bool tcp_actual_url(struct listener *listener)
+{
+    int port = 0;
+    char *colon = strrchr(listener->url, ':');
+    if (!colon || colon < listener->url + strlen("tcp://") ||
+        nng_stream_listener_get_int(listener->listener, NNG_OPT_TCP_BOUND_PORT, &port) != 0) {
+        return false;
+    }
+    size_t room = sizeof listener->url - (size_t)(colon - listener->url);
+    return (size_t)snprintf(colon, room, ":%d", port) < room;
+}
+
+/* ---- Accepting ---- */
+
+/* Accepts, again and again, until the listener is closed. */
+static void listener_accepted(void *arg)
+{
+    struct listener *listener = arg;
+    int error = nng_aio_result(listener->accepting);
+    if (error == NNG_ECLOSED || error == NNG_ECANCELED) {
+        return;
+    }
+    if (!listener->pausing && error == 0) {
+        listener->failing = false;
+        connection_begin(listener, nng_aio_get_output(listener->accepting, 0));
+    }
+    listener->pausing = !listener->pausing && error != 0;
+    if (listener->pausing) {
+        if (!listener->failing) {
+            log_warn("%s: accepting: %s", listener->url, nng_strerror(error));
+        }
+        listener->failing = true; /* said once, until it works again */
+        nng_sleep_aio(ACCEPT_PAUSE_MS, listener->accepting);
+        return;
+    }
+    nng_stream_listener_accept(listener->listener, listener->accepting);
+}
+
+void listener_stop(struct listener *listener)
+{
+    if (listener->listener) {
+        nng_stream_listener_close(listener->listener);
+    }
+    if (listener->accepting) {
+        nng_aio_stop(listener->accepting);
+        nng_aio_free(listener->accepting);
+    }
+    if (listener->listener) {
+        nng_stream_listener_free(listener->listener);
+    }
+    listener->accepting = NULL;
+    listener->listener = NULL;
+    listener->up = false;
+}
+
+enum hf_status listener_start(struct listener *listener)
+{
+    if (listener->is_ipc && !probe_frees_path(listener)) {
+        return HF_UNREACHABLE;
+    }
+    listener->pausing = false;
+    if (nng_aio_alloc(&listener->accepting, listener_accepted, listener) != 0) {
+        listener->accepting = NULL;
+        return HF_NO_MEMORY;
+    }
+    nng_aio_set_timeout(listener->accepting, NNG_DURATION_INFINITE);
+    int error = nng_stream_listener_alloc(&listener->listener, listener->url);
+    if (error != 0) {
+        listener->listener = NULL;
+        listener_stop(listener);
+        return error == NNG_ENOMEM ? HF_NO_MEMORY : HF_INVALID;
+    }
+    if (!listener->is_ipc) {
+        (void)nng_stream_listener_set_bool(listener->listener, NNG_OPT_TCP_NODELAY, true);
+        /* A subscriber says nothing: else one whose machine is gone would keep its place. */
+        (void)nng_stream_listener_set_bool(listener->listener, NNG_OPT_TCP_KEEPALIVE, true);
+    }
+    error = nng_stream_listener_listen(listener->listener);
+    if (error != 0) {
+        listener_stop(listener);
+        return error == NNG_ENOMEM ? HF_NO_MEMORY : HF_UNREACHABLE;
+    }
+    if (!listener->is_ipc && (!tcp_actual_url(listener) || !tcp_address(listener))) {
+        listener_stop(listener);
+        return HF_UNREACHABLE;
+    }
+    listener->up = true;
+    nng_stream_listener_accept(listener->listener, listener->accepting);
+    return HF_OK;
+}
+
+static enum hf_status add_listener(struct acceptor *acceptor, struct listener *listener)
+{
+    pthread_mutex_lock(&acceptor->lock);
+    enum hf_status status =
+        acceptor->listener_count == LISTENERS_MAX ? HF_INVALID : listener_start(listener);
+    if (status == HF_OK) {
+        acceptor->listeners[acceptor->listener_count++] = listener;
+    }
+    pthread_mutex_unlock(&acceptor->lock);
+    return status;
+}
+
+enum hf_status acceptor_listen(struct acceptor *acceptor, const char *url, char *actual_url,
+                               size_t actual_url_bytes)
+{
+    bool is_ipc = url_is_ipc(url);
+    if (!url_is_known(url) || strlen(url) + sizeof ":65535" > URL_BYTES_MAX) {
+        return HF_INVALID;
+    }
+    struct listener *listener = calloc(1, sizeof *listener);
+    if (!listener) {
+        return HF_NO_MEMORY;
+    }
+    listener->acceptor = acceptor;
+    listener->is_ipc = is_ipc;
+    enum hf_status status = HF_INVALID;
+    if (!is_ipc || ipc_address(url, listener)) {
+        memcpy(listener->url, url, strlen(url) + 1);
+        status = add_listener(acceptor, listener);
+    }
+    if (status != HF_OK) {
+        free(listener);
+        return status;
+    }
+    if (actual_url) {
+        (void)snprintf(actual_url, actual_url_bytes, "%s", listener->url);
+    }
+    return HF_OK;
+}

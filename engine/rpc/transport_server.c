@@ -1,0 +1,134 @@
+/* transport_server.c - REP: opening a server, draining it, ending it.
+ *
+ * Threads: one opens and ends a server. */
+#include "rpc/transport_private.h"
+
+#define POLL_MS   2  /* between two looks at what has to end */
+#define LINGER_MS 20 /* for the peer to take the last replies before the connection goes */
+
+/* ---- Opening ---- */
+
+static enum hf_status server_open_exchanges(struct transport_server *server)
+{
+    unsigned count = server->options.contexts;
+    server->exchanges = calloc(count, sizeof *server->exchanges);
+    if (!server->exchanges) {
+        return HF_NO_MEMORY;
+    }
+    server->exchange_count = count;
+    for (unsigned i = 0; i < count; i++) {
+        enum hf_status status = exchange_make(server, &server->exchanges[i]);
+        if (status != HF_OK) {
+            return status;
+        }
+    }
+    return HF_OK;
+}
+
+enum hf_status transport_server_open(struct transport_server **out,
+                                     const struct transport_server_options *options)
+{
+    CHECK(options->contexts >= 1);
+    CHECK(options->contexts <= SERVER_CONTEXTS_MAX);
+    CHECK(options->handle);
+    CHECK(options->refuse);
+    CHECK(options->send_timeout_ms > 0);
+    struct transport_server *server = calloc(1, sizeof *server);
+    if (!server) {
+        return HF_NO_MEMORY;
+    }
+    server->options = *options;
+    if (server->options.per_connection == 0) {
+        server->options.per_connection = options->contexts > 1 ? options->contexts / 2 : 1;
+    }
+    acceptor_init(&server->acceptor, &(struct acceptor_options){
+                                         .kind = &rep_kind,
+                                         .message_bytes_max = options->message_bytes_max,
+                                         .memory_bytes_max = options->memory_bytes_max,
+                                         .connections_max = options->connections_max,
+                                         .in_hand_max = server->options.per_connection,
+                                         .send_timeout_ms = options->send_timeout_ms,
+                                     });
+    enum hf_status status = server_open_exchanges(server);
+    if (status == HF_OK) {
+        status = watchdog_start(&server->acceptor);
+    }
+    if (status != HF_OK) {
+        transport_server_close(server);
+        return status;
+    }
+    *out = server;
+    return HF_OK;
+}
+
+enum hf_status transport_server_listen(struct transport_server *server, const char *url,
+                                       char *actual_url, size_t actual_url_bytes)
+{
+    return acceptor_listen(&server->acceptor, url, actual_url, actual_url_bytes);
+}
+
+/* ---- Ending ---- */
+
+/* Waits until no handler runs; with `stopping` set none begins afterwards. */
+static void server_wait_handlers(struct transport_server *server)
+{
+    /* seq_cst: as in acceptor_stopping(); acquires what rep_received() releases. */
+    while (atomic_load_explicit(&server->working, memory_order_seq_cst) > 0) {
+        pause_ms(1);
+    }
+}
+
+void transport_server_drain(struct transport_server *server, uint32_t timeout_ms)
+{
+    uint64_t until_ms = now_ms() + timeout_ms;
+    acceptor_stop(&server->acceptor);
+    server_wait_handlers(server);
+    /* acquire: pairs with the release in server_settle(). */
+    while (atomic_load_explicit(&server->active, memory_order_acquire) > 0 && now_ms() < until_ms) {
+        pause_ms(POLL_MS);
+    }
+    pause_ms(LINGER_MS);
+}
+
+/* Closes all connections, and waits until nothing comes in from any and no handler runs. */
+static void server_close_connections(struct transport_server *server)
+{
+    while (acceptor_close_first(&server->acceptor)) {
+        while (server_feed(server, true)) {
+        }
+    }
+    server_wait_handlers(server);
+}
+
+void transport_server_close(struct transport_server *server)
+{
+    acceptor_stop(&server->acceptor);
+    server_close_connections(server);
+    for (unsigned i = 0; i < server->exchange_count; i++) {
+        if (server->exchanges[i] && server->exchanges[i]->connection) {
+            exchange_end(server->exchanges[i]); /* nobody will answer it */
+        }
+    }
+    acceptor_wait_released(&server->acceptor);
+    for (unsigned i = 0; i < server->exchange_count; i++) {
+        if (server->exchanges[i]) {
+            exchange_free(server->exchanges[i]);
+        }
+    }
+    free(server->exchanges);
+    acceptor_deinit(&server->acceptor);
+    free(server);
+}
+
+void transport_server_stats(const struct transport_server *server,
+                            struct transport_server_stats *stats)
+{
+    /* Counters for people: relaxed, each is right by itself. */
+    const struct acceptor *acceptor = &server->acceptor;
+    stats->connections = atomic_load_explicit(&acceptor->connections, memory_order_relaxed);
+    stats->connections_total =
+        atomic_load_explicit(&acceptor->connections_total, memory_order_relaxed);
+    stats->requests = atomic_load_explicit(&server->requests, memory_order_relaxed);
+    stats->relistens = atomic_load_explicit(&acceptor->relistens, memory_order_relaxed);
+    stats->cut_off = atomic_load_explicit(&acceptor->cut_off, memory_order_relaxed);
+}
