@@ -48,6 +48,9 @@ int connect_open(const struct command_spec *command, const struct connection *co
                                             : "environment variable HOLDFAST_TOKEN",
                           TOKEN_BYTES_MAX);
     }
+    if (connection->timeout_given && connection->timeout_ms == 0) {
+        return args_wrong(command, "option --timeout: must be 1 ms at least");
+    }
     opened.url = url;
     opened.timeout_ms = connection->timeout_ms ? connection->timeout_ms : TIMEOUT_MS_DEFAULT;
     opened.json = connection->json;

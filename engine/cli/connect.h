@@ -16,6 +16,7 @@
 struct connection {
     const char *url;
     uint32_t timeout_ms;
+    bool timeout_given;
     const char *token;
     bool json;
 };
@@ -24,12 +25,8 @@ struct connection {
 #define CONNECTION_OPTIONS(c)                                                                      \
     {"url", OPTION_TEXT, &(c).url,                                                                 \
      NULL,  "URL",       "the engine (default: $HOLDFAST_URL, else " URL_DEFAULT ")"},             \
-        {"timeout",                                                                                \
-         OPTION_DURATION,                                                                          \
-         &(c).timeout_ms,                                                                          \
-         NULL,                                                                                     \
-         "MS",                                                                                     \
-         "how long to wait for an answer (default: 5s)"},                                          \
+        {"timeout",          OPTION_DURATION, &(c).timeout_ms,                                     \
+         &(c).timeout_given, "DURATION",      "how long to wait for an answer (default: 5s)"},     \
         {"token", OPTION_TEXT, &(c).token,                                                         \
          NULL,    "TEXT",      "sent along if the engine wants one (default: $HOLDFAST_TOKEN)"},   \
     {                                                                                              \

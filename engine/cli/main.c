@@ -14,7 +14,7 @@ static const struct subcommand commands[] = {
     {"stock", command_stock, "import, list, change and move stock; open, pause and close sales"},
     {"order", command_order, "reserve, commit, release, extend, return, show and list orders"},
     {"load", command_load, "send load to an engine, and check every answer afterwards"},
-    {"wal", command_wal, "check and print the write-ahead log"},
+    {"wal", command_wal, "check, print, replay and repair the write-ahead log"},
     {"reconcile", command_reconcile, "compare an order system's orders with the engine's"},
     {"status", command_status, "show how an engine is doing"},
 };

@@ -174,7 +174,7 @@ static uint32_t hold_ms;
 static const struct option_spec reserve_options[] = {
     {"buyer", OPTION_TEXT, &buyer_text, NULL, "B",
      "who buys: digits for themselves, any other text for its hash"},
-    {"hold", OPTION_DURATION, &hold_ms, NULL, "TIME",
+    {"hold", OPTION_DURATION, &hold_ms, NULL, "DURATION",
      "how long the units are held, as 15m (default: as the SKU's rules or the engine say)"},
     CONNECTION_OPTIONS(connection),
 };
@@ -557,7 +557,7 @@ static int order_return(int argc, char **argv)
 /* ---- extend ---- */
 
 static const struct option_spec extend_options[] = {
-    {"hold", OPTION_DURATION, &hold_ms, NULL, "TIME",
+    {"hold", OPTION_DURATION, &hold_ms, NULL, "DURATION",
      "how long from now, as 15m (default: as the SKU's rules or the engine say)"},
     CONNECTION_OPTIONS(connection),
 };

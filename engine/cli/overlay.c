@@ -166,9 +166,13 @@ static enum hf_status add_archive(struct storage **storage, const char *archive)
     return status;
 }
 
-int overlay_add(struct storage **storage, const char *archive, bool json)
+int overlay_find(struct wal_log *log, const char *data, const char *archive, bool json)
 {
-    enum hf_status status = archive ? add_archive(storage, archive) : HF_OK;
+    int code = wal_log_find(log, data, json);
+    if (code != ARGS_GO_ON || !archive) {
+        return code;
+    }
+    enum hf_status status = add_archive(&log->storage, archive);
     if (status == HF_OK) {
         return ARGS_GO_ON;
     }
@@ -180,9 +184,9 @@ int overlay_add(struct storage **storage, const char *archive, bool json)
 int overlay_open(struct storage **out, const char *data, const char *archive, bool json)
 {
     struct wal_log log;
-    int code = wal_log_find(&log, data, json);
+    int code = overlay_find(&log, data, archive, json);
     *out = log.storage;
-    return code == ARGS_GO_ON ? overlay_add(out, archive, json) : code;
+    return code;
 }
 
 enum hf_status overlay_try(struct storage **out, const char *data, const char *archive)

@@ -10,15 +10,13 @@
 
 #include <stdbool.h>
 
-#include "io/storage.h"
+#include "cli/wal.h"
 
-/* Opens DATA/wal, and with it the segments in `archive` (NULL: none). ARGS_GO_ON, or the exit code;
- * what was wrong has been said. json: there too. Close with storage_destroy(). */
+/* wal_log_find(), and with the log the segments in `archive` (NULL: none). */
+int overlay_find(struct wal_log *log, const char *data, const char *archive, bool json);
+
+/* The same without what reading blocks needs. Close with storage_destroy(). */
 int overlay_open(struct storage **out, const char *data, const char *archive, bool json);
-
-/* Adds the segments in `archive` (NULL: none) to a log that is open. ARGS_GO_ON; else the exit
- * code, and *storage is closed and NULL. */
-int overlay_add(struct storage **storage, const char *archive, bool json);
 
 /* As overlay_open, without a word. OK, NOT_FOUND, IO_ERROR, NO_MEMORY. Any thread. */
 enum hf_status overlay_try(struct storage **out, const char *data, const char *archive);

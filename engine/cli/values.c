@@ -50,10 +50,11 @@ static bool all_digits(const char *text)
 
 bool parse_unsigned(const char *text, uint64_t min, uint64_t max, uint64_t *value, char *reason)
 {
-    if (!all_digits(text)) {
+    bool negative = *text == '-';
+    if (!all_digits(text + negative)) {
         return refuse(reason, "is not a whole number");
     }
-    if (!take_digits(&text, value) || *value < min || *value > max) {
+    if (negative || !take_digits(&text, value) || *value < min || *value > max) {
         return refuse(reason, "is not between %" PRIu64 " and %" PRIu64, min, max);
     }
     return true;

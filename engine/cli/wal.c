@@ -55,8 +55,9 @@ int wal_log_find(struct wal_log *log, const char *data, bool json)
         return wal_failed(HF_INVALID, json, "%.64s...: the name is too long", data);
     }
     if (stat(log->folder, &about) != 0) {
-        return wal_failed(HF_NOT_FOUND, json, "%s: there is no log: %s", log->folder,
-                          strerror(errno));
+        return wal_failed(HF_NOT_FOUND, json,
+                          "%s: there is no log: %s; --data names the engine's directory",
+                          log->folder, strerror(errno));
     }
     if (!S_ISDIR(about.st_mode)) {
         return wal_failed(HF_NOT_FOUND, json, "%s: not a directory", log->folder);

@@ -21,6 +21,25 @@
 
 #define FOLDER_BYTES 1100u
 
+/* Options that several of the words have. */
+#define WAL_DATA_OPTION(text)                                                                      \
+    {                                                                                              \
+        "data", OPTION_TEXT, &(text), NULL, "DIR",                                                 \
+            "the engine's directory (default: " DATA_DEFAULT ")"                                   \
+    }
+#define WAL_ARCHIVE_OPTION(text)                                                                   \
+    {                                                                                              \
+        "archive", OPTION_TEXT, &(text), NULL, "DIR", "where the engine archived older segments"   \
+    }
+#define WAL_FROM_OPTION(text)                                                                      \
+    {                                                                                              \
+        "from", OPTION_TEXT, &(text), NULL, "LSN|TIME", "from the record with this LSN or time on" \
+    }
+#define WAL_TO_OPTION(text)                                                                        \
+    {                                                                                              \
+        "to", OPTION_TEXT, &(text), NULL, "LSN|TIME", "up to the record with this LSN or time"     \
+    }
+
 /* ---- wal.c: opening ---- */
 
 struct wal_log {
@@ -86,6 +105,20 @@ bool parse_position(const char *text, struct wal_position *position, char *reaso
 /* Where a record lies: below 0: before the position; 0: at it; above 0: behind it. lsn: of the
  * record's end; wall_ms: of its block, which is the time of all its records. */
 int position_compare(const struct wal_position *position, uint64_t lsn, uint64_t wall_ms);
+
+/* From one record up to another, both included. */
+struct wal_range {
+    struct wal_position from;
+    struct wal_position to;
+};
+
+/* What --from and --to give; NULL: the log's beginning, its end. ARGS_GO_ON, or the exit code when
+ * one can't be read or they are the wrong way round; it has been said. */
+int parse_range(const struct command_spec *spec, const char *from, const char *to,
+                struct wal_range *range);
+
+/* Where a record lies: below 0: before the range; 0: in it; above 0: behind it. */
+int range_compare(const struct wal_range *range, uint64_t lsn, uint64_t wall_ms);
 
 /* ---- wal_names.c: names of items ---- */
 

@@ -18,7 +18,7 @@ static bool json;
 static struct wal_log opened;
 
 static const struct option_spec options[] = {
-    {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
+    WAL_DATA_OPTION(data),
     {"out", OPTION_TEXT, &out_folder, NULL, "DIR2", "put it there; it is made if it is missing"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"},
 };

@@ -35,11 +35,11 @@ static const char *sku_text;
 static uint64_t item_wanted;
 
 static const struct option_spec options[] = {
-    {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
-    {"archive", OPTION_TEXT, &archive, NULL, "DIR", "where the engine archived older segments"},
-    {"from", OPTION_TEXT, &from_text, NULL, "LSN|TIME", "from the record with this LSN or time on"},
-    {"to", OPTION_TEXT, &to_text, NULL, "LSN|TIME", "up to the record with this LSN or time"},
-    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most so many records"},
+    WAL_DATA_OPTION(data),
+    WAL_ARCHIVE_OPTION(archive),
+    WAL_FROM_OPTION(from_text),
+    WAL_TO_OPTION(to_text),
+    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most so many records (default: all)"},
     {"type", OPTION_TEXT, &type_names, NULL, "TYPE[,TYPE]",
      "only records of these types, as ORDER_HELD"},
     {"order", OPTION_TEXT, &order_text, NULL, "ID", "only records of this order"},
@@ -71,8 +71,7 @@ struct filter {
     struct id128 order;
     bool any_item; /* neither --sku nor --item */
     struct item_name name;
-    struct wal_position from;
-    struct wal_position to;
+    struct wal_range range;
 };
 
 /* The type of that name; false: there is none. */
@@ -106,22 +105,15 @@ static int make_types(struct filter *filter)
 static int make_filter(struct filter *filter)
 {
     char reason[REASON_BYTES];
-    *filter = (struct filter){.any_order = !order_text,
-                              .any_item = !sku_text && item_wanted == 0,
-                              .to = {.value = UINT64_MAX}};
+    *filter = (struct filter){.any_order = !order_text, .any_item = !sku_text && item_wanted == 0};
     if (sku_text && !parse_item(sku_text, &filter->name, reason)) {
         return args_wrong(&spec, "option --sku: '%s' %s", sku_text, reason);
-    }
-    if (from_text && !parse_position(from_text, &filter->from, reason)) {
-        return args_wrong(&spec, "option --from: '%s' %s", from_text, reason);
-    }
-    if (to_text && !parse_position(to_text, &filter->to, reason)) {
-        return args_wrong(&spec, "option --to: '%s' %s", to_text, reason);
     }
     if (order_text) {
         filter->order = id_from_text(order_text, strlen(order_text));
     }
-    return make_types(filter);
+    int code = parse_range(&spec, from_text, to_text, &filter->range);
+    return code == ARGS_GO_ON ? make_types(filter) : code;
 }
 
 static bool same_text(struct bytes text, const char *wanted)
@@ -173,9 +165,7 @@ static bool is_order_event(const struct event *event)
 static bool wanted(const struct filter *filter, const struct item_names *names,
                    const struct event *event, uint64_t wall_ms)
 {
-    return filter->types[event->type] &&
-           position_compare(&filter->from, event->lsn, wall_ms) >= 0 &&
-           position_compare(&filter->to, event->lsn, wall_ms) <= 0 &&
+    return filter->types[event->type] && range_compare(&filter->range, event->lsn, wall_ms) == 0 &&
            (filter->any_order || (is_order_event(event) && id_equal(event->id, filter->order))) &&
            (filter->any_item || names_wanted_item(filter, names, event));
 }
@@ -245,7 +235,7 @@ static void say_given_back(const struct dump *dump, const struct block_header *f
 {
     uint64_t lsn = first->first_lsn;
     if (opened.checkpoint.number == 0 && lsn > 0 &&
-        position_compare(&dump->filter->from, lsn, first->wall_ms) >= 0) {
+        position_compare(&dump->filter->range.from, lsn, first->wall_ms) >= 0) {
         fprintf(stderr, "Records up to LSN %" PRIu64 " were given back%s\n", lsn,
                 archive ? ", and are not in the archive." : ": see --archive.");
     }
@@ -262,7 +252,7 @@ static enum hf_status dump_blocks(struct dump *dump, bool *done)
         if (!dump->any) {
             say_given_back(dump, header);
         }
-        if (position_compare(&dump->filter->to, header->first_lsn + 1, header->wall_ms) > 0) {
+        if (position_compare(&dump->filter->range.to, header->first_lsn + 1, header->wall_ms) > 0) {
             break; /* the rest is not asked for */
         }
         if (dump->any && header->first_lsn > dump->lsn) {
@@ -373,7 +363,7 @@ static int dump_all(struct dump *dump)
 /* Opens the log where printing may begin. */
 static enum hf_status open_at(struct dump *dump)
 {
-    const struct wal_position *from = &dump->filter->from;
+    const struct wal_position *from = &dump->filter->range.from;
     enum hf_status status = HF_OK;
     if (from->value > 0) {
         status = wal_log_choose(&opened, from->is_time ? UINT64_MAX : from->value - 1,
@@ -398,10 +388,7 @@ int wal_dump(int argc, char **argv)
         code = make_filter(&filter);
     }
     if (code == ARGS_GO_ON) {
-        code = wal_log_find(&opened, data, json);
-    }
-    if (code == ARGS_GO_ON) {
-        code = overlay_add(&opened.storage, archive, json);
+        code = overlay_find(&opened, data, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;

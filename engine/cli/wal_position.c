@@ -1,6 +1,6 @@
 /* wal_position.c - places in the log as an operator names them: LSN or time.
  *
- * Threads: any; pure functions. */
+ * Threads: any; pure functions but for parse_range, which says what is wrong. */
 #include <stdio.h>
 #include <string.h>
 
@@ -33,4 +33,28 @@ int position_compare(const struct wal_position *position, uint64_t lsn, uint64_t
 {
     uint64_t value = position->is_time ? wall_ms : lsn;
     return (value > position->value) - (value < position->value);
+}
+
+int parse_range(const struct command_spec *spec, const char *from, const char *to,
+                struct wal_range *range)
+{
+    char reason[REASON_BYTES];
+    *range = (struct wal_range){.to = {.value = UINT64_MAX}};
+    if (from && !parse_position(from, &range->from, reason)) {
+        return args_wrong(spec, "option --from: '%s' %s", from, reason);
+    }
+    if (to && !parse_position(to, &range->to, reason)) {
+        return args_wrong(spec, "option --to: '%s' %s", to, reason);
+    }
+    if (range->from.is_time == range->to.is_time && range->from.value > range->to.value) {
+        return args_wrong(spec, "--from %s is behind --to %s", from, to);
+    }
+    return ARGS_GO_ON;
+}
+
+int range_compare(const struct wal_range *range, uint64_t lsn, uint64_t wall_ms)
+{
+    int at_from = position_compare(&range->from, lsn, wall_ms);
+    int at_to = position_compare(&range->to, lsn, wall_ms);
+    return at_from < 0 ? at_from : at_to > 0 ? at_to : 0;
 }

@@ -33,7 +33,7 @@ static bool all;
 static struct wal_log opened;
 
 static const struct option_spec options[] = {
-    {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
+    WAL_DATA_OPTION(data),
     {"yes", OPTION_FLAG, &yes, NULL, NULL, "do it; the old files are kept beside it"},
     {"skip", OPTION_FLAG, &skip, NULL, NULL,
      "leave the damage out and keep what still fits behind it"},

@@ -27,13 +27,13 @@ static bool json;
 static struct connection connection;
 
 static const struct option_spec options[] = {
-    {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
-    {"archive", OPTION_TEXT, &archive, NULL, "DIR", "where the engine archived older segments"},
+    WAL_DATA_OPTION(data),
+    WAL_ARCHIVE_OPTION(archive),
     {"until", OPTION_TEXT, &until, NULL, "LSN|TIME",
      "the state as of then (default: the log's end)"},
     {"out", OPTION_TEXT, &out, NULL, "DIR", "build a data directory of it, to start an engine on"},
     {"diff", OPTION_TEXT, &diff, NULL, "URL", "compare it with the engine that is running there"},
-    {"timeout", OPTION_DURATION, &connection.timeout_ms, NULL, "MS",
+    {"timeout", OPTION_DURATION, &connection.timeout_ms, &connection.timeout_given, "DURATION",
      "with --diff: how long to wait for an answer (default: 5s)"},
     {"token", OPTION_TEXT, &connection.token, NULL, "TEXT",
      "with --diff: sent along if the engine wants one"},

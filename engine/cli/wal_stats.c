@@ -30,14 +30,14 @@ static const char *to_text;
 static struct wal_log opened;
 
 static const struct option_spec options[] = {
-    {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
-    {"archive", OPTION_TEXT, &archive, NULL, "DIR", "where the engine archived older segments"},
+    WAL_DATA_OPTION(data),
+    WAL_ARCHIVE_OPTION(archive),
     {"top", OPTION_UNSIGNED, &top, NULL, "N", "SKUs to show (default: 10)"},
     {"all", OPTION_FLAG, &all, NULL, NULL, "show all SKUs"},
-    {"bucket", OPTION_DURATION, &bucket_ms, NULL, "TIME",
+    {"bucket", OPTION_DURATION, &bucket_ms, NULL, "DURATION",
      "width of a step of time, as 10s (default: what gives at most 40)"},
-    {"from", OPTION_TEXT, &from_text, NULL, "LSN|TIME", "from the record with this LSN or time on"},
-    {"to", OPTION_TEXT, &to_text, NULL, "LSN|TIME", "up to the record with this LSN or time"},
+    WAL_FROM_OPTION(from_text),
+    WAL_TO_OPTION(to_text),
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"},
 };
 
@@ -47,7 +47,10 @@ static const struct command_spec spec = {
     .help = "Counts what a log holds: records by type, orders and units reserved by SKU and over\n"
             "time, how many records and bytes a block has (the groups that were written at once),\n"
             "segments and checkpoints. Reads only; may run beside the log's engine. Segments that\n"
-            "the engine has given back are not counted.\n",
+            "the engine has given back are counted with --archive.\n"
+            "\n"
+            "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like, or @ and Unix\n"
+            "milliseconds.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -205,8 +208,7 @@ struct counts {
     struct item_names names;
     struct sku_counts skus;
     struct timeline timeline;
-    struct wal_position from;
-    struct wal_position to;
+    struct wal_range range;
     uint64_t by_type[TYPES];
     uint64_t type_bytes[TYPES];
     uint64_t records;
@@ -266,8 +268,7 @@ static bool count_records(struct counts *counts, const struct wal_block *block)
         if (event.type == EVENT_ITEM_DEFINED) {
             item_names_learn(&counts->names, event.item);
         }
-        if (position_compare(&counts->from, event.lsn, wall_ms) < 0 ||
-            position_compare(&counts->to, event.lsn, wall_ms) > 0) {
+        if (range_compare(&counts->range, event.lsn, wall_ms) != 0) {
             continue;
         }
         struct bucket *bucket = bucket_of(&counts->timeline, wall_ms);
@@ -290,7 +291,7 @@ static bool count_block(struct counts *counts, const struct wal_block *block)
 {
     const struct block_header *header = &block->header;
     uint64_t end = header->first_lsn + header->payload_bytes;
-    if (position_compare(&counts->from, end, header->wall_ms) < 0) {
+    if (position_compare(&counts->range.from, end, header->wall_ms) < 0) {
         return true;
     }
     counts->segments += counts->blocks == 0 || block->file_offset == WAL_PAGE_BYTES;
@@ -322,7 +323,8 @@ static enum hf_status count_all(struct counts *counts, struct progress *progress
     while ((status = wal_reader_next(opened.reader, &block)) == HF_OK) {
         uint64_t done;
         uint64_t total;
-        if (position_compare(&counts->to, block.header.first_lsn + 1, block.header.wall_ms) > 0) {
+        if (position_compare(&counts->range.to, block.header.first_lsn + 1, block.header.wall_ms) >
+            0) {
             return HF_OK;
         }
         if (!count_block(counts, &block)) {
@@ -613,33 +615,17 @@ static enum hf_status count_once(struct counts *counts)
     return status;
 }
 
-static int parse_range(struct counts *range)
-{
-    char reason[REASON_BYTES];
-    range->to.value = UINT64_MAX;
-    if (from_text && !parse_position(from_text, &range->from, reason)) {
-        return args_wrong(&spec, "option --from: '%s' %s", from_text, reason);
-    }
-    if (to_text && !parse_position(to_text, &range->to, reason)) {
-        return args_wrong(&spec, "option --to: '%s' %s", to_text, reason);
-    }
-    return ARGS_GO_ON;
-}
-
 int wal_stats_command(int argc, char **argv)
 {
     struct args args;
-    struct counts range = {0};
+    struct wal_range range;
     struct counts counts = {0};
     int code = args_parse(&spec, argc, argv, &args);
     if (code == ARGS_GO_ON) {
-        code = parse_range(&range);
+        code = parse_range(&spec, from_text, to_text, &range);
     }
     if (code == ARGS_GO_ON) {
-        code = wal_log_find(&opened, data, json);
-    }
-    if (code == ARGS_GO_ON) {
-        code = overlay_add(&opened.storage, archive, json);
+        code = overlay_find(&opened, data, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;
@@ -647,7 +633,7 @@ int wal_stats_command(int argc, char **argv)
     enum hf_status status = HF_BUSY;
     for (unsigned tries = 0; status == HF_BUSY && tries < WAL_TRIES_MAX; tries++) {
         counts_deinit(&counts);
-        counts = range;
+        counts = (struct counts){.range = range};
         status = count_once(&counts);
     }
     code = EXIT_DONE;

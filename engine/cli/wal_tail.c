@@ -24,12 +24,12 @@ static bool follow_on;
 static bool json;
 
 static const struct option_spec options[] = {
-    {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
-    {"archive", OPTION_TEXT, &archive, NULL, "DIR", "where the engine archived older segments"},
+    WAL_DATA_OPTION(data),
+    WAL_ARCHIVE_OPTION(archive),
     {"from", OPTION_UNSIGNED, &from_lsn, &from_given, "LSN",
      "records behind this LSN (default: all that are there)"},
     {"follow", OPTION_FLAG, &follow_on, NULL, NULL, "wait for more, until interrupted"},
-    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most so many records"},
+    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most so many records (default: all)"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON, one object a line"},
 };
 

@@ -31,8 +31,8 @@ static struct wal_log opened;
 static bool being_written; /* the tail looks torn, but an engine is at work on it */
 
 static const struct option_spec options[] = {
-    {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
-    {"archive", OPTION_TEXT, &archive, NULL, "DIR", "where the engine archived older segments"},
+    WAL_DATA_OPTION(data),
+    WAL_ARCHIVE_OPTION(archive),
     {"state", OPTION_FLAG, &state_wanted, NULL, NULL, "build the state, whatever memory it takes"},
     {"no-state", OPTION_FLAG, &state_unwanted, NULL, NULL, "do not build the state"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"},
@@ -309,10 +309,7 @@ int wal_verify(int argc, char **argv)
         code = args_wrong(&spec, "--state and --no-state are opposites");
     }
     if (code == ARGS_GO_ON) {
-        code = wal_log_find(&opened, data, json);
-    }
-    if (code == ARGS_GO_ON) {
-        code = overlay_add(&opened.storage, archive, json);
+        code = overlay_find(&opened, data, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;

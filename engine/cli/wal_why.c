@@ -30,8 +30,8 @@ static bool all_orders;
 static bool json;
 
 static const struct option_spec options[] = {
-    {"data", OPTION_TEXT, &data, NULL, "DIR", "the engine's directory (default: " DATA_DEFAULT ")"},
-    {"archive", OPTION_TEXT, &archive, NULL, "DIR", "where the engine archived older segments"},
+    WAL_DATA_OPTION(data),
+    WAL_ARCHIVE_OPTION(archive),
     {"top", OPTION_UNSIGNED, &top, NULL, "N",
      "of the orders that hold units, the N largest (default: 10)"},
     {"all", OPTION_FLAG, &all_orders, NULL, NULL, "all orders that hold units"},

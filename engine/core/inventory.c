@@ -31,7 +31,7 @@ static enum hf_status parts_init(struct inventory *inventory)
         status = buyers_init(&inventory->buyers, options->buyers_max);
     }
     if (status == HF_OK) {
-        status = presale_init(&inventory->presale, options->items_max, options->orders_max);
+        status = presale_init(&inventory->presale, options->items_max, options->tickets_max);
     }
     return status;
 }
@@ -47,6 +47,9 @@ enum hf_status inventory_init(struct inventory **out, const struct inventory_opt
     inventory->options = *options;
     if (inventory->options.buyers_max == 0) {
         inventory->options.buyers_max = options->orders_max;
+    }
+    if (inventory->options.tickets_max == 0) {
+        inventory->options.tickets_max = options->orders_max;
     }
     snprintf(inventory->hold_max_reason, sizeof inventory->hold_max_reason,
              "hold_ms is greater than the engine allows: %u at most", options->hold_ms_max);

@@ -38,6 +38,7 @@ struct inventory_options {
     uint32_t hold_ms_default; /* when neither the order nor its rules say */
     uint32_t hold_ms_max;     /* when the rules don't say */
     uint64_t buyers_max;      /* buyers counted at once, one for each limited SKU; 0: orders_max */
+    uint64_t tickets_max; /* pre-sale tickets with units, see presale_init(); 0: orders_max */
     uint64_t orders_ready; /* orders whose memory is made ready at once, so that the first ones of a
                               rush meet no page fault; 0: none; more than orders_max: all */
 };

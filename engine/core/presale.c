@@ -16,13 +16,12 @@
 #include "base/spin.h"
 #include "core/pages.h"
 
-#define LOCKS         64u
-#define CHUNK_TICKETS 4096u
-#define NO_CHUNK      0u
+#define LOCKS    64u
+#define NO_CHUNK 0u
 
 struct chunk {
     uint64_t sum;    /* of its tickets' units */
-    uint32_t number; /* it has the tickets number * CHUNK_TICKETS + 1 and on */
+    uint32_t number; /* it has the tickets number * PRESALE_CHUNK_TICKETS + 1 and on */
     uint32_t older;  /* in the pool: the next one */
     uint32_t newer;
 };
@@ -43,7 +42,7 @@ struct presale {
     uint32_t chunk_count;
     struct queue *items;  /* by handle; 0 is not used */
     struct chunk *chunks; /* from 1 */
-    uint32_t *units;      /* CHUNK_TICKETS for each chunk */
+    uint32_t *units;      /* PRESALE_CHUNK_TICKETS for each chunk */
     _Alignas(CACHE_LINE_BYTES) struct spin pool;
     uint32_t pool_free; /* first of the chunks that were used before; NO_CHUNK: none */
     uint32_t pool_used; /* chunks that were ever taken */
@@ -61,20 +60,20 @@ static uint64_t chunks_bytes(const struct presale *presale)
 
 static uint64_t units_bytes(const struct presale *presale)
 {
-    return (uint64_t)presale->chunk_count * CHUNK_TICKETS * sizeof(uint32_t);
+    return (uint64_t)presale->chunk_count * PRESALE_CHUNK_TICKETS * sizeof(uint32_t);
 }
 
 enum hf_status presale_init(struct presale **out, uint32_t items_max, uint64_t tickets_max)
 {
     CHECK(items_max >= 1 && items_max <= ITEMS_MAX);
-    CHECK(tickets_max >= 1 && tickets_max <= (uint64_t)1 << 40);
+    CHECK(tickets_max >= 1 && tickets_max <= PRESALE_TICKETS_MAX);
     struct presale *presale = aligned_alloc(CACHE_LINE_BYTES, sizeof *presale);
     if (!presale) {
         return HF_NO_MEMORY;
     }
     *presale = (struct presale){.items_max = items_max};
     presale->chunk_count =
-        (uint32_t)((tickets_max + CHUNK_TICKETS - 1) / CHUNK_TICKETS) + items_max;
+        (uint32_t)((tickets_max + PRESALE_CHUNK_TICKETS - 1) / PRESALE_CHUNK_TICKETS) + items_max;
     presale->items = pages_map(items_bytes(presale));
     presale->chunks = pages_map(chunks_bytes(presale));
     presale->units = pages_map_small(units_bytes(presale));
@@ -101,12 +100,12 @@ void presale_deinit(struct presale *presale)
 
 static uint32_t number_of(uint32_t ticket)
 {
-    return (ticket - 1) / CHUNK_TICKETS;
+    return (ticket - 1) / PRESALE_CHUNK_TICKETS;
 }
 
 static uint32_t *units_of(const struct presale *presale, uint32_t chunk)
 {
-    return presale->units + (uint64_t)(chunk - 1) * CHUNK_TICKETS;
+    return presale->units + (uint64_t)(chunk - 1) * PRESALE_CHUNK_TICKETS;
 }
 
 static uint32_t pool_take(struct presale *presale)
@@ -228,7 +227,7 @@ static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t
         CHECK(delta > 0); /* there is no chunk, so there are no units to take */
         return false;
     }
-    uint32_t *units = &units_of(presale, chunk)[(ticket - 1) % CHUNK_TICKETS];
+    uint32_t *units = &units_of(presale, chunk)[(ticket - 1) % PRESALE_CHUNK_TICKETS];
     CHECK(delta >= -(int64_t)*units);
     CHECK(delta <= (int64_t)UINT32_MAX - (int64_t)*units);
     *units = (uint32_t)(*units + delta);
@@ -269,7 +268,8 @@ uint64_t presale_behind(struct presale *presale, uint32_t item, uint32_t ticket)
         }
         if (at != NO_CHUNK && presale->chunks[at].number == number) {
             const uint32_t *units = units_of(presale, at);
-            for (uint32_t i = (ticket - 1) % CHUNK_TICKETS + 1; i < CHUNK_TICKETS; i++) {
+            for (uint32_t i = (ticket - 1) % PRESALE_CHUNK_TICKETS + 1; i < PRESALE_CHUNK_TICKETS;
+                 i++) {
                 behind += units[i];
             }
         }
@@ -293,9 +293,10 @@ void presale_visit(struct presale *presale, uint32_t item,
     for (uint32_t at = presale->items[item].newest; at != NO_CHUNK;
          at = presale->chunks[at].older) {
         const uint32_t *units = units_of(presale, at);
-        for (uint32_t i = 0; i < CHUNK_TICKETS && presale->chunks[at].sum > 0; i++) {
+        for (uint32_t i = 0; i < PRESALE_CHUNK_TICKETS && presale->chunks[at].sum > 0; i++) {
             if (units[i] > 0) {
-                visit(context, presale->chunks[at].number * CHUNK_TICKETS + 1 + i, units[i]);
+                visit(context, presale->chunks[at].number * PRESALE_CHUNK_TICKETS + 1 + i,
+                      units[i]);
             }
         }
     }

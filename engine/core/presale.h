@@ -19,11 +19,14 @@
 
 #include "holdfast/status.h"
 
+#define PRESALE_CHUNK_TICKETS 4096u
+#define PRESALE_TICKETS_MAX   ((uint64_t)1 << 40)
+
 struct presale;
 
-/* items_max: handles 1..items_max; tickets_max: tickets with units at once, 1..2^40 (rounded up to
- * chunks, and a chunk for each item besides: an item's first tickets always fit). NO_MEMORY when
- * address space is refused. */
+/* items_max: handles 1..items_max; tickets_max: tickets with units at once, 1..PRESALE_TICKETS_MAX
+ * (rounded up to chunks, and a chunk for each item besides: an item's first tickets always fit). A
+ * ticket far from all others takes a chunk. NO_MEMORY when address space is refused. */
 enum hf_status presale_init(struct presale **out, uint32_t items_max, uint64_t tickets_max);
 
 /* NULL is allowed. */

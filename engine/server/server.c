@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "rpc/codec.h"
 #include "rpc/transport.h"
+#include "server/address.h"
 
 #define WATCH_NS           100000000L /* how often main looks whether the log has failed */
 #define DRAIN_MS           5000u
@@ -156,10 +157,37 @@ static void show_progress(void *context, uint64_t done_bytes, uint64_t total_byt
     line->shown_ns = now_ns;
 }
 
-/* The log is in a folder of its own: the data directory also has the lock and the socket. */
+#define TCP_DEFAULT "tcp://127.0.0.1:7411"
+
+static bool address_free(const char *url)
+{
+    const char *fault = address_fault(url);
+    if (fault) {
+        log_error("can't listen on %s: %s", url, fault);
+    }
+    return !fault;
+}
+
+/* The default socket is in the data directory, and so as free as that. */
+static bool addresses_free(const struct config *config)
+{
+    bool all = config->listen_count > 0 || address_free(TCP_DEFAULT);
+    for (unsigned i = 0; all && i < config->listen_count; i++) {
+        all = address_free(config->listen[i]);
+    }
+    return all;
+}
+
+/* The log is in a folder of its own: the data directory also has the lock and the socket. Addresses
+ * in use are found before anything is made, and before a long recovery; but whose directory it is
+ * tells more. */
 static bool start_storage(struct server *server)
 {
     const char *data = server->config->data;
+    bool fresh = access(data, F_OK) != 0;
+    if (fresh && !addresses_free(server->config)) {
+        return false;
+    }
     if (mkdir(data, 0755) != 0 && errno != EEXIST) {
         log_error("%s can't be made: %s", data, strerror(errno));
         return false;
@@ -167,6 +195,9 @@ static bool start_storage(struct server *server)
     enum hf_status status = storage_lock(data, &server->lock);
     if (status != HF_OK) {
         log_error("%s: %s", data, hf_status_text(status));
+        return false;
+    }
+    if (!fresh && !addresses_free(server->config)) {
         return false;
     }
     char folder[CONFIG_TEXT_BYTES + 8];
@@ -314,7 +345,7 @@ static bool start_transport(struct server *server)
     }
     char ipc[CONFIG_TEXT_BYTES + 32];
     snprintf(ipc, sizeof ipc, "ipc://%s/holdfast.sock", config->data);
-    return listen_on(server, "tcp://127.0.0.1:7411") && listen_on(server, ipc);
+    return listen_on(server, TCP_DEFAULT) && listen_on(server, ipc);
 }
 
 /* ---- End ---- */

@@ -12,7 +12,7 @@
 /* Exit codes of `holdfast serve`. */
 enum server_exit {
     SERVER_DONE = 0,       /* stopped by SIGTERM or SIGINT; every answer was sent and synced */
-    SERVER_REFUSED = 1,    /* the directory is locked or damaged, or an address is in use */
+    SERVER_REFUSED = 1,    /* the directory is locked or damaged, or an address can't be had */
     SERVER_LOG_FAILED = 4, /* a write to the log failed: it was closed, nothing more was promised */
 };
 

@@ -59,9 +59,10 @@ enum hf_status checkpoint_verify(struct storage *storage, uint64_t number,
                                  void (*progress)(void *context, uint64_t done, uint64_t total),
                                  void *context);
 
-/* Loads it into an empty inventory (inventory_replayed is left to the caller). threads: 1 up; the
- * file's orders are entered by so many. OK; DAMAGED, FULL, IO_ERROR, NO_MEMORY: the inventory is to be
- * thrown away. */
+/* Loads it into an empty inventory (inventory_replayed is left to the caller). threads: 1 up, that
+ * may be at work at once. One alone enters the file's orders one after another; with more there are
+ * others beside, which wait for the disk meanwhile, past the page cache. OK; DAMAGED, FULL,
+ * IO_ERROR, NO_MEMORY: the inventory is to be thrown away. */
 enum hf_status checkpoint_load(struct storage *storage, uint64_t number,
                                struct inventory *inventory, unsigned threads,
                                struct checkpoint_info *info,
@@ -74,7 +75,8 @@ struct checkpoint_build_options {
     uint64_t base;             /* number of the checkpoint to start from; 0: the log's beginning */
     uint64_t upto;             /* last segment to cover: sealed, above base */
     uint64_t memory_bytes;     /* for order records, at least 1 MiB */
-    struct inventory_options inventory; /* the ledger's sizes; orders_max does not matter */
+    struct inventory_options inventory; /* the ledger's sizes; orders are none of it, but what else
+                                           follows from orders_max */
     /* Called often, between steps of some 100 us: may sleep to go easy; false stops the building
      * with CANCELED. done and total in bytes to read and write. NULL: none. */
     bool (*pace)(void *context, uint64_t done, uint64_t total);

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "core/presale.h"
 #include "wal/segment.h"
 
 /* Room for what a running engine writes while a tool looks; address space alone. */
@@ -16,9 +17,13 @@
 #define ITEMS_SLACK  (1u << 12)
 
 /* What the shortest records of their kinds take. */
-#define HELD_BYTES         48u
-#define ITEM_BYTES         40u
-#define BUYER_RECORD_BYTES 24u
+#define HELD_BYTES 48u
+#define ITEM_BYTES 40u
+
+/* And a checkpoint's. */
+#define ORDER_BYTES  64u
+#define BUYER_BYTES  24u
+#define TICKET_BYTES 24u
 
 bool wal_records_next(struct wal_records *records, struct event *event, const char **reason)
 {
@@ -74,32 +79,58 @@ static enum hf_status segments_bytes(struct storage *storage, uint64_t *bytes)
     return status;
 }
 
-enum hf_status wal_replay_sizes(struct storage *storage, struct inventory_options *sizes)
+/* What any one checkpoint holds, at most. */
+struct checkpoint_most {
+    uint64_t orders;
+    uint64_t items;
+    uint64_t buyers;
+    uint64_t tickets;
+};
+
+static void raise_to(uint64_t *most, uint64_t value)
 {
-    uint64_t log_bytes;
-    uint64_t orders = 0;
-    uint64_t items = 0;
-    uint64_t buyers = 0;
-    uint64_t *numbers = NULL;
-    size_t count = 0;
-    enum hf_status status = segments_bytes(storage, &log_bytes);
-    if (status == HF_OK) {
-        status = checkpoint_list(storage, &numbers, &count);
-    }
-    for (size_t i = 0; i < count && status == HF_OK; i++) {
+    *most = value > *most ? value : *most;
+}
+
+static enum hf_status checkpoints_most(struct storage *storage, struct checkpoint_most *most)
+{
+    uint64_t *numbers;
+    size_t count;
+    *most = (struct checkpoint_most){0};
+    enum hf_status status = checkpoint_list(storage, &numbers, &count);
+    for (size_t i = 0; status == HF_OK && i < count; i++) {
         struct checkpoint_info info;
         if (checkpoint_read_info(storage, numbers[i], &info) == HF_OK) {
-            orders = info.orders > orders ? info.orders : orders;
-            items = info.items > items ? info.items : items;
-            uint64_t most = info.file_bytes / BUYER_RECORD_BYTES;
-            buyers = most > buyers ? most : buyers;
+            uint64_t orders_bytes = at_most(info.orders, ORDERS_MAX) * ORDER_BYTES;
+            uint64_t others_bytes = info.file_bytes - at_most(orders_bytes, info.file_bytes);
+            raise_to(&most->orders, info.orders);
+            raise_to(&most->items, info.items);
+            raise_to(&most->buyers, others_bytes / BUYER_BYTES);
+            raise_to(&most->tickets, others_bytes / TICKET_BYTES);
         }
     }
     free(numbers);
+    return status;
+}
+
+enum hf_status wal_replay_sizes(struct storage *storage, struct inventory_options *sizes)
+{
+    uint64_t log_bytes;
+    struct checkpoint_most most = {0};
+    enum hf_status status = segments_bytes(storage, &log_bytes);
+    if (status == HF_OK) {
+        status = checkpoints_most(storage, &most);
+    }
+    uint64_t items = most.items + log_bytes / ITEM_BYTES + ITEMS_SLACK;
+    uint64_t orders = most.orders + log_bytes / HELD_BYTES + ORDERS_SLACK;
+    uint64_t buyers = most.buyers + log_bytes / HELD_BYTES + ORDERS_SLACK;
+    /* A checkpoint's may be far apart, each in a chunk of its own; the log's follow one another. */
+    uint64_t tickets = most.tickets * PRESALE_CHUNK_TICKETS + orders;
     *sizes = (struct inventory_options){
-        .items_max = (uint32_t)at_most(items + log_bytes / ITEM_BYTES + ITEMS_SLACK, ITEMS_MAX),
-        .orders_max = at_most(orders + log_bytes / HELD_BYTES + ORDERS_SLACK, ORDERS_MAX),
-        .buyers_max = at_most(buyers + log_bytes / HELD_BYTES + ORDERS_SLACK, ORDERS_MAX),
+        .items_max = (uint32_t)at_most(items, ITEMS_MAX),
+        .orders_max = at_most(orders, ORDERS_MAX),
+        .buyers_max = at_most(buyers, ORDERS_MAX),
+        .tickets_max = at_most(tickets, PRESALE_TICKETS_MAX),
         .hold_ms_default = HOLD_MS_DEFAULT,
         .hold_ms_max = HOLD_MS_MAX_DEFAULT,
     };

@@ -92,6 +92,11 @@ def test_dump_filters():
         assert lines(engine.data, "--sku", "PHONE@elsewhere") == []
         run("wal", "dump", "--data", engine.data, "--type", "NONSENSE", expect=2)
         run("wal", "dump", "--data", engine.data, "--from", "yesterday", expect=2)
+        for word in "dump", "stats":
+            for begin, end in ("21", "20"), ("2026-11-12", "2026-11-11"), ("@2", "@1"):
+                told = tool(engine.data, word, "--from", begin, "--to", end, expect=2)
+                assert told["message"] == "--from %s is behind --to %s" % (begin, end), told
+            run("wal", word, "--data", engine.data, "--from", "20", "--to", "20")
 
 
 def test_dump_follows_the_engine():

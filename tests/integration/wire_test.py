@@ -3,9 +3,11 @@
 import os
 import socket
 import struct
+import subprocess
+import tempfile
 import time
 
-from harness import Engine, main, run, wait_until
+from harness import BINARY, WAIT_S, Engine, main, run, wait_until
 from shop import *
 from wire import *
 
@@ -515,6 +517,35 @@ def test_second_engine_on_the_same_directory_is_refused():
     with Engine() as engine:
         run("serve", "--data", engine.data, "--listen", "tcp://127.0.0.1:0", expect=1)
         assert Shop(engine.url).define("X", 1) == 1
+
+
+def refused_serve(data, *urls):
+    """Runs serve where it can't listen; returns what it says."""
+    listen = [word for url in urls for word in ("--listen", url)]
+    done = subprocess.run([BINARY, "serve", "--data", data, *listen], capture_output=True, text=True,
+                          timeout=WAIT_S)
+    assert done.returncode == 1, done
+    assert done.stdout == "", done.stdout
+    return done.stderr
+
+
+def test_serve_that_can_not_listen_makes_nothing():
+    with tempfile.TemporaryDirectory(prefix="holdfast-test-") as folder, \
+            socket.create_server(("127.0.0.1", 0)) as tcp, \
+            socket.socket(socket.AF_UNIX) as ipc:
+        ipc.bind(os.path.join(folder, "taken.sock"))
+        ipc.listen()
+        data = os.path.join(folder, "data")
+        free = "tcp://127.0.0.1:0"
+        for taken in ("tcp://127.0.0.1:%d" % tcp.getsockname()[1],
+                      "ipc://" + os.path.join(folder, "taken.sock"),
+                      "tcp://127.0.0.1:65536", "tcp://127.0.0.1", "tcp://host.invalid:7411",
+                      "tcp://192.0.2.1:7411"):  # for documentation: nobody's interface has it
+            assert "can't listen on %s: " % taken in refused_serve(data, free, taken), taken
+            assert os.listdir(folder) == ["taken.sock"], taken
+        os.mkdir(data)
+        refused_serve(data, "tcp://127.0.0.1:%d" % tcp.getsockname()[1])
+        assert os.listdir(data) == ["LOCK"]
 
 
 def test_both_ways_of_writing_the_log():

@@ -25,7 +25,9 @@ static void unsigned_takes_digits_within_its_bounds(void **state)
     assert_true(parse_unsigned("18446744073709551615", 0, UINT64_MAX, &value, reason));
     assert_true(value == UINT64_MAX);
     assert_false(parse_unsigned("18446744073709551616", 0, UINT64_MAX, &value, reason));
-    static const char *const words[] = {"", "-1", "+1", " 1", "1 ", "1.0", "0x1", "one"};
+    assert_false(parse_unsigned("-1", 0, 9, &value, reason));
+    assert_string_equal(reason, "is not between 0 and 9");
+    static const char *const words[] = {"", "-", "--1", "+1", " 1", "1 ", "1.0", "0x1", "one"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         assert_false(parse_unsigned(words[i], 0, 9, &value, reason));
         assert_string_equal(reason, "is not a whole number");

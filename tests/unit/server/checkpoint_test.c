@@ -54,7 +54,31 @@ static void assert_state(struct rig *rig, char *expected)
     rig_verify(rig);
 }
 
-static unsigned count_files(struct storage *storage, const char *prefix, const char *suffix);
+/* A crash and a start later the engine's state is what it is now. */
+static void assert_kept(struct rig *rig)
+{
+    char *expected = dump_rig(rig);
+    rig_crash(rig);
+    assert_state(rig, expected);
+}
+
+/* The power fails, and nobody starts the engine again. */
+static void crash(struct rig *rig)
+{
+    sim_storage_stop(rig->storage);
+    engine_close(rig->engine);
+    sim_storage_crash(rig->storage);
+}
+
+/* An engine on copies of the disks of one that is stopped. */
+static void copy_rig(struct rig *copy, const struct rig *rig, uint64_t seed)
+{
+    *copy = *rig;
+    copy->clock.context = copy;
+    copy->storage = sim_storage_copy(rig->storage, seed);
+    copy->options.archive = sim_storage_copy(rig->options.archive, seed);
+    rig_recover(copy);
+}
 
 /* ---- Files ---- */
 
@@ -79,6 +103,26 @@ static unsigned count_files(struct storage *storage, const char *prefix, const c
     struct file_count files = {prefix, suffix, 0};
     assert_int_equal(storage->ops->list(storage, count_file, &files), HF_OK);
     return files.count;
+}
+
+static unsigned count_checkpoints(const struct rig *rig)
+{
+    return count_files(rig->storage, "checkpoint-", ".ckp");
+}
+
+static uint64_t first_segment(const struct rig *rig)
+{
+    uint64_t first;
+    assert_int_equal(wal_first_segment(rig->storage, &first), HF_OK);
+    return first;
+}
+
+/* Segments were given back, and all of them are in the archive. */
+static void assert_archived(const struct rig *rig)
+{
+    uint64_t first = first_segment(rig);
+    assert_true(first > 1);
+    assert_int_equal(count_files(rig->options.archive, "wal-", ".seg"), first - 1);
 }
 
 static uint8_t *checkpoint_data(struct storage *storage, uint64_t number, uint64_t *size)
@@ -287,21 +331,13 @@ static void run_recovery(uint64_t seed)
     open_rig(&rig, sim_storage_make(seed));
     make_history(&rig, &history, seed, 200);
     /* The last two are kept, and the segments behind the older one. */
-    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 2);
-    uint64_t first;
-    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
-    assert_true(first > 1);
-    assert_int_equal(count_files(rig.options.archive, "wal-", ".seg"), first - 1);
-    char *expected = dump_rig(&rig);
-    rig_crash(&rig);
-    assert_state(&rig, expected);
-    expected = dump_whole_log(&rig);
-    assert_state(&rig, expected);
+    assert_int_equal(count_checkpoints(&rig), 2);
+    assert_archived(&rig);
+    assert_kept(&rig);
+    assert_state(&rig, dump_whole_log(&rig));
     /* And it goes on. */
     history_act(&rig, &history, 100);
-    expected = dump_rig(&rig);
-    rig_crash(&rig);
-    assert_state(&rig, expected);
+    assert_kept(&rig);
     close_rig(&rig);
 }
 
@@ -315,9 +351,7 @@ static void recovery_from_a_checkpoint_equals_that_from_the_whole_log(void **sta
 
 static enum hf_status reopen(struct rig *rig, struct engine_recovery *recovery)
 {
-    sim_storage_stop(rig->storage);
-    engine_close(rig->engine);
-    sim_storage_crash(rig->storage);
+    crash(rig);
     enum hf_status status =
         engine_open(&rig->engine, &rig->options, rig->storage, &rig->clock, recovery);
     if (status == HF_OK) {
@@ -355,10 +389,10 @@ static void damaged_checkpoint_is_passed_over_for_the_one_before(void **state)
     assert_non_null(strstr(recovery.notice, name));
     assert_state(&rig, expected);
     /* The damaged one is gone; the next one is made from the older, which stays beside it. */
-    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 1);
+    assert_int_equal(count_checkpoints(&rig), 1);
     history_fill(&rig, &history, numbers[1] + 2);
     assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
-    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 2);
+    assert_int_equal(count_checkpoints(&rig), 2);
     expected = dump_rig(&rig);
     assert_int_equal(reopen(&rig, &recovery), HF_OK);
     assert_true(recovery.checkpoint > numbers[1]);
@@ -376,8 +410,7 @@ static void damage_in_a_covered_segment_does_not_keep_the_engine_from_starting(v
     open_rig(&rig, NULL);
     make_history(&rig, &history, 17, 50);
     char *expected = dump_rig(&rig);
-    uint64_t first;
-    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
+    uint64_t first = first_segment(&rig);
     uint64_t numbers[2];
     last_two(&rig, numbers);
     assert_true(first <= numbers[1]);
@@ -403,9 +436,7 @@ static void engine_refuses_to_start_when_both_checkpoints_are_damaged(void **sta
     last_two(&rig, numbers);
     damage(rig.storage, numbers[0], &history.rng);
     damage(rig.storage, numbers[1], &history.rng);
-    sim_storage_stop(rig.storage);
-    engine_close(rig.engine);
-    sim_storage_crash(rig.storage);
+    crash(&rig);
     uint64_t used = sim_storage_used(rig.storage);
     struct engine_recovery recovery;
     assert_int_equal(engine_open(&rig.engine, &rig.options, rig.storage, &rig.clock, &recovery),
@@ -454,9 +485,7 @@ static void checkpoint_is_made_from_the_older_one_when_the_newest_is_damaged(voi
     last_two(&rig, after);
     assert_int_equal(after[0], numbers[0]);
     assert_int_equal(after[1], numbers[1] + 1);
-    char *expected = dump_rig(&rig);
-    rig_crash(&rig);
-    assert_state(&rig, expected);
+    assert_kept(&rig);
     close_rig(&rig);
 }
 
@@ -485,11 +514,9 @@ static void full_disk_during_a_checkpoint_leaves_the_engine_working(void **state
     sim_storage_fail_write(rig.storage, 1, HF_IO_ERROR);
     assert_int_equal(engine_checkpoint(rig.engine), HF_IO_ERROR);
     assert_int_equal(count_files(rig.storage, "", ".tmp"), 0);
-    char *expected = dump_rig(&rig);
-    rig_crash(&rig);
-    assert_state(&rig, expected);
+    assert_kept(&rig);
     assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
-    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 2);
+    assert_int_equal(count_checkpoints(&rig), 2);
     close_rig(&rig);
 }
 
@@ -544,9 +571,7 @@ static void checkpoint_is_made_while_the_table_of_buyers_is_full(void **state)
         buyers_ask(&rig, REQUEST_RESERVE_BATCH, round * BUYERS_MAX);
         history_fill(&rig, &history, round);
         assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
-        char *expected = dump_rig(&rig);
-        rig_crash(&rig);
-        assert_state(&rig, expected);
+        assert_kept(&rig);
         buyers_ask(&rig, REQUEST_RELEASE_BATCH, round * BUYERS_MAX);
     }
     close_rig(&rig);
@@ -567,7 +592,6 @@ static void archive_never_gives_up_what_another_log_left_there(void **state)
     (void)state;
     struct rig rig;
     struct history history;
-    uint64_t first;
     uint64_t size;
     char name[STORAGE_NAME_BYTES_MAX];
     open_rig(&rig, sim_storage_make(1));
@@ -577,8 +601,7 @@ static void archive_never_gives_up_what_another_log_left_there(void **state)
     uint8_t *theirs = sim_storage_data(archive, name, &size);
     memset(theirs + size - 8, 0xAA, 8);
     make_history(&rig, &history, 16, 0);
-    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
-    assert_int_equal(first, 1); /* kept, since it can't be archived */
+    assert_int_equal(first_segment(&rig), 1); /* kept, since it can't be archived */
     assert_int_equal(count_files(archive, "", ""), 1);
     uint8_t *after = sim_storage_data(archive, name, &size);
     assert_int_equal(size, MIB(4));
@@ -587,9 +610,7 @@ static void archive_never_gives_up_what_another_log_left_there(void **state)
     /* It is taken away, and all goes on. */
     assert_int_equal(archive->ops->unlink(archive, name), HF_OK);
     assert_int_equal(engine_checkpoint(rig.engine), HF_NOT_FOUND);
-    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
-    assert_true(first > 1);
-    assert_int_equal(count_files(archive, "wal-", ".seg"), first - 1);
+    assert_archived(&rig);
     close_rig(&rig);
 }
 
@@ -601,18 +622,12 @@ static void segments_stay_while_the_archive_is_out_of_reach(void **state)
     open_rig(&rig, sim_storage_make(1));
     sim_storage_set_capacity(rig.options.archive, MIB(4) - WAL_PAGE_BYTES);
     make_history(&rig, &history, 12, 0);
-    uint64_t first;
-    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
-    assert_int_equal(first, 1);
+    assert_int_equal(first_segment(&rig), 1);
     assert_int_equal(count_files(rig.options.archive, "", ""), 0);
     sim_storage_set_capacity(rig.options.archive, UINT64_MAX);
     assert_int_equal(engine_checkpoint(rig.engine), HF_NOT_FOUND); /* nothing new, but this: */
-    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
-    assert_true(first > 1);
-    assert_int_equal(count_files(rig.options.archive, "wal-", ".seg"), first - 1);
-    char *expected = dump_rig(&rig);
-    rig_crash(&rig);
-    assert_state(&rig, expected);
+    assert_archived(&rig);
+    assert_kept(&rig);
     close_rig(&rig);
 }
 
@@ -621,19 +636,14 @@ static void segments_stay_while_the_archive_is_out_of_reach(void **state)
 /* What a stop at the nth operation of the storage, or of the archive, leaves behind. */
 static void stop_at(const struct rig *before, const char *expected, uint64_t nth, bool in_archive)
 {
-    struct rig rig = *before;
-    rig.clock.context = &rig;
-    rig.storage = sim_storage_copy(before->storage, nth);
-    rig.options.archive = sim_storage_copy(before->options.archive, nth);
-    rig_recover(&rig);
+    struct rig rig;
+    copy_rig(&rig, before, nth);
     sim_storage_crash_after(in_archive ? rig.options.archive : rig.storage, nth);
     enum hf_status status = engine_checkpoint(rig.engine);
     if (in_archive) {
         assert_int_equal(status, HF_OK); /* the archive's faults are not the checkpoint's */
     }
-    sim_storage_stop(rig.storage);
-    engine_close(rig.engine);
-    sim_storage_crash(rig.storage);
+    crash(&rig);
     sim_storage_crash(rig.options.archive);
     rig_recover(&rig);
     char *text = malloc(strlen(expected) + 1);
@@ -642,7 +652,7 @@ static void stop_at(const struct rig *before, const char *expected, uint64_t nth
     /* What a stopped engine left does not stand in the way of the next, nor was a segment lost. */
     status = engine_checkpoint(rig.engine);
     assert_true(status == HF_OK || status == HF_NOT_FOUND);
-    assert_int_equal(count_files(rig.storage, "checkpoint-", ".ckp"), 2);
+    assert_int_equal(count_checkpoints(&rig), 2);
     if (in_archive || nth % 4 == 0) {
         assert_state(&rig, dump_whole_log(&rig));
     }
@@ -666,11 +676,8 @@ static void before_third(struct rig *rig, uint64_t seed, uint64_t operations[2],
     *expected = dump_rig(rig);
     rig_crash(rig);
     engine_close(rig->engine);
-    struct rig probe = *rig;
-    probe.clock.context = &probe;
-    probe.storage = sim_storage_copy(rig->storage, seed);
-    probe.options.archive = sim_storage_copy(rig->options.archive, seed);
-    rig_recover(&probe);
+    struct rig probe;
+    copy_rig(&probe, rig, seed);
     uint64_t from[] = {sim_storage_operations(probe.storage),
                        sim_storage_operations(probe.options.archive)};
     assert_int_equal(engine_checkpoint(probe.engine), HF_OK);
