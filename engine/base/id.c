@@ -11,24 +11,6 @@ static bool is_dash_place(size_t at)
     return at == 8 || at == 13 || at == 18 || at == 23;
 }
 
-struct id128 id_from_bytes(const uint8_t bytes[ID_BYTES])
-{
-    struct id128 id = {0, 0};
-    for (size_t i = 0; i < 8; i++) {
-        id.hi = id.hi << 8 | bytes[i];
-        id.lo = id.lo << 8 | bytes[8 + i];
-    }
-    return id;
-}
-
-void id_to_bytes(struct id128 id, uint8_t bytes[ID_BYTES])
-{
-    for (size_t i = 0; i < 8; i++) {
-        bytes[i] = (uint8_t)(id.hi >> (56 - 8 * i));
-        bytes[8 + i] = (uint8_t)(id.lo >> (56 - 8 * i));
-    }
-}
-
 /* The value of a hex digit, or -1. */
 static int hex_value(char c)
 {

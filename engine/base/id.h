@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
+
 #define ID_BYTES      16u
 #define ID_TEXT_BYTES 37u /* a UUID's 36 characters and the terminator */
 
@@ -23,10 +25,18 @@ static inline bool id_equal(struct id128 a, struct id128 b)
 }
 
 /* The id of 16 bytes. */
-struct id128 id_from_bytes(const uint8_t bytes[ID_BYTES]);
+static inline struct id128 id_from_bytes(const uint8_t bytes[ID_BYTES])
+{
+    return (struct id128){__builtin_bswap64(load_u64(bytes)),
+                          __builtin_bswap64(load_u64(bytes + 8))};
+}
 
 /* Writes the id's 16 bytes. */
-void id_to_bytes(struct id128 id, uint8_t bytes[ID_BYTES]);
+static inline void id_to_bytes(struct id128 id, uint8_t bytes[ID_BYTES])
+{
+    store_u64(bytes, __builtin_bswap64(id.hi));
+    store_u64(bytes + 8, __builtin_bswap64(id.lo));
+}
 
 /* The id that a text stands for: a UUID or 32 hex digits for themselves, any other text for the
  * XXH3 128-bit hash of its bytes, seed 0 (canonical, big-endian, halves). Any length, 0 too. */

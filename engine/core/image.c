@@ -14,15 +14,14 @@
 
 /* ---- Orders in hand ---- */
 
-static enum hf_status fold_held(struct inventory *inventory, struct order_hand *hand,
+static enum hf_status fold_held(const struct replay_lane *lane, struct order_hand *hand,
                                 struct event *event)
 {
     if (hand->order.state != ORDER_NONE) {
         return HF_DAMAGED;
     }
     hand->order = (struct order){.id = event->id, .flags = ORDER_BUSY};
-    const struct replay_lane alone = {.inventory = inventory};
-    enum hf_status status = order_apply(&alone, &hand->order, event, hand->lines);
+    enum hf_status status = order_apply(lane, &hand->order, event, hand->lines);
     if (status != HF_OK) {
         hand->order = (struct order){.state = ORDER_NONE};
     }
@@ -41,25 +40,24 @@ static enum hf_status fold_forgotten(struct inventory *inventory, struct order_h
     return HF_OK;
 }
 
-enum hf_status inventory_fold(struct inventory *inventory, struct order_hand *hand,
-                              struct event *event)
+enum hf_status replay_fold(const struct replay_lane *lane, struct order_hand *hand,
+                           struct event *event)
 {
     if (event->type == EVENT_ORDER_HELD) {
-        return fold_held(inventory, hand, event);
+        return fold_held(lane, hand, event);
     }
     if (hand->order.state == ORDER_NONE || !id_equal(hand->order.id, event->id)) {
         return HF_DAMAGED;
     }
     switch (event->type) {
     case EVENT_ORDER_FORGOTTEN:
-        return fold_forgotten(inventory, hand, event);
+        return fold_forgotten(lane->inventory, hand, event);
     case EVENT_ORDER_COMMITTED:
     case EVENT_ORDER_RELEASED:
     case EVENT_ORDER_EXPIRED:
     case EVENT_ORDER_EXTENDED:
     case EVENT_ORDER_RETURNED:
-        return order_apply(&(struct replay_lane){.inventory = inventory}, &hand->order, event,
-                           hand->lines);
+        return order_apply(lane, &hand->order, event, hand->lines);
     default:
         return HF_DAMAGED;
     }
@@ -274,14 +272,14 @@ static void order_load_units(const struct replay_lane *lane, const struct order 
     }
 }
 
-enum hf_status replay_load_order(struct replay_lane *lane, const struct order_image *image)
+enum hf_status replay_load_order(struct replay_lane *lane, const struct order_image *image,
+                                 uint64_t hash)
 {
     struct inventory *inventory = lane->inventory;
     if (!image_fits(inventory, image)) {
         return HF_DAMAGED;
     }
     struct orders *orders = &inventory->orders;
-    uint64_t hash = id_hash(image->id);
     struct order_shard *shard = orders_shard(orders, hash);
     if (orders_find(orders, shard, hash, image->id) != ORDER_NO_HANDLE) {
         return HF_DAMAGED;
@@ -308,7 +306,8 @@ enum hf_status replay_load_order(struct replay_lane *lane, const struct order_im
 
 enum hf_status inventory_load_order(struct inventory *inventory, const struct order_image *image)
 {
-    return replay_load_order(&(struct replay_lane){.inventory = inventory}, image);
+    return replay_load_order(&(struct replay_lane){.inventory = inventory}, image,
+                             id_hash(image->id));
 }
 
 /* ---- Reading a ledger out ---- */

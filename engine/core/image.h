@@ -3,9 +3,9 @@
  *
  * A checkpoint is made by a second inventory that never has an order in its table (a ledger): it
  * applies definitions, adjustments and moves with inventory_apply(), and each order's events, in
- * the order of their LSNs, with inventory_fold() on an order in hand. The orders stream past;
- * stock, limits and tickets add up in the ledger, whatever the order in which orders come, because
- * all of that is sums.
+ * the order of their LSNs, with replay_fold() (replay.h) on an order in hand. The orders stream
+ * past; stock, limits and tickets add up in the ledger, whatever the order in which orders come,
+ * because all of that is sums.
  *
  * Loading is the reverse, into an empty inventory: definitions and stock, adjustments, buyers,
  * tickets, then orders.
@@ -23,12 +23,6 @@ struct order_hand {
     struct order order; /* state ORDER_NONE: there is none */
     struct order_line_view lines[ORDER_LINES_MAX];
 };
-
-/* Applies one order event to the order in hand, and its units to the inventory: stock, limits,
- * tickets. ORDER_HELD needs an empty hand; ORDER_FORGOTTEN empties it. Fills in
- * event->digest_delta. OK; DAMAGED when it does not fit. */
-enum hf_status inventory_fold(struct inventory *inventory, struct order_hand *hand,
-                              struct event *event);
 
 /* An order as a checkpoint has it. */
 struct order_image {

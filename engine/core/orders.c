@@ -17,6 +17,8 @@
 #define WALK_SLOTS    64u        /* homes of one step of a walk */
 #define WALK_KEYS     128u       /* orders that one step visits at most */
 
+static_assert(ORDERS_BLOCK * sizeof(struct order) % PAGE_BYTES == 0, "memory comes in pages");
+
 static uint64_t slot_of(uint64_t hash, uint32_t handle)
 {
     return hash << 32 | (handle + 1u);
@@ -71,18 +73,40 @@ enum hf_status orders_init(struct orders *orders, uint64_t orders_max)
     return HF_OK;
 }
 
-void orders_make_ready(struct orders *orders, uint64_t count)
+void orders_expect(struct orders *orders, uint64_t count)
 {
     if (count == 0) {
         return;
     }
     count = count < orders->orders_max ? count : orders->orders_max;
-    pages_populate(orders->entries, count * sizeof(struct order));
-    orders->entries_ready = count;
-    uint32_t capacity = table_make_ready(&orders->table, count);
+    uint32_t capacity = table_expect(&orders->table, count);
     for (uint32_t i = 0; i < orders->shard_count; i++) {
         shard_set_index(&orders->shards[i], table_index(&orders->table, i), capacity);
     }
+}
+
+void orders_populate(struct orders *orders, uint64_t count, unsigned part, unsigned parts)
+{
+    CHECK(part < parts);
+    if (count == 0) {
+        return;
+    }
+    count = count < orders->orders_max ? count : orders->orders_max;
+    /* Whole blocks, so whole pages. */
+    uint64_t blocks = (count + ORDERS_BLOCK - 1) / ORDERS_BLOCK;
+    uint64_t from = blocks * part / parts * ORDERS_BLOCK;
+    uint64_t to = blocks * (part + 1) / parts * ORDERS_BLOCK;
+    pages_populate(&orders->entries[from], (to - from) * sizeof(struct order));
+    table_populate(&orders->table, part, parts);
+    if (part == 0) {
+        orders->entries_ready = blocks * ORDERS_BLOCK;
+    }
+}
+
+void orders_make_ready(struct orders *orders, uint64_t count)
+{
+    orders_expect(orders, count);
+    orders_populate(orders, count, 0, 1);
 }
 
 void orders_deinit(struct orders *orders)

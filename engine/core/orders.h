@@ -98,15 +98,23 @@ struct orders {
     _Atomic uint64_t blocks_drawn;
     _Atomic uint32_t giver; /* from 1: a slot that has freed entries; 0: none is known */
     uint64_t entries_bytes;
-    uint64_t entries_ready; /* in memory; orders_ahead's, after orders_make_ready */
+    uint64_t entries_ready; /* in memory; orders_ahead's, after orders_populate */
     struct table table;     /* the indexes */
 };
 
 /* orders_max: 1..ORDERS_MAX. NO_MEMORY when address space or memory is refused. */
 enum hf_status orders_init(struct orders *orders, uint64_t orders_max);
 
-/* Takes memory for so many orders now, and indexes that need not grow for them. A hint: what the
- * system refuses is taken later. Before anything else. */
+/* Gives the shards indexes that need not grow for so many orders; their memory comes with use.
+ * Before anything else. */
+void orders_expect(struct orders *orders, uint64_t count);
+
+/* Takes memory for so many orders now, and that of the indexes: one of `parts` equal parts of it,
+ * each by another thread, while nothing else runs. A hint: what the system refuses is taken later.
+ */
+void orders_populate(struct orders *orders, uint64_t count, unsigned part, unsigned parts);
+
+/* Both. Before anything else. */
 void orders_make_ready(struct orders *orders, uint64_t count);
 
 /* Frees all but the lines blocks. Of a struct that is all zero, too. */

@@ -50,6 +50,16 @@ void replay_lane_deinit(struct replay_lane *lane)
     }
 }
 
+void replay_expect(struct inventory *inventory, uint64_t orders)
+{
+    orders_expect(&inventory->orders, orders);
+}
+
+void replay_populate(struct inventory *inventory, uint64_t orders, unsigned part, unsigned parts)
+{
+    orders_populate(&inventory->orders, orders, part, parts);
+}
+
 unsigned replay_lanes(const struct inventory *inventory, unsigned wanted)
 {
     unsigned lanes = 1;
@@ -123,6 +133,8 @@ void inventory_replayed_part(struct inventory *inventory, unsigned part, unsigne
         }
         expiry_lock(inventory->expiry, wheel);
         for (uint32_t i = 0; i < HINTS_AT_ONCE; i++) {
+            /* The part's next ones, or near them: another part's lie between, a page or more. */
+            __builtin_prefetch(orders_at(orders, (uint32_t)from + i) + parts * HINTS_AT_ONCE, 1);
             replayed_hint(inventory, wheel, (uint32_t)from + i);
         }
         expiry_unlock(inventory->expiry, wheel);

@@ -31,6 +31,10 @@ void replay_lane_finish(struct replay_lane *lane);
 /* Frees it. NULL is allowed. */
 void replay_lane_deinit(struct replay_lane *lane);
 
+/* Sizes the order table of an empty inventory, made with orders_ready 0, for so many orders: it
+ * need not grow for them. Lanes take the memory with the orders, each its own. */
+void replay_expect(struct inventory *inventory, uint64_t orders);
+
 /* How many lanes can have work of their own, of `wanted` (1 up): a power of two. */
 unsigned replay_lanes(const struct inventory *inventory, unsigned wanted);
 
@@ -46,11 +50,22 @@ void replay_prefetch_order(const struct replay_lane *lane, uint64_t hash);
  * OK, FULL, or DAMAGED when the event does not fit the state or is not an order's. */
 enum hf_status replay_apply(struct replay_lane *lane, struct event *event, uint64_t hash);
 
+/* Applies an order's event to the order in hand, which is in no table, and its units to the lane's
+ * sums, limits and tickets. ORDER_HELD needs an empty hand; ORDER_FORGOTTEN empties it. Fills in
+ * event->digest_delta. OK; FULL; DAMAGED when it does not fit. */
+enum hf_status replay_fold(const struct replay_lane *lane, struct order_hand *hand,
+                           struct event *event);
+
 /* Sum of the digests of what was applied so far. */
 uint64_t replay_digest(const struct replay_lane *lane);
 
-/* As inventory_load_order, for an order of the lane's own. */
-enum hf_status replay_load_order(struct replay_lane *lane, const struct order_image *image);
+/* As inventory_load_order, for an order of the lane's own; hash: of its id. */
+enum hf_status replay_load_order(struct replay_lane *lane, const struct order_image *image,
+                                 uint64_t hash);
+
+/* Takes the memory of so many orders, entered or not: one of `parts` equal parts of it, each by
+ * another thread, while no lane is at work. */
+void replay_populate(struct inventory *inventory, uint64_t orders, unsigned part, unsigned parts);
 
 /* One of `parts` equal parts of inventory_replayed(), each by another thread: part from 0,
  * 1..EXPIRY_WHEELS parts. */

@@ -83,7 +83,7 @@ static void *size_index(const struct table *table, uint32_t size, uint32_t shard
     return table->sizes[size].indexes + table->sizes[size].bytes * shard;
 }
 
-uint32_t table_make_ready(struct table *table, uint64_t count)
+uint32_t table_expect(struct table *table, uint64_t count)
 {
     /* Shards differ: some get a few more of the entries than others. Not the last size, though. */
     uint64_t share = count / table->shard_count;
@@ -97,8 +97,18 @@ uint32_t table_make_ready(struct table *table, uint64_t count)
         atomic_store_explicit(&table->shards[i].next, size + 1, memory_order_relaxed);
         table->shards[i].given = size;
     }
-    pages_populate(table->sizes[size].indexes, table->sizes[size].bytes * table->shard_count);
     return table->sizes[size].capacity;
+}
+
+void table_populate(struct table *table, unsigned part, unsigned parts)
+{
+    uint32_t end = (uint32_t)((uint64_t)table->shard_count * (part + 1) / parts);
+    for (uint32_t i = (uint32_t)((uint64_t)table->shard_count * part / parts); i < end; i++) {
+        uint32_t next = atomic_load_explicit(&table->shards[i].next, memory_order_relaxed);
+        if (next > 0) {
+            pages_populate(size_index(table, next - 1, i), table->sizes[next - 1].bytes);
+        }
+    }
 }
 
 void *table_next(const struct table *table, uint32_t shard, uint32_t *capacity)
@@ -160,10 +170,12 @@ bool table_tidy(struct table *table)
 
 bool table_ahead(struct table *table, uint64_t each)
 {
-    /* The first shard stands for all: they grow at about the same time. relaxed: a hint. */
+    /* The first shard stands for all: they grow at about the same time. relaxed: a hint. Not the
+     * last size, which few shards take or none; nor before growing is near, since it may never
+     * come. */
     uint32_t next = atomic_load_explicit(&table->shards[0].next, memory_order_relaxed);
-    if (next == 0 || next >= table->size_count ||
-        each * 9 < (uint64_t)table->sizes[next - 1].capacity * 4) {
+    if (next == 0 || next + 1 >= table->size_count ||
+        each * 10 < (uint64_t)table->sizes[next - 1].capacity * 7) {
         return false;
     }
     const struct table_size *size = &table->sizes[next];

@@ -100,9 +100,13 @@ enum hf_status table_init(struct table *table, const struct table_plan *plan);
 /* Of a struct that is all zero, too. */
 void table_deinit(struct table *table);
 
-/* Starts all shards with an index that has room for their shares of `count` entries, in memory at
- * once. Returns the size's capacity. */
-uint32_t table_make_ready(struct table *table, uint64_t count);
+/* Starts all shards with an index that has room for their shares of `count` entries. Returns the
+ * size's capacity. */
+uint32_t table_expect(struct table *table, uint64_t count);
+
+/* Takes the memory of the shards' present indexes: of one of `parts` equal parts of them, each by
+ * another thread. For when nothing else runs. */
+void table_populate(struct table *table, unsigned part, unsigned parts);
 
 /* The index that a shard grows into, all zero; *capacity its slots. NULL: it has the greatest. */
 void *table_next(const struct table *table, uint32_t shard, uint32_t *capacity);
@@ -117,9 +121,9 @@ void *table_index(const struct table *table, uint32_t shard);
  * more. Costs next to nothing when there is none, and below some ms otherwise. */
 bool table_tidy(struct table *table);
 
-/* Takes memory of the size that shards are about to grow into, some of it at once, when they hold
- * `each` entries on average: so that growing, which is done under a shard's lock, meets no page
- * fault. Returns whether there is more. One thread at a time. */
+/* Takes memory of the size that shards are about to grow into (but the last), some of it at once,
+ * when they hold `each` entries on average, 7/10 of an index: so that growing, at 4/5 and under a
+ * shard's lock, meets no page fault. Returns whether there is more. One thread at a time. */
 bool table_ahead(struct table *table, uint64_t each);
 
 #endif

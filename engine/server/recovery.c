@@ -136,12 +136,38 @@ static void checkpoint_progress(void *context, uint64_t done, uint64_t total)
     }
 }
 
+/* Without memory for orders, which several threads take later. orders: that there will be at least.
+ */
+static enum hf_status make_inventory(struct replay *replay, uint64_t orders)
+{
+    struct engine *engine = replay->engine;
+    struct inventory_options options = engine->options.inventory;
+    uint64_t ready = options.orders_ready;
+    options.orders_ready = 0;
+    enum hf_status status = inventory_init(&engine->inventory, &options);
+    if (status == HF_OK) {
+        replay_expect(engine->inventory, orders > ready ? orders : ready);
+    }
+    return status;
+}
+
+static void take_memory(void *context, unsigned number)
+{
+    const struct replay *replay = context;
+    const struct engine *engine = replay->engine;
+    replay_populate(engine->inventory, engine->options.inventory.orders_ready, number,
+                    replay->threads);
+}
+
 /* Into an inventory of its own: one that is damaged leaves nothing behind. */
 static enum hf_status load_checkpoint(struct replay *replay, uint64_t number,
                                       struct checkpoint_info *info)
 {
     struct engine *engine = replay->engine;
-    enum hf_status status = inventory_init(&engine->inventory, &engine->options.inventory);
+    enum hf_status status = checkpoint_read_info(engine->storage, number, info);
+    if (status == HF_OK) {
+        status = make_inventory(replay, info->orders);
+    }
     if (status == HF_OK) {
         status = checkpoint_load(engine->storage, number, engine->inventory, replay->threads, info,
                                  checkpoint_progress, &engine->options);
@@ -205,8 +231,13 @@ static enum hf_status begin_without(struct replay *replay)
                  replay->recovery->notice);
         return HF_DAMAGED;
     }
-    return status == HF_OK ? inventory_init(&engine->inventory, &engine->options.inventory)
-                           : status;
+    if (status == HF_OK) {
+        status = make_inventory(replay, 0);
+    }
+    if (status == HF_OK) {
+        parallel_run(replay->threads, take_memory, replay);
+    }
+    return status;
 }
 
 /* ---- All of it ---- */
@@ -264,9 +295,12 @@ static enum hf_status run_alone(struct replay *replay, struct wal_end *end)
     return run(replay, end);
 }
 
-static void enter_deadlines(void *context, unsigned number)
+/* Memory again: while a checkpoint is loaded each thread takes it with the orders that it enters,
+ * since there is time while others wait for the disk; the rest is taken here. */
+static void finish(void *context, unsigned number)
 {
     const struct replay *replay = context;
+    take_memory(context, number);
     inventory_replayed_part(replay->engine->inventory, number, replay->threads);
 }
 
@@ -286,7 +320,7 @@ enum hf_status recovery_run(struct engine *engine, struct engine_recovery *recov
         }
         return status;
     }
-    parallel_run(replay.threads, enter_deadlines, &replay);
+    parallel_run(replay.threads, finish, &replay);
     recovery->lsn = end->lsn;
     recovery->torn_bytes = end->torn ? end->torn_bytes : 0;
     atomic_store_explicit(&engine->digest, replay.digest, memory_order_relaxed);

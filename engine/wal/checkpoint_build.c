@@ -15,36 +15,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "core/replay.h"
 #include "wal/checkpoint_file.h"
+#include "wal/checkpoint_gather.h"
 #include "wal/record.h"
 
 #define MEMORY_BYTES_MIN MIB(1)
-#define PACE_RECORDS     1024u /* records between two calls of pace: some 100 us */
-#define SORT_BITS_MAX    30u
-#define SORT_STEP        1024u /* entries between two looks at the pace */
-
-/* One gathered record. Its id is looked up where keys are alike. */
-struct entry {
-    uint64_t key; /* id_hash() */
-    uint64_t lsn;
-    uint64_t offset; /* in the gathered bytes */
-};
-
-/* Order records of one part, in the order of the log, then of orders. */
-struct gathered {
-    uint8_t *bytes;
-    uint64_t used;
-    uint64_t room;
-    struct entry *entries;
-    struct entry *sorted;
-    uint64_t count;
-    uint64_t entry_room;
-};
+#define PACE_COST        4096u /* between two calls of pace, in units of some 25 ns */
+#define COST_RECORD      1u /* of reading and gathering one, of sorting one, of copying an order */
+#define COST_EVENT       3u /* of folding one in */
+#define COST_BLOCK       16u
+#define PREFETCH_RECORDS 8u
 
 /* Where the merge stands in the base's orders. */
 struct base_orders {
@@ -62,16 +47,17 @@ struct build {
     const struct checkpoint_build_options *options;
     struct checkpoint_info *info;
     struct inventory *ledger;
+    struct replay_lane *lane; /* what orders hold or have sold: a checkpoint has no sum of it */
     struct order_hand *hand;
     struct order_line_view *lines;
     struct base_orders base;
     struct frame_writer writer;
-    struct gathered gathered;
+    struct gather *gather;
+    const struct gather_part *part;
     struct wal_marks marks;
     struct wal_start start;
     struct wal_end end;
     uint64_t digest;
-    uint64_t part_last; /* the greatest key of the present part */
     unsigned seek_next; /* parts of the file that have been begun */
     /* The last DIGEST block, and what adds up to it. */
     bool has_check;
@@ -82,7 +68,7 @@ struct build {
     /* Progress. */
     uint64_t done_bytes;
     uint64_t total_bytes;
-    uint32_t since_pace;
+    uint64_t cost; /* since pace was called */
 };
 
 static enum hf_status fail(struct build *build, enum hf_status status, const char *what)
@@ -111,52 +97,19 @@ static enum hf_status fail_block(struct build *build, const struct wal_block *bl
 }
 
 /* Goes easy. CANCELED when told to stop. */
-static enum hf_status pace(struct build *build, uint32_t records)
+static enum hf_status pace(struct build *build, uint64_t cost)
 {
-    build->since_pace += records;
-    if (build->since_pace < PACE_RECORDS || !build->options->pace) {
+    build->cost += cost;
+    if (build->cost < PACE_COST || !build->options->pace) {
         return HF_OK;
     }
-    build->since_pace = 0;
+    build->cost = 0;
     return build->options->pace(build->options->context, build->done_bytes, build->total_bytes)
                ? HF_OK
                : HF_CANCELED;
 }
 
-/* ---- Gathering ---- */
-
-/* Memory that grows by doubling. The old one stays when there is none. */
-static bool grow(void **memory, uint64_t *room, uint64_t needed, size_t each)
-{
-    if (needed <= *room) {
-        return true;
-    }
-    uint64_t more = *room ? *room * 2 : 4096;
-    while (more < needed) {
-        more *= 2;
-    }
-    void *grown = realloc(*memory, more * each);
-    if (grown) {
-        *memory = grown;
-        *room = more;
-    }
-    return grown != NULL;
-}
-
-static enum hf_status gather(struct build *build, uint64_t key, uint64_t lsn, const uint8_t *record,
-                             uint32_t bytes)
-{
-    struct gathered *gathered = &build->gathered;
-    if (!grow((void **)&gathered->bytes, &gathered->room, gathered->used + bytes, 1) ||
-        !grow((void **)&gathered->entries, &gathered->entry_room, gathered->count + 1,
-              sizeof(struct entry))) {
-        return HF_NO_MEMORY;
-    }
-    memcpy(gathered->bytes + gathered->used, record, bytes);
-    gathered->entries[gathered->count++] = (struct entry){key, lsn, gathered->used};
-    gathered->used += bytes;
-    return HF_OK;
-}
+/* ---- Reading the segments ---- */
 
 /* A definition, an adjustment or a move. */
 static enum hf_status take_admin(struct build *build, const struct wal_block *block,
@@ -180,7 +133,7 @@ static enum hf_status take_admin(struct build *build, const struct wal_block *bl
 
 /* An order's record is decoded only when it is folded in: once, however many readings there are. */
 static enum hf_status take_record(struct build *build, const struct wal_block *block,
-                                  uint64_t part_first, bool first_reading, uint32_t *at)
+                                  bool first_reading, uint32_t *at)
 {
     enum event_type type;
     uint32_t bytes;
@@ -193,14 +146,17 @@ static enum hf_status take_record(struct build *build, const struct wal_block *b
     uint64_t lsn = block->header.first_lsn + *at;
     if (record_is_order(type)) {
         uint64_t key = id_hash(id);
-        return key >= part_first && key <= build->part_last ? gather(build, key, lsn, record, bytes)
-                                                            : HF_OK;
+        if (bytes > GATHER_RECORD_BYTES_MAX) {
+            return fail_block(build, block, "a record that can't be");
+        }
+        return gather_has(build->part, key) ? gather_add(build->gather, key, lsn, record, bytes)
+                                            : HF_OK;
     }
     return first_reading ? take_admin(build, block, record, bytes, lsn) : HF_OK;
 }
 
 static enum hf_status take_block(struct build *build, const struct wal_block *block,
-                                 uint64_t part_first, bool first_reading)
+                                 bool first_reading)
 {
     build->done_bytes += block_span_bytes(block->header.payload_bytes);
     if (first_reading) {
@@ -214,21 +170,21 @@ static enum hf_status take_block(struct build *build, const struct wal_block *bl
         build->check_sum = build->digest + build->admin_sum;
     }
     if (block->header.type != BLOCK_DATA) {
-        return pace(build, 16);
+        return pace(build, COST_BLOCK);
     }
     enum hf_status status = HF_OK;
     uint32_t count = 0;
     for (uint32_t at = 0; at < block->header.payload_bytes && status == HF_OK; count++) {
-        status = take_record(build, block, part_first, first_reading, &at);
+        status = take_record(build, block, first_reading, &at);
     }
     if (status == HF_OK && count != block->header.record_count) {
         status = fail_block(build, block, "the block's record count is wrong");
     }
-    return status == HF_OK ? pace(build, block->header.record_count / 4 + 16) : status;
+    return status == HF_OK ? pace(build, COST_BLOCK + COST_RECORD * count) : status;
 }
 
 /* Reads the segments, for one part of the orders. */
-static enum hf_status read_segments(struct build *build, uint64_t part_first, bool first_reading)
+static enum hf_status read_segments(struct build *build, bool first_reading)
 {
     struct wal_reader *reader;
     const struct wal_start *start = build->options->base ? &build->start : NULL;
@@ -237,11 +193,9 @@ static enum hf_status read_segments(struct build *build, uint64_t part_first, bo
     if (status != HF_OK) {
         return status;
     }
-    build->gathered.used = 0;
-    build->gathered.count = 0;
     struct wal_block block;
     while ((status = wal_reader_next(reader, &block)) == HF_OK &&
-           (status = take_block(build, &block, part_first, first_reading)) == HF_OK) {
+           (status = take_block(build, &block, first_reading)) == HF_OK) {
     }
     if (status == HF_NOT_FOUND) {
         wal_reader_end(reader, &build->end);
@@ -254,93 +208,6 @@ static enum hf_status read_segments(struct build *build, uint64_t part_first, bo
         }
     }
     wal_reader_close(reader);
-    return status;
-}
-
-/* ---- Sorting ---- */
-
-static struct id128 entry_id(const struct gathered *gathered, const struct entry *entry)
-{
-    enum event_type type;
-    uint32_t bytes;
-    struct id128 id = {0};
-    bool peeked = record_peek(gathered->bytes + entry->offset, gathered->used - entry->offset,
-                              &type, &bytes, &id);
-    CHECK(peeked); /* it was before */
-    return id;
-}
-
-static bool id_less(struct id128 a, struct id128 b)
-{
-    return a.hi != b.hi ? a.hi < b.hi : a.lo < b.lo;
-}
-
-static bool entry_less(const struct gathered *gathered, const struct entry *a,
-                       const struct entry *b)
-{
-    return a->key != b->key ? a->key < b->key
-                            : id_less(entry_id(gathered, a), entry_id(gathered, b));
-}
-
-/* Stable, so that an order's events stay in the order of the log. */
-static void insertion_sort(const struct gathered *gathered, struct entry *entries, uint64_t count)
-{
-    for (uint64_t i = 1; i < count; i++) {
-        struct entry entry = entries[i];
-        uint64_t at = i;
-        for (; at > 0 && entry_less(gathered, &entry, &entries[at - 1]); at--) {
-            entries[at] = entries[at - 1];
-        }
-        entries[at] = entry;
-    }
-}
-
-/* Sorts by the highest bits of the keys into buckets of some four entries, and each bucket by
- * insertion. ends has buckets + 1 numbers, zero. */
-static enum hf_status sort_into(struct build *build, struct entry *sorted, uint64_t *ends,
-                                uint64_t buckets, uint64_t first, unsigned shift)
-{
-    const struct gathered *gathered = &build->gathered;
-    enum hf_status status = HF_OK;
-    for (uint64_t i = 0; i < gathered->count && status == HF_OK; i++) {
-        ends[((gathered->entries[i].key - first) >> shift) + 1]++;
-        status = i % SORT_STEP == 0 ? pace(build, SORT_STEP / 8) : HF_OK;
-    }
-    for (uint64_t i = 1; i <= buckets; i++) {
-        ends[i] += ends[i - 1];
-    }
-    for (uint64_t i = 0; i < gathered->count && status == HF_OK; i++) {
-        sorted[ends[(gathered->entries[i].key - first) >> shift]++] = gathered->entries[i];
-        status = i % SORT_STEP == 0 ? pace(build, SORT_STEP / 4) : HF_OK;
-    }
-    for (uint64_t i = 0, from = 0; i < buckets && status == HF_OK; from = ends[i], i++) {
-        insertion_sort(gathered, sorted + from, ends[i] - from);
-        status = i % SORT_STEP == 0 ? pace(build, SORT_STEP / 2) : HF_OK;
-    }
-    return status;
-}
-
-/* Hashes are even, so buckets are small; an order with very many events is in order already. */
-static enum hf_status sort_gathered(struct build *build, uint64_t first, uint64_t last)
-{
-    struct gathered *gathered = &build->gathered;
-    unsigned bits = 1;
-    while (bits < SORT_BITS_MAX && (gathered->count >> bits) > 4) {
-        bits++;
-    }
-    unsigned width = 64;
-    while (width > 0 && (last - first) >> (width - 1) == 0) {
-        width--;
-    }
-    unsigned shift = width > bits ? width - bits : 0;
-    uint64_t buckets = ((last - first) >> shift) + 1;
-    free(gathered->sorted);
-    gathered->sorted = malloc((gathered->count + 1) * sizeof *gathered->sorted);
-    uint64_t *ends = calloc(buckets + 1, sizeof *ends);
-    enum hf_status status = ends && gathered->sorted
-                                ? sort_into(build, gathered->sorted, ends, buckets, first, shift)
-                                : HF_NO_MEMORY;
-    free(ends);
     return status;
 }
 
@@ -421,7 +288,7 @@ static enum hf_status copy_order(struct build *build)
         count_order(build, base->bytes, base->record[2]);
         status = base_next(build);
     }
-    return status == HF_OK ? pace(build, 1) : status;
+    return status == HF_OK ? pace(build, COST_RECORD) : status;
 }
 
 static enum hf_status take_base_in_hand(struct build *build)
@@ -435,35 +302,36 @@ static enum hf_status take_base_in_hand(struct build *build)
     return base_next(build);
 }
 
-static enum hf_status fail_record(struct build *build, const struct entry *entry, const char *what)
+static enum hf_status fail_record(struct build *build, const struct event *event, const char *what)
 {
     char text[ID_TEXT_BYTES];
-    id_to_text(entry_id(&build->gathered, entry), text);
+    id_to_text(event->id, text);
     snprintf(build->info->message, sizeof build->info->message, "LSN %llu, order %s: %s",
-             (unsigned long long)entry->lsn, text, what);
+             (unsigned long long)event->lsn, text, what);
     return HF_DAMAGED;
 }
 
-static enum hf_status fold_entry(struct build *build, const struct entry *entry)
+static enum hf_status decode_gathered(struct build *build, const struct gathered *gathered,
+                                      struct event *event)
 {
-    struct event event;
-    struct record_scratch scratch;
+    struct record_scratch scratch; /* not of orders */
     size_t used;
     const char *reason;
-    const uint8_t *record = build->gathered.bytes + entry->offset;
-    enum hf_status status = record_decode(record, build->gathered.used - entry->offset, &event,
+    enum hf_status status = record_decode(gathered->record, load_u32(gathered->record + 4), event,
                                           &scratch, &used, &reason);
-    if (status != HF_OK) {
-        return fail_record(build, entry, reason);
-    }
-    event.lsn = entry->lsn;
-    status = inventory_fold(build->ledger, build->hand, &event);
+    event->lsn = gathered->lsn;
+    return status == HF_OK ? HF_OK : fail_record(build, event, reason);
+}
+
+static enum hf_status fold(struct build *build, struct event *event)
+{
+    enum hf_status status = replay_fold(build->lane, build->hand, event);
     if (status == HF_DAMAGED) {
-        return fail_record(build, entry, "the record does not fit the state that the log led to");
+        return fail_record(build, event, "the record does not fit the state that the log led to");
     }
-    build->digest += event.digest_delta;
-    if (build->has_check && event.lsn <= build->check_lsn) {
-        build->check_sum += event.digest_delta;
+    build->digest += event->digest_delta;
+    if (build->has_check && event->lsn <= build->check_lsn) {
+        build->check_sum += event->digest_delta;
     }
     return status;
 }
@@ -481,14 +349,23 @@ static enum hf_status write_hand(struct build *build, uint64_t key)
     return status;
 }
 
-/* One order with all its events of this round. *i: the first of them, then the first of the next.
- */
-static enum hf_status merge_order(struct build *build, uint64_t *i)
+/* The bucket is in the second-level cache, most of it. */
+static void prefetch_record(const struct gathered *records, uint64_t count, uint64_t i)
 {
-    const struct gathered *gathered = &build->gathered;
-    const struct entry *entry = &gathered->sorted[*i];
-    uint64_t key = entry->key;
-    struct id128 id = entry_id(gathered, entry);
+    if (i + PREFETCH_RECORDS < count) {
+        const uint8_t *record = records[i + PREFETCH_RECORDS].record;
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + CACHE_LINE_BYTES / 2);
+    }
+}
+
+/* One order with all its events, of which `event` is the first. *i: that one in the bucket, then
+ * the one behind the last. */
+static enum hf_status merge_order(struct build *build, struct event *event,
+                                  const struct gathered *records, uint64_t count, uint64_t *i)
+{
+    uint64_t key = records[*i].key;
+    struct id128 id = event->id;
     const struct base_orders *base = &build->base;
     enum hf_status status = HF_OK;
     build->hand->order = (struct order){.state = ORDER_NONE};
@@ -496,38 +373,68 @@ static enum hf_status merge_order(struct build *build, uint64_t *i)
         status = take_base_in_hand(build);
     }
     uint32_t events = 0;
-    for (; status == HF_OK && *i < gathered->count; (*i)++, events++) {
-        entry = &gathered->sorted[*i];
-        if (entry->key != key || !id_equal(entry_id(gathered, entry), id)) {
+    while (status == HF_OK && id_equal(event->id, id)) {
+        prefetch_record(records, count, *i);
+        status = fold(build, event);
+        events++;
+        (*i)++;
+        if (status != HF_OK || *i == count || records[*i].key != key) {
             break;
         }
-        status = fold_entry(build, entry);
+        status = decode_gathered(build, &records[*i], event);
     }
     if (status == HF_OK && build->hand->order.state != ORDER_NONE) {
         status = write_hand(build, key);
     }
-    return status == HF_OK ? pace(build, 4 * events) : status;
+    return status == HF_OK ? pace(build, COST_EVENT * events) : status;
 }
 
-/* True when the base's order comes before the entry. */
-static bool base_is_first(const struct build *build, const struct entry *entry)
+static bool id_less(struct id128 a, struct id128 b)
+{
+    return a.hi != b.hi ? a.hi < b.hi : a.lo < b.lo;
+}
+
+/* The base's orders that come before one, as they are. */
+static enum hf_status copy_orders_before(struct build *build, uint64_t key, struct id128 id)
 {
     const struct base_orders *base = &build->base;
-    return base->record &&
-           (base->key != entry->key ? base->key < entry->key
-                                    : id_less(base->id, entry_id(&build->gathered, entry)));
+    enum hf_status status = HF_OK;
+    while (status == HF_OK && base->record &&
+           (base->key < key || (base->key == key && id_less(base->id, id)))) {
+        status = copy_order(build);
+    }
+    return status;
+}
+
+static enum hf_status merge_bucket(struct build *build, const struct gathered *records,
+                                   uint64_t count)
+{
+    enum hf_status status = HF_OK;
+    for (uint64_t i = 0; i < count && status == HF_OK;) {
+        struct event event;
+        status = decode_gathered(build, &records[i], &event);
+        if (status == HF_OK) {
+            status = copy_orders_before(build, records[i].key, event.id);
+        }
+        if (status == HF_OK) {
+            status = merge_order(build, &event, records, count, &i);
+        }
+    }
+    return status;
 }
 
 static enum hf_status merge_part(struct build *build)
 {
-    const struct gathered *gathered = &build->gathered;
     const struct base_orders *base = &build->base;
-    enum hf_status status = HF_OK;
-    for (uint64_t i = 0; i < gathered->count && status == HF_OK;) {
-        status =
-            base_is_first(build, &gathered->sorted[i]) ? copy_order(build) : merge_order(build, &i);
+    const struct gathered *records;
+    uint64_t count;
+    enum hf_status status;
+    while ((status = gather_next(build->gather, &records, &count)) == HF_OK &&
+           (status = pace(build, COST_RECORD * count)) == HF_OK &&
+           (status = merge_bucket(build, records, count)) == HF_OK) {
     }
-    while (status == HF_OK && base->record && base->key <= build->part_last) {
+    status = status == HF_NOT_FOUND ? HF_OK : status;
+    while (status == HF_OK && base->record && base->key <= build->part->last) {
         status = copy_order(build);
     }
     return status;
@@ -543,7 +450,7 @@ struct ledger_out {
 
 static uint8_t *ledger_room(struct ledger_out *out)
 {
-    out->status = pace(out->build, 1);
+    out->status = pace(out->build, COST_EVENT);
     return out->status == HF_OK ? frame_writer_room(&out->build->writer, FRAME_LEDGER,
                                                     LEDGER_RECORD_BYTES_MAX, &out->status)
                                 : NULL;
@@ -657,13 +564,12 @@ static enum hf_status load_base(struct build *build)
     return base_next(build);
 }
 
-/* How many parts the orders are treated in: what is gathered takes, with entries and their sorted
- * copies, at most three times the records' bytes. */
-static enum hf_status count_parts(struct build *build, uint64_t *parts)
+/* How many parts the orders are treated in: what is gathered takes no more than in the log, and
+ * buckets are not quite full. */
+static enum hf_status plan_parts(struct build *build, uint64_t *parts)
 {
     const struct checkpoint_build_options *options = build->options;
     uint64_t payload = 0;
-    uint64_t first = options->base ? build->start.segment : 1;
     struct wal_reader *reader;
     /* Segments are all but alike: what they can hold is near what they do. */
     enum hf_status status = wal_reader_open_at(&reader, options->storage,
@@ -673,30 +579,31 @@ static enum hf_status count_parts(struct build *build, uint64_t *parts)
         wal_reader_progress(reader, &done, &payload);
         wal_reader_close(reader);
     }
-    CHECK(options->upto >= first);
     uint64_t memory =
         options->memory_bytes > MEMORY_BYTES_MIN ? options->memory_bytes : MEMORY_BYTES_MIN;
-    *parts = payload * 3 / memory + 1;
+    *parts = payload / 32 * 33 / memory + 1;
     uint64_t base_bytes = build->base.open ? build->base.reader.file_bytes : 0;
     build->total_bytes = payload * *parts + 2 * base_bytes + payload / 2;
-    return status;
+    return status == HF_OK ? gather_open(&build->gather, memory, payload) : status;
+}
+
+static enum hf_status build_part(struct build *build, uint64_t first, uint64_t last)
+{
+    gather_begin(build->gather, first, last);
+    build->part = gather_part(build->gather);
+    enum hf_status status = read_segments(build, first == 0);
+    return status == HF_OK ? merge_part(build) : status;
 }
 
 static enum hf_status build_orders(struct build *build)
 {
     uint64_t parts;
-    enum hf_status status = count_parts(build, &parts);
+    enum hf_status status = plan_parts(build, &parts);
     uint64_t width = UINT64_MAX / parts;
-    for (uint64_t part = 0; part < parts && status == HF_OK; part++) {
-        uint64_t first = part * width;
-        build->part_last = part + 1 == parts ? UINT64_MAX : first + width - 1;
-        status = read_segments(build, first, part == 0);
-        if (status == HF_OK) {
-            status = sort_gathered(build, first, build->part_last);
-        }
-        if (status == HF_OK) {
-            status = merge_part(build);
-        }
+    /* One more than planned where memory was full before. */
+    for (uint64_t first = 0, last = 0; status == HF_OK && last < UINT64_MAX; first = last + 1) {
+        status = build_part(build, first, first < UINT64_MAX - width ? first + width : UINT64_MAX);
+        last = build->part->last;
     }
     build->digest += build->admin_sum;
     if (status == HF_OK && build->has_check && build->check_sum != build->check_digest) {
@@ -788,6 +695,9 @@ enum hf_status checkpoint_build(const struct checkpoint_build_options *options,
         const struct inventory_options ledger = ledger_sizes(&options->inventory);
         status = inventory_init(&build.ledger, &ledger);
     }
+    if (status == HF_OK) {
+        status = replay_lane_init(&build.lane, build.ledger, 0);
+    }
     if (status == HF_OK && options->base) {
         status = load_base(&build);
     }
@@ -797,12 +707,11 @@ enum hf_status checkpoint_build(const struct checkpoint_build_options *options,
     if (build.base.open) {
         frame_reader_close(&build.base.reader);
     }
+    replay_lane_deinit(build.lane);
     if (build.ledger) {
         inventory_deinit(build.ledger);
     }
-    free(build.gathered.bytes);
-    free(build.gathered.entries);
-    free(build.gathered.sorted);
+    gather_close(build.gather);
     free(build.lines);
     free(build.hand);
     return status;

@@ -161,22 +161,22 @@ void frame_reader_message(const struct frame_reader *reader, char *to, size_t to
              reader->fault ? reader->fault : "nothing is wrong");
 }
 
-/* Reads [offset, offset + len) into the buffer at `at`. */
-static enum hf_status read_exactly(struct frame_reader *reader, uint64_t offset, size_t at,
-                                   size_t len)
+/* Reads up to len bytes into the buffer, `least` of which must be there. */
+static enum hf_status read_least(struct frame_reader *reader, uint64_t offset, size_t least,
+                                 size_t len, size_t *got)
 {
-    size_t got;
-    enum hf_status status = reader->storage->ops->read(reader->storage, reader->file,
-                                                       reader->buffer + at, len, offset + at, &got);
+    enum hf_status status =
+        reader->storage->ops->read(reader->storage, reader->file, reader->buffer, len, offset, got);
     if (status != HF_OK) {
         return HF_IO_ERROR;
     }
-    return got == len ? HF_OK : frame_reader_fault(reader, "the file ends too early");
+    return *got >= least ? HF_OK : frame_reader_fault(reader, "the file ends too early");
 }
 
 static enum hf_status check_header(struct frame_reader *reader, uint64_t number)
 {
-    enum hf_status status = read_exactly(reader, 0, 0, WAL_PAGE_BYTES);
+    size_t got;
+    enum hf_status status = read_least(reader, 0, WAL_PAGE_BYTES, WAL_PAGE_BYTES, &got);
     const char *reason;
     if (status == HF_OK && !checkpoint_header_decode(&reader->header, reader->buffer, &reason)) {
         status = frame_reader_fault(reader, reason);
@@ -236,7 +236,11 @@ enum hf_status frame_reader_next(struct frame_reader *reader, struct frame_heade
     if (reader->offset >= reader->end) {
         return HF_NOT_FOUND;
     }
-    enum hf_status status = read_exactly(reader, reader->offset, 0, WAL_PAGE_BYTES);
+    /* Most frames are of the greatest size, so that hardly anything is read twice. */
+    uint64_t left = reader->end - reader->offset;
+    size_t len = left < FRAME_BYTES_MAX ? (size_t)left : FRAME_BYTES_MAX;
+    size_t got;
+    enum hf_status status = read_least(reader, reader->offset, WAL_PAGE_BYTES, len, &got);
     const char *reason;
     if (status == HF_OK && !frame_decode(header, reader->buffer, &reason)) {
         status = frame_reader_fault(reader, reason);
@@ -245,11 +249,9 @@ enum hf_status frame_reader_next(struct frame_reader *reader, struct frame_heade
         return status;
     }
     size_t span = frame_span(header->payload_bytes);
-    if (span > WAL_PAGE_BYTES) {
-        status = read_exactly(reader, reader->offset, WAL_PAGE_BYTES, span - WAL_PAGE_BYTES);
-    }
-    if (status != HF_OK) {
-        return status;
+    if (span > got) {
+        return frame_reader_fault(reader, span > left ? "the frame reaches into what follows it"
+                                                      : "the file ends too early");
     }
     reason = frame_fault(header, reader->buffer);
     if (!reason &&

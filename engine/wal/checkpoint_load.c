@@ -169,12 +169,15 @@ enum hf_status checkpoint_load_ledger(struct frame_reader *reader, struct invent
 /* ---- Orders ----
  *
  * The file's orders are in CHECKPOINT_SEEKS parts, by the highest bits of their ids' hashes, and so
- * are the shards of the order table: each thread loads whole parts, in the order of the file, with
- * a reader of its own. What is told of the file as a whole is put together from the parts
- * afterwards. */
+ * are the shards of the order table: each thread draws parts that share no shard with others, in
+ * the order of the file, and loads them with a reader of its own. There are several threads to a
+ * processor, and each waits for its own reads, past the page cache: while some wait others load,
+ * and the disk always has something to do. What is told of the file as a whole is put together from
+ * the parts afterwards. */
 
-/* Told of progress after so many bytes. */
-#define PROGRESS_BYTES MIB(16)
+#define PROGRESS_BYTES MIB(16) /* told of progress after so many */
+#define LOADERS_EACH   4u      /* to a thread that may be at work */
+#define INDEX_AHEAD    32u /* orders from prefetching their place in the index until it is used */
 
 struct orders_part {
     enum hf_status status;
@@ -191,6 +194,8 @@ struct orders_load {
     const struct checkpoint_header *header;
     struct inventory *inventory; /* NULL: only check */
     unsigned threads;
+    unsigned draws; /* how many there are: each of so many parts in a row */
+    _Atomic unsigned next_draw;
     struct orders_part parts[CHECKPOINT_SEEKS];
     _Atomic unsigned failed_part; /* what lies behind need not be read */
     _Atomic uint64_t done_bytes;
@@ -225,21 +230,44 @@ static bool part_note_frame(struct orders_part *part, const struct frame_header 
     return true;
 }
 
+/* key: the hash of its id. */
 static enum hf_status load_order_record(struct part_loader *loader, struct orders_part *part,
-                                        unsigned number, const uint8_t *record, uint32_t bytes)
+                                        unsigned number, const uint8_t *record, uint32_t bytes,
+                                        uint64_t key)
 {
     struct order_image image;
     if (!order_record_decode(record, bytes, &image, loader->lines)) {
         return HF_DAMAGED;
     }
-    uint64_t key = id_hash(image.id);
     if (key < loader->previous_key || key / (UINT64_MAX / CHECKPOINT_SEEKS + 1) != number) {
         return HF_DAMAGED;
     }
     loader->previous_key = key;
     part->orders++;
     part->held += image.state == ORDER_HELD;
-    return loader->lane ? replay_load_order(loader->lane, &image) : HF_OK;
+    return loader->lane ? replay_load_order(loader->lane, &image, key) : HF_OK;
+}
+
+/* Orders that are looked at ahead: orders come in the order of shards, but in a shard's index each
+ * has a place of its own, and that is fetched meanwhile. */
+struct orders_ahead {
+    struct frame_records records;
+    uint64_t
+        keys[INDEX_AHEAD]; /* of the record with that number in the frame, modulo INDEX_AHEAD */
+};
+
+static void ahead_next(struct orders_ahead *ahead, const struct replay_lane *lane)
+{
+    const uint8_t *record;
+    uint32_t bytes;
+    uint32_t number = ahead->records.count;
+    if (records_next(&ahead->records, &record, &bytes)) {
+        uint64_t key = id_hash(order_record_id(record));
+        ahead->keys[number % INDEX_AHEAD] = key;
+        if (lane) {
+            replay_prefetch_index(lane, key);
+        }
+    }
 }
 
 static enum hf_status load_frame(struct part_loader *loader, struct orders_part *part,
@@ -247,14 +275,20 @@ static enum hf_status load_frame(struct part_loader *loader, struct orders_part 
                                  const uint8_t *payload)
 {
     struct frame_records records = {payload, header->payload_bytes, 0};
+    struct orders_ahead ahead = {.records = records};
     const uint8_t *record;
     uint32_t bytes;
     enum hf_status status = HF_OK;
     if (header->kind != FRAME_ORDERS) {
         return frame_reader_fault(&loader->reader, "a frame of the ledger among the orders'");
     }
+    for (uint32_t i = 0; i < INDEX_AHEAD; i++) {
+        ahead_next(&ahead, loader->lane);
+    }
     while (status == HF_OK && records_next(&records, &record, &bytes)) {
-        status = load_order_record(loader, part, number, record, bytes);
+        uint64_t key = ahead.keys[(records.count - 1) % INDEX_AHEAD];
+        status = load_order_record(loader, part, number, record, bytes, key);
+        ahead_next(&ahead, loader->lane);
     }
     if (status == HF_DAMAGED || (status == HF_OK && !records_done(&records, header))) {
         return frame_reader_fault(&loader->reader, "a record of an order that can't be");
@@ -273,7 +307,7 @@ static void tell_progress(struct orders_load *load, unsigned thread, uint64_t by
     }
 }
 
-static enum hf_status load_part(struct orders_load *load, unsigned thread, unsigned number)
+static enum hf_status load_frames(struct orders_load *load, unsigned thread, unsigned number)
 {
     const struct checkpoint_header *whole = load->header;
     struct part_loader *loader = &load->loaders[thread];
@@ -299,9 +333,6 @@ static enum hf_status load_part(struct orders_load *load, unsigned thread, unsig
             return HF_CANCELED;
         }
     }
-    if (status == HF_NOT_FOUND && reader->offset != end) {
-        return frame_reader_fault(reader, "a frame reaches into the next part");
-    }
     return status == HF_NOT_FOUND ? HF_OK : status;
 }
 
@@ -314,21 +345,33 @@ static void note_failure(struct orders_load *load, unsigned number)
     }
 }
 
+/* False: it failed. */
+static bool load_part(struct orders_load *load, unsigned thread, unsigned number)
+{
+    struct orders_part *part = &load->parts[number];
+    part->status = load_frames(load, thread, number);
+    if (part->status == HF_DAMAGED) {
+        frame_reader_message(&load->loaders[thread].reader, part->message, sizeof part->message);
+    }
+    if (part->status != HF_OK) {
+        note_failure(load, number);
+    }
+    return part->status == HF_OK;
+}
+
 static void load_thread(void *context, unsigned thread)
 {
     struct orders_load *load = context;
-    unsigned share = CHECKPOINT_SEEKS / load->threads;
+    unsigned share = CHECKPOINT_SEEKS / load->draws;
     bool going = true;
-    for (unsigned i = thread * share; i < (thread + 1) * share && going; i++) {
-        struct orders_part *part = &load->parts[i];
-        part->status = load_part(load, thread, i);
-        if (part->status == HF_DAMAGED) {
-            frame_reader_message(&load->loaders[thread].reader, part->message,
-                                 sizeof part->message);
+    while (going) {
+        /* relaxed: only who gets what. */
+        unsigned draw = atomic_fetch_add_explicit(&load->next_draw, 1, memory_order_relaxed);
+        if (draw >= load->draws) {
+            break;
         }
-        going = part->status == HF_OK;
-        if (!going) {
-            note_failure(load, i);
+        for (unsigned i = draw * share; i < (draw + 1) * share && going; i++) {
+            going = load_part(load, thread, i);
         }
     }
 }
@@ -405,6 +448,9 @@ static enum hf_status loaders_open(struct orders_load *load, struct storage *sto
         status = loader->lines
                      ? frame_reader_open(&loader->reader, storage, load->header->info.number)
                      : HF_NO_MEMORY;
+        if (status == HF_OK && load->threads > 1) {
+            storage->ops->read_direct(storage, loader->reader.file);
+        }
         if (status == HF_OK && load->inventory) {
             status = replay_lane_init(&loader->lane, load->inventory, i);
         }
@@ -480,12 +526,18 @@ static enum hf_status load_all(struct orders_load *load, struct frame_reader *re
     return status == HF_OK ? check_chain(reader) : status;
 }
 
-/* So many threads have work of their own: whole parts, and whole shards. */
-static unsigned threads_for(const struct inventory *inventory, unsigned wanted)
+/* How many parts, or rows of parts, have no shard of the order table in common. */
+static unsigned draws_for(const struct inventory *inventory)
 {
-    CHECK(wanted >= 1);
-    wanted = wanted < CHECKPOINT_SEEKS ? wanted : CHECKPOINT_SEEKS;
-    return inventory ? replay_lanes(inventory, wanted) : 1;
+    return inventory ? replay_lanes(inventory, CHECKPOINT_SEEKS) : 1;
+}
+
+/* One alone stays one: it loads in the order of the file. */
+static unsigned loaders_for(unsigned threads, unsigned draws)
+{
+    CHECK(threads >= 1);
+    unsigned wanted = threads == 1 ? 1 : threads * LOADERS_EACH;
+    return wanted < draws ? wanted : draws;
 }
 
 static enum hf_status load_file(struct storage *storage, uint64_t number,
@@ -504,9 +556,11 @@ static enum hf_status load_file(struct storage *storage, uint64_t number,
         frame_reader_close(&reader);
         return HF_NO_MEMORY;
     }
+    unsigned draws = draws_for(inventory);
     *load = (struct orders_load){.header = &reader.header,
                                  .inventory = inventory,
-                                 .threads = threads_for(inventory, threads),
+                                 .threads = loaders_for(threads, draws),
+                                 .draws = draws,
                                  .failed_part = CHECKPOINT_SEEKS,
                                  .progress = progress,
                                  .context = context};

@@ -16,9 +16,9 @@ enum record_flags {
     RECORD_LATE = EVENT_LATE,
     RECORD_FORCED = EVENT_FORCED,
     RECORD_COUNTED = EVENT_COUNTED, /* ORDER_HELD of one plain line alone */
-    RECORD_GRANTS = 8,              /* ORDER_HELD told by its grants */
-    RECORD_QUANTITIES = 64,         /* an edit names units per line */
-    RECORD_MULTILINE = 128,         /* ORDER_HELD with two lines or more */
+    RECORD_GRANTS = RECORD_FLAG_GRANTS,
+    RECORD_QUANTITIES = 64, /* an edit names units per line */
+    RECORD_MULTILINE = RECORD_FLAG_MULTILINE,
 };
 
 #define GRANTS_AT   56u /* where a record's grants begin */
@@ -39,18 +39,6 @@ static_assert(48 + 8 * (uint64_t)ORDER_LINES_MAX <= WAL_RECORD_BYTES_MAX, "an or
 static uint32_t padded(size_t bytes)
 {
     return (uint32_t)((bytes + 7) & ~(size_t)7);
-}
-
-/* ids are written as their 16 bytes: both halves big-endian. */
-static void store_id(uint8_t *to, struct id128 id)
-{
-    store_u64(to, __builtin_bswap64(id.hi));
-    store_u64(to + 8, __builtin_bswap64(id.lo));
-}
-
-static struct id128 load_id(const uint8_t *from)
-{
-    return (struct id128){__builtin_bswap64(load_u64(from)), __builtin_bswap64(load_u64(from + 8))};
 }
 
 /* ---- Encoding ---- */
@@ -93,7 +81,7 @@ uint32_t record_bytes(const struct event *event)
 static void encode_grants(const struct event *event, uint8_t *to, const uint8_t *end)
 {
     to[1] |= RECORD_GRANTS;
-    store_id(to + 8, event->id);
+    id_to_bytes(event->id, to + 8);
     store_u64(to + 24, event->buyer);
     store_u64(to + 32, event->deadline_ms);
     store_u64(to + 40, event->contents);
@@ -125,14 +113,14 @@ static void encode_held(const struct event *event, uint8_t *to, const uint8_t *e
     if (event->line_count == 1) {
         to[1] |= (uint8_t)(event->flags & EVENT_COUNTED);
         memcpy(to + 8, event->lines, 8);
-        store_id(to + 16, event->id);
+        id_to_bytes(event->id, to + 16);
         store_u64(to + 32, event->buyer);
         store_u64(to + 40, event->deadline_ms);
         return;
     }
     CHECK((event->flags & EVENT_COUNTED) == 0);
     to[1] |= RECORD_MULTILINE;
-    store_id(to + 8, event->id);
+    id_to_bytes(event->id, to + 8);
     store_u64(to + 24, event->buyer);
     store_u64(to + 32, event->deadline_ms);
     store_u32(to + 40, event->line_count);
@@ -142,7 +130,7 @@ static void encode_held(const struct event *event, uint8_t *to, const uint8_t *e
 
 static void encode_edit(const struct event *event, uint8_t *to)
 {
-    store_id(to + 8, event->id);
+    id_to_bytes(event->id, to + 8);
     if (!event->quantities) {
         return;
     }
@@ -196,7 +184,7 @@ static void encode_adjust(const struct event *event, uint8_t *to, const uint8_t 
 {
     store_u32(to + 8, event->adjust->item);
     store_u32(to + 12, 0);
-    store_id(to + 16, event->id);
+    id_to_bytes(event->id, to + 16);
     store_u64(to + 32, (uint64_t)event->adjust->delta);
     store_u64(to + 40, (uint64_t)event->adjust->stocked);
     encode_strings(event->adjust->reason, event->adjust->reference, to + 48, end);
@@ -206,7 +194,7 @@ static void encode_move(const struct event *event, uint8_t *to, const uint8_t *e
 {
     store_u32(to + 8, event->move->from);
     store_u32(to + 12, event->move->to);
-    store_id(to + 16, event->id);
+    id_to_bytes(event->id, to + 16);
     store_u64(to + 32, (uint64_t)event->move->units);
     store_u64(to + 40, (uint64_t)event->move->from_stocked);
     store_u64(to + 48, (uint64_t)event->move->to_stocked);
@@ -232,10 +220,10 @@ uint32_t record_encode(const struct event *event, uint8_t *to)
         break;
     case EVENT_ORDER_EXPIRED:
     case EVENT_ORDER_FORGOTTEN:
-        store_id(to + 8, event->id);
+        id_to_bytes(event->id, to + 8);
         break;
     case EVENT_ORDER_EXTENDED:
-        store_id(to + 8, event->id);
+        id_to_bytes(event->id, to + 8);
         store_u64(to + 24, event->deadline_ms);
         break;
     case EVENT_SKU_DEFINED:
@@ -259,7 +247,7 @@ uint32_t record_encode(const struct event *event, uint8_t *to)
 static struct id128 cursor_id(struct cursor *cursor)
 {
     const uint8_t *at = cursor_take(cursor, ID_BYTES);
-    return at ? load_id(at) : (struct id128){0, 0};
+    return at ? id_from_bytes(at) : (struct id128){0, 0};
 }
 
 static bool line_valid(struct order_line line)
@@ -609,13 +597,6 @@ enum hf_status record_decode(const uint8_t *from, size_t len, struct event *even
     return HF_OK;
 }
 
-/* Where the id lies in an order's record. */
-static uint32_t order_id_at(unsigned type, unsigned flags)
-{
-    bool one = type == EVENT_ORDER_HELD && !(flags & (RECORD_GRANTS | RECORD_MULTILINE));
-    return one ? RECORD_HEADER_BYTES + 8 : RECORD_HEADER_BYTES;
-}
-
 bool record_peek(const uint8_t *from, size_t len, enum event_type *type, uint32_t *bytes,
                  struct id128 *id)
 {
@@ -629,11 +610,10 @@ bool record_peek(const uint8_t *from, size_t len, enum event_type *type, uint32_
         return false;
     }
     if (record_is_order(*type)) {
-        uint32_t at = order_id_at(from[0], from[1]);
-        if (*bytes < at + ID_BYTES) {
+        if (*bytes < record_order_id_at(from) + ID_BYTES) {
             return false;
         }
-        *id = load_id(from + at);
+        *id = record_order_id(from);
     }
     return true;
 }

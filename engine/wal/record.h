@@ -44,6 +44,23 @@ static inline bool record_is_order(enum event_type type)
     return type <= EVENT_ORDER_FORGOTTEN;
 }
 
+/* Flags of an ORDER_HELD record. */
+#define RECORD_FLAG_GRANTS    8u   /* told by its grants */
+#define RECORD_FLAG_MULTILINE 128u /* of two lines or more */
+
+/* Where the id lies in an order's record, and the id. record_peek() has looked at it. */
+static inline uint32_t record_order_id_at(const uint8_t *record)
+{
+    bool plain = record[0] == EVENT_ORDER_HELD &&
+                 !(record[1] & (RECORD_FLAG_GRANTS | RECORD_FLAG_MULTILINE));
+    return plain ? 16 : 8;
+}
+
+static inline struct id128 record_order_id(const uint8_t *record)
+{
+    return id_from_bytes(record + record_order_id_at(record));
+}
+
 /* The type's name for people, as "ORDER_HELD"; NULL if there is none. */
 const char *record_type_name(enum event_type type);
 

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
-#include "core/image.h"
+#include "core/replay.h"
 #include "lib/core_rig.h"
 #include "lib/rng.h"
 
@@ -258,8 +258,9 @@ static void keep_hand(struct order_hand *hand, struct kept_order *kept)
 }
 
 /* One order's events of log[from .. to), onto what was kept of it. */
-static void fold_order(struct history *h, struct checkpoint *checkpoint, struct order_hand *hand,
-                       uint32_t id, uint32_t from, uint32_t to)
+static void fold_order(struct history *h, struct checkpoint *checkpoint,
+                       const struct replay_lane *lane, struct order_hand *hand, uint32_t id,
+                       uint32_t from, uint32_t to)
 {
     struct kept_order *kept = &checkpoint->orders[id];
     hand->order = (struct order){.state = ORDER_NONE};
@@ -270,7 +271,7 @@ static void fold_order(struct history *h, struct checkpoint *checkpoint, struct 
         struct event event = h->rig.log[i];
         if (is_order_event(&event) && event.id.lo == id) {
             event.digest_delta = 0;
-            AGREE(h, inventory_fold(checkpoint->ledger, hand, &event) == HF_OK);
+            AGREE(h, replay_fold(lane, hand, &event) == HF_OK);
             AGREE(h, event.digest_delta == h->rig.log[i].digest_delta);
             checkpoint->digest += event.digest_delta;
         }
@@ -301,9 +302,13 @@ static void checkpoint_add(struct history *h, struct checkpoint *checkpoint, uin
     }
     struct order_hand *hand = calloc(1, sizeof *hand);
     AGREE(h, hand != NULL);
+    struct replay_lane *lane;
+    AGREE(h, replay_lane_init(&lane, checkpoint->ledger, 0) == HF_OK);
     for (uint32_t i = 0; i < IDS; i++) {
-        fold_order(h, checkpoint, hand, ids[i], from, to);
+        fold_order(h, checkpoint, lane, hand, ids[i], from, to);
     }
+    replay_lane_finish(lane);
+    replay_lane_deinit(lane);
     free(hand);
 }
 
@@ -794,26 +799,30 @@ static void fold_refuses_what_does_not_fit(void **state)
     struct event committed = {.type = EVENT_ORDER_COMMITTED, .id = {0xB0, 1}, .lsn = 96};
     struct event forgotten = {.type = EVENT_ORDER_FORGOTTEN, .id = {0xB0, 1}, .lsn = 144};
     struct event adjusted = {.type = EVENT_STOCK_ADJUSTED, .id = {0xB0, 1}};
-    assert_int_equal(inventory_fold(inventory, s.hand, &committed), HF_DAMAGED); /* no order */
-    assert_int_equal(inventory_fold(inventory, s.hand, &forgotten), HF_DAMAGED);
+    struct replay_lane *lane;
+    assert_int_equal(replay_lane_init(&lane, inventory, 0), HF_OK);
+    assert_int_equal(replay_fold(lane, s.hand, &committed), HF_DAMAGED); /* no order */
+    assert_int_equal(replay_fold(lane, s.hand, &forgotten), HF_DAMAGED);
     held.one.item = line.item = 3;
-    assert_int_equal(inventory_fold(inventory, s.hand, &held), HF_DAMAGED);
+    assert_int_equal(replay_fold(lane, s.hand, &held), HF_DAMAGED);
     assert_int_equal(s.hand->order.state, ORDER_NONE);
     held.one.item = line.item = 1;
-    assert_int_equal(inventory_fold(inventory, s.hand, &held), HF_OK);
-    assert_int_equal(inventory_fold(inventory, s.hand, &held), HF_DAMAGED); /* not empty */
-    assert_int_equal(inventory_fold(inventory, s.hand, &forgotten), HF_DAMAGED);
-    assert_int_equal(inventory_fold(inventory, s.hand, &adjusted), HF_DAMAGED);
+    assert_int_equal(replay_fold(lane, s.hand, &held), HF_OK);
+    assert_int_equal(replay_fold(lane, s.hand, &held), HF_DAMAGED); /* not empty */
+    assert_int_equal(replay_fold(lane, s.hand, &forgotten), HF_DAMAGED);
+    assert_int_equal(replay_fold(lane, s.hand, &adjusted), HF_DAMAGED);
     committed.id.lo = 2;
-    assert_int_equal(inventory_fold(inventory, s.hand, &committed), HF_DAMAGED); /* another's */
+    assert_int_equal(replay_fold(lane, s.hand, &committed), HF_DAMAGED); /* another's */
     committed.id.lo = 1;
-    assert_int_equal(inventory_fold(inventory, s.hand, &committed), HF_OK);
-    assert_int_equal(inventory_fold(inventory, s.hand, &committed), HF_DAMAGED);
-    assert_int_equal(inventory_fold(inventory, s.hand, &forgotten), HF_OK);
+    assert_int_equal(replay_fold(lane, s.hand, &committed), HF_OK);
+    assert_int_equal(replay_fold(lane, s.hand, &committed), HF_DAMAGED);
+    assert_int_equal(replay_fold(lane, s.hand, &forgotten), HF_OK);
     assert_int_equal(s.hand->order.state, ORDER_NONE);
     assert_int_equal(rig_stock(&s.rig, 1).settled, 5);
-    assert_int_equal(inventory_fold(inventory, s.hand, &held), HF_OK); /* the id once more */
+    assert_int_equal(replay_fold(lane, s.hand, &held), HF_OK); /* the id once more */
+    replay_lane_finish(lane);
     assert_int_equal(rig_stock(&s.rig, 1).held, 5);
+    replay_lane_deinit(lane);
     close_scene(&s);
 }
 

@@ -10,8 +10,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "core/orders.h"
+#include "core/pages.h"
 #include "lib/rng.h"
 
 #ifdef HOLDFAST_SANITIZED
@@ -449,6 +451,54 @@ static void orders_walk_takes_any_cursor(void **state)
     orders_deinit(&orders);
 }
 
+static uint64_t entries_in_memory(const struct orders *orders)
+{
+    uint64_t pages = orders->entries_bytes / PAGE_BYTES;
+    unsigned char *in = malloc(pages);
+    uint64_t count = 0;
+    assert_int_equal(mincore(orders->entries, pages * PAGE_BYTES, in), 0);
+    for (uint64_t i = 0; i < pages; i++) {
+        count += in[i] & 1;
+    }
+    free(in);
+    return count * (PAGE_BYTES / sizeof(struct order));
+}
+
+static void orders_that_were_expected_need_no_greater_index(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 400000), HF_OK);
+    orders_expect(&orders, 200000);
+    assert_int_equal(entries_in_memory(&orders), 0);
+    uint32_t capacity = atomic_load(&orders.shards[0].capacity);
+    assert_true(capacity > 0);
+    for (uint64_t i = 0; i < 200000; i++) {
+        assert_int_not_equal(enter(&orders, (struct id128){i, 2}), ORDER_NO_HANDLE);
+    }
+    for (uint32_t i = 0; i < orders.shard_count; i++) {
+        assert_int_equal(atomic_load(&orders.shards[i].capacity), capacity);
+    }
+    assert_false(orders_tidy(&orders));
+    orders_deinit(&orders);
+}
+
+static void orders_populates_so_many_in_parts(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 400000), HF_OK);
+    orders_populate(&orders, 0, 0, 1);
+    assert_int_equal(entries_in_memory(&orders), 0);
+    orders_populate(&orders, 200001, 1, 2);
+    assert_true(entries_in_memory(&orders) >= 100000);
+    orders_populate(&orders, 200001, 0, 2);
+    assert_true(entries_in_memory(&orders) >= 200001);
+    orders_populate(&orders, 500000, 0, 1); /* all there is room for */
+    assert_true(entries_in_memory(&orders) >= 400000);
+    orders_deinit(&orders);
+}
+
 /* A table that has been emptied costs a bounded step, too. */
 static void orders_walk_counts_empty_steps(void **state)
 {
@@ -653,6 +703,8 @@ int main(void)
         cmocka_unit_test(orders_walk_begins_with_the_order_that_was_refused),
         cmocka_unit_test(orders_walk_sees_each_once_when_tags_are_equal),
         cmocka_unit_test(orders_walk_takes_any_cursor),
+        cmocka_unit_test(orders_that_were_expected_need_no_greater_index),
+        cmocka_unit_test(orders_populates_so_many_in_parts),
         cmocka_unit_test(orders_walk_counts_empty_steps),
         cmocka_unit_test(orders_walk_may_remove_what_it_sees),
         cmocka_unit_test(orders_walk_sees_what_stays_once_while_others_come_and_go),

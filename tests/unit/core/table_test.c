@@ -8,7 +8,9 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <sys/mman.h>
 
+#include "core/pages.h"
 #include "core/table.h"
 
 static void table_chooses_shards_for_16384_entries_each(void **state)
@@ -130,7 +132,7 @@ static void table_tidies_all_but_the_present_indexes(void **state)
     table_deinit(&table);
 }
 
-static void table_is_ready_for_so_many_entries(void **state)
+static void table_is_sized_for_so_many_entries(void **state)
 {
     (void)state;
     static const uint64_t counts[] = {1, 1000, 50000, 100000};
@@ -139,7 +141,7 @@ static void table_is_ready_for_so_many_entries(void **state)
         const struct table_plan plan = {
             .slot_bytes = 8, .shard_count = 4, .entries_max = 100000, .growth = 1};
         assert_int_equal(table_init(&table, &plan), HF_OK);
-        uint32_t capacity = table_make_ready(&table, counts[i]);
+        uint32_t capacity = table_expect(&table, counts[i]);
         assert_true((uint64_t)capacity * 4 / 5 >= counts[i] / 4);
         for (uint32_t shard = 0; shard < 4; shard++) {
             assert_non_null(table_index(&table, shard));
@@ -152,6 +154,82 @@ static void table_is_ready_for_so_many_entries(void **state)
     }
 }
 
+static uint64_t pages_in_memory(const struct table_size *size, uint32_t shard_count)
+{
+    uint64_t pages = size->bytes * shard_count / PAGE_BYTES;
+    unsigned char *in = malloc(pages);
+    uint64_t count = 0;
+    assert_int_equal(mincore(size->indexes, pages * PAGE_BYTES, in), 0);
+    for (uint64_t i = 0; i < pages; i++) {
+        count += in[i] & 1;
+    }
+    free(in);
+    return count;
+}
+
+static void table_populates_present_indexes_in_parts(void **state)
+{
+    (void)state;
+    struct table table;
+    const struct table_plan plan = {
+        .slot_bytes = 8, .shard_count = 4, .entries_max = 100000, .growth = 1};
+    assert_int_equal(table_init(&table, &plan), HF_OK);
+    table_populate(&table, 0, 1); /* no shard has any */
+    assert_int_equal(pages_in_memory(&table.sizes[0], 4), 0);
+    assert_int_equal(table_expect(&table, 4 * 400), 1024);
+    table_populate(&table, 0, 3);
+    assert_int_equal(pages_in_memory(&table.sizes[1], 4), 2);
+    table_populate(&table, 2, 3);
+    assert_int_equal(pages_in_memory(&table.sizes[1], 4), 2 * 3);
+    table_populate(&table, 1, 3);
+    assert_int_equal(pages_in_memory(&table.sizes[1], 4), 2 * 4);
+    assert_int_equal(pages_in_memory(&table.sizes[0], 4), 0);
+    assert_int_equal(pages_in_memory(&table.sizes[2], 4), 0);
+    table_deinit(&table);
+}
+
+static void table_takes_memory_ahead_when_growing_is_near(void **state)
+{
+    (void)state;
+    struct table table;
+    const struct table_plan plan = {
+        .slot_bytes = 8, .shard_count = 4, .entries_max = 100000, .growth = 1};
+    assert_int_equal(table_init(&table, &plan), HF_OK);
+    uint32_t capacity;
+    for (uint32_t shard = 0; shard < 4; shard++) {
+        assert_non_null(table_next(&table, shard, &capacity));
+        table_moved(&table, shard);
+    }
+    assert_int_equal(capacity, 512);
+    assert_false(table_ahead(&table, 358)); /* below 7/10 */
+    assert_int_equal(pages_in_memory(&table.sizes[1], 4), 0);
+    while (table_ahead(&table, 359)) {
+    }
+    assert_int_equal(pages_in_memory(&table.sizes[1], 4), 4 * 2);
+    assert_int_equal(pages_in_memory(&table.sizes[2], 4), 0);
+    table_deinit(&table);
+}
+
+/* The last size is for a crowd that hardly ever comes. */
+static void table_takes_no_memory_ahead_of_the_last_size(void **state)
+{
+    (void)state;
+    struct table table;
+    const struct table_plan plan = {
+        .slot_bytes = 8, .shard_count = 4, .entries_max = 100000, .growth = 1};
+    assert_int_equal(table_init(&table, &plan), HF_OK);
+    for (uint32_t size = 0; size + 1 < table.size_count; size++) {
+        for (uint32_t shard = 0; shard < 4; shard++) {
+            uint32_t capacity;
+            assert_non_null(table_next(&table, shard, &capacity));
+            table_moved(&table, shard);
+        }
+    }
+    assert_false(table_ahead(&table, 25000));
+    assert_int_equal(pages_in_memory(&table.sizes[table.size_count - 1], 4), 0);
+    table_deinit(&table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -161,7 +239,10 @@ int main(void)
         cmocka_unit_test(table_plans_greater_sizes_of_zeros),
         cmocka_unit_test(table_plans_for_the_greatest_number),
         cmocka_unit_test(table_tidies_all_but_the_present_indexes),
-        cmocka_unit_test(table_is_ready_for_so_many_entries),
+        cmocka_unit_test(table_is_sized_for_so_many_entries),
+        cmocka_unit_test(table_populates_present_indexes_in_parts),
+        cmocka_unit_test(table_takes_memory_ahead_when_growing_is_near),
+        cmocka_unit_test(table_takes_no_memory_ahead_of_the_last_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

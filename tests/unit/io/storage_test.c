@@ -130,6 +130,39 @@ static void storage_writes_are_read_back(void **state)
     free(back);
 }
 
+static void storage_reads_past_the_page_cache_what_was_written(void **state)
+{
+    struct place *place = place_of(state);
+    const struct storage_ops *ops = place->storage->ops;
+    storage_file file;
+    uint64_t size;
+    fill(place->buffer, MIB(2), 5);
+    assert_int_equal(ops->create(place->storage, "a", &file), HF_OK);
+    assert_int_equal(ops->write(place->storage, file, place->buffer, MIB(1) + 4096, 0), HF_OK);
+    ops->close(place->storage, file);
+
+    assert_int_equal(ops->open(place->storage, "a", false, &file, &size), HF_OK);
+    assert_int_equal(size, MIB(1) + 4096);
+    ops->read_direct(place->storage, file);
+    uint8_t *back = aligned_alloc(WAL_PAGE_BYTES, MIB(2));
+    size_t got;
+    assert_int_equal(ops->read(place->storage, file, back, MIB(1), 4096, &got), HF_OK);
+    assert_int_equal(got, MIB(1));
+    assert_memory_equal(back, place->buffer + 4096, MIB(1));
+    assert_int_equal(ops->read(place->storage, file, back, MIB(2), MIB(1), &got), HF_OK);
+    assert_int_equal(got, 4096);
+    assert_memory_equal(back, place->buffer + MIB(1), 4096);
+    ops->close(place->storage, file);
+
+    /* The next one to use the place of the file may read anywhere. */
+    assert_int_equal(ops->open(place->storage, "a", false, &file, &size), HF_OK);
+    assert_int_equal(ops->read(place->storage, file, back, 5, 4099, &got), HF_OK);
+    assert_int_equal(got, 5);
+    assert_memory_equal(back, place->buffer + 4099, 5);
+    ops->close(place->storage, file);
+    free(back);
+}
+
 static void storage_created_file_has_blocks_not_holes(void **state)
 {
     struct place *place = place_of(state);
@@ -274,6 +307,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         BOTH(storage_writes_are_read_back),
+        BOTH(storage_reads_past_the_page_cache_what_was_written),
         BOTH(storage_created_file_has_blocks_not_holes),
         BOTH(storage_lists_renames_and_removes),
         BOTH(storage_removes_leftovers_when_opened_for_writing),

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -166,6 +168,7 @@ static enum hf_status recover(const struct storage *log, unsigned threads, uint6
                               struct engine_recovery *recovery)
 {
     struct engine_options options = options_with(threads, orders_max);
+    options.inventory.orders_ready = orders_max / 2;
     *copy = sim_storage_copy(log, 1);
     return engine_open(engine, &options, *copy, &fixed_clock, recovery);
 }
@@ -208,50 +211,113 @@ static void recovery_is_the_same_with_any_number_of_threads(void **state)
     }
 }
 
-static void recovery_from_a_checkpoint_is_the_same_with_any_number_of_threads(void **state)
+/* A history, and a log with a checkpoint that leads to it and to the bulk; *digest of both. The
+ * storage and the history are the caller's. */
+static struct storage *checkpointed_history(struct history *h, uint64_t *digest)
 {
-    (void)state;
     struct inventory_options options = rig_options(65536);
-    struct history h;
-    history_open(&h, seed, &options);
-    history_run(&h, 3000);
-    uint32_t half = h.rig.log_count;
+    history_open(h, seed, &options);
+    history_run(h, 3000);
+    uint32_t half = h->rig.log_count;
     struct writer *writer = writer_open();
-    write_history(writer, &h, 0, half);
-    uint64_t bulk = 0;
-    write_bulk(writer, &bulk);
-    history_run(&h, 2000);
-    write_history(writer, &h, half, h.rig.log_count);
+    write_history(writer, h, 0, half);
+    *digest = 0;
+    write_bulk(writer, digest);
+    history_run(h, 2000);
+    write_history(writer, h, half, h->rig.log_count);
+    *digest += h->rig.digest;
     struct storage *log = writer_close(writer);
 
     struct storage *base;
     struct engine *engine;
     struct engine_recovery recovery;
-    assert_int_equal(recover(log, 1, 65536, &base, &engine, &recovery), HF_OK);
-    assert_int_equal(recovery.checkpoint, 0);
-    uint64_t digest = h.rig.digest + bulk;
-    assert_true(engine_digest(engine) == digest);
-    assert_int_equal(engine_checkpoint(engine), HF_OK);
+    CHECK(recover(log, 1, 65536, &base, &engine, &recovery) == HF_OK);
+    CHECK(recovery.checkpoint == 0);
+    CHECK(engine_digest(engine) == *digest);
+    CHECK(engine_checkpoint(engine) == HF_OK);
     engine_close(engine);
-    for (unsigned i = 0; i < 3; i++) {
+    storage_destroy(log);
+    return base;
+}
+
+static void check_state(const struct history *h, struct engine *engine, uint64_t digest)
+{
+    assert_true(engine_digest(engine) == digest);
+    assert_true(inventory_digest(engine_inventory(engine)) == digest);
+    char what[256] = "";
+    assert_true(inventory_verify(engine_inventory(engine), what, sizeof what));
+    for (uint64_t id = 1; id <= h->ids; id++) {
+        assert_true(history_same_order(h->rig.inventory, engine_inventory(engine),
+                                       (struct id128){0xB0, id}, false));
+    }
+}
+
+/* Tables of fewer shards than the file has parts, and of more. */
+static void recovery_from_a_checkpoint_is_the_same_with_any_number_of_threads(void **state)
+{
+    (void)state;
+    static const uint64_t orders_max[] = {20000, 65536, 600000};
+    struct history h;
+    uint64_t digest;
+    struct storage *base = checkpointed_history(&h, &digest);
+    for (unsigned i = 0; i < 9; i++) {
         struct storage *copy;
-        assert_int_equal(recover(base, thread_counts[i], 65536, &copy, &engine, &recovery), HF_OK);
+        struct engine *engine;
+        struct engine_recovery recovery;
+        assert_int_equal(
+            recover(base, thread_counts[i % 3], orders_max[i / 3], &copy, &engine, &recovery),
+            HF_OK);
         assert_true(recovery.checkpoint > 0);
         assert_true(recovery.checkpoint_orders > 600);
         assert_string_equal(recovery.notice, "");
-        assert_true(engine_digest(engine) == digest);
-        assert_true(inventory_digest(engine_inventory(engine)) == digest);
-        char what[256] = "";
-        assert_true(inventory_verify(engine_inventory(engine), what, sizeof what));
-        for (uint64_t id = 1; id <= h.ids; id++) {
-            assert_true(history_same_order(h.rig.inventory, engine_inventory(engine),
-                                           (struct id128){0xB0, id}, false));
-        }
+        check_state(&h, engine, digest);
         engine_close(engine);
         storage_destroy(copy);
     }
     storage_destroy(base);
-    storage_destroy(log);
+    history_close(&h);
+}
+
+/* Two places in two parts of the file: the first one is told, whichever thread meets one first. */
+static void damage_of_a_checkpoint_is_told_alike_by_any_number_of_threads(void **state)
+{
+    (void)state;
+    struct history h;
+    uint64_t digest;
+    struct storage *base = checkpointed_history(&h, &digest);
+    uint64_t *numbers;
+    size_t count;
+    assert_int_equal(checkpoint_list(base, &numbers, &count), HF_OK);
+    assert_int_equal(count, 1);
+    char name[STORAGE_NAME_BYTES_MAX];
+    checkpoint_name(name, numbers[0]);
+    free(numbers);
+    uint64_t size;
+    uint8_t *data = sim_storage_data(base, name, &size);
+    data[size / 4] ^= 1;
+    data[size / 4 * 3] ^= 1;
+    char notice[sizeof(((struct engine_recovery *)0)->notice)] = "";
+    for (unsigned i = 0; i < 3; i++) {
+        struct storage *copy;
+        struct engine *engine;
+        struct engine_recovery recovery;
+        assert_int_equal(recover(base, thread_counts[i], 65536, &copy, &engine, &recovery), HF_OK);
+        assert_int_equal(recovery.checkpoint, 0);
+        if (i == 0) {
+            memcpy(notice, recovery.notice, sizeof notice);
+        }
+        assert_string_equal(recovery.notice, notice);
+        check_state(&h, engine, digest);
+        engine_close(engine);
+        storage_destroy(copy);
+    }
+    unsigned long long offset;
+    const char *at = strstr(notice, "offset ");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "offset %llu", &offset), 1);
+    assert_true(offset <= size / 4);
+    assert_true(offset + MIB(1) > size / 4);
+    storage_destroy(base);
     history_close(&h);
 }
 
@@ -457,6 +523,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(recovery_is_the_same_with_any_number_of_threads),
         cmocka_unit_test(recovery_from_a_checkpoint_is_the_same_with_any_number_of_threads),
+        cmocka_unit_test(damage_of_a_checkpoint_is_told_alike_by_any_number_of_threads),
         cmocka_unit_test(first_record_that_does_not_fit_is_told),
         cmocka_unit_test(definition_that_does_not_fit_is_told_after_what_came_before),
         cmocka_unit_test(wrong_digest_is_told),

@@ -174,8 +174,14 @@ static enum hf_status build(struct storage *storage, uint64_t base, uint64_t upt
     return checkpoint_build(&options, info);
 }
 
-/* A log of two sealed segments with orders of item 1, which `defined` makes known. */
-static void make_log(struct storage *storage, bool defined)
+static struct id128 id_of_serial(uint64_t serial)
+{
+    return (struct id128){hash_u64(serial), serial};
+}
+
+/* A log of two sealed segments: a record, then orders of item 1. */
+static void make_log_after(struct storage *storage, const uint8_t *first, uint32_t first_bytes,
+                           struct id128 (*id_of)(uint64_t serial))
 {
     struct rig_clock clock;
     rig_clock_init(&clock);
@@ -186,18 +192,15 @@ static void make_log(struct storage *storage, bool defined)
     assert_int_equal(wal_open(&wal, &options, storage, &clock.clock, &empty, 0), HF_OK);
     static uint8_t records[KIB(256)];
     uint64_t lsn;
-    const struct item_def def = {.item = 1, .sku = bytes_of("phone"), .pool = bytes_of("default")};
-    struct event item = {.type = EVENT_ITEM_DEFINED, .item = &def};
-    if (defined) {
-        assert_int_equal(wal_append(wal, records, record_encode(&item, records), 1, 0, &lsn),
-                         HF_OK);
+    if (first_bytes > 0) {
+        assert_int_equal(wal_append(wal, first, first_bytes, 1, 0, &lsn), HF_OK);
     }
     for (uint64_t serial = 0; wal_sealed_segment(wal) < 2;) {
         uint32_t len = 0;
         uint32_t count = 0;
         for (; len + 48 <= sizeof records; count++, serial++) {
             struct event event = {.type = EVENT_ORDER_HELD,
-                                  .id = {hash_u64(serial), serial},
+                                  .id = id_of(serial),
                                   .deadline_ms = RIG_DEADLINE_MS,
                                   .line_count = 1,
                                   .one = {1, 1}};
@@ -210,6 +213,19 @@ static void make_log(struct storage *storage, bool defined)
     }
     wal_stop(wal);
     wal_close(wal);
+}
+
+static uint32_t encode_item(uint8_t *to)
+{
+    const struct item_def def = {.item = 1, .sku = bytes_of("phone"), .pool = bytes_of("default")};
+    struct event item = {.type = EVENT_ITEM_DEFINED, .item = &def};
+    return record_encode(&item, to);
+}
+
+static void make_log(struct storage *storage)
+{
+    uint8_t item[256];
+    make_log_after(storage, item, encode_item(item), id_of_serial);
 }
 
 static unsigned paces;
@@ -226,7 +242,7 @@ static void build_stops_when_told_and_leaves_nothing(void **state)
 {
     (void)state;
     struct storage *storage = sim_storage_make(1);
-    make_log(storage, true);
+    make_log(storage);
     uint64_t used = sim_storage_used(storage);
     struct checkpoint_info info;
     const unsigned when[] = {1, 2, 50, 100, 150};
@@ -250,13 +266,13 @@ static void build_is_refused_where_the_log_does_not_lead_to_a_state(void **state
     (void)state;
     struct checkpoint_info info;
     struct storage *storage = sim_storage_make(1);
-    make_log(storage, false); /* orders of an item that there is not */
+    make_log_after(storage, NULL, 0, id_of_serial); /* orders of an item that there is not */
     assert_int_equal(build(storage, 0, 1, NULL, &info), HF_DAMAGED);
     assert_non_null(strstr(info.message, "does not fit the state"));
     storage_destroy(storage);
 
     storage = sim_storage_make(1);
-    make_log(storage, true);
+    make_log(storage);
     assert_int_equal(build(storage, 0, 3, NULL, &info), HF_DAMAGED); /* it is not sealed */
     assert_true(info.message[0] != '\0');
     assert_int_equal(build(storage, 1, 2, NULL, &info), HF_NOT_FOUND); /* there is no base */
@@ -271,6 +287,79 @@ static void build_is_refused_where_the_log_does_not_lead_to_a_state(void **state
     assert_int_equal(build(storage, 0, 2, NULL, &info), HF_DAMAGED);
     assert_non_null(strstr(info.message, "first segments are gone"));
     storage_destroy(storage);
+}
+
+static void build_refuses_a_record_that_is_too_long_for_an_order(void **state)
+{
+    (void)state;
+    static uint8_t record[KIB(64)];
+    record[0] = EVENT_ORDER_EXPIRED;
+    store_u32(record + 4, sizeof record);
+    struct storage *storage = sim_storage_make(1);
+    make_log_after(storage, record, sizeof record, id_of_serial);
+    struct checkpoint_info info;
+    assert_int_equal(build(storage, 0, 1, NULL, &info), HF_DAMAGED);
+    assert_non_null(strstr(info.message, "a record that can't be"));
+    storage_destroy(storage);
+}
+
+/* Every other id has the same hash: with this lower half the upper one does not matter to it. */
+static struct id128 id_of_few_hashes(uint64_t serial)
+{
+    return (struct id128){hash_u64(serial),
+                          serial % 2 == 0 ? 0xE7037ED1A0B428DBull ^ 1 : hash_u64(~serial)};
+}
+
+/* Checks that a file's orders are in the order of hash and id, each there once; how many. */
+static uint64_t check_order_of_orders(struct storage *storage, uint64_t number, uint64_t *alike)
+{
+    struct frame_reader reader;
+    assert_int_equal(frame_reader_open(&reader, storage, number), HF_OK);
+    frame_reader_seek(&reader, WAL_PAGE_BYTES, reader.header.ledger_offset);
+    struct frame_header frame;
+    const uint8_t *payload;
+    struct id128 before = {0, 0};
+    uint64_t count = 0;
+    *alike = 0;
+    while (frame_reader_next(&reader, &frame, &payload) == HF_OK) {
+        for (uint32_t at = 0; at < frame.payload_bytes; at += 64, count++) {
+            struct id128 id = order_record_id(payload + at);
+            uint64_t key = id_hash(id);
+            uint64_t key_before = id_hash(before);
+            assert_true(count == 0 || key > key_before ||
+                        (key == key_before &&
+                         (id.hi > before.hi || (id.hi == before.hi && id.lo > before.lo))));
+            *alike += count > 0 && key == key_before;
+            before = id;
+        }
+    }
+    frame_reader_close(&reader);
+    return count;
+}
+
+static void build_sorts_orders_of_one_hash_by_their_ids(void **state)
+{
+    (void)state;
+    uint8_t item[256];
+    struct storage *storage = sim_storage_make(1);
+    make_log_after(storage, item, encode_item(item), id_of_few_hashes);
+    struct storage *steps = sim_storage_copy(storage, 1);
+    struct checkpoint_info info;
+    assert_int_equal(build(storage, 0, 2, NULL, &info), HF_OK);
+    uint64_t alike;
+    assert_true(check_order_of_orders(storage, 2, &alike) == info.orders);
+    assert_in_range(alike, info.orders / 2 - 1, info.orders / 2);
+    assert_int_equal(build(steps, 0, 1, NULL, &info), HF_OK);
+    assert_int_equal(build(steps, 1, 2, NULL, &info), HF_OK);
+    char name[STORAGE_NAME_BYTES_MAX];
+    checkpoint_name(name, 2);
+    uint64_t size;
+    uint64_t size_in_steps;
+    const uint8_t *once = sim_storage_data(storage, name, &size);
+    const uint8_t *in_steps = sim_storage_data(steps, name, &size_in_steps);
+    assert_true(size == size_in_steps && memcmp(once, in_steps, size) == 0);
+    storage_destroy(storage);
+    storage_destroy(steps);
 }
 
 static void list_takes_only_names_of_checkpoints(void **state)
@@ -308,6 +397,8 @@ int main(void)
         cmocka_unit_test(order_records_come_back_as_they_were),
         cmocka_unit_test(build_stops_when_told_and_leaves_nothing),
         cmocka_unit_test(build_is_refused_where_the_log_does_not_lead_to_a_state),
+        cmocka_unit_test(build_refuses_a_record_that_is_too_long_for_an_order),
+        cmocka_unit_test(build_sorts_orders_of_one_hash_by_their_ids),
         cmocka_unit_test(list_takes_only_names_of_checkpoints),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
