@@ -280,10 +280,11 @@ enum hf_status inventory_move(struct txn *txn, const struct move *move, bool *re
 /* Forgets orders that have ended, whose last change is before before_lsn, and whose deadline's hint
  * is gone: looks at up to `look_max` orders from the cursor on. What they sold stays sold, what
  * they counted towards limits stays counted; their ids are free again. Adjustments' and moves' ids
- * are never forgotten: they are few. TXN_AGAIN: the transaction is full, publish and call again;
- * TXN_DONE: look_max were looked at, or cursor->done. */
+ * are never forgotten: they are few. *hinted (NULL: not asked) grows by those that only their hint
+ * keeps. TXN_AGAIN: the transaction is full, publish and call again; TXN_DONE: look_max were looked
+ * at, or cursor->done. */
 enum txn_step inventory_forget(struct txn *txn, uint64_t before_lsn, struct order_cursor *cursor,
-                               uint32_t look_max);
+                               uint32_t look_max, uint64_t *hinted);
 
 /* Where a sweep through the deadlines stands; zero: at its beginning. */
 struct hint_cursor {

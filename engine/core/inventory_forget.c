@@ -14,13 +14,14 @@
 struct forgetting {
     struct txn *txn;
     uint64_t before_lsn;
-    bool full; /* the transaction is */
+    uint64_t hinted; /* orders that are due but for their hint */
+    bool full;       /* the transaction is */
 };
 
 static bool order_is_due(const struct order *order, uint64_t before_lsn)
 {
     return state_ended((enum order_state)order->state) && order->lsn < before_lsn &&
-           !(order->flags & (ORDER_BUSY | ORDER_HINTED));
+           !(order->flags & ORDER_BUSY);
 }
 
 static bool forget_visit(void *context, struct order_shard *shard, uint32_t handle,
@@ -29,6 +30,10 @@ static bool forget_visit(void *context, struct order_shard *shard, uint32_t hand
     (void)shard;
     struct forgetting *forgetting = context;
     if (!order_is_due(order, forgetting->before_lsn)) {
+        return true;
+    }
+    if (order->flags & ORDER_HINTED) {
+        forgetting->hinted++;
         return true;
     }
     if (!txn_has_room(forgetting->txn, EVENT_BYTES)) {
@@ -43,10 +48,13 @@ static bool forget_visit(void *context, struct order_shard *shard, uint32_t hand
 }
 
 enum txn_step inventory_forget(struct txn *txn, uint64_t before_lsn, struct order_cursor *cursor,
-                               uint32_t look_max)
+                               uint32_t look_max, uint64_t *hinted)
 {
     struct forgetting forgetting = {.txn = txn, .before_lsn = before_lsn};
     orders_walk(&txn->inventory->orders, cursor, look_max, forget_visit, &forgetting);
+    if (hinted) {
+        *hinted += forgetting.hinted;
+    }
     return forgetting.full ? TXN_AGAIN : TXN_DONE;
 }
 

@@ -5,23 +5,23 @@
 
 #include "server/engine_internal.h"
 
-#define LOOK_MAX        4096u /* orders a step: some 300 us when all of them go */
-#define PASSES_A_RETAIN 16u   /* how often the table is gone through */
+#define LOOK_MAX        1024u /* orders of one transaction: some 200 us when all of them go */
+#define PASSES_A_RETAIN 16u   /* how often a pass begins, if the one before is over */
 #define PASS_MS_MIN     100u
-#define STALE_MIN       4096u /* deadlines of ended orders that are worth a sweep */
-#define LOOKS_A_STEP    4u    /* while nearly all that is looked at goes: orders come as fast */
+#define LOOKS_A_MS      1024u /* orders, at least */
+#define LOOKS_A_STEP    8192u /* at most: deadlines want to be looked at in between */
+#define PASS_PART       4u    /* of retain_ended: what a pass takes at most */
+#define HINTED_MIN      4096u /* orders that only their hint keeps, and that are worth a sweep */
 
-/* Whether so many deadlines are those of ended orders that they stand in the way of forgetting. */
+/* Whether hints kept so many orders in the present pass that a sweep is worth while. */
 static bool needs_sweep(const struct engine *engine)
 {
-    struct inventory_counts counts;
-    inventory_counts(engine->inventory, &counts);
-    uint64_t stale =
-        counts.deadlines > counts.orders_held ? counts.deadlines - counts.orders_held : 0;
+    const struct forgetter *forgetter = &engine->forgetter;
     /* In a small table a few are many. */
     uint64_t few = engine->options.inventory.orders_max / 8;
-    few = few < STALE_MIN ? few : STALE_MIN;
-    return stale > 0 && stale >= few && stale >= counts.orders_known / 4;
+    few = few < HINTED_MIN ? few : HINTED_MIN;
+    return !forgetter->swept && forgetter->hinted > 0 && forgetter->hinted >= few &&
+           forgetter->hinted >= forgetter->orders_known / 4;
 }
 
 /* Begins a pass when one is due. False: nothing to do now. */
@@ -37,35 +37,87 @@ static bool pass_begin(struct engine *engine, uint64_t retain_ms, uint64_t now_m
     uint64_t pause_ms = retain_ms / PASSES_A_RETAIN;
     forgetter->next_pass_ms = now_ms + (pause_ms > PASS_MS_MIN ? pause_ms : PASS_MS_MIN);
     forgetter->cut_lsn = wal_marks_lsn(&forgetter->marks, now_ms - retain_ms);
+    if (forgetter->cut_lsn == 0) {
+        return false;
+    }
+    struct inventory_counts counts;
+    inventory_counts(engine->inventory, &counts);
+    uint64_t looks_a_ms = counts.orders_known * PASS_PART / retain_ms;
+    forgetter->orders_known = counts.orders_known;
+    forgetter->looks_a_ms = looks_a_ms > LOOKS_A_MS ? looks_a_ms : LOOKS_A_MS;
+    forgetter->looked_ms = now_ms;
+    forgetter->hinted = 0;
+    forgetter->sweeping = false;
+    forgetter->swept = false;
     forgetter->cursor = (struct order_cursor){0};
-    forgetter->sweeping = forgetter->cut_lsn != 0 && needs_sweep(engine);
-    forgetter->hints = (struct hint_cursor){0};
-    return forgetter->cut_lsn != 0;
+    return true;
 }
 
-/* Looks at LOOK_MAX orders of the present pass. Returns how many were forgotten; *usable: the log
- * takes more. */
+/* All orders have been looked at: that is it, unless hints kept many of them. Then these are swept
+ * out, and the orders looked at once more. */
+static void pass_end(struct engine *engine)
+{
+    struct forgetter *forgetter = &engine->forgetter;
+    if (!needs_sweep(engine)) {
+        forgetter->cut_lsn = 0;
+        return;
+    }
+    forgetter->sweeping = true;
+    forgetter->swept = true;
+    forgetter->hints = (struct hint_cursor){0};
+    forgetter->cursor = (struct order_cursor){0};
+}
+
+/* How many orders to look at now: even shares, so that forgetting is a steady part of the load and
+ * no wave. */
+static uint64_t looks_due(struct forgetter *forgetter, uint64_t now_ms)
+{
+    uint64_t looks = (now_ms - forgetter->looked_ms) * forgetter->looks_a_ms;
+    forgetter->looked_ms = now_ms;
+    return looks < LOOKS_A_STEP ? looks : LOOKS_A_STEP;
+}
+
+/* Looks at up to LOOK_MAX orders of the present pass. Returns how many were forgotten; *usable: the
+ * log takes more. */
 static uint64_t look(struct engine *engine, uint64_t now_ms, bool *usable)
 {
     struct forgetter *forgetter = &engine->forgetter;
     struct worker *worker = engine->expirer;
-    uint64_t count = 0;
-    enum txn_step step = TXN_AGAIN;
-    while (step == TXN_AGAIN && (*usable = wal_admit(engine->wal) == HF_OK)) {
-        worker->txn.now_ms = now_ms;
-        /* All before cut_lsn is old enough, and so is a record that ends just there. */
-        step = inventory_forget(&worker->txn, forgetter->cut_lsn + 1, &forgetter->cursor, LOOK_MAX);
-        uint32_t events = worker->txn.event_count;
-        if (!worker_flush(worker)) {
-            *usable = false;
-            return count;
-        }
-        count += events;
+    *usable = wal_admit(engine->wal) == HF_OK;
+    if (!*usable) {
+        return 0;
+    }
+    worker->txn.now_ms = now_ms;
+    /* All before cut_lsn is old enough, and so is a record that ends just there. A transaction that
+     * is full is as good as one that is done: the next one goes on from the cursor. */
+    (void)inventory_forget(&worker->txn, forgetter->cut_lsn + 1, &forgetter->cursor, LOOK_MAX,
+                           &forgetter->hinted);
+    uint32_t events = worker->txn.event_count;
+    *usable = worker_flush(worker);
+    if (!*usable) {
+        return 0;
     }
     if (forgetter->cursor.done) {
-        forgetter->cut_lsn = 0;
+        pass_end(engine);
     }
-    forgetter->forgotten += count;
+    forgetter->forgotten += events;
+    return events;
+}
+
+/* One step of the present pass: so many looks, at orders or at hints. */
+static uint64_t pass_step(struct engine *engine, uint64_t looks, uint64_t now_ms)
+{
+    struct forgetter *forgetter = &engine->forgetter;
+    uint64_t count = 0;
+    bool usable = true;
+    for (uint64_t n = 0; n < looks && usable && forgetter->cut_lsn != 0; n += LOOK_MAX) {
+        if (forgetter->sweeping) {
+            inventory_sweep_hints(engine->inventory, &forgetter->hints, LOOK_MAX, now_ms);
+            forgetter->sweeping = !forgetter->hints.done;
+        } else {
+            count += look(engine, now_ms, &usable);
+        }
+    }
     return count;
 }
 
@@ -80,29 +132,16 @@ uint64_t forgetter_step(struct engine *engine)
     if (retain_ms == 0 || !pass_begin(engine, retain_ms, now_ms)) {
         return 0;
     }
-    if (forgetter->sweeping) {
-        inventory_sweep_hints(engine->inventory, &forgetter->hints, LOOK_MAX, now_ms);
-        forgetter->sweeping = !forgetter->hints.done;
-        return 0;
-    }
-    uint64_t count = 0;
-    bool usable = true;
-    for (unsigned i = 0; i < LOOKS_A_STEP && usable && forgetter->cut_lsn != 0; i++) {
-        uint64_t forgotten = look(engine, now_ms, &usable);
-        count += forgotten;
-        if (forgotten < LOOK_MAX / 2) {
-            break;
-        }
-    }
-    return count;
+    return pass_step(engine, looks_due(forgetter, now_ms), now_ms);
 }
 
 uint64_t forgetter_run(struct engine *engine)
 {
     uint64_t count = 0;
     engine->forgetter.next_pass_ms = 0;
-    do {
-        count += forgetter_step(engine);
-    } while (engine->forgetter.cut_lsn != 0 && wal_admit(engine->wal) == HF_OK);
+    (void)forgetter_step(engine);
+    while (engine->forgetter.cut_lsn != 0 && wal_admit(engine->wal) == HF_OK) {
+        count += pass_step(engine, LOOKS_A_STEP, engine_now_ms(engine));
+    }
     return count;
 }

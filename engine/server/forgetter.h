@@ -18,7 +18,13 @@ struct forgetter {
     struct order_cursor cursor;
     uint64_t cut_lsn; /* of the present pass; 0: none */
     struct hint_cursor hints;
-    bool sweeping;         /* hints, before the pass */
+    /* Of the present pass. */
+    uint64_t orders_known; /* when it began */
+    uint64_t hinted;       /* orders that only their hint kept, so far */
+    bool sweeping;         /* hints, before going through the orders once more */
+    bool swept;
+    uint64_t looks_a_ms;
+    uint64_t looked_ms;    /* when it was gone on with */
     uint64_t next_pass_ms; /* not before */
     uint64_t forgotten;    /* orders, by this process */
 };
@@ -27,7 +33,7 @@ struct forgetter {
  * forgotten. */
 uint64_t forgetter_step(struct engine *engine);
 
-/* Whole passes until nothing is left that is due; for simulations. */
+/* A whole pass; for simulations. */
 uint64_t forgetter_run(struct engine *engine);
 
 #endif

@@ -128,7 +128,7 @@ static inline void history_forget(struct history *h)
         inventory_sweep_hints(h->rig.inventory, &hints, 1000, h->rig.txn->now_ms);
     }
     while (!cursor.done) {
-        RIG_RUN(&h->rig, inventory_forget(h->rig.txn, h->rig.lsn / 2, &cursor, 1000));
+        RIG_RUN(&h->rig, inventory_forget(h->rig.txn, h->rig.lsn / 2, &cursor, 1000, NULL));
     }
 }
 

@@ -43,7 +43,7 @@ static void forget_all(struct rig *rig, uint64_t before_lsn)
 {
     struct order_cursor cursor = {0};
     while (!cursor.done) {
-        enum txn_step step = inventory_forget(rig->txn, before_lsn, &cursor, 1000);
+        enum txn_step step = inventory_forget(rig->txn, before_lsn, &cursor, 1000, NULL);
         assert_true(step == TXN_DONE || rig->txn->event_count > 0);
         rig_publish(rig);
     }
@@ -166,7 +166,7 @@ static void forget_leaves_orders_in_hand_and_has_them_in_hand(void **state)
     assert_int_equal(inventory_return(rig.txn, &edit, &outcome), TXN_DONE);
     assert_int_equal(outcome.status, HF_OK);
     struct order_cursor cursor = {0};
-    assert_int_equal(inventory_forget(rig.txn, ALL_LSNS, &cursor, 1000), TXN_DONE);
+    assert_int_equal(inventory_forget(rig.txn, ALL_LSNS, &cursor, 1000, NULL), TXN_DONE);
     assert_int_equal(rig.txn->event_count, 1 + 3);
     /* Until it is published, it is there, and nobody decides on it. */
     assert_int_equal(rig_state(&rig, 3), ORDER_RELEASED);
@@ -267,7 +267,7 @@ static void forget_goes_on_after_a_full_transaction(void **state)
     uint64_t events = 0;
     unsigned again = 0;
     while (!cursor.done) {
-        again += inventory_forget(rig.txn, ALL_LSNS, &cursor, 1000000) == TXN_AGAIN;
+        again += inventory_forget(rig.txn, ALL_LSNS, &cursor, 1000000, NULL) == TXN_AGAIN;
         events += rig.txn->event_count;
         rig_publish(&rig);
     }
@@ -296,7 +296,7 @@ static void forget_looks_at_so_many_and_goes_on(void **state)
     struct order_cursor cursor = {0};
     uint64_t events = 0;
     while (!cursor.done) {
-        assert_int_equal(inventory_forget(rig.txn, ALL_LSNS, &cursor, 10), TXN_DONE);
+        assert_int_equal(inventory_forget(rig.txn, ALL_LSNS, &cursor, 10, NULL), TXN_DONE);
         assert_true(rig.txn->event_count <= 10);
         events += rig.txn->event_count;
         rig_publish(&rig);
@@ -567,7 +567,7 @@ static void *expire_and_forget(void *argument)
         (void)inventory_expire(worker->txn);
         publish(worker->shared, worker->txn);
         (void)inventory_tidy(worker->shared->rig.inventory);
-        (void)inventory_forget(worker->txn, ALL_LSNS, &cursor, 50);
+        (void)inventory_forget(worker->txn, ALL_LSNS, &cursor, 50, NULL);
         atomic_fetch_add_explicit(&worker->shared->forgotten, worker->txn->event_count,
                                   memory_order_relaxed);
         publish(worker->shared, worker->txn);

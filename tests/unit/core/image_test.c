@@ -192,7 +192,7 @@ static void do_forget(struct history *h)
     struct order_cursor cursor = {0};
     uint64_t before = h->rig.lsn - rng_below(&h->rng, h->rig.lsn / 2);
     while (!cursor.done) {
-        AGREE(h, inventory_forget(h->rig.txn, before, &cursor, 1000) == TXN_DONE);
+        AGREE(h, inventory_forget(h->rig.txn, before, &cursor, 1000, NULL) == TXN_DONE);
     }
     history_publish(h);
 }
@@ -541,7 +541,7 @@ static uint64_t end_all(struct txn *txn, uint64_t now_ms)
         inventory_publish(txn);
     }
     while (!cursor.done) {
-        CHECK(inventory_forget(txn, UINT64_MAX, &cursor, 1000) == TXN_DONE);
+        CHECK(inventory_forget(txn, UINT64_MAX, &cursor, 1000, NULL) == TXN_DONE);
     }
     for (uint32_t i = 0; i < txn->event_count; i++) {
         txn->events[i].lsn = lsn += 48;

@@ -472,7 +472,7 @@ static void do_forget(struct history *h)
     struct order_cursor cursor = {0};
     while (!cursor.done) {
         uint32_t look_max = (uint32_t)rng_between(&h->rng, 1, 2 * IDS);
-        DECIDE(h, inventory_forget(h->rig.txn, before_lsn, &cursor, look_max));
+        DECIDE(h, inventory_forget(h->rig.txn, before_lsn, &cursor, look_max, NULL));
         rig_publish(&h->rig);
     }
     for (uint32_t i = records; i < h->rig.log_count; i++) {

@@ -1775,12 +1775,12 @@ static void inventory_forgets_only_when_the_hint_is_gone(void **state)
     reserve_by(&rig, 1, 7, 1, 2);
     rig_edit(&rig, inventory_commit, 1, NULL, 0);
     struct order_cursor cursor = {0};
-    assert_int_equal(inventory_forget(rig.txn, UINT64_MAX, &cursor, 1000), TXN_DONE);
+    assert_int_equal(inventory_forget(rig.txn, UINT64_MAX, &cursor, 1000, NULL), TXN_DONE);
     assert_int_equal(rig.txn->event_count, 0);
     rig.txn->now_ms = NOW + 1000;
     rig_expire(&rig);
     cursor = (struct order_cursor){0};
-    assert_int_equal(inventory_forget(rig.txn, UINT64_MAX, &cursor, 1000), TXN_DONE);
+    assert_int_equal(inventory_forget(rig.txn, UINT64_MAX, &cursor, 1000, NULL), TXN_DONE);
     assert_int_equal(rig.txn->event_count, 1);
     rig_publish(&rig);
     assert_int_equal(rig_state(&rig, 1), ORDER_NONE);

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "engine_rig.h"
+#include "server/forgetter.h"
 #include "wal/marks.h"
 
 #define RETAIN_MS       10000u
@@ -281,6 +282,34 @@ static void deadlines_of_ended_orders_are_swept_out_when_holds_are_long(void **s
     run_rounds(8 * HOLD_MS);
 }
 
+/* However many are due, each millisecond forgets its share: deadlines, and those who ask, would
+ * wait for a step that forgets them all. */
+static void forgetting_goes_in_even_steps(void **state)
+{
+    (void)state;
+    enum { A_MS = 1024 }; /* LOOKS_A_MS */
+    struct rig rig;
+    open_rig(&rig, 1000000);
+    assert_int_equal(batch(&rig, REQUEST_RESERVE_BATCH, 1, RETAIN_MS / 2), ROUND);
+    assert_int_equal(batch(&rig, REQUEST_RELEASE_BATCH, 1, 0), ROUND);
+    pass_ms(&rig, WAL_MARKS_STEP_MS);
+    rig.ms += RETAIN_MS;
+    engine_expire(rig.engine);
+    assert_int_equal(forgetter_step(rig.engine), 0); /* a pass begins */
+    uint64_t forgotten = 0;
+    for (int steps = 0; forgotten < ROUND; steps++) {
+        assert_true(steps < 100); /* places without an order count as well */
+        rig.ms++;
+        uint64_t count = forgetter_step(rig.engine);
+        assert_true(count <= A_MS);
+        forgotten += count;
+        rig_settle(&rig);
+    }
+    assert_int_equal(forgotten, ROUND);
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
 /* A sweep in the middle of holds: each still expires at its own time. */
 static void sweep_leaves_deadlines_of_held_orders_as_they_are(void **state)
 {
@@ -326,6 +355,7 @@ int main(void)
         TEST(nothing_is_forgotten_when_retain_ended_is_zero),
         TEST(small_table_takes_any_number_of_orders),
         TEST(deadlines_of_ended_orders_are_swept_out_when_holds_are_long),
+        TEST(forgetting_goes_in_even_steps),
         TEST(sweep_leaves_deadlines_of_held_orders_as_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
