@@ -123,8 +123,8 @@ def engine_on(options, work, plan, retain_ms, rate=0, share=1, ready=False):
     make its log."""
     most = int(bytes_of(options.wal_bytes_max) * share)
     segment = max(4 << 20, min(64 << 20, most // 16 // 4096 * 4096))
-    # Orders are looked through sixteen times a retain-ended, and the rate may grow: room for both.
-    orders_max = max(4 * plan.live, int(8 * rate * retain_ms / 1000))
+    # Forgetting takes a part of retain-ended longer, and the rate may grow: room for both.
+    orders_max = max(4 * plan.live, int(4 * rate * retain_ms / 1000))
     return Engine(options, work, "--retain-ended", "%dms" % retain_ms, "--wal-bytes-max",
                   str(most), "--wal-segment-bytes", str(segment), "--orders-max", str(orders_max),
                   "--orders-ready", str(orders_max if ready else 0))

@@ -17,7 +17,7 @@
 #define LOOK_EVERY_NS       200000000L /* whether one is due */
 #define LOAD_EVERY_NS       20000000u
 #define IDLE_BYTES_A_SECOND MIB(10) /* of log: 200 000 orders/s count as little to do */
-#define COPY_BYTES          MIB(1)
+#define COPY_BYTES          KIB(256) /* as the log is read: see wal_reader_go_easy */
 #define RESTS_BUSY          1900u /* percent of a step: a twentieth of a processor */
 #define REST_NS_MAX         200000000u
 #define WEAR_REST_NS        10000000L /* 200 MB/s of files that go */
@@ -196,6 +196,7 @@ static enum hf_status copy_file(struct copy *copy, const char *name, const char 
     copy->buffer = buffer;
     enum hf_status status = from->ops->open(from, name, false, &copy->source, &copy->size);
     if (status == HF_OK) {
+        from->ops->read_direct(from, copy->source);
         status = look_at_target(copy, name);
         if (status == HF_OK) {
             status = copy_open(copy, name, temporary);
@@ -347,6 +348,7 @@ static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uin
         .base = base,
         .upto = upto,
         .memory_bytes = memory_bytes(checkpointer),
+        .gently = true,
         .inventory = engine->options.inventory,
         .pace = pace_build,
         .context = checkpointer,

@@ -193,6 +193,9 @@ static enum hf_status read_segments(struct build *build, bool first_reading)
     if (status != HF_OK) {
         return status;
     }
+    if (build->options->gently) {
+        wal_reader_go_easy(reader);
+    }
     struct wal_block block;
     while ((status = wal_reader_next(reader, &block)) == HF_OK &&
            (status = take_block(build, &block, first_reading)) == HF_OK) {
@@ -551,6 +554,10 @@ static enum hf_status load_base(struct build *build)
         return status;
     }
     base->open = true;
+    if (build->options->gently) {
+        struct storage *storage = build->options->storage;
+        storage->ops->read_direct(storage, base->reader.file);
+    }
     if (status == HF_OK) {
         status = checkpoint_load_ledger(&base->reader, build->ledger, &build->marks);
     }

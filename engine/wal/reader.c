@@ -18,6 +18,25 @@
 
 /* ---- Bytes of the open segment ---- */
 
+/* Reads on behind what the buffer has, until it holds `len` bytes or the file ends. */
+static enum hf_status fill(struct wal_reader *reader, size_t len)
+{
+    for (bool more = true; more && reader->buffer_bytes < len;) {
+        size_t room = READER_BUFFER_BYTES - reader->buffer_bytes;
+        size_t piece = reader->gentle && room > READER_PIECE_BYTES ? READER_PIECE_BYTES : room;
+        size_t got = 0;
+        enum hf_status status = reader->storage->ops->read(
+            reader->storage, reader->file, reader->buffer + reader->buffer_bytes, piece,
+            reader->buffer_offset + reader->buffer_bytes, &got);
+        if (status != HF_OK) {
+            return HF_IO_ERROR;
+        }
+        reader->buffer_bytes += got;
+        more = got == piece;
+    }
+    return HF_OK;
+}
+
 enum hf_status reader_need(struct wal_reader *reader, uint64_t offset, size_t len,
                            const uint8_t **data)
 {
@@ -33,14 +52,10 @@ enum hf_status reader_need(struct wal_reader *reader, uint64_t offset, size_t le
         }
         reader->buffer_offset = offset;
         reader->buffer_bytes = kept;
-        size_t got = 0;
-        enum hf_status status =
-            reader->storage->ops->read(reader->storage, reader->file, reader->buffer + kept,
-                                       READER_BUFFER_BYTES - kept, offset + kept, &got);
+        enum hf_status status = fill(reader, len);
         if (status != HF_OK) {
-            return HF_IO_ERROR;
+            return status;
         }
-        reader->buffer_bytes = kept + got;
     }
     if (reader->buffer_bytes - (offset - reader->buffer_offset) >= len) {
         *data = reader->buffer + (offset - reader->buffer_offset);
@@ -68,6 +83,9 @@ enum hf_status reader_open_segment(struct wal_reader *reader, size_t position)
                                                        &reader->file_bytes);
     if (status != HF_OK) {
         return status == HF_NO_MEMORY ? HF_NO_MEMORY : HF_IO_ERROR;
+    }
+    if (reader->gentle) {
+        reader->storage->ops->read_direct(reader->storage, reader->file);
     }
     reader->file_open = true;
     reader->position = position;
@@ -438,6 +456,12 @@ enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *stora
     }
     *out = reader;
     return HF_OK;
+}
+
+void wal_reader_go_easy(struct wal_reader *reader)
+{
+    CHECK(!reader->file_open);
+    reader->gentle = true;
 }
 
 void wal_reader_close(struct wal_reader *reader)

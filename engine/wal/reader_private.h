@@ -8,6 +8,7 @@
 #include "wal/segment.h"
 
 #define READER_BUFFER_BYTES MIB(4)
+#define READER_PIECE_BYTES  KIB(256) /* of one read while going easy */
 
 static_assert(READER_BUFFER_BYTES >= 2 * (WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_BYTES),
               "the largest block fits, however it lies");
@@ -34,6 +35,7 @@ struct wal_reader {
     uint64_t last_segment;  /* reading stops at its end; 0: at the log's */
     bool cluster_known;
     bool ended;
+    bool gentle;            /* see wal_reader_go_easy */
     bool following;         /* a block that is not there will come: see wal_reader_follow */
     unsigned looks_left;    /* before a torn tail is told: see wal_reader_be_patient */
     uint64_t retried_index; /* a block that was read again before it was called damaged; 0: none */
