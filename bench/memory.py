@@ -38,7 +38,9 @@ class Shop:
     """One engine, and a client by hand that sends columns."""
 
     def __init__(self, options, work, orders_max):
-        settings = ["--orders-ready", "0", "--orders-max", str(orders_max), "--hold-ms", "12h"]
+        # No checkpoints: one that is being made takes up to checkpoint-memory.
+        settings = ["--orders-ready", "0", "--orders-max", str(orders_max), "--hold-ms", "12h",
+                    "--wal-bytes-max", "0"]
         self.engine = Engine(options, work, *settings)
         self.connection = wire.Connection(self.engine.url, timeout=600)
         self.run_hi = 1
