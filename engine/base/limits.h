@@ -91,6 +91,7 @@ static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an ord
 /* ---- Change stream ---- */
 #define STREAM_SUBSCRIBERS_MAX      128u  /* connections that are published to */
 #define STREAM_FETCHERS_MAX         64u   /* connections that ask */
+#define STREAM_FETCH_IDLE_MS        180000u /* when all are there, who said nothing for so long goes */
 #define STREAM_BACKLOG_MESSAGES_MAX 4096u /* that wait for one subscriber; more are lost to it */
 #define STREAM_BACKLOG_BYTES_MAX    MIB(4) /* likewise; above any one message */
 #define STREAM_MEMORY_BYTES_MAX     MIB(256) /* of all subscribers' backlogs; of all unread answers */

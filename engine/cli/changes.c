@@ -39,6 +39,15 @@ static enum hf_status learn_names(struct changes *changes, uint64_t *segment_max
     return status;
 }
 
+/* Where the log begins now. At 0 nothing but its true beginning serves: else it is EXPIRED. */
+static enum hf_status find_oldest(struct changes *changes)
+{
+    struct wal_follow *follow;
+    enum hf_status status = wal_follow_open(&follow, changes->storage, 0, 0, &changes->oldest_lsn);
+    wal_follow_close(follow);
+    return status == HF_EXPIRED ? HF_OK : status;
+}
+
 enum hf_status changes_open(struct changes *changes, struct storage *storage, uint64_t lsn)
 {
     uint64_t segment_max;
@@ -47,18 +56,17 @@ enum hf_status changes_open(struct changes *changes, struct storage *storage, ui
     item_names_init(&changes->names);
     enum hf_status status = learn_names(changes, &segment_max);
     if (status == HF_OK) {
-        /* At 0 nothing but the log's true beginning serves. */
-        status = wal_follow_open(&changes->follow, storage, 0, 0, &changes->oldest_lsn);
-        if (status == HF_OK || status == HF_EXPIRED) {
-            wal_follow_close(changes->follow);
-            changes->follow = NULL;
-            changes->lsn = lsn == CHANGES_OLDEST ? changes->oldest_lsn : lsn;
-            status =
-                wal_follow_open(&changes->follow, storage, changes->lsn, segment_max, &oldest_lsn);
-        }
+        status = find_oldest(changes);
+    }
+    if (status == HF_OK) {
+        changes->lsn = lsn == CHANGES_OLDEST ? changes->oldest_lsn : lsn;
+        status = wal_follow_open(&changes->follow, storage, changes->lsn, segment_max, &oldest_lsn);
         if (status == HF_EXPIRED && changes->lsn >= changes->oldest_lsn) {
             /* No checkpoint serves; some names stay unknown. */
             status = wal_follow_open(&changes->follow, storage, changes->lsn, 0, &oldest_lsn);
+        }
+        if (status == HF_EXPIRED) {
+            changes->oldest_lsn = oldest_lsn;
         }
         if (status == HF_OK && lsn == CHANGES_NEWEST) {
             changes->lsn = wal_follow_lsn(changes->follow);
@@ -114,6 +122,9 @@ enum hf_status changes_next(struct changes *changes, struct event *event, uint64
                 return HF_CANCELED;
             }
             status = wal_follow_next(changes->follow, &changes->block);
+            if (status == HF_EXPIRED) {
+                (void)find_oldest(changes);
+            }
             if (status != HF_OK) {
                 return status;
             }

@@ -22,7 +22,7 @@ struct changes {
     struct wal_follow *follow;
     struct item_names names;
     uint64_t lsn;        /* of the last record told; at first, what was asked for */
-    uint64_t oldest_lsn; /* where the log began when the stream was opened */
+    uint64_t oldest_lsn; /* where the log began when the stream was opened, or had EXPIRED */
     bool in_block;
     struct wal_block block;
     struct wal_records records;

@@ -120,6 +120,7 @@ static enum hf_status open_responder(struct stream *stream, const char *url)
         .message_bytes_max = FETCH_BYTES_MAX + 4 * HOPS_MAX,
         .memory_bytes_max = STREAM_MEMORY_BYTES_MAX,
         .connections_max = STREAM_FETCHERS_MAX,
+        .idle_ms_max = STREAM_FETCH_IDLE_MS,
         .send_timeout_ms = SERVER_SEND_TIMEOUT_MS,
         .user_bytes = sizeof(struct waiting),
         .handle = request_came,

@@ -29,6 +29,9 @@ struct transport_server_options {
     uint64_t memory_bytes_max;  /* of all connections' long messages and replies that lie; who needs
                                    more is cut off. 0: no limit */
     uint32_t connections_max;   /* further ones are refused. 0: no limit */
+    uint32_t idle_ms_max;       /* when one was refused, the connection goes that has been idle
+                                   longest, if for so long: neither has it a request in hand nor an
+                                   answer to take. 0: none goes */
     int send_timeout_ms;        /* a reply that can't be sent for so long closes its connection */
     size_t user_bytes;          /* memory that each exchange keeps for the handler, zeroed once */
 

@@ -9,9 +9,11 @@
 #define RECONNECT_MAX_MS 1000u
 /* Between two looks at what has to end or to begin. nng's timers are dear: it waits for the last
  * part of a millisecond without sleeping. */
-#define TICK_MIN_MS     10u /* without a connection */
-#define TICK_MAX_MS     100u
-#define TICKS_A_TIMEOUT 8u /* so much of its timeout a call may wait too long */
+#define TICK_MIN_MS 10u /* without a connection */
+#define TICK_MAX_MS 100u
+/* A call ends late by up to a tick: an eighth of the shortest timeout that there was, but between
+ * the two above; and up to TICK_MAX_MS if that tick had begun before the first call so short. */
+#define TICKS_A_TIMEOUT 8u
 
 static uint32_t tick_ms(const struct transport_client *client)
 {

@@ -338,6 +338,7 @@ struct acceptor_options {
     uint64_t message_bytes_max;   /* longer messages close their connection */
     uint64_t memory_bytes_max;    /* of all connections; 0: no limit */
     uint32_t connections_max;     /* further ones are refused; 0: no limit */
+    uint32_t idle_ms_max;         /* as transport_server_options has it */
     uint32_t in_hand_max; /* a connection with more in hand is cut off when it lets replies lie */
     int send_timeout_ms;  /* what can't be sent for so long closes its connection */
 };

@@ -46,6 +46,7 @@ enum hf_status transport_server_open(struct transport_server **out,
                                          .message_bytes_max = options->message_bytes_max,
                                          .memory_bytes_max = options->memory_bytes_max,
                                          .connections_max = options->connections_max,
+                                         .idle_ms_max = options->idle_ms_max,
                                          .in_hand_max = server->options.per_connection,
                                          .send_timeout_ms = options->send_timeout_ms,
                                      });

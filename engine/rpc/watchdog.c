@@ -109,6 +109,45 @@ static void watch_connections(struct acceptor *acceptor)
     }
 }
 
+/* Since when a connection has nothing in hand. 0: it has. Link's lock held. */
+static uint64_t connection_idle_since(const struct connection *connection)
+{
+    const struct link *link = &connection->link;
+    bool busy = link->closed || connection->handling > 0 || link_unsent(link) > 0;
+    return busy ? 0 : link->progress_ms > link->made_ms ? link->progress_ms : link->made_ms;
+}
+
+/* When a connection was refused, makes room for the next. */
+static void watch_idle(struct acceptor *acceptor)
+{
+    struct connection *found = NULL;
+    uint64_t found_since = UINT64_MAX;
+    pthread_mutex_lock(&acceptor->lock);
+    bool wanted =
+        acceptor->options.idle_ms_max > 0 && acceptor->is_full && acceptor_is_full(acceptor);
+    for (struct connection *at = wanted ? acceptor->first : NULL; at; at = at->next) {
+        pthread_mutex_lock(&at->link.lock);
+        uint64_t since = connection_idle_since(at);
+        pthread_mutex_unlock(&at->link.lock);
+        /* The list's oldest are its last. */
+        if (since != 0 && since <= found_since) {
+            found = at;
+            found_since = since;
+        }
+    }
+    if (found && now_ms() - found_since < acceptor->options.idle_ms_max) {
+        found = NULL;
+    }
+    if (found) {
+        link_get(&found->link);
+    }
+    pthread_mutex_unlock(&acceptor->lock);
+    if (found) {
+        (void)link_shut(&found->link);
+        link_put(&found->link);
+    }
+}
+
 /* ---- The thread ---- */
 
 /* Sleeps until the next round. Lock held. False: it is time to end. */
@@ -129,6 +168,7 @@ static void *watchdog_run(void *arg)
     while (watchdog_sleep(acceptor)) {
         pthread_mutex_unlock(&acceptor->lock);
         watch_connections(acceptor);
+        watch_idle(acceptor);
         if (now_ms() - probed_ms >= PROBE_EVERY_MS) {
             watch_listeners(acceptor);
             probed_ms = now_ms();

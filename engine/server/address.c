@@ -61,7 +61,9 @@ static const char *tcp_fault(const char *text)
     return fault;
 }
 
-/* A socket's file that nobody listens on is no hindrance. */
+/* A socket's file that nobody listens on is no hindrance: connecting is refused. A listener's is of
+ * another type than what connects here, and says so without a connection: to connect and hang up
+ * may stop an nng 1.5.2 listener (rpc/probe.c). */
 static const char *ipc_fault(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -70,11 +72,12 @@ static const char *ipc_fault(const char *path)
         return NOT_ADDRESS;
     }
     memcpy(address.sun_path, path, len);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return NULL;
     }
-    bool taken = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    bool taken =
+        connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno == EPROTOTYPE;
     close(fd);
     return taken ? strerror(EADDRINUSE) : NULL;
 }

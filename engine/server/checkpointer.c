@@ -16,9 +16,9 @@
 
 #define LOOK_EVERY_NS       200000000L /* whether one is due */
 #define LOAD_EVERY_NS       20000000u
-#define IDLE_BYTES_A_SECOND MIB(10) /* of log: 200 000 orders/s count as little to do */
+#define IDLE_BYTES_A_SECOND MIB(10)  /* of log: 200 000 orders/s count as little to do */
 #define COPY_BYTES          KIB(256) /* as the log is read: see wal_reader_go_easy */
-#define RESTS_BUSY          1900u /* percent of a step: a twentieth of a processor */
+#define RESTS_BUSY          1900u    /* percent of a step: a twentieth of a processor */
 #define REST_NS_MAX         200000000u
 #define WEAR_REST_NS        10000000L /* 200 MB/s of files that go */
 #define RETRY_NS_MIN        1000000000u
@@ -246,33 +246,52 @@ static bool archive_segment(void *context, uint64_t number)
 
 /* ---- Making one ---- */
 
+/* Of those before the newest, the one to be kept; 0: none. A stop may have left several: the oldest
+ * that has a whole header and its segments behind it is what segments were kept for. When a damaged
+ * checkpoint was passed over, that is the one before it, whatever its damage. */
+static enum hf_status choose_previous(struct storage *storage, const uint64_t *numbers,
+                                      size_t count, uint64_t newest, uint64_t *previous)
+{
+    uint64_t first;
+    enum hf_status status = wal_first_segment(storage, &first);
+    bool serves = false;
+    *previous = 0;
+    for (size_t i = 0; i < count && numbers[i] < newest && !serves && status == HF_OK; i++) {
+        struct checkpoint_info info;
+        *previous = numbers[i];
+        serves =
+            first <= numbers[i] + 1 && checkpoint_read_info(storage, numbers[i], &info) == HF_OK;
+    }
+    return status;
+}
+
 enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engine *engine,
                                  uint64_t newest)
 {
     checkpointer->engine = engine;
+    checkpointer->last = newest;
     uint64_t *numbers;
     size_t count;
     enum hf_status status = checkpoint_list(engine->storage, &numbers, &count);
+    if (status == HF_OK) {
+        status = choose_previous(engine->storage, numbers, count, newest, &checkpointer->previous);
+    }
     for (size_t i = 0; i < count && status == HF_OK; i++) {
-        bool kept = numbers[i] == newest || (i + 1 < count && numbers[i + 1] == newest);
-        if (!kept) {
+        if (numbers[i] != newest && numbers[i] != checkpointer->previous) {
             status = checkpoint_remove(engine->storage, numbers[i]);
-        } else if (numbers[i] == newest) {
-            checkpointer->last = newest;
-        } else {
-            checkpointer->previous = numbers[i];
         }
     }
     free(numbers);
     return status;
 }
 
-/* Between the pieces in which a file goes. False: the engine stops. */
+/* Between the pieces in which a file goes; shorter as the log grows. False: the engine stops. */
 static bool rest(void *context)
 {
     struct checkpointer *checkpointer = context;
     if (checkpointer->running) {
-        nanosleep(&(struct timespec){.tv_nsec = WEAR_REST_NS}, NULL);
+        long rest_ns = WEAR_REST_NS * rests_now(checkpointer->engine, true) / RESTS_BUSY;
+        nanosleep(&(struct timespec){.tv_nsec = rest_ns}, NULL);
     }
     /* acquire: pairs with the release in checkpointer_stop. */
     return !atomic_load_explicit(&checkpointer->stop, memory_order_acquire);
@@ -293,13 +312,14 @@ static void remove_outdated(struct checkpointer *checkpointer)
     }
 }
 
-/* Notes the new one, made from `base`. Outdated is the oldest of three, or the one that was passed
- * over. */
+/* Notes the new one, made from `base`. Outdated is the oldest of three; the one that was passed
+ * over goes at once. */
 static void take_over(struct checkpointer *checkpointer, uint64_t base, uint64_t number)
 {
     remove_outdated(checkpointer);
     if (base != checkpointer->last) {
         checkpointer->outdated = checkpointer->last;
+        remove_outdated(checkpointer);
     } else {
         checkpointer->outdated = checkpointer->previous;
         checkpointer->previous = checkpointer->last;

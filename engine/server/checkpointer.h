@@ -54,8 +54,8 @@ struct checkpointer {
     _Atomic uint64_t last_ms; /* what making it took */
 };
 
-/* Finds the checkpoints that are there; removes all but the last two. `newest`: the one that
- * recovery began with; 0: none. Newer ones are damaged, and removed. OK or IO_ERROR, NO_MEMORY. */
+/* Finds the checkpoints that are there; removes all but two: `newest`, the one that recovery began
+ * with (0: none), and one before it. Newer ones are damaged. OK or IO_ERROR, NO_MEMORY. */
 enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engine *engine,
                                  uint64_t newest);
 

@@ -108,11 +108,29 @@ static bool contradicted(struct storage *storage, const struct checkpoint_info *
             header.previous_hash != start->previous_hash);
 }
 
+/* What is wrong with a checkpoint that an engine beside us takes away is no damage: its name goes
+ * first. DAMAGED; BUSY: it is gone. */
+static enum hf_status damaged_or_gone(struct storage *storage, uint64_t number)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    storage_file file;
+    uint64_t size;
+    checkpoint_name(name, number);
+    enum hf_status status = storage->ops->open(storage, name, false, &file, &size);
+    if (status == HF_OK) {
+        storage->ops->close(storage, file);
+    }
+    return status == HF_NOT_FOUND ? HF_BUSY : HF_DAMAGED;
+}
+
 static enum hf_status check_checkpoint(struct check *check, struct checkpoint_finding *finding)
 {
     struct storage *storage = check->options->storage;
     enum hf_status status =
         checkpoint_verify(storage, finding->number, &finding->info, checking, check);
+    if (status == HF_DAMAGED) {
+        status = damaged_or_gone(storage, finding->number);
+    }
     if (status == HF_DAMAGED) {
         finding->condition = CHECKPOINT_DAMAGED;
         return HF_OK;
@@ -374,7 +392,11 @@ static enum hf_status mark_damaged(struct wal_findings *findings, uint64_t numbe
 static enum hf_status begin_state(struct check *check, struct wal_replay *replay, uint64_t number,
                                   const struct inventory_options *sizes)
 {
-    enum hf_status status = wal_replay_begin(replay, check->options->storage, number, sizes);
+    struct storage *storage = check->options->storage;
+    enum hf_status status = wal_replay_begin(replay, storage, number, sizes);
+    if (status == HF_DAMAGED) {
+        status = damaged_or_gone(storage, number);
+    }
     if (status == HF_DAMAGED) {
         return mark_damaged(check->findings, number, replay->reason);
     }

@@ -6,12 +6,17 @@
  * one proves it. The scout begins anew each time: an engine that starts may have cut off a block
  * that the scout saw and nothing proved.
  *
- * A segment's file may be given back and become another segment while it is open here: then its
- * header has another number. It is opened by name once more, for its copy may be in an archive.
+ * A segment may be given back while its file is open here: the file becomes a spare and then
+ * another segment, or is cut to nothing. Until then it may look as it always did. So where nothing
+ * fits it is opened by name once more, for its copy may be in an archive; and if the name is gone,
+ * and nothing follows where it broke off, what was to be read has expired. Only who has come to the
+ * log's end need not look: a segment that is prepared and not begun says that the one before it is
+ * in use.
  *
  * Threads: one. */
 #include "wal/follow.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,9 +40,12 @@ struct wal_follow {
     struct id128 cluster;
     struct place place;
     uint64_t durable_index;
-    uint64_t scouted_lsn; /* how far the scout came the last time */
-    uint8_t page[WAL_PAGE_BYTES];
-    uint8_t block[WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_BYTES];
+    uint64_t scouted_lsn;   /* how far the scout came the last time */
+    uint64_t missing_index; /* of the block that was not there the last time */
+    bool at_end;            /* the segment behind it was not begun, seen after that */
+    /* Records are read where they stand. */
+    _Alignas(max_align_t) uint8_t page[WAL_PAGE_BYTES];
+    _Alignas(max_align_t) uint8_t block[WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_BYTES];
 };
 
 /* ---- Bytes ---- */
@@ -108,7 +116,7 @@ static enum hf_status read_header(struct wal_follow *follow, const struct place 
     return fits ? HF_OK : HF_NOT_FOUND;
 }
 
-/* Into the next segment, if that goes on here. */
+/* Into the next segment, if that goes on here. Notes whether it waits to be begun. */
 static enum hf_status enter_next(struct wal_follow *follow, struct place *place)
 {
     struct segment_header header;
@@ -121,6 +129,7 @@ static enum hf_status enter_next(struct wal_follow *follow, struct place *place)
         return status;
     }
     status = read_segment_header(follow, &next, &header);
+    follow->at_end = place->open && status == HF_NOT_FOUND;
     if (status == HF_OK &&
         (!id_equal(header.cluster, follow->cluster) || header.first_index != place->index ||
          header.previous_hash != place->previous_hash || header.first_lsn != place->lsn)) {
@@ -135,26 +144,22 @@ static enum hf_status enter_next(struct wal_follow *follow, struct place *place)
     return HF_OK;
 }
 
-/* Nothing fits: has the open file become another segment's? *again: what we had is there, under its
- * name. OK: all is as it was; EXPIRED: it is gone. */
-static enum hf_status look_again(struct wal_follow *follow, struct place *place, bool *again)
+/* Nothing fits: opens the segment by its name once more. OK: it is there, or no later one is;
+ * EXPIRED: it was given back. */
+static enum hf_status look_again(struct wal_follow *follow, struct place *place)
 {
-    struct segment_header header;
-    uint64_t first;
-    if (place->open && read_segment_header(follow, place, &header) == HF_OK) {
-        return HF_OK;
-    }
+    struct segment_list list;
     close_place(follow, place);
     enum hf_status status = open_place(follow, place);
-    if (status == HF_OK) {
-        *again = read_segment_header(follow, place, &header) == HF_OK;
-        return HF_OK;
-    }
     if (status != HF_NOT_FOUND) {
         return status;
     }
-    status = wal_first_segment(follow->storage, &first);
-    return status == HF_OK && first > place->segment ? HF_EXPIRED : status;
+    status = segment_list_read(&list, follow->storage, SEGMENT_LOG);
+    if (status == HF_OK && list.count > 0 && list.numbers[list.count - 1] > place->segment) {
+        status = HF_EXPIRED;
+    }
+    segment_list_free(&list);
+    return status;
 }
 
 /* The next block's header; the place stays before it. */
@@ -199,6 +204,7 @@ static enum hf_status scout(struct wal_follow *follow)
         }
     }
     follow->scouted_lsn = ahead.lsn;
+    follow->missing_index = ahead.index;
     close_place(follow, &ahead);
     return status;
 }
@@ -206,6 +212,7 @@ static enum hf_status scout(struct wal_follow *follow)
 static enum hf_status read_block(struct wal_follow *follow, struct wal_block *block)
 {
     struct place *place = &follow->place;
+    follow->missing_index = place->index;
     enum hf_status status = find_header(follow, place, &block->header);
     if (status != HF_OK) {
         return status;
@@ -228,27 +235,34 @@ static enum hf_status read_block(struct wal_follow *follow, struct wal_block *bl
     return HF_OK;
 }
 
-static enum hf_status next_durable(struct wal_follow *follow, struct wal_block *block)
+/* *waits: NOT_FOUND, and nothing was given back that should have been found. */
+static enum hf_status next_durable(struct wal_follow *follow, struct wal_block *block, bool *waits)
 {
     enum hf_status status = HF_OK;
+    follow->at_end = false;
     if (follow->durable_index < follow->place.index) {
         status = scout(follow);
     }
+    *waits = status == HF_NOT_FOUND && follow->at_end;
     return status == HF_OK ? read_block(follow, block) : status;
 }
 
+/* What is not there twice in a row, with the segment opened by its name in between, is not there.
+ * An archive's files stay, so that each look comes further than the one before. */
 enum hf_status wal_follow_next(struct wal_follow *follow, struct wal_block *block)
 {
+    uint64_t missed_index = UINT64_MAX;
     for (;;) {
-        bool again = false;
-        enum hf_status status = next_durable(follow, block);
-        if (status != HF_NOT_FOUND && status != HF_DAMAGED) {
+        bool waits;
+        enum hf_status status = next_durable(follow, block, &waits);
+        if (waits || (status != HF_NOT_FOUND && status != HF_DAMAGED)) {
             return status;
         }
-        enum hf_status there = look_again(follow, &follow->place, &again);
-        if (!again) {
+        enum hf_status there = look_again(follow, &follow->place);
+        if (follow->missing_index == missed_index) {
             return there == HF_OK ? status : there;
         }
+        missed_index = follow->missing_index;
     }
 }
 

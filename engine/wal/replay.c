@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "core/presale.h"
+#include "wal/checkpoint_file.h"
 #include "wal/segment.h"
 
 /* Room for what a running engine writes while a tool looks; address space alone. */
@@ -20,8 +21,7 @@
 #define HELD_BYTES 48u
 #define ITEM_BYTES 40u
 
-/* And a checkpoint's. */
-#define ORDER_BYTES  64u
+/* And a checkpoint's ledger's. */
 #define BUYER_BYTES  24u
 #define TICKET_BYTES 24u
 
@@ -92,6 +92,16 @@ static void raise_to(uint64_t *most, uint64_t value)
     *most = value > *most ? value : *most;
 }
 
+static void note_most(struct checkpoint_most *most, const struct checkpoint_header *header)
+{
+    const struct checkpoint_info *info = &header->info;
+    uint64_t ledger_bytes = info->file_bytes - header->ledger_offset;
+    raise_to(&most->orders, info->orders);
+    raise_to(&most->items, info->items);
+    raise_to(&most->buyers, ledger_bytes / BUYER_BYTES);
+    raise_to(&most->tickets, ledger_bytes / TICKET_BYTES);
+}
+
 static enum hf_status checkpoints_most(struct storage *storage, struct checkpoint_most *most)
 {
     uint64_t *numbers;
@@ -99,15 +109,11 @@ static enum hf_status checkpoints_most(struct storage *storage, struct checkpoin
     *most = (struct checkpoint_most){0};
     enum hf_status status = checkpoint_list(storage, &numbers, &count);
     for (size_t i = 0; status == HF_OK && i < count; i++) {
-        struct checkpoint_info info;
-        if (checkpoint_read_info(storage, numbers[i], &info) == HF_OK) {
-            uint64_t orders_bytes = at_most(info.orders, ORDERS_MAX) * ORDER_BYTES;
-            uint64_t others_bytes = info.file_bytes - at_most(orders_bytes, info.file_bytes);
-            raise_to(&most->orders, info.orders);
-            raise_to(&most->items, info.items);
-            raise_to(&most->buyers, others_bytes / BUYER_BYTES);
-            raise_to(&most->tickets, others_bytes / TICKET_BYTES);
+        struct frame_reader reader;
+        if (frame_reader_open(&reader, storage, numbers[i]) == HF_OK) {
+            note_most(most, &reader.header);
         }
+        frame_reader_close(&reader);
     }
     free(numbers);
     return status;

@@ -311,9 +311,8 @@ static enum hf_status give_back(struct wal *wal, const char *name, uint64_t numb
         keep ? wal->storage->ops->rename(wal->storage, name, spare_name)
              : storage_wear_away(wal->storage, name, recycler ? recycler->rest : NULL,
                                  recycler ? recycler->context : NULL);
-    /* NOT_FOUND: an earlier try did it, and then could not sync the directory. CANCELED: what is
-     * left of it is no segment any more. */
-    return status == HF_NOT_FOUND || status == HF_CANCELED ? HF_OK : status;
+    /* NOT_FOUND: an earlier try did it, and then could not sync the directory. */
+    return status == HF_NOT_FOUND ? HF_OK : status;
 }
 
 static void note_given_back(struct segments *segments, uint64_t number, bool keep)
@@ -340,11 +339,14 @@ void wal_recycle(struct wal *wal, uint64_t last, const struct wal_recycler *recy
         char name[STORAGE_NAME_BYTES_MAX];
         segment_name(name, SEGMENT_LOG, number);
         enum hf_status status = give_back(wal, name, number, keep, recycler);
-        if (status != HF_OK) {
+        if (status != HF_OK && status != HF_CANCELED) {
             log_warn("%s: the segment can't be given back (%s)", name, hf_status_name(status));
             return;
         }
         note_given_back(&wal->segments, number, keep);
+        if (status == HF_CANCELED) { /* what is left of it is no segment any more */
+            return;
+        }
     }
     wal_sleep_wake(&wal->prepare_sleep);
 }

@@ -90,19 +90,26 @@ struct fixture {
 
 #define BLOCK_RECORDS 1500u /* an answer has 1000: it ends inside a block, too */
 
+static void append_blocks(struct rig *rig, unsigned blocks)
+{
+    for (unsigned i = 0; i < blocks; i++) {
+        wal_prepare_step(rig->wal);
+        assert_int_equal(rig_append(rig, BLOCK_RECORDS, NULL), HF_OK);
+        rig_settle(rig);
+    }
+    rig->clock.ns += 10000000u; /* idle: a NOOP proves the last one */
+    for (unsigned i = 0; i < 64; i++) {
+        wal_step(rig->wal, false); /* a write under way is not always done at the first look */
+    }
+}
+
 /* All blocks are proven durable. */
 static void fixture_start(struct fixture *fixture, unsigned blocks, const char *token)
 {
     memset(fixture, 0, sizeof *fixture);
     rig_init(&fixture->rig, 1);
     assert_int_equal(rig_open(&fixture->rig), HF_OK);
-    for (unsigned i = 0; i < blocks; i++) {
-        assert_int_equal(rig_append(&fixture->rig, BLOCK_RECORDS, NULL), HF_OK);
-        rig_settle(&fixture->rig);
-    }
-    fixture->rig.clock.ns += 10000000u; /* idle: a NOOP proves the last one */
-    while (wal_step(fixture->rig.wal, false)) {
-    }
+    append_blocks(&fixture->rig, blocks);
     fixture->counter.storage = fixture->rig.storage;
     struct stream_fetch_options options = {.token = token,
                                            .open = open_counting,
@@ -294,6 +301,64 @@ static void stream_fetch_answers_what_it_has_when_the_engine_stops(void **state)
     fixture_stop(&fixture);
 }
 
+/* ---- Segments that are given back ---- */
+
+/* Where the log begins: what is behind the segments that were given back. */
+static uint64_t log_begin(struct storage *storage)
+{
+    struct wal_reader *reader;
+    struct wal_block block;
+    assert_int_equal(wal_reader_open(&reader, storage), HF_OK);
+    assert_int_equal(wal_reader_next(reader, &block), HF_OK);
+    wal_reader_close(reader);
+    return block.header.first_lsn;
+}
+
+/* In the middle of segment 3, when that is given back; then more is, before the next request. */
+static void stream_fetch_says_expired_and_where_the_rest_begins(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct reader reader = {0};
+    char request[32];
+    char expected[128];
+    fixture_start(&fixture, 400, "");
+    uint64_t sealed = wal_sealed_segment(fixture.rig.wal);
+    assert_true(sealed >= 6);
+    while (reader.lsn < 3 * WAL_SEGMENT_BYTES_MIN - WAL_SEGMENT_BYTES_MIN / 2) {
+        assert_int_equal(reader_ask(&fixture, &reader), 1000);
+    }
+    wal_recycle(fixture.rig.wal, 4, NULL);
+    append_blocks(&fixture.rig, 40);
+    snprintf(request, sizeof request, "%llu", (unsigned long long)reader.lsn);
+    struct bytes answer = stream_fetch_answer(fixture.fetch, bytes_of(request));
+    uint64_t oldest = log_begin(fixture.rig.storage);
+    assert_true(oldest > reader.lsn);
+    /* What was left of a block that it had read already. */
+    while (answer.len > sizeof expected) {
+        assert_int_equal(answer.data[answer.len - 1], '\n');
+        const uint8_t *line = memrchr(answer.data, '\n', answer.len - 1);
+        json_t *last = json_loadb((const char *)line + 1, 80, JSON_DISABLE_EOF_CHECK, NULL);
+        assert_non_null(last);
+        assert_true(json_is_false(json_object_get(last, "end")));
+        reader.lsn = (uint64_t)json_integer_value(json_object_get(last, "next"));
+        json_decref(last);
+        snprintf(request, sizeof request, "%llu", (unsigned long long)reader.lsn);
+        answer = stream_fetch_answer(fixture.fetch, bytes_of(request));
+    }
+    snprintf(expected, sizeof expected,
+             "{\"status\":\"EXPIRED\",\"next\":%llu,\"oldest\":%llu,\"end\":false}\n",
+             (unsigned long long)reader.lsn, (unsigned long long)oldest);
+    assert_int_equal(answer.len, strlen(expected));
+    assert_memory_equal(answer.data, expected, answer.len);
+    /* And so for who asks anew; what is left is told from there on. */
+    assert_answer(&fixture, bytes_of(request), expected);
+    snprintf(request, sizeof request, "%llu", (unsigned long long)oldest);
+    answer = stream_fetch_answer(fixture.fetch, bytes_of(request));
+    assert_true(answer.len > sizeof expected);
+    fixture_stop(&fixture);
+}
+
 /* ---- Tokens and bad requests ---- */
 
 #define UNAUTHORIZED(why) "{\"status\":\"UNAUTHORIZED\",\"message\":\"token: " why "\"}\n"
@@ -394,6 +459,7 @@ int main(void)
         cmocka_unit_test(stream_fetch_gives_up_the_place_least_recently_used),
         cmocka_unit_test(changes_next_ends_when_it_is_told_to),
         cmocka_unit_test(stream_fetch_answers_what_it_has_when_the_engine_stops),
+        cmocka_unit_test(stream_fetch_says_expired_and_where_the_rest_begins),
         cmocka_unit_test(stream_fetch_wants_the_token_where_there_is_one),
         cmocka_unit_test(stream_fetch_refuses_what_is_no_lsn),
         cmocka_unit_test(stream_fetch_says_where_it_ends_when_there_is_no_log_yet),

@@ -489,6 +489,111 @@ static void checkpoint_is_made_from_the_older_one_when_the_newest_is_damaged(voi
     close_rig(&rig);
 }
 
+/* The newest checkpoint of a running engine goes bad; at the nth operation of making the next one
+ * the power fails (0: it does not). The number of operations. */
+static uint64_t pass_over(const struct rig *before, const uint64_t numbers[2], uint64_t nth,
+                          uint64_t seed, const char *expected)
+{
+    struct rig rig;
+    struct rng rng;
+    rng_init(&rng, seed);
+    copy_rig(&rig, before, seed);
+    damage(rig.storage, numbers[1], &rng);
+    uint64_t from = sim_storage_operations(rig.storage);
+    if (nth > 0) {
+        sim_storage_crash_after(rig.storage, nth);
+    }
+    assert_true(engine_checkpoint(rig.engine) == HF_OK || nth > 0);
+    uint64_t operations = sim_storage_operations(rig.storage) - from;
+    rig_crash(&rig);
+    char *text = malloc(strlen(expected) + 1);
+    assert_non_null(text);
+    assert_state(&rig, strcpy(text, expected));
+    /* The older of the two that are kept is the good one, if the new one was made; else it is all
+     * there is. */
+    uint64_t *kept;
+    size_t count;
+    assert_int_equal(checkpoint_list(rig.storage, &kept, &count), HF_OK);
+    assert_int_equal(kept[0], numbers[0]);
+    assert_true(count == 1 || (count == 2 && kept[1] > numbers[1]));
+    free(kept);
+    close_rig(&rig);
+    return operations;
+}
+
+static void stop_while_a_damaged_checkpoint_is_passed_over_keeps_the_good_one(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct history history;
+    uint64_t numbers[2];
+    open_rig(&rig, sim_storage_make(1));
+    make_history(&rig, &history, 10, 50);
+    last_two(&rig, numbers);
+    history_fill(&rig, &history, numbers[1] + 1);
+    char *expected = dump_rig(&rig);
+    crash(&rig);
+    /* From where the new one is whole; each operation is done, or it is not. */
+    uint64_t operations = pass_over(&rig, numbers, 0, 1, expected);
+    assert_true(operations > 5);
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        for (uint64_t nth = operations - 5; nth <= operations; nth++) {
+            pass_over(&rig, numbers, nth, seed, expected);
+        }
+    }
+    free(expected);
+    storage_destroy(rig.storage);
+    storage_destroy(rig.options.archive);
+}
+
+/* Three checkpoints after a stop: the segments behind the oldest are given back already, or not. */
+static void three_checkpoints_after_a_stop_become_the_two_that_the_segments_suit(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct history history;
+    uint64_t numbers[2];
+    open_rig(&rig, sim_storage_make(1));
+    history_begin(&rig, &history, 12);
+    for (uint64_t segment = 1; segment <= 4; segment++) {
+        history_fill(&rig, &history, segment);
+    }
+    char *expected = dump_rig(&rig);
+    for (uint64_t number = 1; number <= 3; number++) {
+        build(&rig, rig.storage, number - 1, number, MIB(4));
+    }
+    rig_crash(&rig);
+    last_two(&rig, numbers);
+    assert_int_equal(numbers[0], 1); /* nothing was given back: it serves, as far as is known */
+    assert_int_equal(numbers[1], 3);
+    /* Of which the header says that it is damaged. */
+    uint64_t size;
+    build(&rig, rig.storage, 1, 2, MIB(4));
+    checkpoint_data(rig.storage, 1, &size)[8] ^= 1;
+    rig_crash(&rig);
+    last_two(&rig, numbers);
+    assert_int_equal(numbers[0], 2);
+    assert_int_equal(numbers[1], 3);
+    /* And one whose segments are gone. */
+    const uint8_t *data = checkpoint_data(rig.storage, 2, &size);
+    uint8_t *copy = malloc(size);
+    assert_non_null(copy);
+    memcpy(copy, data, size);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_OK); /* of segment 4; 2 goes */
+    assert_int_equal(first_segment(&rig), 4);
+    char name[STORAGE_NAME_BYTES_MAX];
+    checkpoint_name(name, 2);
+    assert_int_equal(rig.storage->ops->create_zeroed(rig.storage, name, size), HF_OK);
+    memcpy(checkpoint_data(rig.storage, 2, &size), copy, size);
+    free(copy);
+    rig_crash(&rig);
+    last_two(&rig, numbers);
+    assert_int_equal(numbers[0], 3);
+    assert_int_equal(numbers[1], 4);
+    assert_state(&rig, expected);
+    close_rig(&rig);
+}
+
 /* ---- No room, no archive ---- */
 
 static void full_disk_during_a_checkpoint_leaves_the_engine_working(void **state)
@@ -744,6 +849,8 @@ int main(void)
         TEST(engine_refuses_to_start_when_both_checkpoints_are_damaged),
         TEST(damaged_first_checkpoint_costs_only_a_longer_replay),
         TEST(checkpoint_is_made_from_the_older_one_when_the_newest_is_damaged),
+        TEST(stop_while_a_damaged_checkpoint_is_passed_over_keeps_the_good_one),
+        TEST(three_checkpoints_after_a_stop_become_the_two_that_the_segments_suit),
         TEST(full_disk_during_a_checkpoint_leaves_the_engine_working),
         TEST(checkpoint_is_made_while_the_table_of_buyers_is_full),
         TEST(archive_never_gives_up_what_another_log_left_there),

@@ -129,6 +129,72 @@ static void flip_in_log(struct storage *storage, uint64_t index, uint8_t *byte, 
     *byte ^= (uint8_t)(1u << bit);
 }
 
+/* A storage in which the checkpoint of segment 1 begins to go before the nth read of any file. */
+static struct {
+    struct storage_ops ops;
+    const struct storage_ops *inner;
+    uint64_t reads; /* until then */
+} going;
+
+static void wear_checkpoint(struct storage *storage)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    char dying[STORAGE_NAME_BYTES_MAX + 4];
+    storage_file file;
+    uint64_t size;
+    checkpoint_name(name, 1);
+    snprintf(dying, sizeof dying, "%s.tmp", name);
+    assert_int_equal(going.inner->rename(storage, name, dying), HF_OK);
+    assert_int_equal(going.inner->open(storage, dying, true, &file, &size), HF_OK);
+    assert_int_equal(going.inner->truncate(storage, file, WAL_PAGE_BYTES), HF_OK);
+    going.inner->close(storage, file);
+}
+
+static enum hf_status going_read(struct storage *storage, storage_file file, void *buffer,
+                                 size_t len, uint64_t offset, size_t *got)
+{
+    if (going.reads > 0 && --going.reads == 0) {
+        wear_checkpoint(storage);
+    }
+    return going.inner->read(storage, file, buffer, len, offset, got);
+}
+
+/* What the engine takes away while it is looked at is not damaged. */
+static void check_is_busy_when_a_checkpoint_goes_meanwhile(void **unused)
+{
+    (void)unused;
+    unsigned busy = 0;
+    bool gone = true;
+    for (uint64_t nth = 1; gone; nth++) {
+        struct small_log log;
+        struct wal_findings findings;
+        small_log_make(&log);
+        make_checkpoint(log.storage);
+        going.inner = log.storage->ops;
+        going.ops = *log.storage->ops;
+        going.ops.read = going_read;
+        going.reads = nth;
+        log.storage->ops = &going.ops;
+        const struct wal_check_options options = {.storage = log.storage, .state = true};
+        enum hf_status status = wal_check(&options, &findings);
+        gone = going.reads == 0;
+        if (status == HF_OK) {
+            assert_true(wal_findings_whole(&findings));
+            wal_findings_free(&findings);
+        } else {
+            assert_int_equal(status, HF_BUSY);
+            busy++;
+            check(log.storage, true, &findings); /* again */
+            assert_true(wal_findings_whole(&findings));
+            assert_int_equal(findings.base, 0);
+            wal_findings_free(&findings);
+        }
+        log.storage->ops = going.inner;
+        small_log_free(&log);
+    }
+    assert_true(busy >= 4); /* its frames, when they are checked and when they are loaded */
+}
+
 static void check_finds_every_flipped_bit_of_a_log(void **unused)
 {
     (void)unused;
@@ -588,6 +654,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_finds_a_whole_log_whole),
+        cmocka_unit_test(check_is_busy_when_a_checkpoint_goes_meanwhile),
         cmocka_unit_test(check_finds_every_flipped_bit_of_a_log),
         cmocka_unit_test(check_finds_every_flipped_bit_of_a_segment_header),
         cmocka_unit_test(check_finds_every_flipped_bit_of_a_checkpoint),

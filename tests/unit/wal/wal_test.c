@@ -524,6 +524,35 @@ static void wal_keeps_files_to_be_used_again_up_to_a_bound(void **state)
     rig_deinit(&rig);
 }
 
+static bool rest_no_more(void *context)
+{
+    ++*(unsigned *)context;
+    return false;
+}
+
+/* Who gives up in the middle of a file wants the next one left alone. */
+static void wal_gives_no_more_back_once_it_was_told_to_stop(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 16);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    append_until(&rig, 8);
+    unsigned rests = 0;
+    uint64_t first;
+    const struct wal_recycler recycler = {.rest = rest_no_more, .context = &rests};
+    wal_recycle(rig.wal, UINT64_MAX, &recycler);
+    assert_int_equal(rests, 1);
+    /* The first is a spare, the second half gone. */
+    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
+    assert_int_equal(first, 3);
+    assert_int_equal(wal_log_bytes(rig.wal), 7 * (uint64_t)WAL_SEGMENT_BYTES_MIN);
+    wal_recycle(rig.wal, UINT64_MAX, NULL); /* and on from there */
+    assert_int_equal(wal_first_segment(rig.storage, &first), HF_OK);
+    assert_int_equal(first, 9);
+    rig_deinit(&rig);
+}
+
 /* A file's earlier life never shows, however often it was used. */
 static void wal_ignores_the_earlier_life_of_recycled_files(void **state)
 {
@@ -594,6 +623,7 @@ int main(void)
         cmocka_unit_test(wal_stop_gives_up_what_has_no_room),
         cmocka_unit_test(wal_is_busy_when_few_groups_are_free),
         cmocka_unit_test(wal_recycles_segments_before_a_checkpoint),
+        cmocka_unit_test(wal_gives_no_more_back_once_it_was_told_to_stop),
         cmocka_unit_test(wal_keeps_files_to_be_used_again_up_to_a_bound),
         cmocka_unit_test(wal_ignores_the_earlier_life_of_recycled_files),
         cmocka_unit_test(wal_takes_other_segment_sizes_when_reopened),
