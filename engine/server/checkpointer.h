@@ -4,7 +4,7 @@
  * checkpoint is due when the segments since the last one hold an eighth of wal_bytes_max and the
  * engine has little to do, or a quarter of it whatever the engine does: the segments since the one
  * before are kept too, so that the log then has half of wal_bytes_max. While the engine is busy the
- * checkpointer takes a twentieth of a processor, from half of wal_bytes_max on more and more, and
+ * checkpointer takes a tenth of a processor, from half of wal_bytes_max on more and more, and
  * what it needs when the log has reached it.
  *
  * The last two checkpoints are kept. Segments that the older one covers are archived, if there is
