@@ -287,7 +287,7 @@ def main():
     parser.add_argument("--wal-bytes-max", default=None)
     options = measure.parse(parser)
     if not options.wal_bytes_max:
-        usual = "28G" if options.checkpoint_cost else "1G"
+        usual = "24G" if options.checkpoint_cost else "1G"
         options.wal_bytes_max = "16M" if options.tiny else usual
     measure.check_disk(options, "soak.sh")
     plan = Plan(options)

@@ -26,7 +26,7 @@ Asks back what must still be known, and says whether memory and disk levelled of
                      for the throughput, then open loop at half of it for the latency; windows of a
                      second with and without a checkpoint being made are told apart, the engine
                      forgets orders in both. Some 3 minutes
-  --wal-bytes-max B  the engine's (default 1G). For --checkpoint-cost 28G, and half of it at half the
+  --wal-bytes-max B  the engine's (default 1G). For --checkpoint-cost 24G, and half of it at half the
                      rate: from a quarter of it on checkpoints are made, from half of it on they
                      take more and more, in the end what they take without --checkpoint-cost
   --quick            --orders 20M, or shorter windows' runs

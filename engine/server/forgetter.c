@@ -9,9 +9,11 @@
 #define PASSES_A_RETAIN 16u   /* how often a pass begins, if the one before is over */
 #define PASS_MS_MIN     100u
 #define LOOKS_A_MS      1024u /* orders, at least */
-#define LOOKS_A_STEP    8192u /* at most: deadlines want to be looked at in between */
-#define PASS_PART       4u    /* of retain_ended: what a pass takes at most */
-#define HINTED_MIN      4096u /* orders that only their hint keeps, and that are worth a sweep */
+/* At most, or twice what a millisecond wants if that is more: deadlines are looked at in between.
+ */
+#define LOOKS_A_STEP 8192u
+#define PASS_PART    4u    /* of retain_ended: what a pass takes at most */
+#define HINTED_MIN   4096u /* orders that only their hint keeps, and that are worth a sweep */
 
 /* Whether hints kept so many orders in the present pass that a sweep is worth while. */
 static bool needs_sweep(const struct engine *engine)
@@ -74,7 +76,9 @@ static uint64_t looks_due(struct forgetter *forgetter, uint64_t now_ms)
 {
     uint64_t looks = (now_ms - forgetter->looked_ms) * forgetter->looks_a_ms;
     forgetter->looked_ms = now_ms;
-    return looks < LOOKS_A_STEP ? looks : LOOKS_A_STEP;
+    uint64_t most = 2 * forgetter->looks_a_ms;
+    most = most > LOOKS_A_STEP ? most : LOOKS_A_STEP;
+    return looks < most ? looks : most;
 }
 
 /* Looks at up to LOOK_MAX orders of the present pass. Returns how many were forgotten; *usable: the

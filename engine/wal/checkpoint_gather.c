@@ -166,17 +166,25 @@ static bool give_up_highest(struct gather *gather, uint64_t wanting)
         gather->free = bucket->first;
     }
     *bucket = (struct bucket){0};
+    CHECK(highest > 0);
     gather->part.last = gather->part.first + (highest << gather->shift) - 1;
     return true;
 }
 
-/* Room for another chunk. False: there is no memory. */
+static bool is_given_up(const struct gather *gather, uint64_t bucket)
+{
+    return bucket > (gather->part.last - gather->part.first) >> gather->shift;
+}
+
+/* Room for another chunk, unless the bucket that wants it is given up for it. False: there is no
+ * memory. */
 static bool make_room(struct gather *gather, uint64_t wanting)
 {
     while (!gather->free && gather->used_bytes >= gather->limit_bytes &&
-           give_up_highest(gather, wanting)) {
+           !is_given_up(gather, wanting) && give_up_highest(gather, wanting)) {
     }
-    return gather->free || gather->used_bytes + GATHER_CHUNK_BYTES <= gather->arena_bytes;
+    return gather->free || is_given_up(gather, wanting) ||
+           gather->used_bytes + GATHER_CHUNK_BYTES <= gather->arena_bytes;
 }
 
 static void begin_chunk(struct gather *gather, struct bucket *bucket, uint64_t lsn)

@@ -240,6 +240,41 @@ static void one_order_may_exceed_the_memory(void **state)
     gather_close(gather);
 }
 
+/* An id whose hash lies in [first, last]. */
+static struct id128 id_between(uint64_t first, uint64_t last)
+{
+    struct id128 id = {3, 1};
+    while (id_hash(id) < first || id_hash(id) > last) {
+        id.lo++;
+    }
+    return id;
+}
+
+/* Only the part's first bucket holds anything, the memory is full, and another order comes: that
+ * one is for the next reading. */
+static void one_order_alone_may_exceed_the_memory(void **state)
+{
+    struct model *model = *state;
+    static const uint64_t firsts[] = {0, 1ull << 62};
+    for (size_t k = 0; k < 2; k++) {
+        model->count = 0;
+        struct gather *gather = open_gather(MIB(1));
+        uint64_t first = firsts[k];
+        gather_begin(gather, first, UINT64_MAX);
+        struct id128 much = id_between(first, first + UINT64_MAX / 100000);
+        struct id128 other = id_between(UINT64_MAX / 2, UINT64_MAX);
+        for (uint32_t i = 0; i < 40001; i++) {
+            put_plain(model, i < 40000 ? much : other, EVENT_ORDER_EXTENDED);
+            add(gather, &model->puts[i]);
+        }
+        sort_model(model);
+        uint64_t last = gather_part(gather)->last;
+        assert_true(last >= id_hash(much) && last < id_hash(other));
+        assert_int_equal(check_part(gather, model, first), 40000);
+        gather_close(gather);
+    }
+}
+
 /* With this lower half the hash of an id does not depend on the upper one. */
 #define LOW_HALF_ALIKE (0xE7037ED1A0B428DBull ^ 1)
 
@@ -286,6 +321,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_highest_keys_are_given_up_when_memory_is_full, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(one_order_may_exceed_the_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_order_alone_may_exceed_the_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(orders_of_one_key_come_one_after_the_other, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(lsns_far_apart_come_back, setup, teardown),
