@@ -18,7 +18,7 @@
 #define LOAD_EVERY_NS       20000000u
 #define IDLE_BYTES_A_SECOND MIB(10)  /* of log: 200 000 orders/s count as little to do */
 #define COPY_BYTES          KIB(256) /* as the log is read: see wal_reader_go_easy */
-#define RESTS_BUSY          900u /* percent of a step: a tenth of a processor */
+#define RESTS_BUSY          900u     /* percent of a step: a tenth of a processor */
 #define REST_NS_MAX         200000000u
 #define WEAR_REST_NS        10000000L /* 200 MB/s of files that go */
 #define RETRY_NS_MIN        1000000000u

@@ -203,21 +203,15 @@ static uint64_t expire_due(struct engine *engine, uint32_t transactions_max, boo
 {
     struct worker *worker = engine->expirer;
     uint64_t count = 0;
-    *more = false;
-    for (uint32_t i = 0; i < transactions_max && (*more || i == 0); i++) {
-        /* Expiry is work like any other: it waits while the log takes none. */
-        if (wal_admit(engine->wal) != HF_OK) {
-            *more = false;
-            break;
-        }
+    /* Expiry is work like any other: it waits while the log takes none. */
+    *more = wal_admit(engine->wal) == HF_OK;
+    for (uint32_t i = 0; *more && i < transactions_max; i++) {
         worker->txn.now_ms = engine_now_ms(engine);
-        *more = inventory_expire(&worker->txn) == TXN_AGAIN;
+        bool again = inventory_expire(&worker->txn) == TXN_AGAIN;
         uint32_t events = worker->txn.event_count;
-        if (!worker_flush(worker)) {
-            *more = false;
-            break;
-        }
-        count += events;
+        bool flushed = worker_flush(worker);
+        count += flushed ? events : 0;
+        *more = flushed && again && wal_admit(engine->wal) == HF_OK;
     }
     atomic_fetch_add_explicit(&engine->expired, count, memory_order_relaxed);
     return count;

@@ -9,11 +9,9 @@
 #define PASSES_A_RETAIN 16u   /* how often a pass begins, if the one before is over */
 #define PASS_MS_MIN     100u
 #define LOOKS_A_MS      1024u /* orders, at least */
-/* At most, or twice what a millisecond wants if that is more: deadlines are looked at in between.
- */
-#define LOOKS_A_STEP 8192u
-#define PASS_PART    4u    /* of retain_ended: what a pass takes at most */
-#define HINTED_MIN   4096u /* orders that only their hint keeps, and that are worth a sweep */
+#define LOOKS_A_STEP    8192u /* at most, or twice what a millisecond wants: see looks_due */
+#define PASS_PART       4u    /* of retain_ended: what a pass takes at most */
+#define HINTED_MIN      4096u /* orders that only their hint keeps, and that are worth a sweep */
 
 /* Whether hints kept so many orders in the present pass that a sweep is worth while. */
 static bool needs_sweep(const struct engine *engine)
@@ -71,7 +69,7 @@ static void pass_end(struct engine *engine)
 }
 
 /* How many orders to look at now: even shares, so that forgetting is a steady part of the load and
- * no wave. */
+ * no wave. A step is bounded: deadlines are looked at between two. */
 static uint64_t looks_due(struct forgetter *forgetter, uint64_t now_ms)
 {
     uint64_t looks = (now_ms - forgetter->looked_ms) * forgetter->looks_a_ms;

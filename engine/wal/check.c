@@ -16,9 +16,7 @@
 struct check {
     const struct wal_check_options *options;
     struct wal_findings *findings;
-    const char *what;           /* is being done, for progress */
-    struct wal_end covered_end; /* of the segments that the base covers */
-    bool covered_read;
+    const char *what; /* is being done, for progress */
 };
 
 static void set_fault(struct wal_fault *fault, const char *file, uint64_t offset, uint64_t lsn,
