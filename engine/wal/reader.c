@@ -18,12 +18,25 @@
 
 /* ---- Bytes of the open segment ---- */
 
+void reader_read_small(struct wal_reader *reader)
+{
+    reader->read_bytes = READER_FIRST_BYTES;
+}
+
+/* The size of the next read, where the buffer has so much room; the one after may be twice that. */
+static size_t next_piece(struct wal_reader *reader, size_t room)
+{
+    size_t piece = reader->read_bytes;
+    size_t most = reader->gentle || reader->searching ? READER_GENTLE_BYTES : READER_BUFFER_BYTES;
+    reader->read_bytes = 2 * piece < most ? 2 * piece : most;
+    return piece < room ? piece : room;
+}
+
 /* Reads on behind what the buffer has, until it holds `len` bytes or the file ends. */
 static enum hf_status fill(struct wal_reader *reader, size_t len)
 {
     for (bool more = true; more && reader->buffer_bytes < len;) {
-        size_t room = READER_BUFFER_BYTES - reader->buffer_bytes;
-        size_t piece = reader->gentle && room > READER_PIECE_BYTES ? READER_PIECE_BYTES : room;
+        size_t piece = next_piece(reader, READER_BUFFER_BYTES - reader->buffer_bytes);
         size_t got = 0;
         enum hf_status status = reader->storage->ops->read(
             reader->storage, reader->file, reader->buffer + reader->buffer_bytes, piece,
@@ -436,6 +449,7 @@ enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *stora
         return HF_NO_MEMORY;
     }
     reader->storage = storage;
+    reader_read_small(reader);
     reader->end.next_index = 1;
     reader->last_segment = last;
     if (start) {

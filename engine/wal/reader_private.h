@@ -7,11 +7,18 @@
 #include "wal/reader.h"
 #include "wal/segment.h"
 
+/* One read is as large as what was read in a row before it: who wants one page pays for little of
+ * the buffer (each page of it that is touched is a page fault), and who reads a whole log soon reads
+ * it in large pieces. */
 #define READER_BUFFER_BYTES MIB(4)
-#define READER_PIECE_BYTES  KIB(256) /* of one read while going easy */
+#define READER_FIRST_BYTES  KIB(64)
+#define READER_GENTLE_BYTES KIB(256) /* no more than this while going easy or searching */
 
 static_assert(READER_BUFFER_BYTES >= 2 * (WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_BYTES),
               "the largest block fits, however it lies");
+static_assert(READER_FIRST_BYTES >= WAL_PAGE_BYTES && READER_FIRST_BYTES <= READER_GENTLE_BYTES &&
+                  READER_GENTLE_BYTES <= READER_BUFFER_BYTES,
+              "reads grow from the first to the whole buffer");
 
 struct wal_reader {
     struct storage *storage;
@@ -27,6 +34,7 @@ struct wal_reader {
     uint8_t *buffer; /* READER_BUFFER_BYTES, page aligned */
     uint64_t buffer_offset;
     size_t buffer_bytes;
+    size_t read_bytes; /* of the next read */
 
     /* What has been read so far, as the end would be if nothing more came. end.segment 0: no valid
      * block yet; the other fields then are what the first block must fit. */
@@ -36,6 +44,7 @@ struct wal_reader {
     bool cluster_known;
     bool ended;
     bool gentle;            /* see wal_reader_go_easy */
+    bool searching;         /* behind the end, for what proves a later block */
     bool following;         /* a block that is not there will come: see wal_reader_follow */
     unsigned looks_left;    /* before a torn tail is told: see wal_reader_be_patient */
     uint64_t retried_index; /* a block that was read again before it was called damaged; 0: none */
@@ -57,6 +66,9 @@ enum hf_status reader_need(struct wal_reader *reader, uint64_t offset, size_t le
 
 /* Reads the list of the segments to be read, anew. OK, IO_ERROR, NO_MEMORY. */
 enum hf_status reader_list_segments(struct wal_reader *reader);
+
+/* What is read next is little, whatever was read before. */
+void reader_read_small(struct wal_reader *reader);
 
 /* Opens the segment at a position in the list, from its start. */
 enum hf_status reader_open_segment(struct wal_reader *reader, size_t position);

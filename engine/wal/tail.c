@@ -218,6 +218,7 @@ static void tell_damage(struct wal_reader *reader, const struct tail *tail)
 enum hf_status reader_start_again(struct wal_reader *reader)
 {
     reader_close_segment(reader);
+    reader_read_small(reader);
     enum hf_status status = reader_list_segments(reader);
     if (status != HF_OK || reader->end.segment == 0) {
         return status;
@@ -298,7 +299,10 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
     struct tail tail = {.missing_index = end->next_index};
     *again = false;
     if (reader->segments.count > 0) {
+        reader_read_small(reader);
+        reader->searching = true;
         enum hf_status status = look_behind(reader, &tail);
+        reader->searching = false;
         if (status != HF_OK) {
             return status;
         }

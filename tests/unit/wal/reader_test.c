@@ -625,6 +625,85 @@ static void cut_survives_a_crash_at_every_operation(void **state)
     }
 }
 
+/* ---- How much is read at once ---- */
+
+/* The simulated storage's functions, with each read noted. */
+static struct {
+    struct storage_ops ops;
+    const struct storage_ops *under;
+    unsigned count;
+    size_t most_bytes;
+    uint64_t bytes;
+} noted;
+
+static enum hf_status noted_read(struct storage *storage, storage_file file, void *buffer,
+                                 size_t len, uint64_t offset, size_t *got)
+{
+    enum hf_status status = noted.under->read(storage, file, buffer, len, offset, got);
+    noted.count++;
+    noted.most_bytes = len > noted.most_bytes ? len : noted.most_bytes;
+    noted.bytes += *got;
+    return status;
+}
+
+static void note_reads(struct storage *storage)
+{
+    noted.count = 0;
+    noted.most_bytes = 0;
+    noted.bytes = 0;
+    noted.under = storage->ops;
+    noted.ops = *storage->ops;
+    noted.ops.read = noted_read;
+    storage->ops = &noted.ops;
+}
+
+/* Each page of the buffer that is touched is a page fault: a start pays for few. */
+static void reader_reads_little_for_the_first_block(void **state)
+{
+    (void)state;
+    struct craft craft;
+    craft_init(&craft, MIB(16));
+    craft_segment(&craft);
+    craft_block(&craft, BLOCK_EPOCH, 0);
+    note_reads(craft.storage);
+    struct wal_reader *reader;
+    struct wal_block block;
+    assert_int_equal(wal_reader_open(&reader, craft.storage), HF_OK);
+    assert_int_equal(wal_reader_next(reader, &block), HF_OK);
+    assert_int_equal(noted.count, 1);
+    assert_int_equal(noted.most_bytes, KIB(64));
+    /* Behind the end all is looked through, in pieces that stay in a processor's cache. */
+    assert_int_equal(wal_reader_next(reader, &block), HF_NOT_FOUND);
+    assert_int_equal(noted.most_bytes, KIB(256));
+    assert_true(noted.bytes >= MIB(16));
+    wal_reader_close(reader);
+    craft_deinit(&craft);
+}
+
+static void reader_reads_a_long_log_in_large_pieces(void **state)
+{
+    (void)state;
+    struct craft craft;
+    craft_init(&craft, MIB(16));
+    for (unsigned segment = 0; segment < 3; segment++) {
+        craft_segment(&craft);
+        while (craft.offset + KIB(64) <= MIB(16)) {
+            craft_block(&craft, BLOCK_DATA, 1000);
+        }
+    }
+    note_reads(craft.storage);
+    struct wal_reader *reader;
+    struct wal_block block;
+    assert_int_equal(wal_reader_open(&reader, craft.storage), HF_OK);
+    while (noted.bytes < MIB(44) && wal_reader_next(reader, &block) == HF_OK) {
+    }
+    /* 64 KiB, 128, ... 4 MiB: seven reads, then 40 MiB in about 4 at a time. */
+    assert_int_equal(noted.most_bytes, MIB(4));
+    assert_in_range(noted.count, 12, 24);
+    wal_reader_close(reader);
+    craft_deinit(&craft);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -643,6 +722,8 @@ int main(void)
         cmocka_unit_test(reader_refuses_files_of_another_log),
         cmocka_unit_test(cut_log_ends_where_it_was_cut),
         cmocka_unit_test(cut_survives_a_crash_at_every_operation),
+        cmocka_unit_test(reader_reads_little_for_the_first_block),
+        cmocka_unit_test(reader_reads_a_long_log_in_large_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
