@@ -7,6 +7,7 @@
 
 #include "cli/allocator.h"
 #include "cli/commands.h"
+#include "cli/process.h"
 #include "load/load.h"
 
 static const struct subcommand commands[] = {
@@ -121,7 +122,7 @@ static int help(int argc, char **argv)
     return found->run(argc > 2 ? 3 : 2, words);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         fprintf(stderr, "holdfast: COMMAND is missing\n");
@@ -138,10 +139,11 @@ int main(int argc, char **argv)
     if (!found) {
         return no_such_command("holdfast", argv[1]);
     }
-    int code = found->run(argc - 1, argv + 1);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "holdfast: writing the output failed\n");
-        return code == EXIT_DONE ? EXIT_NO : code;
-    }
-    return code;
+    return found->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    process_fill_standard_files();
+    return process_end_output(run(argc, argv));
 }

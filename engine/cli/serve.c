@@ -98,6 +98,7 @@ int command_serve(int argc, char **argv)
             return 0;
         }
     }
+    server_guard_process();
     static struct config config;
     char error[512];
     config_init(&config);

@@ -277,7 +277,7 @@ static int make(const struct wal_findings *findings, struct folders *folders)
     struct storage *to;
     struct wal_repair_report report;
     name_folders(folders);
-    if (mkdir(folders->made, 0755) != 0) {
+    if (mkdir(folders->made, STORAGE_DIRECTORY_MODE) != 0) {
         return wal_failed(HF_IO_ERROR, json, "%s can't be made: %s", folders->made,
                           strerror(errno));
     }

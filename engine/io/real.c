@@ -131,7 +131,7 @@ static int open_for_writing(struct real_storage *real, const char *name, int fla
     bool direct = real->direct;
     pthread_mutex_unlock(&real->mutex);
     if (direct) {
-        int fd = openat(real->directory_fd, name, flags | O_DIRECT, 0644);
+        int fd = openat(real->directory_fd, name, flags | O_DIRECT, STORAGE_FILE_MODE);
         if (fd >= 0 || errno != EINVAL) {
             return fd;
         }
@@ -140,7 +140,7 @@ static int open_for_writing(struct real_storage *real, const char *name, int fla
         real->direct = false;
         pthread_mutex_unlock(&real->mutex);
     }
-    return openat(real->directory_fd, name, flags, 0644);
+    return openat(real->directory_fd, name, flags, STORAGE_FILE_MODE);
 }
 
 static storage_file take_slot(struct real_storage *real)

@@ -24,7 +24,7 @@
 /* Makes a directory, and its name durable. An existing one is fine. */
 static enum hf_status make_directory(const char *directory)
 {
-    if (mkdir(directory, 0755) != 0) {
+    if (mkdir(directory, STORAGE_DIRECTORY_MODE) != 0) {
         if (errno == EEXIST) {
             return HF_OK;
         }
@@ -200,7 +200,7 @@ enum hf_status storage_lock(const char *directory, int *lock)
         return HF_NO_MEMORY;
     }
     snprintf(path, path_bytes, "%s/LOCK", directory);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, STORAGE_FILE_MODE);
     int error = errno;
     free(path);
     if (fd < 0) {

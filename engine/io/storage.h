@@ -118,6 +118,11 @@ enum storage_mode {
     STORAGE_SYNC,  /* pwritev2 */
 };
 
+/* What files and directories are made with, as far as the process's umask lets them: an engine's data
+ * are its owner's to write and its group's to read, whatever the umask would allow beyond. */
+#define STORAGE_FILE_MODE      0640
+#define STORAGE_DIRECTORY_MODE 0750
+
 /* Opens a directory on the real disk, making it (not its parents) if missing.
  * read_only: nothing is made or written; the directory may be in use by an engine. Otherwise take
  * storage_lock() first: leftovers of an interrupted create_zeroed are removed, and writes that a

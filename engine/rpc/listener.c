@@ -5,8 +5,11 @@
 #include "rpc/transport_private.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/log.h"
@@ -122,6 +125,18 @@ void listener_stop(struct listener *listener)
     listener->up = false;
 }
 
+/* A socket's mode is what the umask left of 0777: to connect takes the right to write, and the others
+ * mean nothing. Nobody else's is touched: it was made just now. */
+static void narrow_socket(const struct listener *listener)
+{
+    const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
+    struct stat about;
+    if (lstat(path, &about) == 0 && S_ISSOCK(about.st_mode) &&
+        chmod(path, about.st_mode & 0660) != 0) {
+        log_warn("%s: its mode can't be set: %s", listener->url, strerror(errno));
+    }
+}
+
 enum hf_status listener_start(struct listener *listener)
 {
     if (listener->is_ipc && !probe_frees_path(listener)) {
@@ -152,6 +167,9 @@ enum hf_status listener_start(struct listener *listener)
     if (!listener->is_ipc && (!tcp_actual_url(listener) || !tcp_address(listener))) {
         listener_stop(listener);
         return HF_UNREACHABLE;
+    }
+    if (listener->is_ipc) {
+        narrow_socket(listener);
     }
     listener->up = true;
     nng_stream_listener_accept(listener->listener, listener->accepting);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -181,6 +182,16 @@ static bool addresses_free(const struct config *config)
 /* The log is in a folder of its own: the data directory also has the lock and the socket. Addresses
  * in use are found before anything is made, and before a long recovery; but whose directory it is
  * tells more. */
+/* What the mode lets others do is for the operator to change: it may be meant. */
+static void say_wide_mode(const char *directory)
+{
+    struct stat about;
+    if (stat(directory, &about) == 0 && (about.st_mode & 0777 & ~(mode_t)STORAGE_DIRECTORY_MODE) != 0) {
+        log_warn("%s: its mode %04o lets others in: chmod 0750 keeps them out", directory,
+                 (unsigned)(about.st_mode & 0777));
+    }
+}
+
 static bool start_storage(struct server *server)
 {
     const char *data = server->config->data;
@@ -188,9 +199,12 @@ static bool start_storage(struct server *server)
     if (fresh && !addresses_free(server->config)) {
         return false;
     }
-    if (mkdir(data, 0755) != 0 && errno != EEXIST) {
+    if (mkdir(data, STORAGE_DIRECTORY_MODE) != 0 && errno != EEXIST) {
         log_error("%s can't be made: %s", data, strerror(errno));
         return false;
+    }
+    if (!fresh) {
+        say_wide_mode(data);
     }
     enum hf_status status = storage_lock(data, &server->lock);
     if (status != HF_OK) {
@@ -385,12 +399,17 @@ static bool stop_server(struct server *server, uint32_t drain_ms)
 /* Waits until told to stop, or until the log has failed. */
 static int watch(struct server *server, const sigset_t *signals)
 {
+    sigset_t waited = *signals;
+    sigaddset(&waited, SIGHUP);
     for (;;) {
-        int number = sigtimedwait(signals, NULL, &(struct timespec){.tv_nsec = WATCH_NS});
+        int number = sigtimedwait(&waited, NULL, &(struct timespec){.tv_nsec = WATCH_NS});
         if (engine_failed(server->engine)) {
             log_error("a write to the log failed: the engine stops; what was acknowledged is "
                       "durable, nothing more will be acknowledged");
             return SERVER_LOG_FAILED;
+        }
+        if (number == SIGHUP) {
+            log_info("SIGHUP changes nothing: settings are read at the start alone");
         }
         if (number == SIGTERM || number == SIGINT) {
             log_info("stopping: answering the requests in hand; a second signal exits at once");
@@ -410,6 +429,18 @@ static void raise_file_limit(void)
     }
 }
 
+/* SIGHUP stays blocked to the end, and watch() takes it. */
+void server_guard_process(void)
+{
+    sigset_t hangup;
+    sigemptyset(&hangup);
+    sigaddset(&hangup, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &hangup, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    umask(umask(077) | 007);
+}
+
 int server_run(const struct config *config, FILE *out)
 {
     raise_file_limit();
@@ -418,7 +449,6 @@ int server_run(const struct config *config, FILE *out)
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
 
     struct server server = {.config = config, .out = out, .lock = -1, .archive_lock = -1};
     if (!start_storage(&server) || !start_archive(&server) || !start_engine(&server) ||
@@ -427,7 +457,11 @@ int server_run(const struct config *config, FILE *out)
         return SERVER_REFUSED;
     }
     fprintf(out, "ready\n");
-    fflush(out);
+    if (fflush(out) != 0) {
+        log_warn("the addresses and \"ready\" can't be printed: %s", strerror(errno));
+        __fpurge(out); /* said, and no reason to stop, nor to have failed in the end */
+        clearerr(out);
+    }
     int result = watch(&server, &signals);
     signal(SIGTERM, exit_at_once);
     signal(SIGINT, exit_at_once);

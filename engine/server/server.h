@@ -16,6 +16,12 @@ enum server_exit {
     SERVER_LOG_FAILED = 4, /* a write to the log failed: it was closed, nothing more was promised */
 };
 
+/* Keeps what a shell or a service manager does by the way from ending the engine: SIGHUP changes
+ * nothing, since settings are read at the start alone; writing to a pipe without a reader, or beyond
+ * RLIMIT_FSIZE, is an error of that write. And takes from the umask what lets others in, for files
+ * and sockets alike. Call first of all, before any thread is made. */
+void server_guard_process(void);
+
 /* Runs an engine until it is told to stop. Prints the addresses it listens on and then "ready" to
  * `out`, a line each, and what goes wrong to stderr. */
 int server_run(const struct config *config, FILE *out);
