@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Makes one input that is well-formed, or nearly; returns its bytes, at most `room`. */
 size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room);
 
-/* Inputs that the standalone program tries in an ordinary test. */
+/* A tenth of so many inputs the standalone program tries in any case, a hundred times so many in a
+ * long run. */
 extern const unsigned fuzz_runs;
 
 #define FUZZ_CHECK(condition, ...)                                                                 \

@@ -1,6 +1,6 @@
 /* fuzz_main.c - runs a fuzz target without libFuzzer: mutated seeds, always the same ones.
  *
- * usage: fuzz_NAME                  an ordinary test: fuzz_runs inputs
+ * usage: fuzz_NAME                  an ordinary test, of a second: a tenth of fuzz_runs at least
  *        fuzz_NAME FILE...          those inputs: reproducers and corpora
  *        fuzz_NAME --corpus DIR     writes seeds into DIR, for libFuzzer to begin with
  *
@@ -11,9 +11,12 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "lib/budget.h"
 
 #define CORPUS_SEEDS  200u
-#define LONG_FACTOR   10u
+#define FLOOR_DIVISOR 10u
+#define LONG_FACTOR   100u
+#define SECONDS       1.0
 #define MUTATIONS_MAX 8u
 
 static uint64_t running; /* the input's number, for who finds us dead */
@@ -178,10 +181,11 @@ int main(int argc, char **argv)
     signal(SIGABRT, tell_seed);
     static uint8_t data[FUZZ_INPUT_BYTES_MAX];
     uint64_t first = rng_seed_from_env(1);
-    unsigned count = rng_rounds_from_env(fuzz_runs, fuzz_runs * LONG_FACTOR);
-    for (running = first; running < first + count; running++) {
+    struct budget budget =
+        budget_make("inputs", fuzz_runs / FLOOR_DIVISOR, SECONDS, fuzz_runs * LONG_FACTOR);
+    while (budget_next(&budget)) {
+        running = first + budget.round;
         run(data, make_input(running, data));
     }
-    printf("%u inputs\n", count);
     return 0;
 }

@@ -86,7 +86,7 @@ add_executable(cplusplus main.cc)
 target_link_libraries(cplusplus PRIVATE holdfast::holdfast)
 EOF
 {
-    cmake -S "$work" -B "$work/build" -DCMAKE_PREFIX_PATH="$prefix" &&
+    cmake -G Ninja -S "$work" -B "$work/build" -DCMAKE_PREFIX_PATH="$prefix" &&
         cmake --build "$work/build"
 } >"$work/cmake.log" 2>&1 || { cat "$work/cmake.log" >&2; fail "find_package: does not build"; }
 for program in shared static cplusplus; do

@@ -78,14 +78,3 @@ uint64_t rng_seed_from_env(uint64_t otherwise)
     }
     return seed;
 }
-
-unsigned rng_rounds_from_env(unsigned usual, unsigned many)
-{
-    const char *seed = getenv("SEED");
-    if (seed && *seed != '\0') {
-        return 1;
-    }
-    const char *text = getenv("HOLDFAST_LONG");
-    bool is_long = text && *text != '\0' && *text != '0';
-    return is_long ? many : usual;
-}

@@ -31,8 +31,4 @@ bool rng_chance(struct rng *rng, uint64_t one_in);
  * not a number ends the program with status 2. */
 uint64_t rng_seed_from_env(uint64_t otherwise);
 
-/* How many seeds or rounds to run: `usual`, or `many` when HOLDFAST_LONG is set (tests/run.sh
- * --long). A set SEED means 1: that seed alone. */
-unsigned rng_rounds_from_env(unsigned usual, unsigned many);
-
 #endif

@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "lib/budget.h"
 #include "lib/model.h"
 #include "lib/rng.h"
 #include "lib/sim_storage.h"
@@ -35,13 +36,10 @@
 #define BATCH_MAX     12u
 #define LIVES         4u
 #define STEPS         70u
-#ifdef HOLDFAST_SANITIZED
-#define SEEDS_DEFAULT 300u /* ten times slower */
-#else
-#define SEEDS_DEFAULT 2000u
-#endif
-#define SEEDS_LONG 50000u
-#define START_MS   1762790400000ull /* 2025-11-11 00:00 in Shanghai */
+#define SEEDS_FLOOR   100u
+#define SEEDS_S       15.0
+#define SEEDS_LONG    50000u
+#define START_MS      1762790400000ull /* 2025-11-11 00:00 in Shanghai */
 
 /* Two SKUs of two pools, one of one; the last item may be sold before it is there. */
 static const struct {
@@ -965,20 +963,21 @@ static void run_seed(uint64_t seed, struct sim *total)
 int main(int argc, char **argv)
 {
     log_set_level(LOG_ERROR + 1);
-    uint64_t seeds = rng_rounds_from_env(SEEDS_DEFAULT, SEEDS_LONG);
+    struct budget budget = budget_make("seeds", SEEDS_FLOOR, SEEDS_S, SEEDS_LONG);
     if (argc > 1) {
-        seeds = strtoull(argv[1], NULL, 10);
+        budget.floor = strtoull(argv[1], NULL, 10);
+        budget.most = budget.floor;
     }
     uint64_t first = rng_seed_from_env(1);
     struct sim total = {0};
-    for (uint64_t i = 0; i < seeds; i++) {
-        run_seed(first + i, &total);
-        if ((i + 1) % 500 == 0) {
-            fprintf(stderr, "%llu seeds\n", (unsigned long long)(i + 1));
+    while (budget_next(&budget)) {
+        run_seed(first + budget.round, &total);
+        if ((budget.round + 1) % 500 == 0) {
+            fprintf(stderr, "%llu seeds\n", (unsigned long long)(budget.round + 1));
         }
     }
-    printf("%llu seeds from %llu: %llu answers, %llu recoveries, %llu torn tails, %llu forgotten\n",
-           (unsigned long long)seeds, (unsigned long long)first, (unsigned long long)total.answers,
+    printf("seeds from %llu: %llu answers, %llu recoveries, %llu torn tails, %llu forgotten\n",
+           (unsigned long long)first, (unsigned long long)total.answers,
            (unsigned long long)total.recoveries, (unsigned long long)total.torn,
            (unsigned long long)total.forgotten);
     return 0;

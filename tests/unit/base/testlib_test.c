@@ -1,4 +1,4 @@
-/* testlib_test.c - the tests' own library: random numbers and temporary directories. */
+/* testlib_test.c - the tests' own library: random numbers, budgets and temporary directories. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/budget.h"
 #include "lib/rng.h"
 #include "lib/tempdir.h"
 
@@ -54,14 +55,72 @@ static void rng_seed_comes_from_the_environment(void **state)
     assert_int_equal(rng_seed_from_env(42), 42);
     setenv("SEED", "7", 1);
     assert_int_equal(rng_seed_from_env(42), 7);
-    assert_int_equal(rng_rounds_from_env(10, 100), 1);
     setenv("SEED", "0xFFFFFFFFFFFFFFFF", 1);
     assert_true(rng_seed_from_env(42) == UINT64_MAX);
     unsetenv("SEED");
+}
+
+/* ---- How many rounds ---- */
+
+static uint64_t rounds_of(uint64_t floor, double seconds, uint64_t many)
+{
+    struct budget budget = budget_make("rounds", floor, seconds, many);
+    uint64_t rounds = 0;
+    while (budget_next(&budget)) {
+        assert_int_equal(budget.round, rounds);
+        rounds++;
+    }
+    assert_int_equal(budget.round, rounds);
+    return rounds;
+}
+
+static void clear_environment(void)
+{
+    unsetenv("SEED");
     unsetenv("HOLDFAST_LONG");
-    assert_int_equal(rng_rounds_from_env(10, 100), 10);
+    unsetenv("HOLDFAST_TEST_SECONDS");
+}
+
+static void budget_runs_the_floor_when_there_is_no_time(void **state)
+{
+    (void)state;
+    clear_environment();
+    assert_int_equal(rounds_of(7, 0, 100), 7);
+    setenv("HOLDFAST_TEST_SECONDS", "0", 1);
+    assert_int_equal(rounds_of(7, 1000, 100), 7);
+    clear_environment();
+}
+
+/* The clock is the machine's: when the time is over the loop ends, and not before. */
+static void budget_goes_on_while_there_is_time(void **state)
+{
+    (void)state;
+    clear_environment();
+    struct budget budget = budget_make("rounds", 1, 1000, 100);
+    for (int i = 0; i < 500; i++) {
+        assert_true(budget_next(&budget));
+    }
+    budget.begun_ns -= 1000 * 1000000000ull; /* as if so long ago */
+    assert_false(budget_next(&budget));
+    assert_int_equal(budget.round, 500);
+    assert_true(rounds_of(1, 0.001, 100) >= 1);
+}
+
+static void budget_is_one_round_for_a_seed_and_exact_in_the_long_run(void **state)
+{
+    (void)state;
+    clear_environment();
+    setenv("HOLDFAST_TEST_SECONDS", "1000", 1);
     setenv("HOLDFAST_LONG", "1", 1);
-    assert_int_equal(rng_rounds_from_env(10, 100), 100);
+    assert_int_equal(rounds_of(10, 1000, 100), 100);
+    assert_int_equal(rounds_of(10, 0, 100), 100);
+    setenv("SEED", "7", 1);
+    assert_int_equal(rounds_of(10, 1000, 100), 1);
+    setenv("HOLDFAST_LONG", "0", 1); /* as if it were not set */
+    setenv("HOLDFAST_TEST_SECONDS", "0", 1);
+    unsetenv("SEED");
+    assert_int_equal(rounds_of(10, 1000, 100), 10);
+    clear_environment();
 }
 
 static void tempdir_is_removed_with_all_that_is_in_it(void **state)
@@ -99,6 +158,9 @@ int main(void)
         cmocka_unit_test(rng_repeats_itself_for_a_seed),
         cmocka_unit_test(rng_below_reaches_every_value_and_no_other),
         cmocka_unit_test(rng_seed_comes_from_the_environment),
+        cmocka_unit_test(budget_runs_the_floor_when_there_is_no_time),
+        cmocka_unit_test(budget_goes_on_while_there_is_time),
+        cmocka_unit_test(budget_is_one_round_for_a_seed_and_exact_in_the_long_run),
         cmocka_unit_test(tempdir_is_removed_with_all_that_is_in_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

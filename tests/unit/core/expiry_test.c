@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "core/expiry.h"
+#include "lib/budget.h"
 #include "lib/rng.h"
 
 #define NOW 1700000000123ull
@@ -146,10 +147,10 @@ static void expiry_loses_nothing_in_random_runs(void **state)
 {
     (void)state;
     uint64_t seed = rng_seed_from_env(1);
-    unsigned rounds = rng_rounds_from_env(30, 3000);
-    for (unsigned round = 0; round < rounds; round++) {
+    struct budget budget = budget_make("runs", 5, 1.0, 3000);
+    while (budget_next(&budget)) {
         struct rng rng;
-        rng_init(&rng, seed + round);
+        rng_init(&rng, seed + budget.round);
         struct hints hints;
         hints_open(&hints);
         for (uint32_t step = 0; step < 400; step++) {
@@ -171,7 +172,7 @@ static void expiry_loses_nothing_in_random_runs(void **state)
             uint32_t fired = take_due(&hints);
             if (late || fired != due) {
                 fail_msg("fired %u of %u; late %d; step %u; SEED=%llu", fired, due, late, step,
-                         (unsigned long long)(seed + round));
+                         (unsigned long long)(seed + budget.round));
             }
         }
         expiry_deinit(hints.expiry);

@@ -8,7 +8,7 @@
  * histories a standby applies every record as it is made, and its books are checked after each one:
  * whatever record is the last before a crash, what is recovered is a legal state.
  *
- * SEED=n runs one history; HOLDFAST_LONG=1 fifty times as many. */
+ * SEED=n runs one history; HOLDFAST_LONG=1 many. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "lib/budget.h"
 #include "lib/core_rig.h"
 #include "lib/model.h"
 #include "lib/rng.h"
@@ -750,9 +751,9 @@ static void inventory_answers_as_the_model_in_random_histories(void **state)
 {
     (void)state;
     uint64_t seed = rng_seed_from_env(1);
-    unsigned rounds = rng_rounds_from_env(3000, 150000);
-    for (unsigned i = 0; i < rounds; i++) {
-        run_history(seed + i);
+    struct budget budget = budget_make("histories", 300, 3.0, 150000);
+    while (budget_next(&budget)) {
+        run_history(seed + budget.round);
     }
 }
 

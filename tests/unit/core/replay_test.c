@@ -10,6 +10,7 @@
 
 #include "base/parallel.h"
 #include "core/replay.h"
+#include "lib/budget.h"
 #include "lib/history.h"
 
 #define LANES_MAX 4u
@@ -94,9 +95,10 @@ static void lanes_replay_what_one_thread_does(void **state)
 {
     (void)state;
     struct inventory_options options = options_of_four_shards();
-    for (unsigned round = 0; round < rng_rounds_from_env(4, 50); round++) {
+    struct budget budget = budget_make("histories", 1, 1.0, 500);
+    while (budget_next(&budget)) {
         struct history h;
-        history_open(&h, seed + round, &options);
+        history_open(&h, seed + budget.round, &options);
         history_run(&h, 3000);
         rig_check(&h.rig);
         for (unsigned lanes = 1; lanes <= LANES_MAX; lanes *= 2) {

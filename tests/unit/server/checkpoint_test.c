@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "engine_rig.h"
 #include "history.h"
+#include "lib/budget.h"
 #include "lib/tempdir.h"
 #include "state_dump.h"
 #include "wal/checkpoint.h"
@@ -254,11 +255,12 @@ static void run_builds(uint64_t seed)
     storage_destroy(rig.storage);
 }
 
-static void for_seeds(void (*run)(uint64_t seed), unsigned usual, unsigned many)
+static void for_seeds(void (*run)(uint64_t seed), unsigned many)
 {
     uint64_t first = rng_seed_from_env(1);
-    unsigned count = rng_rounds_from_env(usual, many);
-    for (uint64_t seed = first; seed < first + count; seed++) {
+    struct budget budget = budget_make("seeds", 1, 1.0, many);
+    while (budget_next(&budget)) {
+        uint64_t seed = first + budget.round;
         print_message("SEED=%llu\n", (unsigned long long)seed);
         run(seed);
     }
@@ -267,7 +269,7 @@ static void for_seeds(void (*run)(uint64_t seed), unsigned usual, unsigned many)
 static void checkpoints_are_the_state_that_the_log_leads_to(void **state)
 {
     (void)state;
-    for_seeds(run_builds, 1, 30);
+    for_seeds(run_builds, 30);
 }
 
 /* ---- Recovery ---- */
@@ -344,7 +346,7 @@ static void run_recovery(uint64_t seed)
 static void recovery_from_a_checkpoint_equals_that_from_the_whole_log(void **state)
 {
     (void)state;
-    for_seeds(run_recovery, 1, 30);
+    for_seeds(run_recovery, 30);
 }
 
 /* ---- Damage ---- */
@@ -813,7 +815,7 @@ static void run_stops(uint64_t seed)
 static void stop_at_any_operation_of_a_checkpoint_loses_nothing(void **state)
 {
     (void)state;
-    for_seeds(run_stops, 1, 20);
+    for_seeds(run_stops, 20);
 }
 
 /* What is in the making when a process is killed is removed at the next start. */

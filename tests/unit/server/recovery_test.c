@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "lib/budget.h"
 #include "lib/history.h"
 #include "lib/sim_storage.h"
 #include "server/engine.h"
@@ -187,9 +188,10 @@ static void recovery_is_the_same_with_any_number_of_threads(void **state)
 {
     (void)state;
     struct inventory_options options = rig_options(65536);
-    for (unsigned round = 0; round < rng_rounds_from_env(3, 40); round++) {
+    struct budget budget = budget_make("histories", 1, 1.0, 400);
+    while (budget_next(&budget)) {
         struct history h;
-        history_open(&h, seed + round, &options);
+        history_open(&h, seed + budget.round, &options);
         history_run(&h, 4000);
         struct writer *writer = writer_open();
         write_history(writer, &h, 0, h.rig.log_count);

@@ -1,6 +1,7 @@
 /* crash_test.c - power cuts and kills at any operation: what was acknowledged is still there, what
  * is there is a prefix of what was appended, and it is never called damaged. */
 #include "base/log.h"
+#include "lib/budget.h"
 #include "unit/wal/wal_rig.h"
 
 /* One history: engines that open, append, recycle and die. */
@@ -22,11 +23,9 @@ struct ack {
 
 /* Sanitizers make each life of an engine ten times as long. */
 #if defined(HOLDFAST_SANITIZED)
-#define ROUNDS 6
-#define SEEDS  1
+#define SEEDS 1
 #else
-#define ROUNDS 25
-#define SEEDS  3
+#define SEEDS 3
 #endif
 #define ACKS        64
 #define SERIALS_MAX 400000
@@ -214,9 +213,9 @@ static void acked_records_survive_any_crash(void **state)
 {
     (void)state;
     uint64_t first = rng_seed_from_env(1);
-    unsigned rounds = rng_rounds_from_env(ROUNDS, 3000);
-    for (uint64_t seed = first; seed < first + rounds; seed++) {
-        run_history(seed);
+    struct budget budget = budget_make("histories", 3, 2.0, 3000);
+    while (budget_next(&budget)) {
+        run_history(first + budget.round);
     }
 }
 
