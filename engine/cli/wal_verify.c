@@ -91,6 +91,18 @@ static const char *checkpoint_condition_text(enum checkpoint_condition condition
     return "outdated";
 }
 
+/* What an engine's start would do. */
+static void start_text(const struct wal_findings *findings, char text[64])
+{
+    if (!wal_findings_starts(findings)) {
+        snprintf(text, 64, "refused");
+    } else if (findings->base) {
+        snprintf(text, 64, "from checkpoint %" PRIu64, findings->base);
+    } else {
+        snprintf(text, 64, findings->end.empty ? "with a new log" : "from the log's beginning");
+    }
+}
+
 /* ---- Text ---- */
 
 static void print_checkpoint(const struct checkpoint_finding *finding)
@@ -110,10 +122,13 @@ static void print_findings(const struct wal_findings *findings)
     const struct wal_end *end = &findings->end;
     char cluster[ID_TEXT_BYTES];
     char when[TIME_TEXT_BYTES];
+    char start[64];
     id_to_text(end->cluster, cluster);
     time_text(end->wall_ms, when);
     printf("log        %s\n", opened.folder);
     printf("condition  %s\n", condition_of(findings));
+    start_text(findings, start);
+    printf("start      %s\n", start);
     for (size_t i = 0; i < findings->checkpoint_count; i++) {
         print_checkpoint(&findings->checkpoints[i]);
     }
@@ -169,8 +184,13 @@ static void say_what_is_wrong(const struct wal_findings *findings)
                 opened.folder, findings->first_segment);
     }
     if (findings->covered.any) {
-        say_fault(&findings->covered, "Nothing is lost: the checkpoint covers it. But older "
-                                      "checkpoints can't replace that one.");
+        say_fault(&findings->covered,
+                  findings->covered_gap
+                      ? "Nothing is lost: the checkpoint covers it. But a file is gone that "
+                        "nothing of the\nengine's removes so: it does not start before the file is "
+                        "back, or the log repaired."
+                      : "Nothing is lost: the checkpoint covers it. But older "
+                        "checkpoints can't replace that one.");
     }
     if (findings->unreadable.any) {
         say_fault(
@@ -267,15 +287,17 @@ static void print_findings_json(const struct wal_findings *findings)
 {
     const struct wal_end *end = &findings->end;
     char cluster[ID_TEXT_BYTES];
+    char start[64];
     id_to_text(end->cluster, cluster);
+    start_text(findings, start);
     json_t *checkpoints = json_array();
     for (size_t i = 0; i < findings->checkpoint_count; i++) {
         json_array_append_new(checkpoints, checkpoint_object(&findings->checkpoints[i]));
     }
     json_t *object = json_pack(
-        "{s:o, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "log",
+        "{s:o, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "log",
         json_text(opened.folder, strlen(opened.folder)), "condition", condition_of(findings),
-        "cluster", cluster, "checkpoints", checkpoints, "segments", (json_int_t)findings->segments,
+        "start", start, "cluster", cluster, "checkpoints", checkpoints, "segments", (json_int_t)findings->segments,
         "blocks", (json_int_t)findings->blocks, "records", (json_int_t)findings->records, "digests",
         (json_int_t)findings->digests, "lsn", (json_int_t)end->lsn, "term", (json_int_t)end->term,
         "last_ms", (json_int_t)end->wall_ms, "torn_bytes",

@@ -77,7 +77,8 @@ static bool tidy_visit(void *context, const char *name)
 {
     struct real_storage *real = context;
     /* What this engine was making; other files of that ending are somebody else's. */
-    if (ends_with(name, ".seg.tmp") || ends_with(name, ".ckp.tmp")) {
+    if (ends_with(name, ".seg.tmp") || ends_with(name, ".ckp.tmp") ||
+        ends_with(name, ".mark.tmp")) {
         if (unlinkat(real->directory_fd, name, 0) != 0) {
             log_warn("%s: a leftover that can't be removed: %s", name, strerror(errno));
         }

@@ -265,8 +265,14 @@ static enum hf_status run(struct replay *replay, struct wal_end *end)
     if (status != HF_OK) {
         return status;
     }
+    status = wal_covered_gap(engine->storage, replay->recovery->checkpoint, end);
+    if (status == HF_OK && end->damaged) {
+        return damaged(replay->recovery, end->file, end->file_offset, end->reason);
+    }
     struct wal_reader *reader;
-    status = wal_reader_open_at(&reader, engine->storage, loaded ? &info.start : NULL, 0);
+    if (status == HF_OK) {
+        status = wal_reader_open_at(&reader, engine->storage, loaded ? &info.start : NULL, 0);
+    }
     if (status != HF_OK) {
         return status;
     }

@@ -271,7 +271,15 @@ static enum hf_status read_covered(struct check *check)
         return HF_OK;
     }
     check->what = "checking what the checkpoint covers";
-    enum hf_status status = read_part(check, NULL, findings->base, &end, covered);
+    enum hf_status status = wal_covered_gap(check->options->storage, findings->base, &end);
+    if (status == HF_OK && end.damaged) {
+        findings->covered_gap = true;
+        set_fault(covered, end.file, 0, 0, end.reason);
+        return HF_OK;
+    }
+    if (status == HF_OK) {
+        status = read_part(check, NULL, findings->base, &end, covered);
+    }
     if (status != HF_OK || covered->any) {
         return status;
     }
@@ -448,6 +456,7 @@ static enum hf_status check_from_base(struct check *check)
     findings->segments = findings->blocks = findings->records = 0;
     findings->digests = findings->payload_bytes = 0;
     findings->covered = findings->unreadable = findings->state = (struct wal_fault){0};
+    findings->covered_gap = false;
     enum hf_status status = read_covered(check);
     if (status == HF_OK) {
         check->what = "checking the log";
@@ -506,6 +515,16 @@ bool wal_findings_fault(const struct wal_findings *findings, struct wal_fault *f
         *fault = findings->state;
     }
     return fault->any;
+}
+
+bool wal_findings_starts(const struct wal_findings *findings)
+{
+    struct wal_fault fault;
+    uint64_t covered_lsn = findings->base ? findings->base_info->start.lsn : 0;
+    /* What a start builds begins with the base. */
+    bool state = findings->state.any && findings->state.lsn > covered_lsn;
+    return !wal_findings_fault(findings, &fault) && !state && !findings->beginning_missing &&
+           !findings->covered_gap;
 }
 
 bool wal_findings_whole(const struct wal_findings *findings)

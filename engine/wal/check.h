@@ -51,6 +51,7 @@ struct wal_findings {
     const struct checkpoint_info *base_info; /* NULL: none */
     uint64_t first_segment;                  /* 0: there is none */
     bool beginning_missing; /* no base, and the log does not begin with segment 1 */
+    bool covered_gap;       /* a segment that the base covers is missing between others: see covered */
 
     /* Over all blocks that are whole. */
     uint64_t segments;
@@ -77,6 +78,10 @@ void wal_findings_free(struct wal_findings *findings);
 
 /* Nothing is wrong; a torn tail is no fault. */
 bool wal_findings_whole(const struct wal_findings *findings);
+
+/* An engine starts from this: from the base, or from the beginning. Exactly when this is so,
+ * recovery (server/recovery.c) goes on; it asks the same functions. */
+bool wal_findings_starts(const struct wal_findings *findings);
 
 /* The first fault behind the base, which an engine's start would meet: NULL: none. */
 bool wal_findings_fault(const struct wal_findings *findings, struct wal_fault *fault);

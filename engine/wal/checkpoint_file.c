@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "wal/segment.h"
 
 static uint8_t *buffer_make(void)
 {
@@ -28,7 +29,7 @@ static void buffer_free(uint8_t *buffer)
 
 void checkpoint_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number)
 {
-    snprintf(name, STORAGE_NAME_BYTES_MAX, "checkpoint-%016llx.ckp", (unsigned long long)number);
+    segment_name(name, SEGMENT_CHECKPOINT, number);
 }
 
 /* ---- Writing ---- */

@@ -12,50 +12,14 @@
 #include "core/replay.h"
 #include "wal/checkpoint_file.h"
 #include "wal/record.h"
+#include "wal/segment.h"
 
 /* ---- Which there are ---- */
 
-struct number_list {
-    uint64_t *numbers;
-    size_t count;
-    bool failed;
-};
-
-static bool note_name(void *context, const char *name)
-{
-    struct number_list *list = context;
-    unsigned long long number;
-    int used = 0;
-    if (sscanf(name, "checkpoint-%16llx.ckp%n", &number, &used) != 1 || used == 0 ||
-        name[used] != '\0' || number == 0) {
-        return true;
-    }
-    char canonical[STORAGE_NAME_BYTES_MAX];
-    checkpoint_name(canonical, number);
-    if (strcmp(canonical, name) != 0) {
-        return true;
-    }
-    uint64_t *numbers = realloc(list->numbers, (list->count + 1) * sizeof *numbers);
-    if (!numbers) {
-        list->failed = true;
-        return false;
-    }
-    list->numbers = numbers;
-    list->numbers[list->count++] = number; /* names come sorted, and so do the numbers */
-    return true;
-}
-
 enum hf_status checkpoint_list(struct storage *storage, uint64_t **numbers, size_t *count)
 {
-    struct number_list list = {0};
-    enum hf_status status = storage->ops->list(storage, note_name, &list);
-    if (status == HF_OK && list.failed) {
-        status = HF_NO_MEMORY;
-    }
-    if (status != HF_OK) {
-        free(list.numbers);
-        list = (struct number_list){0};
-    }
+    struct segment_list list;
+    enum hf_status status = segment_list_read(&list, storage, SEGMENT_CHECKPOINT);
     *numbers = list.numbers;
     *count = list.count;
     return status;

@@ -9,6 +9,8 @@
  *     this log whose durable_index is at or above the missing block's: damage, because the missing
  *     block was durable and may have been acknowledged.
  * A valid block with an unknown type or version is damage too ("written by a newer version").
+ * And so is a log that ends before the folder's names say it did: a segment that is missing between
+ * others, or that a spare, a checkpoint or a mark proves (catalogue.h).
  *
  * Threads: one. Reads only; works beside a running engine, and then sees a prefix of its log. */
 #ifndef WAL_READER_H
@@ -81,6 +83,12 @@ void wal_segment_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number);
 
 /* Number of the first segment there is; 0: none. */
 enum hf_status wal_first_segment(struct storage *storage, uint64_t *number);
+
+/* Segments that a checkpoint covers (numbers up to base) are not read at a start; whether a number is
+ * missing among them it looks at all the same. fault->damaged: one is; file and reason tell. OK,
+ * IO_ERROR, NO_MEMORY. */
+enum hf_status wal_covered_gap(struct storage *storage, uint64_t base, struct wal_end *fault);
+
 void wal_reader_close(struct wal_reader *reader);
 
 /* The next valid block: OK with *block filled; NOT_FOUND at the log's end, whatever its condition:

@@ -1,4 +1,4 @@
-/* segment.c - names of segment files, and which there are.
+/* segment.c - names of a log's numbered files, and which there are.
  *
  * Threads: any; a list belongs to its user. */
 #include "wal/segment.h"
@@ -6,19 +6,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-static const char *const prefixes[] = {[SEGMENT_LOG] = "wal-", [SEGMENT_SPARE] = "spare-"};
+static const struct {
+    const char *prefix;
+    const char *suffix;
+} kinds[] = {
+    [SEGMENT_LOG] = {"wal-", ".seg"},
+    [SEGMENT_SPARE] = {"spare-", ".seg"},
+    [SEGMENT_CHECKPOINT] = {"checkpoint-", ".ckp"},
+    [SEGMENT_BEGUN] = {"begun-", ".mark"},
+};
+
+#define KINDS (sizeof kinds / sizeof *kinds)
 
 void segment_name(char name[STORAGE_NAME_BYTES_MAX], enum segment_kind kind, uint64_t number)
 {
-    snprintf(name, STORAGE_NAME_BYTES_MAX, "%s%016llx.seg", prefixes[kind],
-             (unsigned long long)number);
+    snprintf(name, STORAGE_NAME_BYTES_MAX, "%s%016llx%s", kinds[kind].prefix,
+             (unsigned long long)number, kinds[kind].suffix);
 }
 
 bool segment_name_parse(const char *name, enum segment_kind kind, uint64_t *number)
 {
-    size_t prefix_len = strlen(prefixes[kind]);
-    if (strncmp(name, prefixes[kind], prefix_len) != 0 || strlen(name) != prefix_len + 20) {
+    size_t prefix_len = strlen(kinds[kind].prefix);
+    if (strncmp(name, kinds[kind].prefix, prefix_len) != 0 ||
+        strlen(name) != prefix_len + 16 + strlen(kinds[kind].suffix)) {
         return false;
     }
     *number = strtoull(name + prefix_len, NULL, 16);
@@ -26,6 +38,32 @@ bool segment_name_parse(const char *name, enum segment_kind kind, uint64_t *numb
     char expected[STORAGE_NAME_BYTES_MAX];
     segment_name(expected, kind, *number);
     return *number != 0 && strcmp(name, expected) == 0;
+}
+
+static bool name_is_ours(const char *name)
+{
+    uint64_t number;
+    for (size_t i = 0; i < KINDS; i++) {
+        if (segment_name_parse(name, (enum segment_kind)i, &number)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool segment_name_alike(const char *name)
+{
+    size_t len = strlen(name);
+    if (name_is_ours(name) || (len > 4 && strcmp(name + len - 4, ".tmp") == 0)) {
+        return false;
+    }
+    for (size_t i = 0; i < KINDS; i++) {
+        if (strncasecmp(name, kinds[i].prefix, strlen(kinds[i].prefix)) == 0 &&
+            strcasestr(name, kinds[i].suffix)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool bytes_all_zero(const uint8_t *data, size_t len)

@@ -1,4 +1,5 @@
-/* segment.h - names of segment files, and which there are. Private to engine/wal.
+/* segment.h - names of a log's numbered files, and which there are. Private to engine/wal. What the
+ * names prove together: catalogue.h.
  *
  * Threads: any; a list belongs to its user. */
 #ifndef WAL_SEGMENT_H
@@ -13,12 +14,18 @@
 enum segment_kind {
     SEGMENT_LOG,   /* wal-<16 hex digits>.seg: part of the log, or prepared to become so */
     SEGMENT_SPARE, /* spare-<16 hex digits>.seg: given back, to be used again */
+    SEGMENT_CHECKPOINT, /* checkpoint-<16 hex digits>.ckp: covers the log up to that segment */
+    SEGMENT_BEGUN,      /* begun-<16 hex digits>.mark: that segment holds a durable block */
 };
 
 void segment_name(char name[STORAGE_NAME_BYTES_MAX], enum segment_kind kind, uint64_t number);
 
 /* True when the name is one of that kind, with *number. */
 bool segment_name_parse(const char *name, enum segment_kind kind, uint64_t *number);
+
+/* True when a name is none of ours but looks like one: capitals, too few digits, something behind
+ * it. A file that is being made (*.tmp) does not. */
+bool segment_name_alike(const char *name);
 
 bool bytes_all_zero(const uint8_t *data, size_t len);
 

@@ -4,8 +4,13 @@
  * system call but the write itself: the first block goes in one write with the segment's header,
  * and that write begins the segment. Until then the file holds zeros, or an earlier life.
  *
+ * The name begun-N.mark says which segment is the last that holds a durable block: should its file
+ * get lost, together with all that were prepared behind it, the log would look whole without it. The
+ * mark follows its segment by some milliseconds and never precedes it.
+ *
  * Threads: the writer makes room; one preparer makes segments; one checkpointer gives them back.
  * segments.mutex guards the lists. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -249,13 +254,55 @@ enum hf_status wal_segment_prepare(struct wal *wal)
     return status;
 }
 
+/* The first mark: an empty file, named when it is there. */
+static enum hf_status make_mark(struct wal *wal, const char *name)
+{
+    const struct storage_ops *ops = wal->storage->ops;
+    char temporary[STORAGE_NAME_BYTES_MAX + 4];
+    storage_file file;
+    snprintf(temporary, sizeof temporary, "%s.tmp", name);
+    enum hf_status status = ops->create(wal->storage, temporary, &file);
+    if (status != HF_OK) {
+        return status;
+    }
+    ops->close(wal->storage, file);
+    return ops->rename(wal->storage, temporary, name);
+}
+
+void wal_mark_begun(struct wal *wal)
+{
+    struct segments *segments = &wal->segments;
+    /* relaxed: a segment that is said to hold a durable block goes on doing so. */
+    uint64_t number = atomic_load_explicit(&segments->durable_number, memory_order_relaxed);
+    if (number == segments->marked) {
+        return;
+    }
+    char name[STORAGE_NAME_BYTES_MAX];
+    char before[STORAGE_NAME_BYTES_MAX];
+    segment_name(name, SEGMENT_BEGUN, number);
+    segment_name(before, SEGMENT_BEGUN, segments->marked);
+    enum hf_status status = segments->marked == 0
+                                ? make_mark(wal, name)
+                                : wal->storage->ops->rename(wal->storage, before, name);
+    if (status == HF_OK || status == HF_NOT_FOUND) {
+        segments->marked = status == HF_OK ? number : 0; /* somebody has removed it */
+    } else if (!segments->mark_failed) {
+        log_warn("%s can't be made (%s): should the log's last file get lost, that may not be "
+                 "noticed",
+                 name, hf_status_text(status));
+    }
+    segments->mark_failed = status != HF_OK;
+}
+
 bool wal_prepare_step(struct wal *wal)
 {
     /* relaxed: pairs with nothing; a closed log needs no segments. */
     if (atomic_load_explicit(&wal->closed, memory_order_relaxed)) {
         return false;
     }
-    return wal_segment_prepare(wal) == HF_OK;
+    bool made = wal_segment_prepare(wal) == HF_OK;
+    wal_mark_begun(wal);
+    return made;
 }
 
 /* ---- The checkpointer's side ---- */
@@ -394,7 +441,8 @@ static enum hf_status load_begun(struct wal *wal, const struct segment_list *lis
 }
 
 /* Takes over the segments prepared by an earlier process; those that don't fit are removed, newest
- * first. */
+ * first. Nothing is lost with them: their numbers follow the log's end without a gap, and no block
+ * was found in them, or else the end would be called damaged. */
 static enum hf_status load_prepared(struct wal *wal, const struct segment_list *list,
                                     const struct wal_end *end, uint8_t *page)
 {
@@ -461,6 +509,24 @@ static enum hf_status load_spares(struct wal *wal)
     return status;
 }
 
+/* Finds the mark of an earlier process; of several, the last. */
+static enum hf_status load_mark(struct wal *wal)
+{
+    struct segment_list list;
+    enum hf_status status = segment_list_read(&list, wal->storage, SEGMENT_BEGUN);
+    for (size_t i = 0; i < list.count; i++) {
+        char name[STORAGE_NAME_BYTES_MAX];
+        segment_name(name, SEGMENT_BEGUN, list.numbers[i]);
+        if (i + 1 < list.count) {
+            (void)wal->storage->ops->unlink(wal->storage, name); /* it claims less than the last */
+        } else {
+            wal->segments.marked = list.numbers[i];
+        }
+    }
+    segment_list_free(&list);
+    return status;
+}
+
 enum hf_status wal_segments_load(struct wal *wal, const struct wal_end *end)
 {
     struct writer *writer = &wal->writer;
@@ -482,6 +548,9 @@ enum hf_status wal_segments_load(struct wal *wal, const struct wal_end *end)
     }
     if (status == HF_OK) {
         status = load_spares(wal);
+    }
+    if (status == HF_OK) {
+        status = load_mark(wal);
     }
     free(page);
     segment_list_free(&list);

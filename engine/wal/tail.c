@@ -6,6 +6,8 @@
  *     A header proves that by itself, its payload may be torn.
  *   - one that does not say so, or bytes that no earlier life of the file explains: a torn tail.
  *   - neither: the log ends cleanly.
+ * And the names of the folder's files may prove that a segment held more than there is: damage, too
+ * (catalogue.h).
  * A payload can't hold a false header at a page's start: a caller chooses at most 24 bytes in a
  * row of it (ids), or UTF-8 without NUL (texts), and a header has neither form.
  *
@@ -15,6 +17,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "wal/catalogue.h"
 #include "wal/reader_private.h"
 
 #define LOOK_AGAIN_NS 20000000L /* a block is written in a few of a disk's writes */
@@ -30,7 +33,7 @@ struct tail {
     uint64_t evidence_offset;
     const char *evidence_reason; /* what is wrong with it itself; NULL: nothing */
     uint64_t torn_bytes;
-    uint64_t missing_segment; /* the first number that the list skips; 0: none */
+    struct catalogue_fault names; /* what the files' names prove */
 };
 
 static void found_evidence(struct tail *tail, const struct wal_reader *reader, uint64_t offset,
@@ -117,6 +120,12 @@ static bool look_at_block_header(struct wal_reader *reader, struct tail *tail, u
     return false;
 }
 
+/* A segment's file gets its name when all of it is there. */
+static bool size_possible(uint64_t bytes)
+{
+    return bytes >= 2 * WAL_PAGE_BYTES && bytes % WAL_PAGE_BYTES == 0;
+}
+
 /* Looks through one segment from an offset on. */
 static enum hf_status look_through(struct wal_reader *reader, struct tail *tail, size_t position,
                                    uint64_t from)
@@ -124,6 +133,10 @@ static enum hf_status look_through(struct wal_reader *reader, struct tail *tail,
     enum hf_status status = reader_open_segment(reader, position);
     if (status != HF_OK) {
         return status;
+    }
+    if (!size_possible(reader->file_bytes)) {
+        found_evidence(tail, reader, 0, 0,
+                       "the file is cut short: a segment's file gets its name when it is whole");
     }
     bool earlier_life = from > 0 && reader->end_recycled;
     uint64_t used_end = from;
@@ -171,24 +184,36 @@ static enum hf_status look_behind(struct wal_reader *reader, struct tail *tail)
     }
     enum hf_status status = look_through(reader, tail, position, any_block ? end->offset : 0);
     for (position++; position < reader->segments.count && status == HF_OK; position++) {
-        uint64_t expected = reader->segments.numbers[position - 1] + 1;
-        bool gap = reader->segments.numbers[position] != expected;
-        if (gap && tail->missing_segment == 0) {
-            tail->missing_segment = expected;
-        }
-        bool current_before = tail->current;
-        tail->current = false;
         status = look_through(reader, tail, position, 0);
-        if (tail->current && tail->missing_segment != 0) {
-            /* Segments go newest first: behind a gap there is never one that was begun. */
-            found_evidence(tail, reader, 0, 0, NULL);
-        }
-        tail->current |= current_before;
     }
     return status;
 }
 
-/* Fills in where the damage is. */
+/* Asks the names. Those of what comes before the start, or behind where reading stops, are not asked:
+ * who reads just a part need not have the rest. */
+static enum hf_status look_at_names(const struct wal_reader *reader, struct tail *tail)
+{
+    struct catalogue catalogue;
+    enum hf_status status = catalogue_read(&catalogue, reader->storage);
+    if (status != HF_OK) {
+        return status;
+    }
+    bool to_the_end = reader->last_segment == 0;
+    uint64_t last = reader->end.segment;
+    if (last == 0 && reader->start_segment != 0) {
+        last = reader->start_segment - 1;
+    }
+    if (!catalogue_gap(&catalogue, reader->start_segment,
+                       to_the_end ? UINT64_MAX : reader->last_segment, &tail->names) &&
+        to_the_end && !catalogue_short(&catalogue, last, &tail->names) && reader->cluster_known) {
+        status =
+            catalogue_foreign(&catalogue, reader->storage, reader->end.cluster, &tail->names);
+    }
+    catalogue_free(&catalogue);
+    return status;
+}
+
+/* Fills in where the damage is: what comes first. */
 static void tell_damage(struct wal_reader *reader, const struct tail *tail)
 {
     struct wal_end *end = &reader->end;
@@ -197,14 +222,15 @@ static void tell_damage(struct wal_reader *reader, const struct tail *tail)
     const char *reason = reader->bad_reason;
     memcpy(end->file, reader->bad_file, sizeof end->file);
     end->file_offset = reader->bad_offset;
-    if (tail->evidence_reason) {
+    if (tail->names.any && (!tail->evidence || (tail->names.segment != 0 &&
+                                                tail->evidence_segment > tail->names.segment))) {
+        memcpy(end->file, tail->names.file, sizeof end->file);
+        end->file_offset = 0;
+        reason = tail->names.reason;
+    } else if (tail->evidence_reason) {
         segment_name(end->file, SEGMENT_LOG, tail->evidence_segment);
         end->file_offset = tail->evidence_offset;
         reason = tail->evidence_reason;
-    } else if (tail->missing_segment != 0 && tail->evidence_segment > tail->missing_segment) {
-        segment_name(end->file, SEGMENT_LOG, tail->missing_segment);
-        end->file_offset = 0;
-        reason = "the segment's file is missing";
     } else if (reader->next_reason && tail->evidence_segment == end->segment + 1 &&
                tail->evidence_offset > 0 && tail->evidence_index > tail->missing_index) {
         /* Nothing is wrong up to the next segment, whose header was not accepted. */
@@ -298,39 +324,42 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
     struct wal_end *end = &reader->end;
     struct tail tail = {.missing_index = end->next_index};
     *again = false;
-    if (reader->segments.count > 0) {
+    /* The names first: what they prove, beside a running engine, is there when it is looked for. */
+    enum hf_status status = look_at_names(reader, &tail);
+    if (status == HF_OK && reader->segments.count > 0) {
         reader_read_small(reader);
         reader->searching = true;
-        enum hf_status status = look_behind(reader, &tail);
+        status = look_behind(reader, &tail);
         reader->searching = false;
-        if (status != HF_OK) {
-            return status;
-        }
+    }
+    if (status != HF_OK) {
+        return status;
     }
     /* Only the log's very first segment may hold nothing: the engine was stopped while making it.
      */
     if (end->segment == 0 && reader->start_segment == 0 && reader->segments.count > 0 &&
         reader->segments.numbers[0] != 1) {
         found_evidence(&tail, reader, 0, 0, NULL);
-        tail.missing_segment = 0;
+        tail.names.any = false;
     }
-    if (tail.evidence && reader->retried_index != tail.missing_index) {
+    bool damaged = tail.evidence || tail.names.any;
+    if (damaged && reader->retried_index != tail.missing_index) {
         /* An engine may have written it while we read: then it is there now. */
         reader->retried_index = tail.missing_index;
         *again = true;
-        enum hf_status status = reader_start_again(reader);
+        status = reader_start_again(reader);
         return status == HF_CANCELED ? HF_IO_ERROR : status;
     }
-    if (!tail.evidence && (tail.current || tail.stray) && reader->looks_left > 0) {
+    if (!damaged && (tail.current || tail.stray) && reader->looks_left > 0) {
         reader->looks_left--;
         nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN_NS}, NULL);
         *again = true;
-        enum hf_status status = reader_start_again(reader);
+        status = reader_start_again(reader);
         return status == HF_CANCELED ? HF_IO_ERROR : status;
     }
     reader->ended = true;
     reader_close_segment(reader);
-    if (tail.evidence) {
+    if (damaged) {
         tell_damage(reader, &tail);
     } else if (tail.current || tail.stray) {
         tell_torn(reader, &tail);
@@ -343,5 +372,23 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
         end->cluster = (struct id128){0, 0};
         end->next_index = 1;
     }
+    return HF_OK;
+}
+
+enum hf_status wal_covered_gap(struct storage *storage, uint64_t base, struct wal_end *fault)
+{
+    struct catalogue catalogue;
+    struct catalogue_fault gap;
+    *fault = (struct wal_end){0};
+    enum hf_status status = catalogue_read(&catalogue, storage);
+    if (status != HF_OK) {
+        return status;
+    }
+    if (catalogue_gap(&catalogue, 0, base, &gap)) {
+        fault->damaged = true;
+        memcpy(fault->file, gap.file, sizeof fault->file);
+        snprintf(fault->reason, sizeof fault->reason, "%s", gap.reason);
+    }
+    catalogue_free(&catalogue);
     return HF_OK;
 }

@@ -135,6 +135,9 @@ static enum hf_status open_behind(struct wal *wal, const struct wal_end *end, ui
     if (status == HF_OK) {
         status = write_epoch(wal);
     }
+    if (status == HF_OK) {
+        wal_mark_begun(wal);
+    }
     if (status == HF_OK && !wal_segment_room_suffices(wal)) {
         /* A full disk is no reason not to open: reads are answered. */
         wal_segment_prepare(wal);
@@ -216,6 +219,7 @@ static void *run_preparer(void *context)
             wal_sleep_wait(&wal->prepare_sleep, seen, PREPARE_RETRY_NS);
         }
     }
+    wal_mark_begun(wal);
     return NULL;
 }
 

@@ -104,6 +104,8 @@ struct segments {
     uint64_t *spares; /* numbers of spare files */
     size_t spare_count;
     size_t spare_room;
+    uint64_t marked;  /* segment that begun-N.mark names; 0: there is none. The preparer's own */
+    bool mark_failed; /* that was said. The preparer's own */
 
     /* For wal_admit and wal_recycle. */
     _Atomic unsigned ready;          /* prepared_count */
@@ -208,6 +210,10 @@ enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes);
 
 /* Makes one segment ready. OK; NOT_FOUND: there are enough; NO_SPACE, IO_ERROR, NO_MEMORY. */
 enum hf_status wal_segment_prepare(struct wal *wal);
+
+/* Sees to it that begun-N.mark names the segment of the last durable block. A failure is said, once,
+ * and the next call tries again. The preparer's thread. */
+void wal_mark_begun(struct wal *wal);
 
 /* The present segment's room and those made ready suffice for all that may be in hand. */
 bool wal_segment_room_suffices(const struct wal *wal);

@@ -434,6 +434,228 @@ static void lost_blocks_and_files_are_damage(void **state)
     }
 }
 
+/* Three segments with two blocks each, and so many prepared ones behind them. */
+static void craft_prepared(struct craft *craft, unsigned prepared)
+{
+    craft_init(craft, SMALL_SEGMENT_BYTES);
+    for (int segment = 0; segment < 3; segment++) {
+        craft_segment(craft);
+        craft_block(craft, segment ? BLOCK_DATA : BLOCK_EPOCH, segment ? 1 : 0);
+        craft_block(craft, BLOCK_DATA, 1);
+    }
+    for (unsigned i = 0; i < prepared; i++) {
+        char name[STORAGE_NAME_BYTES_MAX];
+        snprintf(name, sizeof name, "wal-%016x.seg", 4 + i);
+        assert_int_equal(craft->storage->ops->create_zeroed(craft->storage, name,
+                                                            SMALL_SEGMENT_BYTES),
+                         HF_OK);
+    }
+}
+
+static void craft_remove(struct craft *craft, const char *name)
+{
+    assert_int_equal(craft->storage->ops->unlink(craft->storage, name), HF_OK);
+}
+
+static void craft_touch(struct craft *craft, const char *name)
+{
+    storage_file file;
+    assert_int_equal(craft->storage->ops->create(craft->storage, name, &file), HF_OK);
+    craft->storage->ops->close(craft->storage, file);
+}
+
+/* The reader says that a file is at fault, and how; the log is told whole up to `next_index`. */
+static void expect_names_damage(struct craft *craft, const char *file, const char *reason,
+                                uint64_t next_index)
+{
+    struct wal_end end;
+    struct wal *wal;
+    struct rig_clock clock;
+    rig_clock_init(&clock);
+    read_end(craft->storage, &end);
+    assert_true(end.damaged);
+    assert_false(end.torn);
+    assert_string_equal(end.file, file);
+    assert_string_equal(end.reason, reason);
+    assert_int_equal(end.next_index, next_index);
+    const struct wal_options options = {
+        .segment_bytes = WAL_SEGMENT_BYTES_MIN, .spare_segments = 1, .in_flight_max = 1};
+    assert_int_equal(wal_open(&wal, &options, craft->storage, &clock.clock, &end, 0), HF_DAMAGED);
+}
+
+static void number_missing_before_a_later_one_is_damage_whatever_it_held(void **state)
+{
+    (void)state;
+    static const char *const reasons[] = {
+        NULL, NULL,
+        "segment 2 is missing: wal-0000000000000003.seg is there and proves that it existed",
+        "segment 3 is missing: wal-0000000000000004.seg is there and proves that it existed",
+        "segment 4 is missing: wal-0000000000000005.seg is there and proves that it existed"};
+    for (unsigned missing = 2; missing <= 5; missing++) {
+        struct craft craft;
+        char name[STORAGE_NAME_BYTES_MAX];
+        craft_prepared(&craft, 2);
+        snprintf(name, sizeof name, "wal-%016x.seg", missing);
+        craft_remove(&craft, name);
+        if (missing < 5) {
+            expect_names_damage(&craft, name, reasons[missing],
+                                missing == 2 ? 3 : missing == 3 ? 5 : 7);
+        } else { /* the last one prepared: nothing was in it, and nothing proves it */
+            struct wal_end end;
+            read_end(craft.storage, &end);
+            assert_false(end.damaged);
+            assert_false(end.torn);
+        }
+        craft_deinit(&craft);
+    }
+}
+
+static void names_that_prove_a_later_segment_are_believed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *proof;
+        const char *told; /* NULL: it proves nothing new */
+        const char *reason;
+    } cases[] = {
+        {"begun-0000000000000003.mark", NULL, NULL},
+        {"begun-0000000000000002.mark", NULL, NULL},
+        {"begun-0000000000000004.mark", "wal-0000000000000004.seg",
+         "segment 4 holds no block of it: begun-0000000000000004.mark is there and proves that it "
+         "did"},
+        {"begun-0000000000000006.mark", "wal-0000000000000006.seg",
+         "segment 6 is missing: begun-0000000000000006.mark is there and proves that it existed"},
+        {"checkpoint-0000000000000002.ckp", NULL, NULL},
+        {"checkpoint-0000000000000003.ckp", "wal-0000000000000004.seg",
+         "segment 4 holds no block of it: checkpoint-0000000000000003.ckp is there and proves that "
+         "it did"},
+        {"spare-0000000000000002.seg", NULL, NULL},
+        {"spare-0000000000000005.seg", "wal-0000000000000006.seg",
+         "segment 6 is missing: spare-0000000000000005.seg is there and proves that it existed"},
+        /* Not ours, or still in the making. */
+        {"begun-0000000000000006.mark.tmp", NULL, NULL},
+        {"checkpoint-0000000000000006.ckp.tmp", NULL, NULL},
+        {"wal-0000000000000009.seg.bak", NULL, NULL},
+        {"WAL-0000000000000009.seg", NULL, NULL},
+        {"wal-9.seg", NULL, NULL},
+        {"wal-0000000000000000.seg", NULL, NULL},
+        {"wal-000000000000000A.seg", NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct craft craft;
+        craft_prepared(&craft, 2);
+        craft_touch(&craft, cases[i].proof);
+        if (cases[i].told) {
+            expect_names_damage(&craft, cases[i].told, cases[i].reason, 7);
+        } else {
+            struct wal_end end;
+            read_end(craft.storage, &end);
+            assert_false(end.damaged);
+            assert_int_equal(end.next_index, 7);
+        }
+        craft_deinit(&craft);
+    }
+}
+
+/* Files get their names whole: one that is too short to be a segment was one. */
+static void file_that_was_emptied_is_damage(void **state)
+{
+    (void)state;
+    for (unsigned number = 1; number <= 5; number++) {
+        for (uint64_t size = 0; size <= WAL_PAGE_BYTES; size += WAL_PAGE_BYTES) {
+            struct craft craft;
+            struct wal_end end;
+            char name[STORAGE_NAME_BYTES_MAX];
+            storage_file file;
+            uint64_t before;
+            craft_prepared(&craft, 2);
+            snprintf(name, sizeof name, "wal-%016x.seg", number);
+            const struct storage_ops *ops = craft.storage->ops;
+            assert_int_equal(ops->open(craft.storage, name, true, &file, &before), HF_OK);
+            assert_int_equal(ops->truncate(craft.storage, file, size), HF_OK);
+            ops->close(craft.storage, file);
+            read_end(craft.storage, &end);
+            assert_true(end.damaged);
+            assert_string_equal(end.file, name);
+            craft_deinit(&craft);
+        }
+    }
+}
+
+/* The last segment's file as it was before: prepared, or an earlier life, or another's copy. */
+static void last_segment_replaced_by_what_it_was_is_damage(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 2; which++) {
+        struct craft craft;
+        craft_prepared(&craft, 0);
+        craft_touch(&craft, "begun-0000000000000003.mark");
+        if (which == 0) {
+            memset(craft_data(&craft, 3), 0, SMALL_SEGMENT_BYTES);
+        } else {
+            memcpy(craft_data(&craft, 3), craft_data(&craft, 2), SMALL_SEGMENT_BYTES);
+        }
+        expect_names_damage(&craft, "wal-0000000000000003.seg",
+                            "segment 3 holds no block of it: begun-0000000000000003.mark is there "
+                            "and proves that it did",
+                            5);
+        craft_deinit(&craft);
+    }
+}
+
+static void spare_of_another_log_is_damage(void **state)
+{
+    (void)state;
+    struct craft craft;
+    struct craft other;
+    craft_prepared(&craft, 2);
+    craft_prepared(&other, 0);
+    other.cluster.lo ^= 1;
+    craft_segment(&other);
+    uint64_t size;
+    assert_int_equal(craft.storage->ops->create_zeroed(craft.storage, "spare-0000000000000002.seg",
+                                                       SMALL_SEGMENT_BYTES),
+                     HF_OK);
+    memcpy(sim_storage_data(craft.storage, "spare-0000000000000002.seg", &size),
+           craft_data(&other, 4), SMALL_SEGMENT_BYTES);
+    expect_names_damage(&craft, "spare-0000000000000002.seg",
+                        "this belongs to another log (another cluster id): take it away", 7);
+    craft_deinit(&craft);
+    craft_deinit(&other);
+}
+
+/* The engine's own: the mark follows the segments, and does not outlive a cut. */
+static void mark_names_the_last_segment_that_holds_a_durable_block(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t size;
+    rig_init(&rig, 31);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    assert_non_null(sim_storage_data(rig.storage, "begun-0000000000000001.mark", &size));
+    while (wal_sealed_segment(rig.wal) < 2) {
+        rig_append(&rig, 4000, NULL);
+        rig_settle(&rig);
+        wal_prepare_step(rig.wal);
+    }
+    wal_prepare_step(rig.wal);
+    assert_null(sim_storage_data(rig.storage, "begun-0000000000000001.mark", &size));
+    assert_non_null(sim_storage_data(rig.storage, "begun-0000000000000003.mark", &size));
+    rig_close(&rig);
+    /* The newest used file is lost, with all that were prepared. */
+    struct wal_end end;
+    for (unsigned number = 3; number < 6; number++) {
+        char name[STORAGE_NAME_BYTES_MAX];
+        snprintf(name, sizeof name, "wal-%016x.seg", number);
+        rig.storage->ops->unlink(rig.storage, name);
+    }
+    read_end(rig.storage, &end);
+    assert_true(end.damaged);
+    assert_string_equal(end.file, "wal-0000000000000003.seg");
+    assert_int_equal(rig_open(&rig), HF_DAMAGED);
+    rig_deinit(&rig);
+}
+
 static void damaged_last_block_counts_as_damage_once_sealed(void **state)
 {
     (void)state;
@@ -716,6 +938,12 @@ int main(void)
         cmocka_unit_test(damage_to_any_block_but_the_last_is_found),
         cmocka_unit_test(damage_is_told_with_its_place),
         cmocka_unit_test(lost_blocks_and_files_are_damage),
+        cmocka_unit_test(number_missing_before_a_later_one_is_damage_whatever_it_held),
+        cmocka_unit_test(names_that_prove_a_later_segment_are_believed),
+        cmocka_unit_test(file_that_was_emptied_is_damage),
+        cmocka_unit_test(last_segment_replaced_by_what_it_was_is_damage),
+        cmocka_unit_test(spare_of_another_log_is_damage),
+        cmocka_unit_test(mark_names_the_last_segment_that_holds_a_durable_block),
         cmocka_unit_test(damaged_last_block_counts_as_damage_once_sealed),
         cmocka_unit_test(newer_blocks_are_damage_not_a_torn_tail),
         cmocka_unit_test(blocks_of_another_history_break_the_chain),
