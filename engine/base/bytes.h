@@ -59,6 +59,11 @@ static inline struct bytes bytes_of(const char *text)
     return (struct bytes){(const uint8_t *)text, strlen(text)};
 }
 
+static inline bool bytes_equal(struct bytes a, struct bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
 /* Reads from untrusted bytes. A read past the end gives zeros and sets `overrun`, for good: check
  * it once, after the last read. */
 struct cursor {

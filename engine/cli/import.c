@@ -115,6 +115,7 @@ static bool read_presale_cap(struct import *import, struct import_row *row, cons
 static bool read_hot(struct import *import, struct import_row *row, const char *text, char *reason)
 {
     (void)import;
+    row->has_hot = true;
     return parse_bool(text, &row->hot, reason);
 }
 

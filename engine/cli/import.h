@@ -31,6 +31,7 @@ struct import_row {
     bool has_stock;
     bool has_safety;
     bool has_presale_cap;
+    bool has_hot;
     bool hot;
     int64_t stock;
     int64_t safety;

@@ -24,7 +24,6 @@
 struct apply {
     struct hf_client *client;
     const struct import *import;
-    const struct import_known *known;
     struct import_summary *summary;
     uint32_t *handles; /* one for each sorted row, once it is defined */
 
@@ -81,16 +80,16 @@ static struct hf_sku rules_of(const struct import_row *row)
                            .fields = row->rules};
 }
 
-/* An item's definition replaces its numbers: those that the file does not name are as the engine
- * has them. */
-static struct hf_item item_of(const struct import_row *row, const struct import_known *known)
+static struct hf_item item_of(const struct import_row *row)
 {
     return (struct hf_item){.sku = row->sku,
                             .pool = row->pool,
-                            .safety = row->has_safety ? row->safety : known->safety,
-                            .presale_cap =
-                                row->has_presale_cap ? row->presale_cap : known->presale_cap,
-                            .hot = row->hot};
+                            .safety = row->safety,
+                            .presale_cap = row->presale_cap,
+                            .hot = row->hot,
+                            .fields = (row->has_safety ? HF_ITEM_SAFETY : 0u) |
+                                      (row->has_presale_cap ? HF_ITEM_PRESALE_CAP : 0u) |
+                                      (row->has_hot ? HF_ITEM_HOT : 0u)};
 }
 
 /* Defines the items of the sorted rows from `from` on, and the rules of the SKUs that begin among
@@ -105,7 +104,7 @@ static enum hf_status define_batch(struct apply *apply, uint32_t from, uint32_t 
         if (first_of_sku && sorted[i]->rules != 0) {
             skus[sku_count++] = rules_of(sorted[i]);
         }
-        items[i - from] = item_of(sorted[i], &apply->known[i]);
+        items[i - from] = item_of(sorted[i]);
     }
     return hf_define(apply->client, skus, sku_count, items, count, apply->handles + from);
 }
@@ -261,12 +260,10 @@ static void wait_for_set(struct apply *apply, struct progress *progress)
 }
 
 enum hf_status import_apply(struct hf_client *client, const struct import *import,
-                            const struct import_known *known, struct progress *progress,
-                            struct import_summary *summary)
+                            struct progress *progress, struct import_summary *summary)
 {
     struct apply apply = {.client = client,
                           .import = import,
-                          .known = known,
                           .summary = summary,
                           .handles = must_alloc(import->row_count, sizeof *apply.handles),
                           .lock = PTHREAD_MUTEX_INITIALIZER,

@@ -58,12 +58,11 @@ enum hf_status import_ask(struct hf_client *client, const struct import *import,
                           uint64_t engine_items, struct import_known *known,
                           struct progress *progress);
 
-/* Defines the items and sets their stock. known: as import_ask filled it; what the file does not
- * say about an item stays as it is there. OK: everything was dealt with, refused rows are in the
+/* Defines the items and sets their stock; what the file does not say about an item stays as it is.
+ * OK: everything was dealt with, refused rows are in the
  * summary; else where it broke off is in summary->message. */
 enum hf_status import_apply(struct hf_client *client, const struct import *import,
-                            const struct import_known *known, struct progress *progress,
-                            struct import_summary *summary);
+                            struct progress *progress, struct import_summary *summary);
 
 /* The id of an import's setting of a row's stock: an import that is repeated repeats it. */
 struct hf_id import_adjustment_id(const char *reference, const struct import_row *row);

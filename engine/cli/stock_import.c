@@ -148,16 +148,6 @@ static bool may_pass(enum hf_status status)
            status == HF_READ_ONLY;
 }
 
-/* The file names all numbers of its items, so those that the engine has need not be known. */
-static bool names_all_numbers(const struct import *import)
-{
-    bool all = true;
-    for (uint32_t i = 0; i < import->row_count && all; i++) {
-        all = import->rows[i].has_safety && import->rows[i].has_presale_cap;
-    }
-    return all;
-}
-
 /* Asks, and then does it or tells what it would do. Where it breaks off is in the summary. */
 static enum hf_status ask_and_run(struct hf_client *client, const struct import *import,
                                   struct progress *progress, struct import_summary *summary)
@@ -165,7 +155,7 @@ static enum hf_status ask_and_run(struct hf_client *client, const struct import 
     struct import_known *known = must_alloc(import->row_count, sizeof *known);
     struct hf_engine_status engine;
     enum hf_status status = hf_get_status(client, &engine);
-    if (status == HF_OK && (dry_run || !names_all_numbers(import))) {
+    if (status == HF_OK && dry_run) {
         status = import_ask(client, import, engine.items, known, progress);
     }
     if (status != HF_OK) {
@@ -173,7 +163,7 @@ static enum hf_status ask_and_run(struct hf_client *client, const struct import 
         connect_reason(status, NULL, summary->message);
     } else {
         status = dry_run ? import_check(client, import, known, summary)
-                         : import_apply(client, import, known, progress, summary);
+                         : import_apply(client, import, progress, summary);
     }
     free(known);
     return status;

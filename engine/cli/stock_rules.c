@@ -252,29 +252,6 @@ static uint32_t given_fields(void)
            (given.hold ? HF_SKU_HOLD : 0u) | (given.hold_max ? HF_SKU_HOLD_MAX : 0u);
 }
 
-/* An item's definition replaces its numbers: those that no option names are read first. An item
- * that was split stays so, whatever `hot` says. */
-static enum hf_status fill_item(struct hf_client *client, const struct item_name *name,
-                                struct hf_item *item)
-{
-    struct hf_stock *rows;
-    uint32_t count;
-    *item = (struct hf_item){.sku = name->sku,
-                             .pool = name->pool,
-                             .safety = safety,
-                             .presale_cap = presale_cap,
-                             .hot = hot};
-    enum hf_status status = stock_of_sku(client, name->sku, &rows, &count);
-    for (uint32_t i = 0; i < count; i++) {
-        if (strcmp(rows[i].pool, name->pool) == 0) {
-            item->safety = given.safety ? safety : rows[i].safety;
-            item->presale_cap = given.presale_cap ? presale_cap : rows[i].presale_cap;
-        }
-    }
-    free(rows);
-    return status == HF_UNKNOWN_ITEM ? HF_OK : status;
-}
-
 int stock_define_rules(int argc, char **argv)
 {
     struct args args;
@@ -302,11 +279,15 @@ int stock_define_rules(int argc, char **argv)
                          .hold_ms = hold_ms,
                          .hold_ms_max = hold_ms_max,
                          .fields = given_fields()};
-    struct hf_item item;
-    enum hf_status status = fill_item(client, &name, &item);
-    if (status == HF_OK) {
-        status = hf_define(client, &sku, sku.fields != 0 ? 1 : 0, &item, 1, NULL);
-    }
+    struct hf_item item = {.sku = name.sku,
+                           .pool = name.pool,
+                           .safety = safety,
+                           .presale_cap = presale_cap,
+                           .hot = hot,
+                           .fields = (given.safety ? HF_ITEM_SAFETY : 0u) |
+                                     (given.presale_cap ? HF_ITEM_PRESALE_CAP : 0u) |
+                                     (given.hot ? HF_ITEM_HOT : 0u)};
+    enum hf_status status = hf_define(client, &sku, sku.fields != 0 ? 1 : 0, &item, 1, NULL);
     if (status == HF_OK) {
         report(&sku, "defined");
         code = EXIT_DONE;

@@ -519,13 +519,22 @@ static enum hf_status put_items(const struct hf_item *items, uint32_t count,
             .safety = from->safety,
             .presale_cap = from->presale_cap,
             .hot = from->hot,
+            .fields = from->fields,
         };
     }
     return HF_OK;
 }
 
+static struct hf_defined defined_of(const struct defined_message *message)
+{
+    return (struct hf_defined){.skus_made = message->skus_made,
+                               .skus_changed = message->skus_changed,
+                               .items_made = message->items_made,
+                               .items_changed = message->items_changed};
+}
+
 static enum hf_status run_define(struct hf_client *client, struct request *request,
-                                 uint32_t *items_out)
+                                 uint32_t *items_out, struct hf_defined *defined)
 {
     struct message *message;
     enum hf_status status = run(client, request, RESPONSE_DEFINE, &message);
@@ -538,40 +547,65 @@ static enum hf_status run_define(struct hf_client *client, struct request *reque
     } else if (items_out && count > 0) {
         memcpy(items_out, message->response.define.items, count * sizeof *items_out);
     }
+    if (defined) {
+        *defined = defined_of(&message->response.define);
+    }
     message_release(message);
     return status;
 }
 
+/* Definitions as messages; to be freed in any case. */
+struct definitions {
+    struct sku_message *skus;
+    struct item_message *items;
+};
+
+static void free_definitions(struct definitions *messages)
+{
+    free(messages->items);
+    free(messages->skus);
+}
+
+static enum hf_status make_definitions(const struct hf_sku *skus, uint32_t sku_count,
+                                       const struct hf_item *items, uint32_t item_count,
+                                       struct definitions *messages)
+{
+    messages->skus = calloc((size_t)sku_count + 1, sizeof *messages->skus);
+    messages->items = calloc((size_t)item_count + 1, sizeof *messages->items);
+    if (!messages->skus || !messages->items) {
+        return client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
+    }
+    enum hf_status status = put_skus(skus, sku_count, messages->skus);
+    return status == HF_OK ? put_items(items, item_count, messages->items) : status;
+}
+
 enum hf_status hf_define(struct hf_client *client, const struct hf_sku *skus, uint32_t sku_count,
                          const struct hf_item *items, uint32_t item_count, uint32_t *items_out)
+{
+    return hf_define_counted(client, skus, sku_count, items, item_count, items_out, NULL);
+}
+
+enum hf_status hf_define_counted(struct hf_client *client, const struct hf_sku *skus,
+                                 uint32_t sku_count, const struct hf_item *items,
+                                 uint32_t item_count, uint32_t *items_out,
+                                 struct hf_defined *defined)
 {
     if (sku_count > REQUEST_ADMIN_MAX || item_count > REQUEST_ADMIN_MAX ||
         sku_count + item_count > REQUEST_ADMIN_MAX || sku_count + item_count == 0) {
         return client_fail(HF_INVALID, "%u SKUs and %u items, must be 1..%u together", sku_count,
                            item_count, REQUEST_ADMIN_MAX);
     }
-    struct sku_message *sku_messages = calloc((size_t)sku_count + 1, sizeof *sku_messages);
-    struct item_message *item_messages = calloc((size_t)item_count + 1, sizeof *item_messages);
-    enum hf_status status = HF_OK;
-    if (!sku_messages || !item_messages) {
-        status = client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
-    }
-    if (status == HF_OK) {
-        status = put_skus(skus, sku_count, sku_messages);
-    }
-    if (status == HF_OK) {
-        status = put_items(items, item_count, item_messages);
-    }
+    struct definitions messages;
+    enum hf_status status = make_definitions(skus, sku_count, items, item_count, &messages);
     if (status == HF_OK) {
         struct request request = {.type = REQUEST_DEFINE};
         request.define.sku_count = sku_count;
-        request.define.skus = sku_messages;
+        request.define.skus = messages.skus;
         request.define.item_count = item_count;
-        request.define.items = item_messages;
-        status = run_define(client, &request, items_out);
+        request.define.items = messages.items;
+        status = run_define(client, &request, items_out, defined);
     }
-    free(item_messages);
-    free(sku_messages);
+    free_definitions(&messages);
     return status;
 }
 
@@ -625,7 +659,7 @@ static enum hf_status put_adjustment(const struct hf_adjustment *from,
 }
 
 static enum hf_status run_adjust(struct hf_client *client, struct request *request,
-                                 struct hf_adjust_result *results)
+                                 struct hf_adjust_result *results, struct hf_defined *defined)
 {
     struct message *message;
     enum hf_status status = run(client, request, RESPONSE_ADJUST, &message);
@@ -642,7 +676,8 @@ static enum hf_status run_adjust(struct hf_client *client, struct request *reque
     }
     for (uint32_t i = 0; i < response->adjust.count; i++) {
         const struct adjust_result_message *from = &response->adjust.results[i];
-        results[i] = (struct hf_adjust_result){.status = from->status, .replayed = from->replayed};
+        results[i] = (struct hf_adjust_result){
+            .status = from->status, .replayed = from->replayed, .delta = from->delta};
         if (from->has_stock) {
             copy_stock(&results[i].stock, &from->stock);
         }
@@ -650,18 +685,22 @@ static enum hf_status run_adjust(struct hf_client *client, struct request *reque
             copy_stock(&results[i].to_stock, &from->to_stock);
         }
     }
+    if (defined) {
+        *defined = response->adjust.has_after ? defined_of(&response->adjust.after)
+                                              : (struct hf_defined){0};
+    }
     message_release(message);
     return HF_OK;
 }
 
-enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *adjustments,
-                         uint32_t count, struct hf_adjust_result *results)
+/* Fills in the request's adjustments and sends it. */
+static enum hf_status send_adjustments(struct hf_client *client, struct request *request,
+                                       const struct hf_adjustment *adjustments, uint32_t count,
+                                       struct hf_adjust_result *results,
+                                       struct hf_defined *defined)
 {
-    enum hf_status status = check_count("count", count, REQUEST_ADMIN_MAX);
-    if (status != HF_OK) {
-        return status;
-    }
-    struct adjustment_message *messages = calloc(count, sizeof *messages);
+    struct adjustment_message *messages = calloc((size_t)count + 1, sizeof *messages);
+    enum hf_status status = HF_OK;
     if (!messages) {
         return client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
     }
@@ -669,11 +708,53 @@ enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *a
         status = put_adjustment(&adjustments[i], &messages[i]);
     }
     if (status == HF_OK) {
-        struct request request = {.type = REQUEST_ADJUST};
-        request.adjust.count = count;
-        request.adjust.adjustments = messages;
-        status = run_adjust(client, &request, results);
+        request->adjust.count = count;
+        request->adjust.adjustments = messages;
+        status = run_adjust(client, request, results, defined);
     }
     free(messages);
+    return status;
+}
+
+enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *adjustments,
+                         uint32_t count, struct hf_adjust_result *results)
+{
+    enum hf_status status = check_count("count", count, REQUEST_ADMIN_MAX);
+    if (status == HF_OK) {
+        struct request request = {.type = REQUEST_ADJUST};
+        status = send_adjustments(client, &request, adjustments, count, results, NULL);
+    }
+    return status;
+}
+
+enum hf_status hf_check(struct hf_client *client, const struct hf_dry_run *asked,
+                        struct hf_defined *defined, struct hf_adjust_result *results)
+{
+    if (asked->sku_count > REQUEST_ADMIN_MAX || asked->item_count > REQUEST_ADMIN_MAX ||
+        asked->sku_count + asked->item_count > REQUEST_ADMIN_MAX ||
+        asked->adjustment_count > REQUEST_ADMIN_MAX) {
+        return client_fail(HF_INVALID,
+                           "%u SKUs and %u items, and %u adjustments: at most %u of either",
+                           asked->sku_count, asked->item_count, asked->adjustment_count,
+                           REQUEST_ADMIN_MAX);
+    }
+    struct definitions messages;
+    enum hf_status status = make_definitions(asked->skus, asked->sku_count, asked->items,
+                                             asked->item_count, &messages);
+    if (status == HF_OK) {
+        struct request request = {.type = REQUEST_ADJUST};
+        request.adjust.dry_run = true;
+        request.adjust.has_after = asked->sku_count + asked->item_count > 0;
+        request.adjust.after = (struct define_message){.sku_count = asked->sku_count,
+                                                       .skus = messages.skus,
+                                                       .item_count = asked->item_count,
+                                                       .items = messages.items,
+                                                       .dry_run = true,
+                                                       .skus_before = asked->skus_before,
+                                                       .items_before = asked->items_before};
+        status = send_adjustments(client, &request, asked->adjustments, asked->adjustment_count,
+                                  results, defined);
+    }
+    free_definitions(&messages);
     return status;
 }

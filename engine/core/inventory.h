@@ -266,6 +266,12 @@ enum hf_status inventory_define_sku(struct txn *txn, const struct sku_rule *rule
  * its handle. OK or FULL. An unchanged definition makes no event. */
 enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def, uint32_t *item);
 
+/* The same of the fields that a definition names alone (definitions.h): the others stay as they
+ * are. Whether the result may be is plan.h's to say, under the same lock. */
+enum hf_status inventory_change_sku(struct txn *txn, const struct sku_rule *asked, uint32_t named);
+enum hf_status inventory_change_item(struct txn *txn, const struct item_def *asked, uint32_t named,
+                                     uint32_t *item);
+
 /* Changes an item's stock. OK (replayed or not), WOULD_OVERSELL, CONFLICT, ID_CONFLICT, FULL,
  * INVALID (beyond STOCK_MAX or below 0). */
 enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *adjustment,

@@ -4,6 +4,7 @@
  * on meanwhile. Memory that publishing needs is taken when deciding, so publishing can't fail. */
 #include "base/check.h"
 #include "base/hash.h"
+#include "core/definitions.h"
 #include "core/inventory_internal.h"
 
 void inventory_admin_lock(struct inventory *inventory)
@@ -73,11 +74,6 @@ uint64_t item_digest(const struct inventory *inventory, uint32_t item)
 
 /* ---- SKUs ---- */
 
-static bool bytes_equal(struct bytes a, struct bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 /* The SKU, or a copy of its name for one to be made. */
 static enum hf_status definition_find_sku(struct inventory *inventory, struct bytes code,
                                           struct definition *definition)
@@ -127,13 +123,6 @@ void definition_install_sku(struct inventory *inventory, const struct sku_rule *
     catalog_set_rule(inventory->catalog, sku, rule, definition->label);
 }
 
-static bool rule_equal(const struct sku_rule *a, const struct sku_rule *b)
-{
-    return bytes_equal(a->label, b->label) && a->limit_per_buyer == b->limit_per_buyer &&
-           a->opens_at_ms == b->opens_at_ms && a->closes_at_ms == b->closes_at_ms &&
-           a->paused == b->paused && a->hold_ms == b->hold_ms && a->hold_ms_max == b->hold_ms_max;
-}
-
 enum hf_status inventory_define_sku(struct txn *txn, const struct sku_rule *rule)
 {
     struct inventory *inventory = txn->inventory;
@@ -146,7 +135,7 @@ enum hf_status inventory_define_sku(struct txn *txn, const struct sku_rule *rule
     struct sku_rule present = {0};
     if (definition->sku) {
         catalog_sku_rule(inventory->catalog, definition->sku, &present);
-        if (rule_equal(&present, rule)) {
+        if (sku_rule_equal(&present, rule)) {
             return HF_OK;
         }
     }
@@ -161,6 +150,23 @@ enum hf_status inventory_define_sku(struct txn *txn, const struct sku_rule *rule
     event->sku = &memory->sku;
     event->digest_delta = definition_sku_digest(inventory, &memory->sku, definition);
     return HF_OK;
+}
+
+struct sku_rule inventory_merged_sku(const struct inventory *inventory,
+                                     const struct sku_rule *asked, uint32_t named)
+{
+    struct sku_rule present = {0};
+    uint32_t sku = catalog_find_sku(inventory->catalog, asked->sku);
+    if (sku != 0) {
+        catalog_sku_rule(inventory->catalog, sku, &present);
+    }
+    return sku_rule_merge(&present, asked, named);
+}
+
+enum hf_status inventory_change_sku(struct txn *txn, const struct sku_rule *asked, uint32_t named)
+{
+    struct sku_rule rule = inventory_merged_sku(txn->inventory, asked, named);
+    return inventory_define_sku(txn, &rule);
 }
 
 /* ---- Items ---- */
@@ -265,8 +271,7 @@ enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def
     *item = memory->item.item;
     if (memory->definition.item) {
         struct item_def present = item_def_of(inventory, *item);
-        if (present.safety == def->safety && present.presale_cap == def->presale_cap &&
-            present.hot == def->hot) {
+        if (item_def_equal(&present, def)) {
             return HF_OK;
         }
         definition_debit(txn, &present, def, &memory->definition);
@@ -279,6 +284,25 @@ enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def
     event->item = &memory->item;
     event->digest_delta = definition_item_digest(inventory, &memory->item, &memory->definition);
     return HF_OK;
+}
+
+struct item_def inventory_merged_item(const struct inventory *inventory,
+                                      const struct item_def *asked, uint32_t named)
+{
+    struct item_def present = {0};
+    uint32_t sku = catalog_find_sku(inventory->catalog, asked->sku);
+    uint32_t item = sku != 0 ? catalog_find_item(inventory->catalog, sku, asked->pool) : 0;
+    if (item != 0) {
+        present = item_def_of(inventory, item);
+    }
+    return item_def_merge(&present, asked, named);
+}
+
+enum hf_status inventory_change_item(struct txn *txn, const struct item_def *asked, uint32_t named,
+                                     uint32_t *item)
+{
+    struct item_def def = inventory_merged_item(txn->inventory, asked, named);
+    return inventory_define_item(txn, &def, item);
 }
 
 /* ---- Adjustments ---- */
@@ -298,6 +322,26 @@ static bool adjustment_again(const struct adjustment_made *made, uint32_t item, 
                 (!expected || *expected == made->stocked - made->delta) && made->texts == texts;
     *status = *replayed ? HF_OK : HF_ID_CONFLICT;
     return true;
+}
+
+bool adjust_again(const struct adjustment_made *before, const struct adjustment *asked,
+                  bool *replayed, enum hf_status *status)
+{
+    bool same = before && (asked->has_set_to ? before->stocked == asked->set_to
+                                             : before->delta == asked->delta);
+    return adjustment_again(before, asked->item, same,
+                            asked->has_expected ? &asked->expected : NULL,
+                            adjustment_texts(asked->reason, asked->reference), replayed, status);
+}
+
+bool move_again(const struct adjustment_made *before, const struct move *asked, bool *replayed,
+                enum hf_status *status)
+{
+    bool same = before && asked->units >= 1 && before->delta == -asked->units;
+    return adjustment_again(before, asked->from, same,
+                            asked->has_expected ? &asked->expected : NULL,
+                            adjustment_move_texts(asked->reason, asked->reference, asked->to),
+                            replayed, status);
 }
 
 /* Lowers what is free before the record is made: the stock on hand, with what may be sold beyond
@@ -352,8 +396,7 @@ static void change_add_event(struct txn *txn, const struct adjustment *asked,
     event->adjust = change;
 }
 
-/* What an adjustment would leave in stock. OK, CONFLICT or INVALID. */
-static enum hf_status adjust_check(const struct adjustment *asked, int64_t before, int64_t *stocked)
+enum hf_status adjust_check(const struct adjustment *asked, int64_t before, int64_t *stocked)
 {
     if (asked->has_expected && asked->expected != before) {
         return HF_CONFLICT;
@@ -378,10 +421,7 @@ enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *asked,
     };
     enum hf_status status;
     const struct adjustment_made *before = adjustments_find(&inventory->adjustments, asked->id);
-    bool same = before && (asked->has_set_to ? before->stocked == asked->set_to
-                                             : before->delta == asked->delta);
-    if (adjustment_again(before, asked->item, same, asked->has_expected ? &asked->expected : NULL,
-                         made.texts, replayed, &status)) {
+    if (adjust_again(before, asked, replayed, &status)) {
         return status;
     }
     if (!inventory_has_item(inventory, asked->item)) {
@@ -416,9 +456,30 @@ static bool move_items_fit(const struct inventory *inventory, uint32_t from, uin
            catalog_item_sku(inventory->catalog, from) == catalog_item_sku(inventory->catalog, to);
 }
 
-/* What a move would leave in stock. OK, UNKNOWN_ITEM, INVALID or CONFLICT. */
-static enum hf_status move_check(const struct inventory *inventory, const struct move *asked,
-                                 struct stock_move *move, int64_t *safety)
+enum hf_status move_check(const struct move *asked, int64_t from_stocked, int64_t to_stocked,
+                          struct stock_move *move)
+{
+    if (asked->has_expected && asked->expected != from_stocked) {
+        return HF_CONFLICT;
+    }
+    if (asked->units < 1 || asked->units > from_stocked || asked->units > STOCK_MAX - to_stocked) {
+        return HF_INVALID;
+    }
+    *move = (struct stock_move){
+        .from = asked->from,
+        .to = asked->to,
+        .units = asked->units,
+        .from_stocked = from_stocked - asked->units,
+        .to_stocked = to_stocked + asked->units,
+        .reason = asked->reason,
+        .reference = asked->reference,
+    };
+    return HF_OK;
+}
+
+/* Finds what a move is between and checks it. OK, UNKNOWN_ITEM, INVALID or CONFLICT. */
+static enum hf_status move_decide(const struct inventory *inventory, const struct move *asked,
+                                  struct stock_move *move, int64_t *safety)
 {
     if (!inventory_has_item(inventory, asked->from) || !inventory_has_item(inventory, asked->to)) {
         return HF_UNKNOWN_ITEM;
@@ -430,26 +491,11 @@ static enum hf_status move_check(const struct inventory *inventory, const struct
     struct stock_view to;
     stock_read(inventory->stock, asked->from, &from);
     stock_read(inventory->stock, asked->to, &to);
-    if (asked->has_expected && asked->expected != from.stocked) {
-        return HF_CONFLICT;
-    }
-    if (asked->units < 1 || asked->units > from.stocked || asked->units > STOCK_MAX - to.stocked) {
-        return HF_INVALID;
-    }
     *safety = from.safety;
-    *move = (struct stock_move){
-        .from = asked->from,
-        .to = asked->to,
-        .units = asked->units,
-        .from_stocked = from.stocked - asked->units,
-        .to_stocked = to.stocked + asked->units,
-        .reason = asked->reason,
-        .reference = asked->reference,
-    };
-    return HF_OK;
+    return move_check(asked, from.stocked, to.stocked, move);
 }
 
-static struct adjustment_made move_made(struct id128 id, const struct stock_move *move)
+struct adjustment_made move_made(struct id128 id, const struct stock_move *move)
 {
     return (struct adjustment_made){
         .id = id,
@@ -478,15 +524,12 @@ enum hf_status inventory_move(struct txn *txn, const struct move *asked, bool *r
     struct inventory *inventory = txn->inventory;
     enum hf_status status;
     const struct adjustment_made *before = adjustments_find(&inventory->adjustments, asked->id);
-    bool same = before && asked->units >= 1 && before->delta == -asked->units;
-    if (adjustment_again(before, asked->from, same, asked->has_expected ? &asked->expected : NULL,
-                         adjustment_move_texts(asked->reason, asked->reference, asked->to),
-                         replayed, &status)) {
+    if (move_again(before, asked, replayed, &status)) {
         return status;
     }
     struct stock_move *move = &txn->memory->move;
     int64_t safety;
-    status = move_check(inventory, asked, move, &safety);
+    status = move_decide(inventory, asked, move, &safety);
     if (status != HF_OK) {
         return status;
     }

@@ -6,6 +6,7 @@
  *     inventory_reserve.c  deciding on new orders
  *     inventory_edit.c     deciding on existing orders: commit, release, return, extend, expire
  *     inventory_admin.c    definitions, adjustments and moves
+ *     plan.c               what definitions, adjustments and moves would come to
  *     inventory_grant.c    filling the lines of a shaped order: policies, fallbacks, limits,
  * pre-sale inventory_publish.c  publishing and replay inventory_forget.c   forgetting ended orders,
  * listing orders image.c              the state without its log: what a checkpoint holds
@@ -278,6 +279,29 @@ void definition_install_item(struct inventory *inventory, const struct item_def 
 
 /* The present definition of an item; names as in the catalog. */
 struct item_def item_def_of(const struct inventory *inventory, uint32_t item);
+
+/* What a definition that names some fields results in, as things are. */
+struct sku_rule inventory_merged_sku(const struct inventory *inventory,
+                                     const struct sku_rule *asked, uint32_t named);
+struct item_def inventory_merged_item(const struct inventory *inventory,
+                                      const struct item_def *asked, uint32_t named);
+
+/* Whether something was made under the id before (`before`; NULL: nothing was): then *status is the
+ * answer to who asks again, OK with *replayed, or ID_CONFLICT. */
+bool adjust_again(const struct adjustment_made *before, const struct adjustment *asked,
+                  bool *replayed, enum hf_status *status);
+bool move_again(const struct adjustment_made *before, const struct move *asked, bool *replayed,
+                enum hf_status *status);
+
+/* What an adjustment would leave in stock. OK, CONFLICT or INVALID. */
+enum hf_status adjust_check(const struct adjustment *asked, int64_t before, int64_t *stocked);
+
+/* What a move between two items of one SKU would leave in stock. OK, CONFLICT or INVALID. */
+enum hf_status move_check(const struct move *asked, int64_t from_stocked, int64_t to_stocked,
+                          struct stock_move *move);
+
+/* A move as it is remembered under its id. */
+struct adjustment_made move_made(struct id128 id, const struct stock_move *move);
 
 /* The digest of a SKU and of an item as they are. */
 uint64_t sku_digest(const struct inventory *inventory, uint32_t sku);

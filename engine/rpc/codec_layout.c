@@ -109,7 +109,8 @@ LAYOUT(sku_rule, struct sku_message, SkuRule, TEXT(sku_rule, sku), TEXT(sku_rule
        NUMBER(sku_rule, hold_ms_max), NUMBER(sku_rule, fields));
 
 LAYOUT(item_def, struct item_message, ItemDef, TEXT(item_def, sku), TEXT(item_def, pool),
-       NUMBER(item_def, safety), NUMBER(item_def, presale_cap), FLAG(item_def, hot));
+       NUMBER(item_def, safety), NUMBER(item_def, presale_cap), FLAG(item_def, hot),
+       NUMBER(item_def, fields));
 
 LAYOUT(adjustment, struct adjustment_message, Adjustment, BYTES(adjustment, id),
        NUMBER(adjustment, item), TEXT(adjustment, sku), TEXT(adjustment, pool),
@@ -139,7 +140,7 @@ LAYOUT(stock_info, struct stock_message, StockInfo, NUMBER(stock_info, item), TE
 
 LAYOUT(adjust_result, struct adjust_result_message, AdjustResult, STATUS(adjust_result, status),
        FLAG(adjust_result, replayed), PART(adjust_result, stock, stock_info),
-       PART(adjust_result, to_stock, stock_info));
+       PART(adjust_result, to_stock, stock_info), NUMBER(adjust_result, delta));
 
 /* ---- Bodies of requests ---- */
 
@@ -181,12 +182,14 @@ LAYOUT(list_orders_request, REQUEST_BODY(list_orders), ListOrdersRequest,
 LAYOUT(get_skus_request, REQUEST_BODY(get_skus), GetSkusRequest,
        TEXTS(get_skus_request, sku, skus, count));
 
-LAYOUT(define_request, REQUEST_BODY(define), DefineRequest,
+LAYOUT(define_request, struct define_message, DefineRequest,
        ROWS(define_request, skus, skus, sku_count, sku_rule),
-       ROWS(define_request, items, items, item_count, item_def));
+       ROWS(define_request, items, items, item_count, item_def), FLAG(define_request, dry_run),
+       NUMBER(define_request, skus_before), NUMBER(define_request, items_before));
 
 LAYOUT(adjust_request, REQUEST_BODY(adjust), AdjustRequest,
-       ROWS(adjust_request, adjustments, adjustments, count, adjustment));
+       ROWS(adjust_request, adjustments, adjustments, count, adjustment),
+       FLAG(adjust_request, dry_run), PART(adjust_request, after, define_request));
 
 static const struct layout status_request_layout = {.wire =
                                                         &holdfast__v1__status_request__descriptor};
@@ -209,11 +212,14 @@ LAYOUT(skus_response, RESPONSE_BODY(skus), SkusResponse,
 LAYOUT(stock_response, RESPONSE_BODY(stock), StockResponse,
        ROWS(stock_response, items, items, count, stock_info));
 
-LAYOUT(define_response, RESPONSE_BODY(define), DefineResponse,
-       COLUMN(define_response, item, items, count));
+LAYOUT(define_response, struct defined_message, DefineResponse,
+       COLUMN(define_response, item, items, count), NUMBER(define_response, skus_made),
+       NUMBER(define_response, skus_changed), NUMBER(define_response, items_made),
+       NUMBER(define_response, items_changed));
 
 LAYOUT(adjust_response, RESPONSE_BODY(adjust), AdjustResponse,
-       ROWS(adjust_response, results, results, count, adjust_result));
+       ROWS(adjust_response, results, results, count, adjust_result),
+       PART(adjust_response, after, define_response));
 
 LAYOUT(status_response, RESPONSE_BODY(status_info), StatusResponse, TEXT(status_response, version),
        TEXT(status_response, state), TEXT(status_response, wal_io),

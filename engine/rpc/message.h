@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/fields.h"
 #include "base/id.h"
 #include "holdfast/status.h"
 
@@ -93,19 +94,7 @@ struct sku_message {
     bool paused;
     uint32_t hold_ms;
     uint32_t hold_ms_max;
-    uint32_t fields; /* enum sku_fields: which to change; 0: all */
-};
-
-/* Bits of SkuRule.fields. */
-enum sku_fields {
-    SKU_FIELD_LABEL = 1,
-    SKU_FIELD_LIMIT_PER_BUYER = 2,
-    SKU_FIELD_OPENS_AT = 4,
-    SKU_FIELD_CLOSES_AT = 8,
-    SKU_FIELD_PAUSED = 16,
-    SKU_FIELD_HOLD = 32,
-    SKU_FIELD_HOLD_MAX = 64,
-    SKU_FIELDS_ALL = 127,
+    uint32_t fields; /* enum sku_fields: which to change; 0: those that are not zero or empty */
 };
 
 struct item_message {
@@ -114,6 +103,17 @@ struct item_message {
     int64_t safety;
     int64_t presale_cap;
     bool hot;
+    uint32_t fields; /* enum item_fields, likewise */
+};
+
+struct define_message {
+    uint32_t sku_count;
+    const struct sku_message *skus;
+    uint32_t item_count;
+    const struct item_message *items;
+    bool dry_run;
+    uint32_t skus_before; /* dry_run: what requests before this one would have made */
+    uint32_t items_before;
 };
 
 struct adjustment_message {
@@ -178,15 +178,13 @@ struct request {
             uint32_t count;
             const struct bytes *skus;
         } get_skus;
-        struct {
-            uint32_t sku_count;
-            const struct sku_message *skus;
-            uint32_t item_count;
-            const struct item_message *items;
-        } define;
+        struct define_message define;
         struct {
             uint32_t count;
             const struct adjustment_message *adjustments;
+            bool dry_run;
+            bool has_after; /* dry_run: as if this had been defined before */
+            struct define_message after;
         } adjust;
     };
 };
@@ -251,6 +249,17 @@ struct adjust_result_message {
     struct stock_message stock;
     bool has_to_stock; /* of a move */
     struct stock_message to_stock;
+    int64_t delta; /* what was changed: 0 of a replay */
+};
+
+/* What definitions made and changed. */
+struct defined_message {
+    uint32_t count; /* handles; of a dry run 0 where there is no item yet */
+    const uint32_t *items;
+    uint32_t skus_made;
+    uint32_t skus_changed;
+    uint32_t items_made;
+    uint32_t items_changed;
 };
 
 struct response {
@@ -284,13 +293,12 @@ struct response {
             uint32_t count;
             const struct stock_message *items;
         } stock;
-        struct {
-            uint32_t count;
-            const uint32_t *items;
-        } define;
+        struct defined_message define;
         struct {
             uint32_t count;
             const struct adjust_result_message *results;
+            bool has_after;
+            struct defined_message after;
         } adjust;
         struct {
             struct bytes version;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "core/plan.h"
 #include "server/engine_internal.h"
 
 static const char default_pool[] = "default";
@@ -55,12 +56,31 @@ static bool check_range(struct engine_call *call, struct place place, const char
     return true;
 }
 
-uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct place place,
-                         uint32_t item, struct bytes sku, struct bytes pool, enum hf_status *status)
+/* Where adjustments find their items: in the inventory, or in a plan of what it would be. */
+struct stockroom {
+    struct engine *engine;
+    struct plan *plan; /* NULL: changes are made */
+};
+
+static enum hf_status stockroom_item(const struct stockroom *room, uint32_t item,
+                                     struct item_view *view)
+{
+    return room->plan ? plan_item(room->plan, item, view)
+                      : inventory_item(room->engine->inventory, item, view);
+}
+
+static uint32_t stockroom_find(const struct stockroom *room, struct bytes sku, struct bytes pool)
+{
+    return room->plan ? plan_find_item(room->plan, sku, pool)
+                      : inventory_find_item(room->engine->inventory, sku, pool);
+}
+
+static uint32_t resolve(const struct stockroom *room, struct engine_call *call, struct place place,
+                        uint32_t item, struct bytes sku, struct bytes pool, enum hf_status *status)
 {
     *status = HF_INVALID;
     if (item != 0) {
-        if (inventory_has_item(engine->inventory, item)) {
+        if (inventory_has_item(room->engine->inventory, item)) {
             return item;
         }
         *status = HF_UNKNOWN_ITEM;
@@ -72,13 +92,20 @@ uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct
         !request_check_code(call, place, "pool", pool)) {
         return 0;
     }
-    item = inventory_find_item(engine->inventory, sku, pool);
+    item = stockroom_find(room, sku, pool);
     if (item == 0) {
         *status = HF_UNKNOWN_ITEM;
         answer_note(call, place, ".sku: there is no item %.*s in pool %.*s", text_len(sku),
                     (const char *)sku.data, text_len(pool), (const char *)pool.data);
     }
     return item;
+}
+
+uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct place place,
+                         uint32_t item, struct bytes sku, struct bytes pool, enum hf_status *status)
+{
+    struct stockroom room = {engine, NULL};
+    return resolve(&room, call, place, item, sku, pool, status);
 }
 
 struct stock_message request_stock_of(const struct item_view *view)
@@ -106,26 +133,23 @@ bool request_memory_fits(struct engine_call *call, const void *memory)
 
 /* ---- Define ---- */
 
+/* What the fields of a definition are called in messages: a request's own, and that which a dry run
+ * of adjustments may begin with. */
+struct define_names {
+    const char *whole;
+    const char *skus;
+    const char *items;
+};
+
+static const struct define_names define_names = {"define", "define.skus", "define.items"};
+static const struct define_names after_names = {"adjust.after", "adjust.after.skus",
+                                                "adjust.after.items"};
+
 static bool check_sku(struct engine_call *call, struct place place, const struct sku_message *sku)
 {
-    if (!request_check_code(call, place, "sku", sku->sku) ||
-        !check_text(call, place, "label", sku->label, LABEL_BYTES_MAX)) {
-        return false;
-    }
-    if (sku->opens_at_ms != 0 && sku->closes_at_ms != 0 && sku->closes_at_ms <= sku->opens_at_ms) {
-        answer_note(call, place, ".closes_at_ms: not after opens_at_ms");
-        return false;
-    }
-    if (sku->hold_ms_max != 0 && sku->hold_ms > sku->hold_ms_max) {
-        answer_note(call, place, ".hold_ms: %u, greater than hold_ms_max, %u", sku->hold_ms,
-                    sku->hold_ms_max);
-        return false;
-    }
-    if ((sku->fields & ~(uint32_t)SKU_FIELDS_ALL) != 0) {
-        answer_note(call, place, ".fields: %u, must be 0..%u", sku->fields, SKU_FIELDS_ALL);
-        return false;
-    }
-    return true;
+    return request_check_code(call, place, "sku", sku->sku) &&
+           check_text(call, place, "label", sku->label, LABEL_BYTES_MAX) &&
+           check_range(call, place, "fields", sku->fields, 0, SKU_FIELDS_ALL);
 }
 
 static bool check_item(struct engine_call *call, struct place place,
@@ -134,24 +158,32 @@ static bool check_item(struct engine_call *call, struct place place,
     return request_check_code(call, place, "sku", item->sku) &&
            request_check_code(call, place, "pool", pool_or_default(item->pool)) &&
            check_range(call, place, "safety", item->safety, 0, STOCK_MAX) &&
-           check_range(call, place, "presale_cap", item->presale_cap, 0, STOCK_MAX);
+           check_range(call, place, "presale_cap", item->presale_cap, 0, STOCK_MAX) &&
+           check_range(call, place, "fields", item->fields, 0, ITEM_FIELDS_ALL);
 }
 
-/* Everything is checked before anything is defined: a definition is done whole or not at all. */
-static bool check_define(struct engine_call *call, const struct request *request)
+/* What each definition says by itself. */
+static bool check_define(struct engine_call *call, const struct define_message *define,
+                         const struct define_names *names)
 {
-    uint64_t count = (uint64_t)request->define.sku_count + request->define.item_count;
+    uint64_t count = (uint64_t)define->sku_count + define->item_count;
     if (count == 0 || count > REQUEST_ADMIN_MAX) {
-        answer_fail(call, HF_INVALID, "define: %llu definitions, must be 1..%u",
+        answer_fail(call, HF_INVALID, "%s: %llu definitions, must be 1..%u", names->whole,
                     (unsigned long long)count, REQUEST_ADMIN_MAX);
         return false;
     }
-    bool fine = true;
-    for (uint32_t i = 0; i < request->define.sku_count && fine; i++) {
-        fine = check_sku(call, place_at("define.skus", i), &request->define.skus[i]);
+    bool before = define->skus_before != 0 || define->items_before != 0;
+    if (before && names == &define_names && !define->dry_run) {
+        answer_fail(call, HF_INVALID, "%s.%s: only with dry_run", names->whole,
+                    define->skus_before != 0 ? "skus_before" : "items_before");
+        return false;
     }
-    for (uint32_t i = 0; i < request->define.item_count && fine; i++) {
-        fine = check_item(call, place_at("define.items", i), &request->define.items[i]);
+    bool fine = true;
+    for (uint32_t i = 0; i < define->sku_count && fine; i++) {
+        fine = check_sku(call, place_at(names->skus, i), &define->skus[i]);
+    }
+    for (uint32_t i = 0; i < define->item_count && fine; i++) {
+        fine = check_item(call, place_at(names->items, i), &define->items[i]);
     }
     if (!fine) {
         call->response.status = HF_INVALID;
@@ -159,151 +191,177 @@ static bool check_define(struct engine_call *call, const struct request *request
     return fine;
 }
 
-/* The rule that is to be: the message's, or only its named fields upon the present one. */
-static struct sku_rule merge_rule(struct inventory *inventory, const struct sku_message *sku)
+static struct sku_rule rule_of(const struct sku_message *sku)
 {
-    struct sku_rule rule = {.sku = sku->sku};
-    uint32_t fields = sku->fields;
-    if (fields == 0 || inventory_sku(inventory, sku->sku, &rule) != HF_OK) {
-        fields = fields == 0 ? SKU_FIELDS_ALL : fields;
-    }
-    rule.sku = sku->sku;
-    if (fields & SKU_FIELD_LABEL) {
-        rule.label = sku->label;
-    }
-    if (fields & SKU_FIELD_LIMIT_PER_BUYER) {
-        rule.limit_per_buyer = sku->limit_per_buyer;
-    }
-    if (fields & SKU_FIELD_OPENS_AT) {
-        rule.opens_at_ms = sku->opens_at_ms;
-    }
-    if (fields & SKU_FIELD_CLOSES_AT) {
-        rule.closes_at_ms = sku->closes_at_ms;
-    }
-    if (fields & SKU_FIELD_PAUSED) {
-        rule.paused = sku->paused;
-    }
-    if (fields & SKU_FIELD_HOLD) {
-        rule.hold_ms = sku->hold_ms;
-    }
-    if (fields & SKU_FIELD_HOLD_MAX) {
-        rule.hold_ms_max = sku->hold_ms_max;
-    }
-    return rule;
+    return (struct sku_rule){
+        .sku = sku->sku,
+        .label = sku->label,
+        .limit_per_buyer = sku->limit_per_buyer,
+        .opens_at_ms = sku->opens_at_ms,
+        .closes_at_ms = sku->closes_at_ms,
+        .paused = sku->paused,
+        .hold_ms = sku->hold_ms,
+        .hold_ms_max = sku->hold_ms_max,
+    };
 }
 
-/* Refuses a time to hold that no order could be given: it would be cut. A rule that is there
- * already does not stand in the way of changing others. */
-static bool check_hold(struct worker *worker, struct engine_call *call, struct place place,
-                       const struct sku_message *sku)
+static struct item_def def_of(const struct item_message *item)
 {
-    struct sku_rule rule = merge_rule(worker->engine->inventory, sku);
-    uint32_t engine_max = worker->engine->options.inventory.hold_ms_max;
-    uint32_t max = rule.hold_ms_max ? rule.hold_ms_max : engine_max;
-    if ((sku->fields != 0 && !(sku->fields & SKU_FIELD_HOLD)) || rule.hold_ms <= max) {
-        return true;
-    }
-    answer_note(call, place, ".hold_ms: %u, greater than %s, %u", rule.hold_ms,
-                rule.hold_ms_max ? "hold_ms_max" : "the engine's hold-ms-max", max);
-    return false;
+    return (struct item_def){
+        .sku = item->sku,
+        .pool = pool_or_default(item->pool),
+        .safety = item->safety,
+        .presale_cap = item->presale_cap,
+        .hot = item->hot,
+    };
 }
 
-/* Under the lock: the rules that stay are those of the SKUs as they are. OK or INVALID. */
-static enum hf_status check_holds(struct worker *worker, struct engine_call *call,
-                                  const struct request *request)
+/* What a plan says of one definition, told. */
+static enum hf_status note_planned(struct engine *engine, struct engine_call *call,
+                                   struct place place, enum hf_status status,
+                                   const struct misfit *misfit)
 {
-    bool fine = true;
-    for (uint32_t i = 0; i < request->define.sku_count && fine; i++) {
-        fine = check_hold(worker, call, place_at("define.skus", i), &request->define.skus[i]);
+    if (status == HF_INVALID) {
+        answer_note(call, place, ".%s: %s", misfit->field, misfit->reason);
+    } else if (status == HF_FULL) {
+        answer_note(call, place, ": items-max (%u) is reached",
+                    engine->options.inventory.items_max);
     }
-    return fine ? HF_OK : HF_INVALID;
+    return status;
 }
 
-/* Defines what has been checked. OK or FULL; READ_ONLY: the disk has filled up on the way;
- * INTERNAL: the log is closed. */
-static enum hf_status define_all(struct worker *worker, const struct request *request,
+/* Under the lock: checks what would result of all definitions, in their order, and fills in the
+ * items' handles. OK; INVALID or FULL with the message there. */
+static enum hf_status plan_all(struct engine *engine, struct engine_call *call, struct plan *plan,
+                               const struct define_message *define,
+                               const struct define_names *names, uint32_t *items)
+{
+    enum hf_status status = HF_OK;
+    struct misfit misfit = {0};
+    plan_assume_made(plan, define->skus_before, define->items_before);
+    for (uint32_t i = 0; i < define->sku_count && status == HF_OK; i++) {
+        struct sku_rule rule = rule_of(&define->skus[i]);
+        status = note_planned(engine, call, place_at(names->skus, i),
+                              plan_define_sku(plan, &rule, define->skus[i].fields, &misfit),
+                              &misfit);
+    }
+    for (uint32_t i = 0; i < define->item_count && status == HF_OK; i++) {
+        struct item_def def = def_of(&define->items[i]);
+        status = note_planned(engine, call, place_at(names->items, i),
+                              plan_define_item(plan, &def, define->items[i].fields, &items[i]),
+                              &misfit);
+    }
+    return status;
+}
+
+static enum hf_status define_one_sku(struct worker *worker, const struct sku_message *sku)
+{
+    struct sku_rule rule = rule_of(sku);
+    enum hf_status status = worker_admit(worker);
+    if (status == HF_OK) {
+        status =
+            inventory_change_sku(&worker->txn, &rule, sku_fields_named(&rule, sku->fields));
+    }
+    return status == HF_OK && !worker_flush(worker) ? HF_INTERNAL : status;
+}
+
+static enum hf_status define_one_item(struct worker *worker, const struct item_message *item,
+                                      uint32_t *handle)
+{
+    struct item_def def = def_of(item);
+    enum hf_status status = worker_admit(worker);
+    if (status == HF_OK) {
+        status = inventory_change_item(&worker->txn, &def, item_fields_named(&def, item->fields),
+                                       handle);
+    }
+    return status == HF_OK && !worker_flush(worker) ? HF_INTERNAL : status;
+}
+
+/* Defines what has been planned. OK; FULL: no memory for a name; READ_ONLY: the disk has filled up
+ * on the way; INTERNAL: the log is closed. */
+static enum hf_status define_all(struct worker *worker, const struct define_message *define,
                                  uint32_t *items)
 {
-    for (uint32_t i = 0; i < request->define.sku_count; i++) {
-        struct sku_rule rule = merge_rule(worker->engine->inventory, &request->define.skus[i]);
-        enum hf_status status = worker_admit(worker);
-        if (status == HF_OK) {
-            status = inventory_define_sku(&worker->txn, &rule);
-        }
-        if (status != HF_OK) {
-            return status;
-        }
-        if (!worker_flush(worker)) {
-            return HF_INTERNAL;
+    enum hf_status status = HF_OK;
+    for (uint32_t i = 0; i < define->sku_count && status == HF_OK; i++) {
+        status = define_one_sku(worker, &define->skus[i]);
+    }
+    for (uint32_t i = 0; i < define->item_count && status == HF_OK; i++) {
+        status = define_one_item(worker, &define->items[i], &items[i]);
+    }
+    return status;
+}
+
+/* The answer's part about definitions. Items that are not there have no handle to tell. */
+static struct defined_message defined(const struct plan *plan, uint32_t *items, uint32_t count,
+                                      bool dry_run)
+{
+    struct plan_counts counts = plan_counts(plan);
+    for (uint32_t i = 0; i < count && dry_run; i++) {
+        items[i] = plan_makes_item(plan, items[i]) ? 0 : items[i];
+    }
+    return (struct defined_message){
+        .count = count,
+        .items = items,
+        .skus_made = counts.skus_made,
+        .skus_changed = counts.skus_changed,
+        .items_made = counts.items_made,
+        .items_changed = counts.items_changed,
+    };
+}
+
+/* Under the lock: all of a request is checked before its first change. */
+static enum hf_status plan_and_define(struct worker *worker, struct engine_call *call,
+                                      const struct define_message *define, uint32_t *items)
+{
+    struct engine *engine = worker->engine;
+    struct plan *plan = plan_make(engine->inventory, define->sku_count + define->item_count,
+                                  define->item_count);
+    if (!request_memory_fits(call, plan)) {
+        return call->response.status;
+    }
+    enum hf_status status = plan_all(engine, call, plan, define, &define_names, items);
+    if (status != HF_OK) {
+        call->response.status = status; /* the message is there */
+    } else if (!define->dry_run) {
+        status = define_all(worker, define, items);
+        if (status == HF_READ_ONLY) {
+            answer_fail(call, status,
+                        "define: the disk is full; what comes first has been defined");
+        } else if (status != HF_OK) {
+            answer_fail(call, status, "define: out of memory; what comes first has been defined");
         }
     }
-    for (uint32_t i = 0; i < request->define.item_count; i++) {
-        const struct item_message *item = &request->define.items[i];
-        struct item_def def = {
-            .sku = item->sku,
-            .pool = pool_or_default(item->pool),
-            .safety = item->safety,
-            .presale_cap = item->presale_cap,
-            .hot = item->hot,
-        };
-        enum hf_status status = worker_admit(worker);
-        if (status == HF_OK) {
-            status = inventory_define_item(&worker->txn, &def, &items[i]);
-        }
-        if (status != HF_OK) {
-            return status;
-        }
-        if (!worker_flush(worker)) {
-            return HF_INTERNAL;
-        }
+    if (status == HF_OK) {
+        call->response.type = RESPONSE_DEFINE;
+        call->response.define = defined(plan, items, define->item_count, define->dry_run);
     }
-    return HF_OK;
+    plan_free(plan);
+    return status;
 }
 
 bool request_define(struct worker *worker, struct engine_call *call, const struct request *request)
 {
-    if (!check_define(call, request)) {
+    const struct define_message *define = &request->define;
+    if (!check_define(call, define, &define_names)) {
         return true;
     }
-    uint32_t count = request->define.item_count;
-    uint32_t *items = arena_calloc(call->arena, count, sizeof *items);
+    uint32_t *items = arena_calloc(call->arena, define->item_count, sizeof *items);
     if (!request_memory_fits(call, items)) {
         return true;
     }
     worker->depends_on_tail = true; /* an unchanged definition has no record of its own */
     inventory_admin_lock(worker->engine->inventory);
-    enum hf_status status = check_holds(worker, call, request);
-    if (status == HF_OK) {
-        status = define_all(worker, request, items);
-    }
+    enum hf_status status = plan_and_define(worker, call, define, items);
     inventory_admin_unlock(worker->engine->inventory);
-    if (status == HF_INTERNAL) {
-        return false;
-    }
-    if (status == HF_INVALID) {
-        call->response.status = status; /* the message is there */
-        return true;
-    }
-    if (status == HF_READ_ONLY) {
-        answer_fail(call, status, "define: the disk is full; what comes first has been defined");
-        return true;
-    }
-    if (status != HF_OK) {
-        answer_fail(call, status, "define: no room for more items: items_max is %u",
-                    worker->engine->options.inventory.items_max);
-        return true;
-    }
-    call->response.type = RESPONSE_DEFINE;
-    call->response.define.count = count;
-    call->response.define.items = items;
-    return true;
+    return status != HF_INTERNAL;
 }
 
 /* ---- Adjust ---- */
 
 /* What an adjustment and a move have in common. OK with the item that it names; INVALID or
  * UNKNOWN_ITEM with a noted message. */
-static enum hf_status parse_named(struct engine *engine, struct engine_call *call,
+static enum hf_status parse_named(const struct stockroom *room, struct engine_call *call,
                                   struct place place, const struct adjustment_message *message,
                                   struct id128 *id, uint32_t *item)
 {
@@ -317,12 +375,11 @@ static enum hf_status parse_named(struct engine *engine, struct engine_call *cal
     }
     enum hf_status status;
     *id = id_from_bytes(message->id.data);
-    *item =
-        request_resolve(engine, call, place, message->item, message->sku, message->pool, &status);
+    *item = resolve(room, call, place, message->item, message->sku, message->pool, &status);
     return *item == 0 ? status : HF_OK;
 }
 
-static enum hf_status parse_adjustment(struct engine *engine, struct engine_call *call,
+static enum hf_status parse_adjustment(const struct stockroom *room, struct engine_call *call,
                                        struct place place, const struct adjustment_message *message,
                                        struct adjustment *out)
 {
@@ -346,16 +403,16 @@ static enum hf_status parse_adjustment(struct engine *engine, struct engine_call
                      STOCK_MAX)) {
         return HF_INVALID;
     }
-    return parse_named(engine, call, place, message, &out->id, &out->item);
+    return parse_named(room, call, place, message, &out->id, &out->item);
 }
 
 /* The item that a move goes to: another pool of the SKU that `from` is of. */
-static enum hf_status resolve_to(struct engine *engine, struct engine_call *call,
+static enum hf_status resolve_to(const struct stockroom *room, struct engine_call *call,
                                  struct place place, const struct adjustment_message *message,
                                  uint32_t from, uint32_t *to)
 {
     struct item_view view;
-    enum hf_status status = inventory_item(engine->inventory, from, &view);
+    enum hf_status status = stockroom_item(room, from, &view);
     CHECK(status == HF_OK);
     const char *field = message->to_item != 0 ? "to_item" : "to_pool";
     *to = message->to_item;
@@ -363,10 +420,10 @@ static enum hf_status resolve_to(struct engine *engine, struct engine_call *call
         if (!request_check_code(call, place, "to_pool", message->to_pool)) {
             return HF_INVALID;
         }
-        *to = inventory_find_item(engine->inventory, view.sku, message->to_pool);
+        *to = stockroom_find(room, view.sku, message->to_pool);
     }
     struct item_view there;
-    if (*to == 0 || inventory_item(engine->inventory, *to, &there) != HF_OK) {
+    if (*to == 0 || stockroom_item(room, *to, &there) != HF_OK) {
         answer_note(call, place, ".%s: there is no such item", field);
         return HF_UNKNOWN_ITEM;
     }
@@ -374,14 +431,14 @@ static enum hf_status resolve_to(struct engine *engine, struct engine_call *call
         answer_note(call, place, ".%s: the units are there already", field);
         return HF_INVALID;
     }
-    if (there.sku.len != view.sku.len || memcmp(there.sku.data, view.sku.data, view.sku.len) != 0) {
+    if (!bytes_equal(there.sku, view.sku)) {
         answer_note(call, place, ".%s: another SKU's; units move between pools of one", field);
         return HF_INVALID;
     }
     return HF_OK;
 }
 
-static enum hf_status parse_move(struct engine *engine, struct engine_call *call,
+static enum hf_status parse_move(const struct stockroom *room, struct engine_call *call,
                                  struct place place, const struct adjustment_message *message,
                                  struct move *out)
 {
@@ -400,40 +457,72 @@ static enum hf_status parse_move(struct engine *engine, struct engine_call *call
     if (!check_range(call, place, "delta", message->delta, 1, STOCK_MAX)) {
         return HF_INVALID;
     }
-    enum hf_status status = parse_named(engine, call, place, message, &out->id, &out->from);
-    return status == HF_OK ? resolve_to(engine, call, place, message, out->from, &out->to) : status;
+    enum hf_status status = parse_named(room, call, place, message, &out->id, &out->from);
+    return status == HF_OK ? resolve_to(room, call, place, message, out->from, &out->to) : status;
 }
 
-static bool stock_now(struct engine *engine, uint32_t item, struct stock_message *stock)
+static bool stock_now(const struct stockroom *room, uint32_t item, struct stock_message *stock)
 {
     struct item_view view;
-    if (inventory_item(engine->inventory, item, &view) != HF_OK) {
+    if (stockroom_item(room, item, &view) != HF_OK) {
         return false;
     }
     *stock = request_stock_of(&view);
+    if (room->plan && plan_makes_item(room->plan, item)) {
+        stock->item = 0; /* no handle that could be used */
+    }
     return true;
 }
 
-/* Decides, appends and publishes one adjustment or move. False: the log is closed. */
-static bool adjust_one(struct worker *worker, struct engine_call *call, struct place place,
+/* An adjustment or a move. */
+struct asked_change {
+    bool moves;
+    struct adjustment adjustment;
+    struct move move;
+};
+
+/* Says in a plan what it would come to. */
+static void plan_one(struct plan *plan, const struct asked_change *asked,
+                     struct adjust_result_message *result)
+{
+    result->status =
+        asked->moves ? plan_move(plan, &asked->move, &result->replayed, &result->delta)
+                     : plan_adjust(plan, &asked->adjustment, &result->replayed, &result->delta);
+}
+
+/* Decides, appends and publishes it. False: the log is closed. */
+static bool make_one(struct worker *worker, const struct asked_change *asked,
+                     struct adjust_result_message *result)
+{
+    result->status = worker_admit(worker);
+    if (result->status == HF_OK) {
+        result->status =
+            asked->moves ? inventory_move(&worker->txn, &asked->move, &result->replayed)
+                         : inventory_adjust(&worker->txn, &asked->adjustment, &result->replayed);
+    }
+    if (worker->txn.event_count > 0) {
+        const struct event *event = &worker->txn.events[0];
+        result->delta = asked->moves ? -event->move->units : event->adjust->delta;
+    }
+    return worker_flush(worker);
+}
+
+/* One adjustment or move, made or planned. False: the log is closed. */
+static bool adjust_one(struct worker *worker, const struct stockroom *room,
+                       struct engine_call *call, struct place place,
                        const struct adjustment_message *message,
                        struct adjust_result_message *result)
 {
-    struct engine *engine = worker->engine;
-    bool moves = message->to_item != 0 || message->to_pool.len > 0;
-    struct adjustment adjustment;
-    struct move move;
-    result->status = moves ? parse_move(engine, call, place, message, &move)
-                           : parse_adjustment(engine, call, place, message, &adjustment);
+    struct asked_change asked = {.moves = message->to_item != 0 || message->to_pool.len > 0};
+    result->status = asked.moves
+                         ? parse_move(room, call, place, message, &asked.move)
+                         : parse_adjustment(room, call, place, message, &asked.adjustment);
     if (result->status != HF_OK) {
         return true;
     }
-    result->status = worker_admit(worker);
-    if (result->status == HF_OK) {
-        result->status = moves ? inventory_move(&worker->txn, &move, &result->replayed)
-                               : inventory_adjust(&worker->txn, &adjustment, &result->replayed);
-    }
-    if (!worker_flush(worker)) {
+    if (room->plan) {
+        plan_one(room->plan, &asked, result);
+    } else if (!make_one(worker, &asked, result)) {
         return false;
     }
     if (result->status == HF_INVALID) {
@@ -442,36 +531,97 @@ static bool adjust_one(struct worker *worker, struct engine_call *call, struct p
     } else if (result->status != HF_OK) {
         answer_note(call, place, ": %s", hf_status_text(result->status));
     }
-    result->has_stock = stock_now(engine, moves ? move.from : adjustment.item, &result->stock);
-    result->has_to_stock = moves && stock_now(engine, move.to, &result->to_stock);
+    result->has_stock =
+        stock_now(room, asked.moves ? asked.move.from : asked.adjustment.item, &result->stock);
+    result->has_to_stock = asked.moves && stock_now(room, asked.move.to, &result->to_stock);
     return true;
+}
+
+/* Under the lock. False: the log is closed. */
+static bool adjust_all(struct worker *worker, const struct stockroom *room,
+                       struct engine_call *call, const struct request *request,
+                       struct adjust_result_message *results)
+{
+    uint32_t count = request->adjust.count;
+    uint32_t invalid = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!adjust_one(worker, room, call, place_at("adjust.adjustments", i),
+                        &request->adjust.adjustments[i], &results[i])) {
+            return false;
+        }
+        invalid += results[i].status == HF_INVALID;
+    }
+    call->response.status = count > 0 && invalid == count ? HF_INVALID : HF_OK;
+    call->response.type = RESPONSE_ADJUST;
+    call->response.adjust.count = count;
+    call->response.adjust.results = results;
+    return true;
+}
+
+/* Under the lock: what all of it would come to, behind the definitions that the dry run begins
+ * with. items: room for their handles. */
+static void adjust_dry(struct worker *worker, struct engine_call *call,
+                       const struct request *request, uint32_t *items,
+                       struct adjust_result_message *results)
+{
+    const struct define_message *after = &request->adjust.after;
+    uint32_t changes = request->adjust.count;
+    struct plan *plan =
+        plan_make(worker->engine->inventory, after->sku_count + after->item_count + 2 * changes,
+                  after->item_count + 2 * changes);
+    if (!request_memory_fits(call, plan)) {
+        return;
+    }
+    enum hf_status status = plan_all(worker->engine, call, plan, after, &after_names, items);
+    if (status != HF_OK) {
+        call->response.status = status; /* the message is there */
+    } else {
+        struct stockroom room = {worker->engine, plan};
+        bool fine = adjust_all(worker, &room, call, request, results);
+        CHECK(fine); /* nothing is appended */
+        call->response.adjust.has_after = request->adjust.has_after;
+        call->response.adjust.after = defined(plan, items, after->item_count, true);
+    }
+    plan_free(plan);
+}
+
+static bool check_adjust(struct engine_call *call, const struct request *request)
+{
+    uint32_t count = request->adjust.count;
+    bool has_after = request->adjust.has_after;
+    if (count > REQUEST_ADMIN_MAX || (count == 0 && !has_after)) {
+        answer_fail(call, HF_INVALID, "adjust.adjustments: %u of them, must be 1..%u", count,
+                    REQUEST_ADMIN_MAX);
+        return false;
+    }
+    if (has_after && !request->adjust.dry_run) {
+        answer_fail(call, HF_INVALID, "adjust.after: only with dry_run");
+        return false;
+    }
+    return !has_after || check_define(call, &request->adjust.after, &after_names);
 }
 
 bool request_adjust(struct worker *worker, struct engine_call *call, const struct request *request)
 {
-    uint32_t count = request->adjust.count;
-    if (count == 0 || count > REQUEST_ADMIN_MAX) {
-        answer_fail(call, HF_INVALID, "adjust.adjustments: %u of them, must be 1..%u", count,
-                    REQUEST_ADMIN_MAX);
+    if (!check_adjust(call, request)) {
         return true;
     }
+    uint32_t count = request->adjust.count;
     struct adjust_result_message *results = arena_calloc(call->arena, count, sizeof *results);
-    if (!request_memory_fits(call, results)) {
+    uint32_t *items =
+        arena_calloc(call->arena, request->adjust.after.item_count, sizeof *items);
+    if (!request_memory_fits(call, results) || !request_memory_fits(call, items)) {
         return true;
     }
     worker->depends_on_tail = true; /* the answer tells the stock as it is now */
     bool fine = true;
-    uint32_t invalid = 0;
     inventory_admin_lock(worker->engine->inventory);
-    for (uint32_t i = 0; i < count && fine; i++) {
-        fine = adjust_one(worker, call, place_at("adjust.adjustments", i),
-                          &request->adjust.adjustments[i], &results[i]);
-        invalid += results[i].status == HF_INVALID;
+    if (request->adjust.dry_run) {
+        adjust_dry(worker, call, request, items, results);
+    } else {
+        struct stockroom room = {worker->engine, NULL};
+        fine = adjust_all(worker, &room, call, request, results);
     }
     inventory_admin_unlock(worker->engine->inventory);
-    call->response.status = invalid == count ? HF_INVALID : HF_OK;
-    call->response.type = RESPONSE_ADJUST;
-    call->response.adjust.count = count;
-    call->response.adjust.results = results;
     return fine;
 }

@@ -354,16 +354,18 @@ HF_API enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_s
 
 /* ---- Stock keeping ---- */
 
+/* A definition changes what `fields` names and nothing else; 0 names what is not zero or empty. What
+ * a new SKU or item does not name is zero or empty. */
 struct hf_sku {
     const char *sku;
-    const char *label;        /* NULL: none */
+    const char *label;        /* NULL: empty */
     uint32_t limit_per_buyer; /* 0: none */
     uint64_t opens_at_ms;     /* 0: always open */
     uint64_t closes_at_ms;    /* 0: never closes */
     bool paused;
     uint32_t hold_ms;     /* 0: the engine's default */
     uint32_t hold_ms_max; /* 0: the engine's */
-    uint32_t fields;      /* enum hf_sku_field: which to change in a SKU that exists; 0: all */
+    uint32_t fields;      /* enum hf_sku_field: which to change; 0: those that are not zero */
 };
 
 enum hf_sku_field {
@@ -381,14 +383,37 @@ struct hf_item {
     const char *pool; /* NULL: "default" */
     int64_t safety;
     int64_t presale_cap;
-    bool hot; /* many buyers at once: split its counter now */
+    bool hot;        /* many buyers at once: split its counter now */
+    uint32_t fields; /* enum hf_item_field: which to change; 0: those that are not zero */
 };
 
-/* Defines SKUs' rules and items, making or changing them. items_out (may be NULL) gets a handle for
- * each item. */
+enum hf_item_field {
+    HF_ITEM_SAFETY = 1,
+    HF_ITEM_PRESALE_CAP = 2,
+    HF_ITEM_HOT = 4,
+};
+
+/* What definitions made and changed: each SKU and each item counted once. A SKU may be made by its
+ * first item. */
+struct hf_defined {
+    uint32_t skus_made;
+    uint32_t skus_changed;
+    uint32_t items_made;
+    uint32_t items_changed;
+};
+
+/* Defines SKUs' rules and items, making or changing them, one after another. All are checked first,
+ * each on what would result: HF_INVALID and HF_FULL mean that nothing was done. items_out (may be
+ * NULL) gets a handle for each item. To learn the handle of an item that is there: hf_resolve(). */
 HF_API enum hf_status hf_define(struct hf_client *client, const struct hf_sku *skus,
                                 uint32_t sku_count, const struct hf_item *items,
                                 uint32_t item_count, uint32_t *items_out);
+
+/* The same, and tells what came of it. */
+HF_API enum hf_status hf_define_counted(struct hf_client *client, const struct hf_sku *skus,
+                                        uint32_t sku_count, const struct hf_item *items,
+                                        uint32_t item_count, uint32_t *items_out,
+                                        struct hf_defined *defined);
 
 struct hf_adjustment {
     struct hf_id id;
@@ -413,12 +438,33 @@ struct hf_adjust_result {
     bool replayed;
     struct hf_stock stock;    /* afterwards; zeroed when status is not OK and nothing is known */
     struct hf_stock to_stock; /* likewise, of a move: where the units went; else zeroed */
+    int64_t delta;            /* by how much `stock` was changed; replayed: 0 */
 };
 
 /* Changes stock, or moves it between pools. results: one for each adjustment. Returns HF_OK when
  * the engine dealt with all of them, whatever became of each. */
 HF_API enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *adjustments,
                                 uint32_t count, struct hf_adjust_result *results);
+
+/* Definitions, and then adjustments, that are only asked about. */
+struct hf_dry_run {
+    const struct hf_sku *skus;
+    uint32_t sku_count; /* with item_count at most 65536 */
+    const struct hf_item *items;
+    uint32_t item_count;
+    const struct hf_adjustment *adjustments; /* may be of items that would be defined: by name */
+    uint32_t adjustment_count;               /* at most 65536 */
+    /* Where a large whole is asked about in parts: what the parts before this one would make. */
+    uint32_t skus_before;
+    uint32_t items_before;
+};
+
+/* Checks all of it as if it were done, and changes nothing. defined and results (one for each
+ * adjustment; either may be NULL when there is none) are filled as hf_define_counted() and
+ * hf_adjust() would. HF_OK; HF_INVALID and HF_FULL when a definition would be refused: the message
+ * begins with its place, as "adjust.after.items[3].safety"; or why the engine takes no changes. */
+HF_API enum hf_status hf_check(struct hf_client *client, const struct hf_dry_run *asked,
+                               struct hf_defined *defined, struct hf_adjust_result *results);
 
 #ifdef __cplusplus
 }

@@ -421,10 +421,17 @@ static void fill_request(struct rng *rng, const struct parts *parts, struct requ
         request->define.skus = parts->skus;
         request->define.item_count = (uint32_t)rng_below(rng, 5);
         request->define.items = parts->defs;
+        request->define.dry_run = rng_chance(rng, 4);
         break;
     case REQUEST_ADJUST:
         request->adjust.count = count;
         request->adjust.adjustments = parts->adjustments;
+        request->adjust.dry_run = rng_chance(rng, 4);
+        request->adjust.has_after = request->adjust.dry_run && rng_chance(rng, 2);
+        request->adjust.after.sku_count = (uint32_t)rng_below(rng, 5);
+        request->adjust.after.skus = parts->skus;
+        request->adjust.after.item_count = (uint32_t)rng_below(rng, 5);
+        request->adjust.after.items = parts->defs;
         break;
     case REQUEST_STATUS:
     case REQUEST_NONE:

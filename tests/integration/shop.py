@@ -35,6 +35,8 @@ def load_messages():
 pb = load_messages()
 
 LABEL, LIMIT, OPENS_AT, CLOSES_AT, PAUSED_FIELD, HOLD, HOLD_MAX = 1, 2, 4, 8, 16, 32, 64
+ALL_RULES = 127
+SAFETY, PRESALE_CAP, HOT = 1, 2, 4
 
 
 def new_id():
@@ -102,7 +104,7 @@ class Shop:
         return handle
 
     def rule(self, sku, **rule):
-        """Sets a SKU's rules: all of them, unless `fields` says which."""
+        """Sets those of a SKU's rules that `fields` says, or that are not zero or empty."""
         self.must(define=pb.DefineRequest(skus=[pb.SkuRule(sku=sku, **rule)]))
 
     def rules(self, *skus):

@@ -130,6 +130,9 @@ def test_bad_input_is_named_and_changes_nothing():
         bad_define("skus[1].hold_ms: %d, greater than the engine's" % (week + 1),
                    skus=[pb.SkuRule(sku="S"), pb.SkuRule(sku="T", hold_ms=week + 1)])
         bad_define("skus[0].fields", skus=[pb.SkuRule(sku="S", fields=128)])
+        bad_define("items[0].fields", items=[pb.ItemDef(sku="S", fields=8)])
+        bad_define("skus_before: only with dry_run", skus=[pb.SkuRule(sku="S")], skus_before=1)
+        bad_define("items_before: only with dry_run", items=[pb.ItemDef(sku="S")], items_before=1)
         bad_define("skus[0].label", skus=[pb.SkuRule(sku="S", label="l" * 257)])
         assert shop.ask(get_stock=pb.GetStockRequest(sku=["S"])).status == UNKNOWN_ITEM
         expect_invalid(shop.adjust(b"x", item, delta=1), "adjust.adjustments[0].id")
@@ -239,7 +242,11 @@ def test_hold_of_a_sku_fits_its_maximum_as_it_will_be():
         assert define(hold_ms=week + 2, hold_ms_max=week + 2).status == OK
         assert define(hold_ms=week + 1, fields=32).status == OK  # the maximum stays
         expect_invalid(define(hold_ms=week + 3, fields=32), "define.skus[0].hold_ms")
-        assert define(hold_ms_max=0, fields=64).status == OK  # only a new hold_ms is refused
+        # The rule is about what would result, whichever of the two is named.
+        for hold_max in (0, week):
+            expect_invalid(define(hold_ms_max=hold_max, fields=64), "define.skus[0].hold_ms_max")
+        assert define(hold_ms=week, fields=32).status == OK
+        assert define(hold_ms_max=0, fields=64).status == OK
         assert define(label="x", fields=1).status == OK
         engine.stop()
 
@@ -451,11 +458,11 @@ def test_sale_windows():
         now = int(time.time() * 1000)
         shop.rule("WASHER", paused=True)
         assert shop.reserve(new_id(), [line(item)]).status == PAUSED
-        shop.rule("WASHER", opens_at_ms=now + 60000)
+        shop.rule("WASHER", opens_at_ms=now + 60000, fields=ALL_RULES)
         assert shop.reserve(new_id(), [line(item)]).status == NOT_OPEN
-        shop.rule("WASHER", closes_at_ms=now - 1)
+        shop.rule("WASHER", closes_at_ms=now - 1, fields=ALL_RULES)
         assert shop.reserve(new_id(), [line(item)]).status == CLOSED
-        shop.rule("WASHER")
+        shop.rule("WASHER", fields=ALL_RULES)
         held = new_id()
         assert shop.reserve(held, [line(item)]).status == OK
         shop.rule("WASHER", closes_at_ms=now - 1)

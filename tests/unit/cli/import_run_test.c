@@ -77,8 +77,8 @@ static enum hf_status define_one(const struct hf_item *item, uint32_t at, uint32
         return client_fail(HF_FULL, "define: no room for more items");
     }
     stock = stock ? stock : make(item->sku, 0);
-    stock->safety = item->safety;
-    stock->presale_cap = item->presale_cap;
+    stock->safety = item->fields & HF_ITEM_SAFETY ? item->safety : stock->safety;
+    stock->presale_cap = item->fields & HF_ITEM_PRESALE_CAP ? item->presale_cap : stock->presale_cap;
     *handle = stock->item;
     return HF_OK;
 }
@@ -246,7 +246,7 @@ static enum hf_status ask(struct setup *setup)
 static enum hf_status apply(struct setup *setup)
 {
     assert_int_equal(ask(setup), HF_OK);
-    return import_apply(NULL, &setup->import, setup->known, &setup->progress, &setup->summary);
+    return import_apply(NULL, &setup->import, &setup->progress, &setup->summary);
 }
 
 static void done(struct setup *setup)

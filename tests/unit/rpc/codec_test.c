@@ -291,14 +291,21 @@ static void codec_define_survives_the_trip(void **state)
                                         .hold_ms_max = 5}};
     const struct item_message items[] = {
         {.sku = bytes_of("A"), .pool = bytes_of("p"), .safety = -6, .presale_cap = 7, .hot = true},
-        {.sku = bytes_of("B")},
+        {.sku = bytes_of("B"), .fields = 7},
     };
     struct request request = {.type = REQUEST_DEFINE};
     request.define.sku_count = 1;
     request.define.skus = skus;
     request.define.item_count = 2;
     request.define.items = items;
+    request.define.dry_run = true;
+    request.define.skus_before = 8;
+    request.define.items_before = UINT32_MAX;
     struct request got = request_trip(&request);
+    assert_true(got.define.dry_run);
+    assert_int_equal(got.define.skus_before, 8);
+    assert_int_equal(got.define.items_before, UINT32_MAX);
+    assert_int_equal(got.define.items[1].fields, 7);
     assert_int_equal(got.define.sku_count, 1);
     const struct sku_message *sku = got.define.skus;
     assert_bytes(sku->sku, "A");
@@ -316,6 +323,19 @@ static void codec_define_survives_the_trip(void **state)
     assert_true(got.define.items[0].hot);
     assert_bytes(got.define.items[1].sku, "B");
     assert_int_equal(got.define.items[1].pool.len, 0);
+
+    struct define_message after = request.define;
+    request = (struct request){.type = REQUEST_ADJUST};
+    request.adjust.dry_run = true;
+    request.adjust.has_after = true;
+    request.adjust.after = after;
+    got = request_trip(&request);
+    assert_true(got.adjust.dry_run && got.adjust.has_after);
+    assert_int_equal(got.adjust.count, 0);
+    assert_int_equal(got.adjust.after.item_count, 2);
+    assert_true(got.adjust.after.items[0].safety == -6);
+    request.adjust.has_after = false;
+    assert_false(request_trip(&request).adjust.has_after);
 }
 
 static void codec_adjustments_survive_the_trip(void **state)
@@ -435,9 +455,25 @@ static void codec_other_responses_survive_the_trip(void **state)
     response = (struct response){.type = RESPONSE_DEFINE};
     response.define.count = 3;
     response.define.items = handles;
+    response.define.skus_made = 4;
+    response.define.skus_changed = 5;
+    response.define.items_made = 6;
+    response.define.items_changed = 7;
     got = response_trip(&response);
     assert_int_equal(got.define.count, 3);
     assert_memory_equal(got.define.items, handles, sizeof handles);
+    assert_int_equal(got.define.skus_made, 4);
+    assert_int_equal(got.define.skus_changed, 5);
+    assert_int_equal(got.define.items_made, 6);
+    assert_int_equal(got.define.items_changed, 7);
+    struct defined_message after = response.define;
+    response = (struct response){.type = RESPONSE_ADJUST};
+    response.adjust.has_after = true;
+    response.adjust.after = after;
+    got = response_trip(&response);
+    assert_true(got.adjust.has_after);
+    assert_int_equal(got.adjust.after.items_changed, 7);
+    assert_memory_equal(got.adjust.after.items, handles, sizeof handles);
 
     response = (struct response){.status = HF_BUSY, .type = RESPONSE_NONE, .retry_after_ms = 5};
     got = response_trip(&response);
