@@ -24,6 +24,15 @@ static inline bool id_equal(struct id128 a, struct id128 b)
     return a.hi == b.hi && a.lo == b.lo;
 }
 
+/* All zeros is what a field holds that nobody filled in. It names nothing: two callers who forgot
+ * their ids would be taken for one who repeats himself. */
+#define ID_NIL_REASON "all zeros: an id has to be chosen, another one for each"
+
+static inline bool id_is_nil(struct id128 id)
+{
+    return (id.hi | id.lo) == 0;
+}
+
 /* The id of 16 bytes. */
 static inline struct id128 id_from_bytes(const uint8_t bytes[ID_BYTES])
 {

@@ -26,8 +26,8 @@ enum hf_status order_read_items(struct hf_client *client, const struct hf_order_
 json_t *order_lines_json(const struct hf_order_line *lines, uint32_t count,
                          const struct hf_stock *items, bool covered);
 
-/* An empty ID is most often a variable of a shell that was not set. ARGS_GO_ON, or the exit code.
- */
+/* An empty ID, or one of all zeros, is most often a variable that was not set. ARGS_GO_ON, or the
+ * exit code. */
 int order_check_id(const struct command_spec *spec, const char *id_text);
 
 /* The same of an option's text; NULL: it was not given. */

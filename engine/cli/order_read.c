@@ -69,7 +69,12 @@ json_t *order_lines_json(const struct hf_order_line *lines, uint32_t count,
 
 int order_check_id(const struct command_spec *spec, const char *id_text)
 {
-    return id_text[0] != '\0' ? ARGS_GO_ON : args_wrong(spec, "the order's ID is empty");
+    if (id_text[0] == '\0') {
+        return args_wrong(spec, "the order's ID is empty");
+    }
+    return id_is_nil(id_from_text(id_text, strlen(id_text)))
+               ? args_wrong(spec, "the order's ID is " ID_NIL_REASON)
+               : ARGS_GO_ON;
 }
 
 int order_check_buyer(const struct command_spec *spec, const char *buyer_text)

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "base/csv.h"
+#include "base/id.h"
 #include "base/limits.h"
 #include "cli/print.h"
 #include "cli/values.h"
@@ -212,6 +213,9 @@ static bool read_row(struct reading *reading, const struct csv_row *cells)
     memcpy(name, order, len + 1);
     row.name = name;
     row.id = id_from_text(order, len);
+    if (id_is_nil(row.id)) {
+        return bad(reading, "row %" PRIu64 ", column order: " ID_NIL_REASON, row.number);
+    }
     if (reading->count == reading->room) {
         reading->room = reading->room ? 2 * reading->room : 1024;
         reading->rows = must_grow(reading->rows, reading->room, sizeof *reading->rows);

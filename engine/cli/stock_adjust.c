@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/id.h"
 #include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
@@ -72,6 +73,9 @@ static int read_options(const struct command_spec *command, struct hf_adjustment
     }
     if (id_text && id_text[0] == '\0') {
         return args_wrong(command, "option --id: is empty");
+    }
+    if (id_text && id_is_nil(id_from_text(id_text, strlen(id_text)))) {
+        return args_wrong(command, "option --id: is " ID_NIL_REASON);
     }
     adjustment->id = id_text ? hf_id_from_text(id_text) : hf_id_random();
     adjustment->has_expected = has_expected;

@@ -100,7 +100,8 @@ static bool line_fits_state(const struct order_line_view *line, enum order_state
         return line->released == line->qty && line->committed == 0 && line->returned == 0;
     case ORDER_COMMITTED:
     case ORDER_RETURNED:
-        return line->committed <= line->qty && line->released == line->qty - line->committed &&
+        /* Engines before this one wrote qty - committed as released. */
+        return line->committed <= line->qty && line->released <= line->qty - line->committed &&
                (state == ORDER_RETURNED ? line->returned == line->committed
                                         : line->returned <= line->committed);
     default:
@@ -132,6 +133,7 @@ static bool block_fits(const struct inventory *inventory, const struct order_ima
 {
     uint64_t qty = 0;
     uint64_t released = 0;
+    uint64_t committed = 0;
     uint64_t returned = 0;
     for (uint32_t i = 0; i < image->line_count; i++) {
         const struct order_line_view *line = &image->lines[i];
@@ -141,11 +143,20 @@ static bool block_fits(const struct inventory *inventory, const struct order_ima
         }
         qty += line->qty;
         released += line->released;
+        committed += line->committed;
         returned += line->returned;
     }
     /* Something is left, but where all of it was given back. */
-    bool left = image->state == ORDER_COMMITTED ? released + returned < qty : released < qty;
-    return left || image->state == ORDER_RELEASED;
+    switch (image->state) {
+    case ORDER_COMMITTED:
+        return returned < committed;
+    case ORDER_RETURNED:
+        return committed > 0;
+    case ORDER_RELEASED:
+        return true;
+    default:
+        return released < qty;
+    }
 }
 
 static bool image_fits(const struct inventory *inventory, const struct order_image *image)

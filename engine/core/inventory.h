@@ -58,11 +58,12 @@ struct order_outcome {
     enum hf_status status;
     bool replayed;          /* the first answer again, nothing was changed */
     uint32_t blocking_line; /* from 1: the line that was refused; 0: none */
-    uint64_t deadline_ms;   /* reserve: the first answer's deadline; extend: the new one */
+    uint64_t deadline_ms;   /* reserve, extend: the order's present one */
     enum order_state state; /* the order's present state; ORDER_NONE if there is none */
-    const char *reason;     /* static text that tells which rule was broken; NULL: none */
-    uint32_t grant_count;   /* reserve: 0 when every line got all it asked, from its own item, and
-                               nothing of it was pre-sold */
+    const char *reason;     /* which rule was broken; NULL: none. Valid as grants are */
+    uint32_t grant_count;   /* reserve: the units that the order has now. 0 when it has none, as its
+                               state then says, and when every line has all it asked, from its own
+                               item, and nothing of it was pre-sold */
     const struct order_grant *grants; /* valid until the transaction's next operation */
 };
 
@@ -147,7 +148,7 @@ struct order_view {
 struct order_line_view {
     uint32_t item;
     uint32_t qty;      /* granted */
-    uint32_t released; /* since the order was made */
+    uint32_t released; /* while it was held; not what a commit left out */
     uint32_t committed;
     uint32_t returned;    /* since the order was made */
     uint32_t presale_qty; /* as in struct order_grant, and the rest */
@@ -226,8 +227,10 @@ void txn_deinit(struct txn *txn);
 enum txn_step inventory_reserve(struct txn *txn, const struct order_request *request,
                                 struct order_outcome *outcome);
 
-/* The transitions of the design's section 2. INVALID when a line number or quantity does not fit
- * the order; `reason` says which rule. Lines are those that were asked: where one has several
+/* The transitions of the design's section 2. What a request says is looked at before the state:
+ * INVALID, in every state, when a line number or quantity does not fit the order; `reason` says
+ * which rule. A commit of an order that is committed must be the one that was made, else
+ * ID_CONFLICT; `reason` says what was committed. Lines are those that were asked: where one has several
  * grants, its first are committed first, and its last released and returned first. A late commit
  * takes the same grants again, within the limits as they are now: LIMIT_EXCEEDED if the buyer has
  * bought elsewhere meanwhile. */

@@ -1,12 +1,14 @@
 /* inventory_edit.c - deciding on existing orders: commit, release, return, extend, expire.
  *
- * Each operation follows its column of the design's section 2 under the order's shard lock. The
- * quantities of an edit are looked at only in a state in which the table lets the operation change
- * something; in all others its answer does not depend on them.
+ * Each operation follows its column of the design's section 2 under the order's shard lock. What it
+ * names is held against the order first, in every state (edit_fits); and where the state says that
+ * it was done before, against what was done then.
  *
  * Threads: any; inventory_expire one at a time.
  * Invariant: an order is BUSY from the event that is decided here until that is published; units
  * are taken here (late commit) and given back only there. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -23,7 +25,7 @@ struct target {
 
 enum target_found {
     TARGET_LOCKED, /* the order may be decided on; target_unlock when done */
-    TARGET_NONE,   /* no such order; the outcome says so */
+    TARGET_NONE,   /* no such order, or the edit does not fit it; the outcome says so */
     TARGET_AGAIN,  /* TXN_AGAIN */
 };
 
@@ -122,9 +124,13 @@ static void outcome_invalid(struct order_outcome *outcome, uint32_t line, const 
     outcome->reason = reason;
 }
 
-/* ---- Quantities of an edit ---- */
+/* ---- What an edit asks ----
+ *
+ * What a request says is right or wrong whatever the order's state is: a line that is not there, or
+ * more units than the line has, is never answered by the state alone. Else a caller with a wrong
+ * number would be told that its wish was fulfilled long ago. */
 
-/* What the edit names of each line that was asked; QTY_UNNAMED elsewhere. False: it names a line
+/* What an edit names of each line that was asked; QTY_UNNAMED elsewhere. False: it names a line
  * that is none, or twice. */
 static bool edit_lines(const struct order *order, const struct order_edit *edit, uint32_t *asked,
                        struct order_outcome *outcome)
@@ -152,6 +158,24 @@ static bool edit_lines(const struct order *order, const struct order_edit *edit,
     return true;
 }
 
+static bool order_is_paid(const struct order *order)
+{
+    return order->state == ORDER_COMMITTED || order->state == ORDER_RETURNED;
+}
+
+/* The most that an operation may name of a grant: of a commit, what was not released before; of
+ * totals, all that was granted or committed. An order that is released has nothing, and does not
+ * know what it had just before: there it is what it was granted. */
+static uint32_t grant_most(const struct order *order, const struct order_line_view *grant,
+                           enum event_type type)
+{
+    if (order->state == ORDER_RELEASED || type == EVENT_ORDER_RELEASED) {
+        return grant->qty;
+    }
+    return type == EVENT_ORDER_RETURNED && order_is_paid(order) ? grant->committed
+                                                                : grant->qty - grant->released;
+}
+
 /* The end of a line's grants, which begin at `from`: of a plain order it has exactly one. */
 static uint32_t grants_end(const struct order *order, uint32_t from, uint32_t line)
 {
@@ -161,41 +185,60 @@ static uint32_t grants_end(const struct order *order, uint32_t from, uint32_t li
     return from;
 }
 
-/* Spreads the quantity of a line's commit over its grants: the first ones are committed. False:
- * there are fewer units. */
-static bool commit_spread(const struct order *order, uint32_t from, uint32_t end, uint32_t qty,
-                          uint32_t *quantities)
+/* Reads what an edit with lines names into `asked`, and holds it against the order. True: right in
+ * some state at least. */
+static bool edit_fits(const struct order *order, enum event_type type,
+                      const struct order_edit *edit, uint32_t *asked, struct order_outcome *outcome)
 {
-    for (uint32_t i = from; i < end; i++) {
-        struct order_line_view grant = transition_line(order, i);
-        uint32_t most = grant.qty - grant.released;
-        quantities[i] = qty < most ? qty : most;
-        qty -= quantities[i];
+    if (edit->line_count == 0) {
+        return true;
     }
-    return qty == 0;
-}
-
-/* The quantities of a commit, one for each grant: what is not named is not committed. */
-static bool commit_quantities(const struct order *order, const uint32_t *asked,
-                              uint32_t *quantities, struct order_outcome *outcome)
-{
-    uint64_t sum = 0;
-    uint32_t from = 0;
+    if (!edit_lines(order, edit, asked, outcome)) {
+        return false;
+    }
+    bool any = false;
+    uint32_t at = 0;
     for (uint32_t line = 1; line <= transition_asked_lines(order); line++) {
-        uint32_t end = grants_end(order, from, line);
+        uint64_t most = 0;
+        for (uint32_t end = grants_end(order, at, line); at < end; at++) {
+            struct order_line_view grant = transition_line(order, at);
+            most += grant_most(order, &grant, type);
+        }
         uint32_t qty = asked[line - 1] == QTY_UNNAMED ? 0 : asked[line - 1];
-        if (!commit_spread(order, from, end, qty, quantities)) {
-            outcome_invalid(outcome, line, "quantity is greater than the line holds");
+        if (qty > most) {
+            outcome_invalid(outcome, line,
+                            type == EVENT_ORDER_RETURNED && order_is_paid(order)
+                                ? "quantity is greater than what was committed"
+                                : "quantity is greater than the line holds");
             return false;
         }
-        sum += qty;
-        from = end;
+        any = any || qty > 0;
     }
-    if (sum == 0) {
+    if (!any && type == EVENT_ORDER_COMMITTED) {
         outcome_invalid(outcome, 0, "nothing would be committed: release instead");
         return false;
     }
     return true;
+}
+
+/* ---- Quantities of an event ---- */
+
+/* The quantities of a commit, one for each grant: what is not named is not committed, and of a
+ * line's grants the first ones are. */
+static void commit_quantities(const struct order *order, const uint32_t *asked,
+                              uint32_t *quantities)
+{
+    uint32_t at = 0;
+    for (uint32_t line = 1; line <= transition_asked_lines(order); line++) {
+        uint32_t qty = asked[line - 1] == QTY_UNNAMED ? 0 : asked[line - 1];
+        for (uint32_t end = grants_end(order, at, line); at < end; at++) {
+            struct order_line_view grant = transition_line(order, at);
+            uint32_t most = grant.qty - grant.released;
+            quantities[at] = qty < most ? qty : most;
+            qty -= quantities[at];
+        }
+        CHECK(qty == 0); /* edit_fits */
+    }
 }
 
 /* What a grant has of the total that a release or a return raises, and what it may have. */
@@ -210,9 +253,9 @@ static uint32_t total_most(const struct order_line_view *grant, enum event_type 
 }
 
 /* Spreads a line's total over its grants: what is more than before comes from the last ones, so
- * that units of the items that the line prefers are kept longest. False: there are fewer units. */
+ * that units of the items that the line prefers are kept longest. True: the total grows. */
 static bool total_spread(const struct order *order, enum event_type type, uint32_t from,
-                         uint32_t end, uint32_t total, uint32_t *quantities, bool *changes)
+                         uint32_t end, uint32_t total, uint32_t *quantities)
 {
     uint32_t before = 0;
     for (uint32_t i = from; i < end; i++) {
@@ -221,7 +264,7 @@ static bool total_spread(const struct order *order, enum event_type type, uint32
         before += quantities[i];
     }
     if (total == QTY_UNNAMED || total <= before) {
-        return true;
+        return false;
     }
     uint32_t more = total - before;
     for (uint32_t i = end; i-- > from && more > 0;) {
@@ -231,29 +274,37 @@ static bool total_spread(const struct order *order, enum event_type type, uint32
         quantities[i] += part;
         more -= part;
     }
-    *changes = true;
-    return more == 0;
+    CHECK(more == 0); /* edit_fits */
+    return true;
 }
 
-/* The quantities of a release or a return: totals, never less than before. *changes: some line's
- * total grows. */
+/* The quantities of a release or a return: totals, never less than before. True: some line's total
+ * grows. */
 static bool total_quantities(const struct order *order, enum event_type type, const uint32_t *asked,
-                             uint32_t *quantities, bool *changes, struct order_outcome *outcome)
+                             uint32_t *quantities)
 {
-    *changes = false;
+    bool changes = false;
     uint32_t from = 0;
     for (uint32_t line = 1; line <= transition_asked_lines(order); line++) {
         uint32_t end = grants_end(order, from, line);
-        if (!total_spread(order, type, from, end, asked[line - 1], quantities, changes)) {
-            outcome_invalid(outcome, line,
-                            type == EVENT_ORDER_RETURNED
-                                ? "quantity is greater than what was committed"
-                                : "quantity is greater than the line holds");
-            return false;
-        }
+        changes |= total_spread(order, type, from, end, asked[line - 1], quantities);
         from = end;
     }
-    return true;
+    return changes;
+}
+
+/* target_find for an edit, and edit_fits: TARGET_LOCKED when both are fine. */
+static enum target_found edit_find(struct txn *txn, enum event_type type,
+                                   const struct order_edit *edit, struct target *target,
+                                   struct order_outcome *outcome)
+{
+    enum target_found found = target_find(txn, edit->id, target, outcome);
+    if (found == TARGET_LOCKED &&
+        !edit_fits(target->order, type, edit, txn->memory->asked, outcome)) {
+        target_unlock(target);
+        return TARGET_NONE;
+    }
+    return found;
 }
 
 /* NULL in place of quantities that name all of what the event may move. */
@@ -358,13 +409,9 @@ static void commit_decide(struct txn *txn, const struct target *target,
 {
     const struct order *order = target->order;
     uint32_t *quantities = txn->memory->quantities;
-    uint32_t *asked = txn->memory->asked;
     struct event draft = {.type = EVENT_ORDER_COMMITTED};
     if (edit->line_count > 0) {
-        if (!edit_lines(order, edit, asked, outcome) ||
-            !commit_quantities(order, asked, quantities, outcome)) {
-            return;
-        }
+        commit_quantities(order, txn->memory->asked, quantities);
         draft.quantities = quantities_or_all(order, draft.type, quantities);
         draft.line_count = order->line_count;
     }
@@ -380,11 +427,57 @@ static void commit_decide(struct txn *txn, const struct target *target,
     }
 }
 
+/* What was committed of each line, in words, as far as there is room. */
+static void commit_text(const struct order *order, char *text, size_t text_bytes)
+{
+    uint32_t line_count = transition_asked_lines(order);
+    size_t len = (size_t)snprintf(text, text_bytes, "it was committed with other quantities:");
+    uint32_t at = 0;
+    for (uint32_t line = 1; line <= line_count; line++) {
+        uint64_t qty = 0;
+        for (uint32_t end = grants_end(order, at, line); at < end; at++) {
+            qty += transition_line(order, at).committed;
+        }
+        if (text_bytes - len < 80) {
+            snprintf(text + len, text_bytes - len, ", and %" PRIu32 " more lines",
+                     line_count - line + 1);
+            return;
+        }
+        len += (size_t)snprintf(text + len, text_bytes - len, "%s line %" PRIu32 ": %" PRIu64,
+                                line > 1 ? "," : "", line, qty);
+    }
+}
+
+/* A commit of an order that is committed. It must be the same: units that were left out then are
+ * gone, and units that were sold then are not given back by naming fewer. Returned units count as
+ * committed: they were. */
+static void commit_again(struct txn *txn, const struct order *order, const struct order_edit *edit,
+                         struct order_outcome *outcome)
+{
+    uint32_t *quantities = txn->memory->quantities;
+    bool same = true;
+    if (edit->line_count > 0) {
+        commit_quantities(order, txn->memory->asked, quantities);
+    }
+    for (uint32_t i = 0; i < order->line_count && same; i++) {
+        struct order_line_view grant = transition_line(order, i);
+        uint32_t qty = edit->line_count > 0 ? quantities[i] : grant.qty - grant.released;
+        same = qty == grant.committed;
+    }
+    if (same) {
+        outcome_replayed(outcome);
+        return;
+    }
+    outcome->status = HF_ID_CONFLICT;
+    commit_text(order, txn->memory->reason, sizeof txn->memory->reason);
+    outcome->reason = txn->memory->reason;
+}
+
 enum txn_step inventory_commit(struct txn *txn, const struct order_edit *edit,
                                struct order_outcome *outcome)
 {
     struct target target;
-    enum target_found found = target_find(txn, edit->id, &target, outcome);
+    enum target_found found = edit_find(txn, EVENT_ORDER_COMMITTED, edit, &target, outcome);
     if (found != TARGET_LOCKED) {
         return found == TARGET_AGAIN ? TXN_AGAIN : TXN_DONE;
     }
@@ -394,7 +487,7 @@ enum txn_step inventory_commit(struct txn *txn, const struct order_edit *edit,
         break;
     case ORDER_COMMITTED:
     case ORDER_RETURNED:
-        outcome_replayed(outcome);
+        commit_again(txn, target.order, edit, outcome);
         break;
     case ORDER_RELEASED:
         outcome->status = HF_ALREADY_RELEASED;
@@ -418,15 +511,9 @@ static void totals_decide(struct txn *txn, const struct target *target, enum eve
 {
     const struct order *order = target->order;
     uint32_t *quantities = txn->memory->quantities;
-    uint32_t *asked = txn->memory->asked;
     struct event draft = {.type = type};
     if (edit->line_count > 0) {
-        bool changes;
-        if (!edit_lines(order, edit, asked, outcome) ||
-            !total_quantities(order, type, asked, quantities, &changes, outcome)) {
-            return;
-        }
-        if (!changes) {
+        if (!total_quantities(order, type, txn->memory->asked, quantities)) {
             outcome_replayed(outcome);
             return;
         }
@@ -436,11 +523,24 @@ static void totals_decide(struct txn *txn, const struct target *target, enum eve
     target_decide(txn, target, &draft, outcome);
 }
 
+/* A release of an order that is paid. Totals that were released before are a repetition; all else
+ * comes too late. */
+static void release_again(struct txn *txn, const struct order *order, const struct order_edit *edit,
+                          struct order_outcome *outcome)
+{
+    if (edit->line_count > 0 && !total_quantities(order, EVENT_ORDER_RELEASED, txn->memory->asked,
+                                                  txn->memory->quantities)) {
+        outcome_replayed(outcome);
+    } else {
+        outcome->status = HF_ALREADY_COMMITTED;
+    }
+}
+
 enum txn_step inventory_release(struct txn *txn, const struct order_edit *edit,
                                 struct order_outcome *outcome)
 {
     struct target target;
-    enum target_found found = target_find(txn, edit->id, &target, outcome);
+    enum target_found found = edit_find(txn, EVENT_ORDER_RELEASED, edit, &target, outcome);
     if (found != TARGET_LOCKED) {
         return found == TARGET_AGAIN ? TXN_AGAIN : TXN_DONE;
     }
@@ -453,8 +553,8 @@ enum txn_step inventory_release(struct txn *txn, const struct order_edit *edit,
         outcome_replayed(outcome);
         break;
     default:
-        CHECK(target.order->state == ORDER_COMMITTED || target.order->state == ORDER_RETURNED);
-        outcome->status = HF_ALREADY_COMMITTED;
+        CHECK(order_is_paid(target.order));
+        release_again(txn, target.order, edit, outcome);
     }
     target_unlock(&target);
     return TXN_DONE;
@@ -464,7 +564,7 @@ enum txn_step inventory_return(struct txn *txn, const struct order_edit *edit,
                                struct order_outcome *outcome)
 {
     struct target target;
-    enum target_found found = target_find(txn, edit->id, &target, outcome);
+    enum target_found found = edit_find(txn, EVENT_ORDER_RETURNED, edit, &target, outcome);
     if (found != TARGET_LOCKED) {
         return found == TARGET_AGAIN ? TXN_AGAIN : TXN_DONE;
     }
@@ -491,11 +591,12 @@ enum txn_step inventory_return(struct txn *txn, const struct order_edit *edit,
 
 /* ---- Extend ---- */
 
-static void extend_decide(struct txn *txn, const struct target *target, uint32_t asked_ms,
-                          struct order_outcome *outcome)
+/* How long the SKUs of an order let it be held. As with an edit's lines, a time that they don't
+ * allow is refused in every state. */
+static bool extend_fits(struct txn *txn, const struct order *order, uint32_t asked_ms,
+                        uint32_t *hold_ms, struct order_outcome *outcome)
 {
     const struct inventory *inventory = txn->inventory;
-    const struct order *order = target->order;
     struct hold_rule hold = hold_rule_start(inventory);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct sale_rule rule;
@@ -503,10 +604,13 @@ static void extend_decide(struct txn *txn, const struct target *target, uint32_t
         catalog_sale_rule(inventory->catalog, line.item, &rule);
         hold_rule_add(&hold, inventory, &rule, line.line);
     }
-    uint32_t hold_ms;
-    if (hold_rule_apply(&hold, inventory, asked_ms, &hold_ms, outcome) != HF_OK) {
-        return;
-    }
+    return hold_rule_apply(&hold, inventory, asked_ms, hold_ms, outcome) == HF_OK;
+}
+
+static void extend_decide(struct txn *txn, const struct target *target, uint32_t hold_ms,
+                          struct order_outcome *outcome)
+{
+    const struct order *order = target->order;
     struct event draft = {.type = EVENT_ORDER_EXTENDED, .deadline_ms = txn->now_ms + hold_ms};
     if (draft.deadline_ms <= order_deadline(order)) {
         outcome_replayed(outcome);
@@ -529,6 +633,10 @@ enum txn_step inventory_extend(struct txn *txn, struct id128 id, uint32_t hold_m
     enum target_found found = target_find(txn, id, &target, outcome);
     if (found != TARGET_LOCKED) {
         return found == TARGET_AGAIN ? TXN_AGAIN : TXN_DONE;
+    }
+    if (!extend_fits(txn, target.order, hold_ms, &hold_ms, outcome)) {
+        target_unlock(&target);
+        return TXN_DONE;
     }
     switch (target.order->state) {
     case ORDER_HELD:

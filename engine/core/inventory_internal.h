@@ -84,6 +84,7 @@ struct txn_memory {
     struct order_line wanted[ORDER_LINES_MAX];
     uint32_t quantities[ORDER_LINES_MAX];
     uint32_t asked[ORDER_LINES_MAX];            /* of an edit, for each line that was asked */
+    char reason[208];                           /* that an outcome points to */
     struct order_grant grants[ORDER_LINES_MAX]; /* that an outcome points to */
     /* Lines and quantities that events point to. */
     _Alignas(8) uint8_t bytes[WAL_APPEND_BYTES_MAX];

@@ -266,7 +266,7 @@ static bool lines_same(const struct order *order, const struct order_request *re
 static void outcome_grants(struct order_outcome *outcome, const struct order_request *request,
                            const struct order_grant *grants, uint32_t grant_count)
 {
-    if (!grants_simple(request, grants, grant_count)) {
+    if (grant_count > 0 && !grants_simple(request, grants, grant_count)) {
         outcome->grants = grants;
         outcome->grant_count = grant_count;
     }
@@ -283,11 +283,31 @@ static bool contents_same(const struct order *order, const struct order_request 
     return order->contents == order_contents(request) && order->line_count <= grants_max(request);
 }
 
-/* The first answer again, if the contents are the same. */
+/* The units that an order has now, as grants. */
+static uint32_t grants_now(const struct order *order, struct order_grant *grants)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view line = transition_line(order, i);
+        uint32_t qty = (uint32_t)line_live((enum order_state)order->state, &line);
+        if (qty > 0) {
+            grants[count++] =
+                (struct order_grant){.item = line.item,
+                                     .qty = qty,
+                                     .presale_qty = line.presale_qty < qty ? line.presale_qty : qty,
+                                     .ticket = line.ticket,
+                                     .line = line.line,
+                                     .counted = line.counted};
+        }
+    }
+    return count;
+}
+
+/* The first answer's status again, if the contents are the same, and what the order is now: a buyer
+ * who asks again must not be told of units that the order has lost since. */
 static void reserve_again(struct txn *txn, const struct order *order,
                           const struct order_request *request, struct order_outcome *outcome)
 {
-    bool shaped = (order->flags & ORDER_SHAPED) != 0;
     outcome->state = (enum order_state)order->state;
     if (order->buyer != request->buyer || !contents_same(order, request)) {
         outcome->status = HF_ID_CONFLICT;
@@ -296,21 +316,12 @@ static void reserve_again(struct txn *txn, const struct order *order,
     }
     outcome->status = HF_OK;
     outcome->replayed = true;
-    outcome->deadline_ms = order->deadline_ms;
-    if (!shaped) {
-        return;
+    outcome->deadline_ms = order_deadline(order);
+    /* Most orders are of one line that is whole: that has no block. */
+    if (order->flags & ORDER_BLOCK) {
+        uint32_t count = grants_now(order, txn->memory->grants);
+        outcome_grants(outcome, request, txn->memory->grants, count);
     }
-    struct order_grant *grants = txn->memory->grants;
-    for (uint32_t i = 0; i < order->line_count; i++) {
-        const struct order_line_view *line = &order->lines[i];
-        grants[i] = (struct order_grant){.item = line->item,
-                                         .qty = line->qty,
-                                         .presale_qty = line->presale_qty,
-                                         .ticket = line->ticket,
-                                         .line = line->line,
-                                         .counted = line->counted};
-    }
-    outcome_grants(outcome, request, grants, order->line_count);
 }
 
 uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_shard *shard,

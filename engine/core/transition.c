@@ -46,7 +46,6 @@ struct order_line_view transition_line_after(const struct order_line_view *line,
     switch (type) {
     case EVENT_ORDER_COMMITTED:
         after.committed = qty == QTY_ALL ? line->qty - line->released : qty;
-        after.released = line->qty - after.committed;
         break;
     case EVENT_ORDER_RELEASED:
         after.released = qty == QTY_ALL ? line->qty : qty;
@@ -250,11 +249,20 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
+/* Units that a line has no more without having sold them. What a commit left out is among them: the
+ * digest does not tell it from what was released before. */
+static inline uint32_t line_gone(const struct order_line_view *line, enum order_state state)
+{
+    bool paid = state == ORDER_COMMITTED || state == ORDER_RETURNED;
+    return paid ? line->qty - line->committed : line->released;
+}
+
 /* shaped: of a shaped order; else the line's number follows from its place. */
-static inline uint64_t mix_line(uint64_t h, const struct order_line_view *line, bool shaped)
+static inline uint64_t mix_line(uint64_t h, const struct order_line_view *line,
+                                enum order_state state, bool shaped)
 {
     h = mix(h ^ ((uint64_t)line->item << 32 | line->qty),
-            h + ((uint64_t)line->released << 32 | line->committed));
+            h + ((uint64_t)line_gone(line, state) << 32 | line->committed));
     h = line->returned ? mix(h, line->returned) : h;
     if (shaped) {
         h = mix(h ^ ((uint64_t)line->presale_qty << 32 | line->ticket), h + line->line);
@@ -311,7 +319,7 @@ uint64_t order_digest(const struct order *order)
     uint64_t h = mix_order_in(order, (enum order_state)order->state, order->extended_ms);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
-        h = mix_line(h, &line, (order->flags & ORDER_SHAPED) != 0);
+        h = mix_line(h, &line, (enum order_state)order->state, (order->flags & ORDER_SHAPED) != 0);
     }
     return h;
 }
@@ -331,8 +339,8 @@ uint64_t transition_digest(const struct order *order, const struct event *event)
         struct order_line_view line = transition_line(order, i);
         struct order_line_view changed =
             transition_line_after(&line, event->type, event_qty(event, i));
-        old = mix_line(old, &line, shaped);
-        new = mix_line(new, &changed, shaped);
+        old = mix_line(old, &line, before, shaped);
+        new = mix_line(new, &changed, after, shaped);
         units += digest_units(line.item, line_units(after, &changed)) -
                  digest_units(line.item, line_units(before, &line));
     }
@@ -346,7 +354,7 @@ uint64_t transition_held_digest(const struct event *event)
     uint64_t units = 0;
     for (uint32_t i = 0; i < event->line_count; i++) {
         struct order_line_view line = transition_held_line(event, i);
-        h = mix_line(h, &line, event->grants != NULL);
+        h = mix_line(h, &line, ORDER_HELD, event->grants != NULL);
         units += digest_units(line.item, (struct line_units){line.qty, 0});
     }
     return h + units;

@@ -6,7 +6,9 @@
  *     held = qty - released                 in state HELD
  *     sold = committed - returned           in states COMMITTED and RETURNED
  *
- * and a one-line order without a block has nothing but its state to tell: all of its line is in it.
+ * `released` is what was released while the order was held; what a commit left out is
+ * qty - released - committed: an order that is paid still knows what was done before. A one-line
+ * order without a block has nothing but its state to tell: all of its line is in it.
  *
  * The digest is a sum modulo 2^64, so that events from many threads add up in any order: of
  * order_digest() over all orders, of each item's stocked, held and sold times a number of the

@@ -133,6 +133,15 @@ bool request_count_fits(struct engine_call *call, const char *field, uint32_t co
 /* True when there is memory; else the answer says that the request needs too much. */
 bool request_memory_fits(struct engine_call *call, const void *memory);
 
+/* An id that may name an order or an adjustment; else the message is noted at the place, behind
+ * `field` (".id", or nothing). Logs of older engines may hold others: recovery does not ask. */
+bool request_check_id(struct engine_call *call, struct place place, const char *field,
+                      struct id128 id);
+
+/* The same from bytes, with their length. */
+bool request_parse_id(struct engine_call *call, struct place place, struct bytes bytes,
+                      struct id128 *id);
+
 /* A code's length and characters; else the message is noted. */
 bool request_check_code(struct engine_call *call, struct place place, const char *field,
                         struct bytes code);

@@ -108,7 +108,11 @@ static bool batch_order(struct worker *worker, struct engine_call *call,
                         struct order_outcome *outcome)
 {
     uint32_t count = batch->line_count_count ? batch->line_count[i] : 1;
+    struct id128 id = {batch->id_hi[i], batch->id_lo[i]};
     *outcome = (struct order_outcome){.status = HF_INVALID};
+    if (!request_check_id(call, place_at("reserve_batch.id_hi", i), "", id)) {
+        return false;
+    }
     if (count == 0 || count > ORDER_LINES_MAX) {
         answer_note(call, place_at("reserve_batch.line_count", i), ": %u, must be 1..%u", count,
                     ORDER_LINES_MAX);
@@ -133,7 +137,7 @@ static bool batch_order(struct worker *worker, struct engine_call *call,
         }
     }
     *order = (struct order_request){
-        .id = {batch->id_hi[i], batch->id_lo[i]},
+        .id = id,
         .buyer = batch->buyer_count ? batch->buyer[i] : 0,
         .hold_ms = batch->hold_ms,
         .line_count = count,
@@ -200,6 +204,8 @@ bool request_edit_batch(struct worker *worker, struct engine_call *call,
     const struct batch_message *batch = &request->batch;
     const char *name;
     decide_function decide = request_decision(request->type, &name);
+    const char *ids =
+        request->type == REQUEST_COMMIT_BATCH ? "commit_batch.id_hi" : "release_batch.id_hi";
     struct batch_answer answer;
     if (!batch_start(call, name, batch, &answer)) {
         return true;
@@ -212,8 +218,10 @@ bool request_edit_batch(struct worker *worker, struct engine_call *call,
         batch_prefetch(worker, batch, i + PREFETCH_AHEAD);
         struct order_edit edit = {.id = {batch->id_hi[i], batch->id_lo[i]},
                                   .late_ok = batch->late_ok};
-        struct order_outcome outcome;
-        if (!request_decide(worker, decide, &edit, 1, &outcome)) {
+        struct order_outcome outcome = {.status = HF_INVALID};
+        if (!request_check_id(call, place_at(ids, i), "", edit.id)) {
+            request_note_outcome(worker, &outcome);
+        } else if (!request_decide(worker, decide, &edit, 1, &outcome)) {
             return false;
         }
         batch_note(&answer, i, &outcome);

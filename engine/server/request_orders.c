@@ -151,15 +151,25 @@ static void note_refusal(struct engine_call *call, struct place place,
                 outcome->reason ? outcome->reason : hf_status_text(outcome->status));
 }
 
-static bool parse_id(struct engine_call *call, struct place place, struct bytes bytes,
-                     struct id128 *id)
+bool request_check_id(struct engine_call *call, struct place place, const char *field,
+                      struct id128 id)
+{
+    if (id_is_nil(id)) {
+        answer_note(call, place, "%s: " ID_NIL_REASON, field);
+        return false;
+    }
+    return true;
+}
+
+bool request_parse_id(struct engine_call *call, struct place place, struct bytes bytes,
+                      struct id128 *id)
 {
     if (bytes.len != ID_BYTES) {
         answer_note(call, place, ".id: %zu bytes, must be %u", bytes.len, ID_BYTES);
         return false;
     }
     *id = id_from_bytes(bytes.data);
-    return true;
+    return request_check_id(call, place, ".id", *id);
 }
 
 /* The answer of a request whose every order was INVALID is INVALID itself. */
@@ -378,7 +388,7 @@ static bool parse_order(struct worker *worker, struct engine_call *call, struct 
 {
     *order = (struct order_request){.buyer = message->buyer, .hold_ms = message->hold_ms};
     *outcome = (struct order_outcome){.status = HF_INVALID};
-    if (!parse_id(call, place, message->id, &order->id)) {
+    if (!request_parse_id(call, place, message->id, &order->id)) {
         return false;
     }
     if (message->line_count == 0 || message->line_count > ORDER_LINES_MAX) {
@@ -452,7 +462,7 @@ static bool parse_edit(struct engine_call *call, struct place place,
                        const struct edit_message *message, bool may_be_late,
                        struct order_edit *edit)
 {
-    if (!parse_id(call, place, message->id, &edit->id)) {
+    if (!request_parse_id(call, place, message->id, &edit->id)) {
         return false;
     }
     if (message->late_ok && !may_be_late) {
@@ -519,7 +529,7 @@ bool request_extend(struct worker *worker, struct engine_call *call, const struc
     struct place place = place_at("extend", PLACE_NONE);
     struct extension extension = {.hold_ms = request->extend.hold_ms};
     struct order_outcome outcome = {.status = HF_INVALID};
-    if (parse_id(call, place, request->extend.id, &extension.id)) {
+    if (request_parse_id(call, place, request->extend.id, &extension.id)) {
         if (!request_decide(worker, decide_extend, &extension, 1, &outcome)) {
             return false;
         }

@@ -83,15 +83,13 @@ static enum hf_status order_info(struct engine *engine, struct engine_call *call
 void request_get_order(struct engine *engine, struct engine_call *call,
                        const struct request *request)
 {
-    struct bytes id_bytes = request->get_order.id;
-    if (id_bytes.len != ID_BYTES) {
-        answer_fail(call, HF_INVALID, "get_order.id: %zu bytes, must be %u", id_bytes.len,
-                    ID_BYTES);
+    struct id128 id;
+    struct response *response = &call->response;
+    if (!request_parse_id(call, place_at("get_order", PLACE_NONE), request->get_order.id, &id)) {
+        response->status = HF_INVALID;
         return;
     }
-    struct response *response = &call->response;
-    enum hf_status status =
-        order_info(engine, call, id_from_bytes(id_bytes.data), &response->order);
+    enum hf_status status = order_info(engine, call, id, &response->order);
     if (status == HF_OK) {
         response->type = RESPONSE_ORDER;
     } else if (status == HF_NOT_FOUND) {

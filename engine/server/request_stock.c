@@ -365,16 +365,12 @@ static enum hf_status parse_named(const struct stockroom *room, struct engine_ca
                                   struct place place, const struct adjustment_message *message,
                                   struct id128 *id, uint32_t *item)
 {
-    if (message->id.len != ID_BYTES) {
-        answer_note(call, place, ".id: %zu bytes, must be %u", message->id.len, ID_BYTES);
-        return HF_INVALID;
-    }
-    if (!check_text(call, place, "reason", message->reason, REASON_BYTES_MAX) ||
+    if (!request_parse_id(call, place, message->id, id) ||
+        !check_text(call, place, "reason", message->reason, REASON_BYTES_MAX) ||
         !check_text(call, place, "reference", message->reference, REASON_BYTES_MAX)) {
         return HF_INVALID;
     }
     enum hf_status status;
-    *id = id_from_bytes(message->id.data);
     *item = resolve(room, call, place, message->item, message->sku, message->pool, &status);
     return *item == 0 ? status : HF_OK;
 }

@@ -117,12 +117,14 @@ struct hf_grant {
 /* What became of one order. */
 struct hf_result {
     enum hf_status status;
-    bool replayed;             /* an earlier answer again; nothing was changed */
+    bool replayed;             /* an earlier answer again; nothing was changed. The rest is as it is
+                                  now */
     uint32_t blocking_line;    /* from 1: the line that was refused; 0: none */
     uint64_t deadline_ms;      /* Unix time until when the units are held */
     enum hf_order_state state; /* the order's present state */
-    uint32_t grant_count; /* of a reserve; 0: every line got all it asked, from its own item, and
-                             nothing was pre-sold */
+    uint32_t grant_count; /* of a reserve: of the units that the order has now. 0: every line has all
+                             it asked, from its own item, and nothing was pre-sold; or none has any,
+                             when the order is neither held nor committed */
     const struct hf_grant *grants; /* in the order of lines; NULL: none. Valid in the callback, or
                                       until this thread's next call */
 };
@@ -145,7 +147,9 @@ struct hf_line_qty {
     uint32_t qty;
 };
 
-/* Commits so many units of each named line and releases the rest, for good. */
+/* Commits so many units of each named line and releases the rest, for good. Of an order that is
+ * committed: HF_OK if it is the same again, else HF_ID_CONFLICT, and hf_last_message() says what was
+ * committed. */
 HF_API enum hf_status hf_commit_lines(struct hf_client *client, struct hf_id id,
                                       const struct hf_line_qty *lines, uint32_t line_count,
                                       struct hf_result *result);

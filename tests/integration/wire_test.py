@@ -379,6 +379,206 @@ def test_every_cell_of_the_table_of_states():
         assert shop.reserve(order_id, [line(item, 3)], buyer=7).status == ID_CONFLICT
 
 
+def orders_of_every_kind(shop, lines):
+    """Orders of 5 units in line 1 and 2 in line 2: {what was done: how to make it}."""
+
+    def made(hold_ms=0, release=None, commit=None, late=False, back=None):
+        order_id = new_id()
+        assert shop.reserve(order_id, lines, hold_ms=hold_ms).status == OK
+        if release is not None:
+            assert shop.release(order_id, release).status == OK
+        if hold_ms:
+            wait_until(lambda: shop.state(order_id) == STATE_EXPIRED, "expiry")
+        if commit is not None:
+            assert shop.commit(order_id, commit, late_ok=late).status == OK
+        if back is not None:
+            assert shop.give_back(order_id, back).status == OK
+        return order_id
+
+    return {
+        "none": new_id,
+        "held": made,
+        "held, less": lambda: made(release=[(1, 2)]),
+        "paid": lambda: made(commit=()),
+        "paid, less": lambda: made(release=[(1, 2)], commit=()),
+        "paid in part": lambda: made(commit=[(1, 3)]),
+        "paid, some back": lambda: made(commit=(), back=[(1, 1)]),
+        "released": lambda: made(release=()),
+        "expired": lambda: made(hold_ms=20),
+        "expired, less": lambda: made(hold_ms=20, release=[(1, 2)]),
+        "returned": lambda: made(commit=(), back=()),
+        "paid late": lambda: made(hold_ms=20, commit=[(1, 3)], late=True),
+    }
+
+
+def test_repeated_operations_are_held_against_what_was_done():
+    # Columns as in orders_of_every_kind.
+    answers = {"ok": (OK, False), "re": (OK, True), "in": (INVALID, False),
+               "co": (ID_CONFLICT, False), "nf": (NOT_FOUND, False), "nc": (NOT_COMMITTED, False),
+               "ac": (ALREADY_COMMITTED, False), "ar": (ALREADY_RELEASED, False),
+               "ex": (EXPIRED, False)}
+    invalid = "nf in in in in in in in in in in in"
+    table = [
+        ("commit", (),               "nf ok ok re re co re ar ex ex re co"),
+        ("commit", [(1, 5), (2, 2)], "nf ok in re in co re ar ex in re co"),
+        ("commit", [(1, 3)],         "nf ok ok co co re co ar ex ex co re"),
+        ("commit", [(1, 3), (2, 2)], "nf ok ok co re co co ar ex ex co co"),
+        ("commit", [(1, 4)],         "nf ok in co in co co ar ex in co co"),
+        ("commit", [(1, 99)], invalid), ("commit", [(3, 1)], invalid), ("commit", [(0, 1)], invalid),
+        ("commit", [(1, 1), (1, 1)], invalid), ("commit", [(1, 0)], invalid),
+        ("release", (),              "nf ok ok ac ac ac ac re re re ac ac"),
+        ("release", [(1, 2)],        "nf ok re ac re ac ac re re re ac ac"),
+        ("release", [(1, 3)],        "nf ok ok ac ac ac ac re re re ac ac"),
+        ("release", [(1, 6)], invalid), ("release", [(3, 1)], invalid), ("release", [(0, 1)], invalid),
+        ("return", (),               "nf nc nc ok ok ok ok ar ex ex re ok"),
+        ("return", [(1, 1)],         "nf nc nc ok ok ok re ar ex ex re ok"),
+        ("return", [(1, 4)],         "nf nc in ok in in ok ar ex in re in"),
+        ("return", [(1, 6)], invalid), ("return", [(3, 1)], invalid), ("return", [(0, 1)], invalid),
+    ]
+    with Engine() as engine:
+        shop = Shop(engine.url)
+        a, b, c = shop.define("A", 100000), shop.define("B", 100000), shop.define("C", 100000)
+        operations = {"commit": shop.commit, "release": shop.release, "return": shop.give_back}
+        for lines in ([line(a, 5), line(b, 2)],
+                      [line(a, 5, fallback=[c], split=True), line(b, 2, policy=2)]):
+            kinds = orders_of_every_kind(shop, lines)
+            for name, quantities, cells in table:
+                for (kind, make), cell in zip(kinds.items(), cells.split(), strict=True):
+                    order_id = make()
+                    before = shop.order(order_id)
+                    result = operations[name](order_id, quantities)
+                    assert (result.status, result.replayed) == answers[cell], \
+                        (name, quantities, kind, result)
+                    if cell == "ok":
+                        again = operations[name](order_id, quantities)
+                        assert (again.status, again.replayed) == (OK, True), (name, quantities, kind)
+                    else:
+                        assert shop.order(order_id) == before, (name, quantities, kind)
+
+        # The example of the documents, and that the rows of columns are held to the same rule.
+        order_id = new_id()
+        assert shop.reserve(order_id, [line(a, 5), line(b, 2)]).status == OK
+        assert shop.commit(order_id, [(1, 2)]).status == OK
+        response = shop.ask(commit=edits(edit(order_id, [(1, 3)])))
+        assert "commit.orders[0]: it was committed with other quantities: line 1: 2, line 2: 0" \
+            == response.message, response
+        both = new_id()
+        assert shop.reserve(both, [line(a, 5)]).status == OK
+        answer = shop.must(commit_batch=pb.OrdersBatch(**halves([order_id, both]))).batch
+        assert list(answer.status) == [ID_CONFLICT, OK], answer
+        assert shop.ask(commit_batch=pb.OrdersBatch(**halves([both]))).batch.ok_count == 1
+
+        # A crash forgets nothing of it.
+        kinds = {kind: make() for kind, make in orders_of_every_kind(
+            shop, [line(a, 5), line(b, 2)]).items() if kind.startswith("paid")}
+        engine.kill()
+        engine.start()
+        shop = Shop(engine.url)
+        for kind, quantities, status in (
+                ("paid", (), OK), ("paid, less", (), OK), ("paid, less", [(1, 4)], INVALID),
+                ("paid in part", (), ID_CONFLICT), ("paid in part", [(1, 3)], OK),
+                ("paid, some back", (), OK), ("paid late", (), ID_CONFLICT)):
+            result = shop.commit(kinds[kind], quantities)
+            assert result.status == status and result.replayed == (status == OK), (kind, result)
+        assert shop.release(kinds["paid, less"], [(1, 2)]).replayed
+        engine.stop()
+
+
+def test_a_repeated_reserve_tells_what_the_order_is_now():
+    with Engine() as engine:
+        shop = Shop(engine.url)
+        a, b, c = shop.define("A", 1000), shop.define("B", 1000), shop.define("C", 1000)
+        split = [line(a, 5, fallback=[c], split=True), line(b, 2, policy=2)]
+        now = {  # state, units of lines 1 and 2
+            "held": (HELD, 5, 2), "held, less": (HELD, 3, 2), "paid": (COMMITTED, 5, 2),
+            "paid, less": (COMMITTED, 3, 2), "paid in part": (COMMITTED, 3, 0),
+            "paid, some back": (COMMITTED, 4, 2), "released": (RELEASED, 0, 0),
+            "expired": (STATE_EXPIRED, 0, 0), "expired, less": (STATE_EXPIRED, 0, 0),
+            "returned": (RETURNED, 0, 0), "paid late": (COMMITTED, 3, 0)}
+        for lines in ([line(a, 5), line(b, 2)], split):
+            for kind, make in orders_of_every_kind(shop, lines).items():
+                if kind == "none":
+                    continue
+                order_id = make()
+                state, one, two = now[kind]
+                hold_ms = 20 if "expired" in kind or "late" in kind else 0
+                result = shop.reserve(order_id, lines, hold_ms=hold_ms)
+                assert (result.status, result.replayed, result.state) == (OK, True, state), \
+                    (kind, result)
+                info = shop.order(order_id)
+                assert result.deadline_ms == info.deadline_ms, (kind, result)
+                if (one, two) == (5, 2):
+                    assert not result.grants, (kind, result)
+                else:
+                    assert given(result.grants) == given(info.grants), (kind, result)
+                    assert sum(g.qty for g in result.grants if g.line == 1) == one, (kind, result)
+                    assert sum(g.qty for g in result.grants if g.line == 2) == two, (kind, result)
+
+        # One line: held 5, 2 released; held for 2 s, then for 10 minutes.
+        order_id = new_id()
+        first = shop.reserve(order_id, [line(a, 5)], hold_ms=2000)
+        assert shop.release(order_id, [(1, 2)]).status == OK
+        later = shop.extend(order_id, 600000)
+        assert later.deadline_ms > first.deadline_ms
+        again = shop.reserve(order_id, [line(a, 5)], hold_ms=2000)
+        assert again.replayed and again.deadline_ms == later.deadline_ms, again
+        assert given(again.grants) == [(1, a, 3, 0)], again
+        # Columns: the earliest deadline is that of orders that were held anew.
+        answer = shop.must(reserve_batch=batch([order_id], [a], qty=[5])).batch
+        assert answer.ok_count == 1 and answer.deadline_ms == 0, answer
+        engine.stop()
+
+
+def test_an_id_of_all_zeros_is_none():
+    zeros = bytes(16)
+    with Engine() as engine:
+        shop = Shop(engine.url)
+        item, other = shop.define("PHONE", 100), shop.define("PHONE", pool="west")
+        good = new_id()
+        for body, place in (
+                ({"reserve": reserve(order(zeros, [line(item)]))}, "reserve.orders[0].id"),
+                ({"commit": edits(edit(zeros))}, "commit.orders[0].id"),
+                ({"release": edits(edit(zeros))}, "release.orders[0].id"),
+                ({"return_units": edits(edit(zeros))}, "return_units.orders[0].id"),
+                ({"extend": pb.ExtendRequest(id=zeros)}, "extend.id"),
+                ({"get_order": pb.GetOrderRequest(id=zeros)}, "get_order.id"),
+                ({"reserve_batch": batch([zeros], [item])}, "reserve_batch.id_hi[0]"),
+                ({"commit_batch": pb.OrdersBatch(**halves([zeros]))}, "commit_batch.id_hi[0]"),
+                ({"release_batch": pb.OrdersBatch(**halves([zeros]))}, "release_batch.id_hi[0]"),
+                ({"adjust": pb.AdjustRequest(adjustments=[
+                    pb.Adjustment(id=zeros, item=item, delta=1)])}, "adjust.adjustments[0].id"),
+                ({"adjust": pb.AdjustRequest(adjustments=[pb.Adjustment(
+                    id=zeros, item=item, delta=1, to_pool="west")])}, "adjust.adjustments[0].id")):
+            for _ in range(2):
+                expect_invalid(shop.ask(**body), place + ": all zeros")
+        # Among others it stands for itself.
+        response = shop.must(reserve=reserve(order(good, [line(item)]), order(zeros, [line(item)])))
+        assert [r.status for r in response.orders.results] == [OK, INVALID]
+        assert "orders[1].id: all zeros" in response.message, response
+        response = shop.must(reserve_batch=batch([new_id(), zeros], [item, item]))
+        assert list(response.batch.status) == [OK, INVALID], response
+        assert "id_hi[1]: all zeros" in response.message, response
+        response = shop.must(commit_batch=pb.OrdersBatch(**halves([good, zeros])))
+        assert list(response.batch.status) == [OK, INVALID], response
+        # Half of an id may be zeros.
+        half = bytes(15) + b"\1"
+        assert shop.reserve(half, [line(item)]).status == OK
+        assert shop.reserve(half[::-1], [line(item)]).status == OK
+        assert numbers(shop.stock(item)) == (100, 3, 1, 96)
+        assert numbers(shop.stock(other)) == (0, 0, 0, 0)
+        # The command line says so before it asks.
+        for nil in ("0" * 32, "00000000-0000-0000-0000-000000000000"):
+            for arguments in (("order", "reserve", nil, "PHONE"), ("order", "commit", nil),
+                              ("order", "release", nil), ("order", "return", nil),
+                              ("order", "extend", nil), ("order", "show", nil),
+                              ("stock", "adjust", "PHONE", "+1", "--id", nil),
+                              ("stock", "move", "PHONE", "default", "west", "1", "--id", nil)):
+                said = subprocess.run([BINARY, *arguments, "--url", engine.url],
+                                      capture_output=True, text=True, timeout=WAIT_S)
+                assert said.returncode == 2 and "all zeros" in said.stderr, (arguments, said)
+        engine.stop()
+
+
 def test_stock_follows_partial_operations():
     with Engine() as engine:
         shop = Shop(engine.url)

@@ -276,26 +276,31 @@ static void replay(struct order_outcome *outcome)
     outcome->replayed = true;
 }
 
-/* An outcome's grants: none when every line got all it asked, from its own item and from stock. */
+/* An outcome's grants: the units that the order has now. None when it has none at all, or every
+ * line has all it asked, from its own item and from stock. */
 static void tell_grants(struct model *model, const struct model_order *order,
                         struct order_outcome *outcome)
 {
     bool plain = order->grant_count == order->line_count;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < order->grant_count; i++) {
         const struct order_line_view *grant = &order->grants[i];
-        model->answer = grown(model->answer, &model->answer_capacity, i, sizeof *model->answer);
-        model->answer[i] = (struct order_grant){.item = grant->item,
-                                                .qty = grant->qty,
-                                                .presale_qty = grant->presale_qty,
-                                                .ticket = grant->ticket,
-                                                .line = grant->line,
-                                                .counted = grant->counted};
         const struct model_line *line = &order->lines[grant->line - 1];
-        plain = plain && grant->item == line->items[0] && grant->qty == line->qty &&
+        plain = plain && grant->item == line->items[0] && grant_live(order, grant) == line->qty &&
                 grant->presale_qty == 0;
+        if (grant_live(order, grant) == 0) {
+            continue;
+        }
+        model->answer = grown(model->answer, &model->answer_capacity, count, sizeof *model->answer);
+        model->answer[count++] = (struct order_grant){.item = grant->item,
+                                                      .qty = grant_live(order, grant),
+                                                      .presale_qty = presale_live(order, grant),
+                                                      .ticket = grant->ticket,
+                                                      .line = grant->line,
+                                                      .counted = grant->counted};
     }
-    outcome->grant_count = plain ? 0 : order->grant_count;
-    outcome->grants = plain ? NULL : model->answer;
+    outcome->grant_count = plain ? 0 : count;
+    outcome->grants = plain || count == 0 ? NULL : model->answer;
 }
 
 /* ---- Rules ---- */
@@ -721,7 +726,7 @@ static void reserve_again(struct model *model, const struct model_order *order,
         return;
     }
     replay(outcome);
-    outcome->deadline_ms = order->first_deadline_ms;
+    outcome->deadline_ms = order->deadline_ms;
     tell_grants(model, order, outcome);
 }
 
@@ -887,6 +892,39 @@ static uint32_t line_sum(const struct model_order *order, uint32_t line, enum nu
     return sum;
 }
 
+/* What an operation may name of a line. It is the same in each state, but that nothing is known of
+ * what an order that was released had before. */
+static uint32_t may_name(const struct model_order *order, uint32_t line, enum number operation)
+{
+    if (order->state == ORDER_RELEASED || operation == RELEASED) {
+        return line_sum(order, line, QTY);
+    }
+    bool paid = order->state == ORDER_COMMITTED || order->state == ORDER_RETURNED;
+    return line_sum(order, line, operation == RETURNED && paid ? COMMITTED : LEFT);
+}
+
+/* What a request says is right or wrong whatever the order's state is. operation: the number that
+ * it raises. False: refused. */
+static bool edit_fits(const struct model_order *order, const struct order_edit *edit,
+                      enum number operation, uint32_t *qty, struct order_outcome *outcome)
+{
+    if (!named(order, edit, qty, outcome)) {
+        return false;
+    }
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        if (!within(qty[i], may_name(order, i, operation), i, outcome)) {
+            return false;
+        }
+        sum += qty[i] == UINT32_MAX ? 0 : qty[i];
+    }
+    if (operation == COMMITTED && edit->line_count > 0 && sum == 0) {
+        refuse(outcome, HF_INVALID, 0);
+        return false;
+    }
+    return true;
+}
+
 /* ---- Commit ---- */
 
 /* Whether all that the expired order had not released is free again. */
@@ -933,29 +971,38 @@ static bool counts_again(const struct model *model, const struct model_order *or
     return true;
 }
 
-static void commit_units(struct model *model, struct model_order *order,
-                         const struct order_edit *edit, struct order_outcome *outcome)
+/* How many units of each line a commit is for. */
+static void commit_wanted(const struct model_order *order, const struct order_edit *edit,
+                          uint32_t *qty)
 {
-    uint32_t qty[ORDER_LINES_MAX];
-    uint64_t sum = 0;
-    if (!named(order, edit, qty, outcome)) {
-        return;
-    }
     for (uint32_t i = 0; i < order->line_count; i++) {
-        uint32_t left = line_sum(order, i, LEFT);
         if (edit->line_count == 0) {
-            qty[i] = left;
+            qty[i] = line_sum(order, i, LEFT);
+        } else if (qty[i] == UINT32_MAX) {
+            qty[i] = 0;
         }
-        if (!within(qty[i], left, i, outcome)) {
-            return;
+    }
+}
+
+/* A commit of what is committed: it must be the same one. */
+static void commit_again(const struct model_order *order, const struct order_edit *edit,
+                         uint32_t *qty, struct order_outcome *outcome)
+{
+    commit_wanted(order, edit, qty);
+    replay(outcome);
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        if (qty[i] != line_sum(order, i, COMMITTED)) {
+            outcome->replayed = false;
+            refuse(outcome, HF_ID_CONFLICT, 0);
         }
-        qty[i] = qty[i] == UINT32_MAX ? 0 : qty[i];
-        sum += qty[i];
     }
-    if (sum == 0) {
-        refuse(outcome, HF_INVALID, 0);
-        return;
-    }
+}
+
+static void commit_units(struct model *model, struct model_order *order,
+                         const struct order_edit *edit, uint32_t *qty,
+                         struct order_outcome *outcome)
+{
+    commit_wanted(order, edit, qty);
     if (order->state == ORDER_EXPIRED &&
         (!free_again(model, order, outcome) || !counts_again(model, order, outcome))) {
         return;
@@ -966,7 +1013,6 @@ static void commit_units(struct model *model, struct model_order *order,
         uint32_t *rest = &qty[grant->line - 1];
         uint32_t left = number_of(grant, LEFT);
         grant->committed = *rest < left ? *rest : left;
-        grant->released = grant->qty - grant->committed;
         *rest -= grant->committed;
     }
     order_end(model, order, ORDER_COMMITTED);
@@ -975,23 +1021,24 @@ static void commit_units(struct model *model, struct model_order *order,
 
 void model_commit(struct model *model, const struct order_edit *edit, struct order_outcome *outcome)
 {
+    uint32_t qty[ORDER_LINES_MAX];
     struct model_order *order = find_for(model, edit->id, outcome);
-    if (!order) {
+    if (!order || !edit_fits(order, edit, COMMITTED, qty, outcome)) {
         return;
     }
     switch (order->state) {
     case ORDER_HELD:
-        commit_units(model, order, edit, outcome);
+        commit_units(model, order, edit, qty, outcome);
         break;
     case ORDER_EXPIRED:
         refuse(outcome, HF_EXPIRED, 0);
         if (edit->late_ok) {
-            commit_units(model, order, edit, outcome);
+            commit_units(model, order, edit, qty, outcome);
         }
         break;
     case ORDER_COMMITTED:
     case ORDER_RETURNED:
-        replay(outcome);
+        commit_again(order, edit, qty, outcome);
         break;
     case ORDER_RELEASED:
         refuse(outcome, HF_ALREADY_RELEASED, 0);
@@ -1005,22 +1052,15 @@ void model_commit(struct model *model, const struct order_edit *edit, struct ord
 
 /* Totals for the line since the order was made. */
 static void move_totals(const struct model *model, struct model_order *order, bool returns,
-                        const struct order_edit *edit, struct order_outcome *outcome)
+                        const struct order_edit *edit, uint32_t *qty, struct order_outcome *outcome)
 {
-    uint32_t qty[ORDER_LINES_MAX];
     bool changes = false;
     bool all = true;
-    if (!named(order, edit, qty, outcome)) {
-        return;
-    }
     for (uint32_t i = 0; i < order->line_count; i++) {
         uint32_t most = line_sum(order, i, returns ? COMMITTED : QTY);
         uint32_t before = line_sum(order, i, returns ? RETURNED : RELEASED);
         if (edit->line_count == 0) {
             qty[i] = most;
-        }
-        if (!within(qty[i], most, i, outcome)) {
-            return;
         }
         if (qty[i] == UINT32_MAX || qty[i] < before) {
             qty[i] = before;
@@ -1047,16 +1087,28 @@ static void move_totals(const struct model *model, struct model_order *order, bo
     *outcome = (struct order_outcome){.status = HF_OK, .state = order->state};
 }
 
+/* Whether lines were released so far before they were paid. */
+static bool released_before(const struct model_order *order, const struct order_edit *edit,
+                            const uint32_t *qty)
+{
+    bool before = edit->line_count > 0;
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        before = before && (qty[i] == UINT32_MAX || qty[i] <= line_sum(order, i, RELEASED));
+    }
+    return before;
+}
+
 void model_release(struct model *model, const struct order_edit *edit,
                    struct order_outcome *outcome)
 {
+    uint32_t qty[ORDER_LINES_MAX];
     struct model_order *order = find_for(model, edit->id, outcome);
-    if (!order) {
+    if (!order || !edit_fits(order, edit, RELEASED, qty, outcome)) {
         return;
     }
     switch (order->state) {
     case ORDER_HELD:
-        move_totals(model, order, false, edit, outcome);
+        move_totals(model, order, false, edit, qty, outcome);
         break;
     case ORDER_RELEASED:
     case ORDER_EXPIRED:
@@ -1064,7 +1116,11 @@ void model_release(struct model *model, const struct order_edit *edit,
         break;
     case ORDER_COMMITTED:
     case ORDER_RETURNED:
-        refuse(outcome, HF_ALREADY_COMMITTED, 0);
+        if (released_before(order, edit, qty)) {
+            replay(outcome);
+        } else {
+            refuse(outcome, HF_ALREADY_COMMITTED, 0);
+        }
         break;
     case ORDER_NONE:
         abort();
@@ -1073,8 +1129,9 @@ void model_release(struct model *model, const struct order_edit *edit,
 
 void model_return(struct model *model, const struct order_edit *edit, struct order_outcome *outcome)
 {
+    uint32_t qty[ORDER_LINES_MAX];
     struct model_order *order = find_for(model, edit->id, outcome);
-    if (!order) {
+    if (!order || !edit_fits(order, edit, RETURNED, qty, outcome)) {
         return;
     }
     switch (order->state) {
@@ -1082,7 +1139,7 @@ void model_return(struct model *model, const struct order_edit *edit, struct ord
         refuse(outcome, HF_NOT_COMMITTED, 0);
         break;
     case ORDER_COMMITTED:
-        move_totals(model, order, true, edit, outcome);
+        move_totals(model, order, true, edit, qty, outcome);
         break;
     case ORDER_RELEASED:
         refuse(outcome, HF_ALREADY_RELEASED, 0);
@@ -1100,13 +1157,9 @@ void model_return(struct model *model, const struct order_edit *edit, struct ord
 
 /* ---- Extend ---- */
 
-static void extend_held(struct model *model, struct model_order *order, uint32_t asked,
+static void extend_held(struct model *model, struct model_order *order, uint32_t hold_ms,
                         struct order_outcome *outcome)
 {
-    uint32_t hold_ms;
-    if (!hold_granted(model, order, asked, &hold_ms, outcome)) {
-        return;
-    }
     uint64_t deadline_ms = model->now_ms + hold_ms;
     if (deadline_ms <= order->deadline_ms) {
         replay(outcome);
@@ -1124,7 +1177,7 @@ void model_extend(struct model *model, struct id128 id, uint32_t hold_ms,
                   struct order_outcome *outcome)
 {
     struct model_order *order = find_for(model, id, outcome);
-    if (!order) {
+    if (!order || !hold_granted(model, order, hold_ms, &hold_ms, outcome)) {
         return;
     }
     switch (order->state) {

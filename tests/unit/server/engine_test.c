@@ -564,7 +564,7 @@ static void engine_recovers_the_greatest_values(void **state)
     static const int64_t deltas[] = {STOCK_MAX, -STOCK_MAX, STOCK_MAX, STOCK_MAX, -STOCK_MAX - 1};
     static const enum hf_status expected[] = {HF_OK, HF_OK, HF_OK, HF_INVALID, HF_INVALID};
     for (unsigned i = 0; i < 5; i++) {
-        uint8_t id[ID_BYTES] = {(uint8_t)i};
+        uint8_t id[ID_BYTES] = {(uint8_t)(1 + i)};
         struct adjustment_message adjustment = {.id = {id, ID_BYTES},
                                                 .item = 1,
                                                 .has_delta = true,

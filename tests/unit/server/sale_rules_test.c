@@ -663,7 +663,7 @@ static const struct response *ask_crowd(struct rig *rig, struct ask *ask)
     static uint32_t items[CROWD];
     for (unsigned i = 0; i < CROWD; i++) {
         hi[i] = (uint64_t)i << 52;
-        lo[i] = i;
+        lo[i] = i + 1;
         items[i] = PHONE_EAST;
     }
     struct request request = {.type = REQUEST_RESERVE_BATCH};
