@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/secret.h"
 
 static const char help[] =
     "holdfast load: send orders as a sale does, then ask every answer back\n"
@@ -67,6 +68,7 @@ static const char help[] =
     "General\n"
     "  --url URL             of the engine (default $HOLDFAST_URL or tcp://127.0.0.1:7411)\n"
     "  --token TEXT          sent with each request (default $HOLDFAST_TOKEN)\n"
+    "  --token-file FILE     the same from a file, which `ps` does not show\n"
     "  --no-oracle           do not ask the answers back\n"
     "  --json                print one JSON object\n"
     "  --report FILE.html    write a page with plots, settings and results: one file, no network\n"
@@ -81,6 +83,7 @@ static const char help[] =
 enum option_key {
     KEY_URL = 256,
     KEY_TOKEN,
+    KEY_TOKEN_FILE,
     KEY_ORDERS,
     KEY_DURATION,
     KEY_WARM_UP,
@@ -116,6 +119,7 @@ enum option_key {
 static const struct option long_options[] = {
     {"url", required_argument, NULL, KEY_URL},
     {"token", required_argument, NULL, KEY_TOKEN},
+    {"token-file", required_argument, NULL, KEY_TOKEN_FILE},
     {"orders", required_argument, NULL, KEY_ORDERS},
     {"duration", required_argument, NULL, KEY_DURATION},
     {"warm-up", required_argument, NULL, KEY_WARM_UP},
@@ -327,6 +331,9 @@ static bool read_choice(struct load_options *options, int key, const char *text)
     case KEY_TOKEN:
         options->token = text;
         return true;
+    case KEY_TOKEN_FILE:
+        options->token_file = text;
+        return true;
     case KEY_CATALOGUE:
         options->catalogue = text;
         return true;
@@ -515,6 +522,15 @@ enum options_outcome options_parse(struct load_options *options, int argc, char 
     if (wrong) {
         fprintf(stderr, "holdfast load: %s\n", wrong);
         return OPTIONS_WRONG;
+    }
+    static char token[TOKEN_BYTES_MAX + 1];
+    char reason[1024];
+    if (options->token_file) {
+        if (!secret_read(options->token_file, token, reason, sizeof reason)) {
+            fprintf(stderr, "holdfast load: --token-file: %s\n", reason);
+            return OPTIONS_WRONG;
+        }
+        options->token = token;
     }
     fill_defaults(options);
     return OPTIONS_RUN;

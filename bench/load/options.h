@@ -16,6 +16,7 @@
 struct load_options {
     const char *url;
     const char *token; /* NULL: none */
+    const char *token_file; /* where it is from; NULL: elsewhere */
 
     /* How long. */
     uint64_t orders;   /* 0: not bounded by a number */

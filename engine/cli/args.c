@@ -13,7 +13,7 @@
 #include "cli/print.h"
 #include "cli/values.h"
 
-#define OPTIONS_MAX  32
+#define OPTIONS_MAX  48
 #define FIRST_OPTION 256 /* getopt's value of options[0]; below it are characters */
 #define HELP_OPTION  (FIRST_OPTION + OPTIONS_MAX)
 
@@ -28,7 +28,7 @@ static bool json_wanted;
 
 int args_wrong(const struct command_spec *command, const char *format, ...)
 {
-    char text[512];
+    char text[2048];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -44,6 +44,28 @@ int args_wrong(const struct command_spec *command, const char *format, ...)
     return EXIT_USAGE;
 }
 
+#define HELP_COLUMN 26
+#define HELP_WIDTH  100
+
+/* An option and what it is for, broken at blanks. */
+static void print_option(const char *name, const char *help)
+{
+    int used = printf("  %-*s  ", HELP_COLUMN - 4, name);
+    while (*help) {
+        int word = (int)strcspn(help + 1, " ") + 1; /* with the blank before it */
+        if (used + word > HELP_WIDTH) {
+            printf("\n%*s", HELP_COLUMN, "");
+            help += *help == ' ';
+            word -= *help != ' ' && help[-1] == ' ';
+            used = HELP_COLUMN;
+        }
+        fwrite(help, 1, (size_t)word, stdout);
+        help += word;
+        used += word;
+    }
+    putchar('\n');
+}
+
 static void print_help(const struct command_spec *command)
 {
     print_usage_line(stdout, command);
@@ -53,15 +75,15 @@ static void print_help(const struct command_spec *command)
         char name[64];
         snprintf(name, sizeof name, "--%s%s%s", option->name, option->argument ? " " : "",
                  option->argument ? option->argument : "");
-        printf("  %-22s  %s\n", name, option->help);
+        print_option(name, option->help);
     }
-    printf("  %-22s  %s\n", "--help", "show this help");
+    print_option("--help, -h", "show this help");
 }
 
 /* Stores an option's argument where its table row says. */
 static bool set_option(const struct option_spec *option, const char *text, char *reason)
 {
-    CHECK(option->kind <= OPTION_TIME);
+    CHECK(option->kind <= OPTION_CALL);
     if (option->given) {
         *option->given = true;
     }
@@ -80,6 +102,8 @@ static bool set_option(const struct option_spec *option, const char *text, char 
         return parse_duration(text, option->value, reason);
     case OPTION_TIME:
         return parse_time(text, option->value, reason);
+    case OPTION_CALL:
+        return ((struct option_call *)option->value)->take(option->value, text, reason);
     }
     return false;
 }
@@ -89,9 +113,10 @@ static void fill_getopt_table(const struct command_spec *command, struct option 
     CHECK(command->option_count <= OPTIONS_MAX);
     for (size_t i = 0; i < command->option_count; i++) {
         const struct option_spec *option = &command->options[i];
-        table[i] = (struct option){option->name,
-                                   option->kind == OPTION_FLAG ? no_argument : required_argument,
-                                   NULL, FIRST_OPTION + (int)i};
+        int wants = option->kind == OPTION_FLAG ? no_argument
+                    : option->argument          ? required_argument
+                                                : optional_argument;
+        table[i] = (struct option){option->name, wants, NULL, FIRST_OPTION + (int)i};
     }
     table[command->option_count] = (struct option){"help", no_argument, NULL, HELP_OPTION};
     table[command->option_count + 1] = (struct option){0};

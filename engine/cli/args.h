@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "cli/commands.h"
+#include "cli/values.h"
 
 enum option_kind {
     OPTION_FLAG,     /* bool *; no argument */
@@ -20,6 +21,14 @@ enum option_kind {
     OPTION_SIGNED,   /* int64_t * */
     OPTION_DURATION, /* uint32_t *, in ms */
     OPTION_TIME,     /* uint64_t *, Unix ms */
+    OPTION_CALL,     /* struct option_call *; without `argument` its text may be left out */
+};
+
+/* An option that is read elsewhere. */
+struct option_call {
+    /* text: NULL where it was left out. False: reason (REASON_BYTES) says what is wrong, behind the
+     * text. */
+    bool (*take)(struct option_call *call, const char *text, char *reason);
 };
 
 struct option_spec {

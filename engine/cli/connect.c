@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/secret.h"
 #include "cli/print.h"
 #include "cli/values.h"
 
@@ -35,18 +36,41 @@ static const char *from_environment(const char *name)
     return value && value[0] != '\0' ? value : NULL;
 }
 
+/* The token of the options, else of the environment; NULL: none. ARGS_GO_ON, or the exit code. */
+static int choose_token(const struct command_spec *command, const struct connection *connection,
+                        const char **token)
+{
+    static char of_file[TOKEN_BYTES_MAX + 1];
+    char reason[1024];
+    *token = connection->token ? connection->token : from_environment("HOLDFAST_TOKEN");
+    if (connection->token_file) {
+        if (connection->token) {
+            return args_wrong(command, "options --token and --token-file: one of them is enough");
+        }
+        if (!secret_read(connection->token_file, of_file, reason, sizeof reason)) {
+            return args_wrong(command, "option --token-file: %s", reason);
+        }
+        *token = of_file;
+    }
+    if (*token && strlen(*token) > TOKEN_BYTES_MAX) {
+        return args_wrong(command, "%s: longer than %u bytes",
+                          connection->token ? "option --token"
+                                            : "environment variable HOLDFAST_TOKEN",
+                          TOKEN_BYTES_MAX);
+    }
+    return ARGS_GO_ON;
+}
+
 int connect_open(const struct command_spec *command, const struct connection *connection,
                  struct hf_client **client)
 {
     const char *environment = from_environment("HOLDFAST_URL");
     const char *origin = connection->url ? "option --url" : "environment variable HOLDFAST_URL";
     const char *url = connection->url ? connection->url : environment ? environment : URL_DEFAULT;
-    const char *token = connection->token ? connection->token : from_environment("HOLDFAST_TOKEN");
-    if (token && strlen(token) > TOKEN_BYTES_MAX) {
-        return args_wrong(command, "%s: longer than %u bytes",
-                          connection->token ? "option --token"
-                                            : "environment variable HOLDFAST_TOKEN",
-                          TOKEN_BYTES_MAX);
+    const char *token;
+    int wrong = choose_token(command, connection, &token);
+    if (wrong != ARGS_GO_ON) {
+        return wrong;
     }
     if (connection->timeout_given && connection->timeout_ms == 0) {
         return args_wrong(command, "option --timeout: must be 1 ms at least");
@@ -57,8 +81,9 @@ int connect_open(const struct command_spec *command, const struct connection *co
     struct hf_options options = {.timeout_ms = connection->timeout_ms, .token = token};
     enum hf_status status = hf_client_open(client, url, &options);
     if (status == HF_INVALID) {
-        return args_wrong(command, "%s: '%s' is not the address of an engine: %s", origin, url,
-                          hf_last_message());
+        const char *reason = hf_last_message();
+        reason += strncmp(reason, "url: ", 5) == 0 ? 5 : 0;
+        return args_wrong(command, "%s: '%s': %s", origin, url, reason);
     }
     if (status != HF_OK) {
         return connect_failed(status, url);

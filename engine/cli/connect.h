@@ -18,6 +18,7 @@ struct connection {
     uint32_t timeout_ms;
     bool timeout_given;
     const char *token;
+    const char *token_file;
     bool json;
 };
 
@@ -29,6 +30,8 @@ struct connection {
          &(c).timeout_given, "DURATION",      "how long to wait for an answer (default: 5s)"},     \
         {"token", OPTION_TEXT, &(c).token,                                                         \
          NULL,    "TEXT",      "sent along if the engine wants one (default: $HOLDFAST_TOKEN)"},   \
+        {"token-file", OPTION_TEXT, &(c).token_file,                                               \
+         NULL,         "FILE",      "the same from a file, which `ps` does not show"},              \
     {                                                                                              \
         "json", OPTION_FLAG, &(c).json, NULL, NULL, "print JSON"                                   \
     }

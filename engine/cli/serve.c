@@ -1,121 +1,186 @@
-/* serve.c - `holdfast serve`: reads the settings and runs an engine until it is told to stop. */
+/* serve.c - `holdfast serve`: reads the settings and runs an engine until it is told to stop.
+ *
+ * Threads: the main thread. */
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "cli/allocator.h"
+#include "cli/args.h"
 #include "cli/commands.h"
+#include "cli/print.h"
 #include "cli/serve_stream.h"
+#include "server/preflight.h"
 #include "server/server.h"
 
-#define EXIT_USAGE 2
+#define SETTINGS_MAX     40u
+#define GIVEN_MAX        128u /* options of one command line */
+#define HELP_BYTES       256u
+#define CONFIG_ERROR_MAX 2048u
 
-static void print_help(void)
-{
-    printf("usage: holdfast serve [--data DIR] [--listen URL]... [--config FILE] [SETTING]...\n\n"
-           "Runs an engine on the log in DIR until SIGTERM or SIGINT. Prints the addresses it\n"
-           "listens on, those of the change stream first, and then \"ready\", a line each.\n\n"
-           "Settings, also as NAME = VALUE in the config file (options win over the file):\n");
-    config_print_help(stdout);
-    printf("  --%-23s read settings from an INI file\n  --%-23s this text\n\n", "config FILE",
-           "help");
-    printf(
-        "A SIZE is in bytes, or with K, M or G: 64M. A DURATION is in ms, or with s, m, h or d:\n"
-        "15m.\n\n");
-    printf(
-        "Exit: 0 stopped when told; 1 it can't start: the directory is in use, damaged or can't\n"
-        "be made, or an address can't be listened on; 2 wrong usage; 4 a write to the log\n"
-        "failed; 130 a second signal came.\n");
-}
+/* What the command line set, in its order: applied behind the files, so that options win. */
+static struct {
+    const char *name;
+    const char *value;
+} given[GIVEN_MAX];
+static unsigned given_count;
+static bool json;
 
-static int usage_error(const char *message)
-{
-    fprintf(stderr,
-            "holdfast serve: %s\nusage: holdfast serve [--data DIR] [--listen URL]... "
-            "[--config FILE] [SETTING]...; --help lists the settings\n",
-            message);
-    return EXIT_USAGE;
-}
+struct setting_option {
+    struct option_call call; /* first: what args.c knows of it */
+    const char *name;
+    char help[HELP_BYTES];
+};
 
-/* Splits "--name=value" or "--name value". False: no value is there. */
-static bool take_option(int argc, char **argv, int *at, char *name, size_t name_bytes,
-                        const char **value)
+static bool take_setting(struct option_call *call, const char *text, char *reason)
 {
-    const char *option = argv[*at] + 2;
-    const char *equals = strchr(option, '=');
-    size_t len = equals ? (size_t)(equals - option) : strlen(option);
-    if (len >= name_bytes) {
-        len = name_bytes - 1;
-    }
-    memcpy(name, option, len);
-    name[len] = '\0';
-    if (equals) {
-        *value = equals + 1;
-    } else if (*at + 1 < argc) {
-        *value = argv[++*at];
-    } else {
+    if (given_count == GIVEN_MAX) {
+        snprintf(reason, REASON_BYTES, "is one option too many");
         return false;
     }
+    given[given_count].name = ((struct setting_option *)call)->name;
+    given[given_count++].value = text ? text : "yes";
     return true;
 }
 
-/* One pass over the options: the file's settings first, then the others, so that options win. */
-static bool read_options(int argc, char **argv, bool only_file, struct config *config, char *error,
-                         size_t error_bytes)
+/* The options are the settings, and three more. Filled once; the specification points to them. */
+static struct setting_option settings[SETTINGS_MAX];
+static struct option_spec options[SETTINGS_MAX];
+
+#define CONFIG_OPTION "config"
+
+static struct command_spec spec = {
+    .name = "serve",
+    .arguments = "",
+    .help =
+        "Runs an engine on the log in DIR until SIGTERM or SIGINT. Prints the addresses it\n"
+        "listens on, those of the change stream first, and then \"ready\", a line each; with\n"
+        "--json an object each.\n"
+        "\n"
+        "The options but the last two may stand in the config file as NAME = VALUE; options win\n"
+        "over the file. A SIZE is in bytes, or with K, M or G: 64M. A DURATION is in ms, or with\n"
+        "s, m, h or d: 15m.\n"
+        "\n"
+        "Exit: 0 stopped when told; 1 it can't start: the directory is in use, damaged or can't\n"
+        "be made, or an address can't be listened on; 2 wrong usage; 4 a write to the log\n"
+        "failed; 130 a second signal came.\n",
+    .options = options,
+};
+
+static void add_option(const char *name, const char *argument)
 {
-    for (int at = 1; at < argc; at++) {
-        char name[64];
-        const char *value;
-        if (strncmp(argv[at], "--", 2) != 0) {
-            snprintf(error, error_bytes, "\"%s\" is not an option", argv[at]);
-            return false;
-        }
-        bool has_value = take_option(argc, argv, &at, name, sizeof name, &value);
-        if (strcmp(name, "config") != 0 && !config_knows(name)) {
-            snprintf(error, error_bytes, "--%s: there is no such setting", name);
-            return false;
-        }
-        if (!has_value) {
-            snprintf(error, error_bytes, "--%s: a value is missing", name);
-            return false;
-        }
-        bool is_file = strcmp(name, "config") == 0;
-        if (is_file != only_file) {
-            continue;
-        }
-        if (is_file ? !config_read(config, value, error, error_bytes)
-                    : !config_set(config, name, value, false, error, error_bytes)) {
-            return false;
+    struct setting_option *setting = &settings[spec.option_count];
+    setting->name = name;
+    setting->call.take = take_setting;
+    options[spec.option_count++] = (struct option_spec){
+        .name = name,
+        .kind = OPTION_CALL,
+        .value = &setting->call,
+        .argument = argument,
+        .help = setting->help,
+    };
+}
+
+static void fill_options(void)
+{
+    CHECK(config_setting_count() + 2 <= SETTINGS_MAX);
+    spec.option_count = 0;
+    given_count = 0;
+    for (unsigned i = 0; i < config_setting_count(); i++) {
+        struct config_setting setting = config_setting(i);
+        snprintf(settings[spec.option_count].help, HELP_BYTES, "%s (default: %s)", setting.help,
+                 setting.initial);
+        add_option(setting.name, setting.argument);
+    }
+    snprintf(settings[spec.option_count].help, HELP_BYTES, "read settings from an INI file");
+    add_option(CONFIG_OPTION, "FILE");
+    options[spec.option_count++] =
+        (struct option_spec){"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"};
+}
+
+/* The files' settings first, then the others. */
+static bool read_settings(struct config *config, char *error)
+{
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < given_count; i++) {
+            bool is_file = strcmp(given[i].name, CONFIG_OPTION) == 0;
+            if (is_file != (pass == 0)) {
+                continue;
+            }
+            if (is_file ? !config_read(config, given[i].value, error, CONFIG_ERROR_MAX)
+                        : !config_set(config, given[i].name, given[i].value, false, error,
+                                      CONFIG_ERROR_MAX)) {
+                return false;
+            }
         }
     }
-    return true;
+    return config_check(config, error, CONFIG_ERROR_MAX) &&
+           config_read_token(config, error, CONFIG_ERROR_MAX);
+}
+
+/* Everybody on this machine sees it in `ps`. */
+static void warn_of_token(void)
+{
+    for (unsigned i = 0; i < given_count; i++) {
+        if (strcmp(given[i].name, "token") == 0) {
+            log_warn("--token on the command line can be seen by every user of this machine: "
+                     "--token-file keeps it to its readers");
+            return;
+        }
+    }
+}
+
+/* What others wait for: "listening on", and where; or "ready". */
+static void announce(const char *what, const char *url)
+{
+    if (json) {
+        print_json_line(url ? json_pack("{s:s, s:s}", "event", what, "url", url)
+                            : json_pack("{s:s}", "event", what));
+    } else {
+        printf(url ? "%s on %s\n" : "%s\n", what, url);
+    }
+}
+
+static int refused(enum hf_status status, const char *reason)
+{
+    log_error("%s", reason);
+    if (json) {
+        print_json(error_object(status, reason));
+    }
+    return SERVER_REFUSED;
 }
 
 int command_serve(int argc, char **argv)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            print_help();
-            return 0;
-        }
-    }
-    server_guard_process();
     static struct config config;
-    char error[512];
+    static char error[CONFIG_ERROR_MAX];
+    struct args args;
+    server_guard_process();
+    fill_options();
+    int code = args_parse(&spec, argc, argv, &args);
+    if (code != ARGS_GO_ON) {
+        return code;
+    }
     config_init(&config);
-    if (!read_options(argc, argv, true, &config, error, sizeof error) ||
-        !read_options(argc, argv, false, &config, error, sizeof error) ||
-        !config_check(&config, error, sizeof error)) {
-        return usage_error(error);
+    if (!read_settings(&config, error)) {
+        return config.address_refused ? refused(HF_INVALID, error)
+                                      : args_wrong(&spec, "%s", error);
     }
     log_set_level(config.log_level);
     const char *allocator = cli_allocator();
     log_info("holdfast %s, %s%s", HOLDFAST_VERSION, allocator ? "jemalloc " : "system allocator",
              allocator ? allocator : "");
-    if (!serve_stream_start(config.data, config.archive_dir, config.stream, config.stream_fetch,
-                            config.token)) {
-        return SERVER_REFUSED;
+    warn_of_token();
+    if (!preflight(&config, error)) {
+        return refused(HF_INVALID, error);
     }
-    int code = server_run(&config, stdout);
+    if (!serve_stream_start(&config, announce)) {
+        return refused(HF_INTERNAL, "the change stream can't be started");
+    }
+    code = server_run(&config, announce);
     serve_stream_stop();
+    if (code == SERVER_REFUSED && json) {
+        print_json(error_object(HF_INTERNAL, "the engine can't start: its log says why"));
+    }
     return code;
 }

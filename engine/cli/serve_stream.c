@@ -200,31 +200,30 @@ static bool start_thread(void *(*run)(void *))
     return started;
 }
 
-bool serve_stream_start(const char *data, const char *archive, const char *publish_url,
-                        const char *fetch_url, const char *token)
+bool serve_stream_start(const struct config *config, server_announce announce)
 {
     char error[STREAM_ERROR_BYTES];
-    bool publishes = publish_url[0] != '\0';
-    bool answers = fetch_url[0] != '\0';
+    bool publishes = config->stream[0] != '\0';
+    bool answers = config->stream_fetch[0] != '\0';
     if (!publishes && !answers) {
         return true;
     }
-    serving.data = data;
-    serving.archive = archive[0] != '\0' ? archive : NULL;
-    if (stream_open(&serving.stream, publishes ? publish_url : NULL, answers ? fetch_url : NULL,
-                    error) != HF_OK) {
+    serving.data = config->data;
+    serving.archive = config->archive_dir[0] != '\0' ? config->archive_dir : NULL;
+    if (stream_open(&serving.stream, publishes ? config->stream : NULL,
+                    answers ? config->stream_fetch : NULL, error) != HF_OK) {
         log_error("stream: %s", error);
         return false;
     }
     if (publishes) {
-        printf("stream listening on %s\n", stream_publish_url(serving.stream));
+        announce("stream listening", stream_publish_url(serving.stream));
     }
     if (answers) {
-        printf("stream-fetch listening on %s\n", stream_fetch_url(serving.stream));
+        announce("stream-fetch listening", stream_fetch_url(serving.stream));
     }
     fflush(stdout);
     serving.fetch = stream_fetch_make(
-        &(struct stream_fetch_options){.token = token, .open = open_log, .stop = &serving.stop});
+        &(struct stream_fetch_options){.token = config->token, .open = open_log, .stop = &serving.stop});
     if (!serving.fetch || (publishes && !start_thread(publisher_main)) ||
         (answers && !start_thread(responder_main))) {
         log_error("stream: no memory, or a thread can't be started");

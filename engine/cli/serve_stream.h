@@ -9,11 +9,11 @@
 
 #include <stdbool.h>
 
-/* Begins to serve the log of a data directory that there may not be yet. Either URL may be "": not
- * that. token: requests must carry it; "": none needed. The texts outlive it. False: what is wrong
- * has been said. */
-bool serve_stream_start(const char *data, const char *archive, const char *publish_url,
-                        const char *fetch_url, const char *token);
+#include "server/server.h"
+
+/* Begins to serve the log of a data directory that there may not be yet, on the addresses that the
+ * settings name, if any. The settings outlive it. False: what is wrong has been said. */
+bool serve_stream_start(const struct config *config, server_announce announce);
 
 /* Ends the threads, if they were started. */
 void serve_stream_stop(void);

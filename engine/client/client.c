@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/address.h"
 #include "base/id.h"
 #include "base/limits.h"
 #include "client/client_internal.h"
@@ -175,6 +176,11 @@ enum hf_status hf_client_open(struct hf_client **client, const char *url,
     if (!url) {
         return client_fail(HF_INVALID, "url: missing");
     }
+    struct address address;
+    char reason[ADDRESS_REASON_BYTES];
+    if (!address_parse(url, ADDRESS_CONNECT, &address, reason)) {
+        return client_fail(HF_INVALID, "url: %s", reason);
+    }
     if (check_options(options) != HF_OK) {
         return HF_INVALID;
     }
@@ -190,10 +196,7 @@ enum hf_status hf_client_open(struct hf_client **client, const char *url,
     if (status != HF_OK) {
         free(made->token);
         free(made);
-        return status == HF_INVALID
-                   ? client_fail(status, "url: \"%s\" is neither tcp://HOST:PORT nor ipc://PATH",
-                                 url)
-                   : client_fail(status, "%s", hf_status_text(status));
+        return client_fail(status, "%s", hf_status_text(status));
     }
     *client = made;
     return HF_OK;

@@ -12,30 +12,20 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/address.h"
 #include "base/log.h"
 
 #define ACCEPT_PAUSE_MS 50 /* after a failure, such as having no more descriptors */
 
 /* ---- Addresses ---- */
 
-bool url_is_known(const char *url)
-{
-    return url_is_ipc(url) || strncmp(url, "tcp://", 6) == 0;
-}
-
-/* The path of an ipc URL as a socket address; false when it is too long or empty. */
-static bool ipc_address(const char *url, struct listener *listener)
+/* The path as a socket address. */
+static void ipc_address(const char *path, struct listener *listener)
 {
     struct sockaddr_un *address = (struct sockaddr_un *)&listener->address;
-    const char *path = url + strlen("ipc://");
-    size_t len = strlen(path);
-    if (len == 0 || len >= sizeof address->sun_path) {
-        return false;
-    }
     address->sun_family = AF_UNIX;
-    memcpy(address->sun_path, path, len + 1);
+    memcpy(address->sun_path, path, strlen(path) + 1);
     listener->address_bytes = sizeof *address;
-    return true;
 }
 
 /* Where to dial a TCP listener: its address, with the loopback for "any". */
@@ -191,8 +181,9 @@ static enum hf_status add_listener(struct acceptor *acceptor, struct listener *l
 enum hf_status acceptor_listen(struct acceptor *acceptor, const char *url, char *actual_url,
                                size_t actual_url_bytes)
 {
-    bool is_ipc = url_is_ipc(url);
-    if (!url_is_known(url) || strlen(url) + sizeof ":65535" > URL_BYTES_MAX) {
+    struct address address;
+    char reason[ADDRESS_REASON_BYTES];
+    if (!address_parse(url, ADDRESS_LISTEN, &address, reason)) {
         return HF_INVALID;
     }
     struct listener *listener = calloc(1, sizeof *listener);
@@ -200,12 +191,12 @@ enum hf_status acceptor_listen(struct acceptor *acceptor, const char *url, char 
         return HF_NO_MEMORY;
     }
     listener->acceptor = acceptor;
-    listener->is_ipc = is_ipc;
-    enum hf_status status = HF_INVALID;
-    if (!is_ipc || ipc_address(url, listener)) {
-        memcpy(listener->url, url, strlen(url) + 1);
-        status = add_listener(acceptor, listener);
+    listener->is_ipc = address.ipc;
+    if (address.ipc) {
+        ipc_address(address.path, listener);
     }
+    memcpy(listener->url, url, strlen(url) + 1);
+    enum hf_status status = add_listener(acceptor, listener);
     if (status != HF_OK) {
         free(listener);
         return status;

@@ -4,6 +4,8 @@
  * as often as client_tick() says while there is something to look at. */
 #include "rpc/transport_private.h"
 
+#include "base/address.h"
+
 #define DIAL_TIMEOUT_MS  10000
 #define RECONNECT_MIN_MS 10u
 #define RECONNECT_MAX_MS 1000u
@@ -222,7 +224,9 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
 {
     CHECK(in_flight_max >= 1);
     CHECK(in_flight_max <= CALLS_MAX);
-    if (!url_is_known(url) || strlen(url) >= URL_BYTES_MAX) {
+    struct address address;
+    char reason[ADDRESS_REASON_BYTES];
+    if (!address_parse(url, ADDRESS_CONNECT, &address, reason)) {
         return HF_INVALID;
     }
     struct transport_client *client = calloc(1, sizeof *client);
@@ -230,7 +234,7 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
         return HF_NO_MEMORY;
     }
     client->slot_count = in_flight_max;
-    client->is_ipc = url_is_ipc(url);
+    client->is_ipc = address.ipc;
     client->redial_pause_ms = RECONNECT_MIN_MS;
     client->shortest_ms = UINT32_MAX;
     memcpy(client->url, url, strlen(url) + 1);

@@ -408,14 +408,6 @@ bool connection_stalled(const struct connection *connection, uint64_t now);
 
 /* ---- listener.c ---- */
 
-static inline bool url_is_ipc(const char *url)
-{
-    return strncmp(url, "ipc://", 6) == 0;
-}
-
-/* tcp:// or ipc://. */
-bool url_is_known(const char *url);
-
 /* As transport_server_listen(). */
 enum hf_status acceptor_listen(struct acceptor *acceptor, const char *url, char *actual_url,
                                size_t actual_url_bytes);

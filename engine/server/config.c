@@ -1,20 +1,27 @@
-/* config.c - the table of settings, and reading it from options and files (libinih). */
+/* config.c - the table of settings, and setting them one by one. Files are read in
+ * config_file.c.
+ *
+ * Threads: one. */
 #include "server/config.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/address.h"
 #include "base/limits.h"
+#include "base/secret.h"
+#include "base/suggest.h"
 
 enum kind {
     KIND_TEXT,
+    KIND_ADDRESS, /* a text that is an address, or "" */
     KIND_LISTEN,
+    KIND_FLAG,
     KIND_NUMBER,
     KIND_BYTES,
     KIND_DURATION,
@@ -42,7 +49,12 @@ static const struct setting settings[] = {
     {"data", "DIR", KIND_TEXT, TEXT(data), 1, 0, 0, "./holdfast-data", "directory of the log"},
     {"listen", "URL", KIND_LISTEN, FIELD(listen), 0, 0, 0, 0,
      "tcp://127.0.0.1:7411 and ipc://DATA/holdfast.sock", "address to listen on; may be repeated"},
-    {"token", "TEXT", KIND_TEXT, TEXT(token), 0, 0, 0, "", "requests must carry this token"},
+    {"token", "TEXT", KIND_TEXT, TEXT(token), 1, 0, 0, "",
+     "requests must carry this token; `ps` shows it: better in a file"},
+    {"token-file", "FILE", KIND_TEXT, TEXT(token_file), 1, 0, 0, "",
+     "file that holds the token, and that only its owner and group may read"},
+    {"insecure", NULL, KIND_FLAG, FIELD(insecure), 0, 0, 0, 0, "no",
+     "listen beyond loopback without a token: whoever gets there may do all"},
     {"wal-io", "WORD", KIND_WAL_IO, FIELD(wal_io), 0, 0, 0, 0, "auto",
      "how the log is written: auto, uring or sync"},
     {"log-level", "WORD", KIND_LEVEL, FIELD(log_level), 0, 0, 0, 0, "info",
@@ -68,10 +80,10 @@ static const struct setting settings[] = {
      GIB(64), CHECKPOINT_MEMORY_DEFAULT, NULL, "memory that making a checkpoint takes, about"},
     {"archive-dir", "DIR", KIND_TEXT, TEXT(archive_dir), 0, 0, 0, "",
      "directory that gets each log file before it is used anew"},
-    {"stream", "URL", KIND_TEXT, TEXT(stream), 0, 0, 0, "",
+    {"stream", "URL", KIND_ADDRESS, TEXT(stream), 0, 0, 0, "",
      "address (tcp://, ipc://) that publishes each change once it is durable; with a token: "
      "loopback or ipc"},
-    {"stream-fetch", "URL", KIND_TEXT, TEXT(stream_fetch), 0, 0, 0, "",
+    {"stream-fetch", "URL", KIND_ADDRESS, TEXT(stream_fetch), 0, 0, 0, "",
      "address that answers which changes came behind an LSN, and takes the token"},
     {"recovery-threads", "N", KIND_NUMBER, FIELD(recovery_threads), 0, 0, RECOVERY_THREADS_MAX, 0,
      NULL, "threads that replay the log; 0: by the number of processors"},
@@ -166,8 +178,28 @@ static int word_index(const char *const *words, const char *value)
     return -1;
 }
 
+#define TEXT_SHOWN 200 /* bytes of a value that are repeated */
+
 static const char *const wal_io_words[] = {"auto", "uring", "sync", NULL};
 static const char *const level_words[] = {"debug", "info", "warn", "error", NULL};
+
+/* Says why an address can't be listened on, and is false. */
+static bool refuse_address(bool *refused, const char *setting, const char *url, const char *reason,
+                           char *error, size_t error_bytes)
+{
+    *refused = true;
+    snprintf(error, error_bytes, "%s: can't listen on %.*s: %s", setting, TEXT_SHOWN, url, reason);
+    return false;
+}
+
+static bool check_address(struct config *config, const char *name, const char *value, char *error,
+                          size_t error_bytes)
+{
+    struct address address;
+    char reason[ADDRESS_REASON_BYTES];
+    return address_parse(value, ADDRESS_LISTEN, &address, reason) ||
+           refuse_address(&config->address_refused, name, value, reason, error, error_bytes);
+}
 
 static bool set_listen(struct config *config, const char *value, bool from_file, char *error,
                        size_t error_bytes)
@@ -180,15 +212,10 @@ static bool set_listen(struct config *config, const char *value, bool from_file,
         snprintf(error, error_bytes, "listen: more than %u addresses", CONFIG_LISTEN_MAX);
         return false;
     }
-    if (strncmp(value, "tcp://", 6) != 0 && strncmp(value, "ipc://", 6) != 0) {
-        snprintf(error, error_bytes, "listen: \"%s\" is neither tcp://HOST:PORT nor ipc://PATH",
-                 value);
+    if (!check_address(config, "listen", value, error, error_bytes)) {
         return false;
     }
-    if (!set_text(config->listen[config->listen_count], CONFIG_TEXT_BYTES, value)) {
-        snprintf(error, error_bytes, "listen: longer than %u bytes", CONFIG_TEXT_BYTES - 1);
-        return false;
-    }
+    set_text(config->listen[config->listen_count], CONFIG_TEXT_BYTES, value); /* far longer */
     config->listen_count++;
     config->listen_from_file = from_file;
     return true;
@@ -257,9 +284,64 @@ static void refuse_word(const char *const *words, const char *name, const char *
     snprintf(error, error_bytes, "%s: \"%s\" is none of %s", name, value, known);
 }
 
-bool config_knows(const char *name)
+static bool no_such_setting(const char *name, char *error, size_t error_bytes)
 {
-    return find_setting(name) != NULL;
+    struct suggest suggest;
+    char meant[SUGGEST_TEXT_BYTES];
+    suggest_begin(&suggest, name);
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        suggest_offer(&suggest, settings[i].name);
+    }
+    snprintf(error, error_bytes, "%.*s: there is no such setting%s", TEXT_SHOWN, name,
+             suggest_text(&suggest, meant));
+    return false;
+}
+
+static bool set_flag(bool *flag, const struct setting *setting, const char *value, char *error,
+                     size_t error_bytes)
+{
+    static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1", NULL};
+    int word = word_index(words, value);
+    if (word < 0) {
+        refuse_word(words, setting->name, value, error, error_bytes);
+        return false;
+    }
+    *flag = word % 2 != 0;
+    return true;
+}
+
+/* What was said last of a token, in text or of a file, replaces what the settings file said of it. */
+static void forget_other_token(struct config *config, const struct setting *setting, bool from_file)
+{
+    bool is_token = setting->offset == FIELD(token);
+    if (!is_token && setting->offset != FIELD(token_file)) {
+        return;
+    }
+    if (!from_file && config->token_from_file) {
+        (is_token ? config->token_file : config->token)[0] = '\0';
+    }
+    config->token_from_file = from_file;
+}
+
+static bool set_value(struct config *config, const struct setting *setting, const char *value,
+                      bool from_file, char *error, size_t error_bytes)
+{
+    if (strlen(value) < setting->min) {
+        snprintf(error, error_bytes, "%s: it is empty: must be %llu..%zu bytes", setting->name,
+                 (unsigned long long)setting->min, setting->size - 1);
+        return false;
+    }
+    if (setting->kind == KIND_ADDRESS && value[0] != '\0' &&
+        !check_address(config, setting->name, value, error, error_bytes)) {
+        return false;
+    }
+    if (!set_text(field_of(config, setting), setting->size, value)) {
+        snprintf(error, error_bytes, "%s: %zu bytes, must be %llu..%zu bytes", setting->name,
+                 strlen(value), (unsigned long long)setting->min, setting->size - 1);
+        return false;
+    }
+    forget_other_token(config, setting, from_file);
+    return true;
 }
 
 bool config_set(struct config *config, const char *name, const char *value, bool from_file,
@@ -267,20 +349,16 @@ bool config_set(struct config *config, const char *name, const char *value, bool
 {
     const struct setting *setting = find_setting(name);
     if (!setting) {
-        snprintf(error, error_bytes, "%s: there is no such setting", name);
-        return false;
+        return no_such_setting(name, error, error_bytes);
     }
     int word;
     const char *const *words;
     switch (setting->kind) {
     case KIND_TEXT:
-        if (!set_text(field_of(config, setting), setting->size, value) ||
-            strlen(value) < setting->min) {
-            snprintf(error, error_bytes, "%s: must be %llu..%zu bytes", name,
-                     (unsigned long long)setting->min, setting->size - 1);
-            return false;
-        }
-        return true;
+    case KIND_ADDRESS:
+        return set_value(config, setting, value, from_file, error, error_bytes);
+    case KIND_FLAG:
+        return set_flag(field_of(config, setting), setting, value, error, error_bytes);
     case KIND_LISTEN:
         return set_listen(config, value, from_file, error, error_bytes);
     case KIND_WAL_IO:
@@ -307,7 +385,7 @@ void config_init(struct config *config)
     *config = (struct config){.wal_io = STORAGE_AUTO, .log_level = LOG_INFO};
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         const struct setting *setting = &settings[i];
-        if (setting->kind == KIND_TEXT) {
+        if (setting->kind == KIND_TEXT || setting->kind == KIND_ADDRESS) {
             set_text(field_of(config, setting), setting->size, setting->initial_text);
         } else if (setting->max > 0) {
             memcpy(field_of(config, setting), &setting->initial, sizeof setting->initial);
@@ -315,92 +393,118 @@ void config_init(struct config *config)
     }
 }
 
-struct file_state {
-    struct config *config;
-    FILE *file;
-    int line;         /* the one that was read last, from 1 */
-    int section_line; /* the present section's */
-    char *error;
-    size_t error_bytes;
-    int failed_line; /* 0: none. The first error is the one that is told; the parser goes on */
-};
-
-/* The parser's source of lines, which counts them as it does. */
-static char *next_line(char *text, int bytes, void *context)
+bool config_read_token(struct config *config, char *error, size_t error_bytes)
 {
-    struct file_state *state = context;
-    char *read = fgets(text, bytes, state->file);
-    state->line += read != NULL;
-    if (read && read[strspn(read, " \t")] == '[') {
-        state->section_line = state->line;
+    if (config->token_file[0] == '\0') {
+        return true;
     }
-    return read;
-}
-
-static int take_line(void *context, const char *section, const char *name, const char *value)
-{
-    struct file_state *state = context;
-    if (state->failed_line != 0) {
-        return 0;
+    if (config->token[0] != '\0') {
+        snprintf(error, error_bytes, "token-file: token is set as well: one of them is enough");
+        return false;
     }
-    if (section[0] != '\0' && strcmp(section, "holdfast") != 0) {
-        snprintf(state->error, state->error_bytes,
-                 "there is no section [%s]: settings stand in [holdfast] or in none", section);
-        state->failed_line = state->section_line;
-    } else if (!config_set(state->config, name, value, true, state->error, state->error_bytes)) {
-        state->failed_line = state->line;
-    }
-    return state->failed_line == 0;
-}
-
-bool config_read(struct config *config, const char *path, char *error, size_t error_bytes)
-{
-    char reason[256];
-    struct file_state state = {.config = config, .error = reason, .error_bytes = sizeof reason};
-    state.file = fopen(path, "r");
-    int line = state.file ? ini_parse_stream(next_line, &state, take_line, &state) : -1;
-    if (line < 0 || ferror(state.file)) {
-        snprintf(error, error_bytes, "%s: can't be read: %s", path, strerror(errno));
-    } else if (state.failed_line != 0 && state.failed_line <= line) {
-        snprintf(error, error_bytes, "%s, line %d: %s", path, state.failed_line, reason);
-    } else if (line != 0) {
-        snprintf(error, error_bytes, "%s, line %d: not of the form NAME = VALUE", path, line);
-    }
-    bool fine = line == 0 && !ferror(state.file);
-    if (state.file) {
-        fclose(state.file);
+    char reason[CONFIG_TEXT_BYTES + 128];
+    bool fine = secret_read(config->token_file, config->token, reason, sizeof reason);
+    if (!fine) {
+        snprintf(error, error_bytes, "token-file: %s", reason);
     }
     return fine;
 }
 
-/* Whether strangers on the network are kept from an address: an ipc path, or a loopback address as
- * one writes it. Names are not looked up. */
-static bool is_local(const char *url)
+/* ---- Addresses ---- */
+
+#define TCP_DEFAULT "tcp://127.0.0.1:7411"
+
+static void add_address(struct config_addresses *addresses, const char *setting, const char *url)
 {
-    char host[INET6_ADDRSTRLEN + 2];
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (strncmp(url, "ipc://", 6) == 0) {
-        return true;
-    }
-    const char *colon = strrchr(url, ':');
-    if (strncmp(url, "tcp://", 6) != 0 || colon < url + 6 ||
-        colon[1 + strspn(colon + 1, "0123456789")] != '\0' ||
-        (size_t)(colon - url - 6) >= sizeof host) {
-        return false;
-    }
-    size_t len = (size_t)(colon - url - 6);
-    memcpy(host, url + 6, len);
-    host[len] = '\0';
-    if (len > 2 && host[0] == '[' && host[len - 1] == ']') {
-        host[len - 1] = '\0';
-        return inet_pton(AF_INET6, host + 1, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-    }
-    return strcmp(host, "localhost") == 0 ||
-           (inet_pton(AF_INET, host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET);
+    addresses->settings[addresses->count] = setting;
+    addresses->urls[addresses->count++] = url;
 }
 
-bool config_check(const struct config *config, char *error, size_t error_bytes)
+void config_addresses(const struct config *config, struct config_addresses *addresses)
+{
+    addresses->count = 0;
+    for (unsigned i = 0; i < config->listen_count; i++) {
+        add_address(addresses, "listen", config->listen[i]);
+    }
+    if (config->listen_count == 0) {
+        snprintf(addresses->ipc, sizeof addresses->ipc, "ipc://%s/holdfast.sock", config->data);
+        add_address(addresses, "listen", TCP_DEFAULT);
+        add_address(addresses, "data", addresses->ipc);
+    }
+    addresses->listen_count = addresses->count;
+    if (config->stream[0] != '\0') {
+        add_address(addresses, "stream", config->stream);
+    }
+    if (config->stream_fetch[0] != '\0') {
+        add_address(addresses, "stream-fetch", config->stream_fetch);
+    }
+}
+
+/* Subscribers can't carry a token. */
+static bool check_stream(const struct config *config, const struct address *stream, char *error,
+                         size_t error_bytes)
+{
+    bool token = config->token[0] != '\0' || config->token_file[0] != '\0';
+    if (token && !address_is_local(stream)) {
+        snprintf(error, error_bytes,
+                 "stream: \"%.*s\": with token set it must be a loopback address (127.0.0.1, ::1, "
+                 "localhost) or an ipc path: subscribers can't carry a token. stream-fetch can be "
+                 "anywhere",
+                 TEXT_SHOWN, config->stream);
+        return false;
+    }
+    return true;
+}
+
+#define NO_TOKEN                                                                                   \
+    "it can be reached from other machines, and no token is asked for: set token-file, or listen " \
+    "on a loopback address (127.0.0.1, [::1], localhost) or an ipc path, or let everybody in with "  \
+    "insecure"
+
+/* Why an address is refused beside those before it; NULL: it is not. reason: CONFIG_TEXT_BYTES. */
+static const char *address_fault(const struct config *config, const struct config_addresses *all,
+                                 const struct address *parsed, unsigned at, char *reason)
+{
+    bool token = config->token[0] != '\0' || config->token_file[0] != '\0';
+    for (unsigned other = 0; other < at; other++) {
+        if (address_same(&parsed[other], &parsed[at])) {
+            snprintf(reason, CONFIG_TEXT_BYTES, "%s has %.*s, and both can't be had",
+                     all->settings[other], TEXT_SHOWN, all->urls[other]);
+            return reason;
+        }
+    }
+    return token || config->insecure || address_is_local(&parsed[at]) ? NULL : NO_TOKEN;
+}
+
+static bool check_addresses(struct config *config, char *error, size_t error_bytes)
+{
+    struct config_addresses all;
+    struct address parsed[CONFIG_LISTEN_MAX + 2];
+    char reason[CONFIG_TEXT_BYTES];
+    bool *refused = &config->address_refused;
+    config_addresses(config, &all);
+    for (unsigned i = 0; i < all.count; i++) {
+        const char *setting = all.settings[i];
+        if (!address_parse(all.urls[i], ADDRESS_LISTEN, &parsed[i], reason)) {
+            /* The others were read when they were set: this is the default, inside of data. */
+            size_t used = strlen(reason);
+            snprintf(reason + used, sizeof reason - used,
+                     "; choose a shorter path, or name addresses with listen");
+            return refuse_address(refused, setting, all.urls[i], reason, error, error_bytes);
+        }
+        if (strcmp(setting, "stream") == 0 &&
+            !check_stream(config, &parsed[i], error, error_bytes)) {
+            return false;
+        }
+        const char *fault = address_fault(config, &all, parsed, i, reason);
+        if (fault) {
+            return refuse_address(refused, setting, all.urls[i], fault, error, error_bytes);
+        }
+    }
+    return true;
+}
+
+bool config_check(struct config *config, char *error, size_t error_bytes)
 {
     char texts[2][NUMBER_TEXT_BYTES];
     if (config->hold_ms > config->hold_ms_max) {
@@ -421,31 +525,24 @@ bool config_check(const struct config *config, char *error, size_t error_bytes)
                  number_text(KIND_BYTES, config->wal_segment_bytes, texts[0]), WAL_PAGE_BYTES);
         return false;
     }
-    if (config->token[0] != '\0' && config->stream[0] != '\0' && !is_local(config->stream)) {
-        snprintf(error, error_bytes,
-                 "stream: \"%s\": with token set it must be a loopback address (127.0.0.1, ::1, "
-                 "localhost) or an ipc path: subscribers can't carry a token. stream-fetch can be "
-                 "anywhere",
-                 config->stream);
-        return false;
-    }
-    return true;
+    return check_addresses(config, error, error_bytes);
 }
 
-#define HELP_COLUMN 27
-
-void config_print_help(FILE *to)
+unsigned config_setting_count(void)
 {
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        const struct setting *setting = &settings[i];
-        char initial[NUMBER_TEXT_BYTES];
-        const char *shown = setting->initial_text
-                                ? setting->initial_text
-                                : number_text(setting->kind, setting->initial, initial);
-        int used = fprintf(to, "  --%s %s", setting->name, setting->argument);
-        fprintf(to, "%*s %s (default: %s)\n", used < HELP_COLUMN ? HELP_COLUMN - used : 0, "",
-                setting->help, shown[0] ? shown : "none");
-    }
+    return SETTING_COUNT;
+}
+
+struct config_setting config_setting(unsigned at)
+{
+    const struct setting *setting = &settings[at];
+    struct config_setting shown = {setting->name, setting->argument, setting->help, ""};
+    char number[NUMBER_TEXT_BYTES];
+    const char *initial = setting->initial_text
+                              ? setting->initial_text
+                              : number_text(setting->kind, setting->initial, number);
+    snprintf(shown.initial, sizeof shown.initial, "%s", initial[0] ? initial : "none");
+    return shown;
 }
 
 struct engine_options config_engine(const struct config *config)

@@ -6,20 +6,24 @@
 #define SERVER_CONFIG_H
 
 #include <stdbool.h>
-#include <stdio.h>
+#include <stddef.h>
 
+#include "base/limits.h"
 #include "base/log.h"
 #include "io/storage.h"
 #include "server/engine.h"
 
 #define CONFIG_LISTEN_MAX 16u
 #define CONFIG_TEXT_BYTES 1024u
+#define CONFIG_INITIAL_BYTES 64u
 
 struct config {
     char data[CONFIG_TEXT_BYTES];
     char listen[CONFIG_LISTEN_MAX][CONFIG_TEXT_BYTES];
     unsigned listen_count; /* 0: the defaults of section 9 of the design */
     char token[TOKEN_BYTES_MAX + 1];
+    char token_file[CONFIG_TEXT_BYTES]; /* "": none */
+    bool insecure;                      /* listens beyond loopback without a token */
     enum storage_mode wal_io;
     enum log_level log_level;
     uint64_t items_max;
@@ -39,6 +43,8 @@ struct config {
     uint64_t wal_spare_segments;
     uint64_t contexts;
     bool listen_from_file; /* the command line's --listen replaces the file's */
+    bool token_from_file;  /* likewise what was said of a token */
+    bool address_refused;  /* what was wrong last was an address: not usage, but that it can't start */
 };
 
 /* All defaults. */
@@ -49,18 +55,37 @@ void config_init(struct config *config);
 bool config_set(struct config *config, const char *name, const char *value, bool from_file,
                 char *error, size_t error_bytes);
 
-/* Whether there is a setting of this name. */
-bool config_knows(const char *name);
-
-/* Reads an INI file whose keys are the settings' names, in no section or in [holdfast]. False:
- * *error names the file, the line and the reason. */
+/* Reads an INI file whose keys are the settings' names, in no section or in [holdfast]
+ * (config_file.c). False: *error names the file, the line and the reason. */
 bool config_read(struct config *config, const char *path, char *error, size_t error_bytes);
 
-/* Checks what depends on more than one setting. */
-bool config_check(const struct config *config, char *error, size_t error_bytes);
+/* Reads the token from its file, if there is one. Call once all is set. False: *error says why it
+ * can't be had. */
+bool config_read_token(struct config *config, char *error, size_t error_bytes);
 
-/* Prints each setting with its default: for --help. */
-void config_print_help(FILE *to);
+/* Checks what depends on more than one setting. */
+bool config_check(struct config *config, char *error, size_t error_bytes);
+
+/* All addresses that an engine listens on, the defaults too, with the settings that name them. */
+struct config_addresses {
+    unsigned count;
+    const char *settings[CONFIG_LISTEN_MAX + 2];
+    const char *urls[CONFIG_LISTEN_MAX + 2]; /* the config's, or the defaults' below */
+    unsigned listen_count;                   /* the first so many are the engine's own */
+    char ipc[CONFIG_TEXT_BYTES + 32];
+};
+void config_addresses(const struct config *config, struct config_addresses *addresses);
+
+/* A setting, as help shows it. */
+struct config_setting {
+    const char *name;
+    const char *argument; /* what its value is called; NULL: a flag, which may stand alone */
+    const char *help;
+    char initial[CONFIG_INITIAL_BYTES]; /* its default */
+};
+
+unsigned config_setting_count(void);
+struct config_setting config_setting(unsigned at); /* below the count */
 
 /* The engine's part of it. */
 struct engine_options config_engine(const struct config *config);

@@ -22,7 +22,7 @@
 #include "base/check.h"
 #include "rpc/codec.h"
 #include "rpc/transport.h"
-#include "server/address.h"
+#include "server/preflight.h"
 
 #define WATCH_NS           100000000L /* how often main looks whether the log has failed */
 #define DRAIN_MS           5000u
@@ -38,7 +38,7 @@ struct exchange_memory {
 
 struct server {
     const struct config *config;
-    FILE *out;
+    server_announce announce;
     int lock;
     int archive_lock;
     struct storage *storage;
@@ -158,47 +158,22 @@ static void show_progress(void *context, uint64_t done_bytes, uint64_t total_byt
     line->shown_ns = now_ns;
 }
 
-#define TCP_DEFAULT "tcp://127.0.0.1:7411"
-
-static bool address_free(const char *url)
-{
-    const char *fault = address_fault(url);
-    if (fault) {
-        log_error("can't listen on %s: %s", url, fault);
-    }
-    return !fault;
-}
-
-/* The default socket is in the data directory, and so as free as that. */
-static bool addresses_free(const struct config *config)
-{
-    bool all = config->listen_count > 0 || address_free(TCP_DEFAULT);
-    for (unsigned i = 0; all && i < config->listen_count; i++) {
-        all = address_free(config->listen[i]);
-    }
-    return all;
-}
-
-/* The log is in a folder of its own: the data directory also has the lock and the socket. Addresses
- * in use are found before anything is made, and before a long recovery; but whose directory it is
- * tells more. */
 /* What the mode lets others do is for the operator to change: it may be meant. */
 static void say_wide_mode(const char *directory)
 {
     struct stat about;
-    if (stat(directory, &about) == 0 && (about.st_mode & 0777 & ~(mode_t)STORAGE_DIRECTORY_MODE) != 0) {
+    if (stat(directory, &about) == 0 &&
+        (about.st_mode & 0777 & ~(mode_t)STORAGE_DIRECTORY_MODE) != 0) {
         log_warn("%s: its mode %04o lets others in: chmod 0750 keeps them out", directory,
                  (unsigned)(about.st_mode & 0777));
     }
 }
 
+/* The log is in a folder of its own: the data directory also has the lock and the socket. */
 static bool start_storage(struct server *server)
 {
     const char *data = server->config->data;
     bool fresh = access(data, F_OK) != 0;
-    if (fresh && !addresses_free(server->config)) {
-        return false;
-    }
     if (mkdir(data, STORAGE_DIRECTORY_MODE) != 0 && errno != EEXIST) {
         log_error("%s can't be made: %s", data, strerror(errno));
         return false;
@@ -211,9 +186,6 @@ static bool start_storage(struct server *server)
         log_error("%s: %s", data, hf_status_text(status));
         return false;
     }
-    if (!fresh && !addresses_free(server->config)) {
-        return false;
-    }
     char folder[CONFIG_TEXT_BYTES + 8];
     snprintf(folder, sizeof folder, "%s/wal", data);
     status = storage_open(&server->storage, folder, server->config->wal_io, false);
@@ -224,27 +196,11 @@ static bool start_storage(struct server *server)
     return true;
 }
 
-static bool same_directory(const char *a, const char *b)
-{
-    struct stat first;
-    struct stat second;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
-           first.st_ino == second.st_ino;
-}
-
-/* An archive is one engine's: two would take each other's unfinished copies for leftovers. Opening
- * it removes leftovers, so the log's own folder is refused before. */
 static bool start_archive(struct server *server)
 {
     const char *folder = server->config->archive_dir;
     if (folder[0] == '\0') {
         return true;
-    }
-    char log[CONFIG_TEXT_BYTES + 8];
-    snprintf(log, sizeof log, "%s/wal", server->config->data);
-    if (same_directory(folder, log) || same_directory(folder, server->config->data)) {
-        log_error("archive-dir: %s is the engine's own directory", folder);
-        return false;
     }
     enum hf_status status = storage_lock(folder, &server->archive_lock);
     if (status == HF_OK) {
@@ -307,11 +263,12 @@ static bool listen_on(struct server *server, const char *url)
     char actual[CONFIG_TEXT_BYTES + 64];
     enum hf_status status = transport_server_listen(server->transport, url, actual, sizeof actual);
     if (status != HF_OK) {
-        log_error("can't listen on %s: %s", url,
-                  status == HF_INVALID ? "not an address" : "in use, or no such interface");
+        char reason[PREFLIGHT_REASON_BYTES];
+        bool fits = preflight_address(url, NULL, reason);
+        log_error("can't listen on %s: %s", url, fits ? hf_status_text(status) : reason);
         return false;
     }
-    fprintf(server->out, "listening on %s\n", actual);
+    server->announce("listening", actual);
     return true;
 }
 
@@ -348,18 +305,14 @@ static bool start_transport(struct server *server)
         log_error("the transport can't be opened: %s", hf_status_text(status));
         return false;
     }
-    const struct config *config = server->config;
-    for (unsigned i = 0; i < config->listen_count; i++) {
-        if (!listen_on(server, config->listen[i])) {
+    struct config_addresses all;
+    config_addresses(server->config, &all);
+    for (unsigned i = 0; i < all.listen_count; i++) {
+        if (!listen_on(server, all.urls[i])) {
             return false;
         }
     }
-    if (config->listen_count > 0) {
-        return true;
-    }
-    char ipc[CONFIG_TEXT_BYTES + 32];
-    snprintf(ipc, sizeof ipc, "ipc://%s/holdfast.sock", config->data);
-    return listen_on(server, TCP_DEFAULT) && listen_on(server, ipc);
+    return true;
 }
 
 /* ---- End ---- */
@@ -441,7 +394,7 @@ void server_guard_process(void)
     umask(umask(077) | 007);
 }
 
-int server_run(const struct config *config, FILE *out)
+int server_run(const struct config *config, server_announce announce)
 {
     raise_file_limit();
     sigset_t signals;
@@ -450,17 +403,17 @@ int server_run(const struct config *config, FILE *out)
     sigaddset(&signals, SIGINT);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
 
-    struct server server = {.config = config, .out = out, .lock = -1, .archive_lock = -1};
+    struct server server = {.config = config, .announce = announce, .lock = -1, .archive_lock = -1};
     if (!start_storage(&server) || !start_archive(&server) || !start_engine(&server) ||
         !start_transport(&server)) {
         stop_server(&server, 0);
         return SERVER_REFUSED;
     }
-    fprintf(out, "ready\n");
-    if (fflush(out) != 0) {
+    announce("ready", NULL);
+    if (fflush(stdout) != 0) {
         log_warn("the addresses and \"ready\" can't be printed: %s", strerror(errno));
-        __fpurge(out); /* said, and no reason to stop, nor to have failed in the end */
-        clearerr(out);
+        __fpurge(stdout); /* said, and no reason to stop, nor to have failed in the end */
+        clearerr(stdout);
     }
     int result = watch(&server, &signals);
     signal(SIGTERM, exit_at_once);

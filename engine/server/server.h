@@ -5,8 +5,6 @@
 #ifndef SERVER_SERVER_H
 #define SERVER_SERVER_H
 
-#include <stdio.h>
-
 #include "server/config.h"
 
 /* Exit codes of `holdfast serve`. */
@@ -22,8 +20,11 @@ enum server_exit {
  * and sockets alike. Call first of all, before any thread is made. */
 void server_guard_process(void);
 
-/* Runs an engine until it is told to stop. Prints the addresses it listens on and then "ready" to
- * `out`, a line each, and what goes wrong to stderr. */
-int server_run(const struct config *config, FILE *out);
+/* Prints to stdout what others wait for: "listening" with an address, and then "ready" with NULL. */
+typedef void (*server_announce)(const char *what, const char *url);
+
+/* Runs an engine until it is told to stop; what goes wrong is said on stderr. Call preflight()
+ * before. */
+int server_run(const struct config *config, server_announce announce);
 
 #endif

@@ -42,7 +42,7 @@ static void check_settings(const struct config *config)
     check_range("contexts", config->contexts, 1, SERVER_CONTEXTS_MAX);
 }
 
-static void check_accepted(const struct config *config)
+static void check_accepted(struct config *config)
 {
     char error[512] = "";
     FUZZ_CHECK(config->data[0] != '\0', "an empty directory");

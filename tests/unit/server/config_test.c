@@ -129,42 +129,87 @@ static void config_says_what_is_wrong_in_words_and_units_of_the_setting(void **s
 static void config_refuses_to_publish_to_strangers_where_there_is_a_token(void **state)
 {
     (void)state;
-    static const char *const near[] = {
-        "tcp://127.0.0.1:7413", "tcp://127.9.8.7:0",  "tcp://localhost:7413",
-        "tcp://[::1]:7413",     "ipc:///run/hf.sock", "ipc://stream.sock",
-    };
-    static const char *const far[] = {
-        "tcp://0.0.0.0:7413",
-        "tcp://*:7413",
-        "tcp://:7413",
-        "tcp://[::]:7413",
-        "tcp://10.0.0.5:7413",
-        "tcp://[::1]x:7413",
-        "tcp://127.0.0.1",
-        "tcp://127.0.0.1:7413@0.0.0.0",
-        "tcp://127.0.0.1:7@0.0.0.0:7413",
-        "tcp://127.0.0.1.example.com:7413",
-        "tcp://localhost.example.com:7413",
-        "tcp://128.0.0.1:7413",
-        "ws://127.0.0.1:7413",
-        "tcp://",
-        "tcp://[::1:7413",
-    };
-    for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
-        assert_true(set("stream", far[i]));
-        assert_true(set("stream-fetch", far[i])); /* requests carry the token */
-        assert_true(set("token", ""));
-        assert_true(config_check(&config, error, sizeof error));
-        assert_true(set("token", "secret"));
-        assert_false(config_check(&config, error, sizeof error));
-        assert_error_has("stream: ");
-        assert_error_has("token");
-    }
-    for (size_t i = 0; i < sizeof near / sizeof near[0]; i++) {
-        assert_true(set("stream", near[i]));
-        assert_true(config_check(&config, error, sizeof error));
-    }
+    assert_true(set("stream", "tcp://0.0.0.0:7413"));
+    assert_true(set("stream-fetch", "tcp://0.0.0.0:7414")); /* requests carry the token */
+    assert_true(set("insecure", "yes"));
+    assert_true(config_check(&config, error, sizeof error));
+    assert_true(set("token", "secret"));
+    assert_false(config_check(&config, error, sizeof error));
+    assert_error_has("stream: ");
+    assert_error_has("token");
+    assert_true(set("stream", "tcp://127.0.0.1:7413"));
+    assert_true(config_check(&config, error, sizeof error));
     assert_true(set("stream", ""));
+    assert_true(config_check(&config, error, sizeof error));
+}
+
+/* Which addresses are near is the address's own rule (address_test.c). */
+static void config_wants_a_token_or_a_word_where_strangers_get(void **state)
+{
+    static const char *const settings[] = {"listen", "stream", "stream-fetch"};
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        config_init(&config);
+        assert_true(set(settings[i], "tcp://0.0.0.0:7413"));
+        assert_false(config_check(&config, error, sizeof error));
+        assert_error_has(settings[i]);
+        assert_error_has("insecure");
+        assert_true(set("insecure", "no"));
+        assert_false(config_check(&config, error, sizeof error));
+        assert_true(set("insecure", "yes"));
+        assert_true(config_check(&config, error, sizeof error));
+        assert_true(set("insecure", "no"));
+        assert_true(set("token-file", "/x"));
+        assert_int_equal(config_check(&config, error, sizeof error), i != 1);
+    }
+}
+
+static void config_refuses_addresses_when_they_are_set(void **state)
+{
+    static const char *const settings[] = {"listen", "stream", "stream-fetch"};
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        assert_false(set(settings[i], "tcp://127.0.0.1:70000"));
+        assert_error_has(settings[i]);
+        assert_error_has("port 70000: must be 0..65535");
+        assert_false(set(settings[i], "tcp://::1:7411"));
+        assert_false(set(settings[i], "http://127.0.0.1:1"));
+    }
+    assert_int_equal(config.listen_count, 0);
+    assert_string_equal(config.stream, "");
+}
+
+static void config_refuses_two_equal_addresses(void **state)
+{
+    (void)state;
+    assert_true(set("listen", "tcp://127.0.0.1:7411"));
+    assert_true(set("listen", "tcp://127.0.0.1:7412"));
+    assert_true(config_check(&config, error, sizeof error));
+    assert_true(set("stream-fetch", "tcp://127.0.0.1:7412"));
+    assert_false(config_check(&config, error, sizeof error));
+    assert_error_has("stream-fetch: ");
+    assert_error_has("listen has tcp://127.0.0.1:7412, and");
+    config_init(&config);
+    assert_true(set("stream", "tcp://127.0.0.1:7411")); /* the default has it */
+    assert_false(config_check(&config, error, sizeof error));
+}
+
+/* unix(7): 107 bytes; the default socket is in the data directory. */
+static void config_refuses_a_data_path_too_long_for_its_socket(void **state)
+{
+    char data[128];
+    (void)state;
+    memset(data, 'd', sizeof data);
+    data[107 - strlen("/holdfast.sock")] = '\0';
+    assert_true(set("data", data));
+    assert_true(config_check(&config, error, sizeof error));
+    data[107 - strlen("/holdfast.sock")] = 'd';
+    data[108 - strlen("/holdfast.sock")] = '\0';
+    assert_true(set("data", data));
+    assert_false(config_check(&config, error, sizeof error));
+    assert_error_has("data: can't listen on ipc://ddd");
+    assert_error_has("108 bytes, a socket's path may have 107");
+    assert_true(set("listen", "tcp://127.0.0.1:7411"));
     assert_true(config_check(&config, error, sizeof error));
 }
 
@@ -186,15 +231,43 @@ static void config_names_what_it_does_not_know(void **state)
     assert_false(set("token", long_token));
     long_token[TOKEN_BYTES_MAX] = '\0';
     assert_true(set("token", long_token));
+    assert_false(set("token", "")); /* as of a variable that is not set */
+    assert_error_has("token: it is empty");
+    assert_false(set("orders_max", "1"));
+    assert_error_has("orders_max: there is no such setting (did you mean 'orders-max'");
+    assert_false(set("insecure", "perhaps"));
+    assert_error_has("insecure: \"perhaps\" is none of no, yes, false, true, off, on, 0, 1");
 }
 
-static void write_file(char path[64], const char *text)
+static void write_bytes(char path[64], const char *text, size_t len)
 {
     strcpy(path, "/tmp/holdfast-config-XXXXXX");
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    assert_int_equal(write(fd, text, len), len);
     close(fd);
+}
+
+static void write_file(char path[64], const char *text)
+{
+    write_bytes(path, text, strlen(text));
+}
+
+/* Reads a file of these bytes into a fresh configuration. */
+static bool read_bytes(const char *text, size_t len)
+{
+    char path[64];
+    config_init(&config);
+    error[0] = '\0';
+    write_bytes(path, text, len);
+    bool fine = config_read(&config, path, error, sizeof error);
+    unlink(path);
+    return fine;
+}
+
+static bool read_text(const char *text)
+{
+    return read_bytes(text, strlen(text));
 }
 
 static void config_reads_a_file_and_options_replace_its_addresses(void **state)
@@ -242,6 +315,103 @@ static void config_names_file_and_line_of_a_mistake(void **state)
     assert_error_has("can't be read");
 }
 
+static void config_reads_long_lines_whole(void **state)
+{
+    char text[4096];
+    char token[TOKEN_BYTES_MAX + 1];
+    (void)state;
+    memset(token, 't', TOKEN_BYTES_MAX);
+    token[TOKEN_BYTES_MAX] = '\0';
+    snprintf(text, sizeof text, "; %0900d\ntoken = %s\norders-max = 7 ; %0900d\n", 0, token, 0);
+    assert_true(read_text(text));
+    assert_string_equal(config.token, token);
+    assert_int_equal(config.orders_max, 7);
+    snprintf(text, sizeof text, "; %02000d\ntoken = %s\nitems-max = none\n", 0, token);
+    assert_false(read_text(text));
+    assert_error_has("line 3: items-max: ");
+    snprintf(text, sizeof text, "# a\ntoken = %st\n", token);
+    assert_false(read_text(text));
+    assert_error_has("line 2: token: 257 bytes, must be 1..256 bytes");
+}
+
+static void config_reads_what_other_machines_write(void **state)
+{
+    (void)state;
+    assert_true(read_text("\xEF\xBB\xBF"
+                          "orders-max = 5\r\n\r\n[holdfast]\r\nitems-max: 6 ; six\r\n"));
+    assert_int_equal(config.orders_max, 5);
+    assert_int_equal(config.items_max, 6);
+    assert_true(read_text("orders-max = 5\n  items-max = 6")); /* an indented line is a line */
+    assert_int_equal(config.items_max, 6);
+    assert_true(read_text("token = a;b#c=d:e\n"));
+    assert_string_equal(config.token, "a;b#c=d:e");
+    assert_true(read_text(""));
+    assert_true(read_text("insecure = true\n"));
+    assert_true(config.insecure);
+}
+
+static void config_names_the_line_of_what_is_no_setting(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *why;
+    } wrong[] = {
+        {"orders-max = 5\n\norders-max = 6\n", "line 3: orders-max: line 1 has it already"},
+        {"\norders-max =\n", "line 2: orders-max: its value is missing"},
+        {"orders-max = ; 5\n", "line 1: orders-max: its value is missing"},
+        {"orders-max\n", "line 1: not of the form NAME = VALUE"},
+        {"= 5\n", "line 1: the name is missing"},
+        {"\n\nitem-max = 5\n", "line 3: item-max: there is no such setting (did you mean 'items-max'"},
+        {"[holdfast\n", "line 1: a section's bracket is not closed"},
+        {"[holdfast] data = x\n", "line 1: nothing may stand behind a section's bracket"},
+        {"data = a\rlisten = b\n", "line 1: byte 9 is a control character (0x0d)"},
+        {"token = a\x1b[31m\n", "line 1: byte 10 is a control character (0x1b)"},
+        {"listen = tcp://127.0.0.1\n", "line 1: listen: can't listen on tcp://127.0.0.1: the port is missing"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_false(read_text(wrong[i].text));
+        assert_error_has(wrong[i].why);
+    }
+    assert_false(read_bytes("data = a\n\0\n", 11));
+    assert_error_has("line 2: byte 1 is a control character (0x00): not a text in UTF-8");
+    assert_false(read_bytes("\xFF\xFE" "d\0", 4)); /* UTF-16 */
+    assert_error_has("line 1: ");
+    assert_false(config_read(&config, "/dev/zero", error, sizeof error));
+    assert_error_has("File too large");
+}
+
+static void config_takes_a_token_of_a_file_or_in_text(void **state)
+{
+    char path[64];
+    char text[128];
+    (void)state;
+    write_file(path, "hush\n");
+    assert_true(set("token-file", path));
+    assert_true(config_read_token(&config, error, sizeof error));
+    assert_string_equal(config.token, "hush");
+    config_init(&config);
+    assert_true(set("token", "open"));
+    assert_true(set("token-file", path));
+    assert_false(config_read_token(&config, error, sizeof error));
+    assert_error_has("token");
+    /* An option replaces the file's, whichever of the two it is. */
+    assert_true(read_text("token = of the file\n"));
+    assert_true(set("token-file", path));
+    assert_true(config_read_token(&config, error, sizeof error));
+    assert_string_equal(config.token, "hush");
+    snprintf(text, sizeof text, "token-file = %s\n", path);
+    assert_true(read_text(text));
+    assert_true(set("token", "open"));
+    assert_true(config_read_token(&config, error, sizeof error));
+    assert_string_equal(config.token, "open");
+    unlink(path);
+    config_init(&config);
+    assert_true(set("token-file", path));
+    assert_false(config_read_token(&config, error, sizeof error));
+    assert_error_has("token-file: ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,9 +423,17 @@ int main(void)
         cmocka_unit_test_setup(config_says_what_is_wrong_in_words_and_units_of_the_setting, setup),
         cmocka_unit_test_setup(config_refuses_to_publish_to_strangers_where_there_is_a_token,
                                setup),
+        cmocka_unit_test_setup(config_wants_a_token_or_a_word_where_strangers_get, setup),
+        cmocka_unit_test_setup(config_refuses_addresses_when_they_are_set, setup),
+        cmocka_unit_test_setup(config_refuses_two_equal_addresses, setup),
+        cmocka_unit_test_setup(config_refuses_a_data_path_too_long_for_its_socket, setup),
         cmocka_unit_test_setup(config_names_what_it_does_not_know, setup),
         cmocka_unit_test_setup(config_reads_a_file_and_options_replace_its_addresses, setup),
         cmocka_unit_test_setup(config_names_file_and_line_of_a_mistake, setup),
+        cmocka_unit_test_setup(config_reads_long_lines_whole, setup),
+        cmocka_unit_test_setup(config_reads_what_other_machines_write, setup),
+        cmocka_unit_test_setup(config_names_the_line_of_what_is_no_setting, setup),
+        cmocka_unit_test_setup(config_takes_a_token_of_a_file_or_in_text, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
