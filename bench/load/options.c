@@ -119,6 +119,7 @@ enum option_key {
 static const struct option long_options[] = {
     {"url", required_argument, NULL, KEY_URL},
     {"token", required_argument, NULL, KEY_TOKEN},
+    {"tok", required_argument, NULL, KEY_TOKEN}, /* short for it, as before there was token-file */
     {"token-file", required_argument, NULL, KEY_TOKEN_FILE},
     {"orders", required_argument, NULL, KEY_ORDERS},
     {"duration", required_argument, NULL, KEY_DURATION},
@@ -512,7 +513,7 @@ enum options_outcome options_parse(struct load_options *options, int argc, char 
                     form_of(key));
             return OPTIONS_WRONG;
         }
-        note_option(options, key, long_options[index].name, optarg);
+        note_option(options, key, key == KEY_TOKEN ? "token" : long_options[index].name, optarg);
     }
     if (optind < argc) {
         fprintf(stderr, "holdfast load: %s: options alone are expected\n", argv[optind]);
