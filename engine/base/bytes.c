@@ -1,4 +1,4 @@
-/* bytes.c - UTF-8 validation. Threads: any; pure.
+/* bytes.c - UTF-8: what is well-formed, and its code points. Threads: any; pure.
  *
  * Source: RFC 3629 section 4; Unicode 15, table 3-7 (well-formed byte sequences). */
 #include "base/bytes.h"
@@ -35,6 +35,18 @@ static size_t sequence_bytes(const uint8_t *data, size_t len)
         }
     }
     return need;
+}
+
+size_t utf8_next(const uint8_t *data, size_t len, uint32_t *point)
+{
+    static const uint8_t lead_bits[] = {0, 0x7F, 0x1F, 0x0F, 0x07}; /* by the sequence's length */
+    CHECK(len > 0);
+    size_t bytes = sequence_bytes(data, len);
+    *point = data[0] & lead_bits[bytes];
+    for (size_t i = 1; i < bytes; i++) {
+        *point = *point << 6 | (data[i] & 0x3Fu);
+    }
+    return bytes;
 }
 
 bool utf8_valid(const uint8_t *data, size_t len)

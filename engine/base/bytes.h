@@ -123,6 +123,10 @@ static inline uint64_t cursor_u64(struct cursor *cursor)
  * forms, nothing above U+10FFFF). */
 bool utf8_valid(const uint8_t *data, size_t len);
 
+/* The length of the well-formed character at data, which has len > 0 bytes, and the code point that
+ * it is; 0 when there is none. */
+size_t utf8_next(const uint8_t *data, size_t len, uint32_t *point);
+
 /* Whether somebody has given a secret. How long it takes does not tell where they differ. */
 bool secret_equal(const char *secret, struct bytes given);
 

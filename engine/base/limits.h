@@ -16,6 +16,8 @@
 #define CODE_BYTES_MAX      64u      /* a SKU's or pool's code */
 #define LABEL_BYTES_MAX     256u     /* a SKU's label */
 #define REASON_BYTES_MAX    128u     /* an adjustment's reason, and its reference */
+#define TEXT_GIVEN_BYTES_MAX 4096u   /* one of these as a caller of the library gives it: white space
+                                        and uncomposed characters are not counted when it is kept */
 #define TOKEN_BYTES_MAX     256u     /* a request's token */
 #define ORDER_LINES_MAX     2048u    /* lines of one order; grants too: a split line has one an item */
 #define LINE_FALLBACKS_MAX  64u      /* items that a line may fall back to */

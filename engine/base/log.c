@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/escape.h"
 
 /* PIPE_BUF on Linux: a longer write to a pipe may mix with other writers' lines. */
 #define LINE_BYTES_MAX 4096
@@ -47,23 +48,15 @@ void log_line(enum log_level level, const char *format, ...)
         return;
     }
     int saved_errno = errno;
+    char text[LINE_BYTES_MAX];
     char line[LINE_BYTES_MAX];
     size_t start = write_prefix(line, sizeof line, level);
     va_list arguments;
     va_start(arguments, format);
-    int text_len = vsnprintf(line + start, sizeof line - start, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    size_t end = start + (text_len > 0 ? (size_t)text_len : 0);
-    if (end > sizeof line - 1) {
-        end = sizeof line - 1;
-    }
     /* A text from outside (a code, a file's name) must not forge a line of its own. */
-    for (size_t i = start; i < end; i++) {
-        unsigned char c = (unsigned char)line[i];
-        if (c < 0x20 || c == 0x7F) {
-            line[i] = ' ';
-        }
-    }
+    size_t end = start + escape_text(bytes_of(text), line + start, sizeof line - start);
     line[end] = '\n'; /* in the terminator's place */
     while (write(STDERR_FILENO, line, end + 1) < 0 && errno == EINTR) {
     }

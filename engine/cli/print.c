@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "cli/commands.h"
 
 void *must_have(void *memory)
@@ -57,38 +58,22 @@ static unsigned columns_of(uint32_t point)
     return 1;
 }
 
-/* The code point at *text, moving it past; a byte that begins none stands for itself. */
-static uint32_t next_point(const uint8_t **text)
-{
-    const uint8_t *at = *text;
-    unsigned more = *at >= 0xF0 ? 3 : *at >= 0xE0 ? 2 : *at >= 0xC0 ? 1 : 0;
-    uint32_t point = more == 0 ? *at : *at & (0x3Fu >> more);
-    for (unsigned i = 1; i <= more; i++) {
-        if ((at[i] & 0xC0) != 0x80) {
-            *text = at + 1;
-            return *at;
-        }
-        point = point << 6 | (at[i] & 0x3Fu);
-    }
-    *text = at + 1 + more;
-    return point;
-}
-
 /* Writes to `to` unless it is NULL. */
 static unsigned measure(FILE *to, const char *text)
 {
     unsigned columns = 0;
-    const uint8_t *at = (const uint8_t *)text;
-    while (*at) {
-        const uint8_t *from = at;
-        uint32_t point = next_point(&at);
-        bool control = point < 0x20 || (point >= 0x7F && point < 0xA0);
-        columns += control ? 4 : columns_of(point);
-        if (to && control) {
-            fprintf(to, "\\x%02x", (unsigned)point);
-        } else if (to) {
-            fwrite(from, 1, (size_t)(at - from), to);
+    struct bytes left = bytes_of(text);
+    while (left.len > 0) {
+        char shown[ESCAPE_BYTES_MAX];
+        size_t taken;
+        uint32_t point;
+        size_t len = escape_next(left, shown, &taken);
+        bool as_it_is = utf8_next(left.data, left.len, &point) > 0 && !escape_needed(point);
+        columns += as_it_is ? columns_of(point) : (unsigned)len;
+        if (to) {
+            fwrite(shown, 1, len, to);
         }
+        left = (struct bytes){left.data + taken, left.len - taken};
     }
     return columns;
 }
@@ -185,20 +170,95 @@ void print_table_flush(struct print_table *table)
 
 /* ---- JSON ---- */
 
-void print_json(json_t *value)
+/* The length of a JSON escape of the point, written to `to`: beyond the 16-bit ones it is two. */
+static size_t json_escape(uint32_t point, char to[13])
+{
+    if (point < 0x10000) {
+        return (size_t)snprintf(to, 13, "\\u%04x", (unsigned)point);
+    }
+    unsigned high = 0xD800 + ((point - 0x10000) >> 10);
+    unsigned low = 0xDC00 + ((point - 0x10000) & 0x3FF);
+    return (size_t)snprintf(to, 13, "\\u%04x\\u%04x", high, low);
+}
+
+#define JSON_GROWTH_MAX 6u /* U+007F, one byte, becomes six */
+
+/* Copies JSON with escapes for what JSON itself lets through: U+007F and up. NULL: no memory. */
+static char *json_escaped(const char *json, size_t len)
+{
+    char *to = malloc(len * JSON_GROWTH_MAX + 1);
+    size_t used = 0;
+    for (size_t at = 0; to && at < len;) {
+        uint32_t point;
+        size_t taken = utf8_next((const uint8_t *)json + at, len - at, &point);
+        CHECK(taken > 0);
+        if (point >= 0x7F && escape_needed(point)) {
+            char escape[13];
+            size_t more = json_escape(point, escape);
+            memcpy(to + used, escape, more);
+            used += more;
+        } else {
+            memcpy(to + used, json + at, taken);
+            used += taken;
+        }
+        at += taken;
+    }
+    if (to) {
+        to[used] = '\0';
+    }
+    return to;
+}
+
+static bool json_needs_escape(const char *json)
+{
+    struct bytes left = bytes_of(json);
+    while (left.len > 0) {
+        uint32_t point;
+        size_t taken = utf8_next(left.data, left.len, &point);
+        CHECK(taken > 0);
+        if (point >= 0x7F && escape_needed(point)) {
+            return true;
+        }
+        left = (struct bytes){left.data + taken, left.len - taken};
+    }
+    return false;
+}
+
+static char *json_dumped(json_t *value, size_t flags)
+{
+    char *json = value ? json_dumps(value, flags) : NULL;
+    json_decref(value);
+    if (!json || !json_needs_escape(json)) {
+        return json;
+    }
+    char *escaped = json_escaped(json, strlen(json));
+    free(json);
+    return escaped;
+}
+
+char *json_line(json_t *value)
+{
+    return json_dumped(value, JSON_COMPACT);
+}
+
+static void print_dumped(json_t *value, size_t flags)
 {
     CHECK(value != NULL);
-    json_dumpf(value, stdout, JSON_INDENT(2));
+    char *json = must_have(json_dumped(value, flags));
+    fputs(json, stdout);
+    free(json);
+}
+
+void print_json(json_t *value)
+{
+    print_dumped(value, JSON_INDENT(2));
     putchar('\n');
-    json_decref(value);
 }
 
 void print_json_line(json_t *value)
 {
-    CHECK(value != NULL);
-    json_dumpf(value, stdout, JSON_COMPACT);
+    print_dumped(value, JSON_COMPACT);
     putchar('\n');
-    json_decref(value);
 }
 
 json_t *error_object(enum hf_status status, const char *message)
@@ -215,10 +275,8 @@ void json_rows_open(struct json_rows *rows)
 
 void json_rows_add(struct json_rows *rows, json_t *value)
 {
-    CHECK(value != NULL);
     fputs(rows->any ? ",\n  " : "\n  ", stdout);
-    json_dumpf(value, stdout, JSON_COMPACT);
-    json_decref(value);
+    print_dumped(value, JSON_COMPACT);
     rows->any = true;
 }
 

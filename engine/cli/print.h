@@ -1,7 +1,7 @@
 /* print.h - what commands print: aligned tables for people, JSON for programs.
  *
- * Codes and labels come from outside: control characters in them are shown as \x1b, so that they
- * can't move the terminal's cursor.
+ * Codes, labels and messages come from outside: what could end a line or move the terminal's cursor
+ * is shown as an escape (base/escape.h), in JSON as JSON's own.
  *
  * Threads: the main thread. */
 #ifndef CLI_PRINT_H
@@ -46,7 +46,7 @@ void print_table_number(struct print_table *table, int64_t value);
  * there are none). */
 void print_table_flush(struct print_table *table);
 
-/* Writes text with control characters made visible; returns the columns it takes on a terminal. */
+/* Writes text with what base/escape.h escapes made visible; returns the columns it takes on a terminal. */
 unsigned print_safe(FILE *to, const char *text);
 
 /* Prints a value as indented JSON with a line's end, and drops the reference. */
@@ -54,6 +54,11 @@ void print_json(json_t *value);
 
 /* The same on one line, for commands that print an object a line. */
 void print_json_line(json_t *value);
+
+/* A value on one line, without the line's end; drops the reference. No character in it would end a
+ * line or is a control, for whatever reader (U+0085 and U+2028 are escaped too). NULL: there was no
+ * memory, or no value. To be freed. */
+char *json_line(json_t *value);
 
 /* {"status": its name, "message": ...}: what --json prints when a command fails. */
 json_t *error_object(enum hf_status status, const char *message);

@@ -16,9 +16,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/escape.h"
 #include "base/log.h"
 #include "cli/changes.h"
 #include "cli/overlay.h"
+#include "cli/print.h"
 #include "cli/stream_fetch.h"
 #include "rpc/stream.h"
 
@@ -81,7 +83,7 @@ static enum hf_status open_view(struct view *view)
     return status;
 }
 
-/* The first item that a record names, as SKU@POOL; "": none. */
+/* The first item that a record names, as SKU@POOL, on one line; "": none. */
 static void subject_of(const struct item_names *names, const struct event *event, char *text,
                        size_t bytes)
 {
@@ -95,20 +97,19 @@ static void subject_of(const struct item_names *names, const struct event *event
     } else if (event->type == EVENT_STOCK_MOVED) {
         item = event->move->from;
     }
-    text[0] = '\0';
+    char name[2 * CODE_BYTES_MAX + 2] = "";
     if (event->type == EVENT_SKU_DEFINED) {
-        snprintf(text, bytes, "%.*s", (int)event->sku->sku.len, (const char *)event->sku->sku.data);
+        snprintf(name, sizeof name, "%.*s", (int)event->sku->sku.len, (const char *)event->sku->sku.data);
     } else if (item != 0) {
-        snprintf(text, bytes, "%s@%s", item_sku(names, item), item_pool(names, item));
+        snprintf(name, sizeof name, "%s@%s", item_sku(names, item), item_pool(names, item));
     }
+    escape_text(bytes_of(name), text, bytes);
 }
 
 static void publish(const struct item_names *names, const struct event *event, uint64_t wall_ms)
 {
-    char subject[2 * CODE_BYTES_MAX + 2];
-    json_t *object = event_object(names, event, wall_ms);
-    char *json = json_dumps(object, JSON_COMPACT);
-    json_decref(object);
+    char subject[2 * CODE_BYTES_MAX * ESCAPE_BYTES_MAX + 2];
+    char *json = json_line(event_object(names, event, wall_ms));
     subject_of(names, event, subject, sizeof subject);
     size_t room = json ? strlen(json) + sizeof subject + 64 : 0;
     char *message = json ? malloc(room) : NULL;

@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "cli/changes.h"
+#include "cli/print.h"
 #include "cli/values.h"
 
 #define ANSWER_RECORDS_MAX 1000u
@@ -86,8 +87,7 @@ static struct place *place_for(struct stream_fetch *fetch, uint64_t lsn)
 /* Adds a line; takes the object. False: no memory. */
 static bool add_line(struct answer *answer, json_t *object)
 {
-    char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
-    json_decref(object);
+    char *line = json_line(object);
     size_t len = line ? strlen(line) : 0;
     if (line && answer->len + len + 1 > answer->room) {
         size_t room = 2 * (answer->len + len + 1);

@@ -193,10 +193,7 @@ static void say_damage_json(const char *file, uint64_t offset, const char *reaso
 static void print_one(const struct dump *dump, const struct event *event, uint64_t wall_ms)
 {
     if (json) {
-        json_t *object = event_object(&dump->names, event, wall_ms);
-        json_dumpf(object, stdout, JSON_COMPACT);
-        putchar('\n');
-        json_decref(object);
+        print_json_line(event_object(&dump->names, event, wall_ms));
     } else {
         print_event(&dump->names, event, wall_ms);
     }

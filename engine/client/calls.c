@@ -481,7 +481,7 @@ static enum hf_status put_skus(const struct hf_sku *skus, uint32_t count, struct
         const struct hf_sku *from = &skus[i];
         enum hf_status status = check_code("sku", from->sku, false);
         if (status == HF_OK) {
-            status = check_text("label", from->label, LABEL_BYTES_MAX);
+            status = check_text("label", from->label, TEXT_GIVEN_BYTES_MAX);
         }
         if (status != HF_OK) {
             return status;
@@ -630,10 +630,10 @@ static enum hf_status put_adjustment(const struct hf_adjustment *from,
         status = check_code("pool", from->pool, true);
     }
     if (status == HF_OK) {
-        status = check_text("reason", from->reason, REASON_BYTES_MAX);
+        status = check_text("reason", from->reason, TEXT_GIVEN_BYTES_MAX);
     }
     if (status == HF_OK) {
-        status = check_text("reference", from->reference, REASON_BYTES_MAX);
+        status = check_text("reference", from->reference, TEXT_GIVEN_BYTES_MAX);
     }
     if (status == HF_OK && (from->to_item || from->to_pool)) {
         status = check_move(from);

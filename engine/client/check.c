@@ -36,7 +36,7 @@ enum hf_status check_code(const char *field, const char *code, bool may_be_missi
     if (!code || code[0] == '\0') {
         return may_be_missing ? HF_OK : client_fail(HF_INVALID, "%s: missing", field);
     }
-    return check_text(field, code, CODE_BYTES_MAX);
+    return check_text(field, code, TEXT_GIVEN_BYTES_MAX);
 }
 
 /* How the line may be filled. */

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/spin.h"
+#include "base/text.h"
 #include "server/checkpointer.h"
 #include "server/engine.h"
 #include "server/forgetter.h"
@@ -142,9 +143,21 @@ bool request_check_id(struct engine_call *call, struct place place, const char *
 bool request_parse_id(struct engine_call *call, struct place place, struct bytes bytes,
                       struct id128 *id);
 
-/* A code's length and characters; else the message is noted. */
-bool request_check_code(struct engine_call *call, struct place place, const char *field,
-                        struct bytes code);
+/* Makes a text of a request as it is to be kept (base/text.h). False: the message is noted, the
+ * status is for the caller to set. Codes that an older log has are left as they are: a SKU's when
+ * there is such a SKU, a pool's when the SKU is in such a pool. An empty pool is the default one. */
+bool request_take_text(struct engine_call *call, struct place place, const char *field,
+                       enum text_kind kind, struct bytes *text);
+bool request_take_sku(struct engine *engine, struct engine_call *call, struct place place,
+                      const char *field, struct bytes *sku);
+bool request_take_pool(struct engine *engine, struct engine_call *call, struct place place,
+                       const char *field, struct bytes sku, struct bytes *pool);
+/* Both, in fields named sku and pool. */
+bool request_take_item(struct engine *engine, struct engine_call *call, struct place place,
+                       struct bytes *sku, struct bytes *pool);
+/* A place in the order of codes, which need not be one: what could not be is left as it is. False:
+ * out of memory, the answer says so. */
+bool request_take_after(struct engine *engine, struct engine_call *call, struct bytes *after);
 
 struct stock_message request_stock_of(const struct item_view *view);
 

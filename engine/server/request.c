@@ -9,31 +9,31 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/escape.h"
 #include "server/engine_internal.h"
 
 #define BUSY_RETRY_MS      5u
 #define READ_ONLY_RETRY_MS 1000u
+#define MESSAGE_TEXT_BYTES 512u
 
 /* ---- Answers ---- */
 
-/* A copy of the text in the arena, cut to whole characters: it may hold bytes of the client's. */
+/* A copy of the text in the arena, on one line: it may hold bytes of the client's. */
 static struct bytes keep_text(struct arena *arena, const char *text)
 {
-    size_t len = strlen(text);
-    while (len > 0 && !utf8_valid((const uint8_t *)text, len)) {
-        len--;
-    }
+    char shown[MESSAGE_TEXT_BYTES];
+    size_t len = escape_text(bytes_of(text), shown, sizeof shown);
     uint8_t *copy = arena_alloc(arena, len);
     if (!copy) {
         return (struct bytes){0};
     }
-    memcpy(copy, text, len);
+    memcpy(copy, shown, len);
     return (struct bytes){copy, len};
 }
 
 void answer_fail(struct engine_call *call, enum hf_status status, const char *format, ...)
 {
-    char text[512];
+    char text[MESSAGE_TEXT_BYTES];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -59,7 +59,7 @@ void answer_note(struct engine_call *call, struct place place, const char *forma
     if (call->response.message.len > 0) {
         return;
     }
-    char text[512];
+    char text[MESSAGE_TEXT_BYTES];
     size_t len = place_text(place, text, sizeof text);
     va_list arguments;
     va_start(arguments, format);

@@ -2,6 +2,7 @@
  *
  * Threads: any; no lock of the engine's own. What is read may not be durable yet: the answer waits
  * for the log's tail. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -153,8 +154,8 @@ static bool list_filter(struct engine *engine, struct engine_call *call,
     if (sku.len == 0 && pool.len == 0) {
         return true;
     }
-    if (!request_check_code(call, place, "sku", sku) ||
-        (pool.len > 0 && !request_check_code(call, place, "pool", pool))) {
+    if (!request_take_sku(engine, call, place, "sku", &sku) ||
+        (pool.len > 0 && !request_take_pool(engine, call, place, "pool", sku, &pool))) {
         call->response.status = HF_INVALID;
         return false;
     }
@@ -306,16 +307,17 @@ static void answer_stock(struct engine_call *call, const struct stock_list *list
     call->response.stock.items = list->items;
 }
 
-/* True when a SKU's code may be one; else the answer says what is wrong with it. */
-static bool check_sku_code(struct engine_call *call, const char *field, uint32_t at,
-                           struct bytes sku)
+/* The code of a SKU that is asked for, as it is kept; else the answer says what is wrong with it. */
+static bool take_asked(struct engine *engine, struct engine_call *call, const char *field,
+                       uint32_t at, struct bytes *sku)
 {
-    if (sku.len == 0 || sku.len > CODE_BYTES_MAX) {
-        answer_fail(call, HF_INVALID, "%s[%u]: %zu bytes, must be 1..%u", field, at, sku.len,
-                    CODE_BYTES_MAX);
-        return false;
+    char name[32];
+    snprintf(name, sizeof name, "sku[%u]", at);
+    if (request_take_sku(engine, call, place_at(field, PLACE_NONE), name, sku)) {
+        return true;
     }
-    return true;
+    call->response.status = HF_INVALID;
+    return false;
 }
 
 static void unknown_sku(struct engine_call *call, const char *field, uint32_t at, struct bytes sku)
@@ -346,7 +348,7 @@ void request_get_stock(struct engine *engine, struct engine_call *call,
     }
     for (uint32_t i = 0; i < request->get_stock.sku_count; i++) {
         struct bytes sku = request->get_stock.skus[i];
-        if (!check_sku_code(call, "get_stock.sku", i, sku)) {
+        if (!take_asked(engine, call, "get_stock", i, &sku)) {
             return;
         }
         uint32_t count = list_add_sku(engine, call, &list, sku);
@@ -375,7 +377,7 @@ void request_get_skus(struct engine *engine, struct engine_call *call,
     for (uint32_t i = 0; i < count; i++) {
         struct bytes sku = request->get_skus.skus[i];
         struct sku_rule rule;
-        if (!check_sku_code(call, "get_skus.sku", i, sku)) {
+        if (!take_asked(engine, call, "get_skus", i, &sku)) {
             return;
         }
         if (inventory_sku(engine->inventory, sku, &rule) != HF_OK) {
@@ -401,6 +403,9 @@ void request_list_stock(struct engine *engine, struct engine_call *call,
 {
     struct bytes after = request->list_stock.after_sku;
     uint32_t limit = request->list_stock.limit ? request->list_stock.limit : LIST_STOCK_DEFAULT;
+    if (!request_take_after(engine, call, &after)) {
+        return;
+    }
     if (after.len > CODE_BYTES_MAX || limit > LIST_STOCK_MAX) {
         answer_fail(call, HF_INVALID,
                     "list_stock: after_sku of %zu bytes, must be 0..%u; limit %u, must be 0..%u",

@@ -9,42 +9,6 @@
 #include "core/plan.h"
 #include "server/engine_internal.h"
 
-static const char default_pool[] = "default";
-
-static struct bytes pool_or_default(struct bytes pool)
-{
-    return pool.len > 0 ? pool : bytes_of(default_pool);
-}
-
-bool request_check_code(struct engine_call *call, struct place place, const char *field,
-                        struct bytes code)
-{
-    if (code.len == 0 || code.len > CODE_BYTES_MAX) {
-        answer_note(call, place, ".%s: %zu bytes, must be 1..%u", field, code.len, CODE_BYTES_MAX);
-        return false;
-    }
-    if (!utf8_valid(code.data, code.len)) {
-        answer_note(call, place, ".%s: not valid UTF-8", field);
-        return false;
-    }
-    return true;
-}
-
-static bool check_text(struct engine_call *call, struct place place, const char *field,
-                       struct bytes text, uint32_t bytes_max)
-{
-    if (text.len > bytes_max) {
-        answer_note(call, place, ".%s: %zu bytes, must be 0..%u", field, text.len, bytes_max);
-        return false;
-    }
-    /* The codec has looked already; but what is not UTF-8 makes a log that can't be read again. */
-    if (!utf8_valid(text.data, text.len)) {
-        answer_note(call, place, ".%s: not valid UTF-8", field);
-        return false;
-    }
-    return true;
-}
-
 static bool check_range(struct engine_call *call, struct place place, const char *field,
                         int64_t value, int64_t min, int64_t max)
 {
@@ -87,9 +51,7 @@ static uint32_t resolve(const struct stockroom *room, struct engine_call *call, 
         answer_note(call, place, ".item: there is no item %u", item);
         return 0;
     }
-    pool = pool_or_default(pool);
-    if (!request_check_code(call, place, "sku", sku) ||
-        !request_check_code(call, place, "pool", pool)) {
+    if (!request_take_item(room->engine, call, place, &sku, &pool)) {
         return 0;
     }
     item = stockroom_find(room, sku, pool);
@@ -147,17 +109,13 @@ static const struct define_names after_names = {"adjust.after", "adjust.after.sk
 
 static bool check_sku(struct engine_call *call, struct place place, const struct sku_message *sku)
 {
-    return request_check_code(call, place, "sku", sku->sku) &&
-           check_text(call, place, "label", sku->label, LABEL_BYTES_MAX) &&
-           check_range(call, place, "fields", sku->fields, 0, SKU_FIELDS_ALL);
+    return check_range(call, place, "fields", sku->fields, 0, SKU_FIELDS_ALL);
 }
 
 static bool check_item(struct engine_call *call, struct place place,
                        const struct item_message *item)
 {
-    return request_check_code(call, place, "sku", item->sku) &&
-           request_check_code(call, place, "pool", pool_or_default(item->pool)) &&
-           check_range(call, place, "safety", item->safety, 0, STOCK_MAX) &&
+    return check_range(call, place, "safety", item->safety, 0, STOCK_MAX) &&
            check_range(call, place, "presale_cap", item->presale_cap, 0, STOCK_MAX) &&
            check_range(call, place, "fields", item->fields, 0, ITEM_FIELDS_ALL);
 }
@@ -191,6 +149,43 @@ static bool check_define(struct engine_call *call, const struct define_message *
     return fine;
 }
 
+/* Puts copies in the definition's place, with their texts as they are to be kept. False: the answer
+ * says what is wrong. */
+static bool take_texts(struct engine *engine, struct engine_call *call,
+                       struct define_message *define, const struct define_names *names)
+{
+    struct sku_message *skus = arena_calloc(call->arena, define->sku_count, sizeof *skus);
+    struct item_message *items = arena_calloc(call->arena, define->item_count, sizeof *items);
+    if (!request_memory_fits(call, skus) || !request_memory_fits(call, items)) {
+        return false;
+    }
+    bool fine = true;
+    for (uint32_t i = 0; i < define->sku_count && fine; i++) {
+        struct place place = place_at(names->skus, i);
+        skus[i] = define->skus[i];
+        fine = request_take_sku(engine, call, place, "sku", &skus[i].sku) &&
+               request_take_text(call, place, "label", TEXT_LABEL, &skus[i].label);
+    }
+    for (uint32_t i = 0; i < define->item_count && fine; i++) {
+        items[i] = define->items[i];
+        fine = request_take_item(engine, call, place_at(names->items, i), &items[i].sku,
+                                 &items[i].pool);
+    }
+    define->skus = skus;
+    define->items = items;
+    if (!fine) {
+        call->response.status = HF_INVALID;
+    }
+    return fine;
+}
+
+/* What can be said of definitions before they are planned. */
+static bool take_define(struct engine *engine, struct engine_call *call,
+                        struct define_message *define, const struct define_names *names)
+{
+    return check_define(call, define, names) && take_texts(engine, call, define, names);
+}
+
 static struct sku_rule rule_of(const struct sku_message *sku)
 {
     return (struct sku_rule){
@@ -209,7 +204,7 @@ static struct item_def def_of(const struct item_message *item)
 {
     return (struct item_def){
         .sku = item->sku,
-        .pool = pool_or_default(item->pool),
+        .pool = item->pool,
         .safety = item->safety,
         .presale_cap = item->presale_cap,
         .hot = item->hot,
@@ -342,17 +337,17 @@ static enum hf_status plan_and_define(struct worker *worker, struct engine_call 
 
 bool request_define(struct worker *worker, struct engine_call *call, const struct request *request)
 {
-    const struct define_message *define = &request->define;
-    if (!check_define(call, define, &define_names)) {
+    struct define_message define = request->define;
+    if (!take_define(worker->engine, call, &define, &define_names)) {
         return true;
     }
-    uint32_t *items = arena_calloc(call->arena, define->item_count, sizeof *items);
+    uint32_t *items = arena_calloc(call->arena, define.item_count, sizeof *items);
     if (!request_memory_fits(call, items)) {
         return true;
     }
     worker->depends_on_tail = true; /* an unchanged definition has no record of its own */
     inventory_admin_lock(worker->engine->inventory);
-    enum hf_status status = plan_and_define(worker, call, define, items);
+    enum hf_status status = plan_and_define(worker, call, &define, items);
     inventory_admin_unlock(worker->engine->inventory);
     return status != HF_INTERNAL;
 }
@@ -365,9 +360,7 @@ static enum hf_status parse_named(const struct stockroom *room, struct engine_ca
                                   struct place place, const struct adjustment_message *message,
                                   struct id128 *id, uint32_t *item)
 {
-    if (!request_parse_id(call, place, message->id, id) ||
-        !check_text(call, place, "reason", message->reason, REASON_BYTES_MAX) ||
-        !check_text(call, place, "reference", message->reference, REASON_BYTES_MAX)) {
+    if (!request_parse_id(call, place, message->id, id)) {
         return HF_INVALID;
     }
     enum hf_status status;
@@ -413,10 +406,11 @@ static enum hf_status resolve_to(const struct stockroom *room, struct engine_cal
     const char *field = message->to_item != 0 ? "to_item" : "to_pool";
     *to = message->to_item;
     if (*to == 0) {
-        if (!request_check_code(call, place, "to_pool", message->to_pool)) {
+        struct bytes pool = message->to_pool;
+        if (!request_take_pool(room->engine, call, place, "to_pool", view.sku, &pool)) {
             return HF_INVALID;
         }
-        *to = stockroom_find(room, view.sku, message->to_pool);
+        *to = stockroom_find(room, view.sku, pool);
     }
     struct item_view there;
     if (*to == 0 || stockroom_item(room, *to, &there) != HF_OK) {
@@ -510,6 +504,13 @@ static bool adjust_one(struct worker *worker, const struct stockroom *room,
                        struct adjust_result_message *result)
 {
     struct asked_change asked = {.moves = message->to_item != 0 || message->to_pool.len > 0};
+    struct adjustment_message taken = *message;
+    if (!request_take_text(call, place, "reason", TEXT_REASON, &taken.reason) ||
+        !request_take_text(call, place, "reference", TEXT_REASON, &taken.reference)) {
+        result->status = HF_INVALID;
+        return true;
+    }
+    message = &taken;
     result->status = asked.moves
                          ? parse_move(room, call, place, message, &asked.move)
                          : parse_adjustment(room, call, place, message, &asked.adjustment);
@@ -594,14 +595,18 @@ static bool check_adjust(struct engine_call *call, const struct request *request
         answer_fail(call, HF_INVALID, "adjust.after: only with dry_run");
         return false;
     }
-    return !has_after || check_define(call, &request->adjust.after, &after_names);
+    return true;
 }
 
 bool request_adjust(struct worker *worker, struct engine_call *call, const struct request *request)
 {
-    if (!check_adjust(call, request)) {
+    struct request taken = *request;
+    if (!check_adjust(call, request) ||
+        (request->adjust.has_after &&
+         !take_define(worker->engine, call, &taken.adjust.after, &after_names))) {
         return true;
     }
+    request = &taken;
     uint32_t count = request->adjust.count;
     struct adjust_result_message *results = arena_calloc(call->arena, count, sizeof *results);
     uint32_t *items =

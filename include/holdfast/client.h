@@ -87,7 +87,8 @@ enum hf_line_policy {
  * `policy` on makes a plain line: all of it, from this item. */
 struct hf_line {
     uint32_t item;    /* a handle from hf_resolve(); 0: by name */
-    const char *sku;  /* when item is 0: 1..64 bytes of UTF-8 */
+    const char *sku;  /* when item is 0: 1..64 bytes of UTF-8; white space at the edges and
+                         the Unicode form make no difference (docs/protocol.md#text) */
     const char *pool; /* when item is 0; NULL: "default" */
     uint32_t qty;     /* 1..1 000 000 000 */
     enum hf_line_policy policy;

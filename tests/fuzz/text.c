@@ -1,4 +1,4 @@
-/* text.c - fuzzes what reads short texts: ids, buyers, UTF-8.
+/* text.c - fuzzes what reads short texts: ids, buyers, UTF-8, and what a text from outside may be.
  *
  * Expected values come from a second reading of RFC 3629 and of section 7 of the design.
  * Threads: one. */
@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/escape.h"
 #include "base/hash.h"
 #include "base/id.h"
+#include "base/text.h"
 #include "fuzz.h"
 
 const unsigned fuzz_runs = 200000;
@@ -87,9 +89,54 @@ static void check_buyer(const char *text, size_t size)
     FUZZ_CHECK(buyer_from_text(text, size) == expected, "a buyer of %zu bytes", size);
 }
 
+/* What is kept is kept again as it is, and white space around a text makes no other of it. */
+static void check_text(enum text_kind kind, const uint8_t *data, size_t size)
+{
+    static const size_t most[] = {64, 256, 128};
+    static const char white[] = "\xE3\x80\x80 \t\xC2\x85";
+    uint8_t room[TEXT_ROOM_BYTES];
+    uint8_t again[TEXT_ROOM_BYTES];
+    uint8_t padded[2 * sizeof white + FUZZ_INPUT_BYTES_MAX];
+    char error[TEXT_ERROR_BYTES] = "";
+    struct bytes kept;
+    struct bytes twice;
+    bool taken = text_take(kind, (struct bytes){data, size}, room, &kept, error);
+    FUZZ_CHECK(taken == (error[0] == '\0'), "%s", error);
+    memcpy(padded, white, sizeof white - 1);
+    memcpy(padded + sizeof white - 1, data, size);
+    memcpy(padded + sizeof white - 1 + size, white, sizeof white - 1);
+    struct bytes wide = {padded, size + 2 * (sizeof white - 1)};
+    FUZZ_CHECK(text_take(kind, wide, again, &twice, error) == taken, "%zu bytes", size);
+    if (!taken) {
+        return;
+    }
+    FUZZ_CHECK(twice.len == kept.len && memcmp(twice.data, kept.data, kept.len) == 0, "padded");
+    FUZZ_CHECK(kept.len <= most[kind] && (kept.len > 0 || kind != TEXT_CODE), "%zu", kept.len);
+    FUZZ_CHECK(well_formed(kept.data, kept.len), "%zu bytes", kept.len);
+    FUZZ_CHECK(text_take(kind, kept, again, &twice, error), "%s", error);
+    FUZZ_CHECK(twice.data == kept.data && twice.len == kept.len, "not the same again");
+    FUZZ_CHECK(text_trim(kept).len == kept.len, "white space at the edges");
+}
+
+/* What is shown is one line, and has been shown. */
+static void check_escape(const uint8_t *data, size_t size)
+{
+    static char shown[ESCAPE_BYTES_MAX * FUZZ_INPUT_BYTES_MAX + 1];
+    size_t len = escape_text((struct bytes){data, size}, shown, sizeof shown);
+    FUZZ_CHECK(len >= size && len == strlen(shown), "%zu bytes of %zu", len, size);
+    FUZZ_CHECK(well_formed((const uint8_t *)shown, len), "%zu bytes", len);
+    for (size_t i = 0; i < len; i++) {
+        FUZZ_CHECK((uint8_t)shown[i] >= 0x20 && shown[i] != 0x7F, "a control at %zu", i);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     FUZZ_CHECK(utf8_valid(data, size) == well_formed(data, size), "%zu bytes", size);
+    for (int kind = TEXT_CODE; kind <= TEXT_REASON; kind++) {
+        check_text((enum text_kind)kind, data, size);
+    }
+    check_escape(data, size);
     const char *text = (const char *)data;
     struct id128 id = id_from_text(text, size);
     struct id128 expected;
@@ -111,7 +158,15 @@ size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room)
 {
     char text[64];
     struct id128 id = {rng_next(rng), rng_next(rng)};
-    switch (rng_below(rng, 4)) {
+    static const char *const texts[] = {
+        " 85123A ", "e\xCC\x81 o\xCC\xA3\xCC\x87", "\xE1\x84\x80\xE1\x85\xA1\xE1\x86\xA8",
+        "\xE0\xA5\x98\xE2\x80\x8B", "\xF0\x9F\x91\xA8\xE2\x80\x8D\xF0\x9F\x91\xA9\xEF\xB8\x8F",
+        "\xE3\x80\x80 A\xC2\xA0" "B", "\xF0\x9D\x85\xA0\xEF\xAC\x9D",
+    };
+    switch (rng_below(rng, 5)) {
+    case 4:
+        snprintf(text, sizeof text, "%s", texts[rng_below(rng, sizeof texts / sizeof *texts)]);
+        break;
     case 0:
         id_to_text(id, text);
         break;

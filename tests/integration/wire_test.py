@@ -258,6 +258,87 @@ def test_command_line_refuses_empty_ids_and_misspelt_words():
         run("order", *arguments, expect=2)
 
 
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+BAD = ["\0", "\x01", "\t", "\n", "\r", "\x1b", "\x7f", "\x85", "\x9b", "\u00ad", "\u034f", "\u061c",
+       "\u115f", "\u180e", "\u200b", "\u200c", "\u200d", "\u200e", "\u2028", "\u2029", "\u202e", "\u2060",
+       "\u2066", "\u3164", "\ufe0f", "\ufeff", "\uffa0", "\ue000", "\ufdd0", "\U000e0041", "\U000e0100"]
+
+
+def test_every_spelling_names_the_same_sku():
+    with Engine() as engine:
+        shop = Shop(engine.url)
+
+        def defined(sku, pool=""):
+            return shop.must(define=pb.DefineRequest(
+                items=[pb.ItemDef(sku=sku, pool=pool)])).define.item[0]
+
+        item, fallback = defined(" " + NFD + "\u3000", "east\u00a0"), defined("\uac01")
+        for sku in (NFC, NFD, "\u3000" + NFD, NFC + "\u00a0\u2003", NFC + "\r\n", "\t" + NFD):
+            assert defined(sku, "\u2009east") == item, ascii(sku)
+            assert [row.item for row in shop.must(
+                get_stock=pb.GetStockRequest(sku=[sku])).stock.items] == [item]
+            assert shop.must(get_skus=pb.GetSkusRequest(sku=[sku])).skus.skus[0].sku == NFC
+            adjusted = shop.must(adjust=pb.AdjustRequest(adjustments=[pb.Adjustment(
+                id=new_id(), sku=sku, pool="east ", delta=1, reason=" why ")])).adjust.results[0]
+            assert adjusted.status == OK, ascii(sku)
+            made = shop.reserve(new_id(), [pb.Line(sku=sku, pool="\u3000east", qty=1)])
+            assert made.status == OK, ascii(sku)
+            listed = shop.must(list_orders=pb.ListOrdersRequest(sku=sku, pool="east\u2028"))
+            assert len(listed.order_list.orders) > 0, ascii(sku)
+            assert list(row.item for row in shop.must(list_stock=pb.ListStockRequest(
+                after_sku=sku)).stock.items) == [fallback], ascii(sku)
+        for jamo in ("\u1100\u1161\u11a8", "\uac00\u11a8", "\uac01\u3000"):
+            assert defined(jamo) == fallback, ascii(jamo)
+        # Marks in another order, and a form that grows when it is composed.
+        assert defined("d\u0307\u0323") == defined("\u1e0d\u0307") == defined("d\u0323\u0307")
+        assert defined("\u0958") == defined("\u0915\u093c")
+        # Lengths are those of what is kept.
+        assert defined("x" * 64 + "\u3000" * 30) == defined("x" * 64)
+        assert defined("\u1100\u1161\u11a8" * 21) == defined("\uac01" * 21)
+        for long in ("\u0958" * 11, "x" * 65, "\uac01" * 22, " " + "x" * 65):
+            expect_invalid(shop.ask(define=pb.DefineRequest(items=[pb.ItemDef(sku=long)])),
+                           "items[0].sku", "bytes", "1..64")
+
+
+def test_text_that_can_not_be_seen_is_refused_everywhere():
+    with Engine() as engine:
+        shop = Shop(engine.url)
+        item = shop.define("A", 10)
+        other = shop.define("A", 10, pool="east")
+        expect_invalid(shop.ask(define=pb.DefineRequest(
+            items=[pb.ItemDef(sku="A\nORDER_COMMITTED\n\n{}")])), "U+000A LINE FEED at byte 1")
+        for bad in BAD:
+            text = "A" + bad + "B"
+            code = "U+%04X" % ord(bad) if bad != "\0" else "NUL"
+
+            def refused(*words, **body):
+                expect_invalid(shop.ask(**body), code, *words)
+
+            refused("define.items[0].sku",
+                    define=pb.DefineRequest(items=[pb.ItemDef(sku=text)]))
+            refused("define.items[0].pool",
+                    define=pb.DefineRequest(items=[pb.ItemDef(sku="A", pool=text)]))
+            refused("define.skus[0].sku", define=pb.DefineRequest(skus=[pb.SkuRule(sku=text)]))
+            refused("define.skus[0].label",
+                    define=pb.DefineRequest(skus=[pb.SkuRule(sku="A", label=text)]))
+            for field in ("sku", "pool", "reason", "reference", "to_pool"):
+                fields = dict(sku="A", pool="", delta=1)
+                fields[field] = text
+                refused("adjustments[0]." + field, adjust=pb.AdjustRequest(
+                    adjustments=[pb.Adjustment(id=new_id(), **fields)]))
+            refused("lines[0].sku", reserve=reserve(order(new_id(), [pb.Line(sku=text, qty=1)])))
+            refused("lines[0].pool", reserve=reserve(
+                order(new_id(), [pb.Line(sku="A", pool=text, qty=1)])))
+            refused("get_stock.sku[0]", get_stock=pb.GetStockRequest(sku=[text]))
+            refused("get_skus.sku[0]", get_skus=pb.GetSkusRequest(sku=[text]))
+            refused("list_orders.sku", list_orders=pb.ListOrdersRequest(sku=text))
+            refused("list_orders.pool", list_orders=pb.ListOrdersRequest(sku="A", pool=text))
+        for empty in ("", " ", "\u3000\t"):
+            expect_invalid(shop.ask(define=pb.DefineRequest(items=[pb.ItemDef(sku=empty)])), "sku")
+        rows = shop.must(list_stock=pb.ListStockRequest()).stock.items
+        assert sorted((row.item, row.stocked) for row in rows) == [(item, 10), (other, 10)]
+
+
 def made_of(shop, lines):
     order_id = new_id()
     response = shop.reserve_response(order_id, lines)

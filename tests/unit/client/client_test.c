@@ -993,9 +993,9 @@ static void client_refuses_bad_arguments_without_sending(void **state)
     REFUSED(hf_reserve(client, &order, NULL), "lines[0].sku");
     line.sku = "";
     REFUSED(hf_reserve(client, &order, NULL), "lines[0].sku");
-    char code[CODE_BYTES_MAX + 2];
+    char code[TEXT_GIVEN_BYTES_MAX + 2];
     memset(code, 'x', sizeof code);
-    code[CODE_BYTES_MAX + 1] = 0;
+    code[TEXT_GIVEN_BYTES_MAX + 1] = 0;
     line.sku = code;
     REFUSED(hf_reserve(client, &order, NULL), "lines[0].sku");
     line.sku = "\xFF";
@@ -1070,9 +1070,9 @@ static void client_refuses_bad_arguments_without_sending(void **state)
     const struct hf_sku sku = {.sku = NULL};
     REFUSED(hf_define(client, &sku, 1, NULL, 0, NULL), "sku");
     REFUSED(hf_define(client, NULL, 0, NULL, 0, NULL), "1..");
-    char reason[REASON_BYTES_MAX + 2];
+    char reason[TEXT_GIVEN_BYTES_MAX + 2];
     memset(reason, 'x', sizeof reason);
-    reason[REASON_BYTES_MAX + 1] = 0;
+    reason[TEXT_GIVEN_BYTES_MAX + 1] = 0;
     const struct hf_adjustment row = {.item = 1, .reason = reason};
     struct hf_adjust_result result;
     REFUSED(hf_adjust(client, &row, 1, &result), "reason");

@@ -1,0 +1,53 @@
+/* text.h - what a text from outside may be, and how it is kept: one rule for codes, labels, reasons
+ * and references, wherever they come from.
+ *
+ * Two texts that look alike must not be two: so a text is kept without white space at its edges and
+ * in Unicode's normalization form C, and a character that can't be seen is refused, not dropped.
+ *
+ *                          a code (SKU, pool)          a label, reason or reference
+ *   bytes, as kept         1..64                       0..256 (label), 0..128
+ *   white space            trimmed at the edges, all of Unicode's White_Space; inside of a
+ *                          only U+0020, one at a time  any but control characters and separators
+ *   control characters     refused: C0, DEL, C1, U+2028, U+2029
+ *   format, zero-width     refused: Cf and all that Unicode calls default ignorable
+ *   except                 nothing                     ZWJ and VS15/VS16 in emoji, ZWNJ and ZWJ
+ *                                                      where a script needs them, Arabic signs
+ *   unassigned, private    refused; noncharacters and surrogates too
+ *   look-alike symbols     U+2800, U+FFFC, U+FFFD refused; a combining mark can't be the first
+ *
+ * Not looked at: letters of different scripts that look alike, letter case, full-width forms.
+ * docs/decisions/0018-text.md has the reasons.
+ *
+ * A log may hold older texts that are not so. They are read as they are: this is for what comes in.
+ *
+ * Threads: any; pure functions; no allocation. Cost: printable ASCII is looked at once, some ns;
+ * all else some 100 ns a character. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include "base/bytes.h"
+#include "base/limits.h"
+
+enum text_kind {
+    TEXT_CODE,   /* of a SKU or a pool: what machines compare */
+    TEXT_LABEL,  /* a SKU's name for people */
+    TEXT_REASON, /* of an adjustment: its reason or its reference */
+};
+
+#define TEXT_ROOM_BYTES  LABEL_BYTES_MAX /* the longest text of any kind */
+#define TEXT_ERROR_BYTES 160u
+
+/* Checks and normalizes a text. True: *text is how it is to be kept, a part of `given` or in
+ * `room`. False: *text is {NULL, 0}, and error says why, as "U+200B ZERO WIDTH SPACE at byte 3 is
+ * not allowed"; bytes of what was given count from 0. */
+bool text_take(enum text_kind kind, struct bytes given, uint8_t room[TEXT_ROOM_BYTES],
+               struct bytes *text, char error[TEXT_ERROR_BYTES]);
+
+/* What is left without Unicode's white space at the edges. Bytes that are not UTF-8 are none. */
+struct bytes text_trim(struct bytes given);
+
+/* "U+200B ZERO WIDTH SPACE"; a code point that has no name here: "U+E0041 (a tag character)". */
+#define TEXT_POINT_BYTES 64u
+void text_point_name(uint32_t point, char name[TEXT_POINT_BYTES]);
+
+#endif
