@@ -31,7 +31,7 @@ static enum hf_status learn_names(struct changes *changes, uint64_t *segment_max
         learned = status == HF_OK;
         if (learned) {
             *segment_max = number + 1;
-        } else if (status == HF_DAMAGED || status == HF_NOT_FOUND) {
+        } else if (checkpoint_is_lost(status) || status == HF_NOT_FOUND) {
             status = HF_OK; /* the engine may take it away while we look */
         }
     }

@@ -46,9 +46,9 @@ static enum hf_status begin_with(struct run *run, uint64_t number,
     if (status == HF_OK) {
         status = wal_replay_begin(&rebuild->replay, run->storage, number, sizes);
     }
-    if (status == HF_DAMAGED) {
+    if (checkpoint_is_lost(status)) {
         if (rebuild->from.message[0]) {
-            fprintf(stderr, "A checkpoint is damaged and was passed over: %s\n",
+            fprintf(stderr, "A checkpoint was passed over: %s\n",
                     rebuild->from.message);
         } else {
             fprintf(stderr,
@@ -59,7 +59,7 @@ static enum hf_status begin_with(struct run *run, uint64_t number,
     if (status != HF_OK) {
         rebuild->from = (struct checkpoint_info){0};
     }
-    if (status == HF_DAMAGED) {
+    if (checkpoint_is_lost(status)) {
         status = HF_NOT_FOUND;
     }
     return status;

@@ -81,7 +81,7 @@ enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max, uint64_t wa
         enum hf_status read = checkpoint_read_info(log->storage, numbers[--count], &info);
         if (read == HF_OK && info.start.lsn <= lsn_max && info.wall_ms <= wall_ms_max) {
             log->checkpoint = info;
-        } else if (read != HF_OK && read != HF_DAMAGED && read != HF_NOT_FOUND) {
+        } else if (read != HF_OK && !checkpoint_is_lost(read) && read != HF_NOT_FOUND) {
             status = read;
         }
     }

@@ -59,8 +59,8 @@ static enum hf_status find_base(struct plan *plan)
             checkpoint_verify(opened.storage, number, &plan->base_info, NULL, NULL);
         if (found == HF_OK) {
             plan->base = number;
-        } else if (found == HF_DAMAGED) {
-            fprintf(stderr, "A checkpoint is damaged and is passed over: %s\n",
+        } else if (checkpoint_is_lost(found)) {
+            fprintf(stderr, "A checkpoint is passed over: %s\n",
                     plan->base_info.message);
         } else {
             status = found;
@@ -214,6 +214,9 @@ static int make(void)
         return nothing_new(&plan);
     }
     status = storage_open(&out, folder, STORAGE_SYNC, false);
+    if (status == HF_OK) {
+        status = storage_settle(out);
+    }
     if (status != HF_OK) {
         return wal_failed(status, json, "%s can't be opened: %s", folder, hf_status_text(status));
     }

@@ -88,11 +88,11 @@ enum hf_status item_names_load_newest(struct item_names *names, struct storage *
     }
     /* The engine may take one away while we look. */
     status = HF_DAMAGED;
-    while (count > 0 && (status == HF_DAMAGED || status == HF_NOT_FOUND)) {
+    while (count > 0 && (checkpoint_is_lost(status) || status == HF_NOT_FOUND)) {
         status = item_names_load(names, storage, numbers[--count]);
     }
     free(numbers);
-    return status == HF_DAMAGED || status == HF_NOT_FOUND ? HF_OK : status;
+    return checkpoint_is_lost(status) || status == HF_NOT_FOUND ? HF_OK : status;
 }
 
 const char *item_sku(const struct item_names *names, uint32_t item)

@@ -16,6 +16,7 @@
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
+#include "io/identity.h"
 #include "wal/check.h"
 
 /* The state is built unasked up to here: some seconds, and no more memory than a machine that runs
@@ -177,6 +178,9 @@ static void say_checkpoints(const struct wal_findings *findings)
 static void say_what_is_wrong(const struct wal_findings *findings)
 {
     say_checkpoints(findings);
+    if (findings->elsewhere) {
+        fprintf(stderr, "DAMAGED: %s: %s.\n", opened.folder, findings->elsewhere);
+    }
     if (findings->beginning_missing) {
         fprintf(stderr,
                 "DAMAGED: %s: the log begins with segment %" PRIu64
@@ -252,6 +256,9 @@ static bool first_fault(const struct wal_findings *findings, struct wal_fault *f
     }
     if (findings->state.any || findings->covered.any) {
         *fault = findings->state.any ? findings->state : findings->covered;
+    } else if (findings->elsewhere) {
+        fault->any = true;
+        snprintf(fault->reason, sizeof fault->reason, "%s", findings->elsewhere);
     } else if (findings->beginning_missing) {
         fault->any = true;
         snprintf(fault->reason, sizeof fault->reason,
@@ -336,8 +343,11 @@ int wal_verify(int argc, char **argv)
     if (code != ARGS_GO_ON) {
         return code;
     }
+    struct id128 cluster;
+    bool known = identity_read(data, &cluster) == HF_OK;
     const struct wal_check_options wanted = {
         .storage = opened.storage,
+        .cluster = known ? &cluster : NULL,
         .state = state_wanted || (!state_unwanted && state_bytes() <= STATE_UNASKED_BYTES),
         .patient = true,
         .progress = wal_progress,

@@ -20,7 +20,7 @@
 
 #define ZERO_BYTES MIB(1) /* of one write of zeros: 64 MiB take 25 ms so (measured, NVMe) */
 
-enum hf_status real_status(int error)
+static enum hf_status status_of(int error)
 {
     switch (error) {
     case ENOSPC:
@@ -35,10 +35,28 @@ enum hf_status real_status(int error)
     }
 }
 
+enum hf_status real_status(int error)
+{
+    enum hf_status status = status_of(error);
+    storage_note_error(error, status);
+    return status;
+}
+
+/* For what is expected to be there. */
+static enum hf_status failed_status(int error)
+{
+    enum hf_status status = status_of(error);
+    status = status == HF_NOT_FOUND ? HF_IO_ERROR : status;
+    storage_note_error(error, status);
+    return status;
+}
+
 /* For writes and syncs: whatever is not a full disk is an I/O error. */
 static enum hf_status write_status(int error)
 {
-    return real_status(error) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
+    enum hf_status status = status_of(error) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
+    storage_note_error(error, status);
+    return status;
 }
 
 static struct real_storage *real_of(struct storage *storage)
@@ -78,23 +96,24 @@ static enum hf_status read_names(struct real_storage *real, struct name_list *li
     int fd = openat(real->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
-        log_error("the directory can't be listed: %s", strerror(errno));
+        int error = errno;
+        log_error("the directory can't be listed: %s", strerror(error));
         if (fd >= 0) {
             close(fd);
         }
-        return HF_IO_ERROR;
+        return failed_status(error);
     }
     enum hf_status status = HF_OK;
     for (;;) {
         errno = 0;
         struct dirent *entry = readdir(dir);
         if (!entry) {
-            status = errno == 0 ? HF_OK : HF_IO_ERROR;
+            status = errno == 0 ? HF_OK : failed_status(errno);
             break;
         }
-        struct stat stat;
-        if (strlen(entry->d_name) >= STORAGE_NAME_BYTES_MAX ||
-            fstatat(real->directory_fd, entry->d_name, &stat, 0) != 0 || !S_ISREG(stat.st_mode)) {
+        /* Also a name that no file bears, but a folder: it is taken, and says something. */
+        if (strlen(entry->d_name) >= STORAGE_NAME_BYTES_MAX || strcmp(entry->d_name, ".") == 0 ||
+            strcmp(entry->d_name, "..") == 0) {
             continue;
         }
         if (!name_list_add(list, entry->d_name)) {
@@ -165,6 +184,44 @@ static void give_slot(struct real_storage *real, storage_file file)
     pthread_mutex_unlock(&real->mutex);
 }
 
+/* Only a regular file is opened: to open a pipe would wait for its other end. 0 or an errno. */
+static int check_regular(const struct real_storage *real, const char *name)
+{
+    struct stat about;
+    if (fstatat(real->directory_fd, name, &about, 0) != 0) {
+        return errno;
+    }
+    return S_ISREG(about.st_mode) ? 0 : S_ISDIR(about.st_mode) ? EISDIR : EINVAL;
+}
+
+/* Opens for reading, and for writing if asked. 0 or an errno, with nothing open. */
+static int open_both(struct real_storage *real, struct real_file *entry, bool writable,
+                     uint64_t *size)
+{
+    struct stat about;
+    int error = check_regular(real, entry->name);
+    if (error != 0) {
+        return error;
+    }
+    entry->read_fd = openat(real->directory_fd, entry->name, O_RDONLY | O_CLOEXEC);
+    if (entry->read_fd >= 0 && writable) {
+        entry->write_fd = open_for_writing(real, entry->name, O_RDWR | O_CLOEXEC);
+    }
+    if (entry->read_fd >= 0 && (!writable || entry->write_fd >= 0) &&
+        fstat(entry->read_fd, &about) == 0) {
+        *size = (uint64_t)about.st_size;
+        return 0;
+    }
+    error = errno;
+    if (entry->write_fd >= 0) {
+        close(entry->write_fd);
+    }
+    if (entry->read_fd >= 0) {
+        close(entry->read_fd);
+    }
+    return error;
+}
+
 enum hf_status real_open(struct storage *storage, const char *name, bool writable,
                          storage_file *file, uint64_t *size)
 {
@@ -174,34 +231,22 @@ enum hf_status real_open(struct storage *storage, const char *name, bool writabl
     storage_file slot = take_slot(real);
     if (slot < 0) {
         log_error("%s: too many files are open", name);
-        return HF_IO_ERROR;
+        return failed_status(EMFILE);
     }
     struct real_file *entry = &real->files[slot];
     snprintf(entry->name, sizeof entry->name, "%s", name);
     entry->write_fd = -1;
     entry->read_direct = false;
-    entry->read_fd = openat(real->directory_fd, name, O_RDONLY | O_CLOEXEC);
-    if (entry->read_fd >= 0 && writable) {
-        entry->write_fd = open_for_writing(real, name, O_RDWR | O_CLOEXEC);
-    }
-    struct stat stat;
-    if (entry->read_fd < 0 || (writable && entry->write_fd < 0) ||
-        fstat(entry->read_fd, &stat) != 0) {
-        int error = errno;
+    entry->read_fd = -1;
+    int error = open_both(real, entry, writable, size);
+    if (error != 0) {
         if (error != ENOENT) {
             log_error("%s: can't be opened: %s", name, strerror(error));
         }
-        if (entry->write_fd >= 0) {
-            close(entry->write_fd);
-        }
-        if (entry->read_fd >= 0) {
-            close(entry->read_fd);
-        }
         give_slot(real, slot);
-        return error == ENOENT ? HF_NOT_FOUND : HF_IO_ERROR;
+        return real_status(error);
     }
     *file = slot;
-    *size = (uint64_t)stat.st_size;
     return HF_OK;
 }
 
@@ -276,9 +321,10 @@ enum hf_status real_read(struct storage *storage, storage_file file, void *buffe
             if (errno == EINTR) {
                 continue;
             }
+            int error = errno;
             log_error("%s: reading %zu bytes at %llu failed: %s", entry->name, len,
-                      (unsigned long long)offset, strerror(errno));
-            return HF_IO_ERROR;
+                      (unsigned long long)offset, strerror(error));
+            return failed_status(error);
         }
         *got += (size_t)n;
     }
@@ -342,9 +388,10 @@ enum hf_status real_truncate(struct storage *storage, storage_file file, uint64_
     const struct real_file *entry = real_writable(real_of(storage), file);
     CHECK(size % WAL_PAGE_BYTES == 0);
     if (ftruncate(entry->write_fd, (off_t)size) != 0) {
+        int error = errno;
         log_error("%s: can't be cut to %llu bytes: %s", entry->name, (unsigned long long)size,
-                  strerror(errno));
-        return HF_IO_ERROR;
+                  strerror(error));
+        return write_status(error);
     }
     return HF_OK;
 }
@@ -371,8 +418,9 @@ enum hf_status real_sync(struct storage *storage, storage_file file)
 static enum hf_status sync_directory(struct real_storage *real, const char *name)
 {
     if (fsync(real->directory_fd) != 0) {
-        log_error("%s: syncing its directory failed: %s", name, strerror(errno));
-        return HF_IO_ERROR;
+        int error = errno;
+        log_error("%s: syncing its directory failed: %s", name, strerror(error));
+        return write_status(error);
     }
     return HF_OK;
 }
@@ -453,6 +501,54 @@ enum hf_status real_unlink(struct storage *storage, const char *name)
         return real_status(error);
     }
     return sync_directory(real, name);
+}
+
+/* ---- Settling ---- */
+
+static bool ends_with(const char *name, const char *ending)
+{
+    size_t name_len = strlen(name);
+    size_t ending_len = strlen(ending);
+    return name_len >= ending_len && strcmp(name + name_len - ending_len, ending) == 0;
+}
+
+/* A process that was killed may have left writes under way: its ring is torn down behind its back,
+ * and a direct write that still reaches the disk after we have read the log's end would overwrite
+ * what we write there. fallocate() of blocks that are allocated changes nothing but the file's
+ * times, and waits for its direct writes (inode_dio_wait in ext4, xfs and others). */
+static void wait_for_old_writes(int directory_fd, const char *name)
+{
+    int fd = openat(directory_fd, name, O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    struct stat stat;
+    if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size > 0) {
+        /* Where it is refused there is nothing to wait for in this way; not an error. */
+        (void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, stat.st_size);
+    }
+    close(fd);
+}
+
+static bool tidy_visit(void *context, const char *name)
+{
+    struct real_storage *real = context;
+    /* What this engine was making; other files of that ending are somebody else's. */
+    if (ends_with(name, ".seg.tmp") || ends_with(name, ".ckp.tmp") ||
+        ends_with(name, ".mark.tmp")) {
+        if (unlinkat(real->directory_fd, name, 0) != 0) {
+            log_warn("%s: a leftover that can't be removed: %s", name, strerror(errno));
+        }
+    } else if (ends_with(name, ".seg")) {
+        wait_for_old_writes(real->directory_fd, name);
+    }
+    return true;
+}
+
+enum hf_status real_settle(struct storage *storage)
+{
+    CHECK(!real_of(storage)->read_only);
+    return real_list(storage, tidy_visit, real_of(storage));
 }
 
 void real_deinit(struct real_storage *real)

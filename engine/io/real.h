@@ -56,10 +56,11 @@ enum hf_status real_write_sync(struct storage *storage, storage_file file, const
 enum hf_status real_sync(struct storage *storage, storage_file file);
 enum hf_status real_rename(struct storage *storage, const char *from, const char *to);
 enum hf_status real_unlink(struct storage *storage, const char *name);
+enum hf_status real_settle(struct storage *storage);
 
 /* ---- Helpers ---- */
 
-/* NO_SPACE, NOT_FOUND or IO_ERROR for an errno. */
+/* NO_SPACE, NOT_FOUND, NO_MEMORY or IO_ERROR for an errno, which storage_reason() then tells. */
 enum hf_status real_status(int error);
 
 /* The open file, which must be open for writing. */

@@ -48,45 +48,28 @@ static enum hf_status make_directory(const char *directory)
     return status;
 }
 
-static bool ends_with(const char *name, const char *ending)
+/* ---- Reasons ---- */
+
+static _Thread_local struct {
+    int error; /* 0: none */
+    enum hf_status status;
+} last_failure;
+
+void storage_note_error(int error, enum hf_status status)
 {
-    size_t name_len = strlen(name);
-    size_t ending_len = strlen(ending);
-    return name_len >= ending_len && strcmp(name + name_len - ending_len, ending) == 0;
+    last_failure.error = error;
+    last_failure.status = status;
 }
 
-/* A process that was killed may have left writes under way: its ring is torn down behind its back,
- * and a direct write that still reaches the disk after we have read the log's end would overwrite
- * what we write there. fallocate() of blocks that are allocated changes nothing, but waits for
- * the file's direct writes (inode_dio_wait in ext4, xfs and others). */
-static void wait_for_old_writes(int directory_fd, const char *name)
+const char *storage_reason(enum hf_status status)
 {
-    int fd = openat(directory_fd, name, O_RDWR | O_CLOEXEC);
-    if (fd < 0) {
-        return;
-    }
-    struct stat stat;
-    if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size > 0) {
-        /* Where it is refused there is nothing to wait for in this way; not an error. */
-        (void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, stat.st_size);
-    }
-    close(fd);
+    const char *text = last_failure.error != 0 && last_failure.status == status
+                           ? strerrordesc_np(last_failure.error)
+                           : NULL;
+    return text ? text : hf_status_text(status);
 }
 
-static bool tidy_visit(void *context, const char *name)
-{
-    struct real_storage *real = context;
-    /* What this engine was making; other files of that ending are somebody else's. */
-    if (ends_with(name, ".seg.tmp") || ends_with(name, ".ckp.tmp") ||
-        ends_with(name, ".mark.tmp")) {
-        if (unlinkat(real->directory_fd, name, 0) != 0) {
-            log_warn("%s: a leftover that can't be removed: %s", name, strerror(errno));
-        }
-    } else if (ends_with(name, ".seg")) {
-        wait_for_old_writes(real->directory_fd, name);
-    }
-    return true;
-}
+/* ---- Opening ---- */
 
 /* The implementation for a mode, or NULL with *status. */
 static struct real_storage *make_for_mode(enum storage_mode mode, bool read_only,
@@ -136,15 +119,12 @@ enum hf_status storage_open(struct storage **out, const char *directory, enum st
     real->direct = true;
     CHECK(pthread_mutex_init(&real->mutex, NULL) == 0);
     *out = &real->base;
-    if (!read_only) {
-        status = real_list(&real->base, tidy_visit, real);
-        if (status != HF_OK) {
-            storage_destroy(*out);
-            *out = NULL;
-            return status;
-        }
-    }
     return HF_OK;
+}
+
+enum hf_status storage_settle(struct storage *storage)
+{
+    return storage->ops->settle ? storage->ops->settle(storage) : HF_OK;
 }
 
 /* Cuts pieces off the file's end until none is left. */
@@ -170,11 +150,12 @@ enum hf_status storage_wear_away(struct storage *storage, const char *name,
     uint64_t size;
     snprintf(dying, sizeof dying, "%s.tmp", name);
     enum hf_status status = storage->ops->rename(storage, name, dying);
-    if (status == HF_OK) {
-        status = storage->ops->open(storage, dying, true, &file, &size);
-    }
     if (status != HF_OK) {
         return status;
+    }
+    status = storage->ops->open(storage, dying, true, &file, &size);
+    if (status != HF_OK) { /* then at once, as it may hold up others' writes for a moment */
+        return storage->ops->unlink(storage, dying);
     }
     status = wear_down(storage, file, size, rest, context);
     storage->ops->close(storage, file);
@@ -186,6 +167,51 @@ void storage_destroy(struct storage *storage)
     if (storage) {
         storage->ops->destroy(storage);
     }
+}
+
+/* BUSY: who had the lock has removed its file meanwhile (storage_unlock_unused). */
+static enum hf_status lock_file(const char *path, int *lock)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, STORAGE_FILE_MODE);
+    if (fd < 0) {
+        log_error("%s: can't be opened: %s", path, strerror(errno));
+        return real_status(errno) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
+    }
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int error = errno;
+        if (error != EINTR) {
+            close(fd);
+            return error == EWOULDBLOCK ? HF_LOCKED : HF_IO_ERROR;
+        }
+    }
+    struct stat locked;
+    struct stat named;
+    if (fstat(fd, &locked) != 0 || stat(path, &named) != 0 || locked.st_ino != named.st_ino) {
+        close(fd);
+        return HF_BUSY;
+    }
+    *lock = fd;
+    return HF_OK;
+}
+
+bool storage_lock_exists(const char *directory)
+{
+    int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool exists = fd >= 0 && faccessat(fd, "LOCK", F_OK, 0) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return exists;
+}
+
+void storage_unlock_unused(const char *directory, int lock)
+{
+    int fd = lock >= 0 ? open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        (void)unlinkat(fd, "LOCK", 0);
+        close(fd);
+    }
+    storage_unlock(lock);
 }
 
 enum hf_status storage_lock(const char *directory, int *lock)
@@ -201,23 +227,11 @@ enum hf_status storage_lock(const char *directory, int *lock)
         return HF_NO_MEMORY;
     }
     snprintf(path, path_bytes, "%s/LOCK", directory);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, STORAGE_FILE_MODE);
-    int error = errno;
+    do {
+        status = lock_file(path, lock);
+    } while (status == HF_BUSY);
     free(path);
-    if (fd < 0) {
-        log_error("%s/LOCK: can't be opened: %s", directory, strerror(error));
-        return real_status(error) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
-    }
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        error = errno;
-        if (error == EINTR) {
-            continue;
-        }
-        close(fd);
-        return error == EWOULDBLOCK ? HF_LOCKED : HF_IO_ERROR;
-    }
-    *lock = fd;
-    return HF_OK;
+    return status;
 }
 
 void storage_unlock(int lock)

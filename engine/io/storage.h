@@ -31,7 +31,7 @@ struct storage_ops {
     /* What carries the writes: "io_uring", "pwritev2" or "simulated". Static. */
     const char *(*name)(const struct storage *storage);
 
-    /* The directory's file names, sorted; calls visit for each. Stops when visit says false. */
+    /* The directory's names, sorted, whatever bears them; calls visit for each. Stops when visit says false. */
     enum hf_status (*list)(struct storage *storage, bool (*visit)(void *context, const char *name),
                            void *context);
 
@@ -96,6 +96,11 @@ struct storage_ops {
     unsigned (*reap)(struct storage *storage, bool wait, struct storage_completion *completions,
                      unsigned max);
 
+    /* Before the first change, once it is decided that there will be one: removes what an
+     * interrupted process was making, and waits for writes that a killed one still has under way.
+     * NULL: nothing of that kind. */
+    enum hf_status (*settle)(struct storage *storage);
+
     void (*destroy)(struct storage *storage);
 };
 
@@ -125,16 +130,32 @@ enum storage_mode {
 
 /* Opens a directory on the real disk, making it (not its parents) if missing.
  * read_only: nothing is made or written; the directory may be in use by an engine. Otherwise take
- * storage_lock() first: leftovers of an interrupted create_zeroed are removed, and writes that a
- * killed predecessor still has under way are waited for.
+ * storage_lock() first, and call storage_settle() before the first change: until then nothing in the
+ * directory is touched.
  * OK; NOT_FOUND (read_only and no such directory), IO_ERROR, UNSUPPORTED, NO_MEMORY. */
 enum hf_status storage_open(struct storage **out, const char *directory, enum storage_mode mode,
                             bool read_only);
+enum hf_status storage_settle(struct storage *storage);
 void storage_destroy(struct storage *storage);
+
+/* Why the calling thread's last operation on any storage failed, in the system's words ("too many
+ * open files"), when it came to `status`; else what the status says. Static. The statuses say what
+ * the caller can do: NO_SPACE is a full disk or quota alone, NO_MEMORY is memory, IO_ERROR all else
+ * (no access, too many files, a read-only file system, a broken disk). */
+const char *storage_reason(enum hf_status status);
+
+/* For implementations: the calling thread's operation failed with an errno. */
+void storage_note_error(int error, enum hf_status status);
 
 /* Makes the directory (not its parents) if it is missing, and takes its exclusive lock (flock on
  * DIR/LOCK) for the life of the process or until storage_unlock. LOCKED when somebody has it. */
 enum hf_status storage_lock(const char *directory, int *lock);
 void storage_unlock(int lock);
+
+/* Whether the lock's file is there, held or not. */
+bool storage_lock_exists(const char *directory);
+
+/* As storage_unlock, and removes the lock's file: for who has made it, and leaves without a trace. */
+void storage_unlock_unused(const char *directory, int lock);
 
 #endif

@@ -101,6 +101,7 @@ static const struct storage_ops sync_ops = {
     .sync = real_sync,
     .rename = real_rename,
     .unlink = real_unlink,
+    .settle = real_settle,
     .register_buffers = sync_register_buffers,
     .submit_write = sync_submit_write,
     .reap = sync_reap,

@@ -263,6 +263,7 @@ static const struct storage_ops uring_ops = {
     .sync = real_sync,
     .rename = real_rename,
     .unlink = real_unlink,
+    .settle = real_settle,
     .register_buffers = uring_register_buffers,
     .submit_write = uring_submit_write,
     .reap = uring_reap,

@@ -265,8 +265,19 @@ static enum hf_status choose_previous(struct storage *storage, const uint64_t *n
     return status;
 }
 
+/* One that can't be removed only takes room. */
+static void remove_one(struct storage *storage, uint64_t number)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    checkpoint_name(name, number);
+    enum hf_status status = checkpoint_remove(storage, number);
+    if (status != HF_OK && status != HF_NOT_FOUND) {
+        log_warn("%s: an old checkpoint can't be removed (%s)", name, storage_reason(status));
+    }
+}
+
 enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engine *engine,
-                                 uint64_t newest)
+                                 uint64_t newest, bool unreadable)
 {
     checkpointer->engine = engine;
     checkpointer->last = newest;
@@ -277,8 +288,9 @@ enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engin
         status = choose_previous(engine->storage, numbers, count, newest, &checkpointer->previous);
     }
     for (size_t i = 0; i < count && status == HF_OK; i++) {
-        if (numbers[i] != newest && numbers[i] != checkpointer->previous) {
-            status = checkpoint_remove(engine->storage, numbers[i]);
+        bool spared = unreadable && numbers[i] > newest;
+        if (numbers[i] != newest && numbers[i] != checkpointer->previous && !spared) {
+            remove_one(engine->storage, numbers[i]);
         }
     }
     free(numbers);
@@ -389,12 +401,16 @@ static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto
     struct checkpoint_info info;
     uint64_t last = checkpointer->last;
     enum hf_status status = make(checkpointer, last, upto, &info);
-    if (status == HF_DAMAGED && last != 0) {
+    /* A message that comes with an I/O error is about the base; other files' are not its fault. */
+    bool lost = status == HF_DAMAGED || (status == HF_IO_ERROR && info.message[0] != '\0');
+    if (lost && last != 0) {
         char why[sizeof info.message];
         memcpy(why, info.message, sizeof why);
         status = make(checkpointer, checkpointer->previous, upto, &info);
         if (status == HF_OK) {
-            log_warn("the checkpoint before this one is damaged, and was removed: %s", why);
+            log_warn("the checkpoint before this one, or the log behind it, can't be used, and that "
+                     "checkpoint was removed: %s",
+                     why);
         } else {
             memcpy(info.message, why, sizeof why);
         }

@@ -256,7 +256,7 @@ static enum hf_status open_log(struct engine *engine, struct engine_recovery *re
                       engine_digest(engine));
     if (status != HF_OK) {
         snprintf(recovery->message, sizeof recovery->message,
-                 "the log can't be opened for writing: %s", hf_status_text(status));
+                 "the log can't be opened for writing: %s", storage_reason(status));
     }
     return status;
 }
@@ -277,7 +277,8 @@ enum hf_status engine_open(struct engine **out, const struct engine_options *opt
     engine->started_ns = clock_monotonic_ns(clock);
     enum hf_status status = open_log(engine, recovery);
     if (status == HF_OK) {
-        status = checkpointer_init(&engine->checkpointer, engine, recovery->checkpoint);
+        status = checkpointer_init(&engine->checkpointer, engine, recovery->checkpoint,
+                                   recovery->unreadable);
     }
     if (status == HF_OK) {
         unsigned slot = engine->worker_count++;

@@ -34,6 +34,8 @@ struct engine_options {
     unsigned recovery_threads;      /* 0: as many as there are processors, at most 4 */
     struct storage *archive;        /* gets each sealed segment before it is recycled; NULL: none.
                                        Not owned */
+    const struct id128 *cluster; /* the log must be this cluster's; NULL: whichever it is. Read by
+                                    engine_open alone */
     const char *token; /* requests must carry it; NULL or "": none needed. Kept: outlives the engine */
     /* Progress of recovery, now and then; NULL: none. */
     void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes, uint64_t records);
@@ -48,9 +50,10 @@ struct engine_recovery {
     uint64_t torn_bytes; /* cut off: never acknowledged */
     uint64_t checkpoint;  /* number of the checkpoint that recovery began with; 0: none */
     uint64_t checkpoint_orders;
-    char notice[256];    /* what was passed over, as a checkpoint that is damaged; else "" */
+    char notice[640];    /* what was passed over, as a checkpoint that is damaged; else "" */
+    bool unreadable;     /* a newer checkpoint was passed over because it can't be read just now */
     uint64_t digests;    /* DIGEST blocks that agreed */
-    char message[512];   /* why engine_open failed, for the operator; else "" */
+    char message[1024];  /* why engine_open failed, for the operator; else "" */
 };
 
 /* Recovers the log in storage and opens it for work. The engine does not own storage or clock.

@@ -195,6 +195,24 @@ static enum hf_status checkpoint_failed(struct replay *replay, const struct chec
     return status;
 }
 
+static void add_notice(struct replay *replay, const char *what, const char *file)
+{
+    char *notice = replay->recovery->notice;
+    size_t used = strlen(notice);
+    snprintf(notice + used, sizeof replay->recovery->notice - used, "%s%s: %.200s",
+             used > 0 ? "; " : "", what, file);
+}
+
+static void say_passed_over(struct replay *replay, enum hf_status status,
+                            const struct checkpoint_info *info)
+{
+    replay->recovery->unreadable |= status != HF_DAMAGED;
+    add_notice(replay,
+               status == HF_DAMAGED ? "a checkpoint is damaged and was passed over"
+                                    : "a checkpoint can't be read and was passed over",
+               info->message);
+}
+
 /* Loads the newest checkpoint that is whole; the segments behind the one before it are kept just
  * for that. NOT_FOUND: there is none. */
 static enum hf_status load_newest(struct replay *replay, struct checkpoint_info *info)
@@ -206,15 +224,14 @@ static enum hf_status load_newest(struct replay *replay, struct checkpoint_info 
         return status;
     }
     status = HF_NOT_FOUND;
-    while (count > 0 && (status == HF_NOT_FOUND || status == HF_DAMAGED)) {
+    while (count > 0 && (status == HF_NOT_FOUND || checkpoint_is_lost(status))) {
         status = load_checkpoint(replay, numbers[--count], info);
-        if (status == HF_DAMAGED) {
-            snprintf(replay->recovery->notice, sizeof replay->recovery->notice,
-                     "a checkpoint is damaged and was passed over: %.200s", info->message);
+        if (checkpoint_is_lost(status)) {
+            say_passed_over(replay, status, info);
         }
     }
     free(numbers);
-    return status == HF_DAMAGED ? HF_NOT_FOUND : checkpoint_failed(replay, info, status);
+    return checkpoint_is_lost(status) ? HF_NOT_FOUND : checkpoint_failed(replay, info, status);
 }
 
 /* Without a checkpoint the log must be there from its beginning. */
@@ -265,9 +282,15 @@ static enum hf_status run(struct replay *replay, struct wal_end *end)
     if (status != HF_OK) {
         return status;
     }
-    status = wal_covered_gap(engine->storage, replay->recovery->checkpoint, end);
+    status = wal_look_at_covered(engine->storage, replay->recovery->checkpoint, end);
     if (status == HF_OK && end->damaged) {
         return damaged(replay->recovery, end->file, end->file_offset, end->reason);
+    }
+    if (status == HF_OK && end->torn) {
+        char what[160];
+        snprintf(what, sizeof what, "what the checkpoint covers is damaged, which costs nothing as "
+                 "long as that one is whole: %s", end->file);
+        add_notice(replay, what, end->reason);
     }
     struct wal_reader *reader;
     if (status == HF_OK) {
@@ -279,10 +302,21 @@ static enum hf_status run(struct replay *replay, struct wal_end *end)
     status = replay_log(replay, reader);
     if (status == HF_OK) {
         wal_reader_end(reader, end);
+    } else if (status == HF_IO_ERROR && wal_reader_trouble(reader)[0]) {
+        snprintf(replay->recovery->message, sizeof replay->recovery->message,
+                 "%s; nothing was changed", wal_reader_trouble(reader));
     }
     wal_reader_close(reader);
     if (status == HF_OK && end->damaged) {
         status = damaged(replay->recovery, end->file, end->file_offset, end->reason);
+    }
+    const char *elsewhere = status == HF_OK && engine->options.cluster
+                                ? wal_cluster_fault(end, *engine->options.cluster)
+                                : NULL;
+    if (elsewhere) {
+        snprintf(replay->recovery->message, sizeof replay->recovery->message,
+                 "%s; nothing was changed", elsewhere);
+        status = HF_DAMAGED;
     }
     return status;
 }

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "io/identity.h"
 #include "rpc/codec.h"
 #include "rpc/transport.h"
 #include "server/preflight.h"
@@ -41,9 +42,14 @@ struct server {
     server_announce announce;
     int lock;
     int archive_lock;
+    bool lock_made; /* by this start: a refusal takes it away again */
+    bool archive_lock_made;
+    bool cluster_known; /* the data directory says which log it has */
+    struct id128 cluster;
     struct storage *storage;
     struct storage *archive; /* NULL: none */
     struct engine *engine;
+    bool engine_opened;
     bool engine_started;
     struct transport_server *transport;
 };
@@ -169,6 +175,17 @@ static void say_wide_mode(const char *directory)
     }
 }
 
+/* Which log the directory has, if it says so. What can't be read says nothing, and is written anew. */
+static void read_identity(struct server *server)
+{
+    enum hf_status status = identity_read(server->config->data, &server->cluster);
+    server->cluster_known = status == HF_OK;
+    if (status == HF_DAMAGED) {
+        log_warn("%s/" IDENTITY_NAME ": not a cluster's id: whatever log is there is taken",
+                 server->config->data);
+    }
+}
+
 /* The log is in a folder of its own: the data directory also has the lock and the socket. */
 static bool start_storage(struct server *server)
 {
@@ -181,13 +198,21 @@ static bool start_storage(struct server *server)
     if (!fresh) {
         say_wide_mode(data);
     }
+    server->lock_made = !storage_lock_exists(data);
     enum hf_status status = storage_lock(data, &server->lock);
     if (status != HF_OK) {
         log_error("%s: %s", data, hf_status_text(status));
         return false;
     }
+    read_identity(server);
     char folder[CONFIG_TEXT_BYTES + 8];
     snprintf(folder, sizeof folder, "%s/wal", data);
+    if (server->cluster_known && access(folder, F_OK) != 0) {
+        log_error("%s can't be opened (%s), but " IDENTITY_NAME " in %s says that there was a log: "
+                  "is its disk mounted? Without " IDENTITY_NAME " an engine begins a new log",
+                  folder, strerror(errno), data);
+        return false;
+    }
     status = storage_open(&server->storage, folder, server->config->wal_io, false);
     if (status != HF_OK) {
         log_error("%s can't be opened: %s", folder, hf_status_text(status));
@@ -202,6 +227,7 @@ static bool start_archive(struct server *server)
     if (folder[0] == '\0') {
         return true;
     }
+    server->archive_lock_made = !storage_lock_exists(folder);
     enum hf_status status = storage_lock(folder, &server->archive_lock);
     if (status == HF_OK) {
         status = storage_open(&server->archive, folder, STORAGE_SYNC, false);
@@ -212,6 +238,23 @@ static bool start_archive(struct server *server)
     return status == HF_OK;
 }
 
+/* The log is this one from now on. */
+static void note_identity(struct server *server)
+{
+    struct id128 cluster = wal_cluster(engine_wal(server->engine));
+    enum hf_status status =
+        server->cluster_known ? HF_OK : identity_write(server->config->data, cluster);
+    if (status != HF_OK) {
+        log_warn("%s/" IDENTITY_NAME " can't be written (%s): an empty folder would be taken for a "
+                 "new log",
+                 server->config->data, storage_reason(status));
+    }
+    status = server->archive ? storage_settle(server->archive) : HF_OK;
+    if (status != HF_OK) {
+        log_warn("archive-dir: leftovers can't be removed (%s)", storage_reason(status));
+    }
+}
+
 static bool start_engine(struct server *server)
 {
     struct engine_options options = config_engine(server->config);
@@ -220,6 +263,7 @@ static bool start_engine(struct server *server)
     options.progress = show_progress;
     options.progress_context = &line;
     options.archive = server->archive;
+    options.cluster = server->cluster_known ? &server->cluster : NULL;
     struct engine_recovery recovery;
     enum hf_status status =
         engine_open(&server->engine, &options, server->storage, clock_real(), &recovery);
@@ -233,6 +277,8 @@ static bool start_engine(struct server *server)
         }
         return false;
     }
+    server->engine_opened = true;
+    note_identity(server);
     if (recovery.notice[0]) {
         log_warn("%s", recovery.notice);
     }
@@ -323,6 +369,16 @@ static void exit_at_once(int number)
     _exit(EXIT_SECOND_SIGNAL);
 }
 
+/* Who was refused leaves nothing that was not there. */
+static void release_lock(const struct server *server, const char *directory, int lock, bool made)
+{
+    if (made && !server->engine_opened) {
+        storage_unlock_unused(directory, lock);
+    } else {
+        storage_unlock(lock);
+    }
+}
+
 /* False: the log failed, now or before. */
 static bool stop_server(struct server *server, uint32_t drain_ms)
 {
@@ -344,8 +400,9 @@ static bool stop_server(struct server *server, uint32_t drain_ms)
     if (server->archive) {
         storage_destroy(server->archive);
     }
-    storage_unlock(server->archive_lock);
-    storage_unlock(server->lock);
+    release_lock(server, server->config->archive_dir, server->archive_lock,
+                 server->archive_lock_made);
+    release_lock(server, server->config->data, server->lock, server->lock_made);
     return log_fine;
 }
 

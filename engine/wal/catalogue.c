@@ -114,7 +114,62 @@ bool catalogue_short(const struct catalogue *catalogue, uint64_t last,
     return fault->any;
 }
 
-/* ---- Other logs ---- */
+/* ---- First pages ---- */
+
+/* What is wrong with the file of segment `number`, as far as its first page and its size tell. NULL:
+ * nothing. */
+static const char *head_fault(struct storage *storage, uint64_t number, uint8_t *page)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    storage_file file;
+    uint64_t size;
+    size_t got = 0;
+    struct segment_header header;
+    const char *reason = NULL;
+    segment_name(name, SEGMENT_LOG, number);
+    enum hf_status status = storage->ops->open(storage, name, false, &file, &size);
+    if (status != HF_OK) {
+        return storage_reason(status);
+    }
+    status = storage->ops->read(storage, file, page, WAL_PAGE_BYTES, 0, &got);
+    storage->ops->close(storage, file);
+    if (status != HF_OK) {
+        return storage_reason(status);
+    }
+    if (got < WAL_PAGE_BYTES) {
+        return "the file is shorter than a page";
+    }
+    if (!segment_header_decode(&header, page, &reason)) {
+        return reason;
+    }
+    if (header.number != number) {
+        return "the segment header has another number than the file's name";
+    }
+    return header.segment_bytes == size ? NULL
+                                        : "the file has another size than its segment header says";
+}
+
+enum hf_status catalogue_covered(const struct catalogue *catalogue, struct storage *storage,
+                                 uint64_t base, struct catalogue_fault *fault)
+{
+    *fault = (struct catalogue_fault){0};
+    uint8_t *page = aligned_alloc(WAL_PAGE_BYTES, WAL_PAGE_BYTES);
+    if (!page) {
+        return HF_NO_MEMORY;
+    }
+    const struct segment_list *list = &catalogue->segments;
+    for (size_t i = 0; i < list->count && list->numbers[i] <= base && !fault->any; i++) {
+        const char *reason = head_fault(storage, list->numbers[i], page);
+        if (reason) {
+            fault->any = true;
+            fault->segment = list->numbers[i];
+            segment_name(fault->file, SEGMENT_LOG, list->numbers[i]);
+            snprintf(fault->reason, sizeof fault->reason, "%s", reason);
+        }
+    }
+    free(page);
+    return HF_OK;
+}
 
 /* The cluster that the first page of a file names. */
 static bool page_cluster(enum segment_kind kind, const uint8_t *page, struct id128 *cluster)

@@ -126,7 +126,7 @@ static enum hf_status check_checkpoint(struct check *check, struct checkpoint_fi
     struct storage *storage = check->options->storage;
     enum hf_status status =
         checkpoint_verify(storage, finding->number, &finding->info, checking, check);
-    if (status == HF_DAMAGED) {
+    if (checkpoint_is_lost(status)) {
         status = damaged_or_gone(storage, finding->number);
     }
     if (status == HF_DAMAGED) {
@@ -245,6 +245,10 @@ static enum hf_status read_part(struct check *check, const struct wal_start *sta
         wal_reader_end(reader, end);
         status = HF_OK;
     }
+    if (status == HF_IO_ERROR) {
+        snprintf(check->findings->trouble, sizeof check->findings->trouble, "%s",
+                 wal_reader_trouble(reader));
+    }
     wal_reader_close(reader);
     uint64_t stood = before.segment ? before.segment
                      : start        ? start->segment
@@ -271,7 +275,7 @@ static enum hf_status read_covered(struct check *check)
         return HF_OK;
     }
     check->what = "checking what the checkpoint covers";
-    enum hf_status status = wal_covered_gap(check->options->storage, findings->base, &end);
+    enum hf_status status = wal_look_at_covered(check->options->storage, findings->base, &end);
     if (status == HF_OK && end.damaged) {
         findings->covered_gap = true;
         set_fault(covered, end.file, 0, 0, end.reason);
@@ -279,6 +283,13 @@ static enum hf_status read_covered(struct check *check)
     }
     if (status == HF_OK) {
         status = read_part(check, NULL, findings->base, &end, covered);
+    }
+    if (status == HF_IO_ERROR) { /* who starts behind it does not read it */
+        char name[STORAGE_NAME_BYTES_MAX];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(findings->trouble, " "),
+                 findings->trouble);
+        set_fault(covered, name, 0, 0, findings->trouble);
+        return HF_OK;
     }
     if (status != HF_OK || covered->any) {
         return status;
@@ -485,6 +496,9 @@ enum hf_status wal_check(const struct wal_check_options *options, struct wal_fin
             status = check_from_base(&check);
         } while (status == HF_DAMAGED);
     }
+    if (status == HF_OK && options->cluster) {
+        findings->elsewhere = wal_cluster_fault(&findings->end, *options->cluster);
+    }
     if (status != HF_OK) {
         wal_findings_free(findings);
     }
@@ -524,7 +538,7 @@ bool wal_findings_starts(const struct wal_findings *findings)
     /* What a start builds begins with the base. */
     bool state = findings->state.any && findings->state.lsn > covered_lsn;
     return !wal_findings_fault(findings, &fault) && !state && !findings->beginning_missing &&
-           !findings->covered_gap;
+           !findings->covered_gap && !findings->elsewhere;
 }
 
 bool wal_findings_whole(const struct wal_findings *findings)
@@ -536,5 +550,5 @@ bool wal_findings_whole(const struct wal_findings *findings)
         }
     }
     return !findings->end.damaged && !findings->unreadable.any && !findings->covered.any &&
-           !findings->state.any && !findings->beginning_missing;
+           !findings->state.any && !findings->beginning_missing && !findings->elsewhere;
 }

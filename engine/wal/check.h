@@ -14,6 +14,7 @@
 
 struct wal_check_options {
     struct storage *storage;
+    const struct id128 *cluster; /* the data directory says that its log is this one; NULL: nothing */
     bool state; /* build the state and compare it with DIGEST blocks and checkpoints */
     bool patient; /* an engine may be writing: look again before a torn tail is told */
     /* Now and then; NULL: none. */
@@ -33,7 +34,7 @@ struct wal_fault {
 
 enum checkpoint_condition {
     CHECKPOINT_WHOLE,
-    CHECKPOINT_DAMAGED, /* see message */
+    CHECKPOINT_DAMAGED, /* or can't be read: see message */
     CHECKPOINT_APART,   /* whole, but not of this log */
     CHECKPOINT_OUTDATED /* whole; the segments behind it are gone, a newer one covers them */
 };
@@ -59,6 +60,9 @@ struct wal_findings {
     uint64_t records;
     uint64_t digests;
     uint64_t payload_bytes;
+
+    const char *elsewhere; /* why this is not the data directory's log; NULL: it is, or may be */
+    char trouble[160];     /* IO_ERROR: which file of the log can't be read, and why; or "" */
 
     struct wal_end end;       /* how the log behind the base ends */
     struct wal_fault covered; /* the first fault in segments that the base covers */

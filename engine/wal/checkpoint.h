@@ -37,8 +37,16 @@ struct checkpoint_info {
     uint64_t orders;
     uint64_t orders_held;
     struct wal_marks marks;
-    char message[256]; /* why it failed: file, offset, reason; "" when OK */
+    char message[256]; /* DAMAGED, IO_ERROR: file and reason; else "" */
 };
+
+/* What became of reading a checkpoint is the file's own fault: its bytes are damaged or can't be read.
+ * An older one and the log behind it lead to the same state, so it may be passed over. Not so out of
+ * memory, or settings that are too small: an older one would meet the same. */
+static inline bool checkpoint_is_lost(enum hf_status status)
+{
+    return status == HF_DAMAGED || status == HF_IO_ERROR;
+}
 
 /* Numbers of all checkpoints, ascending. OK, IO_ERROR, NO_MEMORY. Free with free(). */
 enum hf_status checkpoint_list(struct storage *storage, uint64_t **numbers, size_t *count);

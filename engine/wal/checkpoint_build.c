@@ -81,8 +81,8 @@ static enum hf_status fail(struct build *build, enum hf_status status, const cha
 
 static enum hf_status fail_base(struct build *build, enum hf_status status)
 {
-    if (status == HF_DAMAGED) {
-        frame_reader_message(&build->base.reader, build->info->message,
+    if (checkpoint_is_lost(status)) {
+        frame_reader_message(&build->base.reader, status, build->info->message,
                              sizeof build->info->message);
     }
     return status;
@@ -551,7 +551,7 @@ static enum hf_status load_base(struct build *build)
     enum hf_status status =
         frame_reader_open(&base->reader, build->options->storage, build->options->base);
     if (status != HF_OK && status != HF_DAMAGED) {
-        return status;
+        return fail_base(build, status);
     }
     base->open = true;
     if (build->options->gently) {

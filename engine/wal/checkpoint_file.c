@@ -155,8 +155,13 @@ enum hf_status frame_reader_fault(struct frame_reader *reader, const char *what)
     return HF_DAMAGED;
 }
 
-void frame_reader_message(const struct frame_reader *reader, char *to, size_t to_bytes)
+void frame_reader_message(const struct frame_reader *reader, enum hf_status status, char *to,
+                          size_t to_bytes)
 {
+    if (status != HF_DAMAGED) {
+        snprintf(to, to_bytes, "%s can't be read: %s", reader->name, storage_reason(status));
+        return;
+    }
     snprintf(to, to_bytes, "%s, offset %llu: %s", reader->name,
              (unsigned long long)reader->fault_offset,
              reader->fault ? reader->fault : "nothing is wrong");

@@ -78,7 +78,9 @@ enum hf_status frame_reader_fault(struct frame_reader *reader, const char *what)
 enum hf_status checkpoint_load_ledger(struct frame_reader *reader, struct inventory *inventory,
                                       struct wal_marks *marks);
 
-/* The damage in words: "FILE, offset N: what". */
-void frame_reader_message(const struct frame_reader *reader, char *to, size_t to_bytes);
+/* Why a file could not be read (`status`): the damage, "FILE, offset N: what"; or, in the thread where
+ * it failed, the system's reason, "FILE can't be read: why". */
+void frame_reader_message(const struct frame_reader *reader, enum hf_status status, char *to,
+                          size_t to_bytes);
 
 #endif

@@ -39,8 +39,8 @@ static enum hf_status open_for_info(struct frame_reader *reader, struct storage 
     enum hf_status status = frame_reader_open(reader, storage, number);
     if (status == HF_OK) {
         *info = reader->header.info;
-    } else if (status == HF_DAMAGED) {
-        frame_reader_message(reader, info->message, sizeof info->message);
+    } else if (checkpoint_is_lost(status)) {
+        frame_reader_message(reader, status, info->message, sizeof info->message);
         frame_reader_close(reader);
     }
     return status;
@@ -314,8 +314,9 @@ static bool load_part(struct orders_load *load, unsigned thread, unsigned number
 {
     struct orders_part *part = &load->parts[number];
     part->status = load_frames(load, thread, number);
-    if (part->status == HF_DAMAGED) {
-        frame_reader_message(&load->loaders[thread].reader, part->message, sizeof part->message);
+    if (checkpoint_is_lost(part->status)) {
+        frame_reader_message(&load->loaders[thread].reader, part->status, part->message,
+                             sizeof part->message);
     }
     if (part->status != HF_OK) {
         note_failure(load, number);
@@ -529,8 +530,8 @@ static enum hf_status load_file(struct storage *storage, uint64_t number,
                                  .progress = progress,
                                  .context = context};
     status = load_all(load, &reader, info);
-    if (status == HF_DAMAGED && info->message[0] == '\0') {
-        frame_reader_message(&reader, info->message, sizeof info->message);
+    if (checkpoint_is_lost(status) && info->message[0] == '\0') {
+        frame_reader_message(&reader, status, info->message, sizeof info->message);
     }
     loaders_close(load);
     free(load);
@@ -565,8 +566,8 @@ enum hf_status checkpoint_load_catalog(struct storage *storage, uint64_t number,
         return status;
     }
     status = checkpoint_load_ledger(&reader, inventory, &info->marks);
-    if (status == HF_DAMAGED) {
-        frame_reader_message(&reader, info->message, sizeof info->message);
+    if (checkpoint_is_lost(status)) {
+        frame_reader_message(&reader, status, info->message, sizeof info->message);
     }
     frame_reader_close(&reader);
     return status;

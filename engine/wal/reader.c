@@ -18,6 +18,16 @@
 
 /* ---- Bytes of the open segment ---- */
 
+/* Notes which file can't be read, and why. Returns the status to go on with. */
+static enum hf_status in_trouble(struct wal_reader *reader, size_t position, enum hf_status status)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    segment_name(name, SEGMENT_LOG, reader->segments.numbers[position]);
+    snprintf(reader->trouble, sizeof reader->trouble, "%s can't be read: %s", name,
+             storage_reason(status));
+    return status == HF_NO_MEMORY ? HF_NO_MEMORY : HF_IO_ERROR;
+}
+
 void reader_read_small(struct wal_reader *reader)
 {
     reader->read_bytes = READER_FIRST_BYTES;
@@ -42,7 +52,7 @@ static enum hf_status fill(struct wal_reader *reader, size_t len)
             reader->storage, reader->file, reader->buffer + reader->buffer_bytes, piece,
             reader->buffer_offset + reader->buffer_bytes, &got);
         if (status != HF_OK) {
-            return HF_IO_ERROR;
+            return in_trouble(reader, reader->position, status);
         }
         reader->buffer_bytes += got;
         more = got == piece;
@@ -95,7 +105,7 @@ enum hf_status reader_open_segment(struct wal_reader *reader, size_t position)
     enum hf_status status = reader->storage->ops->open(reader->storage, name, false, &reader->file,
                                                        &reader->file_bytes);
     if (status != HF_OK) {
-        return status == HF_NO_MEMORY ? HF_NO_MEMORY : HF_IO_ERROR;
+        return in_trouble(reader, position, status);
     }
     if (reader->gentle) {
         reader->storage->ops->read_direct(reader->storage, reader->file);
@@ -379,11 +389,8 @@ static enum hf_status measure(struct wal_reader *reader)
         uint64_t size;
         enum hf_status status =
             reader->storage->ops->open(reader->storage, name, false, &file, &size);
-        if (status == HF_NOT_FOUND) {
-            continue; /* given back by the engine that runs beside us; reading will tell */
-        }
         if (status != HF_OK) {
-            return HF_IO_ERROR;
+            continue; /* given back by the engine that runs beside us, or out of reach: reading tells */
         }
         reader->storage->ops->close(reader->storage, file);
         reader->total_bytes += size;
@@ -494,6 +501,11 @@ void wal_reader_close(struct wal_reader *reader)
 void wal_reader_be_patient(struct wal_reader *reader, unsigned looks)
 {
     reader->looks_left = looks;
+}
+
+const char *wal_reader_trouble(const struct wal_reader *reader)
+{
+    return reader->trouble;
 }
 
 void wal_reader_end(const struct wal_reader *reader, struct wal_end *end)

@@ -55,6 +55,8 @@ struct wal_reader {
     const char *bad_reason;
     const char *next_reason; /* why the next segment was not entered; NULL: not tried */
 
+    char trouble[160]; /* see wal_reader_trouble */
+
     uint64_t done_bytes;
     uint64_t total_bytes;
 };

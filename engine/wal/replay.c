@@ -166,10 +166,11 @@ static enum hf_status load(struct wal_replay *replay, struct storage *storage, u
     struct checkpoint_info info;
     enum hf_status status =
         checkpoint_load(storage, number, replay->inventory, 1, &info, NULL, NULL);
-    if (status == HF_DAMAGED) {
+    if (checkpoint_is_lost(status)) {
         char name[STORAGE_NAME_BYTES_MAX];
         checkpoint_name(name, number);
-        return fault(replay, name, 0, info.message);
+        (void)fault(replay, name, 0, info.message);
+        return status;
     }
     if (status == HF_OK && inventory_digest(replay->inventory) != info.digest) {
         char name[STORAGE_NAME_BYTES_MAX];

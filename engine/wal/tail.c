@@ -375,20 +375,34 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
     return HF_OK;
 }
 
-enum hf_status wal_covered_gap(struct storage *storage, uint64_t base, struct wal_end *fault)
+const char *wal_cluster_fault(const struct wal_end *end, struct id128 cluster)
+{
+    if (end->empty) {
+        return "the log is empty, but CLUSTER in the data directory says that there was one: is its "
+               "disk mounted? Without CLUSTER an engine begins a new log";
+    }
+    return id_equal(end->cluster, cluster)
+               ? NULL
+               : "this is another log than CLUSTER in the data directory says: put the right one "
+                 "back. Without CLUSTER an engine takes this one";
+}
+
+enum hf_status wal_look_at_covered(struct storage *storage, uint64_t base, struct wal_end *fault)
 {
     struct catalogue catalogue;
-    struct catalogue_fault gap;
+    struct catalogue_fault found;
     *fault = (struct wal_end){0};
     enum hf_status status = catalogue_read(&catalogue, storage);
     if (status != HF_OK) {
         return status;
     }
-    if (catalogue_gap(&catalogue, 0, base, &gap)) {
-        fault->damaged = true;
-        memcpy(fault->file, gap.file, sizeof fault->file);
-        snprintf(fault->reason, sizeof fault->reason, "%s", gap.reason);
+    fault->damaged = catalogue_gap(&catalogue, 0, base, &found);
+    if (!fault->damaged) {
+        status = catalogue_covered(&catalogue, storage, base, &found);
+        fault->torn = status == HF_OK && found.any;
     }
+    memcpy(fault->file, found.file, sizeof fault->file);
+    snprintf(fault->reason, sizeof fault->reason, "%s", found.reason);
     catalogue_free(&catalogue);
-    return HF_OK;
+    return status;
 }

@@ -117,15 +117,64 @@ static enum hf_status write_epoch(struct wal *wal)
     return HF_OK;
 }
 
-/* Everything of wal_open that may fail after the memory is there. */
+/* Before anything is touched: the last segment can be written to, or opening fails here. */
+static enum hf_status check_writable(struct wal *wal, const struct wal_end *end)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    storage_file file;
+    uint64_t size;
+    if (end->segment == 0) {
+        return HF_OK;
+    }
+    segment_name(name, SEGMENT_LOG, end->segment);
+    enum hf_status status = wal->storage->ops->open(wal->storage, name, true, &file, &size);
+    if (status == HF_OK) {
+        wal->storage->ops->close(wal->storage, file);
+    }
+    return status == HF_NOT_FOUND ? HF_IO_ERROR : status;
+}
+
+/* Reads a page of a segment. False: there is none. */
+static bool read_page(struct wal *wal, uint64_t segment, uint64_t offset, uint8_t *page)
+{
+    char name[STORAGE_NAME_BYTES_MAX];
+    storage_file file;
+    uint64_t size;
+    size_t got = 0;
+    segment_name(name, SEGMENT_LOG, segment);
+    if (wal->storage->ops->open(wal->storage, name, false, &file, &size) != HF_OK) {
+        return false;
+    }
+    enum hf_status status =
+        wal->storage->ops->read(wal->storage, file, page, WAL_PAGE_BYTES, offset, &got);
+    wal->storage->ops->close(wal->storage, file);
+    return status == HF_OK && got == WAL_PAGE_BYTES;
+}
+
+/* A killed engine's last write may have come to the disk after the log was read to its end: it was
+ * never acknowledged, and goes the way of a torn tail. */
+static bool came_late(struct wal *wal, const struct wal_end *end)
+{
+    uint8_t *page = wal->groups[0].buffer;
+    struct block_header block;
+    struct segment_header segment;
+    const char *reason;
+    return (read_page(wal, end->segment, end->offset, page) &&
+            block_header_decode(&block, page, &reason) && block.index >= end->next_index) ||
+           (read_page(wal, end->segment + 1, 0, page) &&
+            segment_header_decode(&segment, page, &reason) && segment.number > end->segment);
+}
+
+/* Everything of wal_open that may fail after the memory is there. Nothing is changed before
+ * storage_settle(). */
 static enum hf_status open_behind(struct wal *wal, const struct wal_end *end, uint64_t digest)
 {
-    enum hf_status status = HF_OK;
     wal->cluster = end->cluster;
-    if (end->empty) {
-        status = random_id(&wal->cluster);
+    enum hf_status status = end->empty ? random_id(&wal->cluster) : check_writable(wal, end);
+    if (status == HF_OK) {
+        status = storage_settle(wal->storage);
     }
-    if (status == HF_OK && (end->torn || end->empty)) {
+    if (status == HF_OK && (end->torn || end->empty || came_late(wal, end))) {
         status = wal_cut(wal->storage, end);
     }
     if (status == HF_OK) {

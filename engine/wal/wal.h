@@ -46,7 +46,8 @@ enum wal_state {
 };
 
 /* Opens a log for appending behind `end`, which a reader found (damaged: refused with DAMAGED;
- * torn: the suffix is cut off first, see wal_cut). Makes the first segment when the log is empty,
+ * torn: the suffix is cut off first, see wal_cut). What can be refused is refused before anything is
+ * changed. Makes the first segment when the log is empty,
  * and writes an EPOCH block with the next term, which is durable on return.
  * digest: the digest of the state at end->lsn. */
 enum hf_status wal_open(struct wal **out, const struct wal_options *options,

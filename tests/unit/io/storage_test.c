@@ -211,7 +211,7 @@ static void storage_lists_renames_and_removes(void **state)
     assert_string_equal(names.text, "b ");
 }
 
-static void storage_removes_leftovers_when_opened_for_writing(void **state)
+static void storage_removes_leftovers_when_it_settles(void **state)
 {
     struct place *place = place_of(state);
     char *path = tempdir_join(place->directory, "wal-0000000000000001.seg.tmp");
@@ -223,6 +223,8 @@ static void storage_removes_leftovers_when_opened_for_writing(void **state)
     storage_destroy(other);
     assert_int_equal(access(path, F_OK), 0); /* read only: nothing is touched */
     assert_int_equal(storage_open(&other, place->directory, STORAGE_SYNC, false), HF_OK);
+    assert_int_equal(access(path, F_OK), 0); /* nor before it is settled */
+    assert_int_equal(storage_settle(other), HF_OK);
     storage_destroy(other);
     assert_int_not_equal(access(path, F_OK), 0);
     free(path);
@@ -264,6 +266,7 @@ static void storage_wears_a_file_away_in_pieces(void **state)
     assert_int_not_equal(access(path, F_OK), 0);
     struct storage *other;
     assert_int_equal(storage_open(&other, place->directory, STORAGE_SYNC, false), HF_OK);
+    assert_int_equal(storage_settle(other), HF_OK);
     storage_destroy(other);
     assert_int_not_equal(access(dying, F_OK), 0);
     free(path);
@@ -310,7 +313,7 @@ int main(void)
         BOTH(storage_reads_past_the_page_cache_what_was_written),
         BOTH(storage_created_file_has_blocks_not_holes),
         BOTH(storage_lists_renames_and_removes),
-        BOTH(storage_removes_leftovers_when_opened_for_writing),
+        BOTH(storage_removes_leftovers_when_it_settles),
         BOTH(storage_wears_a_file_away_in_pieces),
         cmocka_unit_test(storage_lock_is_exclusive),
         cmocka_unit_test(storage_read_only_wants_a_directory),
