@@ -3,31 +3,31 @@
  * Threads: the main thread. */
 #include "cli/connect.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/secret.h"
 #include "cli/print.h"
 #include "cli/values.h"
 
 #define TIMEOUT_MS_DEFAULT 5000u /* the client's */
-#define LOOK_MS            200   /* for a connection to be refused */
 
 /* Of the last connect_open(): named when nobody answers there. */
 static struct {
     const char *url;
     uint32_t timeout_ms;
+    uint64_t at_ms;
     bool json;
 } opened = {.url = ""};
+
+static uint64_t now_ms(void)
+{
+    return clock_monotonic_ns(clock_real()) / 1000000u;
+}
 
 /* An environment variable's value; NULL: not set, or empty. */
 static const char *from_environment(const char *name)
@@ -78,7 +78,11 @@ int connect_open(const struct command_spec *command, const struct connection *co
     opened.url = url;
     opened.timeout_ms = connection->timeout_ms ? connection->timeout_ms : TIMEOUT_MS_DEFAULT;
     opened.json = connection->json;
-    struct hf_options options = {.timeout_ms = connection->timeout_ms, .token = token};
+    opened.at_ms = now_ms();
+    bool limited = connection->timeout_given || !connection->step_by_step;
+    struct hf_options options = {.timeout_ms = opened.timeout_ms,
+                                 .token = token,
+                                 .total_timeout_ms = limited ? opened.timeout_ms : 0};
     enum hf_status status = hf_client_open(client, url, &options);
     if (status == HF_INVALID) {
         const char *reason = hf_last_message();
@@ -120,57 +124,6 @@ static const char *without_place(enum hf_status status, const char *message)
     return *field == ':' ? field + 2 : field;
 }
 
-static int try_connect(const struct addrinfo *to)
-{
-    int fd = socket(to->ai_family, to->ai_socktype | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    int result = fd < 0 || connect(fd, to->ai_addr, to->ai_addrlen) == 0 ? 0 : errno;
-    if (result == EINPROGRESS) {
-        struct pollfd wait = {.fd = fd, .events = POLLOUT};
-        socklen_t bytes = sizeof result;
-        if (poll(&wait, 1, LOOK_MS) != 1 ||
-            getsockopt(fd, SOL_SOCKET, SO_ERROR, &result, &bytes) != 0) {
-            result = 0;
-        }
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return result;
-}
-
-/* The client tries again as long as it may, since an engine may just be starting, and does not keep
- * why. So it is looked at once more, for the commonest reason: nobody listens there. */
-static const char *why_unreachable(const char *url)
-{
-    struct sockaddr_un path = {.sun_family = AF_UNIX};
-    struct addrinfo unix_address = {.ai_family = AF_UNIX,
-                                    .ai_socktype = SOCK_STREAM,
-                                    .ai_addr = (struct sockaddr *)&path,
-                                    .ai_addrlen = sizeof path};
-    int result = 0;
-    if (strncmp(url, "ipc://", 6) == 0 && strlen(url + 6) < sizeof path.sun_path) {
-        strcpy(path.sun_path, url + 6);
-        result = try_connect(&unix_address);
-    }
-    char host[256];
-    const char *colon = strrchr(url, ':');
-    if (strncmp(url, "tcp://", 6) == 0 && colon > url + 6 &&
-        (size_t)(colon - url - 6) < sizeof host) {
-        size_t len = (size_t)(colon - url - 6);
-        bool bracketed = url[6] == '[' && colon[-1] == ']';
-        struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-        struct addrinfo *found;
-        snprintf(host, sizeof host, "%.*s", (int)len - 2 * bracketed, url + 6 + bracketed);
-        if (getaddrinfo(host, colon + 1, &hints, &found) == 0) {
-            result = try_connect(found);
-            freeaddrinfo(found);
-        }
-    }
-    return result == ECONNREFUSED ? ": the connection is refused, nobody listens there"
-           : result == ENOENT     ? ": there is no such path"
-                                  : "";
-}
-
 /* In words of this command line what the status means; false: the engine's words are better. */
 static bool own_words(enum hf_status status, char *text, size_t bytes)
 {
@@ -182,8 +135,10 @@ static bool own_words(enum hf_status status, char *text, size_t bytes)
     }
     switch (status) {
     case HF_UNREACHABLE:
-        snprintf(text, bytes, "nothing answered at %s within %s%s", opened.url, waited,
-                 why_unreachable(opened.url));
+        snprintf(text, bytes, "%s", hf_last_message());
+        if (now_ms() - opened.at_ms >= opened.timeout_ms) {
+            snprintf(text + strlen(text), bytes - strlen(text), "; waited for %s", waited);
+        }
         return true;
     case HF_TIMED_OUT:
         snprintf(text, bytes,

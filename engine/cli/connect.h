@@ -20,14 +20,22 @@ struct connection {
     const char *token;
     const char *token_file;
     bool json;
+    bool step_by_step; /* of a command that may take many steps: without --timeout each of them has
+                          the default, and all together have no limit */
 };
 
-/* Rows of a command's option table; `c` is the command's struct connection. */
+/* Rows of a command's option table; `c` is the command's struct connection. --timeout is for the
+ * whole command: connecting, all its calls, and their repetitions. */
 #define CONNECTION_OPTIONS(c)                                                                      \
+    CONNECTION_OPTIONS_WITH(c, "how long the command may take in all (default: 5s)")
+#define CONNECTION_OPTIONS_STEP_BY_STEP(c)                                                         \
+    CONNECTION_OPTIONS_WITH(                                                                       \
+        c, "how long the command may take in all (default: no limit, but 5s for each answer)")
+#define CONNECTION_OPTIONS_WITH(c, timeout_help)                                                   \
     {"url", OPTION_TEXT, &(c).url,                                                                 \
      NULL,  "URL",       "the engine (default: $HOLDFAST_URL, else " URL_DEFAULT ")"},             \
         {"timeout",          OPTION_DURATION, &(c).timeout_ms,                                     \
-         &(c).timeout_given, "DURATION",      "how long to wait for an answer (default: 5s)"},     \
+         &(c).timeout_given, "DURATION",      timeout_help},                                       \
         {"token", OPTION_TEXT, &(c).token,                                                         \
          NULL,    "TEXT",      "sent along if the engine wants one (default: $HOLDFAST_TOKEN)"},   \
         {"token-file", OPTION_TEXT, &(c).token_file,                                               \

@@ -218,7 +218,7 @@ static const struct option_spec list_options[] = {
     {"state", OPTION_TEXT, &states_text, NULL, "STATE,...",
      "orders that are held, committed, released, expired or returned"},
     {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "list N at most; 0: all (default)"},
-    CONNECTION_OPTIONS(connection),
+    CONNECTION_OPTIONS_STEP_BY_STEP(connection),
 };
 
 static const struct command_spec list_spec = {
@@ -384,6 +384,7 @@ int order_list(int argc, char **argv)
         code = read_filter(&filter, &item);
     }
     if (code == ARGS_GO_ON) {
+        connection.step_by_step = true;
         code = connect_open(&list_spec, &connection, &client);
     }
     if (code != ARGS_GO_ON) {

@@ -24,7 +24,7 @@
 #define ROUNDS_MAX      4u /* an order may need a late commit and then a return */
 #define TOTAL_STEPS_MAX 1000u
 
-static struct connection connection;
+static struct connection connection = {.step_by_step = true};
 static bool apply;
 static uint64_t as_of = UINT64_MAX;
 
@@ -32,7 +32,7 @@ static const struct option_spec options[] = {
     {"apply", OPTION_FLAG, &apply, NULL, NULL, "do what would mend the differences"},
     {"as-of", OPTION_UNSIGNED, &as_of, NULL, "LSN",
      "the engine's LSN when the file was written: leave alone what changed behind it"},
-    CONNECTION_OPTIONS(connection),
+    CONNECTION_OPTIONS_STEP_BY_STEP(connection),
 };
 
 static const struct command_spec spec = {

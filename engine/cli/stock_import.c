@@ -15,7 +15,7 @@
 #include "cli/import_run.h"
 #include "cli/print.h"
 
-static struct connection connection;
+static struct connection connection = {.step_by_step = true};
 static const char *reference_option;
 static bool dry_run;
 
@@ -24,7 +24,7 @@ static const struct option_spec options[] = {
      "names this import, at most 128 bytes (default: the content's XXH3)"},
     {"dry-run", OPTION_FLAG, &dry_run, NULL, NULL,
      "check the file against the engine and tell what would change; change nothing"},
-    CONNECTION_OPTIONS(connection),
+    CONNECTION_OPTIONS_STEP_BY_STEP(connection),
 };
 
 static const struct command_spec spec = {

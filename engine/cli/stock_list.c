@@ -15,15 +15,16 @@
 
 static struct connection connection;
 
-static const struct option_spec options[] = {CONNECTION_OPTIONS(connection)};
+static const struct option_spec list_options[] = {CONNECTION_OPTIONS_STEP_BY_STEP(connection)};
+static const struct option_spec show_options[] = {CONNECTION_OPTIONS(connection)};
 
 static const struct command_spec list_spec = {
     .name = "stock list",
     .arguments = "",
     .help = "Lists all items in the order of their SKUs. available is what can be sold now:\n"
             "stocked - safety - held - sold + presale_cap.\n",
-    .options = options,
-    .option_count = sizeof options / sizeof *options,
+    .options = list_options,
+    .option_count = sizeof list_options / sizeof *list_options,
 };
 
 /* Prints page by page, so that a million items need no more memory than a page. *begun: something
@@ -75,6 +76,7 @@ int stock_list(int argc, char **argv)
     struct hf_client *client;
     int code = args_parse(&list_spec, argc, argv, &args);
     if (code == ARGS_GO_ON) {
+        connection.step_by_step = true;
         code = connect_open(&list_spec, &connection, &client);
     }
     if (code != ARGS_GO_ON) {
@@ -103,8 +105,8 @@ static const struct command_spec show_spec = {
     .help =
         "Shows a SKU's sale rules, and its stock in all its pools, or in one. available is what\n"
         "can be sold now: stocked - safety - held - sold + presale_cap.\n",
-    .options = options,
-    .option_count = sizeof options / sizeof *options,
+    .options = show_options,
+    .option_count = sizeof show_options / sizeof *show_options,
     .arguments_min = 1,
     .arguments_max = 1,
 };

@@ -24,7 +24,7 @@ static const char *until;
 static const char *out;
 static const char *diff;
 static bool json;
-static struct connection connection;
+static struct connection connection = {.step_by_step = true};
 
 static const struct option_spec options[] = {
     WAL_DATA_OPTION(data),
@@ -34,7 +34,7 @@ static const struct option_spec options[] = {
     {"out", OPTION_TEXT, &out, NULL, "DIR", "build a data directory of it, to start an engine on"},
     {"diff", OPTION_TEXT, &diff, NULL, "URL", "compare it with the engine that is running there"},
     {"timeout", OPTION_DURATION, &connection.timeout_ms, &connection.timeout_given, "DURATION",
-     "with --diff: how long to wait for an answer (default: 5s)"},
+     "with --diff: how long asking may take in all (default: no limit, but 5s for each answer)"},
     {"token", OPTION_TEXT, &connection.token, NULL, "TEXT",
      "with --diff: sent along if the engine wants one"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"},

@@ -7,8 +7,6 @@
 #include "base/limits.h"
 #include "client/client_internal.h"
 
-#define NS_PER_MS 1000000u
-
 static enum hf_status check_ids(uint32_t count, const uint64_t *id_hi, const uint64_t *id_lo)
 {
     if (!id_hi || !id_lo) {
@@ -165,8 +163,7 @@ static enum hf_status start_batch(struct hf_client *client, struct request *requ
     }
     message->batch_done = done;
     message->batch_count = request->batch.id_hi_count;
-    uint64_t deadline_ns = client_now_ns() + (uint64_t)client->timeout_ms * NS_PER_MS;
-    message_send(message, request, deadline_ns, batch_finished, user);
+    message_send(message, request, client_deadline_ns(client), NULL, batch_finished, user);
     return HF_OK;
 }
 

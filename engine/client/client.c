@@ -189,6 +189,9 @@ enum hf_status hf_client_open(struct hf_client **client, const char *url,
         return client_fail(HF_NO_MEMORY, "out of memory");
     }
     made->timeout_ms = or_default(options->timeout_ms, CLIENT_TIMEOUT_MS_DEFAULT);
+    made->until_ns = options->total_timeout_ms > 0
+                         ? client_now_ns() + (uint64_t)options->total_timeout_ms * 1000000u
+                         : UINT64_MAX;
     made->in_flight_max = or_default(options->in_flight_max, CLIENT_IN_FLIGHT_DEFAULT);
     made->batch_max = or_default(options->batch_max, CLIENT_BATCH_DEFAULT);
     singles_init(made);

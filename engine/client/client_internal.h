@@ -10,6 +10,7 @@
 #define CLIENT_CLIENT_INTERNAL_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include <holdfast/client.h>
 
@@ -32,6 +33,9 @@ struct message;
  * without the lock, on the caller's or the transport's thread. Must lead to message_release(). */
 typedef void (*message_done)(struct message *message, enum hf_status status);
 
+/* The operations whose single orders share messages. */
+enum single_kind { SINGLE_RESERVE, SINGLE_COMMIT, SINGLE_RELEASE, SINGLE_KINDS };
+
 struct message {
     struct transport_call call;
     struct hf_client *client;
@@ -43,19 +47,21 @@ struct message {
     uint64_t retry_ns; /* when it is to be repeated, while it is in the retry list */
     message_done done;
     void *user;
-    struct single *singles;   /* whose orders it carries, in order */
+    struct single *singles; /* whose orders it carries, in order; client->lock while `detachable` */
+    uint32_t single_count;  /* orders in it, also those that were taken back */
+    enum single_kind kind;
+    bool detachable; /* sent and not answered: its orders may be taken back; client->lock */
     hf_batch_done batch_done; /* of an asynchronous batch */
     uint32_t batch_count;
 };
-
-/* The operations whose single orders share messages. */
-enum single_kind { SINGLE_RESERVE, SINGLE_COMMIT, SINGLE_RELEASE, SINGLE_KINDS };
 
 /* One order of one caller, waiting or under way. */
 struct single {
     struct single *next;
     enum single_kind kind;
-    bool owned; /* made by malloc: freed when done */
+    struct message *message; /* NULL: in its queue; client->lock */
+    uint32_t index;          /* in its message */
+    bool owned;              /* made by malloc: freed when done */
     uint64_t deadline_ns;
     size_t bytes; /* about what it takes in a message */
     uint8_t id[16];
@@ -73,6 +79,7 @@ struct single_queue {
 struct hf_client {
     struct transport_client *transport;
     uint32_t timeout_ms;
+    uint64_t until_ns; /* when all calls end */
     uint32_t in_flight_max;
     uint32_t batch_max;
     char *token;
@@ -93,6 +100,45 @@ struct hf_client {
 /* ---- Messages (message.c) ---- */
 
 uint64_t client_now_ns(void);
+struct timespec client_timespec(uint64_t ns);
+
+/* When a call that begins now is to end. */
+uint64_t client_deadline_ns(const struct hf_client *client);
+
+/* What a call comes to that can't be waited for any longer and that nothing was sent of; sets the
+ * thread's message. */
+enum hf_status client_fail_late(struct hf_client *client);
+
+/* Likewise, with a status of the transport's. */
+enum hf_status client_fail_transport(struct hf_client *client, enum hf_status status);
+
+/* ---- Waiting for a done() (wait.c) ---- */
+
+/* By GRACE_MS a call's timeout has passed for certain: the transport ends calls up to 100 ms late,
+ * and an order's message may wait for one that came LATE_MS_MAX later. Who waits takes his call
+ * back then, so that no wait depends on anybody else. */
+#define LATE_MS_MAX 250u
+#define GRACE_MS    500u
+
+struct wait {
+    pthread_mutex_t lock; /* `done`, and what the done() hands over */
+    pthread_cond_t cond;
+    bool done;
+};
+
+void wait_init(struct wait *wait);
+void wait_deinit(struct wait *wait);
+
+/* By done(), under the lock, last of all: once it is free the waiter may be gone. */
+void wait_end(struct wait *wait);
+
+/* True: it is done. False: the time has come. */
+bool wait_until(struct wait *wait, uint64_t until_ns);
+
+/* Waits until it is done; from GRACE_MS behind the deadline on calls take_back(context) again and
+ * again, and ends without it being done when that returns true. True: it is done. */
+bool wait_for(struct wait *wait, uint64_t deadline_ns, bool (*take_back)(void *context),
+              void *context);
 
 /* Makes the pool. messages_close frees it and ends what waits to be repeated; the thread that
  * repeats, if it was started, and the transport must have ended. */
@@ -112,10 +158,14 @@ struct message *message_pop(struct hf_client *client);
 /* Back to the pool, once it has been answered. */
 void message_release(struct message *message);
 
-/* Encodes the request (token and timeout are filled in here) and sends it. done runs exactly once,
- * perhaps before this returns. */
+/* Encodes the request (token and timeout are filled in here) and sends it: the request is not
+ * looked at any more when `encoded` (may be NULL) is called. done runs exactly once, perhaps before
+ * this returns. */
 void message_send(struct message *message, struct request *request, uint64_t deadline_ns,
-                  message_done done, void *user);
+                  void (*encoded)(struct message *message), message_done done, void *user);
+
+/* Ends a message that was not sent: done runs before this returns. */
+void message_fail(struct message *message, enum hf_status status, message_done done);
 
 /* Sends a request and waits. HF_OK: *message holds the response, whatever its status, and is to be
  * released; else there is no message. */

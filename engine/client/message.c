@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/test_point.h"
 #include "client/client_internal.h"
 #include "rpc/codec.h"
 
@@ -27,6 +28,33 @@ uint64_t client_now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+struct timespec client_timespec(uint64_t ns)
+{
+    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
+}
+
+uint64_t client_deadline_ns(const struct hf_client *client)
+{
+    uint64_t own_ns = client_now_ns() + (uint64_t)client->timeout_ms * NS_PER_MS;
+    return own_ns < client->until_ns ? own_ns : client->until_ns;
+}
+
+enum hf_status client_fail_transport(struct hf_client *client, enum hf_status status)
+{
+    if (status == HF_UNREACHABLE) {
+        char reason[TRANSPORT_REASON_BYTES];
+        transport_client_reason(client->transport, reason);
+        return client_fail(status, "%s", reason);
+    }
+    return client_fail(status, "%s", hf_status_text(status));
+}
+
+enum hf_status client_fail_late(struct hf_client *client)
+{
+    bool connected = transport_client_connected(client->transport);
+    return client_fail_transport(client, connected ? HF_TIMED_OUT : HF_UNREACHABLE);
 }
 
 /* ---- The pool ---- */
@@ -50,20 +78,15 @@ struct message *message_try_take(struct hf_client *client)
     return message;
 }
 
-static struct timespec timespec_of(uint64_t ns)
-{
-    return (struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
-}
-
 struct message *message_take(struct hf_client *client, uint64_t deadline_ns)
 {
-    struct timespec deadline = timespec_of(deadline_ns);
+    struct timespec deadline = client_timespec(deadline_ns);
     pthread_mutex_lock(&client->lock);
     struct message *message;
-    while (!(message = message_pop(client)) && !client->closing) {
-        if (pthread_cond_timedwait(&client->freed, &client->lock, &deadline) == ETIMEDOUT) {
-            break;
-        }
+    bool late = false;
+    /* Once more when it is late: whoever signalled may have meant this thread. */
+    while (!(message = message_pop(client)) && !client->closing && !late) {
+        late = pthread_cond_timedwait(&client->freed, &client->lock, &deadline) == ETIMEDOUT;
     }
     pthread_mutex_unlock(&client->lock);
     return message;
@@ -97,8 +120,15 @@ static void finish(struct message *message, enum hf_status status)
     client->under_way--;
     pthread_cond_signal(&client->freed);
     pthread_mutex_unlock(&client->lock);
+    test_point("message: finish"); /* no lock */
     message->done(message, status);
     singles_dispatch(client);
+}
+
+void message_fail(struct message *message, enum hf_status status, message_done done)
+{
+    message->done = done;
+    finish(message, status);
 }
 
 /* Rounded up: 0 would be no time at all. */
@@ -113,16 +143,14 @@ static void send_bytes(struct message *message)
 {
     uint64_t now_ns = client_now_ns();
     struct transport_client *transport = message->client->transport;
-    enum hf_status status;
-    if (now_ns < message->deadline_ns) {
-        status = transport_client_call(transport, &message->call, message->encoded,
-                                       ms_left(message->deadline_ns, now_ns));
-    } else {
-        status = transport_client_connected(transport) ? HF_TIMED_OUT : HF_UNREACHABLE;
+    if (now_ns >= message->deadline_ns) {
+        finish(message, client_fail_late(message->client));
+        return;
     }
+    enum hf_status status = transport_client_call(transport, &message->call, message->encoded,
+                                                  ms_left(message->deadline_ns, now_ns));
     if (status != HF_OK) {
-        client_fail(status, "%s", hf_status_text(status));
-        finish(message, status);
+        finish(message, client_fail_transport(message->client, status));
     }
 }
 
@@ -180,7 +208,7 @@ static void *retry_main(void *argument)
             continue;
         }
         if (message->retry_ns > client_now_ns()) {
-            struct timespec until = timespec_of(message->retry_ns);
+            struct timespec until = client_timespec(message->retry_ns);
             pthread_cond_timedwait(&client->retry, &client->lock, &until);
             continue;
         }
@@ -197,8 +225,7 @@ static void call_done(struct transport_call *call, enum hf_status status, struct
 {
     struct message *message = call->user;
     if (status != HF_OK) {
-        client_fail(status, "%s", hf_status_text(status));
-        finish(message, status);
+        finish(message, client_fail_transport(message->client, status));
         return;
     }
     status = codec_response_decode(&message->arena, reply, &message->response);
@@ -214,7 +241,7 @@ static void call_done(struct transport_call *call, enum hf_status status, struct
 }
 
 void message_send(struct message *message, struct request *request, uint64_t deadline_ns,
-                  message_done done, void *user)
+                  void (*encoded)(struct message *message), message_done done, void *user)
 {
     message->deadline_ns = deadline_ns;
     message->done = done;
@@ -234,15 +261,16 @@ void message_send(struct message *message, struct request *request, uint64_t dea
         finish(message, HF_INVALID);
         return;
     }
+    if (encoded) {
+        encoded(message);
+    }
     send_bytes(message);
 }
 
 /* ---- Waiting ---- */
 
 struct waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool done;
+    struct wait wait;
     enum hf_status status;
     char text[HF_MESSAGE_BYTES];
 };
@@ -250,32 +278,53 @@ struct waiter {
 static void wake_waiter(struct message *message, enum hf_status status)
 {
     struct waiter *waiter = message->user;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->done = true;
+    pthread_mutex_lock(&waiter->wait.lock);
     waiter->status = status;
     strncpy(waiter->text, hf_last_message(), sizeof waiter->text - 1);
-    /* Under the lock: once it is free the waiter may be gone. */
-    pthread_cond_signal(&waiter->cond);
-    pthread_mutex_unlock(&waiter->lock);
+    wait_end(&waiter->wait);
+    pthread_mutex_unlock(&waiter->wait.lock);
+}
+
+/* Takes a message out of the retry list. False: it is not there. */
+static bool retry_forget(struct message *message)
+{
+    struct hf_client *client = message->client;
+    pthread_mutex_lock(&client->lock);
+    struct message **link = &client->retries;
+    while (*link && *link != message) {
+        link = &(*link)->next;
+    }
+    bool found = *link == message;
+    if (found) {
+        *link = message->next;
+    }
+    pthread_mutex_unlock(&client->lock);
+    return found;
+}
+
+/* False: somebody else has it just now, and will finish it. */
+static bool take_message_back(void *context)
+{
+    struct message *message = context;
+    return transport_client_forget(message->client->transport, &message->call) ||
+           retry_forget(message);
 }
 
 enum hf_status message_exchange(struct hf_client *client, struct request *request,
                                 struct message **message)
 {
-    uint64_t deadline_ns = client_now_ns() + (uint64_t)client->timeout_ms * NS_PER_MS;
+    uint64_t deadline_ns = client_deadline_ns(client);
     struct message *taken = message_take(client, deadline_ns);
     if (!taken) {
-        return client_fail(HF_TIMED_OUT, "all %u messages were under way", client->in_flight_max);
+        return client_fail_late(client);
     }
-    struct waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
-    message_send(taken, request, deadline_ns, wake_waiter, &waiter);
-    pthread_mutex_lock(&waiter.lock);
-    while (!waiter.done) {
-        pthread_cond_wait(&waiter.cond, &waiter.lock);
+    struct waiter waiter = {.status = HF_TIMED_OUT};
+    wait_init(&waiter.wait);
+    message_send(taken, request, deadline_ns, NULL, wake_waiter, &waiter);
+    if (!wait_for(&waiter.wait, deadline_ns, take_message_back, taken)) {
+        message_fail(taken, client_fail_transport(client, HF_TIMED_OUT), wake_waiter);
     }
-    pthread_mutex_unlock(&waiter.lock);
-    pthread_cond_destroy(&waiter.cond);
-    pthread_mutex_destroy(&waiter.lock);
+    wait_deinit(&waiter.wait);
     if (waiter.status != HF_OK) {
         message_release(taken);
         return client_fail(waiter.status, "%s", waiter.text);

@@ -18,7 +18,7 @@
 #define SINGLE_BYTES   64u /* of an order without its lines, about */
 #define LINE_BYTES     24u /* of a line without its names, about */
 #define FALLBACK_BYTES 4u
-#define LATE_SHARE     8u /* of the timeout, by which an order's answer may be late */
+#define LATE_SHARE     8u /* of the timeout, by which an order may be late, or LATE_MS_MAX */
 #define NS_PER_MS      1000000u
 
 void singles_init(struct hf_client *client)
@@ -53,27 +53,35 @@ static void singles_fail(struct single *list, enum hf_status status)
 
 /* ---- Building a message ---- */
 
-/* Takes from a queue what fits one message, under the lock. The message waits until its last
+/* How much later than its own deadline an order may end, because of others in its message. */
+static uint64_t slack_ns(const struct hf_client *client)
+{
+    uint32_t share_ms = client->timeout_ms / LATE_SHARE;
+    return (uint64_t)(share_ms < LATE_MS_MAX ? share_ms : LATE_MS_MAX) * NS_PER_MS;
+}
+
+/* Takes from a queue what fits the message, under the lock. The message waits until its last
  * order's deadline, so it takes none whose deadline is much later than its first one's: that one
  * would wait too long when the engine does not answer. */
-static struct single *queue_take(struct hf_client *client, struct single_queue *queue,
-                                 uint32_t *count)
+static void queue_take(struct hf_client *client, struct single_queue *queue,
+                       struct message *message)
 {
     struct single *list = queue->first;
     struct single **link = &queue->first;
-    uint64_t slack_ns = (uint64_t)client->timeout_ms * NS_PER_MS / LATE_SHARE;
+    uint64_t latest_ns = list->deadline_ns + slack_ns(client);
     size_t bytes = 0;
     uint32_t lines = 0;
-    *count = 0;
-    while (*link && *count < client->batch_max) {
-        const struct single *single = *link;
+    uint32_t count = 0;
+    while (*link && count < client->batch_max) {
+        struct single *single = *link;
         bytes += single->bytes;
         lines += single->order ? order_grants_max(single->order) : 1;
-        if (*count > 0 && (bytes > CLIENT_MESSAGE_BYTES || lines > CLIENT_MESSAGE_LINES ||
-                           single->deadline_ns > list->deadline_ns + slack_ns)) {
+        if (count > 0 && (bytes > CLIENT_MESSAGE_BYTES || lines > CLIENT_MESSAGE_LINES ||
+                          single->deadline_ns > latest_ns)) {
             break;
         }
-        (*count)++;
+        single->message = message;
+        single->index = count++;
         link = &(*link)->next;
     }
     struct single *rest = *link;
@@ -82,7 +90,8 @@ static struct single *queue_take(struct hf_client *client, struct single_queue *
     if (!rest) {
         queue->last = &queue->first;
     }
-    return list;
+    message->singles = list;
+    message->single_count = count;
 }
 
 static bool put_order(struct arena *arena, const struct single *single, struct order_message *to)
@@ -114,8 +123,9 @@ static bool put_order(struct arena *arena, const struct single *single, struct o
     return true;
 }
 
-static bool build_reserve(struct message *message, uint32_t count, struct request *request)
+static bool build_reserve(struct message *message, struct request *request)
 {
+    uint32_t count = message->single_count;
     struct order_message *orders = arena_calloc(&message->arena, count, sizeof *orders);
     bool fine = orders != NULL;
     uint32_t i = 0;
@@ -128,9 +138,9 @@ static bool build_reserve(struct message *message, uint32_t count, struct reques
     return fine;
 }
 
-static bool build_edit(struct message *message, enum single_kind kind, uint32_t count,
-                       struct request *request)
+static bool build_edit(struct message *message, struct request *request)
 {
+    uint32_t count = message->single_count;
     struct edit_message *edits = arena_calloc(&message->arena, count, sizeof *edits);
     if (!edits) {
         return false;
@@ -139,7 +149,7 @@ static bool build_edit(struct message *message, enum single_kind kind, uint32_t 
     for (struct single *single = message->singles; single; single = single->next) {
         edits[i++].id = (struct bytes){single->id, sizeof single->id};
     }
-    request->type = kind == SINGLE_COMMIT ? REQUEST_COMMIT : REQUEST_RELEASE;
+    request->type = message->kind == SINGLE_COMMIT ? REQUEST_COMMIT : REQUEST_RELEASE;
     request->edit.count = count;
     request->edit.edits = edits;
     return true;
@@ -167,10 +177,9 @@ static void give_results(struct single *list, struct arena *arena, const struct 
 {
     struct hf_grant *room = NULL;
     bool told = false; /* the response's message is about the first order that was refused */
-    uint32_t i = 0;
     while (list) {
         struct single *next = list->next;
-        const struct result_message *from = &response->orders.results[i++];
+        const struct result_message *from = &response->orders.results[list->index];
         struct hf_result result = client_result(from);
         attach_grants(arena, &room, from, &result);
         if (result.status != HF_OK) {
@@ -182,26 +191,26 @@ static void give_results(struct single *list, struct arena *arena, const struct 
     }
 }
 
-static uint32_t singles_count(const struct single *list)
+/* From here on the message's orders are its own, and none is taken back. */
+static struct single *singles_claim(struct message *message)
 {
-    uint32_t count = 0;
-    for (; list; list = list->next) {
-        count++;
-    }
-    return count;
+    pthread_mutex_lock(&message->client->lock);
+    message->detachable = false;
+    struct single *list = message->singles;
+    message->singles = NULL;
+    pthread_mutex_unlock(&message->client->lock);
+    return list;
 }
 
 static void singles_done(struct message *message, enum hf_status status)
 {
     struct hf_client *client = message->client;
-    struct single *list = message->singles;
-    CHECK(list);
-    enum single_kind kind = list->kind;
-    message->singles = NULL;
+    struct single *list = singles_claim(message);
     const struct response *response = &message->response;
     if (status != HF_OK) {
         singles_fail(list, status);
-    } else if (response->type == RESPONSE_ORDERS && response->orders.count == singles_count(list)) {
+    } else if (response->type == RESPONSE_ORDERS &&
+               response->orders.count == message->single_count) {
         give_results(list, &message->arena, response);
     } else {
         /* The engine refused the message as a whole. */
@@ -210,37 +219,42 @@ static void singles_done(struct message *message, enum hf_status status)
         singles_fail(list, status);
     }
     pthread_mutex_lock(&client->lock);
-    client->queues[kind].under_way--;
+    client->queues[message->kind].under_way--;
     pthread_mutex_unlock(&client->lock);
     message_release(message);
 }
 
 /* ---- Sending ---- */
 
-static void send_list(struct message *message, enum single_kind kind, struct single *list,
-                      uint32_t count)
+/* The orders themselves are not looked at any more. */
+static void singles_encoded(struct message *message)
 {
-    message->singles = list;
+    pthread_mutex_lock(&message->client->lock);
+    message->detachable = true;
+    pthread_mutex_unlock(&message->client->lock);
+}
+
+static void send_singles(struct message *message)
+{
     /* The latest of their deadlines: the last one's, since all wait equally long. */
     uint64_t deadline_ns = 0;
-    for (struct single *single = list; single; single = single->next) {
+    for (struct single *single = message->singles; single; single = single->next) {
         deadline_ns = single->deadline_ns;
     }
     struct request request = {0};
-    bool built = kind == SINGLE_RESERVE ? build_reserve(message, count, &request)
-                                        : build_edit(message, kind, count, &request);
+    bool built = message->kind == SINGLE_RESERVE ? build_reserve(message, &request)
+                                                 : build_edit(message, &request);
     if (!built) {
-        client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
-        singles_done(message, HF_NO_MEMORY);
+        enum hf_status status = client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
+        message_fail(message, status, singles_done);
         return;
     }
-    message_send(message, &request, deadline_ns, singles_done, NULL);
+    message_send(message, &request, deadline_ns, singles_encoded, singles_done, NULL);
 }
 
 /* Takes a message and what it is to carry. NULL: nothing waits, or nothing more may be under
  * way. */
-static struct message *next_send(struct hf_client *client, enum single_kind kind,
-                                 struct single **list, uint32_t *count)
+static struct message *next_send(struct hf_client *client, enum single_kind kind)
 {
     struct single_queue *queue = &client->queues[kind];
     struct message *message = NULL;
@@ -251,7 +265,8 @@ static struct message *next_send(struct hf_client *client, enum single_kind kind
         message = message_pop(client);
     }
     if (message) {
-        *list = queue_take(client, queue, count);
+        message->kind = kind;
+        queue_take(client, queue, message);
         queue->under_way++;
     }
     pthread_mutex_unlock(&client->lock);
@@ -261,11 +276,9 @@ static struct message *next_send(struct hf_client *client, enum single_kind kind
 void singles_dispatch(struct hf_client *client)
 {
     for (unsigned kind = 0; kind < SINGLE_KINDS; kind++) {
-        struct single *list;
-        uint32_t count;
         struct message *message;
-        while ((message = next_send(client, (enum single_kind)kind, &list, &count))) {
-            send_list(message, (enum single_kind)kind, list, count);
+        while ((message = next_send(client, (enum single_kind)kind))) {
+            send_singles(message);
         }
     }
 }
@@ -287,8 +300,9 @@ void singles_cancel(struct hf_client *client)
 /* Enters an order into its queue. */
 static enum hf_status single_start(struct hf_client *client, struct single *single)
 {
-    single->deadline_ns = client_now_ns() + (uint64_t)client->timeout_ms * NS_PER_MS;
+    single->deadline_ns = client_deadline_ns(client);
     single->next = NULL;
+    single->message = NULL;
     pthread_mutex_lock(&client->lock);
     bool closing = client->closing;
     if (!closing) {
@@ -427,9 +441,9 @@ enum hf_status hf_release_async(struct hf_client *client, struct hf_id id, hf_do
 /* ---- Blocking ---- */
 
 struct single_waiter {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool done;
+    struct wait wait;
+    struct hf_client *client;
+    struct single *single;
     enum hf_status status;
     struct hf_result result;
     struct hf_grant *grants; /* the waiting thread's */
@@ -440,8 +454,7 @@ struct single_waiter {
 static void wake_single(void *user, enum hf_status status, const struct hf_result *result)
 {
     struct single_waiter *waiter = user;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->done = true;
+    pthread_mutex_lock(&waiter->wait.lock);
     waiter->status = status;
     waiter->result = *result;
     uint32_t grant_count =
@@ -454,16 +467,60 @@ static void wake_single(void *user, enum hf_status status, const struct hf_resul
     if (status != HF_OK) {
         strncpy(waiter->text, hf_last_message(), sizeof waiter->text - 1);
     }
-    pthread_cond_signal(&waiter->cond);
-    pthread_mutex_unlock(&waiter->lock);
+    wait_end(&waiter->wait);
+    pthread_mutex_unlock(&waiter->wait.lock);
+}
+
+/* Takes an order out of a list. Under the lock. False: it is not there. */
+static bool list_remove(struct single **link, const struct single *single)
+{
+    while (*link && *link != single) {
+        link = &(*link)->next;
+    }
+    bool found = *link == single;
+    if (found) {
+        *link = single->next;
+    }
+    return found;
+}
+
+/* Under the lock. False: it is not there: it is being canceled. */
+static bool queue_remove(struct single_queue *queue, const struct single *single)
+{
+    bool found = list_remove(&queue->first, single);
+    queue->last = &queue->first;
+    while (*queue->last) {
+        queue->last = &(*queue->last)->next;
+    }
+    return found;
+}
+
+/* Takes an order out of its queue or its message. False: it is being encoded or answered. */
+static bool take_single_back(void *context)
+{
+    struct single_waiter *waiter = context;
+    struct single *single = waiter->single;
+    struct hf_client *client = waiter->client;
+    pthread_mutex_lock(&client->lock);
+    bool queued = !single->message;
+    bool taken =
+        queued ? queue_remove(&client->queues[single->kind], single)
+               : single->message->detachable && list_remove(&single->message->singles, single);
+    pthread_mutex_unlock(&client->lock);
+    if (taken) {
+        waiter->status =
+            queued ? client_fail_late(client) : client_fail_transport(client, HF_TIMED_OUT);
+        waiter->result = (struct hf_result){.status = waiter->status};
+        strncpy(waiter->text, hf_last_message(), sizeof waiter->text - 1);
+    }
+    return taken;
 }
 
 /* Runs one order and waits: it stays in the caller's memory. */
 static enum hf_status single_run(struct hf_client *client, struct single *single,
                                  struct hf_result *result)
 {
-    struct single_waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                                   .cond = PTHREAD_COND_INITIALIZER};
+    struct single_waiter waiter = {.client = client, .single = single};
     if (single->order && result) {
         waiter.grants_max = order_grants_max(single->order);
         waiter.grants = client_thread_memory(waiter.grants_max * sizeof *waiter.grants);
@@ -471,19 +528,17 @@ static enum hf_status single_run(struct hf_client *client, struct single *single
             return client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
         }
     }
+    wait_init(&waiter.wait);
     single->done = wake_single;
     single->user = &waiter;
     enum hf_status status = single_start(client, single);
+    if (status == HF_OK) {
+        (void)wait_for(&waiter.wait, single->deadline_ns, take_single_back, &waiter);
+    }
+    wait_deinit(&waiter.wait);
     if (status != HF_OK) {
         return status;
     }
-    pthread_mutex_lock(&waiter.lock);
-    while (!waiter.done) {
-        pthread_cond_wait(&waiter.cond, &waiter.lock);
-    }
-    pthread_mutex_unlock(&waiter.lock);
-    pthread_cond_destroy(&waiter.cond);
-    pthread_mutex_destroy(&waiter.lock);
     if (result) {
         *result = waiter.result;
     }

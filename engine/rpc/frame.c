@@ -32,6 +32,7 @@ enum parsed parse_greeting(struct link *link)
     size_t have = link->end - link->begin;
     size_t compare = have < GREETING_LEN ? have : GREETING_LEN;
     if (memcmp(link->chunk->bytes + link->begin, expected, compare) != 0) {
+        link->foreign = true;
         return PARSED_BROKEN;
     }
     if (have < GREETING_LEN) {

@@ -103,12 +103,19 @@ struct transport_call {
      */
     void (*done)(struct transport_call *call, enum hf_status status, struct bytes reply);
     void *user;
-    void *internal; /* the transport's own */
+    struct transport_call *next; /* the transport's own, as is `status` */
+    enum hf_status status;
 };
 
 /* Dials url in the background, again and again while there is no connection; requests wait for it
  * up to their timeout, and are sent again when their connection is lost before the reply came (the
- * same bytes: the same order ids). in_flight_max: calls under way at once, at most 1024. */
+ * same bytes: the same order ids). in_flight_max: calls under way at once, at most 1024.
+ *
+ * As long as there has been no connection at all, one that is refused ends the calls that wait,
+ * UNREACHABLE, at once: nobody listens, the name is not known, the path is not there or not
+ * permitted, what listens speaks another protocol. A call ends with a dial that began after it: so
+ * one that comes when there is a server at last finds it. A client that has had a connection goes
+ * on trying instead: an engine that starts again must not fail its callers early. */
 enum hf_status transport_client_open(struct transport_client **out, const char *url,
                                      unsigned in_flight_max);
 
@@ -117,8 +124,19 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
 enum hf_status transport_client_call(struct transport_client *client, struct transport_call *call,
                                      struct bytes request, uint32_t timeout_ms);
 
-/* Cancels all calls (CANCELED), waits for their done(), frees. Not from a done(). */
+/* Takes back a call whose done() has not begun: it will not run. False: it runs, or has run, or
+ * will in a moment. */
+bool transport_client_forget(struct transport_client *client, struct transport_call *call);
+
+/* Cancels all calls (CANCELED), waits for their done(), frees. Not from a done(). Takes no longer
+ * than the done() that run and a second: what nng has not ended by then frees itself later. */
 void transport_client_close(struct transport_client *client);
+
+#define TRANSPORT_REASON_BYTES 384u
+
+/* Why there is no connection, "nothing listens on tcp://127.0.0.1:7411 (connection refused)": for
+ * the caller of a call that was UNREACHABLE. */
+void transport_client_reason(struct transport_client *client, char text[TRANSPORT_REASON_BYTES]);
 
 /* True while there is a connection. */
 bool transport_client_connected(const struct transport_client *client);

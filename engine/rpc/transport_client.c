@@ -162,6 +162,7 @@ static enum hf_status client_begin(struct transport_client *client, struct trans
     client->under_way++;
     slot->call = call;
     slot->sent = false;
+    slot->dials = client->dials;
     slot->until_ms = now_ms() + timeout_ms;
     client->shortest_ms = timeout_ms < client->shortest_ms ? timeout_ms : client->shortest_ms;
     slot->id = 0x80000000u | (client->ids++ << SLOT_BITS) | (uint32_t)(slot - client->slots);
@@ -169,6 +170,8 @@ static enum hf_status client_begin(struct transport_client *client, struct trans
         *link = client->link;
         link_get(*link);
         slot_send(client, slot);
+    } else {
+        client_hurry(client);
     }
     client_tick(client);
     return HF_OK;
@@ -192,26 +195,53 @@ enum hf_status transport_client_call(struct transport_client *client, struct tra
     return status;
 }
 
-bool client_give_up(struct transport_client *client, bool all)
+struct transport_call *calls_give_up(struct transport_client *client, enum give_up which,
+                                     bool *any_sent)
 {
+    struct transport_call *first = NULL;
+    struct transport_call **last = &first;
     uint64_t now = now_ms();
-    bool any_sent = false;
     for (unsigned i = 0; i < client->slot_count; i++) {
         struct slot *slot = &client->slots[i];
-        struct transport_call *call = NULL;
-        enum hf_status status = HF_CANCELED;
-        pthread_mutex_lock(&client->lock);
-        if (slot->call && (all || now >= slot->until_ms)) {
-            /* Not sent means not done; sent means unknown. */
-            status = all ? HF_CANCELED : slot->sent ? HF_TIMED_OUT : HF_UNREACHABLE;
-            any_sent |= slot->sent;
-            call = slot_end(client, slot);
+        if (!slot->call || (which == GIVE_UP_LATE && now < slot->until_ms) ||
+            (which == GIVE_UP_REFUSED && slot->dials >= client->dials)) {
+            continue;
         }
-        pthread_mutex_unlock(&client->lock);
-        if (call) {
-            call->done(call, status, (struct bytes){NULL, 0});
-            calls_ended(client, 1);
+        /* Not sent means not done; sent means unknown. */
+        enum hf_status status = slot->sent ? HF_TIMED_OUT : HF_UNREACHABLE;
+        if (slot->sent && any_sent) {
+            *any_sent = true;
+        }
+        struct transport_call *call = slot_end(client, slot);
+        call->status = which == GIVE_UP_ALL ? HF_CANCELED : status;
+        *last = call;
+        last = &call->next;
+    }
+    *last = NULL;
+    return first;
+}
+
+void calls_tell(struct transport_client *client, struct transport_call *first)
+{
+    while (first) {
+        struct transport_call *call = first;
+        first = call->next; /* done() may start the call anew */
+        call->done(call, call->status, (struct bytes){NULL, 0});
+        calls_ended(client, 1);
+    }
+}
+
+bool transport_client_forget(struct transport_client *client, struct transport_call *call)
+{
+    bool found = false;
+    pthread_mutex_lock(&client->lock);
+    for (unsigned i = 0; i < client->slot_count && !found; i++) {
+        if (client->slots[i].call == call) {
+            (void)slot_end(client, &client->slots[i]);
+            client->under_way--;
+            found = true;
         }
     }
-    return any_sent;
+    pthread_mutex_unlock(&client->lock);
+    return found;
 }

@@ -4,11 +4,18 @@
  * as often as client_tick() says while there is something to look at. */
 #include "rpc/transport_private.h"
 
+#include <stdio.h>
+#include <unistd.h>
+
 #include "base/address.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/test_point.h"
 
 #define DIAL_TIMEOUT_MS  10000
 #define RECONNECT_MIN_MS 10u
 #define RECONNECT_MAX_MS 1000u
+#define CLOSE_MS         1000u /* for what nng has still to end when a client is closed */
 /* Between two looks at what has to end or to begin. nng's timers are dear: it waits for the last
  * part of a millisecond without sleeping. */
 #define TICK_MIN_MS 10u /* without a connection */
@@ -48,11 +55,27 @@ static void client_greeted(struct link *link)
         atomic_fetch_add_explicit(&client->connections_total, 1, memory_order_release);
         atomic_store_explicit(&client->connections, 1, memory_order_release);
         client->link_greeted = true;
+        client->trouble = TROUBLE_NONE;
         client->redial_pause_ms = RECONNECT_MIN_MS;
         client_send_all(client);
     }
     pthread_mutex_unlock(&client->lock);
     link_flush(link);
+}
+
+/* Whether there has been a connection. Lock held: relaxed. */
+static bool client_is_established(const struct transport_client *client)
+{
+    return atomic_load_explicit(&client->connections_total, memory_order_relaxed) > 0;
+}
+
+void client_hurry(struct transport_client *client)
+{
+    uint64_t at_ms = client->dialed_ms + RECONNECT_MIN_MS;
+    if (!client_is_established(client) && !client->link && !client->is_dialing &&
+        client->redial_at_ms > at_ms) {
+        client->redial_at_ms = at_ms;
+    }
 }
 
 /* Dials again after a pause that grows while nothing comes of it. Lock held. */
@@ -62,25 +85,57 @@ static void client_redial_later(struct transport_client *client)
     client->redial_pause_ms = client->redial_pause_ms * 2 < RECONNECT_MAX_MS
                                   ? client->redial_pause_ms * 2
                                   : RECONNECT_MAX_MS;
+    if (client->busy_slots > 0) {
+        client_hurry(client);
+    }
     client_tick(client);
+}
+
+/* What waits is refused, unless the client is established: a list for calls_tell(). Lock held. */
+static struct transport_call *client_refuse(struct transport_client *client)
+{
+    return client_is_established(client) ? NULL : calls_give_up(client, GIVE_UP_REFUSED, NULL);
 }
 
 static void client_down(struct link *link)
 {
     struct transport_client *client = client_of(link);
+    struct transport_call *refused = NULL;
+    test_point("client_down"); /* no lock */
     pthread_mutex_lock(&client->lock);
     bool ours = client->link == link;
     if (ours) {
+        if (!client->link_greeted) {
+            client->trouble = link->foreign                             ? TROUBLE_FOREIGN
+                              : now_ms() - link->made_ms >= GREETING_MS ? TROUBLE_SILENT
+                                                                        : TROUBLE_HUNG_UP;
+        }
         client->link = NULL;
         client->link_greeted = false;
         /* release: pairs with the acquire in transport_client_connected. */
         atomic_store_explicit(&client->connections, 0, memory_order_release);
+        refused = link->foreign ? client_refuse(client) : NULL;
         client_redial_later(client);
     }
     pthread_mutex_unlock(&client->lock);
+    calls_tell(client, refused);
     if (ours) {
         link_put(link);
     }
+}
+
+/* Nothing of it is left. */
+static void client_free(struct transport_client *client)
+{
+    if (client->dialer) {
+        nng_stream_dialer_free(client->dialer);
+    }
+    for (unsigned i = 0; i < client->slot_count; i++) {
+        free(client->slots[i].bytes);
+    }
+    free(client->slots);
+    pthread_mutex_destroy(&client->lock);
+    free(client);
 }
 
 static void client_link_release(struct link *link)
@@ -88,8 +143,13 @@ static void client_link_release(struct link *link)
     struct transport_client *client = client_of(link);
     free(link);
     pthread_mutex_lock(&client->lock);
+    CHECK(client->links > 0);
     client->links--;
+    bool last = client->abandoned && client->links == 0;
     pthread_mutex_unlock(&client->lock);
+    if (last) {
+        client_free(client);
+    }
 }
 
 static const struct link_kind client_kind = {
@@ -113,33 +173,72 @@ static bool link_is_clogged(struct link *link)
     return clogged;
 }
 
+/* The link of a stream that a dial has brought, with the owner's reference besides the reads'.
+ * NULL: no memory, and the stream is gone. */
+static struct link *client_make_link(struct transport_client *client, nng_stream *stream)
+{
+    struct link *link = calloc(1, sizeof *link);
+    if (!link) {
+        nng_stream_free(stream);
+        return NULL;
+    }
+    pthread_mutex_lock(&client->lock);
+    client->links++; /* before client_link_release() may run */
+    pthread_mutex_unlock(&client->lock);
+    if (!link_init(link, &client_kind, client, stream, client->is_ipc, MESSAGE_BYTES_MAX, NULL)) {
+        return NULL;
+    }
+    link_get(link);
+    return link;
+}
+
+/* Whether a dial's failure says that there is nobody to speak to: not that something is short just
+ * now, here or there, or that nothing has answered yet. */
+static bool is_refusal(const struct transport_client *client, int error)
+{
+    switch (error) {
+    case NNG_ETIMEDOUT:
+    case NNG_ENOMEM:
+    case NNG_ENOFILES:
+    case NNG_ECONNRESET:
+    case NNG_ECONNABORTED:
+    case NNG_ECANCELED:
+    case NNG_ECLOSED:
+    case NNG_EINTR:
+        return false;
+    case NNG_EAGAIN: /* over ipc: the listener's queue is full */
+        return !client->is_ipc;
+    default:
+        return true;
+    }
+}
+
+/* That the dial has ended, and what came of it, is one step: whoever sees is_dialing cleared sees
+ * the link too, and dials no second one. */
 static void client_dialed(void *arg)
 {
     struct transport_client *client = arg;
     int error = nng_aio_result(client->dialing);
-    nng_stream *stream = error == 0 ? nng_aio_get_output(client->dialing, 0) : NULL;
-    struct link *link = stream ? calloc(1, sizeof *link) : NULL;
+    struct link *link =
+        error == 0 ? client_make_link(client, nng_aio_get_output(client->dialing, 0)) : NULL;
+    struct transport_call *refused = NULL;
+    test_point("client_dialed"); /* no lock */
     pthread_mutex_lock(&client->lock);
+    CHECK(client->is_dialing);
+    CHECK(!client->link);
     client->is_dialing = false;
-    client->links += link ? 1 : 0;
-    pthread_mutex_unlock(&client->lock);
-    if (stream && !link) {
-        nng_stream_free(stream);
-    }
-    if (link &&
-        !link_init(link, &client_kind, client, stream, client->is_ipc, MESSAGE_BYTES_MAX, NULL)) {
-        link = NULL;
-    }
-    if (link) {
-        link_get(link);
-    }
-    pthread_mutex_lock(&client->lock);
+    client->dialed_ms = now_ms();
     client->link = link;
     if (!link) {
+        client->trouble = TROUBLE_DIAL;
+        client->dial_error = error != 0 ? error : NNG_ENOMEM;
+        refused = is_refusal(client, client->dial_error) ? client_refuse(client) : NULL;
         client_redial_later(client);
     }
     pthread_mutex_unlock(&client->lock);
+    calls_tell(client, refused);
     if (link) {
+        test_point("client_dialed: start"); /* no lock */
         link_start(link);
     }
 }
@@ -156,19 +255,22 @@ static struct link *client_look(struct transport_client *client, uint64_t now, b
     }
     if (!client->link && !client->is_dialing && now >= client->redial_at_ms) {
         client->is_dialing = true;
+        client->dials++;
         nng_stream_dialer_dial(client->dialer, client->dialing);
     }
     return silent;
 }
 
-/* The timer. */
+/* The timer. It is stopped only when the client is being closed. */
 static void client_ticked(void *arg)
 {
     struct transport_client *client = arg;
-    if (nng_aio_result(client->timer) != 0) {
-        return;
-    }
-    bool gave_up = client_give_up(client, false);
+    bool gave_up = false;
+    pthread_mutex_lock(&client->lock);
+    struct transport_call *late = calls_give_up(client, GIVE_UP_LATE, &gave_up);
+    pthread_mutex_unlock(&client->lock);
+    calls_tell(client, late);
+    test_point("client_ticked"); /* no lock */
     pthread_mutex_lock(&client->lock);
     struct link *silent = client->closing ? NULL : client_look(client, now_ms(), gave_up);
     client->is_ticking = false;
@@ -177,6 +279,71 @@ static void client_ticked(void *arg)
     if (silent) {
         (void)link_shut(silent);
         link_put(silent);
+    }
+}
+
+/* ---- Why there is no connection ---- */
+
+/* The path of an ipc URL is not there: nng says "refused" for that too. */
+static bool path_is_missing(const struct transport_client *client)
+{
+    return client->is_ipc && access(client->url + strlen("ipc://"), F_OK) != 0;
+}
+
+/* What getaddrinfo() said and nng has no code for, it hands on as NNG_ESYSERR and a small negative
+ * number. */
+static bool is_resolvers(int error)
+{
+    return error == NNG_EADDRINVAL || error == NNG_EAGAIN ||
+           (error < NNG_ESYSERR && error > NNG_ESYSERR - 1000);
+}
+
+static void dial_reason(const struct transport_client *client, int error,
+                        char text[TRANSPORT_REASON_BYTES])
+{
+    const char *url = client->url;
+    if (error == NNG_ECONNREFUSED || error == NNG_ENOENT) {
+        snprintf(text, TRANSPORT_REASON_BYTES, "nothing listens on %s (%s)", url,
+                 path_is_missing(client) ? "there is no such path" : "connection refused");
+    } else if (error == NNG_EPERM) {
+        snprintf(text, TRANSPORT_REASON_BYTES, "%s may not be opened (permission denied)", url);
+    } else if (error == NNG_EAGAIN && client->is_ipc) {
+        snprintf(text, TRANSPORT_REASON_BYTES, "%s takes no connections (its queue is full)", url);
+    } else if (is_resolvers(error)) {
+        snprintf(text, TRANSPORT_REASON_BYTES, "the host of %s is not known", url);
+    } else {
+        snprintf(text, TRANSPORT_REASON_BYTES, "%s can't be reached (%s)", url,
+                 nng_strerror(error));
+    }
+}
+
+void transport_client_reason(struct transport_client *client, char text[TRANSPORT_REASON_BYTES])
+{
+    pthread_mutex_lock(&client->lock);
+    enum trouble trouble = client->trouble;
+    int error = client->dial_error;
+    if (trouble == TROUBLE_NONE && client->link && !client->link_greeted) {
+        trouble = TROUBLE_SILENT;
+    }
+    pthread_mutex_unlock(&client->lock);
+    const char *url = client->url;
+    switch (trouble) {
+    case TROUBLE_DIAL:
+        dial_reason(client, error, text);
+        break;
+    case TROUBLE_FOREIGN:
+        snprintf(text, TRANSPORT_REASON_BYTES,
+                 "what listens on %s does not speak Holdfast's protocol", url);
+        break;
+    case TROUBLE_HUNG_UP:
+        snprintf(text, TRANSPORT_REASON_BYTES, "%s takes connections, but closes them at once",
+                 url);
+        break;
+    case TROUBLE_SILENT:
+        snprintf(text, TRANSPORT_REASON_BYTES, "%s takes connections, but does not answer", url);
+        break;
+    default:
+        snprintf(text, TRANSPORT_REASON_BYTES, "there is no connection to %s", url);
     }
 }
 
@@ -237,6 +404,8 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
     client->is_ipc = address.ipc;
     client->redial_pause_ms = RECONNECT_MIN_MS;
     client->shortest_ms = UINT32_MAX;
+    /* Not the ids of another client before this one, at the same address. */
+    client->ids = (uint32_t)hash_u64(clock_monotonic_ns(clock_real()) ^ (uintptr_t)client);
     memcpy(client->url, url, strlen(url) + 1);
     pthread_mutex_init(&client->lock, NULL);
     enum hf_status status = client_open_slots(client);
@@ -255,15 +424,21 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
     return HF_OK;
 }
 
-/* Waits until all done() have returned and nothing refers to the client's links. */
-static void client_wait_idle(struct transport_client *client)
+/* Waits until all done() have returned, and until nothing refers to the client's links; for these
+ * not for ever: what is left after CLOSE_MS frees the client when it ends. False: that is so, and
+ * the client is not to be touched any more. */
+static bool client_wait_idle(struct transport_client *client)
 {
+    uint64_t until_ms = now_ms() + CLOSE_MS;
     for (;;) {
         pthread_mutex_lock(&client->lock);
-        bool idle = client->under_way == 0 && client->links == 0;
+        bool told = client->under_way == 0;
+        bool idle = told && client->links == 0;
+        bool abandoned = told && !idle && now_ms() >= until_ms;
+        client->abandoned = abandoned;
         pthread_mutex_unlock(&client->lock);
-        if (idle) {
-            return;
+        if (idle || abandoned) {
+            return idle;
         }
         pause_ms(1);
     }
@@ -292,22 +467,16 @@ void transport_client_close(struct transport_client *client)
     if (link) {
         link_get(link);
     }
+    struct transport_call *calls = calls_give_up(client, GIVE_UP_ALL, NULL);
     pthread_mutex_unlock(&client->lock);
-    (void)client_give_up(client, true);
     if (link) {
         (void)link_shut(link);
         link_put(link);
     }
-    client_wait_idle(client);
-    if (client->dialer) {
-        nng_stream_dialer_free(client->dialer);
+    calls_tell(client, calls);
+    if (client_wait_idle(client)) {
+        client_free(client);
     }
-    for (unsigned i = 0; i < client->slot_count; i++) {
-        free(client->slots[i].bytes);
-    }
-    free(client->slots);
-    pthread_mutex_destroy(&client->lock);
-    free(client);
 }
 
 bool transport_client_connected(const struct transport_client *client)

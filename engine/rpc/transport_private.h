@@ -174,6 +174,7 @@ struct link {
     size_t needed; /* bytes of the message that has come in part; 0: not known yet */
     size_t chunk_bytes;
     bool greeted;
+    bool foreign; /* the peer's handshake is another protocol's */
     bool resumed; /* received() runs without a read before it */
 
     pthread_mutex_t lock; /* all below */
@@ -486,10 +487,20 @@ struct slot {
     struct transport_call *call; /* whom to tell; NULL: free */
     uint32_t id;                 /* with LAST_HOP's bit */
     uint64_t until_ms;
+    uint64_t dials; /* that had begun before it */
     bool sent;      /* some connection has it */
     uint8_t *bytes; /* the request, to be sent again */
     size_t len;
     size_t room;
+};
+
+/* Why there is no connection. */
+enum trouble {
+    TROUBLE_NONE,
+    TROUBLE_DIAL,    /* client->dial_error */
+    TROUBLE_FOREIGN, /* what listens speaks another protocol */
+    TROUBLE_HUNG_UP, /* the peer closed the connection before its handshake */
+    TROUBLE_SILENT,  /* its handshake did not come */
 };
 
 struct transport_client {
@@ -515,6 +526,11 @@ struct transport_client {
     bool is_dialing;
     bool is_ticking;
     bool closing;
+    bool abandoned; /* closed while links were left: the last of them frees the client */
+    enum trouble trouble;
+    int dial_error;     /* nng's */
+    uint64_t dials;     /* begun so far */
+    uint64_t dialed_ms; /* when the last one ended */
     uint64_t redial_at_ms;
     uint64_t redial_pause_ms;
 };
@@ -530,13 +546,26 @@ void client_received(struct link *link);
 /* Adds all that waits for a reply to what is to be sent. Lock held. */
 void client_send_all(struct transport_client *client);
 
-/* Ends calls without a reply: all of them, or those whose time is over. True: one of them was sent,
- * and the connection may still have it to send. */
-bool client_give_up(struct transport_client *client, bool all);
+enum give_up {
+    GIVE_UP_LATE,    /* those whose time is over: TIMED_OUT, or UNREACHABLE if they were not sent */
+    GIVE_UP_REFUSED, /* those that the last dial began after: UNREACHABLE. None has been sent */
+    GIVE_UP_ALL,     /* all: CANCELED */
+};
+
+/* Takes calls that end without a reply out of their slots: a list for calls_tell(). Lock held. Sets
+ * *any_sent (may be NULL) when one of them was sent: the connection may still have it to send. */
+struct transport_call *calls_give_up(struct transport_client *client, enum give_up which,
+                                     bool *any_sent);
+
+/* Runs their done(). Without the lock. */
+void calls_tell(struct transport_client *client, struct transport_call *first);
 
 /* ---- transport_dial.c ---- */
 
 /* Has the timer run as long as there is something to look at. Lock held. */
 void client_tick(struct transport_client *client);
+
+/* A call waits while there is no connection. Lock held. */
+void client_hurry(struct transport_client *client);
 
 #endif

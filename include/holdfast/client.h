@@ -7,7 +7,14 @@
  * Every call that changes something carries ids chosen by the caller, so it may be repeated
  * blindly: the engine answers a repetition with the first answer. The client itself repeats a
  * request whose connection was lost, until the call's timeout. HF_TIMED_OUT means that the outcome
- * is unknown: call again with the same id.
+ * is unknown: call again with the same id. HF_UNREACHABLE means that nothing was sent.
+ *
+ * No call waits longer than its timeout, whatever the engine or the network does, but for what it
+ * takes to notice: a quarter of a second as a rule, never more than a second. A client that has
+ * never had a connection does not wait for one that is refused: nobody listens, the name is not
+ * known, the path is not there or not permitted, what listens speaks another protocol. The call is
+ * HF_UNREACHABLE at once then, hf_last_message() says why, and the next call tries again. Once a
+ * client has been connected, calls wait up to their timeout for the engine to come back.
  *
  * Functions return HF_OK when the engine answered and did what was asked, or a status that says
  * why not (status.h). Memory handed in belongs to the caller and is not kept beyond the call;
@@ -46,20 +53,24 @@ HF_API struct hf_id hf_id_random(void);
 HF_API void hf_id_to_text(struct hf_id id, char text[37]);
 
 struct hf_options {
-    uint32_t timeout_ms;    /* of each call, 1 up; 0: 5000 */
-    uint32_t in_flight_max; /* messages under way at once, 1..64; 0: 16 */
-    uint32_t batch_max;     /* orders put into one message, 1..4096; 0: 1024 */
-    const char *token;      /* sent with each request; NULL: none. At most 256 bytes; copied */
+    uint32_t timeout_ms;       /* of each call, repetitions included, 1 up; 0: 5000 */
+    uint32_t in_flight_max;    /* messages under way at once, 1..64; 0: 16 */
+    uint32_t batch_max;        /* orders put into one message, 1..4096; 0: 1024 */
+    const char *token;         /* sent with each request; NULL: none. At most 256 bytes; copied */
+    uint32_t total_timeout_ms; /* no call lasts longer than this after the opening; 0: no limit */
 };
 
 /* Opens a client of the engine at url, as "tcp://127.0.0.1:7411" or "ipc:///path/holdfast.sock".
- * options: NULL for the defaults. Does not wait for the connection: calls do, up to their timeout.
+ * options: NULL for the defaults. Does not wait for the connection, which it begins to make: calls
+ * do, and say what came of it.
  * HF_OK, HF_INVALID (url, options), HF_NO_MEMORY. */
 HF_API enum hf_status hf_client_open(struct hf_client **client, const char *url,
                                      const struct hf_options *options);
 
-/* Ends calls under way with HF_CANCELED, runs their callbacks, and frees the client. No other call
- * may be running or be made any more; not from a callback. NULL is allowed. */
+/* Ends asynchronous calls under way with HF_CANCELED and frees the client. Each call's callback has
+ * been called, exactly once, and has returned before this returns. It waits for callbacks that are
+ * running, for nothing else longer than a second: neither for the engine nor for the network.
+ * No other call may be running or be made any more; not from a callback. NULL is allowed. */
 HF_API void hf_client_close(struct hf_client *client);
 
 /* The message of the last call of this thread that did not return HF_OK: names the field and the

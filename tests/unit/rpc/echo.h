@@ -353,4 +353,44 @@ static inline void raw_vanish(const char *url, uint8_t self, uint8_t peer, int t
     }
 }
 
+/* ---- A server made by hand, which does only what a test has it do ---- */
+
+static inline int raw_listen(char url[64])
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    (void)snprintf(url, 64, "tcp://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
+    return fd;
+}
+
+static inline int raw_accept(int listening)
+{
+    static const uint8_t reply[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
+    struct pollfd wait = {.fd = listening, .events = POLLIN};
+    assert_int_equal(poll(&wait, 1, PATIENCE_MS), 1);
+    int fd = accept(listening, NULL, NULL);
+    assert_true(fd >= 0);
+    struct timeval patience = {PATIENCE_MS / 1000, 0};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    raw_send(fd, reply, sizeof reply);
+    uint8_t got[8];
+    assert_int_equal(recv(fd, got, sizeof got, MSG_WAITALL), 8);
+    return fd;
+}
+
+static inline void wait_connected(const struct transport_client *client, uint64_t times)
+{
+    uint64_t until = now_ms() + PATIENCE_MS;
+    while (transport_client_connections(client) < times) {
+        assert_true(now_ms() < until);
+        sleep_ms(1);
+    }
+}
+
 #endif

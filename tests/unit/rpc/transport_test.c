@@ -620,45 +620,6 @@ static void transport_drain_waits_for_handlers_however_long_they_take(void **sta
     echo_stop(&echo);
 }
 
-/* A server made by hand, which does only what a test has it do. */
-static int raw_listen(char url[64])
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t len = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-    (void)snprintf(url, 64, "tcp://127.0.0.1:%u", (unsigned)ntohs(address.sin_port));
-    return fd;
-}
-
-static int raw_accept(int listening)
-{
-    static const uint8_t reply[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
-    struct pollfd wait = {.fd = listening, .events = POLLIN};
-    assert_int_equal(poll(&wait, 1, PATIENCE_MS), 1);
-    int fd = accept(listening, NULL, NULL);
-    assert_true(fd >= 0);
-    struct timeval patience = {PATIENCE_MS / 1000, 0};
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    raw_send(fd, reply, sizeof reply);
-    uint8_t got[8];
-    assert_int_equal(recv(fd, got, sizeof got, MSG_WAITALL), 8);
-    return fd;
-}
-
-static void wait_connected(const struct transport_client *client, uint64_t times)
-{
-    uint64_t until = now_ms() + PATIENCE_MS;
-    while (transport_client_connections(client) < times) {
-        assert_true(now_ms() < until);
-        sleep_ms(1);
-    }
-}
-
 static void transport_client_reads_replies_while_much_is_to_be_sent(void **state)
 {
     (void)state;
@@ -772,13 +733,15 @@ static void transport_client_tells_unreachable_from_timed_out(void **state)
     echo_stop(&echo);
     transport_client_close(client);
 
-    client = client_of(url); /* nobody listens there any more */
+    int listening = raw_listen(url); /* and says nothing */
+    client = client_of(url);
     assert_false(transport_client_connected(client));
     start = now_ms();
     assert_int_equal(ask_text(client, "x", 100), HF_UNREACHABLE);
     assert_true(now_ms() - start >= 95);
     assert_int_equal(transport_client_connections(client), 0);
     transport_client_close(client);
+    (void)close(listening);
 }
 
 static void transport_client_is_busy_beyond_its_calls(void **state)
