@@ -1,7 +1,7 @@
 """Kills the engine with SIGKILL while it makes checkpoints, changes segments, fills the archive and
 forgets orders, again and again, and asks everything back.
 
-usage: kill_checkpoint.py [KILLS]     (default 6, or 60 when HOLDFAST_LONG is set)
+usage: kill_checkpoint.py [KILLS]     (default: 10 s of them and 3 at least, or 60 when HOLDFAST_LONG is set)
 
 The log is as small as it may be, so that at full load there is always a checkpoint being made or a
 segment on its way to the archive. One data directory lives through all of it. After each kill: the
@@ -17,10 +17,9 @@ import re
 import shutil
 import sys
 import tempfile
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration"))
-from harness import BINARY, Engine, run  # noqa: E402
+from harness import BINARY, Engine, run, wait_until  # noqa: E402
 from kills import add_faults, begin, kill_in_load, no_faults  # noqa: E402
 
 SEGMENT_BYTES = 4 << 20
@@ -98,14 +97,15 @@ def one_kill(engine, archive, number, rng):
 
 
 def main():
-    kills, rng = begin(6, 60)
+    kills, rng = begin(3, 10, 60)
     totals = no_faults()
     archive = tempfile.mkdtemp(prefix="holdfast-archive-")
     try:
         with Engine("--archive-dir", archive, *OPTIONS) as engine:
-            for number in range(kills):
+            for number in kills:
                 add_faults(totals, one_kill(engine, archive, number, rng))
-            time.sleep(2.5)  # what is still held expires
+            wait_until(lambda: not any(row["held"] for row in stock(engine).values()),
+                       "what is still held expires")
             before = stock(engine)
             engine.stop()
             checkpoints = check_directory(engine, archive)
@@ -116,7 +116,7 @@ def main():
             assert replayed == before, "replayed %s, expected %s" % (replayed, before)
     finally:
         shutil.rmtree(archive, ignore_errors=True)
-    print("%d kills: " % kills + ", ".join("%s %d" % item for item in totals.items()) +
+    print("%d kills: " % kills.done + ", ".join("%s %d" % item for item in totals.items()) +
           "; checkpoint %d, %d segments archived" % (checkpoints[-1], archived))
     sys.exit(1 if any(totals.values()) else 0)
 

@@ -1,6 +1,6 @@
 """Kills the engine with SIGKILL in the middle of full load, again and again, and asks everything back.
 
-usage: kill_loop.py [KILLS]     (default 5, or 50 when HOLDFAST_LONG is set)
+usage: kill_loop.py [KILLS]     (default: 10 s of them and 2 at least, or 50 when HOLDFAST_LONG is set)
 
 One engine directory lives through all of it, so each start recovers all that came before. For each
 kill a load generator runs against the engine, which goes on with the same order ids after the
@@ -27,7 +27,7 @@ def load_command(engine, number):
 
 
 def main():
-    kills, rng = begin(5, 50)
+    kills, rng = begin(2, 10, 50)
     totals = no_faults()
     with Engine("--orders-max", "40000000") as engine:
         def dying(load):
@@ -35,7 +35,7 @@ def main():
             engine.kill()
             return in_the_middle
 
-        for number in range(kills):
+        for number in kills:
             result, in_the_middle, recovery_s = kill_in_load(
                 engine, load_command(engine, number), number, rng.uniform(0.05, 0.6), dying)
             add_faults(totals, result)
@@ -45,7 +45,7 @@ def main():
                 result["lost"]), flush=True)
         engine.stop()
         run("wal", "verify", "--data", engine.data)
-    print("%d kills: " % kills + ", ".join("%s %d" % item for item in totals.items()))
+    print("%d kills: " % kills.done + ", ".join("%s %d" % item for item in totals.items()))
     sys.exit(1 if any(totals.values()) else 0)
 
 

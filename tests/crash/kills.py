@@ -7,13 +7,17 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "lib"))
+from budget import Budget  # noqa: E402
 
-def begin(few, many):
-    """How many kills (from the command line, or by HOLDFAST_LONG), and the random numbers."""
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else many if os.environ.get("HOLDFAST_LONG") else few
+
+def begin(floor, seconds, many):
+    """The kills' numbers (so many as the command line says, or by lib/budget.py), and the random
+    numbers. A SEED repeats the moments, not one kill alone."""
+    exactly = int(sys.argv[1]) if len(sys.argv) > 1 else None
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
-    print("SEED=%d, %d kills" % (seed, kills), flush=True)
-    return kills, random.Random(seed)
+    print("SEED=%d" % seed, flush=True)
+    return Budget("kills", floor, seconds, many, exactly), random.Random(seed)
 
 
 def no_faults():
@@ -37,7 +41,7 @@ def kill_in_load(engine, command, number, pause_s, dying, restarted=lambda: None
         engine.start()
         recovery_s = time.monotonic() - began
         restarted()
-        out, errors = load.communicate(timeout=300)
+        out, errors = load.communicate(timeout=600)
     finally:
         if load.poll() is None:
             load.kill()

@@ -100,7 +100,7 @@ def first(fields, number, default=0):
 HELLO = b"\0SP\0\0\x30\0\0"
 
 
-def connect(url, timeout=30):
+def connect(url, timeout=300):
     """A socket, connected, that has said nothing yet."""
     if url.startswith("ipc://"):
         connected = socket.socket(socket.AF_UNIX)
@@ -117,7 +117,7 @@ class Connection:
     """One REQ peer. piece: so many bytes are sent at a time, each in a segment of its own; 0: all at
     once."""
 
-    def __init__(self, url, timeout=30, piece=0):
+    def __init__(self, url, timeout=300, piece=0):
         self.prefix = b"\1" if url.startswith("ipc://") else b""
         self.piece = piece
         self.socket = connect(url, timeout)

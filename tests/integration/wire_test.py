@@ -463,11 +463,17 @@ def test_every_cell_of_the_table_of_states():
 def orders_of_every_kind(shop, lines):
     """Orders of 5 units in line 1 and 2 in line 2: {what was done: how to make it}."""
 
-    def made(hold_ms=0, release=None, commit=None, late=False, back=None):
+    def begun(hold_ms, release):
         order_id = new_id()
         assert shop.reserve(order_id, lines, hold_ms=hold_ms).status == OK
-        if release is not None:
-            assert shop.release(order_id, release).status == OK
+        status = OK if release is None else shop.release(order_id, release).status
+        if status == EXPIRED and hold_ms:  # the machine was too busy for so short a hold
+            return begun(hold_ms, release)
+        assert status == OK, status
+        return order_id
+
+    def made(hold_ms=0, release=None, commit=None, late=False, back=None):
+        order_id = begun(hold_ms, release)
         if hold_ms:
             wait_until(lambda: shop.state(order_id) == STATE_EXPIRED, "expiry")
         if commit is not None:
@@ -787,7 +793,7 @@ def test_clients_that_misbehave_cost_only_themselves():
         for _ in range(100):
             assert fresh.reserve(new_id(), [line(item)]).status == OK
             assert shop.reserve(new_id(), [line(item)]).status == OK
-        assert time.monotonic() - begin < 30
+        assert time.monotonic() - begin < WAIT_S
         for s in hostile + [greedy]:
             s.close()
         engine.stop()
