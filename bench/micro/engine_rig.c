@@ -26,7 +26,7 @@ struct engine_rig {
     struct engine_rig_options options;
     struct storage *storage;
     struct clock clock;
-    uint64_t ahead_ms; /* how far the rig's wall clock is ahead of the real one */
+    uint64_t ahead_ms; /* how far the rig's time is ahead of the real one */
     struct engine *engine;
     struct arena client; /* the request's bytes */
     struct arena server; /* the request's columns, the answer */
@@ -61,10 +61,22 @@ static uint64_t now_ns(void)
 
 /* ---- A clock that can be put forward ---- */
 
-static uint64_t rig_unix_ms(void *context)
+static uint64_t rig_unix_ns(void *context)
 {
     const struct engine_rig *rig = context;
-    return clock_unix_ms(clock_real()) + rig->ahead_ms;
+    return clock_unix_ns(clock_real()) + rig->ahead_ms * 1000000u;
+}
+
+static uint64_t rig_boottime_ns(void *context)
+{
+    const struct engine_rig *rig = context;
+    return clock_boottime_ns(clock_real()) + rig->ahead_ms * 1000000u;
+}
+
+static uint64_t rig_boot(void *context)
+{
+    (void)context;
+    return 1;
 }
 
 static uint64_t rig_monotonic_ns(void *context)
@@ -199,7 +211,7 @@ struct engine_rig *engine_rig_make(const struct engine_rig_options *options)
     struct engine_rig *rig = calloc(1, sizeof *rig);
     CHECK(rig != NULL);
     rig->options = *options;
-    rig->clock = (struct clock){rig, rig_unix_ms, rig_monotonic_ns};
+    rig->clock = (struct clock){rig, rig_unix_ns, rig_monotonic_ns, rig_boottime_ns, rig_boot};
     arena_init(&rig->client, DECODE_ARENA_BYTES_MAX);
     arena_init(&rig->server, DECODE_ARENA_BYTES_MAX + ANSWER_ARENA_BYTES_MAX);
     open_storage(rig);

@@ -49,7 +49,9 @@ static struct wal *open_empty(struct storage *storage, bool small)
     };
     struct wal_end end = {.empty = true, .next_index = 1};
     struct wal *wal;
-    CHECK(wal_open(&wal, &options, storage, clock_real(), &end, 0) == HF_OK);
+    static struct timekeeper time; /* of the only log that is open */
+    timekeeper_init(&time, clock_real(), &(struct time_past){0}, false);
+    CHECK(wal_open(&wal, &options, storage, &time, &end, 0) == HF_OK);
     return wal;
 }
 

@@ -6,23 +6,44 @@
 
 #include <stdint.h>
 
+#define CLOCK_BOOT_BITS 40u
+
 struct clock {
     void *context;
-    uint64_t (*unix_ms)(void *context);      /* wall clock, ms since 1970 UTC; may step */
-    uint64_t (*monotonic_ns)(void *context); /* never goes back; for durations */
+    uint64_t (*unix_ns)(void *context);      /* wall clock, since 1970 UTC; may step */
+    uint64_t (*monotonic_ns)(void *context); /* never goes back; for durations of work */
+    /* Never goes back either, and counts the time that the machine slept: since its start. */
+    uint64_t (*boottime_ns)(void *context);
+    /* Which start of which machine that was: a number of CLOCK_BOOT_BITS; 0: not known. */
+    uint64_t (*boot)(void *context);
 };
 
 /* The machine's clocks. Static. */
 const struct clock *clock_real(void);
 
+static inline uint64_t clock_unix_ns(const struct clock *clock)
+{
+    return clock->unix_ns(clock->context);
+}
+
 static inline uint64_t clock_unix_ms(const struct clock *clock)
 {
-    return clock->unix_ms(clock->context);
+    return clock->unix_ns(clock->context) / 1000000u;
 }
 
 static inline uint64_t clock_monotonic_ns(const struct clock *clock)
 {
     return clock->monotonic_ns(clock->context);
+}
+
+static inline uint64_t clock_boottime_ns(const struct clock *clock)
+{
+    return clock->boottime_ns(clock->context);
+}
+
+static inline uint64_t clock_boot(const struct clock *clock)
+{
+    return clock->boot(clock->context);
 }
 
 #endif

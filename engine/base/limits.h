@@ -80,6 +80,13 @@ static_assert(WAL_SEGMENT_BYTES_MIN >= 2 * (WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_B
               "a segment holds two full groups");
 static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an order's sum fits");
 
+/* ---- Time (docs/decisions/0014-time.md) ---- */
+#define CLOCK_SLEW_MS        1000u     /* a wall clock that is off by more has jumped */
+#define CLOCK_SLEW_PART      10u       /* of the time that goes by: what is corrected meanwhile */
+#define CLOCK_CONFIRM_MS     300000u   /* how long a jump must last to be believed: ntpd's stepout */
+#define CLOCK_CONFIRM_STEP_MS 10000u   /* what counts of the time between two looks, at most */
+#define CLOCK_START_AHEAD_MS 86400000u /* after another boot: how far ahead is believed at once */
+
 /* ---- Transport ---- */
 #define SERVER_CONTEXTS_DEFAULT    256u  /* requests in hand at once */
 #define SERVER_CONTEXTS_MAX        4096u

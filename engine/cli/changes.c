@@ -141,6 +141,7 @@ enum hf_status changes_next(struct changes *changes, struct event *event, uint64
         if (event->lsn > changes->lsn) {
             changes->lsn = event->lsn;
             *wall_ms = changes->block.header.wall_ms;
+            event_show_times(event, &changes->block.header);
             return HF_OK;
         }
     }

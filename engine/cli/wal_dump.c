@@ -211,6 +211,7 @@ static bool dump_block(struct dump *dump, const struct wal_block *block)
         }
         if (event.lsn > dump->lsn &&
             wanted(dump->filter, &dump->names, &event, block->header.wall_ms)) {
+            event_show_times(&event, &block->header);
             print_one(dump, &event, block->header.wall_ms);
             dump->printed++;
         }

@@ -199,7 +199,9 @@ enum txn_step {
 struct txn {
     struct inventory *inventory;
     unsigned slot;   /* the thread's slot, 0..THREADS_MAX-1 */
-    uint64_t now_ms; /* the decision's time: set by the caller before each operation */
+    uint64_t now_ms; /* the decision's time, which deadlines are in: set by the caller before each
+                        operation */
+    int64_t wall_ahead_ms; /* what the wall clock, which sales open by, is ahead of now_ms */
     uint32_t event_count;
     struct event events[TXN_EVENTS_MAX];
     uint32_t changed[TXN_EVENTS_MAX]; /* the order handle behind each event; core's own */

@@ -200,7 +200,7 @@ static enum hf_status choice_of(const struct filling *filling, uint32_t item, st
     struct sale_rule rule;
     catalog_sale_rule(inventory->catalog, item, &rule);
     *choice = (struct choice){item, rule.sku, rule.limit_per_buyer, rule.presale};
-    return sale_status(&rule, filling->txn->now_ms, filling->request->buyer, reason);
+    return sale_status(&rule, filling->txn, filling->request->buyer, reason);
 }
 
 static bool choices_have(const struct filling *filling, uint32_t item)

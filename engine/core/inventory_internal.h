@@ -136,7 +136,7 @@ void keys_sort(uint64_t *keys, uint32_t count);
 
 /* Whether units of a SKU with these rules may be sold to a buyer now: OK; PAUSED, NOT_OPEN, CLOSED
  * or BUYER_REQUIRED, and why. */
-enum hf_status sale_status(const struct sale_rule *rule, uint64_t now_ms, uint64_t buyer,
+enum hf_status sale_status(const struct sale_rule *rule, const struct txn *txn, uint64_t buyer,
                            const char **reason);
 
 /* ---- Filling shaped orders (inventory_grant.c) ---- */

@@ -193,18 +193,19 @@ enum hf_status hold_rule_apply(const struct hold_rule *hold, const struct invent
     return HF_OK;
 }
 
-enum hf_status sale_status(const struct sale_rule *rule, uint64_t now_ms, uint64_t buyer,
+enum hf_status sale_status(const struct sale_rule *rule, const struct txn *txn, uint64_t buyer,
                            const char **reason)
 {
+    uint64_t wall_ms = (uint64_t)((int64_t)txn->now_ms + txn->wall_ahead_ms);
     if (rule->paused) {
         *reason = "the sale of the SKU is paused";
         return HF_PAUSED;
     }
-    if (now_ms < rule->opens_at_ms) {
+    if (wall_ms < rule->opens_at_ms) {
         *reason = "the sale of the SKU has not opened";
         return HF_NOT_OPEN;
     }
-    if (rule->closes_at_ms && now_ms >= rule->closes_at_ms) {
+    if (rule->closes_at_ms && wall_ms >= rule->closes_at_ms) {
         *reason = "the sale of the SKU has closed";
         return HF_CLOSED;
     }
@@ -236,7 +237,7 @@ static enum hf_status rules_check(const struct txn *txn, const struct order_requ
         CHECK(request->lines[i].qty >= 1 && request->lines[i].qty <= QTY_MAX);
         struct sale_rule rule;
         catalog_sale_rule(inventory->catalog, request->lines[i].item, &rule);
-        outcome->status = sale_status(&rule, txn->now_ms, request->buyer, &outcome->reason);
+        outcome->status = sale_status(&rule, txn, request->buyer, &outcome->reason);
         if (outcome->status != HF_OK) {
             outcome->blocking_line = i + 1;
             return outcome->status;

@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/check.h"
@@ -20,19 +21,6 @@
 #define EXPIRER_REST_NS     250000L
 #define AHEAD_STEPS         4u       /* of 2 MiB a tick: more orders than the engine can take */
 #define EXPIRER_IDLE_NS     5000000L /* while nothing is held */
-
-uint64_t engine_now_ms(struct engine *engine)
-{
-    uint64_t wall = clock_unix_ms(engine->clock);
-    uint64_t seen = atomic_load_explicit(&engine->now_ms, memory_order_relaxed);
-    while (wall > seen) {
-        if (atomic_compare_exchange_weak_explicit(&engine->now_ms, &seen, wall,
-                                                  memory_order_relaxed, memory_order_relaxed)) {
-            return wall;
-        }
-    }
-    return seen;
-}
 
 /* ---- Workers ---- */
 
@@ -94,6 +82,15 @@ static bool worker_enlist(struct engine *engine, struct worker *worker)
     return room;
 }
 
+void worker_look_at_clock(struct worker *worker)
+{
+    struct time_reading now;
+    timekeeper_read(&worker->engine->time, &now);
+    worker->txn.now_ms = now.engine_ms;
+    worker->txn.wall_ahead_ms = (int64_t)(now.wall_ms - now.engine_ms);
+    worker->shown_ahead_ms = now.ahead_ms;
+}
+
 static void worker_begin(struct worker *worker)
 {
     CHECK(worker->txn.event_count == 0);
@@ -102,7 +99,7 @@ static void worker_begin(struct worker *worker)
     worker->lines_decided = 0;
     worker->admitted_lsn = 0;
     worker->read_only = false;
-    worker->txn.now_ms = engine_now_ms(worker->engine);
+    worker_look_at_clock(worker);
 }
 
 struct worker *worker_acquire(struct engine *engine)
@@ -183,7 +180,7 @@ bool worker_again(struct worker *worker, unsigned *step)
         return false;
     }
     spin_pause((*step)++);
-    worker->txn.now_ms = engine_now_ms(worker->engine);
+    worker_look_at_clock(worker);
     return true;
 }
 
@@ -206,7 +203,7 @@ static uint64_t expire_due(struct engine *engine, uint32_t transactions_max, boo
     /* Expiry is work like any other: it waits while the log takes none. */
     *more = wal_admit(engine->wal) == HF_OK;
     for (uint32_t i = 0; *more && i < transactions_max; i++) {
-        worker->txn.now_ms = engine_now_ms(engine);
+        worker->txn.now_ms = timekeeper_engine_ms(&engine->time);
         bool again = inventory_expire(&worker->txn) == TXN_AGAIN;
         uint32_t events = worker->txn.event_count;
         bool flushed = worker_flush(worker);
@@ -223,6 +220,7 @@ static void *expirer_main(void *argument)
     /* acquire: pairs with the release in engine_stop. */
     while (!atomic_load_explicit(&engine->expirer_stop, memory_order_acquire)) {
         long sleep_ns = EXPIRER_IDLE_NS;
+        timekeeper_tick(&engine->time);
         if (inventory_next_deadline_ms(engine->inventory) != UINT64_MAX) {
             bool more;
             expire_due(engine, EXPIRE_TRANSACTIONS, &more);
@@ -251,8 +249,10 @@ static enum hf_status open_log(struct engine *engine, struct engine_recovery *re
     if (status != HF_OK) {
         return status;
     }
-    atomic_store_explicit(&engine->now_ms, end.wall_ms, memory_order_relaxed);
-    status = wal_open(&engine->wal, &engine->options.wal, engine->storage, engine->clock, &end,
+    timekeeper_init(&engine->time, engine->clock,
+                    &(struct time_past){end.engine_ms, end.wall_ms, end.boot_ms, end.boot},
+                    engine->options.trust_clock);
+    status = wal_open(&engine->wal, &engine->options.wal, engine->storage, &engine->time, &end,
                       engine_digest(engine));
     if (status != HF_OK) {
         snprintf(recovery->message, sizeof recovery->message,
@@ -267,10 +267,11 @@ enum hf_status engine_open(struct engine **out, const struct engine_options *opt
 {
     *recovery = (struct engine_recovery){0};
     *out = NULL;
-    struct engine *engine = calloc(1, sizeof *engine);
+    struct engine *engine = aligned_alloc(CACHE_LINE_BYTES, sizeof *engine);
     if (!engine) {
         return HF_NO_MEMORY;
     }
+    memset(engine, 0, sizeof *engine);
     engine->options = *options;
     engine->storage = storage;
     engine->clock = clock;
@@ -342,6 +343,7 @@ void engine_stop(struct engine *engine)
 
 bool engine_step(struct engine *engine)
 {
+    timekeeper_tick(&engine->time);
     bool prepared = wal_prepare_step(engine->wal);
     return wal_step(engine->wal, false) || prepared;
 }
@@ -349,6 +351,7 @@ bool engine_step(struct engine *engine)
 uint64_t engine_expire(struct engine *engine)
 {
     bool more;
+    timekeeper_tick(&engine->time);
     return expire_due(engine, UINT32_MAX, &more);
 }
 

@@ -30,6 +30,7 @@ struct engine_options {
     /* Checkpoints: one is due when the segments since the last hold wal_bytes_max / 8 and the engine
      * has little to do, or hold wal_bytes_max / 4 whatever it does. */
     uint64_t wal_bytes_max;         /* 0: no checkpoints are made */
+    bool trust_clock; /* the wall clock is right at this start, however far from the log's last time */
     uint64_t checkpoint_memory;     /* bytes for sorting; 0: the default */
     unsigned recovery_threads;      /* 0: as many as there are processors, at most 4 */
     struct storage *archive;        /* gets each sealed segment before it is recycled; NULL: none.

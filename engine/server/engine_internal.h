@@ -7,6 +7,7 @@
 
 #include "base/spin.h"
 #include "base/text.h"
+#include "base/timekeeper.h"
 #include "server/checkpointer.h"
 #include "server/engine.h"
 #include "server/forgetter.h"
@@ -18,6 +19,7 @@ struct worker {
     struct worker *next;
     struct engine *engine;
     uint64_t lsn;     /* end of the last record that this request appended; 0: none */
+    int64_t shown_ahead_ms; /* what deadlines are shown with: time_shown_ms */
     bool depends_on_tail; /* an outcome was a refusal or a replay: rule 3 */
     uint32_t lines_decided; /* since the clock was last looked at */
     uint64_t admitted_lsn; /* `lsn` when the log was last asked whether it takes more */
@@ -33,7 +35,7 @@ struct engine {
     struct inventory *inventory;
     struct wal *wal;
     uint64_t started_ns;
-    _Atomic uint64_t now_ms; /* greatest wall-clock time seen: decisions never go back in time */
+    struct timekeeper time; /* ticked by the expirer, or by who steps the engine */
     _Atomic uint64_t digest;
     _Atomic uint64_t expired; /* orders, by this process */
 
@@ -51,8 +53,8 @@ struct engine {
     atomic_bool expirer_stop;
 };
 
-/* The time for decisions: the wall clock, but never earlier than one already used. */
-uint64_t engine_now_ms(struct engine *engine);
+/* Takes the present time for the worker's decisions and answers. */
+void worker_look_at_clock(struct worker *worker);
 
 /* A worker with an empty transaction and the present time; waits for one if all THREADS_MAX are
  * in use. NULL: out of memory, or the log is closed and no worker comes free any more. */

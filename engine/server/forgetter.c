@@ -129,7 +129,7 @@ uint64_t forgetter_step(struct engine *engine)
     uint64_t retain_ms = engine->options.retain_ended_ms;
     /* The tail first: what is appended between the two is then not taken for older than it is. */
     uint64_t tail_lsn = wal_tail_lsn(engine->wal);
-    uint64_t now_ms = engine_now_ms(engine);
+    uint64_t now_ms = timekeeper_engine_ms(&engine->time);
     wal_marks_add(&forgetter->marks, tail_lsn, now_ms);
     if (retain_ms == 0 || !pass_begin(engine, retain_ms, now_ms)) {
         return 0;
@@ -141,9 +141,10 @@ uint64_t forgetter_run(struct engine *engine)
 {
     uint64_t count = 0;
     engine->forgetter.next_pass_ms = 0;
+    timekeeper_tick(&engine->time);
     (void)forgetter_step(engine);
     while (engine->forgetter.cut_lsn != 0 && wal_admit(engine->wal) == HF_OK) {
-        count += pass_step(engine, LOOKS_A_STEP, engine_now_ms(engine));
+        count += pass_step(engine, LOOKS_A_STEP, timekeeper_engine_ms(&engine->time));
     }
     return count;
 }

@@ -94,7 +94,7 @@ static enum hf_status replay_blocks(struct replay *replay, struct wal_reader *re
     enum hf_status status;
     while ((status = wal_reader_next(reader, &block)) == HF_OK) {
         wal_marks_add(&replay->engine->forgetter.marks,
-                      block.header.first_lsn + block.header.payload_bytes, block.header.wall_ms);
+                      block.header.first_lsn + block.header.payload_bytes, block.header.engine_ms);
         replay->recovery->blocks++;
         status = replayer_block(replayer, &block);
         replay->recovery->records = replayer_records(replayer);

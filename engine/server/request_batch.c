@@ -18,14 +18,16 @@ struct batch_answer {
     uint64_t deadline_ms; /* the earliest of the orders that were held anew */
 };
 
-static void batch_note(struct batch_answer *answer, uint32_t i, const struct order_outcome *outcome)
+static void batch_note(const struct worker *worker, struct batch_answer *answer, uint32_t i,
+                       const struct order_outcome *outcome)
 {
     answer->status[i] = (uint32_t)outcome->status;
     answer->ok_count += outcome->status == HF_OK;
     answer->invalid_count += outcome->status == HF_INVALID;
+    uint64_t deadline_ms = time_shown_ms(outcome->deadline_ms, worker->shown_ahead_ms);
     if (outcome->status == HF_OK && !outcome->replayed &&
-        (answer->deadline_ms == 0 || outcome->deadline_ms < answer->deadline_ms)) {
-        answer->deadline_ms = outcome->deadline_ms;
+        (answer->deadline_ms == 0 || deadline_ms < answer->deadline_ms)) {
+        answer->deadline_ms = deadline_ms;
     }
 }
 
@@ -192,7 +194,7 @@ bool request_reserve_batch(struct worker *worker, struct engine_call *call,
             request_note_outcome(worker, &outcome);
         }
         first_line += batch->line_count_count ? batch->line_count[i] : 1;
-        batch_note(&answer, i, &outcome);
+        batch_note(worker, &answer, i, &outcome);
     }
     batch_finish(call, &answer);
     return true;
@@ -224,7 +226,7 @@ bool request_edit_batch(struct worker *worker, struct engine_call *call,
         } else if (!request_decide(worker, decide, &edit, 1, &outcome)) {
             return false;
         }
-        batch_note(&answer, i, &outcome);
+        batch_note(worker, &answer, i, &outcome);
     }
     batch_finish(call, &answer);
     return true;

@@ -31,13 +31,19 @@ static bool may_start(struct worker *worker, struct order_outcome *outcome)
     return status == HF_OK;
 }
 
+/* What sales open by. */
+static uint64_t wall_ms(const struct worker *worker)
+{
+    return (uint64_t)((int64_t)worker->txn.now_ms + worker->txn.wall_ahead_ms);
+}
+
 /* Looks at the clock; true: time has gone on. */
 static bool look_at_clock(struct worker *worker)
 {
-    uint64_t before = worker->txn.now_ms;
+    uint64_t before = wall_ms(worker);
     worker->lines_decided = 0;
-    worker->txn.now_ms = engine_now_ms(worker->engine);
-    return worker->txn.now_ms != before;
+    worker_look_at_clock(worker);
+    return wall_ms(worker) != before;
 }
 
 bool request_decide(struct worker *worker, decide_function decide, const void *subject,
@@ -126,13 +132,14 @@ decide_function request_decision(enum request_type type, const char **name)
 
 /* ---- Results ---- */
 
-static struct result_message result_of(const struct order_outcome *outcome)
+static struct result_message result_of(const struct worker *worker,
+                                       const struct order_outcome *outcome)
 {
     return (struct result_message){
         .status = outcome->status,
         .replayed = outcome->replayed,
         .blocking_line = outcome->blocking_line,
-        .deadline_ms = outcome->deadline_ms,
+        .deadline_ms = time_shown_ms(outcome->deadline_ms, worker->shown_ahead_ms),
         .state = (uint32_t)outcome->state,
     };
 }
@@ -449,7 +456,7 @@ bool request_reserve(struct worker *worker, struct engine_call *call, const stru
         } else {
             request_note_outcome(worker, &outcome);
         }
-        results[i] = result_of(&outcome);
+        results[i] = result_of(worker, &outcome);
         take_grants(&room, &outcome, &results[i]);
     }
     finish_orders(call, results, count);
@@ -514,7 +521,7 @@ bool request_edit(struct worker *worker, struct engine_call *call, const struct 
         } else {
             request_note_outcome(worker, &outcome);
         }
-        results[i] = result_of(&outcome);
+        results[i] = result_of(worker, &outcome);
     }
     finish_orders(call, results, count);
     return true;
@@ -537,7 +544,7 @@ bool request_extend(struct worker *worker, struct engine_call *call, const struc
     } else {
         request_note_outcome(worker, &outcome);
     }
-    *result = result_of(&outcome);
+    *result = result_of(worker, &outcome);
     finish_orders(call, result, 1);
     return true;
 }

@@ -69,11 +69,13 @@ static enum hf_status order_info(struct engine *engine, struct engine_call *call
         return HF_INVALID;
     }
     id_to_bytes(view.id, id_bytes);
+    struct time_reading now;
+    timekeeper_read(&engine->time, &now);
     *info = (struct order_info_message){
         .id = {id_bytes, ID_BYTES},
         .state = (uint32_t)view.state,
         .buyer = view.buyer,
-        .deadline_ms = view.deadline_ms,
+        .deadline_ms = time_shown_ms(view.deadline_ms, now.ahead_ms),
         .grant_count = grants_of(engine, &view, lines, grants),
         .grants = grants,
         .lsn = view.lsn,

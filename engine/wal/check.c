@@ -54,6 +54,9 @@ static void end_behind(struct wal_end *end, const struct wal_block *block)
         .next_index = header->index + 1,
         .term = header->term,
         .wall_ms = header->wall_ms,
+        .engine_ms = header->engine_ms,
+        .boot_ms = header->boot_ms,
+        .boot = header->boot,
     };
     uint8_t encoded[BLOCK_HEADER_BYTES];
     block_header_encode(header, encoded);

@@ -30,6 +30,7 @@ struct checkpoint_info {
     uint64_t number;        /* of the last segment it covers */
     struct wal_start start; /* where the log goes on: in segment number + 1 */
     uint64_t wall_ms;       /* of the last block it covers */
+    uint64_t engine_ms;     /* likewise; 0: not known */
     uint64_t digest;        /* of the state at start.lsn */
     uint64_t file_bytes;
     uint64_t skus;

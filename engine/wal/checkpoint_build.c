@@ -161,7 +161,7 @@ static enum hf_status take_block(struct build *build, const struct wal_block *bl
     build->done_bytes += block_span_bytes(block->header.payload_bytes);
     if (first_reading) {
         wal_marks_add(&build->marks, block->header.first_lsn + block->header.payload_bytes,
-                      block->header.wall_ms);
+                      block->header.engine_ms);
     }
     if (block->header.type == BLOCK_DIGEST && first_reading) {
         build->has_check = true;
@@ -633,6 +633,7 @@ static void fill_info(struct build *build)
         .term = build->end.term,
     };
     info->wall_ms = build->end.wall_ms;
+    info->engine_ms = build->end.engine_ms;
     info->digest = build->digest;
 }
 

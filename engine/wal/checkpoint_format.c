@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "wal/segment.h"
 
 static const char header_magic[] = "HFCHKPT1";
 static const char frame_magic[] = "HFCHFRAM";
@@ -16,7 +17,13 @@ static const char frame_magic[] = "HFCHFRAM";
 /* ---- The header's page ---- */
 
 /* u64 fields behind magic (8), version (4), reserved (4) and cluster (16). */
-#define HEADER_FIELDS_AT 32u
+#define HEADER_FIELDS_AT   32u
+#define HEADER_CHECKSUM_AT (HEADER_FIELDS_AT + 8 * (16 + CHECKPOINT_SEEKS))
+/* What version 2 has besides stands behind the checksum, which has its place in every version. */
+#define HEADER_ENGINE_MS_AT  (HEADER_CHECKSUM_AT + 8)
+#define HEADER_CHECKSUM_2_AT (HEADER_ENGINE_MS_AT + 8)
+#define HEADER_END_1         HEADER_ENGINE_MS_AT
+#define HEADER_END_2         (HEADER_CHECKSUM_2_AT + 8)
 
 static uint32_t put_fields(uint8_t *page, const uint64_t *fields, uint32_t count, uint32_t at)
 {
@@ -53,7 +60,10 @@ void checkpoint_header_encode(const struct checkpoint_header *header, uint8_t *p
     id_to_bytes(info->start.cluster, page + 16);
     uint32_t at = put_fields(page, fields, sizeof fields / sizeof fields[0], HEADER_FIELDS_AT);
     at = put_fields(page, header->seek_offset, CHECKPOINT_SEEKS, at);
+    CHECK(at == HEADER_CHECKSUM_AT);
     store_u64(page + at, hash_bytes(page, at));
+    store_u64(page + HEADER_ENGINE_MS_AT, info->engine_ms);
+    store_u64(page + HEADER_CHECKSUM_2_AT, hash_bytes(page, HEADER_CHECKSUM_2_AT));
 }
 
 /* The header's fields, read one after another. */
@@ -112,27 +122,41 @@ static bool numbers_fit(const struct checkpoint_header *header)
     return true;
 }
 
+/* NULL when the page is a header of a version that is known; else what is wrong with it. */
+static const char *header_fault(const uint8_t *page)
+{
+    if (memcmp(page, header_magic, 8) != 0) {
+        return "no checkpoint header here";
+    }
+    if (load_u64(page + HEADER_CHECKSUM_AT) != hash_bytes(page, HEADER_CHECKSUM_AT)) {
+        return "the checkpoint header's checksum does not match";
+    }
+    uint32_t version = load_u32(page + 8);
+    if (version < CHECKPOINT_READ_MIN || version > CHECKPOINT_VERSION || load_u32(page + 12) != 0) {
+        return "the checkpoint was written by another version of the format";
+    }
+    if (version > 1 &&
+        load_u64(page + HEADER_CHECKSUM_2_AT) != hash_bytes(page, HEADER_CHECKSUM_2_AT)) {
+        return "the checkpoint header's second checksum does not match";
+    }
+    size_t end = version > 1 ? HEADER_END_2 : HEADER_END_1;
+    return bytes_all_zero(page + end, WAL_PAGE_BYTES - end)
+               ? NULL
+               : "the checkpoint header's page is not zero behind the header";
+}
+
 bool checkpoint_header_decode(struct checkpoint_header *header, const uint8_t *page,
                               const char **reason)
 {
-    const size_t end = HEADER_FIELDS_AT + 8 * (16 + (size_t)CHECKPOINT_SEEKS);
     *header = (struct checkpoint_header){0};
-    *reason = NULL;
-    if (memcmp(page, header_magic, 8) != 0) {
-        *reason = "no checkpoint header here";
-    } else if (load_u64(page + end) != hash_bytes(page, end)) {
-        *reason = "the checkpoint header's checksum does not match";
-    } else if (load_u32(page + 8) != CHECKPOINT_VERSION || load_u32(page + 12) != 0) {
-        *reason = "the checkpoint was written by another version of the format";
-    }
-    for (size_t i = end + 8; i < WAL_PAGE_BYTES && !*reason; i++) {
-        *reason = page[i] ? "the checkpoint header's page is not zero behind the header" : NULL;
-    }
+    *reason = header_fault(page);
     if (*reason) {
         return false;
     }
+    header->version = load_u32(page + 8);
     header->info.start.cluster = id_from_bytes(page + 16);
     decode_fields(header, page);
+    header->info.engine_ms = header->version > 1 ? load_u64(page + HEADER_ENGINE_MS_AT) : 0;
     if (!numbers_fit(header)) {
         *reason = "the checkpoint header's numbers can't be";
     }
@@ -257,7 +281,7 @@ uint32_t mark_record_encode(uint8_t *to, const struct wal_marks *marks, uint32_t
 {
     uint32_t bytes = begin(to, CHECKPOINT_MARK, 0, 0, 24);
     store_u64(to + 8, marks->marks[i].lsn);
-    store_u64(to + 16, marks->marks[i].wall_ms);
+    store_u64(to + 16, marks->marks[i].engine_ms);
     return bytes;
 }
 
@@ -276,7 +300,7 @@ static enum hf_status load_mark(const uint8_t *from, struct wal_marks *marks)
     struct wal_mark mark = {load_u64(from + 8), load_u64(from + 16)};
     const struct wal_mark *last = marks->count ? &marks->marks[marks->count - 1] : NULL;
     if (marks->count == WAL_MARKS_MAX ||
-        (last && (mark.lsn <= last->lsn || mark.wall_ms < last->wall_ms))) {
+        (last && (mark.lsn <= last->lsn || mark.engine_ms < last->engine_ms))) {
         return HF_DAMAGED;
     }
     marks->marks[marks->count++] = mark;

@@ -11,7 +11,8 @@
 #include "core/image.h"
 #include "wal/checkpoint.h"
 
-#define CHECKPOINT_VERSION     1u
+#define CHECKPOINT_VERSION     2u /* as written: marks are of engine time */
+#define CHECKPOINT_READ_MIN    1u /* its marks are of a wall clock that may have been wrong */
 #define CHECKPOINT_SEEKS       16u /* parts of the orders, by the highest bits of id_hash() */
 #define FRAME_HEADER_BYTES     48u
 #define FRAME_BYTES_MAX        MIB(1) /* header, payload and padding */
@@ -22,6 +23,7 @@ static_assert(FRAME_PAYLOAD_MAX >= 2 * ORDER_RECORD_BYTES_MAX, "a frame holds th
 
 /* All of the first page but the marks, which are in the ledger. */
 struct checkpoint_header {
+    uint32_t version;            /* as read */
     struct checkpoint_info info; /* without marks */
     uint64_t ledger_offset;      /* in the file: where the frames of the ledger begin */
     uint64_t frames;

@@ -127,6 +127,9 @@ enum hf_status checkpoint_load_ledger(struct frame_reader *reader, struct invent
             return status;
         }
     }
+    if (reader->header.version < CHECKPOINT_VERSION) {
+        wal_marks_init(marks); /* none is better than those of a clock that may have been wrong */
+    }
     return status == HF_NOT_FOUND ? HF_OK : status;
 }
 

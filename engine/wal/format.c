@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/hash.h"
 
 enum segment_offsets {
@@ -41,7 +42,9 @@ enum block_offsets {
     BLOCK_RECORD_COUNT = 88,
     BLOCK_PAYLOAD_BYTES = 92,
     BLOCK_PAYLOAD_HASH = 96,
-    BLOCK_RESERVED_2 = 104,
+    BLOCK_ENGINE_MS = 104, /* 6 bytes */
+    BLOCK_BOOT_MS = 110,   /* 5 bytes */
+    BLOCK_BOOT = 115,      /* 5 bytes */
     BLOCK_CHECKSUM = 120,
 };
 
@@ -49,6 +52,10 @@ static_assert(SEGMENT_CHECKSUM + 8 == SEGMENT_HEADER_BYTES, "the checksum is las
 static_assert(BLOCK_CHECKSUM + 8 == BLOCK_HEADER_BYTES, "the checksum is last");
 
 #define SEGMENT_FLAG_RECYCLED 1u
+#define ENGINE_MS_BYTES       6u
+#define BOOT_BYTES            5u
+
+static_assert(BOOT_BYTES * 8 == CLOCK_BOOT_BITS, "a boot's number fits");
 
 static const char segment_magic[] = "HFWALSEG";
 static const char block_magic[] = "HFWALBLK";
@@ -76,7 +83,7 @@ bool segment_header_intact(const uint8_t *from)
            load_u64(from + SEGMENT_CHECKSUM) == hash_bytes(from, SEGMENT_CHECKSUM);
 }
 
-/* Versions 1 and 2 differ in the records that a block may hold, in nothing else. */
+/* Versions 1 and 2 differ in the records that a block may hold; 3 has engine time besides. */
 static bool version_known(uint32_t version)
 {
     return version >= WAL_FORMAT_READ_MIN && version <= WAL_FORMAT_VERSION;
@@ -118,12 +125,30 @@ bool segment_header_decode(struct segment_header *header, const uint8_t *from, c
     return true;
 }
 
+/* The lowest bytes of a number that has no others. */
+static void store_bytes(uint8_t *to, uint64_t value, unsigned bytes)
+{
+    CHECK(value >> (8 * bytes) == 0);
+    for (unsigned i = 0; i < bytes; i++) {
+        to[i] = (uint8_t)(value >> (8 * i));
+    }
+}
+
+static uint64_t load_bytes(const uint8_t *from, unsigned bytes)
+{
+    uint64_t value = 0;
+    for (unsigned i = 0; i < bytes; i++) {
+        value |= (uint64_t)from[i] << (8 * i);
+    }
+    return value;
+}
+
 void block_header_encode(const struct block_header *header, uint8_t *to)
 {
     CHECK(header->payload_bytes <= WAL_GROUP_BYTES_MAX);
     memset(to, 0, BLOCK_HEADER_BYTES);
     memcpy(to + BLOCK_MAGIC, block_magic, 8);
-    store_u32(to + BLOCK_VERSION, WAL_FORMAT_VERSION);
+    store_u32(to + BLOCK_VERSION, header->version ? header->version : WAL_FORMAT_VERSION);
     store_u16(to + BLOCK_TYPE, (uint16_t)header->type);
     id_to_bytes(header->cluster, to + BLOCK_CLUSTER);
     store_u64(to + BLOCK_SEGMENT, header->segment);
@@ -136,6 +161,11 @@ void block_header_encode(const struct block_header *header, uint8_t *to)
     store_u32(to + BLOCK_RECORD_COUNT, header->record_count);
     store_u32(to + BLOCK_PAYLOAD_BYTES, header->payload_bytes);
     store_u64(to + BLOCK_PAYLOAD_HASH, header->payload_hash);
+    if (header->engine_ms != 0) {
+        store_bytes(to + BLOCK_ENGINE_MS, header->engine_ms, ENGINE_MS_BYTES);
+        store_bytes(to + BLOCK_BOOT_MS, header->boot_ms, BOOT_BYTES);
+        store_bytes(to + BLOCK_BOOT, header->boot, BOOT_BYTES);
+    }
     store_u64(to + BLOCK_CHECKSUM, hash_bytes(to, BLOCK_CHECKSUM));
 }
 
@@ -177,8 +207,12 @@ static const char *block_header_fault(const uint8_t *from)
     if (!version_known(load_u32(from + BLOCK_VERSION))) {
         return "the block was written by another version of the format";
     }
-    if (load_u16(from + BLOCK_RESERVED) != 0 || load_u64(from + BLOCK_RESERVED_2) != 0 ||
-        load_u64(from + BLOCK_RESERVED_2 + 8) != 0) {
+    /* Without engine time there is nothing to go with it. */
+    bool timed = load_bytes(from + BLOCK_ENGINE_MS, ENGINE_MS_BYTES) != 0;
+    bool may_be_timed = load_u32(from + BLOCK_VERSION) >= WAL_FORMAT_TIMED;
+    bool rest = load_bytes(from + BLOCK_BOOT_MS, BOOT_BYTES) != 0 ||
+                load_bytes(from + BLOCK_BOOT, BOOT_BYTES) != 0;
+    if (load_u16(from + BLOCK_RESERVED) != 0 || (timed && !may_be_timed) || (rest && !timed)) {
         return "reserved bytes of the block header are set";
     }
     uint32_t payload_bytes = load_u32(from + BLOCK_PAYLOAD_BYTES);
@@ -195,6 +229,7 @@ bool block_header_decode(struct block_header *header, const uint8_t *from, const
     if (*reason) {
         return false;
     }
+    header->version = load_u32(from + BLOCK_VERSION);
     header->type = (enum block_type)load_u16(from + BLOCK_TYPE);
     header->cluster = id_from_bytes(from + BLOCK_CLUSTER);
     header->segment = load_u64(from + BLOCK_SEGMENT);
@@ -204,6 +239,9 @@ bool block_header_decode(struct block_header *header, const uint8_t *from, const
     header->durable_index = load_u64(from + BLOCK_DURABLE_INDEX);
     header->first_lsn = load_u64(from + BLOCK_FIRST_LSN);
     header->wall_ms = load_u64(from + BLOCK_WALL_MS);
+    header->engine_ms = load_bytes(from + BLOCK_ENGINE_MS, ENGINE_MS_BYTES);
+    header->boot_ms = load_bytes(from + BLOCK_BOOT_MS, BOOT_BYTES);
+    header->boot = load_bytes(from + BLOCK_BOOT, BOOT_BYTES);
     header->record_count = load_u32(from + BLOCK_RECORD_COUNT);
     header->payload_bytes = load_u32(from + BLOCK_PAYLOAD_BYTES);
     header->payload_hash = load_u64(from + BLOCK_PAYLOAD_HASH);

@@ -16,8 +16,9 @@
 #include "base/id.h"
 #include "base/limits.h"
 
-#define WAL_FORMAT_VERSION   2u /* as written; 1 has fewer types of records, and is read too */
+#define WAL_FORMAT_VERSION   3u /* as written; docs/wal-format.md has what 1 and 2 had not */
 #define WAL_FORMAT_READ_MIN  1u
+#define WAL_FORMAT_TIMED     3u /* from here on blocks have an engine time */
 #define SEGMENT_HEADER_BYTES 96u /* of a page; the rest of the page is zeros */
 #define BLOCK_HEADER_BYTES   128u
 
@@ -46,6 +47,7 @@ struct segment_header {
 };
 
 struct block_header {
+    uint32_t version; /* as decoded; 0 is written as WAL_FORMAT_VERSION */
     enum block_type type;
     struct id128 cluster;   /* as in the segment's header: a file may come from another log */
     uint64_t term;          /* grows by one each time an engine takes the log over */
@@ -55,7 +57,11 @@ struct block_header {
     uint64_t first_lsn;     /* LSN at the payload's start */
     uint32_t record_count;
     uint32_t payload_bytes; /* 0..WAL_GROUP_BYTES_MAX */
-    uint64_t wall_ms;       /* wall clock when the block was sealed */
+    uint64_t wall_ms;       /* when the block was sealed, as the engine believed: Unix ms */
+    uint64_t engine_ms;     /* engine time then (base/timekeeper.h), 48 bits; 0: not known, as in all
+                               blocks of versions 1 and 2. Deadlines in records are in it */
+    uint64_t boot_ms;       /* time since the machine's start then, 40 bits */
+    uint64_t boot;          /* which start that was, 40 bits; 0: not known */
     uint64_t payload_hash;  /* XXH3 of the payload */
     uint64_t segment;       /* number of the segment it was written to */
 };
@@ -81,6 +87,18 @@ bool block_header_intact(const uint8_t *from);
 /* What the next block carries as previous_hash: a hash of this block's encoded header, which
  * holds the payload's hash. */
 uint64_t block_chain(const uint8_t *encoded_header);
+
+/* The block's engine time, where it has none of its own: wall time, which deadlines were in then. */
+static inline uint64_t block_engine_ms(const struct block_header *header)
+{
+    return header->engine_ms ? header->engine_ms : header->wall_ms;
+}
+
+/* What is added to a deadline of the block's records to show it: time_shown_ms. */
+static inline int64_t block_ahead_ms(const struct block_header *header)
+{
+    return (int64_t)(header->wall_ms - block_engine_ms(header));
+}
 
 /* Bytes that a block takes in its segment: header and payload, up to a whole page. */
 static inline uint64_t block_span_bytes(uint32_t payload_bytes)

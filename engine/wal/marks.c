@@ -9,11 +9,11 @@
  * is measured from the last one kept, so that gaps never add up. The oldest and the newest stay. */
 static void thin_out(struct wal_marks *marks, uint64_t part)
 {
-    uint64_t now_ms = marks->marks[marks->count - 1].wall_ms;
+    uint64_t now_ms = marks->marks[marks->count - 1].engine_ms;
     uint32_t kept = 1;
     for (uint32_t i = 1; i + 1 < marks->count; i++) {
         const struct wal_mark *next = &marks->marks[i + 1];
-        if ((next->wall_ms - marks->marks[kept - 1].wall_ms) > (now_ms - next->wall_ms) / part) {
+        if ((next->engine_ms - marks->marks[kept - 1].engine_ms) > (now_ms - next->engine_ms) / part) {
             marks->marks[kept++] = marks->marks[i];
         }
     }
@@ -21,12 +21,14 @@ static void thin_out(struct wal_marks *marks, uint64_t part)
     marks->count = kept;
 }
 
-void wal_marks_add(struct wal_marks *marks, uint64_t lsn, uint64_t wall_ms)
+void wal_marks_add(struct wal_marks *marks, uint64_t lsn, uint64_t engine_ms)
 {
+    if (engine_ms == 0) {
+        return;
+    }
     if (marks->count > 0) {
         const struct wal_mark *last = &marks->marks[marks->count - 1];
-        /* A clock that went back says nothing new. */
-        if (wall_ms < last->wall_ms || wall_ms - last->wall_ms < WAL_MARKS_STEP_MS ||
+        if (engine_ms < last->engine_ms || engine_ms - last->engine_ms < WAL_MARKS_STEP_MS ||
             lsn <= last->lsn) {
             return;
         }
@@ -37,16 +39,16 @@ void wal_marks_add(struct wal_marks *marks, uint64_t lsn, uint64_t wall_ms)
          part = part > 1 ? part / 2 : 1) {
         thin_out(marks, part);
     }
-    marks->marks[marks->count++] = (struct wal_mark){lsn, wall_ms};
+    marks->marks[marks->count++] = (struct wal_mark){lsn, engine_ms};
 }
 
-uint64_t wal_marks_lsn(const struct wal_marks *marks, uint64_t wall_ms)
+uint64_t wal_marks_lsn(const struct wal_marks *marks, uint64_t engine_ms)
 {
     uint32_t low = 0;
     uint32_t high = marks->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (marks->marks[middle].wall_ms <= wall_ms) {
+        if (marks->marks[middle].engine_ms <= engine_ms) {
             low = middle + 1;
         } else {
             high = middle;

@@ -1,7 +1,8 @@
-/* marks.h - which time belongs to which LSN: marks taken from blocks' wall-clock times.
+/* marks.h - which time belongs to which LSN: marks taken from blocks' engine times.
  *
- * Ended orders are forgotten by the LSN of their last change, and operators name times; marks turn
- * one into the other. At most WAL_MARKS_MAX marks are kept: when they are full they are thinned
+ * Ended orders are forgotten by the LSN of their last change, when they ended so long ago; marks turn
+ * one into the other. The times are engine times (base/timekeeper.h): all of it was lived through,
+ * so nothing seems older than it is because a clock was wrong. At most WAL_MARKS_MAX marks are kept: when they are full they are thinned
  * out, the older the more, so that the time between two marks is at most a small part of their age.
  * A look back over a minute and one over a year are then alike exact, however long the log has run.
  *
@@ -21,8 +22,8 @@
 #define WAL_MARKS_PART 16u
 
 struct wal_mark {
-    uint64_t lsn;     /* all before it was appended at or before wall_ms */
-    uint64_t wall_ms; /* Unix ms; never less than the mark's before */
+    uint64_t lsn;     /* all before it was appended at or before engine_ms */
+    uint64_t engine_ms; /* never less than the mark's before */
 };
 
 /* All zero is empty. */
@@ -36,11 +37,11 @@ static inline void wal_marks_init(struct wal_marks *marks)
     marks->count = 0;
 }
 
-/* Notes that the log ended at lsn at a time. Adds a mark when WAL_MARKS_STEP_MS have gone by since
- * the last. */
-void wal_marks_add(struct wal_marks *marks, uint64_t lsn, uint64_t wall_ms);
+/* Notes that the log ended at lsn at a time; 0: not known, which is no mark. Adds one when
+ * WAL_MARKS_STEP_MS have gone by since the last. */
+void wal_marks_add(struct wal_marks *marks, uint64_t lsn, uint64_t engine_ms);
 
 /* The greatest LSN that is known to have been reached at or before a time; 0: none. */
-uint64_t wal_marks_lsn(const struct wal_marks *marks, uint64_t wall_ms);
+uint64_t wal_marks_lsn(const struct wal_marks *marks, uint64_t engine_ms);
 
 #endif

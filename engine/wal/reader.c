@@ -269,6 +269,9 @@ static void accept_block(struct wal_reader *reader, struct wal_block *block, uin
     end->term = block->header.term;
     end->previous_hash = chain;
     end->wall_ms = block->header.wall_ms;
+    end->engine_ms = block->header.engine_ms;
+    end->boot_ms = block->header.boot_ms;
+    end->boot = block->header.boot;
 }
 
 /* Opens the log's first segment. OK, NOT_FOUND, IO_ERROR. */

@@ -38,7 +38,10 @@ struct wal_end {
     uint64_t next_index;     /* index the next block will have */
     uint64_t term;           /* of the last valid block; 0 if none */
     uint64_t previous_hash;  /* chain value for the next block */
-    uint64_t wall_ms;        /* of the last valid block */
+    uint64_t wall_ms;        /* of the last valid block, as the three that follow */
+    uint64_t engine_ms;
+    uint64_t boot_ms;
+    uint64_t boot;
     uint64_t torn_bytes;     /* from offset to the last byte that is not zero */
     /* When torn or damaged: where, and what was wrong. */
     char file[STORAGE_NAME_BYTES_MAX];

@@ -66,7 +66,8 @@ static void plan(struct repair *repair)
                                        .next_index = start->next_index,
                                        .previous_hash = start->previous_hash,
                                        .term = start->term,
-                                       .wall_ms = findings->base_info->wall_ms};
+                                       .wall_ms = findings->base_info->wall_ms,
+                                       .engine_ms = findings->base_info->engine_ms};
     } else if (repair->cut.segment == 0 && report->has_fault) {
         repair->cut = (struct wal_end){.next_index = 1, .term = 1};
         repair->cluster_known = false;
@@ -145,9 +146,22 @@ static enum hf_status begin_segment(struct repair *repair)
     return to->ops->write(to, repair->file, page, WAL_PAGE_BYTES, 0);
 }
 
+/* When a block was written, which it keeps. */
+struct block_times {
+    uint64_t wall_ms;
+    uint64_t engine_ms;
+    uint64_t boot_ms;
+    uint64_t boot;
+};
+
+static struct block_times times_of(const struct block_header *header)
+{
+    return (struct block_times){header->wall_ms, header->engine_ms, header->boot_ms, header->boot};
+}
+
 /* Adds a block whose payload stands in `out` behind the header. */
 static enum hf_status add_block(struct repair *repair, enum block_type type, uint32_t records,
-                                uint32_t payload_bytes, uint64_t wall_ms)
+                                uint32_t payload_bytes, struct block_times times)
 {
     struct storage *to = repair->options->to;
     struct wal_end *end = &repair->cut;
@@ -177,7 +191,10 @@ static enum hf_status add_block(struct repair *repair, enum block_type type, uin
                                   .first_lsn = end->lsn,
                                   .record_count = records,
                                   .payload_bytes = payload_bytes,
-                                  .wall_ms = wall_ms,
+                                  .wall_ms = times.wall_ms,
+                                  .engine_ms = times.engine_ms,
+                                  .boot_ms = times.boot_ms,
+                                  .boot = times.boot,
                                   .payload_hash = hash_bytes(payload, payload_bytes),
                                   .segment = repair->segment};
     block_header_encode(&header, repair->out);
@@ -187,7 +204,10 @@ static enum hf_status add_block(struct repair *repair, enum block_type type, uin
     end->previous_hash = block_chain(repair->out);
     end->next_index++;
     end->lsn += payload_bytes;
-    end->wall_ms = wall_ms;
+    end->wall_ms = times.wall_ms;
+    end->engine_ms = times.engine_ms;
+    end->boot_ms = times.boot_ms;
+    end->boot = times.boot;
     return status;
 }
 
@@ -370,12 +390,15 @@ static enum hf_status behind_next(struct repair *repair, struct behind *behind,
     return HF_NOT_FOUND;
 }
 
-static void tell_lost(struct repair *repair, const struct event *event, uint64_t wall_ms,
-                      bool misfit)
+static void tell_lost(struct repair *repair, const struct event *event,
+                      const struct block_header *header, bool misfit)
 {
     repair->report->records_lost++;
     if (repair->options->lost) {
-        repair->options->lost(repair->options->context, &(struct wal_lost){event, wall_ms, misfit});
+        struct event shown = *event;
+        event_show_times(&shown, header);
+        repair->options->lost(repair->options->context,
+                              &(struct wal_lost){&shown, header->wall_ms, misfit});
     }
 }
 
@@ -403,14 +426,14 @@ static enum hf_status salvage_records(struct repair *repair, const struct wal_bl
             kept_bytes += bytes;
             kept++;
         } else if (status == HF_DAMAGED) {
-            tell_lost(repair, &event, block->header.wall_ms, repair->options->skip);
+            tell_lost(repair, &event, &block->header, repair->options->skip);
         } else {
             return status;
         }
         began = records.offset;
     }
     repair->report->records_kept += kept;
-    return kept ? add_block(repair, BLOCK_DATA, kept, kept_bytes, block->header.wall_ms) : HF_OK;
+    return kept ? add_block(repair, BLOCK_DATA, kept, kept_bytes, times_of(&block->header)) : HF_OK;
 }
 
 static enum hf_status salvage_block(struct repair *repair, const struct wal_block *block)
@@ -433,13 +456,13 @@ static enum hf_status salvage_block(struct repair *repair, const struct wal_bloc
         return HF_OK;
     }
     if (header->type == BLOCK_EPOCH) {
-        return add_block(repair, BLOCK_EPOCH, 0, 0, header->wall_ms);
+        return add_block(repair, BLOCK_EPOCH, 0, 0, times_of(header));
     }
     if (header->type == BLOCK_DIGEST) {
         uint8_t *payload = repair->out + BLOCK_HEADER_BYTES;
         store_u64(payload, repair->cut.lsn);
         store_u64(payload + 8, repair->replay.digest);
-        return add_block(repair, BLOCK_DIGEST, 0, 16, header->wall_ms);
+        return add_block(repair, BLOCK_DIGEST, 0, 16, times_of(header));
     }
     return HF_OK; /* a NOOP proves nothing here */
 }
@@ -555,7 +578,10 @@ static enum hf_status run(struct repair *repair)
     }
     /* Behind a checkpoint there must be a block. */
     if (status == HF_OK && report->base && repair->cut.segment == 0) {
-        status = add_block(repair, BLOCK_NOOP, 0, 0, repair->cut.wall_ms);
+        const struct wal_end *cut = &repair->cut;
+        status = add_block(
+            repair, BLOCK_NOOP, 0, 0,
+            (struct block_times){cut->wall_ms, cut->engine_ms, cut->boot_ms, cut->boot});
     }
     if (status == HF_OK && options->skip && report->has_fault) {
         count_short_items(repair);

@@ -266,7 +266,7 @@ enum hf_status wal_replay_block(struct wal_replay *replay, const struct wal_bloc
     }
     if (status == HF_OK) {
         replay->lsn = end;
-        wal_marks_add(&replay->marks, end, block->header.wall_ms);
+        wal_marks_add(&replay->marks, end, block->header.engine_ms);
     }
     return status;
 }

@@ -7,6 +7,7 @@
 #ifndef WAL_REPLAY_H
 #define WAL_REPLAY_H
 
+#include "base/timekeeper.h"
 #include "wal/checkpoint.h"
 #include "wal/reader.h"
 #include "wal/record.h"
@@ -22,6 +23,13 @@ struct wal_records {
 /* The next record: true, with event->lsn set. False at the block's end, with *reason NULL; or
  * where the payload, though its checksum fits, can't be read, with *reason. */
 bool wal_records_next(struct wal_records *records, struct event *event, const char **reason);
+
+/* Turns the record's deadline into what people are shown, by the block's time. Not before it is
+ * applied: states are in engine time. */
+static inline void event_show_times(struct event *event, const struct block_header *header)
+{
+    event->deadline_ms = time_shown_ms(event->deadline_ms, block_ahead_ms(header));
+}
 
 struct wal_replay {
     struct inventory *inventory;

@@ -45,7 +45,7 @@ static enum hf_status random_id(struct id128 *id)
 
 /* Memory and locks; everything else is zero. */
 static struct wal *make(const struct wal_options *options, struct storage *storage,
-                        const struct clock *clock)
+                        struct timekeeper *time)
 {
     struct wal *wal = aligned_alloc(CACHE_LINE_BYTES, sizeof *wal);
     if (!wal) {
@@ -61,7 +61,8 @@ static struct wal *make(const struct wal_options *options, struct storage *stora
     }
     wal->options = *options;
     wal->storage = storage;
-    wal->clock = clock;
+    wal->time = time;
+    wal->clock = time->clock;
     wal->writer.file = -1;
     wal_sleep_init(&wal->writer_sleep);
     wal_sleep_init(&wal->stall_sleep);
@@ -195,7 +196,7 @@ static enum hf_status open_behind(struct wal *wal, const struct wal_end *end, ui
 }
 
 enum hf_status wal_open(struct wal **out, const struct wal_options *options,
-                        struct storage *storage, const struct clock *clock,
+                        struct storage *storage, struct timekeeper *time,
                         const struct wal_end *end, uint64_t digest)
 {
     check_options(options);
@@ -203,7 +204,7 @@ enum hf_status wal_open(struct wal **out, const struct wal_options *options,
     if (end->damaged) {
         return HF_DAMAGED;
     }
-    struct wal *wal = make(options, storage, clock);
+    struct wal *wal = make(options, storage, time);
     if (!wal) {
         return HF_NO_MEMORY;
     }

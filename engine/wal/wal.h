@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/clock.h"
+#include "base/timekeeper.h"
 #include "io/storage.h"
 #include "wal/reader.h"
 
@@ -51,7 +51,7 @@ enum wal_state {
  * and writes an EPOCH block with the next term, which is durable on return.
  * digest: the digest of the state at end->lsn. */
 enum hf_status wal_open(struct wal **out, const struct wal_options *options,
-                        struct storage *storage, const struct clock *clock,
+                        struct storage *storage, struct timekeeper *time,
                         const struct wal_end *end, uint64_t digest);
 
 /* Frees everything. The threads must have been stopped. */

@@ -152,6 +152,7 @@ struct wal {
 
     struct wal_options options;
     struct storage *storage;
+    struct timekeeper *time;
     const struct clock *clock;
     struct id128 cluster;
     void *memory; /* of the groups' buffers */

@@ -170,7 +170,10 @@ void wal_seal(struct wal *wal, struct wal_group *group, struct sealed_block *blo
     uint64_t span = block_span_bytes(group->payload_bytes);
     memset(payload + group->payload_bytes, 0,
            (size_t)(span - BLOCK_HEADER_BYTES - group->payload_bytes));
-    uint64_t wall_ms = clock_unix_ms(wal->clock);
+    struct time_reading now;
+    timekeeper_read(wal->time, &now);
+    /* What readers make of a deadline is then what callers were shown. */
+    uint64_t wall_ms = time_shown_ms(now.engine_ms, now.ahead_ms);
     bool first = writer->offset == 0;
     if (first) {
         seal_segment(wal, group, wall_ms);
@@ -187,6 +190,9 @@ void wal_seal(struct wal *wal, struct wal_group *group, struct sealed_block *blo
         .record_count = group->record_count,
         .payload_bytes = group->payload_bytes,
         .wall_ms = wall_ms,
+        .engine_ms = now.engine_ms,
+        .boot_ms = now.boot_ms,
+        .boot = now.boot,
         .payload_hash = hash_bytes(payload, group->payload_bytes),
         .segment = writer->segment,
     };

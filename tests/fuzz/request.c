@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "rpc/codec.h"
 #include "server/engine.h"
@@ -40,14 +41,19 @@ struct rig {
 
 static struct storage *original; /* a log that defines the items */
 
-static uint64_t rig_unix_ms(void *context)
+static uint64_t rig_unix_ns(void *context)
 {
-    return ((struct rig *)context)->now_ms;
+    return ((struct rig *)context)->now_ms * 1000000u;
 }
 
 static uint64_t rig_monotonic_ns(void *context)
 {
     return ((struct rig *)context)->now_ms * 1000000u;
+}
+
+static uint64_t rig_boottime_ns(void *context)
+{
+    return (((struct rig *)context)->now_ms - START_MS + 1000) * 1000000u;
 }
 
 static void stall(void *context)
@@ -470,7 +476,7 @@ static void rig_init(struct rig *rig, struct storage *storage)
     memset(rig, 0, sizeof *rig);
     rig->storage = storage;
     rig->now_ms = START_MS;
-    rig->clock = (struct clock){rig, rig_unix_ms, rig_monotonic_ns};
+    rig->clock = (struct clock){rig, rig_unix_ns, rig_monotonic_ns, rig_boottime_ns, sim_boot};
     rig_open(rig);
 }
 

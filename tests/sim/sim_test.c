@@ -23,6 +23,7 @@
 #include "lib/budget.h"
 #include "lib/model.h"
 #include "lib/rng.h"
+#include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "server/engine.h"
 
@@ -123,14 +124,14 @@ struct sim {
         }                                                                                          \
     } while (0)
 
-static uint64_t sim_unix_ms(void *context)
+static uint64_t sim_unix_ns(void *context)
 {
-    return ((struct sim *)context)->now_ms;
+    return ((struct sim *)context)->now_ms * 1000000u;
 }
 
 static uint64_t sim_monotonic_ns(void *context)
 {
-    return ((struct sim *)context)->now_ms * 1000000u;
+    return (((struct sim *)context)->now_ms - START_MS + 1000) * 1000000u;
 }
 
 /* ---- The model ---- */
@@ -931,7 +932,7 @@ static void run_seed(uint64_t seed, struct sim *total)
 {
     struct sim sim = {.seed = seed, .now_ms = START_MS};
     rng_init(&sim.rng, seed);
-    sim.clock = (struct clock){&sim, sim_unix_ms, sim_monotonic_ns};
+    sim.clock = (struct clock){&sim, sim_unix_ns, sim_monotonic_ns, sim_monotonic_ns, sim_boot};
     sim.storage = sim_storage_make(seed);
     sim.options.inventory = (struct inventory_options){
         .items_max = ITEMS, .orders_max = 256, .hold_ms_default = 200, .hold_ms_max = 100000};

@@ -103,6 +103,10 @@ static void clock_real_agrees_with_the_system(void **state)
     assert_int_equal(nanosleep(&pause, NULL), 0);
     uint64_t passed_ns = clock_monotonic_ns(clock) - before_ns;
     assert_in_range(passed_ns, 2000000, 60000000000);
+    /* It counts sleep besides. The boot stays the same, and is known on Linux. */
+    assert_true(clock_boottime_ns(clock) >= clock_monotonic_ns(clock) - 60000000000);
+    assert_true(clock_boot(clock) != 0 && clock_boot(clock) >> CLOCK_BOOT_BITS == 0);
+    assert_int_equal(clock_boot(clock), clock_boot(clock));
 }
 
 static uint64_t simulated_time(void *context)
@@ -114,9 +118,13 @@ static void clock_can_be_simulated(void **state)
 {
     (void)state;
     uint64_t now = 5;
-    struct clock clock = {&now, simulated_time, simulated_time};
-    assert_int_equal(clock_unix_ms(&clock), 5);
+    struct clock clock = {&now, simulated_time, simulated_time, simulated_time, simulated_time};
+    assert_int_equal(clock_unix_ns(&clock), 5);
     assert_int_equal(clock_monotonic_ns(&clock), 6);
+    assert_int_equal(clock_boottime_ns(&clock), 7);
+    assert_int_equal(clock_boot(&clock), 8);
+    now = 7999999;
+    assert_int_equal(clock_unix_ms(&clock), 7);
 }
 
 int main(void)

@@ -1,12 +1,13 @@
 /* wal_start_test.c - what the engine's start makes of a log that is torn or damaged: it refuses, or
  * drops only what was never acknowledged. The same logs as in unit/wal/repair_test.c. */
+#include "lib/sim_clock.h"
 #include "server/engine.h"
 #include "unit/wal/small_log.h"
 
-static uint64_t start_unix_ms(void *context)
+static uint64_t start_unix_ns(void *context)
 {
     (void)context;
-    return SMALL_MS + 60000;
+    return (SMALL_MS + 60000) * 1000000u;
 }
 
 static uint64_t start_monotonic_ns(void *context)
@@ -18,7 +19,8 @@ static uint64_t start_monotonic_ns(void *context)
 /* Starts an engine on a copy of the log. */
 static enum hf_status start(struct storage *log, struct engine_recovery *recovery)
 {
-    static const struct clock clock = {NULL, start_unix_ms, start_monotonic_ns};
+    static const struct clock clock = {NULL, start_unix_ns, start_monotonic_ns,
+                                       start_monotonic_ns, sim_boot};
     const struct engine_options options = {
         .inventory = {.items_max = 8,
                       .orders_max = 64,

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "server/engine.h"
 
@@ -26,7 +27,7 @@
 struct rig {
     struct clock clock;
     uint64_t ms;
-    uint64_t ms_per_look; /* how far the wall clock goes on when it is looked at */
+    uint64_t ms_per_look; /* how far time goes on when it is looked at */
     struct storage *storage;
     struct engine_options options;
     struct engine *engine;
@@ -38,11 +39,16 @@ struct ask {
     bool done;
 };
 
-RIG uint64_t rig_unix_ms(void *context)
+RIG uint64_t rig_unix_ns(void *context)
+{
+    return (START_MS + ((struct rig *)context)->ms) * 1000000u;
+}
+
+RIG uint64_t rig_boottime_ns(void *context)
 {
     struct rig *rig = context;
     rig->ms += rig->ms_per_look;
-    return START_MS + rig->ms;
+    return (1000 + rig->ms) * 1000000u;
 }
 
 RIG uint64_t rig_monotonic_ns(void *context)
@@ -68,7 +74,7 @@ RIG void rig_recover(struct rig *rig)
 RIG void rig_open(struct rig *rig, uint64_t segment_bytes)
 {
     *rig = (struct rig){
-        .clock = {rig, rig_unix_ms, rig_monotonic_ns},
+        .clock = {rig, rig_unix_ns, rig_monotonic_ns, rig_boottime_ns, sim_boot},
         .storage = sim_storage_make(1),
         .options = {.inventory = {.items_max = 64,
                                   .orders_max = 4096,

@@ -412,7 +412,13 @@ struct crowd {
 
 static _Thread_local struct crowd *crowd_of_thread;
 
-static uint64_t crowd_unix_ms(void *context)
+static uint64_t crowd_unix_ns(void *context)
+{
+    (void)context;
+    return START_MS * 1000000u;
+}
+
+static uint64_t crowd_boottime_ns(void *context)
 {
     struct crowd *crowd = crowd_of_thread;
     if (crowd) {
@@ -425,7 +431,7 @@ static uint64_t crowd_unix_ms(void *context)
         pthread_mutex_unlock(&crowd->lock);
     }
     (void)context;
-    return START_MS;
+    return 1000000000u;
 }
 
 static uint64_t crowd_monotonic_ns(void *context)
@@ -459,7 +465,7 @@ static void engine_leaves_nobody_waiting_for_a_worker_when_the_log_closes(void *
     struct rig *rig = &crowd.rig;
     rig_open(rig, MIB(4));
     define_phone(rig, CROWD);
-    rig->clock = (struct clock){&crowd, crowd_unix_ms, crowd_monotonic_ns};
+    rig->clock = (struct clock){&crowd, crowd_unix_ns, crowd_monotonic_ns, crowd_boottime_ns, sim_boot};
     pthread_mutex_init(&crowd.lock, NULL);
     pthread_cond_init(&crowd.changed, NULL);
     pthread_t threads[CROWD];

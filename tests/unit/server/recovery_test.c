@@ -13,6 +13,7 @@
 
 #include "lib/budget.h"
 #include "lib/history.h"
+#include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "server/engine.h"
 #include "wal/checkpoint.h"
@@ -24,10 +25,10 @@
 static const unsigned thread_counts[] = {1, 2, 4};
 static uint64_t seed;
 
-static uint64_t fixed_ms(void *context)
+static uint64_t fixed_unix_ns(void *context)
 {
     (void)context;
-    return START_MS;
+    return START_MS * 1000000u;
 }
 
 static uint64_t fixed_ns(void *context)
@@ -36,7 +37,7 @@ static uint64_t fixed_ns(void *context)
     return 1;
 }
 
-static const struct clock fixed_clock = {NULL, fixed_ms, fixed_ns};
+static const struct clock fixed_clock = {NULL, fixed_unix_ns, fixed_ns, fixed_ns, sim_boot};
 
 static struct engine_options options_with(unsigned threads, uint64_t orders_max)
 {
@@ -83,7 +84,9 @@ static struct writer *writer_open(void)
     writer->storage = sim_storage_make(seed);
     const struct engine_options options = options_with(1, 1);
     struct wal_end end = {.empty = true, .next_index = 1};
-    CHECK(wal_open(&writer->wal, &options.wal, writer->storage, &fixed_clock, &end, 0) == HF_OK);
+    static struct timekeeper time; /* which stands still */
+    timekeeper_init(&time, &fixed_clock, &(struct time_past){0}, false);
+    CHECK(wal_open(&writer->wal, &options.wal, writer->storage, &time, &end, 0) == HF_OK);
     wal_set_stall_hook(writer->wal, writer_stall, writer);
     return writer;
 }

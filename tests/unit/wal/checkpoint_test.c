@@ -20,6 +20,7 @@ static void header_has_its_fields_where_the_document_says(void **state)
                            .previous_hash = 30,
                            .term = 40},
                  .wall_ms = 50,
+                 .engine_ms = 51,
                  .digest = 60,
                  .file_bytes = 5 * WAL_PAGE_BYTES,
                  .skus = 70,
@@ -35,7 +36,7 @@ static void header_has_its_fields_where_the_document_says(void **state)
     }
     uint8_t page[WAL_PAGE_BYTES];
     checkpoint_header_encode(&header, page);
-    assert_memory_equal(page, "HFCHKPT1\1\0\0\0\0\0\0\0\0\x11\x22\x33", 20);
+    assert_memory_equal(page, "HFCHKPT1\2\0\0\0\0\0\0\0\0\x11\x22\x33", 20);
     const uint64_t fields[] = {7,
                                8,
                                1000,
@@ -57,12 +58,22 @@ static void header_has_its_fields_where_the_document_says(void **state)
         assert_true(load_u64(page + 32 + 8 * i) == fields[i]);
     }
     assert_true(load_u64(page + 288) == hash_bytes(page, 288));
+    assert_true(load_u64(page + 296) == 51);
+    assert_true(load_u64(page + 304) == hash_bytes(page, 304));
     struct checkpoint_header read;
     const char *reason;
     assert_true(checkpoint_header_decode(&read, page, &reason));
     uint8_t again[WAL_PAGE_BYTES];
     checkpoint_header_encode(&read, again);
     assert_memory_equal(page, again, sizeof page);
+    /* Version 1 ends with its first checksum. */
+    page[8] = 1;
+    memset(page + 296, 0, 16);
+    store_u64(page + 288, hash_bytes(page, 288));
+    assert_true(checkpoint_header_decode(&read, page, &reason));
+    assert_int_equal(read.version, 1);
+    assert_int_equal(read.info.engine_ms, 0);
+    assert_int_equal(read.info.orders_held, 89);
 }
 
 /* Each bit of the page matters. */
@@ -97,6 +108,7 @@ static void header_is_refused_when_any_bit_is_changed(void **state)
         checkpoint_header_encode(&header, page);
         store_u64(page + cases[i].at, cases[i].value);
         store_u64(page + 288, hash_bytes(page, 288));
+        store_u64(page + 304, hash_bytes(page, 304));
         if (checkpoint_header_decode(&read, page, &reason)) {
             fail_msg("case %zu is taken", i);
         }
@@ -189,7 +201,8 @@ static void make_log_after(struct storage *storage, const uint8_t *first, uint32
         .segment_bytes = WAL_SEGMENT_BYTES_MIN, .spare_segments = 1, .in_flight_max = 1};
     struct wal *wal;
     const struct wal_end empty = {.empty = true, .next_index = 1};
-    assert_int_equal(wal_open(&wal, &options, storage, &clock.clock, &empty, 0), HF_OK);
+    struct timekeeper *time = rig_time(&clock.clock, &empty);
+    assert_int_equal(wal_open(&wal, &options, storage, time, &empty, 0), HF_OK);
     static uint8_t records[KIB(256)];
     uint64_t lsn;
     if (first_bytes > 0) {

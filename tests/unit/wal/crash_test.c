@@ -120,7 +120,8 @@ static bool recover(struct history *history)
     rig->next_serial = next;
     rig->digest = history->digests[next];
     status =
-        wal_open(&rig->wal, &rig->options, rig->storage, &rig->clock.clock, &log.end, rig->digest);
+        wal_open(&rig->wal, &rig->options, rig->storage, rig_time(&rig->clock.clock, &log.end),
+                 &log.end, rig->digest);
     rig_log_free(&log);
     if (status != HF_OK) {
         assert_true(sim_storage_crashed(rig->storage));

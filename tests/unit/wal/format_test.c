@@ -36,6 +36,9 @@ static const struct block_header block = {
     .record_count = 2,
     .payload_bytes = 96,
     .wall_ms = 1794355200001ull,
+    .engine_ms = 0x01A1C6300B0Cull,
+    .boot_ms = 0x1122334455ull,
+    .boot = 0x66778899AAull,
     .payload_hash = 0xA5A5A5A5A5A5A5A5ull,
     .segment = 3,
 };
@@ -47,7 +50,7 @@ static void segment_header_has_the_documented_layout(void **state)
     memset(bytes, 0xEE, sizeof bytes);
     segment_header_encode(&segment, bytes);
     assert_memory_equal(bytes, "HFWALSEG", 8);
-    assert_int_equal(load_u32(bytes + 8), 2);
+    assert_int_equal(load_u32(bytes + 8), 3);
     assert_int_equal(load_u32(bytes + 12), 1); /* recycled */
     const uint8_t cluster[16] = {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
                                  0x88, 0x99, 0xAA, 0xBB, 0xCC, 0xDD, 0xEE, 0xFF};
@@ -69,7 +72,7 @@ static void block_header_has_the_documented_layout(void **state)
     memset(bytes, 0xEE, sizeof bytes);
     block_header_encode(&block, bytes);
     assert_memory_equal(bytes, "HFWALBLK", 8);
-    assert_int_equal(load_u32(bytes + 8), 2);
+    assert_int_equal(load_u32(bytes + 8), 3);
     assert_int_equal(load_u16(bytes + 12), 1);
     assert_int_equal(load_u16(bytes + 14), 0);
     assert_int_equal(bytes[16], 0x00);
@@ -84,8 +87,9 @@ static void block_header_has_the_documented_layout(void **state)
     assert_int_equal(load_u32(bytes + 88), 2);
     assert_int_equal(load_u32(bytes + 92), 96);
     assert_int_equal(load_u64(bytes + 96), 0xA5A5A5A5A5A5A5A5ull);
-    assert_int_equal(load_u64(bytes + 104), 0);
-    assert_int_equal(load_u64(bytes + 112), 0);
+    const uint8_t times[16] = {0x0C, 0x0B, 0x30, 0xC6, 0xA1, 0x01, 0x55, 0x44,
+                               0x33, 0x22, 0x11, 0xAA, 0x99, 0x88, 0x77, 0x66};
+    assert_memory_equal(bytes + 104, times, sizeof times);
     assert_int_equal(load_u64(bytes + 120), hash_bytes(bytes, 120));
     assert_int_equal(block_chain(bytes), hash_bytes(bytes, 128));
 }
@@ -114,7 +118,11 @@ static void headers_come_back_as_they_were(void **state)
     assert_int_equal(back.first_lsn, block.first_lsn);
     assert_int_equal(back.record_count, block.record_count);
     assert_int_equal(back.payload_bytes, block.payload_bytes);
+    assert_int_equal(back.version, 3);
     assert_int_equal(back.wall_ms, block.wall_ms);
+    assert_int_equal(back.engine_ms, block.engine_ms);
+    assert_int_equal(back.boot_ms, block.boot_ms);
+    assert_int_equal(back.boot, block.boot);
     assert_int_equal(back.payload_hash, block.payload_hash);
     assert_int_equal(back.segment, block.segment);
 }
@@ -144,6 +152,32 @@ static void every_bit_flip_of_a_header_is_found(void **state)
     }
 }
 
+/* A block of version 1 or 2: it has wall time alone, and deadlines are in that. Encoded again it is
+ * the same, which the chain of hashes needs. */
+static void a_block_without_engine_time_has_wall_time(void **state)
+{
+    (void)state;
+    const char *reason;
+    uint8_t bytes[BLOCK_HEADER_BYTES];
+    uint8_t again[BLOCK_HEADER_BYTES];
+    struct block_header old = block;
+    struct block_header back;
+    for (uint32_t version = 1; version <= 3; version++) {
+        old.engine_ms = old.boot_ms = old.boot = 0;
+        block_header_encode(&old, bytes);
+        store_u32(bytes + 8, version);
+        store_u64(bytes + 120, hash_bytes(bytes, 120));
+        assert_true(block_header_decode(&back, bytes, &reason));
+        assert_int_equal(back.engine_ms, 0);
+        assert_int_equal(block_engine_ms(&back), block.wall_ms);
+        assert_int_equal(block_ahead_ms(&back), 0);
+        block_header_encode(&back, again);
+        assert_memory_equal(again, bytes, sizeof bytes);
+    }
+    assert_int_equal(block_engine_ms(&block), block.engine_ms);
+    assert_int_equal(block_ahead_ms(&block), (int64_t)(block.wall_ms - block.engine_ms));
+}
+
 /* Changes bytes of a header and gives it the right checksum again. */
 static void forge(uint8_t *bytes, unsigned at, uint32_t value, unsigned width)
 {
@@ -160,15 +194,14 @@ static void an_intact_header_of_another_version_is_refused(void **state)
         uint32_t value;
         unsigned width;
     } cases[] = {
-        {8, 3, 4}, /* version */
+        {8, 4, 4}, /* version */
+        {8, 2, 4}, /* which has no engine time */
         {8, 0, 4},
         {12, 0, 2}, /* types */
         {12, 3, 2},
         {12, 6, 2},
         {12, 9, 2},
         {14, 1, 2}, /* reserved */
-        {104, 1, 4},
-        {116, 1, 4},
         {92, 97, 4}, /* payload: not a multiple of 8, too large, less than its records */
         {92, (uint32_t)WAL_GROUP_BYTES_MAX + 8, 4},
         {92, 8, 4},
@@ -183,17 +216,28 @@ static void an_intact_header_of_another_version_is_refused(void **state)
         assert_false(block_header_decode(&back, bytes, &reason));
         assert_non_null(reason);
     }
+    /* No engine time, but a boot. */
+    struct block_header back;
+    const char *reason;
+    block_header_encode(&block, bytes);
+    memset(bytes + 104, 0, 6);
+    store_u64(bytes + 120, hash_bytes(bytes, 120));
+    assert_false(block_header_decode(&back, bytes, &reason));
 }
 
-static void headers_of_version_1_are_read(void **state)
+static void headers_of_older_versions_are_read(void **state)
 {
     (void)state;
-    for (uint32_t version = 0; version <= 3; version++) {
-        bool known = version == 1 || version == 2;
+    for (uint32_t version = 0; version <= 4; version++) {
+        bool known = version >= 1 && version <= 3;
         const char *reason;
         uint8_t bytes[BLOCK_HEADER_BYTES];
         struct block_header back;
-        forge(bytes, 8, version, 4);
+        struct block_header old = block;
+        old.engine_ms = 0;
+        block_header_encode(&old, bytes);
+        store_u32(bytes + 8, version);
+        store_u64(bytes + 120, hash_bytes(bytes, 120));
         assert_int_equal(block_header_decode(&back, bytes, &reason), known);
         struct segment_header segment_back;
         segment_header_encode(&segment, bytes);
@@ -242,7 +286,7 @@ static void documented_example_is_a_valid_block(void **state)
     assert_int_equal(event.lines[0].item, 258);
     assert_int_equal(event.lines[0].qty, 3);
     assert_int_equal(event.buyer, 77);
-    assert_int_equal(event.deadline_ms, header.wall_ms + 900000);
+    assert_int_equal(event.deadline_ms, header.engine_ms + 900000);
 }
 
 static void block_span_is_whole_pages(void **state)
@@ -260,9 +304,10 @@ int main(void)
         cmocka_unit_test(segment_header_has_the_documented_layout),
         cmocka_unit_test(block_header_has_the_documented_layout),
         cmocka_unit_test(headers_come_back_as_they_were),
+        cmocka_unit_test(a_block_without_engine_time_has_wall_time),
         cmocka_unit_test(every_bit_flip_of_a_header_is_found),
         cmocka_unit_test(an_intact_header_of_another_version_is_refused),
-        cmocka_unit_test(headers_of_version_1_are_read),
+        cmocka_unit_test(headers_of_older_versions_are_read),
         cmocka_unit_test(documented_example_is_a_valid_block),
         cmocka_unit_test(block_span_is_whole_pages),
     };

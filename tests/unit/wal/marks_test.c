@@ -51,7 +51,7 @@ static void assert_ascending(const struct wal_marks *marks)
     assert_in_range(marks->count, 1, WAL_MARKS_MAX);
     for (uint32_t i = 1; i < marks->count; i++) {
         assert_true(marks->marks[i].lsn > marks->marks[i - 1].lsn);
-        assert_true(marks->marks[i].wall_ms >= marks->marks[i - 1].wall_ms + WAL_MARKS_STEP_MS);
+        assert_true(marks->marks[i].engine_ms >= marks->marks[i - 1].engine_ms + WAL_MARKS_STEP_MS);
     }
 }
 
@@ -117,10 +117,10 @@ static void marks_never_promise_too_much(void **state)
         while (at < ADDED && lsns[at] != marks.marks[i].lsn) {
             at++;
         }
-        while (at + 1 < ADDED && times[at] != marks.marks[i].wall_ms) {
+        while (at + 1 < ADDED && times[at] != marks.marks[i].engine_ms) {
             at++;
         }
-        if (at == ADDED || lsns[at] != marks.marks[i].lsn || times[at] != marks.marks[i].wall_ms) {
+        if (at == ADDED || lsns[at] != marks.marks[i].lsn || times[at] != marks.marks[i].engine_ms) {
             fail_msg("SEED=%llu: mark %u was never added", (unsigned long long)seed, i);
         }
     }

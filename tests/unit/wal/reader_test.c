@@ -480,7 +480,8 @@ static void expect_names_damage(struct craft *craft, const char *file, const cha
     assert_int_equal(end.next_index, next_index);
     const struct wal_options options = {
         .segment_bytes = WAL_SEGMENT_BYTES_MIN, .spare_segments = 1, .in_flight_max = 1};
-    assert_int_equal(wal_open(&wal, &options, craft->storage, &clock.clock, &end, 0), HF_DAMAGED);
+    struct timekeeper *time = rig_time(&clock.clock, &end);
+    assert_int_equal(wal_open(&wal, &options, craft->storage, time, &end, 0), HF_DAMAGED);
 }
 
 static void number_missing_before_a_later_one_is_damage_whatever_it_held(void **state)

@@ -128,7 +128,8 @@ static void run(enum storage_mode mode, unsigned in_flight)
                                   .digest_every_bytes = 1000000};
     struct shared *shared = calloc(1, sizeof *shared);
     shared->lsn_of = calloc((size_t)APPENDERS * APPENDS * RECORDS_PER_MAX, sizeof(uint64_t));
-    assert_int_equal(wal_open(&shared->wal, &options, storage, clock_real(), &log.end, 0), HF_OK);
+    struct timekeeper *time = rig_time(clock_real(), &log.end);
+    assert_int_equal(wal_open(&shared->wal, &options, storage, time, &log.end, 0), HF_OK);
     rig_log_free(&log);
     assert_int_equal(wal_start(shared->wal), HF_OK);
 
@@ -211,7 +212,8 @@ static void wal_lets_stalled_appenders_go_on(void **state)
     struct wal_end end = {.empty = true, .next_index = 1};
     struct wal_options options = {.segment_bytes = MIB(8), .spare_segments = 2, .in_flight_max = 1};
     struct shared shared = {0};
-    assert_int_equal(wal_open(&shared.wal, &options, storage, clock_real(), &end, 0), HF_OK);
+    struct timekeeper *time = rig_time(clock_real(), &end);
+    assert_int_equal(wal_open(&shared.wal, &options, storage, time, &end, 0), HF_OK);
     assert_int_equal(wal_start(shared.wal), HF_OK);
     pthread_t threads[4];
     for (int i = 0; i < 4; i++) {

@@ -18,6 +18,7 @@
 
 #include "base/hash.h"
 #include "lib/rng.h"
+#include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "wal/record.h"
 #include "wal/wal.h"
@@ -29,9 +30,9 @@ struct rig_clock {
     uint64_t ns;
 };
 
-static uint64_t rig_unix_ms(void *context)
+static uint64_t rig_unix_ns(void *context)
 {
-    return RIG_DEADLINE_MS + ((struct rig_clock *)context)->ns / 1000000u;
+    return RIG_DEADLINE_MS * 1000000u + ((struct rig_clock *)context)->ns;
 }
 
 static uint64_t rig_monotonic_ns(void *context)
@@ -41,8 +42,18 @@ static uint64_t rig_monotonic_ns(void *context)
 
 static __attribute__((unused)) void rig_clock_init(struct rig_clock *clock)
 {
-    clock->clock = (struct clock){clock, rig_unix_ms, rig_monotonic_ns};
+    clock->clock = (struct clock){clock, rig_unix_ns, rig_monotonic_ns, rig_monotonic_ns, sim_boot};
     clock->ns = 1000000000u;
+}
+
+/* Time that goes on behind a log's end; one log at a time is open. */
+static __attribute__((unused)) struct timekeeper *rig_time(const struct clock *clock,
+                                                           const struct wal_end *end)
+{
+    static struct timekeeper time;
+    const struct time_past past = {end->engine_ms, end->wall_ms, end->boot_ms, end->boot};
+    timekeeper_init(&time, clock, &past, false);
+    return &time;
 }
 
 /* ---- Records with serial numbers ---- */
@@ -211,7 +222,8 @@ static __attribute__((unused)) enum hf_status rig_open(struct rig *rig)
     rig->digest = log.digest;
     rig->next_serial = log.count > 0 ? log.serials[log.count - 1] + 1 : 0;
     enum hf_status status =
-        wal_open(&rig->wal, &rig->options, rig->storage, &rig->clock.clock, &log.end, rig->digest);
+        wal_open(&rig->wal, &rig->options, rig->storage, rig_time(&rig->clock.clock, &log.end),
+                 &log.end, rig->digest);
     rig_log_free(&log);
     return status;
 }
