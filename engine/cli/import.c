@@ -277,6 +277,7 @@ static void add_row(struct import *import, const char *path, const struct csv *c
         bad(import, path, "row %" PRIu64 ", column sku: empty", cells->number);
     }
     check_row(import, path, row);
+    row->own_rules = row->rules;
     import->row_count += row->sku != NULL;
 }
 

@@ -21,7 +21,8 @@ struct import_row {
     const char *sku;
     const char *pool;  /* "default" when none was named */
     const char *label; /* NULL: not given */
-    uint32_t rules;    /* enum hf_sku_field: those that the row names */
+    uint32_t rules;    /* enum hf_sku_field: those that the row names; a SKU's first row: any row */
+    uint32_t own_rules; /* those that the row names itself */
     uint32_t limit_per_buyer;
     uint64_t opens_at_ms;
     uint64_t closes_at_ms;

@@ -14,18 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
-#include "base/hash.h"
-#include "base/id.h"
+#include "cli/import_batch.h"
 #include "cli/import_run.h"
-
-#define BATCH_ROWS 4096u /* of one request: some 400 KiB, and 4 ms of the engine's */
 
 struct apply {
     struct hf_client *client;
     const struct import *import;
-    struct import_summary *summary;
-    uint32_t *handles; /* one for each sorted row, once it is defined */
+    struct import_summary *summary; /* under the lock */
+    uint32_t *handles;              /* one for each sorted row, once it is defined */
 
     pthread_mutex_t lock;
     pthread_cond_t moved;
@@ -34,32 +30,28 @@ struct apply {
     enum hf_status status; /* of the first thing that went wrong; then both threads end */
 };
 
-static uint32_t batch_at(const struct import *import, uint32_t from)
-{
-    uint32_t left = import->row_count - from;
-    return left < BATCH_ROWS ? left : BATCH_ROWS;
-}
-
 /* Says where it went wrong and tells the other thread. On the thread of the failed call, right
- * behind it. from: the batch's first row; at: the engine's name of a row of the batch, as
- * "define.items"; the message begins with it where it is about one row. */
-static void break_off(struct apply *apply, enum hf_status status, uint32_t from, const char *at)
+ * behind it. */
+static void break_off(struct apply *apply, enum hf_status status, const struct import_batch *batch)
 {
+    uint32_t at = batch->from;
+    const char *column = NULL;
+    const char *reason;
     char subject[64 + 2 * HF_CODE_BYTES];
-    unsigned index = 0;
-    const char *message = hf_last_message();
-    size_t at_len = strlen(at);
-    bool exact = strncmp(message, at, at_len) == 0 &&
-                 sscanf(message + at_len, "[%u]", &index) == 1 &&
-                 index < batch_at(apply->import, from);
-    const struct import_row *row = apply->import->sorted[from + (exact ? index : 0)];
-    snprintf(subject, sizeof subject, "%s %" PRIu64 " (%s@%s)",
-             exact ? "row" : "in the batch that begins with row", row->number, row->sku, row->pool);
+    bool exact = import_batch_blame(batch, hf_last_message(), &at, &column, &reason);
+    const struct import_row *row = apply->import->sorted[at];
+    snprintf(subject, sizeof subject, "%s %" PRIu64 " (%s@%s)%s%s",
+             exact ? "row" : "in the batch that begins with row", row->number, row->sku, row->pool,
+             column ? ", column " : "", column ? column : "");
     pthread_mutex_lock(&apply->lock);
     if (apply->status == HF_OK) {
         apply->status = status;
         apply->summary->status = status;
-        connect_reason(status, subject, apply->summary->message);
+        if (exact) {
+            snprintf(apply->summary->message, CONNECT_REASON_BYTES, "%s: %s", subject, reason);
+        } else {
+            connect_reason(status, subject, apply->summary->message);
+        }
     }
     pthread_cond_broadcast(&apply->moved);
     pthread_mutex_unlock(&apply->lock);
@@ -67,53 +59,13 @@ static void break_off(struct apply *apply, enum hf_status status, uint32_t from,
 
 /* ---- Definitions ---- */
 
-static struct hf_sku rules_of(const struct import_row *row)
-{
-    return (struct hf_sku){.sku = row->sku,
-                           .label = row->label,
-                           .limit_per_buyer = row->limit_per_buyer,
-                           .opens_at_ms = row->opens_at_ms,
-                           .closes_at_ms = row->closes_at_ms,
-                           .paused = row->paused,
-                           .hold_ms = row->hold_ms,
-                           .hold_ms_max = row->hold_ms_max,
-                           .fields = row->rules};
-}
-
-static struct hf_item item_of(const struct import_row *row)
-{
-    return (struct hf_item){.sku = row->sku,
-                            .pool = row->pool,
-                            .safety = row->safety,
-                            .presale_cap = row->presale_cap,
-                            .hot = row->hot,
-                            .fields = (row->has_safety ? HF_ITEM_SAFETY : 0u) |
-                                      (row->has_presale_cap ? HF_ITEM_PRESALE_CAP : 0u) |
-                                      (row->has_hot ? HF_ITEM_HOT : 0u)};
-}
-
-/* Defines the items of the sorted rows from `from` on, and the rules of the SKUs that begin among
- * them. skus and items: room for a batch. */
-static enum hf_status define_batch(struct apply *apply, uint32_t from, uint32_t count,
-                                   struct hf_sku *skus, struct hf_item *items)
-{
-    struct import_row *const *sorted = apply->import->sorted;
-    uint32_t sku_count = 0;
-    for (uint32_t i = from; i < from + count; i++) {
-        bool first_of_sku = i == 0 || strcmp(sorted[i - 1]->sku, sorted[i]->sku) != 0;
-        if (first_of_sku && sorted[i]->rules != 0) {
-            skus[sku_count++] = rules_of(sorted[i]);
-        }
-        items[i - from] = item_of(sorted[i]);
-    }
-    return hf_define(apply->client, skus, sku_count, items, count, apply->handles + from);
-}
-
 /* Rows whose stock has been set, for the progress; and whether to go on. */
-static bool tell_defined(struct apply *apply, uint32_t defined, struct progress *progress)
+static bool tell_defined(struct apply *apply, const struct import_batch *batch,
+                         const struct hf_defined *defined, struct progress *progress)
 {
     pthread_mutex_lock(&apply->lock);
-    apply->defined = defined;
+    import_count_defined(apply->summary, defined, batch->item_count);
+    apply->defined = batch->end;
     pthread_cond_broadcast(&apply->moved);
     uint64_t done = (uint64_t)apply->defined + apply->set;
     bool go_on = apply->status == HF_OK;
@@ -124,90 +76,46 @@ static bool tell_defined(struct apply *apply, uint32_t defined, struct progress 
 
 static void define_all(struct apply *apply, struct progress *progress)
 {
-    struct hf_sku *skus = must_alloc(BATCH_ROWS, sizeof *skus);
-    struct hf_item *items = must_alloc(BATCH_ROWS, sizeof *items);
+    struct import_batch batch;
     bool go_on = true;
-    for (uint32_t i = 0; i < apply->import->row_count && go_on;) {
-        uint32_t count = batch_at(apply->import, i);
-        enum hf_status status = define_batch(apply, i, count, skus, items);
+    import_batch_init(&batch, apply->import, apply->summary->reference);
+    for (uint32_t i = 0; i < apply->import->row_count && go_on; i = batch.end) {
+        struct hf_defined defined;
+        import_batch_define(&batch, i, NULL);
+        enum hf_status status =
+            hf_define_counted(apply->client, batch.skus, batch.sku_count, batch.items,
+                              batch.item_count, apply->handles + i, &defined);
         if (status != HF_OK) {
-            break_off(apply, status, i, "define.items");
+            break_off(apply, status, &batch);
             break;
         }
-        i += count;
-        apply->summary->items = i;
-        go_on = tell_defined(apply, i, progress);
+        go_on = tell_defined(apply, &batch, &defined, progress);
     }
-    free(items);
-    free(skus);
+    import_batch_deinit(&batch);
 }
 
 /* ---- Stock ---- */
 
-/* The hash of "import", the reference, the SKU and the pool, each with a NUL behind it. */
-struct hf_id import_adjustment_id(const char *reference, const struct import_row *row)
+static void count_results(struct apply *apply, const struct import_batch *batch)
 {
-    char text[16 + REASON_BYTES_MAX + 2 * HF_CODE_BYTES];
-    const char *const parts[] = {"import", reference, row->sku, row->pool};
-    size_t used = 0;
-    for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
-        size_t bytes = strlen(parts[i]) + 1;
-        CHECK(used + bytes <= sizeof text);
-        memcpy(text + used, parts[i], bytes);
-        used += bytes;
+    pthread_mutex_lock(&apply->lock);
+    for (uint32_t i = 0; i < batch->adjustment_count; i++) {
+        import_count_result(apply->summary, apply->import->sorted[batch->adjusted_rows[i]],
+                            &batch->results[i]);
     }
-    struct hf_id id;
-    id_to_bytes(hash_bytes_128(text, used), id.bytes);
-    return id;
+    pthread_mutex_unlock(&apply->lock);
 }
 
-static void count_result(struct import_summary *summary, const struct import_row *row,
-                         const struct hf_adjust_result *result)
+static enum hf_status set_batch(struct apply *apply, struct import_batch *batch, uint32_t from)
 {
-    if (result->status == HF_OK) {
-        *(result->replayed ? &summary->replayed : &summary->stock_set) += 1;
-        return;
-    }
-    const char *reason = result->status == HF_ID_CONFLICT
-                             ? "an import of this reference set another value"
-                             : hf_status_text(result->status);
-    bool known = result->stock.item != 0;
-    import_refuse(summary, row, result->status, reason, known ? result->stock.held : -1,
-                  known ? result->stock.sold : -1);
-}
-
-/* Room for the settings of a batch. */
-struct settings {
-    struct hf_adjustment adjustments[BATCH_ROWS];
-    struct hf_adjust_result results[BATCH_ROWS];
-    const struct import_row *rows[BATCH_ROWS];
-};
-
-static enum hf_status set_batch(struct apply *apply, uint32_t from, uint32_t count,
-                                struct settings *settings)
-{
-    const char *reference = apply->summary->reference;
-    uint32_t used = 0;
-    for (uint32_t i = from; i < from + count; i++) {
-        const struct import_row *row = apply->import->sorted[i];
-        if (row->has_stock) {
-            settings->rows[used] = row;
-            settings->adjustments[used++] =
-                (struct hf_adjustment){.id = import_adjustment_id(reference, row),
-                                       .item = apply->handles[i],
-                                       .set = true,
-                                       .value = row->stock,
-                                       .reason = "import",
-                                       .reference = reference};
-        }
-    }
-    if (used == 0) {
+    import_batch_adjust(batch, from, apply->handles, NULL);
+    if (batch->adjustment_count == 0) {
         return HF_OK;
     }
     enum hf_status status =
-        hf_adjust(apply->client, settings->adjustments, used, settings->results);
-    for (uint32_t i = 0; status == HF_OK && i < used; i++) {
-        count_result(apply->summary, settings->rows[i], &settings->results[i]);
+        hf_adjust(apply->client, batch->adjustments, batch->adjustment_count, batch->results);
+    if (status == HF_OK) {
+        count_results(apply, batch);
     }
     return status;
 }
@@ -230,18 +138,18 @@ static bool wait_for_defined(struct apply *apply, uint32_t set)
 static void *set_all(void *argument)
 {
     struct apply *apply = argument;
-    struct settings *settings = must_alloc(1, sizeof *settings);
+    struct import_batch batch;
     uint32_t set = 0;
+    import_batch_init(&batch, apply->import, apply->summary->reference);
     while (wait_for_defined(apply, set)) {
-        uint32_t count = batch_at(apply->import, set);
-        enum hf_status status = set_batch(apply, set, count, settings);
+        enum hf_status status = set_batch(apply, &batch, set);
         if (status != HF_OK) {
-            break_off(apply, status, set, "adjust.adjustments");
+            break_off(apply, status, &batch);
             break;
         }
-        set += count;
+        set = batch.end;
     }
-    free(settings);
+    import_batch_deinit(&batch);
     return NULL;
 }
 

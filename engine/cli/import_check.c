@@ -1,4 +1,5 @@
-/* import_check.c - what an import would do to an engine.
+/* import_check.c - what an import would do to an engine, in the engine's own words: a dry run of
+ * the requests that the import would send.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -6,198 +7,174 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/import_batch.h"
 #include "cli/import_run.h"
 
-#define RULES_AT_ONCE  2000u
-#define PROBES_AT_ONCE 2000u
+/* ---- What is told, here and by the import itself ---- */
 
 void import_refuse(struct import_summary *summary, const struct import_row *row,
-                   enum hf_status status, const char *reason, int64_t held, int64_t sold)
+                   enum hf_status status, const char *text)
 {
     if (summary->refused++ >= IMPORT_REFUSED_SHOWN) {
         return;
     }
-    char *text = summary->refused_texts[summary->refused - 1];
+    char *to = summary->refused_texts[summary->refused - 1];
     summary->refused_status[summary->refused - 1] = status;
-    int used =
-        snprintf(text, CONNECT_REASON_BYTES, "row %" PRIu64 " (%s@%s): stock %" PRId64 ": %s",
-                 row->number, row->sku, row->pool, row->stock, reason);
-    if (held >= 0) {
-        snprintf(text + used, CONNECT_REASON_BYTES - (size_t)used,
-                 " (held %" PRId64 ", sold %" PRId64 ")", held, sold);
-    }
+    snprintf(to, CONNECT_REASON_BYTES, "row %" PRIu64 " (%s@%s)%s", row->number, row->sku,
+             row->pool, text);
     if (summary->status == HF_OK) {
         summary->status = status;
-        memcpy(summary->message, text, CONNECT_REASON_BYTES);
+        memcpy(summary->message, to, CONNECT_REASON_BYTES);
     }
 }
 
-/* ---- Stock ---- */
-
-/* What setting a row's stock would come to, if no import of this reference has set it before. */
-static void check_stock(const struct import_row *row, const struct import_known *known,
-                        struct import_summary *summary)
+void import_count_defined(struct import_summary *summary, const struct hf_defined *defined,
+                          uint32_t items)
 {
-    int64_t presale_cap = row->has_presale_cap ? row->presale_cap : known->presale_cap;
-    int64_t delta = row->stock - known->stocked;
-    /* As the engine decides: what is on hand, with what may be sold beyond it, covers what is held
-     * and sold. */
-    if (delta < 0 && row->stock + presale_cap < known->held + known->sold) {
-        import_refuse(summary, row, HF_WOULD_OVERSELL, hf_status_text(HF_WOULD_OVERSELL),
-                      known->held, known->sold);
-        return;
-    }
-    summary->changed_stock++;
-    int64_t *sum = delta < 0 ? &summary->units_removed : &summary->units_added;
-    if (__builtin_add_overflow(*sum, delta < 0 ? -delta : delta, sum)) {
+    summary->items += items;
+    summary->new_skus += defined->skus_made;
+    summary->new_items += defined->items_made;
+    summary->changed_rules += defined->skus_changed;
+    summary->changed_items += defined->items_changed;
+}
+
+static void add_units(int64_t *sum, int64_t units)
+{
+    if (__builtin_add_overflow(*sum, units, sum)) {
         *sum = INT64_MAX;
     }
 }
 
-/* Rows whose stock differs from the engine's. */
-struct probe_batch {
-    const struct import_row *rows[PROBES_AT_ONCE];
-    const struct import_known *known[PROBES_AT_ONCE];
-    struct hf_adjustment adjustments[PROBES_AT_ONCE];
-    struct hf_adjust_result results[PROBES_AT_ONCE];
-    uint32_t count;
+void import_count_result(struct import_summary *summary, const struct import_row *row,
+                         const struct hf_adjust_result *result)
+{
+    if (result->status == HF_OK) {
+        *(result->replayed ? &summary->replayed : &summary->stock_set) += 1;
+        summary->changed_stock += result->delta != 0;
+        add_units(result->delta < 0 ? &summary->units_removed : &summary->units_added,
+                  result->delta < 0 ? -result->delta : result->delta);
+        return;
+    }
+    char text[CONNECT_REASON_BYTES];
+    int used =
+        snprintf(text, sizeof text, ", column stock: %" PRId64 ": %s", row->stock,
+                 result->status == HF_ID_CONFLICT ? "an import of this reference set another value"
+                                                  : hf_status_text(result->status));
+    if (result->stock.sku[0] != '\0') {
+        snprintf(text + used, sizeof text - (size_t)used, " (held %" PRId64 ", sold %" PRId64 ")",
+                 result->stock.held, result->stock.sold);
+    }
+    import_refuse(summary, row, result->status, text);
+}
+
+void import_forget_counts(struct import_summary *summary)
+{
+    summary->items = summary->stock_set = summary->replayed = 0;
+    summary->new_skus = summary->new_items = 0;
+    summary->changed_items = summary->changed_rules = summary->changed_stock = 0;
+    summary->units_added = summary->units_removed = 0;
+}
+
+/* ---- Checking ---- */
+
+struct check {
+    struct hf_client *client;
+    struct import_batch batch;
+    struct import_summary *summary;
+    bool *left_out; /* of each sorted row: it has been refused */
+    bool stopped;   /* what comes behind need not be looked at */
 };
 
-/* Asks whether the settings were made before, by asking for them under a condition that can't hold:
- * stock is never below 0. So nothing is changed; an id that is known is ID_CONFLICT, one that is
- * not is CONFLICT. */
-static enum hf_status probe_stock(struct hf_client *client, struct probe_batch *batch,
-                                  struct import_summary *summary)
+/* Asks about a batch. What the batches before it would make counts towards the limit. */
+static enum hf_status ask(struct check *check, uint32_t from, struct hf_defined *defined)
 {
-    if (batch->count == 0) {
+    struct import_batch *batch = &check->batch;
+    import_batch_define(batch, from, check->left_out);
+    import_batch_adjust(batch, from, NULL, check->left_out);
+    if (batch->item_count == 0) {
+        *defined = (struct hf_defined){0};
         return HF_OK;
     }
-    enum hf_status status = hf_adjust(client, batch->adjustments, batch->count, batch->results);
-    for (uint32_t i = 0; i < batch->count && status == HF_OK; i++) {
-        if (batch->results[i].status == HF_ID_CONFLICT) {
-            summary->replayed++;
-        } else {
-            check_stock(batch->rows[i], batch->known[i], summary);
+    struct hf_dry_run asked = {.skus = batch->skus,
+                               .sku_count = batch->sku_count,
+                               .items = batch->items,
+                               .item_count = batch->item_count,
+                               .adjustments = batch->adjustments,
+                               .adjustment_count = batch->adjustment_count,
+                               .skus_before = check->summary->new_skus,
+                               .items_before = check->summary->new_items};
+    return hf_check(check->client, &asked, defined, batch->results);
+}
+
+/* Notes the row that an answer is about and leaves its SKU out. False: it is about none. */
+static bool refuse_row(struct check *check, enum hf_status status)
+{
+    uint32_t at;
+    const char *column;
+    const char *reason;
+    if (!import_batch_blame(&check->batch, hf_last_message(), &at, &column, &reason)) {
+        return false;
+    }
+    const struct import *import = check->batch.import;
+    const struct import_row *row = import->sorted[at];
+    char text[CONNECT_REASON_BYTES];
+    snprintf(text, sizeof text, "%s%s: %s", column ? ", column " : "", column ? column : "",
+             reason);
+    import_refuse(check->summary, row, status, text);
+    for (uint32_t i = check->batch.from; i < check->batch.end; i++) {
+        check->left_out[i] |= strcmp(import->sorted[i]->sku, row->sku) == 0;
+    }
+    return true;
+}
+
+/* One batch, asked about again without the rows that are refused, until it is through. */
+static enum hf_status check_batch(struct check *check, uint32_t from)
+{
+    struct hf_defined defined;
+    enum hf_status status;
+    struct import_batch *batch = &check->batch;
+    struct import_summary *summary = check->summary;
+    while ((status = ask(check, from, &defined)) == HF_INVALID && refuse_row(check, status)) {
+        if (summary->refused >= IMPORT_REFUSED_SHOWN) {
+            check->stopped = true; /* enough to begin with */
+            return HF_OK;
         }
     }
-    batch->count = 0;
-    return status;
-}
-
-static enum hf_status add_probe(struct hf_client *client, struct probe_batch *batch,
-                                const struct import_row *row, const struct import_known *known,
-                                struct import_summary *summary)
-{
-    batch->rows[batch->count] = row;
-    batch->known[batch->count] = known;
-    batch->adjustments[batch->count++] =
-        (struct hf_adjustment){.id = import_adjustment_id(summary->reference, row),
-                               .sku = row->sku,
-                               .pool = row->pool,
-                               .set = true,
-                               .value = row->stock,
-                               .has_expected = true,
-                               .expected = -1,
-                               .reason = "import",
-                               .reference = summary->reference};
-    return batch->count == PROBES_AT_ONCE ? probe_stock(client, batch, summary) : HF_OK;
-}
-
-static enum hf_status check_item(struct hf_client *client, const struct import_row *row,
-                                 const struct import_known *known, struct probe_batch *batch,
-                                 struct import_summary *summary)
-{
-    bool differs = row->has_stock && row->stock != known->stocked;
-    if (!known->item) {
-        summary->new_items++;
-        if (differs) {
-            check_stock(row, known, summary);
+    if (status == HF_FULL && refuse_row(check, status)) {
+        check->stopped = true; /* all new ones behind it would be refused too */
+        return HF_OK;
+    }
+    if (status == HF_OK && batch->item_count > 0) {
+        import_count_defined(summary, &defined, batch->item_count);
+        for (uint32_t i = 0; i < batch->adjustment_count; i++) {
+            import_count_result(summary, batch->import->sorted[batch->adjusted_rows[i]],
+                                &batch->results[i]);
         }
-        return HF_OK;
     }
-    summary->changed_items += (row->has_safety && row->safety != known->safety) ||
-                              (row->has_presale_cap && row->presale_cap != known->presale_cap);
-    return differs ? add_probe(client, batch, row, known, summary) : HF_OK;
-}
-
-/* ---- Rules ---- */
-
-static bool rules_differ(const struct import_row *row, const struct hf_sku_rules *now)
-{
-    uint32_t rules = row->rules;
-    return ((rules & HF_SKU_LABEL) && strcmp(row->label, now->label) != 0) ||
-           ((rules & HF_SKU_LIMIT_PER_BUYER) && row->limit_per_buyer != now->limit_per_buyer) ||
-           ((rules & HF_SKU_OPENS_AT) && row->opens_at_ms != now->opens_at_ms) ||
-           ((rules & HF_SKU_CLOSES_AT) && row->closes_at_ms != now->closes_at_ms) ||
-           ((rules & HF_SKU_PAUSED) && row->paused != now->paused) ||
-           ((rules & HF_SKU_HOLD) && row->hold_ms != now->hold_ms) ||
-           ((rules & HF_SKU_HOLD_MAX) && row->hold_ms_max != now->hold_ms_max);
-}
-
-/* Rows whose SKUs' rules are to be read and compared. */
-struct rule_batch {
-    const struct import_row *rows[RULES_AT_ONCE];
-    const char *skus[RULES_AT_ONCE];
-    struct hf_sku_rules now[RULES_AT_ONCE];
-    uint32_t count;
-};
-
-static enum hf_status compare_rules(struct hf_client *client, struct rule_batch *batch,
-                                    struct import_summary *summary)
-{
-    if (batch->count == 0) {
-        return HF_OK;
-    }
-    enum hf_status status = hf_get_skus(client, batch->skus, batch->count, batch->now);
-    for (uint32_t i = 0; i < batch->count && status == HF_OK; i++) {
-        summary->changed_rules += rules_differ(batch->rows[i], &batch->now[i]);
-    }
-    batch->count = 0;
     return status;
-}
-
-/* Compares the rules that the first row of a SKU has gathered. */
-static enum hf_status check_sku(struct hf_client *client, const struct import_row *row,
-                                const struct import_known *known, struct rule_batch *batch,
-                                struct import_summary *summary)
-{
-    if (!known->sku) {
-        summary->new_skus++;
-        return HF_OK;
-    }
-    if (row->rules != 0) {
-        batch->rows[batch->count] = row;
-        batch->skus[batch->count++] = row->sku;
-    }
-    return batch->count == RULES_AT_ONCE ? compare_rules(client, batch, summary) : HF_OK;
 }
 
 enum hf_status import_check(struct hf_client *client, const struct import *import,
-                            const struct import_known *known, struct import_summary *summary)
+                            struct progress *progress, struct import_summary *summary)
 {
-    struct rule_batch *rules = must_alloc(1, sizeof *rules);
-    struct probe_batch *probes = must_alloc(1, sizeof *probes);
+    struct check check = {.client = client,
+                          .summary = summary,
+                          .left_out = must_alloc(import->row_count, sizeof *check.left_out)};
     enum hf_status status = HF_OK;
-    for (uint32_t i = 0; i < import->row_count && status == HF_OK; i++) {
-        const struct import_row *row = import->sorted[i];
-        if (i == 0 || strcmp(import->sorted[i - 1]->sku, row->sku) != 0) {
-            status = check_sku(client, row, &known[i], rules, summary);
-        }
-        if (status == HF_OK) {
-            status = check_item(client, row, &known[i], probes, summary);
-        }
-    }
-    if (status == HF_OK) {
-        status = compare_rules(client, rules, summary);
-    }
-    if (status == HF_OK) {
-        status = probe_stock(client, probes, summary);
+    import_batch_init(&check.batch, import, summary->reference);
+    for (uint32_t at = 0; at < import->row_count && status == HF_OK && !check.stopped;) {
+        status = check_batch(&check, at);
+        at = check.batch.end;
+        progress_show(progress, "checking ", at, import->row_count);
     }
     if (status != HF_OK) {
         summary->status = status;
         connect_reason(status, NULL, summary->message);
     }
-    free(probes);
-    free(rules);
+    if (status != HF_OK || summary->refused > 0) {
+        import_forget_counts(summary);
+    }
+    import_batch_deinit(&check.batch);
+    free(check.left_out);
     return status;
 }

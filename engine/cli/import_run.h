@@ -14,17 +14,6 @@
 #include "cli/import.h"
 #include "cli/print.h"
 
-/* What the engine knows about a row's item. */
-struct import_known {
-    bool sku;  /* the SKU is there */
-    bool item; /* and the item; then the numbers hold */
-    int64_t stocked;
-    int64_t held;
-    int64_t sold;
-    int64_t safety;
-    int64_t presale_cap;
-};
-
 #define IMPORT_REFUSED_SHOWN 20u
 
 struct import_summary {
@@ -37,42 +26,44 @@ struct import_summary {
     uint32_t refused;
     enum hf_status refused_status[IMPORT_REFUSED_SHOWN];
     char refused_texts[IMPORT_REFUSED_SHOWN][CONNECT_REASON_BYTES]; /* the first ones */
-    /* What was done. */
-    uint32_t items; /* defined */
-    uint32_t stock_set;
-    uint32_t
-        replayed; /* set by an earlier run of this import; in a check, of those that differ now */
-    /* What would be done. */
+    /* What was done, or would be: counted by the same functions from the engine's answers. */
+    uint32_t items; /* rows: items that are there then */
     uint32_t new_skus;
     uint32_t new_items;
-    uint32_t changed_items; /* in safety or presale_cap */
-    uint32_t changed_rules; /* SKUs */
-    uint32_t changed_stock; /* items; those that are new and get units too */
+    uint32_t changed_rules; /* SKUs that were there */
+    uint32_t changed_items; /* in safety, presale_cap or hot */
+    uint32_t stock_set;     /* rows; to what it was before too */
+    uint32_t replayed;      /* rows whose stock an earlier run of this import has set */
+    uint32_t changed_stock; /* rows whose stock is another now */
     int64_t units_added;
     int64_t units_removed;
 };
 
-/* Asks the engine about the items of all rows: known[i] is of import->sorted[i]. `engine_items`:
- * how many it has. Rows by rows, or all of its items if that is less to ask. */
-enum hf_status import_ask(struct hf_client *client, const struct import *import,
-                          uint64_t engine_items, struct import_known *known,
-                          struct progress *progress);
+/* Asks the engine what import_apply() would do and be refused, and tells in the summary. Changes
+ * nothing. OK: all rows were asked about; where any is refused, the import would do nothing and the
+ * counts are 0. Else why the engine could not be asked is in summary->message. */
+enum hf_status import_check(struct hf_client *client, const struct import *import,
+                            struct progress *progress, struct import_summary *summary);
 
 /* Defines the items and sets their stock; what the file does not say about an item stays as it is.
- * OK: everything was dealt with, refused rows are in the
- * summary; else where it broke off is in summary->message. */
+ * For an import that has been checked: what is refused all the same has changed since. OK:
+ * everything was dealt with, refused rows are in the summary; else where it broke off is in
+ * summary->message. */
 enum hf_status import_apply(struct hf_client *client, const struct import *import,
                             struct progress *progress, struct import_summary *summary);
 
-/* The id of an import's setting of a row's stock: an import that is repeated repeats it. */
-struct hf_id import_adjustment_id(const char *reference, const struct import_row *row);
+/* ---- Used by both ---- */
 
-/* Tells what import_apply() would do, in the summary. Changes nothing. */
-enum hf_status import_check(struct hf_client *client, const struct import *import,
-                            const struct import_known *known, struct import_summary *summary);
+void import_count_defined(struct import_summary *summary, const struct hf_defined *defined,
+                          uint32_t items);
+void import_count_result(struct import_summary *summary, const struct import_row *row,
+                         const struct hf_adjust_result *result);
 
-/* Notes a row whose stock can't be set. held and sold: -1 when they are not known. */
+/* Nothing was done. */
+void import_forget_counts(struct import_summary *summary);
+
+/* Notes a row that is refused; text: what is to be said behind "row 7 (SKU@POOL)". */
 void import_refuse(struct import_summary *summary, const struct import_row *row,
-                   enum hf_status status, const char *reason, int64_t held, int64_t sold);
+                   enum hf_status status, const char *text);
 
 #endif

@@ -47,12 +47,12 @@ static const struct command_spec spec = {
         "  hold_ms, hold_ms_max   how long units are held, and at most; 15m is understood too\n"
         "\n"
         "An empty cell leaves what it is about as it is. A SKU's rules (label and below) may be\n"
-        "named in any of its rows. The whole file is checked first: if any row is wrong, nothing\n"
-        "is done. Importing the same file again changes nothing, also after sales; to set the\n"
-        "same stock once more, name another --reference. Rows are numbered from 1, the header's.\n"
+        "named in any of its rows. The whole file is checked first, by the engine too: if any row\n"
+        "is wrong or refused, nothing is done. Importing the same file again changes nothing, also\n"
+        "after sales; to set the same stock once more, name another --reference. Rows are numbered\n"
+        "from 1, the header's.\n"
         "\n"
-        "--dry-run tells what the import would make, change, set and refuse as the engine is "
-        "now.\n",
+        "--dry-run makes the engine's check alone, and tells what the import would come to.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .arguments_min = 1,
@@ -66,18 +66,14 @@ static json_t *summary_object(const struct import_summary *summary)
                   "reference", summary->reference, "dry_run", (int)dry_run, "rows",
                   (json_int_t)summary->rows, "skus", (json_int_t)summary->skus, "units",
                   (json_int_t)summary->units, "refused", (json_int_t)summary->refused);
-    json_t *more =
-        dry_run
-            ? json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "new_skus",
-                        (json_int_t)summary->new_skus, "new_items", (json_int_t)summary->new_items,
-                        "changed_items", (json_int_t)summary->changed_items, "changed_rules",
-                        (json_int_t)summary->changed_rules, "changed_stock",
-                        (json_int_t)summary->changed_stock, "units_added",
-                        (json_int_t)summary->units_added, "units_removed",
-                        (json_int_t)summary->units_removed, "replayed",
-                        (json_int_t)summary->replayed)
-            : json_pack("{s:I, s:I, s:I}", "items", (json_int_t)summary->items, "stock_set",
-                        (json_int_t)summary->stock_set, "replayed", (json_int_t)summary->replayed);
+    json_t *more = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "items", (json_int_t)summary->items,
+        "new_skus", (json_int_t)summary->new_skus, "new_items", (json_int_t)summary->new_items,
+        "changed_rules", (json_int_t)summary->changed_rules, "changed_items",
+        (json_int_t)summary->changed_items, "stock_set", (json_int_t)summary->stock_set,
+        "replayed", (json_int_t)summary->replayed, "changed_stock",
+        (json_int_t)summary->changed_stock, "units_added", (json_int_t)summary->units_added,
+        "units_removed", (json_int_t)summary->units_removed);
     json_object_update_missing(object, more);
     json_decref(more);
     if (summary->status != HF_OK) {
@@ -87,19 +83,19 @@ static json_t *summary_object(const struct import_summary *summary)
     return object;
 }
 
-static void print_plan(const struct import_summary *summary)
+/* The same lines for an import and a dry run of it. */
+static void print_counts(const struct import_summary *summary)
 {
-    printf("\nNothing was done (--dry-run). An import would\n");
-    printf("make           %" PRIu32 " SKUs, %" PRIu32 " items\n", summary->new_skus,
-           summary->new_items);
-    printf("change         the rules of %" PRIu32 " SKUs, safety or presale_cap of %" PRIu32
-           " items\n",
-           summary->changed_rules, summary->changed_items);
-    printf("set stock      of %" PRIu32 " items: +%" PRId64 " -%" PRId64 " units\n",
-           summary->changed_stock, summary->units_added, summary->units_removed);
-    printf("leave          %" PRIu32 " items whose stock was set by this import before\n",
-           summary->replayed);
-    printf("refuse         %" PRIu32 "\n", summary->refused);
+    printf("SKUs           %" PRIu32 " new, %" PRIu32 " changed\n", summary->new_skus,
+           summary->changed_rules);
+    printf("items          %" PRIu32 " new, %" PRIu32 " changed, %" PRIu32 " unchanged\n",
+           summary->new_items, summary->changed_items,
+           summary->items - summary->new_items - summary->changed_items);
+    printf("stock set      %" PRIu32 " (%" PRIu32 " changed: +%" PRId64 " -%" PRId64 " units)\n",
+           summary->stock_set, summary->changed_stock, summary->units_added,
+           summary->units_removed);
+    printf("set before     %" PRIu32 "\n", summary->replayed);
+    printf("refused        %" PRIu32 "\n", summary->refused);
 }
 
 static void print_summary(const struct import_summary *summary)
@@ -110,16 +106,12 @@ static void print_summary(const struct import_summary *summary)
     }
     printf("reference      %s\n", summary->reference);
     printf("rows           %" PRIu32 "\n", summary->rows);
-    printf("SKUs           %" PRIu32 "\n", summary->skus);
+    printf("SKUs in file   %" PRIu32 "\n", summary->skus);
     printf("units in file  %" PRId64 "\n", summary->units);
     if (dry_run) {
-        print_plan(summary);
-        return;
+        printf("\nNothing was done (--dry-run). An import would come to:\n");
     }
-    printf("items defined  %" PRIu32 "\n", summary->items);
-    printf("stock set      %" PRIu32 "\n", summary->stock_set);
-    printf("set before     %" PRIu32 "\n", summary->replayed);
-    printf("refused        %" PRIu32 "\n", summary->refused);
+    print_counts(summary);
 }
 
 static void begin_summary(const struct import *import, struct import_summary *summary)
@@ -148,55 +140,54 @@ static bool may_pass(enum hf_status status)
            status == HF_READ_ONLY;
 }
 
-/* Asks, and then does it or tells what it would do. Where it breaks off is in the summary. */
-static enum hf_status ask_and_run(struct hf_client *client, const struct import *import,
-                                  struct progress *progress, struct import_summary *summary)
-{
-    struct import_known *known = must_alloc(import->row_count, sizeof *known);
-    struct hf_engine_status engine;
-    enum hf_status status = hf_get_status(client, &engine);
-    if (status == HF_OK && dry_run) {
-        status = import_ask(client, import, engine.items, known, progress);
-    }
-    if (status != HF_OK) {
-        summary->status = status;
-        connect_reason(status, NULL, summary->message);
-    } else {
-        status = dry_run ? import_check(client, import, known, summary)
-                         : import_apply(client, import, progress, summary);
-    }
-    free(known);
-    return status;
-}
-
-static void say_refused(const struct import_summary *summary)
+static void say_refused(const struct import_summary *summary, const char *name)
 {
     for (uint32_t i = 0; i < summary->refused && i < IMPORT_REFUSED_SHOWN; i++) {
-        connect_say(summary->refused_status[i], summary->refused_texts[i]);
+        char text[CONNECT_REASON_BYTES + 256];
+        snprintf(text, sizeof text, "%.200s: %s", name, summary->refused_texts[i]);
+        connect_say(summary->refused_status[i], text);
     }
     if (summary->refused > IMPORT_REFUSED_SHOWN) {
         fprintf(stderr, "... and %" PRIu32 " more\n", summary->refused - IMPORT_REFUSED_SHOWN);
     }
 }
 
-static int run(const struct import *import, struct import_summary *summary)
+/* Checks all of it and, where that is wanted and nothing is refused, does it. Where it breaks off
+ * is in the summary. */
+static enum hf_status check_and_apply(struct hf_client *client, const struct import *import,
+                                      struct import_summary *summary, bool *applied)
+{
+    struct progress progress;
+    progress_start(&progress);
+    enum hf_status status = import_check(client, import, &progress, summary);
+    *applied = status == HF_OK && summary->refused == 0 && !dry_run;
+    if (*applied) {
+        import_forget_counts(summary);
+        status = import_apply(client, import, &progress, summary);
+    }
+    progress_end(&progress);
+    return status;
+}
+
+static int run(const struct import *import, const char *name, struct import_summary *summary)
 {
     struct hf_client *client;
-    struct progress progress;
+    bool applied;
     int code = connect_open(&spec, &connection, &client);
     if (code != ARGS_GO_ON) {
         return code;
     }
-    progress_start(&progress);
-    enum hf_status status = ask_and_run(client, import, &progress, summary);
-    progress_end(&progress);
-    say_refused(summary);
+    enum hf_status status = check_and_apply(client, import, summary, &applied);
+    say_refused(summary, name);
     if (status != HF_OK) {
         code = connect_say(status, summary->message);
-        fprintf(stderr, "The %s broke off.%s\n", dry_run ? "check" : "import",
+        fprintf(stderr, "The %s broke off.%s\n", applied ? "import" : "check",
                 may_pass(status) ? " It may be run again as it is." : "");
     } else {
         code = summary->refused > 0 ? EXIT_NO : EXIT_DONE;
+    }
+    if (!applied && !dry_run) {
+        fprintf(stderr, "Nothing was imported.\n");
     }
     hf_client_close(client);
     return code;
@@ -209,7 +200,7 @@ static int read_and_run(const char *path)
     int code = EXIT_NO;
     if (import_read(&import, path)) {
         begin_summary(&import, summary);
-        code = run(&import, summary);
+        code = run(&import, strcmp(path, "-") == 0 ? "standard input" : path, summary);
         if (code != EXIT_USAGE && (code != EXIT_NOT_REACHABLE || connection.json)) {
             print_summary(summary);
         }

@@ -29,9 +29,8 @@ static struct {
     struct hf_id set_by[ITEMS_ROOM]; /* the adjustment that set it last */
     uint32_t count;
     uint32_t items_max;
-    const char *refuses; /* a SKU that can't be defined */
-    unsigned listed;     /* calls of each kind */
-    unsigned asked;
+    const char *refuses;  /* a SKU that can't be defined */
+    unsigned asked;       /* dry runs */
     pthread_mutex_t lock; /* two threads import */
 } engine = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -40,7 +39,6 @@ static void engine_reset(void)
     engine.count = 0;
     engine.items_max = ITEMS_ROOM;
     engine.refuses = NULL;
-    engine.listed = 0;
     engine.asked = 0;
 }
 
@@ -67,30 +65,37 @@ static struct hf_stock *make(const char *sku, int64_t stocked)
     return stock;
 }
 
-static enum hf_status define_one(const struct hf_item *item, uint32_t at, uint32_t *handle)
+static enum hf_status define_one(const struct hf_item *item, uint32_t at, uint32_t *handle,
+                                 struct hf_defined *defined)
 {
     if (engine.refuses && strcmp(engine.refuses, item->sku) == 0) {
-        return client_fail(HF_INVALID, "define.items[%u].sku: not liked", at);
+        return client_fail(HF_INVALID, "define.items[%u].safety: not liked", at);
     }
     struct hf_stock *stock = find(item->sku);
     if (!stock && engine.count == engine.items_max) {
-        return client_fail(HF_FULL, "define: no room for more items");
+        return client_fail(HF_FULL, "define.items[%u]: items-max is reached", at);
     }
+    defined->skus_made += stock == NULL;
+    defined->items_made += stock == NULL;
     stock = stock ? stock : make(item->sku, 0);
-    stock->safety = item->fields & HF_ITEM_SAFETY ? item->safety : stock->safety;
-    stock->presale_cap = item->fields & HF_ITEM_PRESALE_CAP ? item->presale_cap : stock->presale_cap;
+    if (item->fields & HF_ITEM_SAFETY) {
+        stock->safety = item->safety;
+    }
     *handle = stock->item;
     return HF_OK;
 }
 
-enum hf_status hf_define(struct hf_client *client, const struct hf_sku *skus, uint32_t sku_count,
-                         const struct hf_item *items, uint32_t item_count, uint32_t *items_out)
+enum hf_status hf_define_counted(struct hf_client *client, const struct hf_sku *skus,
+                                 uint32_t sku_count, const struct hf_item *items,
+                                 uint32_t item_count, uint32_t *items_out,
+                                 struct hf_defined *defined)
 {
     (void)client;
     enum hf_status status = HF_OK;
+    *defined = (struct hf_defined){0};
     pthread_mutex_lock(&engine.lock);
     for (uint32_t i = 0; i < item_count && status == HF_OK; i++) {
-        status = define_one(&items[i], i, &items_out[i]);
+        status = define_one(&items[i], i, &items_out[i], defined);
     }
     for (uint32_t i = 0; i < sku_count && status == HF_OK; i++) {
         assert_int_equal(skus[i].fields, HF_SKU_LIMIT_PER_BUYER);
@@ -100,23 +105,19 @@ enum hf_status hf_define(struct hf_client *client, const struct hf_sku *skus, ui
     return status;
 }
 
-static enum hf_status adjust_one(const struct hf_adjustment *asked, struct hf_stock *stock,
-                                 bool *replayed)
+static void adjust_one(const struct hf_adjustment *asked, struct hf_stock *stock,
+                       struct hf_adjust_result *result)
 {
     struct hf_id *set_by = &engine.set_by[stock->item - 1];
     if (memcmp(set_by, &asked->id, sizeof *set_by) == 0) {
-        *replayed = !asked->has_expected;
-        return asked->has_expected ? HF_ID_CONFLICT : HF_OK;
+        result->replayed = true;
+    } else if (asked->value < stock->held + stock->sold) {
+        result->status = HF_WOULD_OVERSELL;
+    } else {
+        *set_by = asked->id;
+        result->delta = asked->value - stock->stocked;
+        stock->stocked = asked->value;
     }
-    if (asked->has_expected && asked->expected != stock->stocked) {
-        return HF_CONFLICT;
-    }
-    if (asked->value < stock->held + stock->sold) {
-        return HF_WOULD_OVERSELL;
-    }
-    *set_by = asked->id;
-    stock->stocked = asked->value;
-    return HF_OK;
 }
 
 enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *adjustments,
@@ -128,67 +129,40 @@ enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *a
         const struct hf_adjustment *asked = &adjustments[i];
         struct hf_stock *stock = asked->item ? &engine.stock[asked->item - 1] : find(asked->sku);
         results[i] = (struct hf_adjust_result){0};
-        results[i].status = adjust_one(asked, stock, &results[i].replayed);
+        adjust_one(asked, stock, &results[i]);
         results[i].stock = *stock;
     }
     pthread_mutex_unlock(&engine.lock);
     return HF_OK;
 }
 
-enum hf_status hf_get_stock(struct hf_client *client, const char *sku, struct hf_stock *stock,
-                            uint32_t max, uint32_t *count)
+/* Does it to the table and puts the table back, but for what would be made in requests before. */
+enum hf_status hf_check(struct hf_client *client, const struct hf_dry_run *asked,
+                        struct hf_defined *defined, struct hf_adjust_result *results)
 {
-    (void)client;
-    (void)max;
+    uint32_t count = engine.count;
+    uint32_t items_max = engine.items_max;
+    uint32_t *handles = calloc(asked->item_count + 1, sizeof *handles);
+    void *stock = malloc(sizeof engine.stock);
+    void *set_by = malloc(sizeof engine.set_by);
+    assert_true(handles && stock && set_by);
+    memcpy(stock, engine.stock, sizeof engine.stock);
+    memcpy(set_by, engine.set_by, sizeof engine.set_by);
+    engine.items_max -= asked->items_before;
+    enum hf_status status =
+        hf_define_counted(client, NULL, 0, asked->items, asked->item_count, handles, defined);
+    if (status == HF_OK) {
+        hf_adjust(client, asked->adjustments, asked->adjustment_count, results);
+    }
+    memcpy(engine.stock, stock, sizeof engine.stock);
+    memcpy(engine.set_by, set_by, sizeof engine.set_by);
+    engine.count = count;
+    engine.items_max = items_max;
+    free(set_by);
+    free(stock);
+    free(handles);
     engine.asked++;
-    const struct hf_stock *found = find(sku);
-    *count = found != NULL;
-    if (found) {
-        *stock = *found;
-    }
-    return found ? HF_OK : HF_UNKNOWN_ITEM;
-}
-
-enum hf_status hf_list_stock(struct hf_client *client, const char *after_sku, uint32_t limit,
-                             struct hf_stock **stock, uint32_t *count)
-{
-    (void)client;
-    engine.listed++;
-    uint32_t from = 0;
-    while (from < engine.count && strcmp(engine.stock[from].sku, after_sku) <= 0) {
-        from++;
-    }
-    *count = engine.count - from < limit ? engine.count - from : limit;
-    *stock = malloc((*count + 1) * sizeof **stock);
-    assert_non_null(*stock);
-    memcpy(*stock, engine.stock + from, *count * sizeof **stock);
-    return HF_OK;
-}
-
-enum hf_status hf_get_skus(struct hf_client *client, const char *const *skus, uint32_t count,
-                           struct hf_sku_rules *rules)
-{
-    (void)client;
-    for (uint32_t i = 0; i < count; i++) {
-        rules[i] = engine.rules[find(skus[i])->item - 1];
-    }
-    return HF_OK;
-}
-
-enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *status)
-{
-    (void)client;
-    *status = (struct hf_engine_status){.items = engine.count};
-    return HF_OK;
-}
-
-enum hf_status hf_resolve(struct hf_client *client, const char *sku, const char *pool,
-                          uint32_t *item)
-{
-    (void)client;
-    (void)pool;
-    *item = find(sku) ? find(sku)->item : 0;
-    return *item ? HF_OK : HF_UNKNOWN_ITEM;
+    return status;
 }
 
 /* main.c has it; nothing here is found by a word. */
@@ -209,7 +183,6 @@ int run_subcommand(const char *command, const char *summary, const struct subcom
 /* What an import of a file comes to. */
 struct setup {
     struct import import;
-    struct import_known *known;
     struct import_summary summary;
     struct progress progress;
 };
@@ -232,20 +205,17 @@ static void read_rows(struct setup *setup, uint32_t rows)
     fclose(file);
     assert_true(import_read(&setup->import, name));
     unlink(name);
-    setup->known = calloc(rows, sizeof *setup->known);
-    assert_non_null(setup->known);
     snprintf(setup->summary.reference, sizeof setup->summary.reference, "r1");
     progress_start(&setup->progress);
 }
 
-static enum hf_status ask(struct setup *setup)
+static enum hf_status check(struct setup *setup)
 {
-    return import_ask(NULL, &setup->import, engine.count, setup->known, &setup->progress);
+    return import_check(NULL, &setup->import, &setup->progress, &setup->summary);
 }
 
 static enum hf_status apply(struct setup *setup)
 {
-    assert_int_equal(ask(setup), HF_OK);
     return import_apply(NULL, &setup->import, &setup->progress, &setup->summary);
 }
 
@@ -253,7 +223,6 @@ static void done(struct setup *setup)
 {
     progress_end(&setup->progress);
     import_deinit(&setup->import);
-    free(setup->known);
 }
 
 #define ROWS 10000u /* more than two batches, and not a whole number of them */
@@ -285,6 +254,7 @@ static void import_defines_and_sets_all_in_order_and_once(void **state)
     done(&setup);
 }
 
+/* It was checked; what is refused all the same has changed since. */
 static void import_tells_the_row_that_is_refused(void **state)
 {
     (void)state;
@@ -296,7 +266,7 @@ static void import_tells_the_row_that_is_refused(void **state)
     assert_int_equal(setup.summary.refused, 1);
     assert_int_equal(setup.summary.stock_set, 9);
     assert_int_equal(setup.summary.status, HF_WOULD_OVERSELL);
-    assert_non_null(strstr(setup.summary.message, "row 2 (S000000@default): stock 0: "));
+    assert_non_null(strstr(setup.summary.message, "row 2 (S000000@default), column stock: 0: "));
     assert_non_null(strstr(setup.summary.message, "(held 0, sold 4)"));
     assert_int_equal(engine.stock[0].stocked, 50);
     done(&setup);
@@ -310,7 +280,8 @@ static void import_tells_the_row_at_which_it_breaks_off(void **state)
     engine.refuses = "S005000";
     read_rows(&setup, ROWS);
     assert_int_equal(apply(&setup), HF_INVALID);
-    assert_string_equal(setup.summary.message, "row 5002 (S005000@default): sku: not liked");
+    assert_string_equal(setup.summary.message,
+                        "row 5002 (S005000@default), column safety: not liked");
     assert_int_equal(setup.summary.items, 4096); /* the batch before is done */
     done(&setup);
 
@@ -318,81 +289,95 @@ static void import_tells_the_row_at_which_it_breaks_off(void **state)
     engine.items_max = 9999;
     read_rows(&setup, ROWS);
     assert_int_equal(apply(&setup), HF_FULL);
-    assert_non_null(strstr(setup.summary.message, "begins with row 8194 (S008192@default): "));
+    assert_string_equal(setup.summary.message, "row 10001 (S009999@default): items-max is reached");
     done(&setup);
 }
 
-static void import_check_tells_what_would_change_and_changes_nothing(void **state)
+static void same_counts(const struct import_summary *a, const struct import_summary *b)
+{
+    assert_int_equal(a->items, b->items);
+    assert_int_equal(a->new_skus, b->new_skus);
+    assert_int_equal(a->new_items, b->new_items);
+    assert_int_equal(a->changed_rules, b->changed_rules);
+    assert_int_equal(a->changed_items, b->changed_items);
+    assert_int_equal(a->stock_set, b->stock_set);
+    assert_int_equal(a->replayed, b->replayed);
+    assert_int_equal(a->changed_stock, b->changed_stock);
+    assert_int_equal(a->units_added, b->units_added);
+    assert_int_equal(a->units_removed, b->units_removed);
+    assert_int_equal(a->refused, b->refused);
+}
+
+static void import_check_tells_what_the_import_then_comes_to(void **state)
 {
     (void)state;
     struct setup setup;
     engine_reset();
-    make("S000001", 1);           /* as the file has it, but for the limit */
-    make("S000003", 50);          /* will be 3 */
-    make("S000004", 1)->sold = 1; /* will be 4 */
-    make("S000005", 9)->held = 6; /* 5 would be too few */
-    engine.rules[1].limit_per_buyer = 3;
-    read_rows(&setup, 8);
-    struct hf_stock before[4];
+    make("S000000", 50);          /* will be 0 */
+    make("S000001", 1);           /* as the file has it */
+    make("S000002", 1)->sold = 1; /* will be 2 */
+    read_rows(&setup, ROWS);
+    struct hf_stock before[3];
     memcpy(before, engine.stock, sizeof before);
-    assert_int_equal(ask(&setup), HF_OK);
-    assert_int_equal(import_check(NULL, &setup.import, setup.known, &setup.summary), HF_OK);
-    assert_int_equal(engine.count, 4);
+    assert_int_equal(check(&setup), HF_OK);
+    assert_int_equal(engine.count, 3);
+    assert_int_equal(engine.asked, 3); /* batches */
     assert_memory_equal(engine.stock, before, sizeof before);
-    const struct import_summary *summary = &setup.summary;
-    assert_int_equal(summary->new_skus, 4); /* 0, 2, 6, 7 */
-    assert_int_equal(summary->new_items, 4);
-    assert_int_equal(summary->changed_items, 0);
-    assert_int_equal(summary->changed_rules, 3);
-    assert_int_equal(summary->changed_stock, 5); /* 2, 3, 4, 6, 7: 0 has none to set */
-    assert_int_equal(summary->units_added, 2 + 3 + 6 + 7);
-    assert_int_equal(summary->units_removed, 47);
-    assert_int_equal(summary->refused, 1);
-    assert_non_null(strstr(summary->refused_texts[0], "row 7 (S000005@default): stock 5"));
-    done(&setup);
-}
-
-static void import_check_knows_what_the_same_import_has_set(void **state)
-{
-    (void)state;
-    struct setup setup;
-    engine_reset();
-    read_rows(&setup, 8);
+    struct import_summary checked = setup.summary;
+    assert_int_equal(checked.new_items, ROWS - 3);
+    assert_int_equal(checked.new_skus, ROWS - 3);
+    assert_int_equal(checked.stock_set, ROWS);
+    assert_int_equal(checked.changed_stock, ROWS - 1);
+    assert_int_equal(checked.units_removed, 50);
+    assert_int_equal(checked.units_added, (int64_t)ROWS * (ROWS - 1) / 2 - 1 - 1);
+    import_forget_counts(&setup.summary);
     assert_int_equal(apply(&setup), HF_OK);
+    same_counts(&setup.summary, &checked);
     done(&setup);
+    /* The same once more. */
+    read_rows(&setup, ROWS);
     engine.stock[7].stocked = 100; /* goods came in since */
-    read_rows(&setup, 8);
-    assert_int_equal(ask(&setup), HF_OK);
-    assert_int_equal(import_check(NULL, &setup.import, setup.known, &setup.summary), HF_OK);
-    assert_int_equal(setup.summary.changed_stock, 0);
-    assert_int_equal(setup.summary.replayed, 1);
+    assert_int_equal(check(&setup), HF_OK);
+    checked = setup.summary;
+    assert_int_equal(checked.replayed, ROWS);
+    assert_int_equal(checked.changed_stock + checked.stock_set + checked.new_items, 0);
+    import_forget_counts(&setup.summary);
+    assert_int_equal(apply(&setup), HF_OK);
+    same_counts(&setup.summary, &checked);
+    assert_int_equal(engine.stock[7].stocked, 100);
     done(&setup);
 }
 
-static void import_asks_for_the_lesser_of_rows_and_items(void **state)
+static void import_check_tells_every_row_that_is_refused(void **state)
 {
     (void)state;
     struct setup setup;
-    char sku[16];
     engine_reset();
-    for (unsigned i = 0; i < 12000; i++) {
-        snprintf(sku, sizeof sku, "S%06u", i);
-        make(sku, i)->safety = i;
-    }
-    read_rows(&setup, 11000); /* two pages of the engine's */
-    assert_int_equal(ask(&setup), HF_OK);
-    assert_int_equal(engine.asked, 0);
-    assert_int_equal(engine.listed, 2);
-    for (uint32_t i = 0; i < 11000; i++) {
-        assert_true(setup.known[i].item);
-        assert_int_equal(setup.known[i].safety, i);
-    }
+    make("S000000", 9)->held = 6; /* 0 would be too few */
+    engine.refuses = "S009998";
+    read_rows(&setup, ROWS);
+    assert_int_equal(check(&setup), HF_OK);
+    assert_int_equal(setup.summary.refused, 2);
+    assert_int_equal(setup.summary.status, HF_WOULD_OVERSELL);
+    assert_string_equal(setup.summary.refused_texts[1],
+                        "row 10000 (S009998@default), column safety: not liked");
+    assert_int_equal(setup.summary.new_items, 0); /* nothing would be done */
+    assert_int_equal(setup.summary.stock_set, 0);
+    assert_int_equal(engine.count, 1);
     done(&setup);
-    read_rows(&setup, 3);
-    assert_int_equal(ask(&setup), HF_OK);
-    assert_int_equal(engine.asked, 3);
-    assert_int_equal(engine.listed, 2);
-    assert_int_equal(setup.known[2].stocked, 2);
+    /* Room is counted over all requests. */
+    engine_reset();
+    make("S000000", 9);
+    engine.items_max = ROWS - 1;
+    read_rows(&setup, ROWS);
+    assert_int_equal(check(&setup), HF_OK);
+    assert_int_equal(setup.summary.refused, 1);
+    assert_string_equal(setup.summary.message, "row 10001 (S009999@default): items-max is reached");
+    done(&setup);
+    engine.items_max = ROWS;
+    read_rows(&setup, ROWS);
+    assert_int_equal(check(&setup), HF_OK);
+    assert_int_equal(setup.summary.refused, 0);
     done(&setup);
 }
 
@@ -402,9 +387,8 @@ int main(void)
         cmocka_unit_test(import_defines_and_sets_all_in_order_and_once),
         cmocka_unit_test(import_tells_the_row_that_is_refused),
         cmocka_unit_test(import_tells_the_row_at_which_it_breaks_off),
-        cmocka_unit_test(import_check_tells_what_would_change_and_changes_nothing),
-        cmocka_unit_test(import_check_knows_what_the_same_import_has_set),
-        cmocka_unit_test(import_asks_for_the_lesser_of_rows_and_items),
+        cmocka_unit_test(import_check_tells_what_the_import_then_comes_to),
+        cmocka_unit_test(import_check_tells_every_row_that_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
