@@ -178,7 +178,7 @@ int overlay_find(struct wal_log *log, const char *data, const char *archive, boo
     }
     return wal_failed(status, json, "%s: the archive can't be opened: %s", archive,
                       status == HF_NOT_FOUND ? "there is no such directory"
-                                             : hf_status_text(status));
+                                             : storage_reason(status));
 }
 
 int overlay_open(struct storage **out, const char *data, const char *archive, bool json)

@@ -251,7 +251,7 @@ enum hf_status rebuild_run(struct rebuild *rebuild, struct storage *storage,
         wal_replay_end(&rebuild->replay);
     }
     if (status != HF_OK && rebuild->message[0] == '\0') {
-        fail(rebuild, status, "the log can't be read: %s", hf_status_text(status));
+        fail(rebuild, status, "the log can't be read: %s", storage_reason(status));
     }
     return status;
 }

@@ -43,7 +43,7 @@ struct restore {
 static enum hf_status failed(struct restore *restore, enum hf_status status, const char *name)
 {
     snprintf(restore->message, RESTORE_MESSAGE_BYTES, "%s/%s: can't be made: %s",
-             restore->directory, name, hf_status_text(status));
+             restore->directory, name, storage_reason(status));
     return status;
 }
 
@@ -287,7 +287,7 @@ enum hf_status restore_build(const struct rebuild *rebuild, struct storage *stor
     status = storage_lock(directory, &lock);
     if (status != HF_OK) {
         snprintf(message, RESTORE_MESSAGE_BYTES, "%s: can't be made: %s", directory,
-                 hf_status_text(status));
+                 storage_reason(status));
         return status;
     }
     restore.buffer =

@@ -65,7 +65,7 @@ int wal_log_find(struct wal_log *log, const char *data, bool json)
     enum hf_status status = storage_open(&log->storage, log->folder, STORAGE_SYNC, true);
     if (status != HF_OK) {
         return wal_failed(status, json, "%s: the log can't be opened: %s", log->folder,
-                          hf_status_text(status));
+                          storage_reason(status));
     }
     return ARGS_GO_ON;
 }
@@ -127,7 +127,7 @@ int wal_check_failed(const struct wal_log *log, enum hf_status status, bool json
     return wal_failed(status, json, "%s: checking failed: %s", log->folder,
                       status == HF_BUSY
                           ? "the engine gives the log's segments back faster than they are read"
-                          : hf_status_text(status));
+                          : storage_reason(status));
 }
 
 int wal_log_locked(struct wal_log *log, const char *data, bool json, int (*work)(void))
@@ -144,7 +144,7 @@ int wal_log_locked(struct wal_log *log, const char *data, bool json, int (*work)
     } else {
         code = wal_failed(status, json, "%s: %s", data,
                           status == HF_LOCKED ? "an engine runs on it: stop it first"
-                                              : hf_status_text(status));
+                                              : storage_reason(status));
     }
     wal_log_close(log);
     return code;

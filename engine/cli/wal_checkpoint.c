@@ -116,7 +116,7 @@ static int find_sealed(struct plan *plan)
     }
     if (status != HF_NOT_FOUND) {
         return wal_failed(status, json, "%s: the log can't be read: %s", opened.folder,
-                          hf_status_text(status));
+                          storage_reason(status));
     }
     wal_reader_end(opened.reader, &end);
     if (end.damaged) {
@@ -191,7 +191,7 @@ static int build(const struct plan *plan, struct storage *out, const char *folde
     progress_end(&progress);
     if (status != HF_OK) {
         return wal_failed(status, json, "a checkpoint can't be made: %s",
-                          info.message[0] ? info.message : hf_status_text(status));
+                          info.message[0] ? info.message : storage_reason(status));
     }
     return report(plan, &info, folder);
 }
@@ -204,7 +204,7 @@ static int make(void)
     enum hf_status status = find_base(&plan);
     if (status != HF_OK) {
         return wal_failed(status, json, "%s: the checkpoints can't be read: %s", opened.folder,
-                          hf_status_text(status));
+                          storage_reason(status));
     }
     int code = find_sealed(&plan);
     if (code != ARGS_GO_ON) {
@@ -218,7 +218,7 @@ static int make(void)
         status = storage_settle(out);
     }
     if (status != HF_OK) {
-        return wal_failed(status, json, "%s can't be opened: %s", folder, hf_status_text(status));
+        return wal_failed(status, json, "%s can't be opened: %s", folder, storage_reason(status));
     }
     code = build(&plan, out, folder);
     storage_destroy(out);

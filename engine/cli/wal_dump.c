@@ -332,7 +332,7 @@ static int dump_once(struct dump *dump, bool *again)
     }
     return *again ? EXIT_NO
                   : wal_failed(status, json, "%s: reading failed: %s", opened.folder,
-                               hf_status_text(status));
+                               storage_reason(status));
 }
 
 static int dump_all(struct dump *dump)
@@ -346,7 +346,7 @@ static int dump_all(struct dump *dump)
         }
         if (status != HF_OK) {
             return wal_failed(status, json, "%s: the log can't be opened: %s", opened.folder,
-                              hf_status_text(status));
+                              storage_reason(status));
         }
         code = dump_once(dump, &again);
     }
@@ -395,7 +395,7 @@ int wal_dump(int argc, char **argv)
     enum hf_status status = open_at(&dump);
     code = status == HF_OK ? dump_all(&dump)
                            : wal_failed(status, json, "%s: the log can't be opened: %s",
-                                        opened.folder, hf_status_text(status));
+                                        opened.folder, storage_reason(status));
     item_names_deinit(&dump.names);
     wal_log_close(&opened);
     return code;

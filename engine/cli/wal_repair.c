@@ -284,7 +284,7 @@ static int make(const struct wal_findings *findings, struct folders *folders)
     enum hf_status status = storage_open(&to, folders->made, STORAGE_SYNC, false);
     if (status != HF_OK) {
         return wal_failed(status, json, "%s can't be opened: %s", folders->made,
-                          hf_status_text(status));
+                          storage_reason(status));
     }
     status =
         wal_repair(&(struct wal_repair_options){.from = opened.storage, .to = to, .skip = skip},
@@ -299,7 +299,7 @@ static int make(const struct wal_findings *findings, struct folders *folders)
     storage_destroy(to);
     return status == HF_OK ? take_place(folders)
                            : wal_failed(status, json, "the repair failed, nothing was changed: %s",
-                                        hf_status_text(status));
+                                        storage_reason(status));
 }
 
 static int report_and_repair(const struct wal_findings *findings, struct losses *losses)
@@ -312,7 +312,7 @@ static int report_and_repair(const struct wal_findings *findings, struct losses 
         findings, &report);
     if (status != HF_OK) {
         return wal_failed(status, json, "%s: the log can't be read: %s", opened.folder,
-                          hf_status_text(status));
+                          storage_reason(status));
     }
     bool doing = yes && report.needed && report.possible;
     int code = !report.needed ? EXIT_DONE : EXIT_NO;
@@ -361,7 +361,7 @@ static int repair_locked(void)
     status = learn_names(&losses.names);
     int code = status == HF_OK ? report_and_repair(&findings, &losses)
                                : wal_failed(status, json, "%s: the log can't be read: %s",
-                                            opened.folder, hf_status_text(status));
+                                            opened.folder, storage_reason(status));
     item_names_deinit(&losses.names);
     json_decref(losses.rows);
     wal_findings_free(&findings);

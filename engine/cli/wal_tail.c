@@ -96,7 +96,7 @@ static int stream_failed(const struct changes *changes, enum hf_status status)
     return wal_failed(status, json, "behind LSN %" PRIu64 ": %s", changes->lsn,
                       status == HF_NOT_FOUND ? "there is no log"
                       : changes->reason      ? changes->reason
-                                             : hf_status_text(status));
+                                             : storage_reason(status));
 }
 
 static int tail(struct storage *storage)

@@ -209,6 +209,7 @@ static int open_both(struct real_storage *real, struct real_file *entry, bool wr
     }
     if (entry->read_fd >= 0 && (!writable || entry->write_fd >= 0) &&
         fstat(entry->read_fd, &about) == 0) {
+        storage_note_error(0, HF_OK);
         *size = (uint64_t)about.st_size;
         return 0;
     }

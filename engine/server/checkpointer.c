@@ -212,7 +212,7 @@ static void tell_archive_failed(const char *name, enum hf_status status)
     log_error("%s can't be archived (%s): it is kept, and the log grows until it can", name,
               status == HF_CONFLICT ? "the archive has another log's file of that name, which is "
                                       "left alone: give this engine an archive of its own"
-                                    : hf_status_text(status));
+                                    : storage_reason(status));
 }
 
 /* A sealed segment into the archive: copied, synced, then named, so that a file with a name is
@@ -320,7 +320,7 @@ static void remove_outdated(struct checkpointer *checkpointer)
     enum hf_status status =
         storage_wear_away(checkpointer->engine->storage, name, rest, checkpointer);
     if (status != HF_OK && status != HF_CANCELED) {
-        log_warn("%s: an old checkpoint can't be removed (%s)", name, hf_status_text(status));
+        log_warn("%s: an old checkpoint can't be removed (%s)", name, storage_reason(status));
     }
 }
 
@@ -420,7 +420,7 @@ static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto
     }
     if (status != HF_OK && !checkpointer->failed) {
         log_error("a checkpoint can't be made, and the log grows until one can: %s%s%s",
-                  hf_status_text(status), info.message[0] ? ": " : "", info.message);
+                  storage_reason(status), info.message[0] ? ": " : "", info.message);
     }
     checkpointer->failed = status != HF_OK;
     return status;

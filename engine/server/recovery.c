@@ -356,7 +356,7 @@ enum hf_status recovery_run(struct engine *engine, struct engine_recovery *recov
     if (status != HF_OK) {
         if (recovery->message[0] == '\0') {
             snprintf(recovery->message, sizeof recovery->message, "the log can't be read: %s",
-                     hf_status_text(status));
+                     storage_reason(status));
         }
         return status;
     }

@@ -118,6 +118,15 @@ static bool request_changes(enum request_type type)
     return false;
 }
 
+static void answer_read_only(struct engine *engine, struct engine_call *call)
+{
+    char reason[WAL_REASON_BYTES];
+    wal_stuck_reason(engine->wal, reason);
+    answer_fail(call, HF_READ_ONLY,
+                "the next log segment can't be made: %s; reads are answered, changes are not",
+                reason[0] ? reason : "it could not be a moment ago");
+}
+
 /* True when the request may be started; else the answer says why not. */
 static bool request_admit(struct engine *engine, struct engine_call *call,
                           const struct request *request)
@@ -148,7 +157,7 @@ static bool request_admit(struct engine *engine, struct engine_call *call,
         call->response.retry_after_ms = BUSY_RETRY_MS;
         return false;
     case HF_READ_ONLY:
-        answer_fail(call, HF_READ_ONLY, "the disk is full: reads are answered, changes are not");
+        answer_read_only(engine, call);
         call->response.retry_after_ms = READ_ONLY_RETRY_MS;
         return false;
     default:

@@ -201,7 +201,7 @@ static bool start_storage(struct server *server)
     server->lock_made = !storage_lock_exists(data);
     enum hf_status status = storage_lock(data, &server->lock);
     if (status != HF_OK) {
-        log_error("%s: %s", data, hf_status_text(status));
+        log_error("%s: %s", data, storage_reason(status));
         return false;
     }
     read_identity(server);
@@ -215,7 +215,7 @@ static bool start_storage(struct server *server)
     }
     status = storage_open(&server->storage, folder, server->config->wal_io, false);
     if (status != HF_OK) {
-        log_error("%s can't be opened: %s", folder, hf_status_text(status));
+        log_error("%s can't be opened: %s", folder, storage_reason(status));
         return false;
     }
     return true;
@@ -233,7 +233,7 @@ static bool start_archive(struct server *server)
         status = storage_open(&server->archive, folder, STORAGE_SYNC, false);
     }
     if (status != HF_OK) {
-        log_error("archive-dir: %s can't be opened: %s", folder, hf_status_text(status));
+        log_error("archive-dir: %s can't be opened: %s", folder, storage_reason(status));
     }
     return status == HF_OK;
 }
@@ -271,7 +271,7 @@ static bool start_engine(struct server *server)
         fputc('\n', stderr);
     }
     if (status != HF_OK) {
-        log_error("%s", recovery.message[0] ? recovery.message : hf_status_text(status));
+        log_error("%s", recovery.message[0] ? recovery.message : storage_reason(status));
         if (status == HF_DAMAGED) {
             log_error("Look at it with: holdfast wal verify --data %s", server->config->data);
         }

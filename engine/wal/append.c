@@ -271,8 +271,8 @@ enum hf_status wal_admit(const struct wal *wal)
         return HF_INTERNAL;
     }
     if (!wal_segment_room_suffices(wal)) {
-        return atomic_load_explicit(&wal->segments.no_space, memory_order_relaxed) ? HF_READ_ONLY
-                                                                                   : HF_BUSY;
+        return atomic_load_explicit(&wal->segments.stuck, memory_order_relaxed) ? HF_READ_ONLY
+                                                                                : HF_BUSY;
     }
     uint64_t filling = atomic_load_explicit(&wal->append.filling, memory_order_relaxed);
     uint64_t done = atomic_load_explicit(&wal->append.done, memory_order_relaxed);

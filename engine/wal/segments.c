@@ -12,6 +12,7 @@
  * segments.mutex guards the lists. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -93,13 +94,13 @@ enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes)
             status = begin_next(wal);
         }
     }
-    /* On a full disk what was admitted waits for room, as long as it takes; it has not been
-     * acknowledged. Only who stops the log can't wait. */
-    bool no_space = status == HF_NO_SPACE ||
+    /* Where no segment can be made, what was admitted waits until one can, as long as it takes; it has
+     * not been acknowledged. Only who stops the log can't wait. */
+    bool stuck = status == HF_NO_SPACE ||
                     (status == HF_BUSY &&
                      /* relaxed: set by the preparer before it wakes the writer. */
-                     atomic_load_explicit(&wal->segments.no_space, memory_order_relaxed));
-    if (!no_space) {
+                     atomic_load_explicit(&wal->segments.stuck, memory_order_relaxed));
+    if (!stuck) {
         return status;
     }
     /* acquire: pairs with the release in wal_stop. */
@@ -146,60 +147,105 @@ static bool reserve_begun(struct segments *segments)
                            segments->begun_count + segments->prepared_count + 1);
 }
 
-/* A spare file becomes the segment `name`, if there is one of the right size. OK with the file
- * open; NOT_FOUND; IO_ERROR. */
-static enum hf_status use_spare(struct wal *wal, const char *name, storage_file *file)
+/* A spare file's number, if there are so many. Only the preparer takes numbers out of the list, and
+ * others come behind them: so what stands at a place stays there meanwhile. */
+static bool spare_at(struct segments *segments, size_t place, uint64_t *number)
 {
-    const struct storage_ops *ops = wal->storage->ops;
-    for (;;) {
-        pthread_mutex_lock(&wal->segments.mutex);
-        uint64_t spare = 0;
-        if (wal->segments.spare_count > 0) {
-            spare = wal->segments.spares[--wal->segments.spare_count];
-        }
-        pthread_mutex_unlock(&wal->segments.mutex);
-        if (spare == 0) {
-            return HF_NOT_FOUND;
-        }
-        char spare_name[STORAGE_NAME_BYTES_MAX];
-        segment_name(spare_name, SEGMENT_SPARE, spare);
-        uint64_t size;
-        enum hf_status status = ops->open(wal->storage, spare_name, true, file, &size);
-        if (status == HF_OK && size == wal->options.segment_bytes) {
-            status = ops->rename(wal->storage, spare_name, name);
-            if (status != HF_OK) {
-                ops->close(wal->storage, *file);
-            }
-            return status;
-        }
-        if (status == HF_OK) {
-            ops->close(wal->storage, *file);
-            status = ops->unlink(wal->storage, spare_name);
-        }
-        if (status != HF_OK && status != HF_NOT_FOUND) {
-            return status;
-        }
-    }
+    pthread_mutex_lock(&segments->mutex);
+    bool any = place < segments->spare_count;
+    *number = any ? segments->spares[place] : 0;
+    pthread_mutex_unlock(&segments->mutex);
+    return any;
 }
 
-/* Makes the file of a segment to come, and opens it. */
+static void forget_spare(struct segments *segments, size_t place)
+{
+    pthread_mutex_lock(&segments->mutex);
+    segments->spare_count--;
+    for (size_t i = place; i < segments->spare_count; i++) {
+        segments->spares[i] = segments->spares[i + 1];
+    }
+    pthread_mutex_unlock(&segments->mutex);
+}
+
+/* A spare file becomes the segment `name`. OK, with the file open; NOT_FOUND: it is of no use (of
+ * another size, or gone) and is no more; else it stays a spare. */
+static enum hf_status use_spare(struct wal *wal, uint64_t spare, const char *name,
+                                storage_file *file)
+{
+    const struct storage_ops *ops = wal->storage->ops;
+    char spare_name[STORAGE_NAME_BYTES_MAX];
+    uint64_t size;
+    segment_name(spare_name, SEGMENT_SPARE, spare);
+    enum hf_status status = ops->open(wal->storage, spare_name, true, file, &size);
+    if (status != HF_OK) {
+        return status;
+    }
+    bool fits = size == wal->options.segment_bytes;
+    status = fits ? ops->rename(wal->storage, spare_name, name)
+                  : ops->unlink(wal->storage, spare_name);
+    if (fits && status == HF_OK) {
+        return HF_OK;
+    }
+    ops->close(wal->storage, *file);
+    return status == HF_OK ? HF_NOT_FOUND : status;
+}
+
+/* Any spare that can be used. One that can't be opened or renamed stays in the list for the next
+ * time; after SPARE_FAILURES_MAX of them a new file is made, and the next time begins with others. OK,
+ * NOT_FOUND. */
+#define SPARE_FAILURES_MAX 2u
+
+static enum hf_status use_any_spare(struct wal *wal, const char *name, storage_file *file)
+{
+    struct segments *segments = &wal->segments;
+    uint64_t spare;
+    unsigned failures = 0;
+    size_t place = segments->spare_first;
+    if (!spare_at(segments, place, &spare)) {
+        place = segments->spare_first = 0;
+    }
+    while (failures < SPARE_FAILURES_MAX && spare_at(segments, place, &spare)) {
+        enum hf_status status = use_spare(wal, spare, name, file);
+        if (status == HF_OK || status == HF_NOT_FOUND) {
+            forget_spare(segments, place);
+        } else {
+            segments->spare_first = ++place;
+            failures++;
+        }
+        if (status == HF_OK) {
+            return HF_OK;
+        }
+    }
+    return HF_NOT_FOUND;
+}
+
+/* Makes the file of a segment to come, and opens it. A file that was made and could not be opened is
+ * there the next time. */
 static enum hf_status make_segment(struct wal *wal, uint64_t number, storage_file *file,
                                    bool *recycled)
 {
     const struct storage_ops *ops = wal->storage->ops;
     char name[STORAGE_NAME_BYTES_MAX];
+    uint64_t size;
+    enum hf_status status = HF_OK;
     segment_name(name, SEGMENT_LOG, number);
-    enum hf_status status = use_spare(wal, name, file);
-    *recycled = status == HF_OK;
-    if (status != HF_NOT_FOUND) {
-        return status;
+    if (wal->segments.made != number) {
+        status = use_any_spare(wal, name, file);
+        *recycled = status == HF_OK;
+        if (status != HF_NOT_FOUND) {
+            return status;
+        }
+        status = ops->create_zeroed(wal->storage, name, wal->options.segment_bytes);
     }
-    status = ops->create_zeroed(wal->storage, name, wal->options.segment_bytes);
     if (status != HF_OK) {
         return status;
     }
-    uint64_t size;
+    wal->segments.made = number;
     status = ops->open(wal->storage, name, true, file, &size);
+    if (status == HF_NOT_FOUND) {
+        wal->segments.made = 0; /* somebody has removed it */
+    }
     if (status == HF_OK && size != wal->options.segment_bytes) {
         ops->close(wal->storage, *file);
         status = HF_IO_ERROR;
@@ -207,18 +253,42 @@ static enum hf_status make_segment(struct wal *wal, uint64_t number, storage_fil
     return status == HF_NOT_FOUND ? HF_IO_ERROR : status;
 }
 
-/* Tells the operator, once, and wal_admit, that there is or is no room. */
+/* Why a segment could not be made, in words. */
+static void say_stuck(enum hf_status status, char text[WAL_REASON_BYTES])
+{
+    if (status == HF_NO_SPACE) {
+        snprintf(text, WAL_REASON_BYTES, "the disk is full: %s", storage_reason(status));
+    } else {
+        snprintf(text, WAL_REASON_BYTES, "%s", storage_reason(status));
+    }
+}
+
+void wal_stuck_reason(struct wal *wal, char text[WAL_REASON_BYTES])
+{
+    pthread_mutex_lock(&wal->segments.mutex);
+    memcpy(text, wal->segments.stuck_reason, WAL_REASON_BYTES);
+    pthread_mutex_unlock(&wal->segments.mutex);
+}
+
+/* Tells the operator, once for each reason, and wal_admit, that a segment can or can't be made. */
 static void note_preparation(struct wal *wal, enum hf_status status)
 {
-    bool failed = status != HF_OK;
+    struct segments *segments = &wal->segments;
+    char reason[WAL_REASON_BYTES] = "";
+    if (status != HF_OK) {
+        say_stuck(status, reason);
+    }
+    pthread_mutex_lock(&segments->mutex);
+    bool changed = strcmp(reason, segments->stuck_reason) != 0;
+    memcpy(segments->stuck_reason, reason, sizeof reason);
+    pthread_mutex_unlock(&segments->mutex);
     /* relaxed: a hint; the writer is woken after it. */
-    bool failed_before =
-        atomic_exchange_explicit(&wal->segments.no_space, failed, memory_order_relaxed);
-    if (failed && !failed_before) {
-        log_error("the next log segment can't be made (%s): new work will be refused when the "
+    atomic_store_explicit(&segments->stuck, status != HF_OK, memory_order_relaxed);
+    if (status != HF_OK && changed) {
+        log_error("the next log segment can't be made: %s; new work will be refused when the "
                   "present one is full",
-                  hf_status_name(status));
-    } else if (!failed && failed_before) {
+                  reason);
+    } else if (status == HF_OK && changed) {
         log_info("log segments can be made again");
     }
 }
@@ -289,20 +359,25 @@ void wal_mark_begun(struct wal *wal)
     } else if (!segments->mark_failed) {
         log_warn("%s can't be made (%s): should the log's last file get lost, that may not be "
                  "noticed",
-                 name, hf_status_text(status));
+                 name, storage_reason(status));
     }
     segments->mark_failed = status != HF_OK;
 }
 
-bool wal_prepare_step(struct wal *wal)
+enum hf_status wal_prepare(struct wal *wal)
 {
     /* relaxed: pairs with nothing; a closed log needs no segments. */
     if (atomic_load_explicit(&wal->closed, memory_order_relaxed)) {
-        return false;
+        return HF_NOT_FOUND;
     }
-    bool made = wal_segment_prepare(wal) == HF_OK;
+    enum hf_status status = wal_segment_prepare(wal);
     wal_mark_begun(wal);
-    return made;
+    return status;
+}
+
+bool wal_prepare_step(struct wal *wal)
+{
+    return wal_prepare(wal) == HF_OK;
 }
 
 /* ---- The checkpointer's side ---- */
@@ -387,7 +462,7 @@ void wal_recycle(struct wal *wal, uint64_t last, const struct wal_recycler *recy
         segment_name(name, SEGMENT_LOG, number);
         enum hf_status status = give_back(wal, name, number, keep, recycler);
         if (status != HF_OK && status != HF_CANCELED) {
-            log_warn("%s: the segment can't be given back (%s)", name, hf_status_name(status));
+            log_warn("%s: the segment can't be given back (%s)", name, storage_reason(status));
             return;
         }
         note_given_back(&wal->segments, number, keep);
@@ -502,7 +577,10 @@ static enum hf_status load_spares(struct wal *wal)
         } else {
             char name[STORAGE_NAME_BYTES_MAX];
             segment_name(name, SEGMENT_SPARE, list.numbers[i]);
-            status = wal->storage->ops->unlink(wal->storage, name);
+            enum hf_status removed = wal->storage->ops->unlink(wal->storage, name);
+            if (removed != HF_OK && removed != HF_NOT_FOUND) { /* it only takes room */
+                log_warn("%s: a spare can't be removed (%s)", name, storage_reason(removed));
+            }
         }
     }
     segment_list_free(&list);

@@ -13,8 +13,10 @@
 #include "base/log.h"
 #include "wal/wal_private.h"
 
-/* How long the preparer waits before it tries again to make a segment. */
-#define PREPARE_RETRY_NS 250000000u
+/* How long the preparer waits before it tries again to make a segment. Room on a full disk may come at
+ * any time; after other failures, which are logged each time, twice as long from try to try. */
+#define PREPARE_RETRY_NS     250000000u
+#define PREPARE_RETRY_NS_MAX 8000000000u
 
 static void check_options(const struct wal_options *options)
 {
@@ -263,11 +265,17 @@ static void *run_preparer(void *context)
 {
     struct wal *wal = context;
     /* acquire: pairs with the release in wal_stop. */
+    uint64_t pause_ns = PREPARE_RETRY_NS;
     while (!atomic_load_explicit(&wal->prepare_stopping, memory_order_acquire)) {
         uint64_t seen = wal_sleep_count(&wal->prepare_sleep);
-        if (!wal_prepare_step(wal)) {
-            wal_sleep_wait(&wal->prepare_sleep, seen, PREPARE_RETRY_NS);
+        enum hf_status status = wal_prepare(wal);
+        bool failed = status != HF_OK && status != HF_NOT_FOUND && status != HF_NO_SPACE;
+        if (status != HF_OK) {
+            wal_sleep_wait(&wal->prepare_sleep, seen, failed ? pause_ns : PREPARE_RETRY_NS);
         }
+        pause_ns = !failed                           ? PREPARE_RETRY_NS
+                   : pause_ns < PREPARE_RETRY_NS_MAX ? 2 * pause_ns
+                                                     : pause_ns;
     }
     wal_mark_begun(wal);
     return NULL;

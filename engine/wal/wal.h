@@ -41,14 +41,15 @@ struct wal_waiter {
 
 enum wal_state {
     WAL_OPEN,
-    WAL_READ_ONLY, /* the disk is full: appends that were admitted still fit, no new ones */
+    WAL_READ_ONLY, /* no segment can be made (a full disk, most often): appends that were admitted still
+                      fit, no new ones */
     WAL_CLOSED,    /* a write failed */
 };
 
 /* Opens a log for appending behind `end`, which a reader found (damaged: refused with DAMAGED;
  * torn: the suffix is cut off first, see wal_cut). What can be refused is refused before anything is
- * changed. Makes the first segment when the log is empty,
- * and writes an EPOCH block with the next term, which is durable on return.
+ * changed. Makes the first segment when the log is empty, and writes an EPOCH block with the next
+ * term, which is durable on return.
  * digest: the digest of the state at end->lsn. */
 enum hf_status wal_open(struct wal **out, const struct wal_options *options,
                         struct storage *storage, struct timekeeper *time,
@@ -64,8 +65,8 @@ enum hf_status wal_start(struct wal *wal);
  * appends any more. */
 void wal_stop(struct wal *wal);
 
-/* May new work be started? OK, BUSY (too much is waiting to be written), READ_ONLY (disk full),
- * INTERNAL (closed). Work that was admitted may append; wal_append then waits at worst for the
+/* May new work be started? OK, BUSY (too much is waiting to be written), READ_ONLY (the
+ * present segment is full and no other can be made: wal_stuck_reason), INTERNAL (closed). Work that was admitted may append; wal_append then waits at worst for the
  * writer. Costs a few loads. */
 enum hf_status wal_admit(const struct wal *wal);
 
@@ -82,6 +83,10 @@ enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, ui
  * True: the waiter was taken and will be told (once that group is durable, not later ones; told
  * INTERNAL when the log is closed). False: it is durable now, the waiter is not used. */
 bool wal_wait(struct wal *wal, uint64_t lsn, struct wal_waiter *waiter);
+
+/* Why the next segment can't be made; "" when it can. Any thread. */
+#define WAL_REASON_BYTES 128u
+void wal_stuck_reason(struct wal *wal, char text[WAL_REASON_BYTES]);
 
 uint64_t wal_commit_lsn(const struct wal *wal); /* all before it is durable */
 uint64_t wal_tail_lsn(const struct wal *wal);   /* all before it has been appended */
@@ -104,7 +109,7 @@ void wal_stats(const struct wal *wal, struct wal_stats *stats);
  * single-threaded simulations. */
 bool wal_step(struct wal *wal, bool wait);
 
-/* One pass of the segment preparer: makes at most one spare segment; retries after NO_SPACE.
+/* One pass of the segment preparer: makes at most one spare segment; tries again what failed before.
  * Returns true if it made one. */
 bool wal_prepare_step(struct wal *wal);
 

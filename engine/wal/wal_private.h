@@ -104,12 +104,15 @@ struct segments {
     uint64_t *spares; /* numbers of spare files */
     size_t spare_count;
     size_t spare_room;
+    size_t spare_first; /* in the list: try this one first. The preparer's own */
+    uint64_t made;      /* segment whose file is there and could not be opened. The preparer's own */
+    char stuck_reason[WAL_REASON_BYTES]; /* why the last attempt failed; "": it did not */
     uint64_t marked;  /* segment that begun-N.mark names; 0: there is none. The preparer's own */
     bool mark_failed; /* that was said. The preparer's own */
 
     /* For wal_admit and wal_recycle. */
     _Atomic unsigned ready;          /* prepared_count */
-    _Atomic bool no_space;           /* the last attempt to prepare one found the disk full */
+    _Atomic bool stuck;              /* the last attempt to prepare one failed: see stuck_reason */
     _Atomic uint64_t room_bytes;     /* left in the present segment */
     _Atomic uint64_t durable_number; /* segment of the last durable block */
 };
@@ -205,8 +208,8 @@ void wal_sleep_wake(struct wal_sleep *sleep);
 /* ---- segments.c ---- */
 
 /* Sees to it that a block of so many bytes fits the present segment, going to the next one if need
- * be. OK; BUSY: the next segment is not ready yet; NO_SPACE: it can't be made; IO_ERROR. The
- * writer's thread. */
+ * be. OK; BUSY: the next segment is not ready yet; NO_SPACE: it can't be made and the log
+ * stops; IO_ERROR. The writer's thread. */
 enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes);
 
 /* Makes one segment ready. OK; NOT_FOUND: there are enough; NO_SPACE, IO_ERROR, NO_MEMORY. */
@@ -215,6 +218,9 @@ enum hf_status wal_segment_prepare(struct wal *wal);
 /* Sees to it that begun-N.mark names the segment of the last durable block. A failure is said, once,
  * and the next call tries again. The preparer's thread. */
 void wal_mark_begun(struct wal *wal);
+
+/* wal_prepare_step, and how it went: as wal_segment_prepare. */
+enum hf_status wal_prepare(struct wal *wal);
 
 /* The present segment's room and those made ready suffice for all that may be in hand. */
 bool wal_segment_room_suffices(const struct wal *wal);

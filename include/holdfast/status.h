@@ -22,7 +22,7 @@ extern "C" {
     X(UNAUTHORIZED, 2, "the token is missing or wrong")                                            \
     X(BUSY, 3, "more work than the engine can log; try again after retry_after_ms")                \
     X(FULL, 4, "the order table or the stock table is full")                                       \
-    X(READ_ONLY, 5, "the disk is full; reads are answered, changes are refused")                   \
+    X(READ_ONLY, 5, "no more log can be written now; reads are answered, changes are refused")     \
     X(INTERNAL, 6, "the engine has failed and takes no more work")                                 \
     X(UNKNOWN_ITEM, 10, "no such item")                                                            \
     X(SOLD_OUT, 11, "fewer units are free than asked")                                             \

@@ -1,0 +1,35 @@
+/* fault_storage.h - a storage over another one, in which chosen operations on chosen files fail with an
+ * errno, as the system would have it: storage_reason() tells it.
+ *
+ * Threads: as the storage below; the faults are set by one thread while no other is at work. */
+#ifndef LIB_FAULT_STORAGE_H
+#define LIB_FAULT_STORAGE_H
+
+#include "io/storage.h"
+
+enum fault_operation {
+    FAULT_OPEN,          /* for reading or writing */
+    FAULT_OPEN_TO_WRITE,
+    FAULT_READ,
+    FAULT_CREATE_ZEROED,
+    FAULT_CREATE,
+    FAULT_RENAME, /* the name that it had */
+    FAULT_UNLINK,
+};
+
+#define FAULT_ALWAYS (~0u)
+
+/* Over `under`, which goes with it. */
+struct storage *fault_storage_make(struct storage *under);
+
+/* From now on the operation fails on files whose names begin with `prefix`, so many times. One fault
+ * at a time; 0 times: none. */
+void fault_storage_set(struct storage *storage, enum fault_operation operation, const char *prefix,
+                       int error, unsigned times);
+
+/* How often an operation was asked for on such files since the fault was set, failing or not. */
+unsigned fault_storage_asked(const struct storage *storage);
+
+struct storage *fault_storage_under(const struct storage *storage);
+
+#endif
