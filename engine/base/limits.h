@@ -40,6 +40,11 @@
 #define REQUEST_BYTES_MAX MIB(8)
 #define MESSAGE_BYTES_MAX (MIB(64) + KIB(64))
 
+/* Answers: what SP sockets take unless told otherwise is 1 MiB (NNG_OPT_RECVMAXSZ), and a longer message
+ * breaks the connection. Any one order fits the least. */
+#define ANSWER_BYTES_DEFAULT MIB(1)
+#define ANSWER_BYTES_LEAST   KIB(256) /* that a caller may name */
+
 /* protobuf-c turns 1 MiB of empty submessages into 63 MB: decoding stops at this many bytes. */
 #define DECODE_ARENA_BYTES_MAX MIB(32)
 #define ANSWER_ARENA_BYTES_MAX MIB(32) /* what executing and answering a request may take more */

@@ -209,7 +209,11 @@ int order_show(int argc, char **argv)
 static const char *buyer_text;
 static const char *sku_text;
 static const char *states_text;
-static uint64_t limit;
+static const char *after_text;
+static bool all_wanted;
+#define LIMIT_DEFAULT      1000u
+#define LIMIT_DEFAULT_TEXT "1000"
+static uint64_t limit = LIMIT_DEFAULT;
 
 static const struct option_spec list_options[] = {
     {"buyer", OPTION_TEXT, &buyer_text, NULL, "B",
@@ -217,7 +221,11 @@ static const struct option_spec list_options[] = {
     {"sku", OPTION_TEXT, &sku_text, NULL, "SKU[@POOL]", "orders with a line of it"},
     {"state", OPTION_TEXT, &states_text, NULL, "STATE,...",
      "orders that are held, committed, released, expired or returned"},
-    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "list N at most; 0: all (default)"},
+    {"limit", OPTION_UNSIGNED, &limit, NULL, "N",
+     "list N at most (default: " LIMIT_DEFAULT_TEXT "); 0: all"},
+    {"all", OPTION_FLAG, &all_wanted, NULL, NULL, "list all of them, however many"},
+    {"after", OPTION_TEXT, &after_text, NULL, "PLACE",
+     "go on where a list with the same options ended: what it said there"},
     CONNECTION_OPTIONS_STEP_BY_STEP(connection),
 };
 
@@ -226,6 +234,7 @@ static const struct command_spec list_spec = {
     .arguments = "",
     .help = "Lists orders, in no particular order. Options narrow the list; without any it is of\n"
             "all orders that the engine knows. units: what an order has now, of all its lines.\n"
+            "When there are more than the limit, stderr says so, and how to go on.\n"
             "\n"
             "  holdfast order list --buyer alice --state held\n"
             "  holdfast order list --sku 85123A@online --state held,committed --limit 100 --json\n",
@@ -328,11 +337,57 @@ static enum hf_status list_page(struct hf_client *client, const struct hf_order_
     return status;
 }
 
+/* The cursor as text, and back. The engine checks what it says. */
+static bool read_place(const char *text, struct hf_order_cursor *cursor)
+{
+    size_t len = strlen(text);
+    *cursor = (struct hf_order_cursor){.size = (uint8_t)(len / 2)};
+    if (len == 0 || len % 2 != 0 || len / 2 > sizeof cursor->bytes ||
+        text[strspn(text, "0123456789abcdef")] != '\0') {
+        return false;
+    }
+    for (size_t i = 0; i < len / 2; i++) {
+        char digits[3] = {text[2 * i], text[2 * i + 1], '\0'};
+        cursor->bytes[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+    return true;
+}
+
+static void print_place(FILE *to, const struct hf_order_cursor *cursor)
+{
+    for (unsigned i = 0; i < cursor->size; i++) {
+        fprintf(to, "%02x", cursor->bytes[i]);
+    }
+}
+
+#define LOOKS_MAX 64u /* at 65 000 orders each, for one that is to be listed */
+
+/* Says that the list goes on, if it does as far as it is looked. */
+static void say_more(struct hf_client *client, const struct hf_order_filter *filter,
+                     const struct hf_order_cursor *cursor, uint64_t printed)
+{
+    struct hf_order_cursor ahead = *cursor;
+    uint32_t count = 0;
+    for (unsigned looks = 0; looks < LOOKS_MAX && count == 0 && !ahead.done; looks++) {
+        struct hf_order_info *orders;
+        if (hf_list_orders(client, filter, &ahead, 1, &orders, &count) != HF_OK) {
+            return;
+        }
+        hf_free(orders);
+    }
+    if (count > 0 || !ahead.done) {
+        fprintf(stderr, "These are the first %" PRIu64 "%s; there %s more: --all, or --after ",
+                printed, after_text ? " from there" : "", count > 0 ? "are" : "may be");
+        print_place(stderr, cursor);
+        fputc('\n', stderr);
+    }
+}
+
 /* An exit code. A list that breaks off must not look like a whole one. */
-static int list_all(struct hf_client *client, const struct hf_order_filter *filter)
+static int list_all(struct hf_client *client, const struct hf_order_filter *filter,
+                    struct hf_order_cursor cursor)
 {
     struct listing listing = {0};
-    struct hf_order_cursor cursor = {0};
     enum hf_status status = HF_OK;
     while (status == HF_OK && !cursor.done && (limit == 0 || listing.printed < limit)) {
         status = list_page(client, filter, &cursor, &listing);
@@ -349,6 +404,10 @@ static int list_all(struct hf_client *client, const struct hf_order_filter *filt
         }
     }
     listing_end(&listing);
+    if (status == HF_OK && !cursor.done) {
+        fflush(stdout);
+        say_more(client, filter, &cursor, listing.printed);
+    }
     return code;
 }
 
@@ -375,8 +434,13 @@ int order_list(int argc, char **argv)
     struct args args;
     struct item_name item;
     struct hf_order_filter filter = {0};
+    struct hf_order_cursor cursor = {0};
     struct hf_client *client;
     int code = args_parse(&list_spec, argc, argv, &args);
+    if (code == ARGS_GO_ON && after_text && !read_place(after_text, &cursor)) {
+        code = args_wrong(&list_spec, "option --after: '%s' is not what a list said", after_text);
+    }
+    limit = all_wanted ? 0 : limit;
     if (code == ARGS_GO_ON) {
         code = order_check_buyer(&list_spec, buyer_text);
     }
@@ -390,7 +454,7 @@ int order_list(int argc, char **argv)
     if (code != ARGS_GO_ON) {
         return code;
     }
-    code = list_all(client, &filter);
+    code = list_all(client, &filter, cursor);
     hf_client_close(client);
     return code;
 }

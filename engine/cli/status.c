@@ -17,10 +17,30 @@ static const struct command_spec spec = {
     .name = "status",
     .arguments = "",
     .help = "Shows how an engine is doing: its version and state, what carries the log's writes,\n"
-            "and how much it knows.\n",
+            "how much it knows, and of how much that its settings allow.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
+
+/* How much there is, and of how much, with the setting's name. An engine of another version may not
+ * tell its bounds. */
+static void print_use(const char *what, uint64_t used, uint64_t most, const char *setting)
+{
+    printf("%-13s %" PRIu64, what, used);
+    if (most > 0) {
+        printf(" of %" PRIu64 " (%s), %" PRIu64 " %%", most, setting, used * 100 / most);
+    }
+    putchar('\n');
+}
+
+static void print_time(const char *what, const char *note, uint64_t ms)
+{
+    char text[DURATION_TEXT_BYTES] = "for ever";
+    if (ms > 0) {
+        duration_text(ms, text);
+    }
+    printf("%-13s %s%s%s\n", what, note, note[0] ? " " : "", text);
+}
 
 static void show(const struct hf_engine_status *status)
 {
@@ -34,20 +54,46 @@ static void show(const struct hf_engine_status *status)
     print_safe(stdout, status->wal_io);
     printf("\ndurable LSN   %" PRIu64 "\n", status->commit_lsn);
     printf("up for        %s\n", uptime);
-    printf("items         %" PRIu64 "\n", status->items);
+    print_use("items", status->items, status->items_max, "items-max");
+    print_use("SKUs", status->skus, status->items_max, "items-max");
     printf("orders held   %" PRIu64 "\n", status->orders_held);
-    printf("orders known  %" PRIu64 "\n", status->orders_known);
-    printf("buyers        %" PRIu64 " counted for limits\n", status->buyers);
+    print_use("orders known", status->orders_known, status->orders_max, "orders-max");
+    print_use("buyers", status->buyers, status->buyers_max, "buyers-max");
+    print_use("log, MiB", status->wal_bytes >> 20, status->wal_bytes_max >> 20, "wal-bytes-max");
+    print_time("ended orders", "kept for", status->retain_ended_ms);
+    print_time("hold", "unless named", status->hold_ms);
+    print_time("longest hold", "", status->hold_ms_max);
 }
 
 static void show_json(const struct hf_engine_status *status)
 {
-    print_json(json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
-                         status->version, "state", status->state, "wal_io", status->wal_io,
-                         "commit_lsn", (json_int_t)status->commit_lsn, "uptime_ms",
-                         (json_int_t)status->uptime_ms, "items", (json_int_t)status->items,
-                         "orders_held", (json_int_t)status->orders_held, "orders_known",
-                         (json_int_t)status->orders_known, "buyers", (json_int_t)status->buyers));
+    json_t *object =
+        json_pack("{s:s, s:s, s:s}", "version", status->version, "state", status->state, "wal_io",
+                  status->wal_io);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        {"commit_lsn", status->commit_lsn},
+        {"uptime_ms", status->uptime_ms},
+        {"items", status->items},
+        {"items_max", status->items_max},
+        {"skus", status->skus},
+        {"orders_held", status->orders_held},
+        {"orders_known", status->orders_known},
+        {"orders_max", status->orders_max},
+        {"buyers", status->buyers},
+        {"buyers_max", status->buyers_max},
+        {"wal_bytes", status->wal_bytes},
+        {"wal_bytes_max", status->wal_bytes_max},
+        {"retain_ended_ms", status->retain_ended_ms},
+        {"hold_ms", status->hold_ms},
+        {"hold_ms_max", status->hold_ms_max},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        json_object_set_new(object, numbers[i].name, json_integer((json_int_t)numbers[i].value));
+    }
+    print_json(object);
 }
 
 int command_status(int argc, char **argv)

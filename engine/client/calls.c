@@ -465,6 +465,15 @@ enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *
         .orders_held = response->status_info.orders_held,
         .orders_known = response->status_info.orders_known,
         .buyers = response->status_info.buyers,
+        .items_max = response->status_info.items_max,
+        .orders_max = response->status_info.orders_max,
+        .buyers_max = response->status_info.buyers_max,
+        .skus = response->status_info.skus,
+        .retain_ended_ms = response->status_info.retain_ended_ms,
+        .hold_ms = response->status_info.hold_ms,
+        .hold_ms_max = response->status_info.hold_ms_max,
+        .wal_bytes = response->status_info.wal_bytes,
+        .wal_bytes_max = response->status_info.wal_bytes_max,
     };
     copy_text(status_out->version, sizeof status_out->version, response->status_info.version);
     copy_text(status_out->state, sizeof status_out->state, response->status_info.state);

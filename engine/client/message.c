@@ -250,6 +250,7 @@ void message_send(struct message *message, struct request *request, uint64_t dea
     message->call.user = message;
     request->token = client_text(message->client->token);
     request->timeout_ms = ms_left(deadline_ns, client_now_ns());
+    request->answer_bytes_max = (uint32_t)MESSAGE_BYTES_MAX; /* whatever there may be */
     if (codec_request_encode(&message->arena, request, &message->encoded) != HF_OK) {
         client_fail(HF_NO_MEMORY, "%s", hf_status_text(HF_NO_MEMORY));
         finish(message, HF_NO_MEMORY);

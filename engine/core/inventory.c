@@ -53,6 +53,10 @@ enum hf_status inventory_init(struct inventory **out, const struct inventory_opt
     }
     snprintf(inventory->hold_max_reason, sizeof inventory->hold_max_reason,
              "hold_ms is greater than the engine allows: %u at most", options->hold_ms_max);
+    snprintf(inventory->orders_max_reason, sizeof inventory->orders_max_reason,
+             "orders-max (%llu) is reached", (unsigned long long)options->orders_max);
+    snprintf(inventory->buyers_max_reason, sizeof inventory->buyers_max_reason,
+             "buyers-max (%llu) is reached", (unsigned long long)inventory->options.buyers_max);
     pthread_mutex_init(&inventory->admin, NULL);
     enum hf_status status = parts_init(inventory);
     if (status != HF_OK) {

@@ -376,7 +376,7 @@ static bool late_count(struct txn *txn, const struct order *order, struct order_
             late_uncount(txn, order, i);
             outcome->status = status;
             outcome->blocking_line = grant.line;
-            outcome->reason = count_reason(status);
+            outcome->reason = count_reason(txn->inventory, status);
             return false;
         }
     }

@@ -32,6 +32,8 @@
 struct inventory {
     struct inventory_options options;
     char hold_max_reason[80]; /* why an order that asks for more than hold_ms_max is refused */
+    char orders_max_reason[64]; /* why there is no room for one more order */
+    char buyers_max_reason[64]; /* likewise for counting one more buyer */
     struct stock *stock;
     struct orders orders;
     struct lines *lines;
@@ -175,10 +177,10 @@ uint64_t order_contents(const struct order_request *request);
 void order_view_fill(struct order_view *view, const struct order *order);
 
 /* Why units could not be counted towards a limit: LIMIT_EXCEEDED or FULL. */
-static inline const char *count_reason(enum hf_status status)
+static inline const char *count_reason(const struct inventory *inventory, enum hf_status status)
 {
     return status == HF_LIMIT_EXCEEDED ? "the buyer would have more than the SKU's limit_per_buyer"
-                                       : "no more buyers can be counted";
+                                       : inventory->buyers_max_reason;
 }
 
 /* ---- Applying an order's event (inventory_publish.c) ---- */

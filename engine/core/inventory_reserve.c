@@ -378,6 +378,7 @@ static bool reserve_enter(struct txn *txn, uint64_t hash, struct order_shard *sh
     uint32_t handle = order_enter(txn->inventory, txn->slot, shard, hash, draft);
     if (handle == ORDER_NO_HANDLE) {
         outcome->status = HF_FULL;
+        outcome->reason = txn->inventory->orders_max_reason;
         return false;
     }
     reserve_add_event(txn, draft, handle);
@@ -505,7 +506,7 @@ static enum hf_status reserve_count(struct txn *txn, const struct order_request 
     if (status != HF_OK) {
         outcome->status = status;
         outcome->blocking_line = 1;
-        outcome->reason = count_reason(status);
+        outcome->reason = count_reason(txn->inventory, status);
     }
     return status;
 }

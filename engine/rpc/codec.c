@@ -292,6 +292,7 @@ static enum hf_status take_request(struct decoder *decoder, struct bytes bytes,
     }
     memset(request, 0, sizeof *request);
     request->timeout_ms = from->timeout_ms;
+    request->answer_bytes_max = from->answer_bytes_max;
     request->type = (enum request_type)from->body_case;
     enum hf_status status = take_text(decoder, "token", &from->token, &request->token);
     if (status != HF_OK || request->type == REQUEST_NONE) {
@@ -499,6 +500,7 @@ enum hf_status codec_request_encode(struct arena *arena, const struct request *r
     Holdfast__V1__Request message = HOLDFAST__V1__REQUEST__INIT;
     message.token = binary_from(request->token);
     message.timeout_ms = request->timeout_ms;
+    message.answer_bytes_max = request->answer_bytes_max;
     message.body_case = (Holdfast__V1__Request__BodyCase)request->type;
     if (request->type != REQUEST_NONE) {
         message.reserve = put_body(arena, codec_request_body(request->type), &request->reserve);

@@ -225,7 +225,12 @@ LAYOUT(status_response, RESPONSE_BODY(status_info), StatusResponse, TEXT(status_
        TEXT(status_response, state), TEXT(status_response, wal_io),
        NUMBER(status_response, commit_lsn), NUMBER(status_response, uptime_ms),
        NUMBER(status_response, items), NUMBER(status_response, orders_held),
-       NUMBER(status_response, orders_known), NUMBER(status_response, buyers));
+       NUMBER(status_response, orders_known), NUMBER(status_response, buyers),
+       NUMBER(status_response, items_max), NUMBER(status_response, orders_max),
+       NUMBER(status_response, buyers_max), NUMBER(status_response, skus),
+       NUMBER(status_response, retain_ended_ms), NUMBER(status_response, hold_ms),
+       NUMBER(status_response, hold_ms_max), NUMBER(status_response, wal_bytes),
+       NUMBER(status_response, wal_bytes_max));
 
 /* ---- Bodies by the numbers of their fields ---- */
 

@@ -137,6 +137,7 @@ struct adjustment_message {
 struct request {
     struct bytes token;
     uint32_t timeout_ms;
+    uint32_t answer_bytes_max; /* 0: ANSWER_BYTES_DEFAULT */
     enum request_type type;
     union {
         struct {
@@ -310,6 +311,15 @@ struct response {
             uint64_t orders_held;
             uint64_t orders_known;
             uint64_t buyers;
+            uint64_t items_max;
+            uint64_t orders_max;
+            uint64_t buyers_max;
+            uint64_t skus;
+            uint64_t retain_ended_ms;
+            uint64_t hold_ms;
+            uint64_t hold_ms_max;
+            uint64_t wal_bytes;
+            uint64_t wal_bytes_max;
         } status_info;
     };
 };

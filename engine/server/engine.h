@@ -80,6 +80,8 @@ struct engine_call {
     uint64_t received_ns;      /* clock's monotonic time of arrival, for timeout_ms; 0: now */
     struct arena *arena;       /* memory of the response; the caller clears it after done() */
     struct response response;  /* filled when done() runs; points into the arena */
+    uint64_t answer_bytes_max; /* the longest answer that the caller takes */
+    bool refuse_longer;        /* nothing was changed: a longer one may be refused instead */
     /* The response may leave. Runs in engine_submit() or on the log's thread; never blocks. */
     void (*done)(struct engine_call *call);
 };

@@ -137,6 +137,11 @@ static bool request_admit(struct engine *engine, struct engine_call *call,
                     request->token.len > 0 ? "not the right one" : "missing");
         return false;
     }
+    if (request->answer_bytes_max > 0 && request->answer_bytes_max < ANSWER_BYTES_LEAST) {
+        answer_fail(call, HF_INVALID, "answer_bytes_max: %u, must be 0, or at least %llu",
+                    request->answer_bytes_max, (unsigned long long)ANSWER_BYTES_LEAST);
+        return false;
+    }
     if (request->timeout_ms > 0 && call->received_ns > 0 &&
         clock_monotonic_ns(engine->clock) - call->received_ns >
             (uint64_t)request->timeout_ms * 1000000u) {
@@ -146,6 +151,7 @@ static bool request_admit(struct engine *engine, struct engine_call *call,
         return false;
     }
     if (!request_changes(request->type)) {
+        call->refuse_longer = true;
         return true;
     }
     enum hf_status status = wal_admit(engine->wal);
@@ -250,6 +256,8 @@ void engine_submit(struct engine *engine, struct engine_call *call, const struct
 {
     call->engine = engine;
     call->response = (struct response){0};
+    call->answer_bytes_max =
+        request->answer_bytes_max ? request->answer_bytes_max : ANSWER_BYTES_DEFAULT;
     uint64_t lsn = 0;
     if (!request_admit(engine, call, request)) {
         call->done(call);

@@ -11,9 +11,22 @@
 
 #define LIST_STOCK_DEFAULT    1000u
 #define LIST_ORDERS_DEFAULT   100u
-#define LIST_ORDERS_LINES_MAX 65536u /* of all orders of an answer: some 6 MiB on the way out */
 
-static_assert(LIST_ORDERS_LINES_MAX >= ORDER_LINES_MAX, "any order fits an answer");
+/* At most so much of an answer, by the longest form of each of its fields (proto/holdfast.proto). */
+#define ANSWER_REST_BYTES 1024u /* status, message and what is around a list */
+#define ORDER_BYTES       64u   /* of an order, without its grants */
+#define GRANT_BYTES       32u
+#define STOCK_BYTES       80u /* of an item, without its texts */
+
+static_assert(ANSWER_REST_BYTES + ORDER_BYTES + (uint64_t)ORDER_LINES_MAX * GRANT_BYTES <
+                  ANSWER_BYTES_LEAST,
+              "any order fits an answer");
+
+/* What a list may take of an answer. */
+static uint64_t list_bytes_max(const struct engine_call *call)
+{
+    return call->answer_bytes_max - ANSWER_REST_BYTES;
+}
 
 /* ---- One order ---- */
 
@@ -187,15 +200,17 @@ static bool list_filter(struct engine *engine, struct engine_call *call,
 /* The next orders of a list, and no more of them than an answer has room for: with many lines each,
  * the list is walked again from where it began for fewer. */
 static uint32_t list_walk(struct engine *engine, const struct order_filter *filter,
-                          struct order_cursor *cursor, struct order_view *views, uint32_t limit)
+                          struct order_cursor *cursor, struct order_view *views, uint32_t limit,
+                          uint64_t bytes_max)
 {
     const struct order_cursor start = *cursor;
     for (;;) {
         uint32_t count = inventory_list_orders(engine->inventory, filter, cursor, views, limit,
                                                LIST_ORDERS_LOOKED_MAX);
-        uint64_t lines = 0;
+        uint64_t bytes = 0;
         uint32_t fit = 0;
-        while (fit < count && (lines += views[fit].line_count) <= LIST_ORDERS_LINES_MAX) {
+        while (fit < count && (bytes += ORDER_BYTES + (uint64_t)views[fit].line_count *
+                                                          GRANT_BYTES) <= bytes_max) {
             fit++;
         }
         if (fit == count) {
@@ -231,7 +246,7 @@ void request_list_orders(struct engine *engine, struct engine_call *call,
         !request_memory_fits(call, next)) {
         return;
     }
-    uint32_t seen = list_walk(engine, &filter, &cursor, views, limit);
+    uint32_t seen = list_walk(engine, &filter, &cursor, views, limit, list_bytes_max(call));
     uint32_t count = 0;
     for (uint32_t i = 0; i < seen; i++) {
         /* Read anew, with its lines: it may have changed in between, or be forgotten. */
@@ -259,6 +274,7 @@ struct stock_list {
     struct stock_message *items;
     uint32_t count;
     uint32_t room;
+    uint64_t bytes; /* that they take of an answer, at most */
 };
 
 static bool list_add(struct engine *engine, struct engine_call *call, struct stock_list *list,
@@ -279,7 +295,10 @@ static bool list_add(struct engine *engine, struct engine_call *call, struct sto
     struct item_view view;
     enum hf_status status = inventory_item(engine->inventory, item, &view);
     CHECK(status == HF_OK);
-    list->items[list->count++] = request_stock_of(&view);
+    list->items[list->count] = request_stock_of(&view);
+    list->bytes += STOCK_BYTES + list->items[list->count].sku.len +
+                   list->items[list->count].pool.len;
+    list->count++;
     return true;
 }
 
@@ -417,8 +436,13 @@ void request_list_stock(struct engine *engine, struct engine_call *call,
     struct stock_list list = {0};
     struct bytes sku;
     while (list.count < limit && inventory_next_sku(engine->inventory, after, &sku)) {
+        uint32_t whole = list.count;
         if (list_add_sku(engine, call, &list, sku) == UINT32_MAX) {
             return;
+        }
+        if (whole > 0 && list.bytes > list_bytes_max(call)) {
+            list.count = whole; /* the next answer begins with it */
+            break;
         }
         after = sku;
     }
@@ -447,4 +471,15 @@ void request_status(struct engine *engine, struct engine_call *call)
     response->status_info.orders_held = counts.orders_held;
     response->status_info.orders_known = counts.orders_known;
     response->status_info.buyers = counts.buyers;
+    response->status_info.skus = counts.skus;
+    response->status_info.items_max = engine->options.inventory.items_max;
+    response->status_info.orders_max = engine->options.inventory.orders_max;
+    response->status_info.buyers_max = engine->options.inventory.buyers_max
+                                           ? engine->options.inventory.buyers_max
+                                           : engine->options.inventory.orders_max;
+    response->status_info.retain_ended_ms = engine->options.retain_ended_ms;
+    response->status_info.hold_ms = engine->options.inventory.hold_ms_default;
+    response->status_info.hold_ms_max = engine->options.inventory.hold_ms_max;
+    response->status_info.wal_bytes = wal_log_bytes(engine->wal);
+    response->status_info.wal_bytes_max = engine->options.wal_bytes_max;
 }

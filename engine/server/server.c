@@ -29,6 +29,7 @@
 #define DRAIN_MS           5000u
 #define FAILED_DRAIN_MS    500u
 #define EXIT_SECOND_SIGNAL 130
+#define SP_ID_BYTES        4u /* in front of an answer: counted where a message's length is bounded */
 
 /* What an exchange keeps from request to request. */
 struct exchange_memory {
@@ -79,6 +80,26 @@ static void memory_clear(void *context, void *user)
     arena_clear(&memory->arena);
 }
 
+/* Small, so that there is memory for it whatever was used up. */
+static void encode_instead(struct exchange_memory *memory, const struct response *response,
+                           struct bytes *reply)
+{
+    memory->arena.cap_bytes += KIB(1);
+    enum hf_status status = codec_response_encode(&memory->arena, response, reply);
+    CHECK(status == HF_OK);
+}
+
+/* It would break the connection of a caller who takes no more. */
+static void refuse_long_answer(struct exchange_memory *memory, struct bytes *reply)
+{
+    char text[160];
+    snprintf(text, sizeof text,
+             "the answer has %zu bytes, and answer_bytes_max is %llu: ask for less, or name more",
+             reply->len + SP_ID_BYTES, (unsigned long long)memory->call.answer_bytes_max);
+    const struct response refusal = {.status = HF_INVALID, .message = bytes_of(text)};
+    encode_instead(memory, &refusal, reply);
+}
+
 static void send_answer(struct engine_call *call)
 {
     struct exchange_memory *memory =
@@ -87,9 +108,9 @@ static void send_answer(struct engine_call *call)
     if (codec_response_encode(&memory->arena, &call->response, &reply) != HF_OK) {
         /* What was changed stays changed, and the caller may ask again with the same ids. */
         static const struct response too_large = {.status = HF_INTERNAL};
-        memory->arena.cap_bytes += KIB(1);
-        enum hf_status status = codec_response_encode(&memory->arena, &too_large, &reply);
-        CHECK(status == HF_OK);
+        encode_instead(memory, &too_large, &reply);
+    } else if (call->refuse_longer && reply.len + SP_ID_BYTES > call->answer_bytes_max) {
+        refuse_long_answer(memory, &reply);
     }
     struct transport_exchange *exchange = memory->exchange;
     transport_reply(exchange, reply);

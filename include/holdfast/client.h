@@ -363,6 +363,16 @@ struct hf_engine_status {
     uint64_t orders_held;
     uint64_t orders_known;
     uint64_t buyers; /* counted for limits: one for each buyer and limited SKU */
+    /* The engine's settings that bound these, and others that callers meet. */
+    uint64_t items_max;
+    uint64_t orders_max;
+    uint64_t buyers_max;
+    uint64_t skus; /* in use; bounded by items_max, too */
+    uint64_t retain_ended_ms; /* 0: for ever */
+    uint64_t hold_ms;
+    uint64_t hold_ms_max;
+    uint64_t wal_bytes;     /* of the log's segments */
+    uint64_t wal_bytes_max; /* what they should take; 0: no checkpoints are made */
 };
 
 /* How the engine is doing. */

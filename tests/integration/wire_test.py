@@ -1,5 +1,6 @@
 """The wire contract against the real engine: bad input, the table of states, columns, faults."""
 
+import json
 import os
 import socket
 import struct
@@ -840,6 +841,122 @@ def test_serve_that_can_not_listen_makes_nothing():
         os.mkdir(data)
         refused_serve(data, "tcp://127.0.0.1:%d" % tcp.getsockname()[1])
         assert os.listdir(data) == []
+
+
+MIB = 1 << 20
+FRAME = 4  # the request's id counts as well
+
+
+def ask(connection, **body):
+    """The answer to a request, and its length as an SP socket sees it."""
+    data = connection.exchange(pb.Request(**body).SerializeToString())
+    return pb.Response.FromString(data), len(data) + FRAME
+
+
+def test_answers_stay_below_what_sp_sockets_take():
+    """1 MiB, unless the caller names more: nng's NNG_OPT_RECVMAXSZ."""
+    codes = ["%064d" % i for i in range(10000)]
+    with Engine("--items-max", "20000") as engine:
+        connection = Connection(engine.url)
+        for at in range(0, len(codes), 5000):
+            answer, _ = ask(connection, define=pb.DefineRequest(
+                skus=[pb.SkuRule(sku=code, label="L" * 256) for code in codes[at:at + 5000]],
+                items=[pb.ItemDef(sku=code, pool="p" * 64) for code in codes[at:at + 5000]]))
+            assert answer.status == OK, answer.message
+        for limit in (0, 1000, 9999, 10000):
+            seen, after = [], ""
+            while True:
+                answer, length = ask(connection, list_stock=pb.ListStockRequest(after_sku=after, limit=limit))
+                assert answer.status == OK and length <= MIB, (limit, length)
+                if not answer.stock.items:
+                    break
+                seen += [item.sku for item in answer.stock.items]
+                after = seen[-1]
+            assert seen == codes, (limit, len(seen))
+        whole = pb.ListStockRequest(limit=10000)
+        answer, length = ask(connection, list_stock=whole, answer_bytes_max=4 * MIB)
+        assert len(answer.stock.items) == 10000 and MIB < length < 4 * MIB
+        answer, length = ask(connection, get_stock=pb.GetStockRequest(item=range(1, 10001)))
+        assert answer.status == INVALID and length < 1000, answer.status
+        assert "answer_bytes_max is 1048576" in answer.message, answer.message
+        answer, _ = ask(connection, get_stock=pb.GetStockRequest(item=range(1, 10001)),
+                        answer_bytes_max=4 * MIB)
+        assert len(answer.stock.items) == 10000
+        answer, _ = ask(connection, get_skus=pb.GetSkusRequest(sku=codes))
+        assert answer.status == INVALID and "answer_bytes_max" in answer.message
+        answer, _ = ask(connection, get_skus=pb.GetSkusRequest(sku=codes), answer_bytes_max=4 * MIB)
+        assert len(answer.skus.skus) == 10000
+        answer, _ = ask(connection, status=pb.StatusRequest(), answer_bytes_max=262143)
+        assert answer.status == INVALID and "answer_bytes_max" in answer.message
+        answer, _ = ask(connection, status=pb.StatusRequest(), answer_bytes_max=262144)
+        assert answer.status == OK
+        rows = json.loads(run("stock", "list", "--json", "--url", engine.url))
+        assert len(rows) == 10000
+
+
+def test_lists_of_orders_stay_below_what_sp_sockets_take():
+    with Engine() as engine:
+        shop = Shop(engine.url)
+        items = [shop.define("S%04d" % i, 10 ** 6) for i in range(100)]
+        made = {new_id() for _ in range(600)}
+        for order_id in made:
+            assert shop.reserve(order_id, [line(item) for item in items]).status == OK
+        connection = Connection(engine.url)
+        seen, after, answers = set(), b"", 0
+        while True:
+            answer, length = ask(connection, list_orders=pb.ListOrdersRequest(after=after, limit=1000))
+            assert answer.status == OK and length <= MIB, length
+            answers += 1
+            seen |= {o.id for o in answer.order_list.orders}
+            assert all(len(o.grants) == 100 for o in answer.order_list.orders)
+            after = answer.order_list.next
+            if not after:
+                break
+        assert seen == made and answers > 1
+        for options in (("--all",), ("--limit", "0"), ()):
+            assert len(json.loads(run("order", "list", "--json", *options, "--url", engine.url))) == 600
+        listed, more = set(), ()
+        while more is not None:
+            done = subprocess.run([BINARY, "order", "list", "--json", "--limit", "250", *more, "--url",
+                                   engine.url], capture_output=True, text=True, timeout=WAIT_S)
+            assert done.returncode == 0, done
+            rows = {row["id"] for row in json.loads(done.stdout)}
+            assert not rows & listed and len(rows) <= 250
+            listed |= rows
+            more = ("--after", done.stderr.split()[-1]) if "--after" in done.stderr else None
+        assert len(listed) == 600
+        assert "INVALID" in subprocess.run([BINARY, "order", "list", "--after", "00" * 16, "--url", engine.url],
+                                           capture_output=True, text=True, timeout=WAIT_S).stderr
+        run("order", "list", "--after", "xyz", "--url", engine.url, expect=2)
+
+
+def test_full_names_the_setting_and_status_shows_it():
+    with Engine("--orders-max", "4096", "--buyers-max", "512", "--items-max", "3", "--orders-ready", "0") as engine:
+        shop = Shop(engine.url)
+        plain = shop.define("PLAIN", 10 ** 6)
+        shop.ask(define=pb.DefineRequest(skus=[pb.SkuRule(sku="LIMITED", limit_per_buyer=1)]))
+        limited = shop.define("LIMITED", 10 ** 6)
+        for buyers in range(0, 4096, 64):
+            answer = shop.ask(reserve=reserve(*[order(new_id(), [line(limited)], buyer=buyers + i + 1)
+                                                for i in range(64)]))
+            if answer.orders.results[-1].status == FULL:
+                break
+        assert "buyers-max (512) is reached" in answer.message, answer.message
+        for _ in range(0, 8192, 64):
+            answer = shop.ask(reserve=reserve(*[order(new_id(), [line(plain)]) for _ in range(64)]))
+            if answer.orders.results[-1].status == FULL:
+                break
+        assert "orders-max (4096) is reached" in answer.message, answer.message
+        answer = shop.ask(reserve_batch=batch([new_id()], [plain]))
+        assert list(answer.batch.status) == [FULL] and "orders-max (4096) is reached" in answer.message
+        answer = shop.ask(define=pb.DefineRequest(items=[pb.ItemDef(sku="A"), pb.ItemDef(sku="B")]))
+        assert answer.status == FULL and "items-max (3) is reached" in answer.message
+        info = shop.must(status=pb.StatusRequest()).status_info
+        assert (info.items_max, info.orders_max, info.buyers_max) == (3, 4096, 512), info
+        assert (info.items, info.skus) == (2, 2) and info.hold_ms == 900000 and info.wal_bytes > 0
+        told = json.loads(run("status", "--json", "--url", engine.url))
+        assert told["orders_max"] == 4096 and told["items"] == 2 and told["items_max"] == 3
+        assert "(orders-max)" in run("status", "--url", engine.url)
 
 
 def test_both_ways_of_writing_the_log():

@@ -109,12 +109,14 @@ static void codec_reserve_survives_the_trip(void **state)
         {.id = bytes_of("")},
     };
     struct request request = {
-        .token = bytes_of("secret"), .timeout_ms = 250, .type = REQUEST_RESERVE};
+        .token = bytes_of("secret"), .timeout_ms = 250, .answer_bytes_max = 300000,
+        .type = REQUEST_RESERVE};
     request.reserve.count = 3;
     request.reserve.orders = orders;
     struct request got = request_trip(&request);
     assert_bytes(got.token, "secret");
     assert_int_equal(got.timeout_ms, 250);
+    assert_int_equal(got.answer_bytes_max, 300000);
     assert_int_equal(got.reserve.count, 3);
     const struct order_message *order = got.reserve.orders;
     assert_bytes(order[0].id, "0123456789abcdef");
@@ -583,12 +585,16 @@ static void codec_stock_responses_survive_the_trip(void **state)
     response.status_info.commit_lsn = 1;
     response.status_info.orders_known = UINT64_MAX;
     response.status_info.buyers = UINT64_MAX - 1;
+    response.status_info.items_max = 20;
+    response.status_info.wal_bytes_max = 28;
     got = response_trip(&response);
     assert_bytes(got.status_info.version, "0.1.0");
     assert_bytes(got.status_info.state, "serving");
     assert_bytes(got.status_info.wal_io, "io_uring");
     assert_true(got.status_info.orders_known == UINT64_MAX);
     assert_true(got.status_info.buyers == UINT64_MAX - 1);
+    assert_int_equal(got.status_info.items_max, 20);
+    assert_int_equal(got.status_info.wal_bytes_max, 28);
 }
 
 /* ---- By hand ---- */
