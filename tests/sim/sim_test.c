@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/fields.h"
 #include "base/log.h"
 #include "lib/budget.h"
 #include "lib/model.h"
@@ -611,7 +612,8 @@ static void submit_rule(struct sim *sim)
         .kind = RULE, .now_ms = sim->now_ms, .sku = 1 + (uint32_t)rng_below(rng, SKUS)};
     struct sku_message message = {.sku = bytes_of(sku_codes[decision.sku]),
                                   .limit_per_buyer = 6 * (uint32_t)rng_below(rng, 3),
-                                  .paused = rng_chance(rng, 6)};
+                                  .paused = rng_chance(rng, 6),
+                                  .fields = SKU_FIELDS_ALL};
     if (rng_chance(rng, 4)) {
         message.opens_at_ms = sim->now_ms + rng_below(rng, 40);
     }
