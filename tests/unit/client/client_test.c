@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/limits.h"
+#include "base/test_point.h"
 #include "rpc/codec.h"
 #include "rpc/transport.h"
 
@@ -1273,6 +1274,123 @@ static void client_tells_unreachable_from_timed_out(void **state)
     hf_client_close(setup.client);
 }
 
+/* The transport's timer ends calls; held, it ends none. */
+static atomic_uint ticks_held;
+static atomic_bool tick_is_held;
+
+static void hold_tick(const char *name)
+{
+    if (strcmp(name, "client_ticked") == 0 && atomic_load(&tick_is_held)) {
+        atomic_fetch_add(&ticks_held, 1);
+        while (atomic_load(&tick_is_held)) {
+            sleep_ms(1);
+        }
+    }
+}
+
+static void client_calls_end_by_themselves_when_nobody_ends_them(void **state)
+{
+    (void)state;
+    struct setup setup;
+    struct hf_order order = order_of(0);
+    uint32_t item;
+    set_up_with(&setup, (struct hf_options){.timeout_ms = 200, .in_flight_max = 4});
+    while (hf_reserve(setup.client, &order, NULL) != HF_OK) { /* a slow machine */
+    }
+    atomic_store(&setup.fake.holding, true);
+    atomic_store(&ticks_held, 0);
+    atomic_store(&tick_is_held, true);
+    test_point_set(hold_tick);
+    struct tally tally = {0};
+    assert_int_equal(hf_commit_async(setup.client, order.id, tally_done, &tally), HF_OK);
+    wait_for(&ticks_held, 1);
+
+    assert_int_equal(hf_reserve(setup.client, &order, NULL), HF_TIMED_OUT); /* sent */
+    assert_string_equal(hf_last_message(), hf_status_text(HF_TIMED_OUT));
+    assert_int_equal(hf_resolve(setup.client, "A", NULL, &item), HF_TIMED_OUT);
+    order = order_of(0); /* two messages are under way still: two more fill the client */
+    assert_int_equal(hf_reserve_async(setup.client, &order, tally_done, &tally), HF_OK);
+    assert_int_equal(hf_release_async(setup.client, order.id, tally_done, &tally), HF_OK);
+    assert_int_equal(hf_reserve(setup.client, &order, NULL), HF_TIMED_OUT); /* in its queue */
+    assert_int_equal(hf_resolve(setup.client, "A", NULL, &item), HF_TIMED_OUT);
+    assert_int_equal(atomic_load(&tally.done), 0);
+
+    atomic_store(&tick_is_held, false);
+    test_point_set(NULL);
+    wait_for(&tally.done, 3);
+    assert_int_equal(atomic_load(&tally.by_status[HF_TIMED_OUT]), 3);
+    fake_answer_held(&setup.fake); /* answers that nobody waits for */
+    while (hf_reserve(setup.client, &order, NULL) != HF_OK) {
+    }
+    tear_down(&setup);
+}
+
+static void client_ends_in_time_when_the_engine_is_busy_for_ever(void **state)
+{
+    (void)state;
+    struct setup setup;
+    struct hf_order order = order_of(0);
+    set_up_with(&setup, (struct hf_options){.timeout_ms = 200});
+    atomic_store(&setup.fake.retry_after_ms, 1);
+    atomic_store(&setup.fake.busy, UINT32_MAX);
+    uint64_t start = now_ms();
+    for (unsigned i = 0; i < 3; i++) { /* BUSY, or the last repetition was not answered in time */
+        uint32_t item;
+        enum hf_status status = hf_reserve(setup.client, &order, NULL);
+        assert_true(status == HF_BUSY || status == HF_TIMED_OUT);
+        status = hf_resolve(setup.client, "A", NULL, &item);
+        assert_true(status == HF_BUSY || status == HF_TIMED_OUT);
+    }
+    assert_true(now_ms() - start < PATIENCE_MS);
+    tear_down(&setup);
+}
+
+static void client_calls_end_together_with_a_total_timeout(void **state)
+{
+    (void)state;
+    struct setup setup;
+    struct hf_order order = order_of(0);
+    uint32_t item;
+    uint64_t start = now_ms();
+    set_up_with(&setup,
+                (struct hf_options){.timeout_ms = 10 * PATIENCE_MS, .total_timeout_ms = 500});
+    atomic_store(&setup.fake.holding, true);
+    assert_int_equal(hf_resolve(setup.client, "A", NULL, &item), HF_TIMED_OUT);
+    assert_true(now_ms() - start >= 495);
+    assert_int_equal(hf_resolve(setup.client, "A", NULL, &item), HF_TIMED_OUT);
+    assert_int_equal(hf_reserve(setup.client, &order, NULL), HF_TIMED_OUT);
+    assert_int_equal(atomic_load(&setup.fake.messages), 1);
+    assert_true(now_ms() - start < PATIENCE_MS);
+    tear_down(&setup);
+}
+
+static void client_says_at_once_that_nobody_listens(void **state)
+{
+    (void)state;
+    struct setup setup;
+    struct hf_client *client;
+    char reason[HF_MESSAGE_BYTES];
+    set_up(&setup);
+    tear_down(&setup);
+    const struct hf_options options = {.timeout_ms = 10 * PATIENCE_MS};
+    uint64_t start = now_ms();
+    assert_int_equal(hf_client_open(&client, setup.fake.url, &options), HF_OK);
+    (void)snprintf(reason, sizeof reason, "nothing listens on %s (connection refused)",
+                   setup.fake.url);
+    struct hf_order order = order_of(0);
+    assert_int_equal(hf_reserve(client, &order, NULL), HF_UNREACHABLE);
+    assert_string_equal(hf_last_message(), reason);
+    uint32_t item;
+    assert_int_equal(hf_resolve(client, "A", NULL, &item), HF_UNREACHABLE);
+    assert_string_equal(hf_last_message(), reason);
+    struct tally tally = {0};
+    assert_int_equal(hf_commit_async(client, order.id, tally_done, &tally), HF_OK);
+    wait_for(&tally.done, 1);
+    assert_int_equal(atomic_load(&tally.by_status[HF_UNREACHABLE]), 1);
+    assert_true(now_ms() - start < PATIENCE_MS);
+    hf_client_close(client);
+}
+
 static void client_goes_on_when_the_engine_comes_back(void **state)
 {
     (void)state;
@@ -1435,6 +1553,10 @@ int main(void)
         cmocka_unit_test(client_times_out),
         cmocka_unit_test(client_ends_every_call_near_its_timeout_when_nothing_answers),
         cmocka_unit_test(client_tells_unreachable_from_timed_out),
+        cmocka_unit_test(client_calls_end_by_themselves_when_nobody_ends_them),
+        cmocka_unit_test(client_ends_in_time_when_the_engine_is_busy_for_ever),
+        cmocka_unit_test(client_calls_end_together_with_a_total_timeout),
+        cmocka_unit_test(client_says_at_once_that_nobody_listens),
         cmocka_unit_test(client_goes_on_when_the_engine_comes_back),
         cmocka_unit_test(client_close_cancels_what_is_under_way),
         cmocka_unit_test(client_close_cancels_what_waits_for_a_busy_engine),
