@@ -50,6 +50,7 @@
 #define ANSWER_ARENA_BYTES_MAX MIB(32) /* what executing and answering a request may take more */
 
 /* ---- Core ---- */
+#define READ_ITEMS_AT_ONCE   256u        /* items whose stock is read at one moment: some 15 us */
 #define THREADS_MAX          64u         /* threads that may be in the core at once */
 #define ITEMS_MAX_DEFAULT    (1u << 20)
 #define ITEMS_MAX            (1u << 24)

@@ -231,8 +231,7 @@ enum hf_status inventory_load_stock(struct inventory *inventory, uint32_t item, 
         stock_restock(stock, 0, item, stocked);
     }
     if (settled > 0) {
-        units_force(stock, 0, item, settled);
-        stock_sell(stock, 0, item, settled);
+        units_change(stock, 0, item, settled, settled);
         stock_settle(stock, item, settled);
     }
     return HF_OK;

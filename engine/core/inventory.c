@@ -15,6 +15,9 @@ static enum hf_status parts_init(struct inventory *inventory)
     const struct inventory_options *options = &inventory->options;
     enum hf_status status = stock_init(&inventory->stock, options->items_max);
     if (status == HF_OK) {
+        status = publication_init(&inventory->publication);
+    }
+    if (status == HF_OK) {
         status = orders_init(&inventory->orders, options->orders_max);
     }
     if (status == HF_OK) {
@@ -79,6 +82,7 @@ void inventory_deinit(struct inventory *inventory)
     expiry_deinit(inventory->expiry);
     lines_deinit(inventory->lines);
     orders_deinit(&inventory->orders);
+    publication_deinit(inventory->publication);
     stock_deinit(inventory->stock);
     pthread_mutex_destroy(&inventory->admin);
     free(inventory);
@@ -140,18 +144,36 @@ bool inventory_has_item(const struct inventory *inventory, uint32_t item)
     return item >= 1 && item <= catalog_items(inventory->catalog);
 }
 
+static void item_view_fill(const struct inventory *inventory, uint32_t item, struct item_view *view)
+{
+    const struct catalog *catalog = inventory->catalog;
+    view->item = item;
+    view->sku = catalog_sku_code(catalog, catalog_item_sku(catalog, item));
+    view->pool = catalog_item_pool(catalog, item);
+    view->hot = catalog_item_hot(catalog, item);
+    stock_read_promised(inventory->stock, item, &view->stock);
+}
+
+void inventory_items(const struct inventory *inventory, const uint32_t *items, uint32_t count,
+                     struct item_view *views)
+{
+    struct reading reading;
+    reading_init(&reading);
+    do {
+        reading_begin(inventory->publication, &reading);
+        for (uint32_t i = 0; i < count; i++) {
+            item_view_fill(inventory, items[i], &views[i]);
+        }
+    } while (reading_again(inventory->publication, &reading));
+}
+
 enum hf_status inventory_item(const struct inventory *inventory, uint32_t item,
                               struct item_view *view)
 {
     if (!inventory_has_item(inventory, item)) {
         return HF_UNKNOWN_ITEM;
     }
-    const struct catalog *catalog = inventory->catalog;
-    view->item = item;
-    view->sku = catalog_sku_code(catalog, catalog_item_sku(catalog, item));
-    view->pool = catalog_item_pool(catalog, item);
-    view->hot = catalog_item_hot(catalog, item);
-    stock_read(inventory->stock, item, &view->stock);
+    inventory_items(inventory, &item, 1, view);
     return HF_OK;
 }
 
@@ -236,12 +258,30 @@ uint32_t inventory_covered(struct inventory *inventory, const struct order_line_
         return 0;
     }
     struct stock_view view;
+    /* By what is free: units of orders that are not published yet have their tickets already. */
     stock_read(inventory->stock, grant->item, &view);
     int64_t missing = view.held + view.sold - (view.stocked - view.safety);
     int64_t behind = (int64_t)presale_behind(inventory->presale, grant->item, grant->ticket);
     int64_t uncovered = missing - behind; /* what later tickets don't account for */
     uncovered = uncovered < 0 ? 0 : uncovered < live ? uncovered : live;
     return (uint32_t)(live - uncovered);
+}
+
+enum hf_status inventory_order_covered(struct inventory *inventory, struct id128 id,
+                                       struct order_view *view, struct order_line_view *lines,
+                                       uint32_t *covered, uint32_t max)
+{
+    enum hf_status status;
+    struct reading reading;
+    reading_init(&reading);
+    do {
+        reading_begin(inventory->publication, &reading);
+        status = inventory_order(inventory, id, view, lines, max);
+        for (uint32_t i = 0; status == HF_OK && i < view->line_count && i < max; i++) {
+            covered[i] = inventory_covered(inventory, &lines[i], view->state);
+        }
+    } while (reading_again(inventory->publication, &reading));
+    return status;
 }
 
 uint32_t inventory_buyer_units(struct inventory *inventory, struct bytes sku, uint64_t buyer)
@@ -255,19 +295,29 @@ uint32_t inventory_buyer_units(struct inventory *inventory, struct bytes sku, ui
     return rule.limit_per_buyer ? buyers_units(inventory->buyers, number, buyer) : 0;
 }
 
-void inventory_counts(const struct inventory *inventory, struct inventory_counts *counts)
+static void counts_fill(const struct inventory *inventory, struct inventory_counts *counts)
 {
     *counts = (struct inventory_counts){
         .items = catalog_items(inventory->catalog),
         .skus = catalog_skus(inventory->catalog),
-        .deadlines = expiry_hints(inventory->expiry),
         .buyers = buyers_count(inventory->buyers),
     };
     for (uint32_t i = 0; i < inventory->orders.shard_count; i++) {
         const struct order_shard *shard = &inventory->orders.shards[i];
-        counts->orders_known += atomic_load_explicit(&shard->known, memory_order_relaxed);
-        counts->orders_held += atomic_load_explicit(&shard->held, memory_order_relaxed);
+        counts->orders_known += atomic_load_explicit(&shard->known, memory_order_acquire);
+        counts->orders_held += atomic_load_explicit(&shard->held, memory_order_acquire);
     }
+}
+
+void inventory_counts(const struct inventory *inventory, struct inventory_counts *counts)
+{
+    struct reading reading;
+    reading_init(&reading);
+    do {
+        reading_begin(inventory->publication, &reading);
+        counts_fill(inventory, counts);
+    } while (reading_again(inventory->publication, &reading));
+    counts->deadlines = expiry_hints(inventory->expiry);
 }
 
 uint64_t inventory_next_deadline_ms(const struct inventory *inventory)

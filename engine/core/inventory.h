@@ -202,6 +202,7 @@ struct txn {
     uint64_t now_ms; /* the decision's time, which deadlines are in: set by the caller before each
                         operation */
     int64_t wall_ahead_ms; /* what the wall clock, which sales open by, is ahead of now_ms */
+    bool publishing; /* from inventory_publish_begin to the end of inventory_publish */
     uint32_t event_count;
     struct event events[TXN_EVENTS_MAX];
     uint32_t changed[TXN_EVENTS_MAX]; /* the order handle behind each event; core's own */
@@ -249,6 +250,14 @@ enum txn_step inventory_extend(struct txn *txn, struct id128 id, uint32_t hold_m
  * for. TXN_AGAIN: publish and call again; TXN_DONE: none is left that is due (events may have
  * been added all the same). At most one thread at a time. */
 enum txn_step inventory_expire(struct txn *txn);
+
+/* Says that the transaction's events are about to get their LSNs: call before the append, so that
+ * readers look either before it or after inventory_publish. Without it inventory_publish does that:
+ * for those who are alone. */
+void inventory_publish_begin(struct txn *txn);
+
+/* Instead of inventory_publish, when there was no append. */
+void inventory_publish_cancel(struct txn *txn);
 
 /* Makes the transaction's events visible; events[i].lsn must be set. Empties the transaction. */
 void inventory_publish(struct txn *txn);
@@ -317,7 +326,10 @@ bool inventory_tidy(struct inventory *inventory);
  * inventory_tidy. */
 bool inventory_ahead(struct inventory *inventory);
 
-/* ---- Reading: any thread ---- */
+/* ---- Reading: any thread, but none that is between inventory_publish_begin and _publish ----
+ *
+ * inventory_item, inventory_items, inventory_order_covered and inventory_counts each tell the state
+ * at one LSN: all records before it, none behind it, and nothing that has no LSN yet. */
 
 /* The handle of a SKU in a pool; 0 if there is none. Lock-free. */
 uint32_t inventory_find_item(const struct inventory *inventory, struct bytes sku,
@@ -327,6 +339,10 @@ bool inventory_has_item(const struct inventory *inventory, uint32_t item);
 /* OK or UNKNOWN_ITEM. */
 enum hf_status inventory_item(const struct inventory *inventory, uint32_t item,
                               struct item_view *view);
+
+/* The same of several, all at one moment: of known items. */
+void inventory_items(const struct inventory *inventory, const uint32_t *items, uint32_t count,
+                     struct item_view *views);
 
 /* The handles of all pools of a SKU, in the order they were defined: fills up to max, returns how
  * many there are (0: no such SKU). */
@@ -353,6 +369,11 @@ enum hf_status inventory_order(struct inventory *inventory, struct id128 id,
 uint32_t inventory_list_orders(struct inventory *inventory, const struct order_filter *filter,
                                struct order_cursor *cursor, struct order_view *views, uint32_t max,
                                uint32_t look_max);
+
+/* As inventory_order, and for each of the lines what inventory_covered says of it then. */
+enum hf_status inventory_order_covered(struct inventory *inventory, struct id128 id,
+                                       struct order_view *view, struct order_line_view *lines,
+                                       uint32_t *covered, uint32_t max);
 
 /* Of a grant's pre-sold units that are still held or sold, how many the item's stock covers now:
  * what is pre-sold is covered in the order of tickets, oldest first. */

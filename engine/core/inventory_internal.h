@@ -27,6 +27,7 @@
 #include "core/lines.h"
 #include "core/orders.h"
 #include "core/presale.h"
+#include "core/publication.h"
 #include "core/transition.h"
 
 struct inventory {
@@ -41,6 +42,7 @@ struct inventory {
     struct catalog *catalog;
     struct buyers *buyers;
     struct presale *presale;
+    struct publication *publication;
     /* Between a move's debit and its credit its units are in no pool: whoever comes short over
      * several items then has to look again (reserve_shaped). */
     _Atomic uint64_t moves_begun;
@@ -340,6 +342,9 @@ static inline void units_change(struct stock *stock, unsigned slot, uint32_t ite
     if (taken > 0) {
         units_force(stock, slot, item, taken);
     }
+    if (taken != 0) {
+        stock_promise(stock, slot, item, taken);
+    }
     if (sold != 0) {
         stock_sell(stock, slot, item, sold);
     }
@@ -364,9 +369,10 @@ static inline void replay_units(const struct replay_lane *lane, uint32_t item, i
 
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t delta)
 {
-    /* relaxed: one writer at a time, and readers want a sum for people. */
+    /* relaxed: one writer at a time. release: pairs with the acquire in counts_fill, which looks
+     * again if this was published meanwhile. */
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + delta,
-                          memory_order_relaxed);
+                          memory_order_release);
 }
 
 #endif

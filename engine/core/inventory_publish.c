@@ -37,6 +37,9 @@ static void stock_publish(struct txn *txn, const struct order *order, const stru
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct line_moves moves = line_moves(order, event, state_after, i);
         struct order_line_view line = transition_line(order, i);
+        if (moves.given != 0) {
+            stock_promise(stock, txn->slot, line.item, -moves.given);
+        }
         if (event->flags & EVENT_LATE) {
             moves.given += (int64_t)line.qty - line.released;
         }
@@ -253,6 +256,15 @@ static void deadlines_publish(struct txn *txn, uint32_t held_orders)
     }
 }
 
+/* What a new order has. */
+static void held_promise(struct txn *txn, const struct event *event)
+{
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        struct order_line_view line = transition_held_line(event, i);
+        stock_promise(txn->inventory->stock, txn->slot, line.item, line.qty);
+    }
+}
+
 #define PUBLISH_AHEAD 4u /* events whose shard may have gone to another processor meanwhile */
 
 static void publish_prefetch(const struct txn *txn, uint32_t i)
@@ -263,11 +275,28 @@ static void publish_prefetch(const struct txn *txn, uint32_t i)
     }
 }
 
+void inventory_publish_begin(struct txn *txn)
+{
+    CHECK(!txn->publishing);
+    publication_begin(txn->inventory->publication, txn->slot);
+    txn->publishing = true;
+}
+
+void inventory_publish_cancel(struct txn *txn)
+{
+    CHECK(txn->publishing);
+    txn->publishing = false;
+    publication_end(txn->inventory->publication, txn->slot);
+}
+
 void inventory_publish(struct txn *txn)
 {
     struct inventory *inventory = txn->inventory;
     struct txn_memory *memory = txn->memory;
     uint32_t held_orders = 0;
+    if (!txn->publishing) {
+        inventory_publish_begin(txn);
+    }
     for (uint32_t i = 0; i < txn->event_count; i++) {
         publish_prefetch(txn, i + PUBLISH_AHEAD);
         switch (txn->events[i].type) {
@@ -285,12 +314,15 @@ void inventory_publish(struct txn *txn)
             break;
         case EVENT_ORDER_HELD:
             held_orders++;
+            held_promise(txn, &txn->events[i]);
             order_publish(txn, i);
             break;
         default:
             order_publish(txn, i);
         }
     }
+    publication_end(inventory->publication, txn->slot);
+    txn->publishing = false;
     deadlines_publish(txn, held_orders);
     txn->event_count = 0;
     memory->encoded_bytes = 0;

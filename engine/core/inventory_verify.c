@@ -189,11 +189,14 @@ static bool verify_item(const struct inventory *inventory, uint32_t item, struct
                         char *what, uint32_t what_bytes)
 {
     struct stock_view view;
+    struct stock_view promised;
     stock_read(inventory->stock, item, &view);
+    stock_read_promised(inventory->stock, item, &promised);
     units.sold += view.settled;
     int64_t available = view.stocked - view.safety - units.held - units.sold + view.presale_cap;
     if (view.settled >= 0 && view.held == units.held && view.sold == units.sold &&
-        view.available == available) {
+        view.available == available && promised.held == view.held && promised.sold == view.sold &&
+        promised.available == available) {
         return true;
     }
     snprintf(what, what_bytes,

@@ -94,7 +94,7 @@ static_assert(PARTS_MAX <= UINT8_MAX, "a part's index is a byte");
 /* A line of its own, so that threads of different cells don't disturb each other. */
 struct cell {
     alignas(CACHE_LINE_BYTES) _Atomic int64_t word;
-    _Atomic int64_t sold; /* may be below 0: units sold by one cell, returned by another */
+    _Atomic int64_t sold;     /* may be below 0: units sold by one cell, returned by another */
     _Atomic uint64_t credits_started;
     _Atomic uint64_t credits_done;
 };
@@ -118,6 +118,10 @@ struct stock {
     uint32_t items_max;
     struct item *items;  /* by handle; 0 is not used */
     struct cell *shards; /* STOCK_SHARDS for each handle; touched only when the item is split */
+    /* Units held or sold as published: of each slot, by handle. A thread counts in its own, without
+     * a locked instruction; touched only by what it publishes. */
+    _Atomic int64_t *promised;
+    _Atomic uint32_t promise_slots; /* that have counted any; only rises */
 };
 
 /* What one pass over the cells of a split item saw. */
@@ -141,6 +145,11 @@ static size_t shards_bytes(const struct stock *stock)
     return ((size_t)stock->items_max + 1) * STOCK_SHARDS * sizeof(struct cell);
 }
 
+static size_t promised_bytes(const struct stock *stock)
+{
+    return ((size_t)stock->items_max + 1) * THREADS_MAX * sizeof *stock->promised;
+}
+
 enum hf_status stock_init(struct stock **out, uint32_t items_max)
 {
     CHECK(items_max >= 1);
@@ -154,7 +163,8 @@ enum hf_status stock_init(struct stock **out, uint32_t items_max)
     stock->items_max = items_max;
     stock->items = pages_map(items_bytes(stock));
     stock->shards = pages_map(shards_bytes(stock));
-    if (stock->items == NULL || stock->shards == NULL) {
+    stock->promised = pages_map_small(promised_bytes(stock));
+    if (stock->items == NULL || stock->shards == NULL || stock->promised == NULL) {
         stock_deinit(stock);
         return HF_NO_MEMORY;
     }
@@ -169,6 +179,7 @@ void stock_deinit(struct stock *stock)
     }
     pages_unmap(stock->items, items_bytes(stock));
     pages_unmap(stock->shards, shards_bytes(stock));
+    pages_unmap(stock->promised, promised_bytes(stock));
     free(stock);
 }
 
@@ -813,6 +824,26 @@ void stock_sell(struct stock *stock, unsigned slot, uint32_t item, int64_t delta
     atomic_fetch_add_explicit(&cell->sold, delta, memory_order_release);
 }
 
+static _Atomic int64_t *promised_at(const struct stock *stock, uint32_t slot, uint32_t item)
+{
+    return &stock->promised[slot * ((size_t)stock->items_max + 1) + item];
+}
+
+void stock_promise(struct stock *stock, unsigned slot, uint32_t item, int64_t delta)
+{
+    CHECK(slot < THREADS_MAX);
+    CHECK(item >= 1 && item <= stock->items_max);
+    uint32_t slots = atomic_load_explicit(&stock->promise_slots, memory_order_relaxed);
+    while (slots <= slot &&
+           !atomic_compare_exchange_weak_explicit(&stock->promise_slots, &slots, slot + 1,
+                                                  memory_order_release, memory_order_relaxed)) {
+    }
+    _Atomic int64_t *promised = promised_at(stock, slot, item);
+    /* relaxed: the slot's own. release: a reader that sees it sees that a publication was begun. */
+    int64_t before = atomic_load_explicit(promised, memory_order_relaxed);
+    atomic_store_explicit(promised, before + delta, memory_order_release);
+}
+
 void stock_settle(struct stock *stock, uint32_t item, int64_t delta)
 {
     struct item *it = item_at(stock, item);
@@ -962,6 +993,32 @@ void stock_read(struct stock *stock, uint32_t item, struct stock_view *view)
     view->sold = sold;
     view->held = held > 0 ? held : 0;
     view->available = sellable - view->held - sold;
+}
+
+void stock_read_promised(struct stock *stock, uint32_t item, struct stock_view *view)
+{
+    struct item *it = item_at(stock, item);
+    int64_t promised = 0;
+    int64_t sold = 0;
+    uint32_t slots = atomic_load_explicit(&stock->promise_slots, memory_order_acquire);
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        promised += atomic_load_explicit(promised_at(stock, slot, item), memory_order_acquire);
+    }
+    /* An item that is not split has sold nothing in its shards. */
+    unsigned cells = (load_word(&it->base) & SPLIT_BIT) != 0 ? CELLS : 1;
+    for (unsigned i = 0; i < cells; i++) {
+        sold += atomic_load_explicit(&cell_at(stock, item, i)->sold, memory_order_acquire);
+    }
+    /* Against definitions and adjustments. */
+    spin_lock(&it->lock);
+    *view = (struct stock_view){.stocked = it->stocked,
+                                .held = promised - sold,
+                                .sold = sold,
+                                .safety = it->safety,
+                                .presale_cap = it->presale_cap,
+                                .settled = it->settled};
+    spin_unlock(&it->lock);
+    view->available = view->stocked - view->safety - promised + view->presale_cap;
 }
 
 void stock_prefetch(const struct stock *stock, unsigned slot, uint32_t item)

@@ -5,7 +5,9 @@
  *
  *     free + held + sold == stocked - safety + presale_cap
  *
- * Units taken by an operation that has no LSN yet count as held.
+ * Units taken by an operation that has no LSN yet are not free, but no order that can be seen has
+ * them. So what orders have is counted apart, when they are published (stock_promise): stock_read
+ * tells held by what is free, stock_read_promised by what was published.
  *
  * An item starts with one cell. When threads collide on it, or it was defined hot, it is split
  * over STOCK_SHARDS more; each thread prefers its own (slot modulo the number of shards). A thread
@@ -98,6 +100,10 @@ void stock_give(struct stock *stock, unsigned slot, uint32_t item, int64_t qty);
 /* Count delta units as sold (commit: above 0; return: below 0); they were, or will be, held. */
 void stock_sell(struct stock *stock, unsigned slot, uint32_t item, int64_t delta);
 
+/* Count delta units as promised: an order that has them, held or sold, becomes visible; below 0: it
+ * has them no more. One thread at a time per slot. Wait-free, a plain addition. */
+void stock_promise(struct stock *stock, unsigned slot, uint32_t item, int64_t delta);
+
 /* Lower what is free by qty, for an adjustment or a definition: as stock_take, but free may fall to
  * `floor` (at most 0; INT64_MIN: forced). WOULD_OVERSELL if it does not fit. Then stocked is not
  * changed yet: stock_restock (or stock_redefine) does that once the record has its LSN. One caller
@@ -112,6 +118,10 @@ void stock_restock(struct stock *stock, unsigned slot, uint32_t item, int64_t de
 /* The item's numbers. Exact when nothing is under way; else each is true of some moment during
  * the call and together they add up. */
 void stock_read(struct stock *stock, uint32_t item, struct stock_view *view);
+
+/* The item's numbers by what was published: takes and debits that are under way are not seen.
+ * Exact when nobody publishes meanwhile (publication.h). */
+void stock_read_promised(struct stock *stock, uint32_t item, struct stock_view *view);
 
 /* True when the item has been split. */
 bool stock_is_split(const struct stock *stock, uint32_t item);

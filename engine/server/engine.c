@@ -156,8 +156,10 @@ bool worker_flush(struct worker *worker)
         digest_delta += event->digest_delta;
     }
     uint64_t start_lsn;
+    inventory_publish_begin(txn);
     if (wal_append(worker->engine->wal, worker->records, len, txn->event_count, digest_delta,
                    &start_lsn) != HF_OK) {
+        inventory_publish_cancel(txn);
         return false;
     }
     for (uint32_t i = 0; i < txn->event_count; i++) {

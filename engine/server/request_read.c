@@ -48,8 +48,8 @@ static uint32_t line_has(enum order_state state, const struct order_line_view *l
 }
 
 /* The grants of an order that still have units. */
-static uint32_t grants_of(struct engine *engine, const struct order_view *view,
-                          const struct order_line_view *lines, struct grant_message *grants)
+static uint32_t grants_of(const struct order_view *view, const struct order_line_view *lines,
+                          const uint32_t *covered, struct grant_message *grants)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < view->line_count; i++) {
@@ -61,7 +61,7 @@ static uint32_t grants_of(struct engine *engine, const struct order_view *view,
                 .item = line->item,
                 .qty = qty,
                 .presale_qty = line->presale_qty < qty ? line->presale_qty : qty,
-                .covered_qty = inventory_covered(engine->inventory, line, view->state)};
+                .covered_qty = covered[i]};
         }
     }
     return count;
@@ -72,8 +72,10 @@ static enum hf_status order_info(struct engine *engine, struct engine_call *call
                                  struct order_info_message *info)
 {
     struct order_line_view lines[ORDER_LINES_MAX];
+    uint32_t covered[ORDER_LINES_MAX];
     struct order_view view;
-    if (inventory_order(engine->inventory, id, &view, lines, ORDER_LINES_MAX) != HF_OK) {
+    if (inventory_order_covered(engine->inventory, id, &view, lines, covered, ORDER_LINES_MAX) !=
+        HF_OK) {
         return HF_NOT_FOUND;
     }
     struct grant_message *grants = arena_alloc(call->arena, view.line_count * sizeof *grants);
@@ -89,7 +91,7 @@ static enum hf_status order_info(struct engine *engine, struct engine_call *call
         .state = (uint32_t)view.state,
         .buyer = view.buyer,
         .deadline_ms = time_shown_ms(view.deadline_ms, now.ahead_ms),
-        .grant_count = grants_of(engine, &view, lines, grants),
+        .grant_count = grants_of(&view, lines, covered, grants),
         .grants = grants,
         .lsn = view.lsn,
     };
@@ -277,28 +279,43 @@ struct stock_list {
     uint64_t bytes; /* that they take of an answer, at most */
 };
 
-static bool list_add(struct engine *engine, struct engine_call *call, struct stock_list *list,
-                     uint32_t item)
+/* Room for so many more. */
+static bool list_grow(struct engine_call *call, struct stock_list *list, uint32_t count)
 {
-    if (list->count == list->room) {
-        uint32_t room = list->room ? list->room * 2 : 64;
-        struct stock_message *items = arena_alloc(call->arena, room * sizeof *items);
-        if (!request_memory_fits(call, items)) {
-            return false;
-        }
-        if (list->count > 0) {
-            memcpy(items, list->items, list->count * sizeof *items);
-        }
-        list->items = items;
-        list->room = room;
+    if (list->room - list->count >= count) {
+        return true;
     }
-    struct item_view view;
-    enum hf_status status = inventory_item(engine->inventory, item, &view);
-    CHECK(status == HF_OK);
-    list->items[list->count] = request_stock_of(&view);
-    list->bytes += STOCK_BYTES + list->items[list->count].sku.len +
-                   list->items[list->count].pool.len;
-    list->count++;
+    uint32_t room = list->room ? list->room * 2 : 64;
+    room = room - list->count >= count ? room : list->count + count;
+    struct stock_message *items = arena_alloc(call->arena, room * sizeof *items);
+    if (!request_memory_fits(call, items)) {
+        return false;
+    }
+    if (list->count > 0) {
+        memcpy(items, list->items, list->count * sizeof *items);
+    }
+    list->items = items;
+    list->room = room;
+    return true;
+}
+
+/* Adds known items, READ_ITEMS_AT_ONCE of them at one moment. */
+static bool list_add(struct engine *engine, struct engine_call *call, struct stock_list *list,
+                     const uint32_t *items, uint32_t count)
+{
+    struct item_view views[READ_ITEMS_AT_ONCE];
+    if (!list_grow(call, list, count)) {
+        return false;
+    }
+    for (uint32_t from = 0; from < count; from += READ_ITEMS_AT_ONCE) {
+        uint32_t part = count - from < READ_ITEMS_AT_ONCE ? count - from : READ_ITEMS_AT_ONCE;
+        inventory_items(engine->inventory, items + from, part, views);
+        for (uint32_t i = 0; i < part; i++) {
+            struct stock_message *stock = &list->items[list->count++];
+            *stock = request_stock_of(&views[i]);
+            list->bytes += STOCK_BYTES + stock->sku.len + stock->pool.len;
+        }
+    }
     return true;
 }
 
@@ -313,12 +330,33 @@ static uint32_t list_add_sku(struct engine *engine, struct engine_call *call,
     }
     /* A pool may have been defined in between: the next read will show it. */
     inventory_sku_items(engine->inventory, sku, items, count);
-    for (uint32_t i = 0; i < count; i++) {
-        if (!list_add(engine, call, list, items[i])) {
-            return UINT32_MAX;
-        }
+    return list_add(engine, call, list, items, count) ? count : UINT32_MAX;
+}
+
+/* What get_stock names, in its order: handles, and the pools of SKUs. */
+struct wanted_items {
+    uint32_t *items;
+    uint32_t count;
+    uint32_t room;
+};
+
+/* Makes room for `more`. False: out of memory, the answer says so. */
+static bool wanted_grow(struct engine_call *call, struct wanted_items *wanted, uint32_t more)
+{
+    if (wanted->room - wanted->count >= more) {
+        return true;
     }
-    return count;
+    uint32_t room = 2 * wanted->count + more;
+    uint32_t *items = arena_alloc(call->arena, room * sizeof *items);
+    if (!request_memory_fits(call, items)) {
+        return false;
+    }
+    if (wanted->count > 0) {
+        memcpy(items, wanted->items, wanted->count * sizeof *items);
+    }
+    wanted->items = items;
+    wanted->room = room;
+    return true;
 }
 
 static void answer_stock(struct engine_call *call, const struct stock_list *list)
@@ -347,6 +385,48 @@ static void unknown_sku(struct engine_call *call, const char *field, uint32_t at
                 (const char *)sku.data);
 }
 
+static bool want_items(struct engine *engine, struct engine_call *call,
+                       const struct request *request, struct wanted_items *wanted)
+{
+    uint32_t count = request->get_stock.item_count;
+    if (!wanted_grow(call, wanted, count)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t item = request->get_stock.items[i];
+        if (!inventory_has_item(engine->inventory, item)) {
+            answer_fail(call, HF_UNKNOWN_ITEM, "get_stock.item[%u]: there is no item %u", i, item);
+            return false;
+        }
+        wanted->items[wanted->count++] = item;
+    }
+    return true;
+}
+
+/* All pools of the SKUs. */
+static bool want_skus(struct engine *engine, struct engine_call *call,
+                      const struct request *request, struct wanted_items *wanted)
+{
+    for (uint32_t i = 0; i < request->get_stock.sku_count; i++) {
+        struct bytes sku = request->get_stock.skus[i];
+        if (!take_asked(engine, call, "get_stock", i, &sku)) {
+            return false;
+        }
+        uint32_t count = inventory_sku_items(engine->inventory, sku, NULL, 0);
+        if (count == 0) {
+            unknown_sku(call, "get_stock.sku", i, sku);
+            return false;
+        }
+        if (!wanted_grow(call, wanted, count)) {
+            return false;
+        }
+        /* A pool may have been defined in between: the next read will show it. */
+        inventory_sku_items(engine->inventory, sku, wanted->items + wanted->count, count);
+        wanted->count += count;
+    }
+    return true;
+}
+
 void request_get_stock(struct engine *engine, struct engine_call *call,
                        const struct request *request)
 {
@@ -356,32 +436,12 @@ void request_get_stock(struct engine *engine, struct engine_call *call,
                     (unsigned long long)asked, REQUEST_ADMIN_MAX);
         return;
     }
+    struct wanted_items wanted = {0};
     struct stock_list list = {0};
-    for (uint32_t i = 0; i < request->get_stock.item_count; i++) {
-        uint32_t item = request->get_stock.items[i];
-        if (!inventory_has_item(engine->inventory, item)) {
-            answer_fail(call, HF_UNKNOWN_ITEM, "get_stock.item[%u]: there is no item %u", i, item);
-            return;
-        }
-        if (!list_add(engine, call, &list, item)) {
-            return;
-        }
+    if (want_items(engine, call, request, &wanted) && want_skus(engine, call, request, &wanted) &&
+        list_add(engine, call, &list, wanted.items, wanted.count)) {
+        answer_stock(call, &list);
     }
-    for (uint32_t i = 0; i < request->get_stock.sku_count; i++) {
-        struct bytes sku = request->get_stock.skus[i];
-        if (!take_asked(engine, call, "get_stock", i, &sku)) {
-            return;
-        }
-        uint32_t count = list_add_sku(engine, call, &list, sku);
-        if (count == UINT32_MAX) {
-            return;
-        }
-        if (count == 0) {
-            unknown_sku(call, "get_stock.sku", i, sku);
-            return;
-        }
-    }
-    answer_stock(call, &list);
 }
 
 void request_get_skus(struct engine *engine, struct engine_call *call,

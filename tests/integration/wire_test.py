@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 from harness import BINARY, WAIT_S, Engine, main, run, wait_until
@@ -720,6 +721,63 @@ def test_adjustments_are_idempotent_and_never_oversell():
         stock = shop.stock(item)
         assert (stock.stocked, stock.held, stock.available) == (2, 6, -4)
         assert shop.reserve(new_id(), [line(item)]).status == SOLD_OUT
+
+
+def test_reads_show_only_states_that_the_log_passes_through():
+    with Engine() as engine:
+        shop = Shop(engine.url)
+        east, west = shop.define("PHONE", 50, pool="east"), shop.define("PHONE", 50, pool="west")
+        lone, case, cup = shop.define("LONE", 1), shop.define("CASE", 10000), shop.define("CUP", 10000)
+        ended, failed = threading.Event(), []
+
+        def until_ended(action):
+            try:
+                own, n = Shop(engine.url), 0
+                while not ended.is_set():
+                    n += 1
+                    action(own, n)
+            except BaseException as error:
+                failed.append(error)
+                raise
+
+        def adjust(own, n):
+            assert own.adjust_status(new_id(), lone, delta=1 if n % 2 == 0 else -1) == OK
+
+        def move(own, n):
+            assert own.adjust_status(new_id(), east if n % 2 else west, delta=5,
+                                     to_pool="west" if n % 2 else "east") == OK
+
+        def buy(own, n):
+            order_id = new_id()
+            assert own.reserve(order_id, [line(case, 3), line(cup, 3)]).status == OK
+            if n % 3 == 0:
+                assert own.release(order_id).status == OK
+            elif n % 3 == 1:
+                assert own.commit(order_id).status == OK
+
+        threads = [threading.Thread(target=until_ended, args=(action,))
+                   for action in (adjust, move, buy, buy)]
+        for thread in threads:
+            thread.start()
+        stocked = set()
+        for _ in range(400):
+            items = shop.must(get_stock=pb.GetStockRequest(
+                item=[lone, case, cup], sku=["PHONE"])).stock.items
+            alone, cases, cups, one, other = items
+            for stock in items:
+                assert stock.available == stock.stocked - stock.held - stock.sold, items
+            # Nobody ever held any of these.
+            assert alone.held == one.held == other.held == 0, items
+            assert alone.stocked in (0, 1) and one.stocked + other.stocked == 100, items
+            # These go together, three at a time.
+            assert (cases.held, cases.sold) == (cups.held, cups.sold), items
+            assert cases.held % 3 == cases.sold % 3 == 0, items
+            stocked.add(alone.stocked)
+        ended.set()
+        for thread in threads:
+            thread.join()
+        assert not failed and stocked == {0, 1}, (failed, stocked)
+        engine.stop()
 
 
 def test_late_commit_takes_the_units_again_or_says_sold_out():

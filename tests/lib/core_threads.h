@@ -33,6 +33,7 @@ struct worker {
  * Any thread. */
 static inline void publish(struct shared *shared, struct txn *txn)
 {
+    inventory_publish_begin(txn);
     pthread_mutex_lock(&shared->log_mutex);
     for (uint32_t i = 0; i < txn->event_count; i++) {
         txn->events[i].lsn = shared->rig.lsn += 48;

@@ -74,7 +74,9 @@ static void move_takes_when_decided_and_gives_when_published(void **state)
     bool replayed;
     assert_int_equal(inventory_move(rig.txn, &move, &replayed), HF_OK);
     assert_false(replayed);
-    assert_int_equal(rig_stock(&rig, 1).available, 1); /* 10 - 3 - 6 */
+    check_stocked(&rig, 10, 4); /* nothing is seen of it yet */
+    assert_int_equal(rig_stock(&rig, 1).available, 7);
+    assert_int_equal(rig_stock(&rig, 1).held, 0);
     assert_int_equal(rig_stock(&rig, 2).available, 4);
     assert_int_equal(rig.txn->event_count, 1);
     const struct event *event = &rig.txn->events[0];

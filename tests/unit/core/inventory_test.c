@@ -346,7 +346,8 @@ static void inventory_shows_nothing_before_publish(void **state)
     struct order_outcome outcome;
     assert_int_equal(inventory_reserve(rig.txn, &request, &outcome), TXN_DONE);
     assert_int_equal(rig_state(&rig, 1), ORDER_NONE);
-    assert_int_equal(rig_stock(&rig, 1).available, 6);
+    assert_int_equal(rig_stock(&rig, 1).available, 10);
+    assert_int_equal(rig_stock(&rig, 1).held, 0);
     struct inventory_counts counts;
     inventory_counts(rig.inventory, &counts);
     assert_int_equal(counts.orders_known, 0);

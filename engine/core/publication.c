@@ -1,0 +1,162 @@
+/* publication.c - turns of those who publish, and looks between them.
+ *
+ * Each slot has a turn, odd while it publishes. A reader notes all turns, reads, and looks at the
+ * turns again: if none was odd and none has changed, then from its last note to its first look
+ * nobody was between an append and the end of its publication. What it read is then the state of
+ * all that was appended, and nothing of what was not.
+ *
+ * Order of memory: a turn is made odd before anything is changed and even after all is. Each
+ * change of what is read is a release, or is made and read under a lock; each read is an acquire.
+ * So who sees a change sees the odd turn when it looks again; who notes an even turn sees all that
+ * was published in it.
+ *
+ * Holding: a reader that has tried often enough closes the gate. Making a turn odd and looking at
+ * the gate, closing the gate and looking at the turns: all seq_cst, so that one of the two sees the
+ * other. Who finds the gate closed takes its turn back and waits; the reader waits for those who
+ * are in. One of these may wait for the log's disk (an append without a free buffer, before it has
+ * an LSN): so that wait has an end, and the reader then takes what there is.
+ *
+ * Source: the reader's side is a sequence lock of many writers, each with its own count. */
+#include "core/publication.h"
+
+#include <pthread.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/spin.h"
+
+#define READ_TRIES 250u   /* looks without holding: 100 short pauses, then yields (spin_pause) */
+#define HOLD_STEPS 20000u /* looks while holding: some 10 ms at least */
+
+struct turn {
+    alignas(CACHE_LINE_BYTES) _Atomic uint64_t number; /* written by its slot alone */
+};
+
+struct publication {
+    struct turn turns[THREADS_MAX];
+    alignas(CACHE_LINE_BYTES) _Atomic uint32_t slots; /* that have ever published; only rises */
+    _Atomic bool gate;                                /* nobody may begin */
+    pthread_mutex_t holder;                           /* one reader at a time holds */
+};
+
+enum hf_status publication_init(struct publication **out)
+{
+    struct publication *publication = aligned_alloc(CACHE_LINE_BYTES, sizeof *publication);
+    *out = publication;
+    if (!publication) {
+        return HF_NO_MEMORY;
+    }
+    for (unsigned i = 0; i < THREADS_MAX; i++) {
+        atomic_init(&publication->turns[i].number, 0);
+    }
+    atomic_init(&publication->slots, 0);
+    atomic_init(&publication->gate, false);
+    pthread_mutex_init(&publication->holder, NULL);
+    return HF_OK;
+}
+
+void publication_deinit(struct publication *publication)
+{
+    if (publication) {
+        pthread_mutex_destroy(&publication->holder);
+        free(publication);
+    }
+}
+
+/* ---- Publishers ---- */
+
+static void slot_enlist(struct publication *publication, unsigned slot)
+{
+    uint32_t slots = atomic_load_explicit(&publication->slots, memory_order_relaxed);
+    while (slots <= slot &&
+           !atomic_compare_exchange_weak_explicit(&publication->slots, &slots, slot + 1,
+                                                  memory_order_seq_cst, memory_order_relaxed)) {
+    }
+}
+
+void publication_begin(struct publication *publication, unsigned slot)
+{
+    CHECK(slot < THREADS_MAX);
+    /* Before the turn: who has not seen the slot sees that there are more now (reading_again). */
+    slot_enlist(publication, slot);
+    _Atomic uint64_t *number = &publication->turns[slot].number;
+    uint64_t turn = atomic_load_explicit(number, memory_order_relaxed);
+    CHECK(turn % 2 == 0);
+    for (unsigned step = 0;;) {
+        /* seq_cst, both: see the top. */
+        atomic_store_explicit(number, ++turn, memory_order_seq_cst);
+        if (!atomic_load_explicit(&publication->gate, memory_order_seq_cst)) {
+            return;
+        }
+        atomic_store_explicit(number, ++turn, memory_order_release);
+        while (atomic_load_explicit(&publication->gate, memory_order_acquire)) {
+            spin_pause(step++);
+        }
+    }
+}
+
+void publication_end(struct publication *publication, unsigned slot)
+{
+    _Atomic uint64_t *number = &publication->turns[slot].number;
+    uint64_t turn = atomic_load_explicit(number, memory_order_relaxed);
+    CHECK(turn % 2 == 1);
+    /* release: pairs with the acquire in note_turns. */
+    atomic_store_explicit(number, turn + 1, memory_order_release);
+}
+
+/* ---- Readers ---- */
+
+/* True: nobody publishes. */
+static bool note_turns(struct publication *publication, struct reading *reading)
+{
+    reading->slots = atomic_load_explicit(&publication->slots, memory_order_seq_cst);
+    for (uint32_t i = 0; i < reading->slots; i++) {
+        /* seq_cst: for the holder; for others it is an acquire. */
+        reading->turns[i] =
+            atomic_load_explicit(&publication->turns[i].number, memory_order_seq_cst);
+        if (reading->turns[i] % 2 != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void hold(struct publication *publication, struct reading *reading)
+{
+    pthread_mutex_lock(&publication->holder);
+    atomic_store_explicit(&publication->gate, true, memory_order_seq_cst);
+    reading->holds = true;
+    for (unsigned step = 0; step < HOLD_STEPS && !note_turns(publication, reading); step++) {
+        spin_pause(step);
+    }
+}
+
+void reading_begin(struct publication *publication, struct reading *reading)
+{
+    while (reading->tries++ < READ_TRIES) {
+        if (note_turns(publication, reading)) {
+            return;
+        }
+        spin_pause(reading->tries);
+    }
+    hold(publication, reading);
+}
+
+bool reading_again(struct publication *publication, struct reading *reading)
+{
+    if (reading->holds) {
+        atomic_store_explicit(&publication->gate, false, memory_order_release);
+        pthread_mutex_unlock(&publication->holder);
+        reading->holds = false;
+        return false;
+    }
+    /* acquire: what was read came before. */
+    bool same = atomic_load_explicit(&publication->slots, memory_order_acquire) == reading->slots;
+    for (uint32_t i = 0; same && i < reading->slots; i++) {
+        same = atomic_load_explicit(&publication->turns[i].number, memory_order_acquire) ==
+               reading->turns[i];
+    }
+    return !same;
+}
