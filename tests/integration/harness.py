@@ -1,8 +1,10 @@
 """Runs a real engine on a temporary data directory, and the command line beside it."""
 
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -11,6 +13,22 @@ import time
 BINARY = os.environ.get("HOLDFAST_BINARY") or sys.exit("HOLDFAST_BINARY is not set")
 # Only what hangs takes so long, also on a slow and busy machine with sanitizers.
 WAIT_S = 300
+
+
+def free_port():
+    """A port that nobody listens on now, and that the system gives to nobody by itself: an engine that
+    was killed finds it free again, also with another suite at work on the machine."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+        least = int(file.read().split()[0])
+    for _ in range(1000):
+        port = random.SystemRandom().randrange(10000, least) if least > 11000 else 0
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return s.getsockname()[1]
+    raise RuntimeError("no port is free")
 
 
 class Engine:
@@ -23,7 +41,7 @@ class Engine:
         if ipc:
             self.options += ("--listen", "ipc://" + os.path.join(self.data, "test.sock"))
         self.process = None
-        self.port = 0
+        self.port = free_port()
         self.start()
 
     def start(self, *more):
@@ -42,7 +60,6 @@ class Engine:
         else:
             raise RuntimeError("the engine did not start: " + self.errors())
         self.url = self.urls[0]
-        self.port = int(self.url.rsplit(":", 1)[1])
 
     def errors(self):
         with open(os.path.join(self.data, "stderr.txt"), errors="replace") as f:

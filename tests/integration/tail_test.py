@@ -133,9 +133,7 @@ def test_tail_goes_through_segments_and_says_when_they_are_gone():
 
 
 def free_url():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return "tcp://127.0.0.1:%d" % s.getsockname()[1]
+    return "tcp://127.0.0.1:%d" % harness.free_port()
 
 
 class Subscriber:
