@@ -21,7 +21,8 @@ and runs every test.
   --long   many more seeds and rounds in the randomized tests, whatever the time (HOLDFAST_LONG=1)
   --help   this
 
-SEED=N in the environment makes the randomized tests run that seed alone.
+SEED=N in the environment makes the randomized tests run that seed alone; HOLDFAST_TEST_SECONDS=S
+gives each of them S seconds (0: the fewest seeds).
 What follows -- goes to ctest, such as -R unit.core to run only tests whose names match.
 END
 }
@@ -103,3 +104,9 @@ esac
 say "testing"
 cd "$build_dir" || exit 1
 $runner ctest --output-on-failure -j2 "$@"
+status=$?
+say "random tests, within their time budgets:"
+awk '/^[0-9]+\/[0-9]+ Test(ing)?: / { name = $NF }
+     /^ran [0-9]+ / && name !~ /budget|testlib/ { print "   " name ": " substr($0, 5) }' \
+    Testing/Temporary/LastTest.log
+exit $status

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# deps.sh - what the build needs on Debian 12, and how to build; sourced by tests/run.sh and
+# deps.sh - what the build needs on Debian 12 and 13, and how to build; sourced by tests/run.sh and
 # bench/rush.sh, which set `root`, the source tree, before. POSIX sh; needs nothing beyond Debian's
 # base system. Variables that start with deps_ are this file's own.
 #
