@@ -56,7 +56,7 @@ cat >"$work/main.c" <<'EOF'
 
 int main(void)
 {
-    struct hf_options options = {.timeout_ms = 50};
+    struct hf_options options = {.timeout_ms = 60000}; /* no path: refused at once */
     struct hf_client *client = NULL;
     char text[37];
     hf_id_to_text(hf_id_from_text("00112233445566778899aabbccddeeff"), text);

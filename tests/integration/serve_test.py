@@ -238,7 +238,7 @@ def test_serve_in_a_folder_that_is_gone_says_so():
     with Folder() as folder:
         gone = os.path.join(folder, "gone")
         os.mkdir(gone)
-        done = subprocess.run(["sh", "-c", "cd %s && rmdir %s && exec %s serve" % (gone, gone, BINARY)],
+        done = subprocess.run(["sh", "-c", 'cd "$1" && rmdir "$1" && exec "$2" serve', "sh", gone, BINARY],
                               capture_output=True, text=True, timeout=harness.WAIT_S)
         assert done.returncode == 1 and "data: ./holdfast-data can't be made: . has been removed" in done.stderr, done
 
