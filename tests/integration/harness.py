@@ -88,7 +88,10 @@ class Engine:
 
 
 def run(*arguments, expect=0, **options):
-    """Runs the binary; returns what it printed."""
+    """Runs the binary; returns what it printed. It waits longer for an engine than it would by itself."""
+    if arguments[0] in ("order", "reconcile", "status", "stock") and "--url" in arguments:
+        if "--timeout" not in arguments:
+            arguments += ("--timeout", "%ds" % WAIT_S)
     done = subprocess.run([BINARY, *arguments], capture_output=True, text=True, timeout=2 * WAIT_S, **options)
     if expect is not None and done.returncode != expect:
         raise AssertionError("holdfast %s: exit %d, expected %d\n%s%s" % (

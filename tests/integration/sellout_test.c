@@ -1,6 +1,6 @@
 /* sellout_test.c - eight clients rush 100 units of one item, many times: exactly 100 are sold.
  *
- * usage: sellout_test URL [ROUNDS]     (default 1000)
+ * usage: sellout_test URL [ROUNDS]     (default: 5 s of them, 30 at least)
  *
  * Even rounds use row messages (hf_reserve), odd ones columns (hf_reserve_batch). Every thread goes
  * on until it is told SOLD_OUT, so the last units are fought for by all. Threads: CLIENTS, one
@@ -13,6 +13,7 @@
 #include <holdfast/client.h>
 
 #include "base/check.h"
+#include "lib/budget.h"
 
 #define CLIENTS 8u
 #define UNITS   100
@@ -145,20 +146,25 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s URL [ROUNDS]\n", argv[0]);
         return 2;
     }
-    uint32_t rounds = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1000;
+    struct budget budget = budget_make("rounds", 30, 5.0, 3000);
+    if (argc > 2) {
+        budget.floor = strtoull(argv[2], NULL, 10);
+        budget.most = budget.floor;
+    }
     struct client clients[CLIENTS];
     for (unsigned i = 0; i < CLIENTS; i++) {
         clients[i].index = i;
-        enum hf_status status = hf_client_open(&clients[i].client, argv[1], NULL);
+        struct hf_options options = {.timeout_ms = 300000}; /* only what hangs meets it */
+        enum hf_status status = hf_client_open(&clients[i].client, argv[1], &options);
         CHECK(status == HF_OK);
     }
     uint32_t wrong = 0;
-    for (uint32_t number = 0; number < rounds; number++) {
-        wrong += !run_round(clients, number);
+    while (budget_next(&budget)) {
+        wrong += !run_round(clients, (uint32_t)budget.round);
     }
     for (unsigned i = 0; i < CLIENTS; i++) {
         hf_client_close(clients[i].client);
     }
-    printf("%u rounds of %u clients on %d units: %u wrong\n", rounds, CLIENTS, UNITS, wrong);
+    printf("rounds of %u clients on %d units: %u wrong\n", CLIENTS, UNITS, wrong);
     return wrong == 0 ? 0 : 1;
 }
