@@ -63,6 +63,7 @@ static const char help[] =
     "                        quantities of an order that begins with C are returns, others are\n"
     "                        write-offs. Stocks what the file needs, then sells it, in order.\n"
     "                        The same file may be run again: nothing is done twice\n"
+    "  --encoding NAME       what these files are in, as gb18030 or utf-16le (default: UTF-8)\n"
     "  --totals FILE.csv     write what the engine says was sold: sku,sold\n"
     "\n"
     "General\n"
@@ -108,6 +109,7 @@ enum option_key {
     KEY_RETAIN,
     KEY_TRACE,
     KEY_TOTALS,
+    KEY_ENCODING,
     KEY_NO_ORACLE,
     KEY_JSON,
     KEY_REPORT,
@@ -145,6 +147,7 @@ static const struct option long_options[] = {
     {"retain", required_argument, NULL, KEY_RETAIN},
     {"trace", required_argument, NULL, KEY_TRACE},
     {"totals", required_argument, NULL, KEY_TOTALS},
+    {"encoding", required_argument, NULL, KEY_ENCODING},
     {"no-oracle", no_argument, NULL, KEY_NO_ORACLE},
     {"json", no_argument, NULL, KEY_JSON},
     {"report", required_argument, NULL, KEY_REPORT},
@@ -343,6 +346,9 @@ static bool read_choice(struct load_options *options, int key, const char *text)
         return true;
     case KEY_TOTALS:
         options->totals = text;
+        return true;
+    case KEY_ENCODING:
+        options->encoding = text;
         return true;
     case KEY_REPORT:
         options->report = text;

@@ -28,6 +28,7 @@ struct load_options {
     uint32_t skus;         /* own SKUs; 0: not */
     int64_t stock;         /* units free of each own SKU at the start */
     const char *catalogue; /* use the items that this file names; NULL: not */
+    const char *encoding;  /* that the files are in; NULL: UTF-8 */
     bool existing;         /* use every item of the engine */
     double zipf;           /* exponent; 0: all items alike */
     double hot_share;      /* of all orders, 0..1, for the first item alone */

@@ -594,7 +594,7 @@ static int read_trace(struct replay *replay)
     char why[CSV_ERROR_BYTES];
     char error[TRACE_ERROR_BYTES];
     struct csv *csv;
-    if (csv_open(&csv, path, why) != HF_OK) {
+    if (csv_open(&csv, path, replay->options->encoding, why) != HF_OK) {
         fprintf(stderr, "holdfast load: %s: %s\n", path, why);
         return 2;
     }

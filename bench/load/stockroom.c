@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/cell.h"
 #include "base/csv.h"
 
 #define CHUNK 1000u /* items a message: some 100 KB */
@@ -233,11 +234,13 @@ static enum hf_status resolve_row(struct stockroom *room, const struct link *lin
 }
 
 static enum hf_status read_catalogue(struct stockroom *room, const struct link *link,
-                                     const char *path, char error[STOCKROOM_ERROR_BYTES])
+                                     const struct load_options *options,
+                                     char error[STOCKROOM_ERROR_BYTES])
 {
+    const char *path = options->catalogue;
     char why[CSV_ERROR_BYTES];
     struct csv *csv;
-    enum hf_status status = csv_open(&csv, path, why);
+    enum hf_status status = csv_open(&csv, path, options->encoding, why);
     if (status != HF_OK) {
         snprintf(error, STOCKROOM_ERROR_BYTES, "%s: %s", path, why);
         return status;
@@ -254,6 +257,12 @@ static enum hf_status read_catalogue(struct stockroom *room, const struct link *
         const char *code = (const char *)row.fields[sku].data;
         const char *where =
             pool >= 0 && row.fields[pool].len > 0 ? (const char *)row.fields[pool].data : "default";
+        if (!cell_check_name(bytes_of(code), why) || !cell_check_name(bytes_of(where), why)) {
+            snprintf(error, STOCKROOM_ERROR_BYTES, "%s: row %llu: %.64s@%.64s %s", path,
+                     (unsigned long long)row.number, code, where, why);
+            status = HF_INVALID;
+            break;
+        }
         status = resolve_row(room, link, code, where, &capacity);
         if (status != HF_OK) {
             snprintf(error, STOCKROOM_ERROR_BYTES, "%s: row %llu: %s@%s: %s", path,
@@ -286,7 +295,7 @@ enum hf_status stockroom_open(struct stockroom *room, const struct link *link,
     error[0] = '\0';
     enum hf_status status;
     if (options->catalogue) {
-        status = read_catalogue(room, link, options->catalogue, error);
+        status = read_catalogue(room, link, options, error);
     } else if (options->existing) {
         status = list_all(room, link);
     } else {

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cell.h"
 #include "base/check.h"
 #include "base/id.h"
 #include "base/limits.h"
@@ -75,28 +76,6 @@ static bool make_room(void *array, uint64_t *capacity, uint64_t count, size_t si
 
 /* ---- First pass: rows ---- */
 
-static bool parse_qty(struct bytes field, int32_t *qty)
-{
-    const char *text = (const char *)field.data;
-    bool negative = field.len > 0 && text[0] == '-';
-    size_t at = negative || (field.len > 0 && text[0] == '+') ? 1 : 0;
-    int64_t value = 0;
-    if (at == field.len) {
-        return false;
-    }
-    for (; at < field.len; at++) {
-        if (text[at] < '0' || text[at] > '9') {
-            return false;
-        }
-        value = value * 10 + (text[at] - '0');
-        if (value > QTY_MAX) {
-            return false;
-        }
-    }
-    *qty = (int32_t)(negative ? -value : value);
-    return true;
-}
-
 /* The row's order, by number; a new order's buyer is set. NAMES_NONE when out of memory. */
 static uint32_t enter_order(struct builder *builder, const struct csv_row *csv_row)
 {
@@ -125,6 +104,13 @@ static uint32_t enter_order(struct builder *builder, const struct csv_row *csv_r
     return order;
 }
 
+static enum hf_status wrong_cell(struct builder *builder, uint64_t row, const char *column,
+                                 struct bytes cell, const char *reason)
+{
+    return wrong(builder, "row %" PRIu64 ", column %s: '%.40s' %s", row, column,
+                 (const char *)cell.data, reason);
+}
+
 static enum hf_status enter_row(struct builder *builder, const struct csv_row *csv_row)
 {
     struct trace *trace = builder->trace;
@@ -132,17 +118,29 @@ static enum hf_status enter_row(struct builder *builder, const struct csv_row *c
     struct bytes sku = csv_row->fields[builder->sku_column];
     struct bytes qty = csv_row->fields[builder->qty_column];
     struct row row = {.number = csv_row->number, .next = NAMES_NONE};
+    struct bytes buyer = {NULL, 0};
+    uint8_t room[TEXT_ROOM_BYTES];
+    char reason[CELL_ERROR_BYTES];
+    int64_t units;
+    if (builder->buyer_column >= 0) {
+        buyer = csv_row->fields[builder->buyer_column];
+    }
     if (name.len == 0) {
         return wrong(builder, "row %" PRIu64 ": order is empty", row.number);
     }
-    if (sku.len == 0 || sku.len > CODE_BYTES_MAX || !utf8_valid(sku.data, sku.len)) {
-        return wrong(builder, "row %" PRIu64 ": sku is not 1 to %u bytes of UTF-8", row.number,
-                     CODE_BYTES_MAX);
+    if (!cell_check_name(name, reason)) {
+        return wrong_cell(builder, row.number, "order", name, reason);
     }
-    if (!parse_qty(qty, &row.qty)) {
-        return wrong(builder, "row %" PRIu64 ": qty: %.40s is not a whole number up to %u",
-                     row.number, (const char *)qty.data, QTY_MAX);
+    if (!cell_check_name(buyer, reason)) {
+        return wrong_cell(builder, row.number, "buyer", buyer, reason);
     }
+    if (!cell_code(sku, room, &sku, reason)) {
+        return wrong_cell(builder, row.number, "sku", csv_row->fields[builder->sku_column], reason);
+    }
+    if (!cell_number(qty, -(int64_t)QTY_MAX, QTY_MAX, &units, reason)) {
+        return wrong_cell(builder, row.number, "qty", qty, reason);
+    }
+    row.qty = (int32_t)units;
     uint32_t order = enter_order(builder, csv_row);
     row.sku = names_intern(&trace->sku_codes, sku.data, sku.len);
     uint64_t index = trace->counts.rows;

@@ -6,23 +6,19 @@
  * Source: RFC 4180; the leniencies are listed in the header. */
 #include "base/csv.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include <xxhash.h>
-#include <zlib.h>
 
 #include "base/check.h"
-
-#define INPUT_BYTES KIB(64)
+#include "base/csv_input.h"
+#include "base/text.h"
 
 struct csv {
-    gzFile file; /* NULL: over memory */
-    bool ended;  /* no input is left */
+    struct csv_input *input;
     const uint8_t *next;
     const uint8_t *end;
     XXH3_state_t *hash;
@@ -40,7 +36,6 @@ struct csv {
     char *names[CSV_FIELDS_MAX]; /* into name_text */
     char *name_text;
 
-    uint8_t input[INPUT_BYTES];
     char row[CSV_ROW_BYTES_MAX + CSV_FIELDS_MAX];
 };
 
@@ -58,37 +53,23 @@ __attribute__((format(printf, 2, 3))) static enum hf_status row_error(struct csv
     return HF_INVALID;
 }
 
-static enum hf_status read_error(struct csv *csv, const char *reason)
-{
-    snprintf(csv->error, sizeof csv->error, "reading failed after row %llu: %s",
-             (unsigned long long)csv->row_number, reason);
-    csv->status = HF_IO_ERROR;
-    return HF_IO_ERROR;
-}
-
 /* Gets more input. NOT_FOUND: there is none. */
 static enum hf_status refill(struct csv *csv)
 {
-    if (csv->ended) {
-        return HF_NOT_FOUND;
+    struct bytes block;
+    enum hf_status status = input_next(csv->input, &block);
+    if (status == HF_OK) {
+        XXH3_64bits_update(csv->hash, block.data, block.len);
+        csv->next = block.data;
+        csv->end = block.data + block.len;
+    } else if (status == HF_INVALID) {
+        return row_error(csv, "%s", input_error(csv->input));
+    } else if (status != HF_NOT_FOUND) {
+        snprintf(csv->error, sizeof csv->error, "reading failed after row %llu: %s",
+                 (unsigned long long)csv->row_number - 1, input_error(csv->input));
+        csv->status = status;
     }
-    int got = csv->file ? gzread(csv->file, csv->input, INPUT_BYTES) : 0;
-    if (got <= 0) {
-        csv->ended = true;
-        int code = Z_OK;
-        const char *reason = csv->file ? gzerror(csv->file, &code) : "";
-        if (got == 0 && code == Z_OK) {
-            return HF_NOT_FOUND;
-        }
-        /* Z_BUF_ERROR: the file ends in the middle of a gzip stream. */
-        return read_error(csv, code == Z_ERRNO       ? strerror(errno)
-                               : code == Z_BUF_ERROR ? "the compressed file is cut short"
-                                                     : reason);
-    }
-    XXH3_64bits_update(csv->hash, csv->input, (size_t)got);
-    csv->next = csv->input;
-    csv->end = csv->input + got;
-    return HF_OK;
+    return status;
 }
 
 static bool put(struct csv *csv, uint8_t c)
@@ -229,16 +210,109 @@ static enum hf_status read_filled_row(struct csv *csv)
     }
 }
 
-static char *trim(char *text)
+/* ---- Cells ---- */
+
+/* What to do about a cell that is not UTF-8, as far as that can be told. */
+static enum hf_status encoding_error(struct csv *csv, const char *column, struct bytes cell)
 {
-    while (*text == ' ' || *text == '\t') {
-        text++;
+    const char *guess = input_guess(cell);
+    size_t at = 0;
+    uint32_t point;
+    for (size_t step; at < cell.len; at += step) {
+        step = utf8_next(cell.data + at, cell.len - at, &point);
+        if (step == 0) {
+            break;
+        }
     }
-    size_t len = strlen(text);
-    while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '\t')) {
-        text[--len] = '\0';
+    return row_error(csv, "%s: not valid UTF-8 at byte %zu%s%s%s", column, at,
+                     guess ? "; it may be in " : "", guess ? guess : "",
+                     guess ? ": name it with --encoding, or save the file as UTF-8" : "");
+}
+
+/* Takes white space off a field, where it stands. */
+static struct bytes trim_cell(struct csv *csv, uint32_t field)
+{
+    char *start = csv->row + csv->starts[field];
+    struct bytes cell = {(const uint8_t *)start, csv->starts[field + 1] - csv->starts[field] - 1};
+    cell = text_trim(cell);
+    csv->row[(const char *)cell.data - csv->row + (ptrdiff_t)cell.len] = '\0';
+    return cell;
+}
+
+#define COLUMN_TEXT_BYTES 80u
+
+static void column_name(const struct csv *csv, uint32_t field, bool named,
+                        char text[COLUMN_TEXT_BYTES])
+{
+    if (named) {
+        snprintf(text, COLUMN_TEXT_BYTES, "column %.64s", csv->names[field]);
+    } else {
+        snprintf(text, COLUMN_TEXT_BYTES, "column %u", field + 1);
     }
-    return text;
+}
+
+/* Makes the present row's fields cells. named: false for the header itself. */
+static enum hf_status take_cells(struct csv *csv, bool named)
+{
+    bool filled = false;
+    for (uint32_t i = 0; i < csv->field_count; i++) {
+        struct bytes cell = trim_cell(csv, i);
+        char column[COLUMN_TEXT_BYTES];
+        if (!utf8_valid(cell.data, cell.len)) {
+            column_name(csv, i, named, column);
+            return encoding_error(csv, column, cell);
+        }
+        filled = filled || cell.len > 0;
+        csv->fields[i] = cell;
+    }
+    if (!filled && csv->field_count > 1) {
+        return row_error(csv, "nothing but commas: an empty row, as spreadsheets leave them; "
+                              "delete it");
+    }
+    return HF_OK;
+}
+
+/* ---- The header ---- */
+
+/* Refuses a table of which all columns have become one. */
+static enum hf_status check_separator(struct csv *csv)
+{
+    static const struct {
+        char separator;
+        const char *name;
+    } separators[] = {{';', "semicolons"}, {'\t', "tabs"}, {'|', "bars"}};
+    const char *header = (const char *)csv->fields[0].data;
+    if (strncasecmp(header, "sep=", 4) == 0) {
+        return row_error(csv, "a spreadsheet's line '%.8s', not column names: delete it", header);
+    }
+    for (size_t i = 0; i < 3 && csv->field_count == 1; i++) {
+        if (strchr(header, separators[i].separator)) {
+            return row_error(csv, "columns between %s: save the file with commas between them",
+                             separators[i].name);
+        }
+    }
+    return HF_OK;
+}
+
+static enum hf_status keep_names(struct csv *csv)
+{
+    csv->name_text = malloc(csv->row_bytes);
+    if (!csv->name_text) {
+        snprintf(csv->error, sizeof csv->error, "out of memory");
+        return HF_NO_MEMORY;
+    }
+    memcpy(csv->name_text, csv->row, csv->row_bytes);
+    for (uint32_t i = 0; i < csv->field_count; i++) {
+        char *name = csv->name_text + ((const char *)csv->fields[i].data - csv->row);
+        if (*name == '\0') {
+            return row_error(csv, "column %u has no name", i + 1);
+        }
+        if (csv_column(csv, name) >= 0) {
+            return row_error(csv, "two columns are named %.64s", name);
+        }
+        csv->names[csv->column_count++] = name;
+    }
+    return HF_OK;
 }
 
 static enum hf_status read_header(struct csv *csv)
@@ -252,38 +326,28 @@ static enum hf_status read_header(struct csv *csv)
     if (status != HF_OK) {
         return status;
     }
-    csv->name_text = malloc(csv->row_bytes);
-    if (!csv->name_text) {
-        snprintf(csv->error, sizeof csv->error, "out of memory");
-        return HF_NO_MEMORY;
-    }
-    memcpy(csv->name_text, csv->row, csv->row_bytes);
-    for (uint32_t i = 0; i < csv->field_count; i++) {
-        char *name = trim(csv->name_text + csv->starts[i]);
-        if (*name == '\0') {
-            return row_error(csv, "column %u has no name", i + 1);
-        }
-        if (csv_column(csv, name) >= 0) {
-            return row_error(csv, "two columns are named %.64s", name);
-        }
-        csv->names[csv->column_count++] = name;
-    }
-    return HF_OK;
+    status = take_cells(csv, false);
+    status = status == HF_OK ? check_separator(csv) : status;
+    return status == HF_OK ? keep_names(csv) : status;
 }
 
-static void skip_byte_order_mark(struct csv *csv)
+/* Gets the first input, behind a byte order mark. */
+static enum hf_status begin(struct csv *csv)
 {
-    if (csv->end - csv->next >= 3 && memcmp(csv->next, "\xEF\xBB\xBF", 3) == 0) {
+    csv->row_number = 1;
+    enum hf_status status = refill(csv);
+    csv->row_number = 0;
+    if (status == HF_OK && csv->end - csv->next >= 3 && memcmp(csv->next, "\xEF\xBB\xBF", 3) == 0) {
         csv->next += 3;
     }
+    return status == HF_NOT_FOUND ? HF_OK : status;
 }
 
 static struct csv *csv_new(void)
 {
     struct csv *csv = malloc(sizeof *csv);
     if (csv) {
-        memset(csv, 0, offsetof(struct csv, input));
-        csv->next = csv->end = csv->input;
+        memset(csv, 0, offsetof(struct csv, row));
         csv->hash = XXH3_createState();
     }
     if (!csv || !csv->hash) {
@@ -294,62 +358,46 @@ static struct csv *csv_new(void)
     return csv;
 }
 
-static enum hf_status open_failed(struct csv *csv, enum hf_status status, char *error)
-{
-    snprintf(error, CSV_ERROR_BYTES, "%s", csv ? csv->error : "out of memory");
-    csv_close(csv);
-    return status;
-}
-
-enum hf_status csv_open(struct csv **out, const char *path, char *error)
+/* Takes the input, in any case; status: what opening it came to, with `error` told. */
+static enum hf_status open_over(struct csv **out, struct csv_input *input, enum hf_status status,
+                                char *error)
 {
     *out = NULL;
+    if (status != HF_OK) {
+        return status;
+    }
     struct csv *csv = csv_new();
     if (!csv) {
-        return open_failed(NULL, HF_NO_MEMORY, error);
+        input_close(input);
+        snprintf(error, CSV_ERROR_BYTES, "out of memory");
+        return HF_NO_MEMORY;
     }
-    errno = 0;
-    bool standard_input = strcmp(path, "-") == 0;
-    int copy = standard_input ? dup(STDIN_FILENO) : -1;
-    csv->file = standard_input ? (copy >= 0 ? gzdopen(copy, "rb") : NULL) : gzopen(path, "rbe");
-    if (!csv->file) {
-        snprintf(csv->error, sizeof csv->error, "%s", errno ? strerror(errno) : "out of memory");
-        if (copy >= 0) {
-            close(copy);
-        }
-        return open_failed(csv, HF_IO_ERROR, error);
-    }
-    enum hf_status status = refill(csv);
-    if (status == HF_OK) {
-        skip_byte_order_mark(csv);
-    }
-    if (status == HF_OK || status == HF_NOT_FOUND) {
-        status = read_header(csv);
-    }
+    csv->input = input;
+    status = begin(csv);
+    status = status == HF_OK ? read_header(csv) : status;
     if (status != HF_OK) {
-        return open_failed(csv, status, error);
+        snprintf(error, CSV_ERROR_BYTES, "%s", csv->error);
+        csv_close(csv);
+        return status;
     }
     *out = csv;
     return HF_OK;
+}
+
+static_assert(CSV_ERROR_BYTES >= INPUT_ERROR_BYTES, "an input's error fits");
+
+enum hf_status csv_open(struct csv **out, const char *path, const char *encoding, char *error)
+{
+    struct csv_input *input;
+    enum hf_status status = input_open(&input, path, encoding, error);
+    return open_over(out, input, status, error);
 }
 
 enum hf_status csv_open_bytes(struct csv **out, struct bytes content, char *error)
 {
-    *out = NULL;
-    struct csv *csv = csv_new();
-    if (!csv) {
-        return open_failed(NULL, HF_NO_MEMORY, error);
-    }
-    csv->next = content.data;
-    csv->end = content.data + content.len;
-    XXH3_64bits_update(csv->hash, content.data, content.len);
-    skip_byte_order_mark(csv);
-    enum hf_status status = read_header(csv);
-    if (status != HF_OK) {
-        return open_failed(csv, status, error);
-    }
-    *out = csv;
-    return HF_OK;
+    struct csv_input *input;
+    enum hf_status status = input_open_bytes(&input, content, NULL, error);
+    return open_over(out, input, status, error);
 }
 
 void csv_close(struct csv *csv)
@@ -357,9 +405,7 @@ void csv_close(struct csv *csv)
     if (!csv) {
         return;
     }
-    if (csv->file) {
-        gzclose(csv->file);
-    }
+    input_close(csv->input);
     XXH3_freeState(csv->hash);
     free(csv->name_text);
     free(csv);
@@ -399,9 +445,8 @@ enum hf_status csv_next(struct csv *csv, struct csv_row *row)
         return row_error(csv, "%u fields, but the header has %u", csv->field_count,
                          csv->column_count);
     }
-    for (uint32_t i = 0; i < csv->field_count; i++) {
-        csv->fields[i].data = (const uint8_t *)csv->row + csv->starts[i];
-        csv->fields[i].len = csv->starts[i + 1] - csv->starts[i] - 1;
+    if (take_cells(csv, true) != HF_OK) {
+        return csv->status;
     }
     row->number = csv->row_number;
     row->field_count = csv->field_count;

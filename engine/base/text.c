@@ -505,3 +505,10 @@ bool text_take(enum text_kind kind, struct bytes given, uint8_t room[TEXT_ROOM_B
     *text = same ? trimmed : (struct bytes){room, len};
     return true;
 }
+
+bool text_fits(enum text_kind kind, const char *text, char error[TEXT_ERROR_BYTES])
+{
+    uint8_t room[TEXT_ROOM_BYTES];
+    struct bytes taken;
+    return !text || text_take(kind, bytes_of(text), room, &taken, error);
+}

@@ -43,6 +43,9 @@ enum text_kind {
 bool text_take(enum text_kind kind, struct bytes given, uint8_t room[TEXT_ROOM_BYTES],
                struct bytes *text, char error[TEXT_ERROR_BYTES]);
 
+/* Whether a text would be taken; NULL would. */
+bool text_fits(enum text_kind kind, const char *text, char error[TEXT_ERROR_BYTES]);
+
 /* What is left without Unicode's white space at the edges. Bytes that are not UTF-8 are none. */
 struct bytes text_trim(struct bytes given);
 

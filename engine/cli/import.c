@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cell.h"
 #include "base/check.h"
 #include "base/limits.h"
 #include "cli/print.h"
@@ -44,46 +45,47 @@ __attribute__((format(printf, 3, 4))) static void bad(struct import *import, con
 
 /* ---- Columns ---- */
 
-static char *keep(struct import *import, const char *text)
+static char *keep(struct import *import, struct bytes text)
 {
-    size_t bytes = strlen(text) + 1;
-    char *copy = must_have(arena_alloc(&import->arena, bytes));
-    memcpy(copy, text, bytes);
+    char *copy = must_have(arena_alloc(&import->arena, text.len + 1));
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
     return copy;
 }
 
 typedef bool (*column_parser)(struct import *import, struct import_row *row, const char *text,
                               char *reason);
 
+static bool read_code(struct import *import, const char **code, const char *text, char *reason)
+{
+    uint8_t room[TEXT_ROOM_BYTES];
+    struct bytes taken;
+    bool fine = cell_code(bytes_of(text), room, &taken, reason);
+    *code = fine ? keep(import, taken) : NULL;
+    return fine;
+}
+
 static bool read_sku(struct import *import, struct import_row *row, const char *text, char *reason)
 {
-    char code[HF_CODE_BYTES];
-    bool fine = parse_code(text, code, reason);
-    row->sku = fine ? keep(import, code) : NULL;
-    return fine;
+    return read_code(import, &row->sku, text, reason);
 }
 
 static bool read_pool(struct import *import, struct import_row *row, const char *text, char *reason)
 {
-    char code[HF_CODE_BYTES];
-    bool fine = parse_code(text, code, reason);
-    row->pool = fine ? keep(import, code) : row->pool;
-    return fine;
+    return read_code(import, &row->pool, text, reason);
 }
 
 static bool read_label(struct import *import, struct import_row *row, const char *text,
                        char *reason)
 {
-    size_t len = strlen(text);
-    if (len > LABEL_BYTES_MAX) {
-        snprintf(reason, REASON_BYTES, "is longer than %u bytes", LABEL_BYTES_MAX);
+    uint8_t room[TEXT_ROOM_BYTES];
+    char why[TEXT_ERROR_BYTES];
+    struct bytes label;
+    if (!text_take(TEXT_LABEL, bytes_of(text), room, &label, why)) {
+        snprintf(reason, CELL_ERROR_BYTES, "is no label: %s", why);
         return false;
     }
-    if (!utf8_valid((const uint8_t *)text, len)) {
-        snprintf(reason, REASON_BYTES, "is not valid UTF-8");
-        return false;
-    }
-    row->label = keep(import, text);
+    row->label = keep(import, label);
     row->rules |= HF_SKU_LABEL;
     return true;
 }
@@ -93,7 +95,7 @@ static bool read_stock(struct import *import, struct import_row *row, const char
 {
     (void)import;
     row->has_stock = true;
-    return parse_signed(text, 0, STOCK_MAX, &row->stock, reason);
+    return cell_number(bytes_of(text), 0, STOCK_MAX, &row->stock, reason);
 }
 
 static bool read_safety(struct import *import, struct import_row *row, const char *text,
@@ -101,7 +103,7 @@ static bool read_safety(struct import *import, struct import_row *row, const cha
 {
     (void)import;
     row->has_safety = true;
-    return parse_signed(text, 0, STOCK_MAX, &row->safety, reason);
+    return cell_number(bytes_of(text), 0, STOCK_MAX, &row->safety, reason);
 }
 
 static bool read_presale_cap(struct import *import, struct import_row *row, const char *text,
@@ -109,7 +111,7 @@ static bool read_presale_cap(struct import *import, struct import_row *row, cons
 {
     (void)import;
     row->has_presale_cap = true;
-    return parse_signed(text, 0, STOCK_MAX, &row->presale_cap, reason);
+    return cell_number(bytes_of(text), 0, STOCK_MAX, &row->presale_cap, reason);
 }
 
 static bool read_hot(struct import *import, struct import_row *row, const char *text, char *reason)
@@ -119,11 +121,27 @@ static bool read_hot(struct import *import, struct import_row *row, const char *
     return parse_bool(text, &row->hot, reason);
 }
 
+/* What a spreadsheet has made of a number tells more than the form that was expected. */
+static bool read_duration(const char *text, uint32_t *ms, char *reason)
+{
+    return !cell_spoiled_number(bytes_of(text), reason) && parse_duration(text, ms, reason);
+}
+
+static bool read_time(const char *text, uint64_t *unix_ms, char *reason)
+{
+    if (cell_is_date(bytes_of(text))) {
+        snprintf(reason, CELL_ERROR_BYTES, "is a date that can be read in two ways: write it as "
+                                           "2026-11-30T20:00+08:00");
+        return false;
+    }
+    return parse_time(text, unix_ms, reason);
+}
+
 static bool read_hold(struct import *import, struct import_row *row, const char *text, char *reason)
 {
     (void)import;
     row->rules |= HF_SKU_HOLD;
-    return parse_duration(text, &row->hold_ms, reason);
+    return read_duration(text, &row->hold_ms, reason);
 }
 
 static bool read_hold_max(struct import *import, struct import_row *row, const char *text,
@@ -131,7 +149,7 @@ static bool read_hold_max(struct import *import, struct import_row *row, const c
 {
     (void)import;
     row->rules |= HF_SKU_HOLD_MAX;
-    return parse_duration(text, &row->hold_ms_max, reason);
+    return read_duration(text, &row->hold_ms_max, reason);
 }
 
 static bool read_opens_at(struct import *import, struct import_row *row, const char *text,
@@ -139,7 +157,7 @@ static bool read_opens_at(struct import *import, struct import_row *row, const c
 {
     (void)import;
     row->rules |= HF_SKU_OPENS_AT;
-    return parse_time(text, &row->opens_at_ms, reason);
+    return read_time(text, &row->opens_at_ms, reason);
 }
 
 static bool read_closes_at(struct import *import, struct import_row *row, const char *text,
@@ -147,7 +165,7 @@ static bool read_closes_at(struct import *import, struct import_row *row, const 
 {
     (void)import;
     row->rules |= HF_SKU_CLOSES_AT;
-    return parse_time(text, &row->closes_at_ms, reason);
+    return read_time(text, &row->closes_at_ms, reason);
 }
 
 static bool read_paused(struct import *import, struct import_row *row, const char *text,
@@ -162,8 +180,8 @@ static bool read_limit(struct import *import, struct import_row *row, const char
                        char *reason)
 {
     (void)import;
-    uint64_t limit = 0;
-    bool fine = parse_unsigned(text, 0, UINT32_MAX, &limit, reason);
+    int64_t limit = 0;
+    bool fine = cell_number(bytes_of(text), 0, UINT32_MAX, &limit, reason);
     row->rules |= HF_SKU_LIMIT_PER_BUYER;
     row->limit_per_buyer = (uint32_t)limit;
     return fine;
@@ -190,10 +208,26 @@ static const struct {
 
 #define COLUMN_COUNT (sizeof columns / sizeof *columns)
 
+static bool any_known(const struct csv *csv)
+{
+    for (size_t k = 0; k < COLUMN_COUNT; k++) {
+        if (csv_column(csv, columns[k].name) >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* parsers[i]: of the file's column i. */
 static void map_columns(struct import *import, const char *path, const struct csv *csv,
                         column_parser parsers[CSV_FIELDS_MAX])
 {
+    if (!any_known(csv)) {
+        bad(import, path, "row 1: '%.64s' is not a column's name, nor is any other in the row: is "
+                          "the header missing? It names sku, stock and so on",
+            csv_column_name(csv, 0));
+        return;
+    }
     for (uint32_t i = 0; i < csv_column_count(csv); i++) {
         const char *name = csv_column_name(csv, i);
         parsers[i] = NULL;
@@ -218,33 +252,15 @@ static void map_columns(struct import *import, const char *path, const struct cs
 
 /* ---- Rows ---- */
 
-static const char *trimmed(const char *text, char *room, size_t room_bytes)
-{
-    while (*text == ' ' || *text == '\t') {
-        text++;
-    }
-    size_t len = strlen(text);
-    size_t kept = len;
-    while (kept > 0 && (text[kept - 1] == ' ' || text[kept - 1] == '\t')) {
-        kept--;
-    }
-    if (kept == len || kept >= room_bytes) {
-        return text;
-    }
-    memcpy(room, text, kept);
-    room[kept] = '\0';
-    return room;
-}
-
 static void read_cells(struct import *import, const char *path, const struct csv *csv,
                        const column_parser *parsers, const struct csv_row *cells,
                        struct import_row *row)
 {
     for (uint32_t i = 0; i < cells->field_count; i++) {
-        char room[1024];
-        char reason[REASON_BYTES];
-        const char *text = trimmed((const char *)cells->fields[i].data, room, sizeof room);
-        if (parsers[i] && *text != '\0' && !parsers[i](import, row, text, reason)) {
+        char reason[CELL_ERROR_BYTES];
+        const char *text = (const char *)cells->fields[i].data;
+        if (parsers[i] && *text != '\0' &&
+            !(cell_check(cells->fields[i], reason) && parsers[i](import, row, text, reason))) {
             bad(import, path, "row %" PRIu64 ", column %s: '%.100s' %s", cells->number,
                 csv_column_name(csv, i), text, reason);
         }
@@ -386,7 +402,7 @@ static void sort_rows(struct import *import)
     }
 }
 
-bool import_read(struct import *import, const char *path)
+bool import_read(struct import *import, const char *path, const char *encoding)
 {
     struct csv *csv;
     char error[CSV_ERROR_BYTES];
@@ -394,7 +410,7 @@ bool import_read(struct import *import, const char *path)
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
     memset(import, 0, sizeof *import);
     arena_init(&import->arena, SIZE_MAX / 4);
-    if (csv_open(&csv, path, error) != HF_OK) {
+    if (csv_open(&csv, path, encoding, error) != HF_OK) {
         bad(import, name, "%s", error);
         return false;
     }

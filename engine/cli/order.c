@@ -21,7 +21,7 @@ static struct connection connection;
 
 static struct hf_id order_id(const char *text)
 {
-    return strcmp(text, "new") == 0 ? hf_id_random() : hf_id_from_text(text);
+    return strcmp(text, "new") == 0 ? hf_id_random() : order_id_of(text);
 }
 
 /* ---- Results ---- */
@@ -469,7 +469,7 @@ static int edit_order(const struct command_spec *spec, edit_whole whole, edit_li
         code = connect_open(spec, &connection, &client);
     }
     if (code == ARGS_GO_ON) {
-        struct hf_id id = hf_id_from_text(args.values[0]);
+        struct hf_id id = order_id_of(args.values[0]);
         struct hf_result result = {0};
         enum hf_status status = count == 0 && whole ? whole(client, id, &result)
                                                     : some(client, id, lines, count, &result);
@@ -588,7 +588,7 @@ static int order_extend(int argc, char **argv)
     if (code != ARGS_GO_ON) {
         return code;
     }
-    struct hf_id id = hf_id_from_text(args.values[0]);
+    struct hf_id id = order_id_of(args.values[0]);
     struct hf_result result = {0};
     enum hf_status status = hf_extend(client, id, hold_ms, &result);
     code = report(client, id, status, &result, NULL, 0, NULL);

@@ -199,7 +199,7 @@ int order_show(int argc, char **argv)
     if (code != ARGS_GO_ON) {
         return code;
     }
-    code = read_and_show(client, hf_id_from_text(args.values[0]));
+    code = read_and_show(client, order_id_of(args.values[0]));
     hf_client_close(client);
     return code;
 }

@@ -26,10 +26,19 @@
 
 static struct connection connection = {.step_by_step = true};
 static bool apply;
+static bool yes;
+static const char *encoding;
+static uint64_t max_share = 1;
 static uint64_t as_of = UINT64_MAX;
 
 static const struct option_spec options[] = {
-    {"apply", OPTION_FLAG, &apply, NULL, NULL, "do what would mend the differences"},
+    {"apply", OPTION_FLAG, &apply, NULL, NULL,
+     "do what would mend the differences; with --yes, or it is only told"},
+    {"yes", OPTION_FLAG, &yes, NULL, NULL, "with --apply: do it"},
+    {"max-share", OPTION_UNSIGNED, &max_share, NULL, "PERCENT",
+     "with --apply: change no more than this share of the engine's orders (1), if more than 10"},
+    {"encoding", OPTION_TEXT, &encoding, NULL, "NAME",
+     "what the file is in, as gb18030 or utf-16le (default: UTF-8)"},
     {"as-of", OPTION_UNSIGNED, &as_of, NULL, "LSN",
      "the engine's LSN when the file was written: leave alone what changed behind it"},
     CONNECTION_OPTIONS_STEP_BY_STEP(connection),
@@ -54,8 +63,13 @@ static const struct command_spec spec = {
         "here\n"
         "  state_differs    ended in the file: release or return; else nothing can be done here\n"
         "  missing_order    the engine does not know it\n"
-        "Nothing is changed without --apply; running it twice changes nothing more. Exit 1:\n"
-        "differences remain.\n",
+        "Nothing is changed without --apply --yes; running it twice changes nothing more. Exit 1:\n"
+        "differences remain.\n"
+        "\n"
+        "A file of other orders, or one that was cut off, makes orphans of the engine's orders. So\n"
+        "--apply changes nothing when more than 10 orders, and more than --max-share of those that\n"
+        "the engine holds units for, would be changed; or when more than half of these are not in\n"
+        "the file, or more than half of the file's not in the engine. --max-share 100 lifts both.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .arguments_min = 1,
@@ -307,6 +321,15 @@ struct difference {
     struct file_order *order; /* NULL: not in the file */
 };
 
+/* What the actions come to, by enum action. */
+struct tally {
+    uint64_t orders[ACTION_RETURN + 1];
+    uint64_t units[ACTION_RETURN + 1];
+    uint64_t changed; /* orders with any action */
+    uint64_t orphans; /* in the engine, with units, and not in the file */
+    uint64_t missing; /* in the file, with units wanted, and not in the engine */
+};
+
 struct work {
     struct hf_client *client;
     struct order_file file;
@@ -315,7 +338,12 @@ struct work {
     size_t count;
     size_t room;
     uint64_t engine_orders;
+    uint64_t engine_live; /* of these, held or committed, and not left alone */
+    uint64_t file_live;   /* held or paid in the file */
+    struct tally tally;
     uint64_t newer; /* left alone: --as-of */
+    bool acts; /* with --apply, --yes and no reason against it */
+    char refusal[CONNECT_REASON_BYTES + 64]; /* why not, with --apply; "": nothing is against it */
     uint64_t mended;
     uint64_t remaining;
     struct json_rows array;
@@ -328,8 +356,42 @@ static struct id128 id_of(struct hf_id id)
     return id_from_bytes(id.bytes);
 }
 
+/* Units that the plan's action is about. What an expired order had is not to be seen: a late commit
+ * brings what the file wants, and what it brings beyond that goes back afterwards. */
+static uint64_t plan_units(const struct work *work, const struct file_order *order)
+{
+    const struct plan *plan = &work->plan;
+    uint64_t units = 0;
+    if (plan->action == ACTION_COMMIT_LATE) {
+        for (uint32_t i = 0; i < order->part_count; i++) {
+            units += (uint64_t)order->parts[i].qty;
+        }
+    } else if (plan->all) {
+        for (uint32_t i = 0; i < work->now.info.line_count; i++) {
+            units += work->now.lines[i].qty;
+        }
+    } else {
+        for (uint32_t i = 0; i < plan->line_count; i++) {
+            units += plan->lines[i].qty;
+        }
+    }
+    return units;
+}
+
+static void add_to_tally(struct work *work, const struct file_order *order)
+{
+    struct tally *tally = &work->tally;
+    enum action action = work->plan.action;
+    tally->orphans += order == NULL;
+    tally->missing += work->now.info.state == HF_ORDER_NONE;
+    tally->changed += action != ACTION_NONE;
+    tally->orders[action]++;
+    tally->units[action] += plan_units(work, order);
+}
+
 static void note(struct work *work, struct hf_id id, struct file_order *order)
 {
+    add_to_tally(work, order);
     if (work->count == work->room) {
         work->room = work->room ? 2 * work->room : 256;
         work->differences = must_grow(work->differences, work->room, sizeof *work->differences);
@@ -357,6 +419,7 @@ static void look_at(struct work *work, const struct hf_order_info *info)
         return;
     }
     CHECK(info->line_count <= ORDER_LINES_MAX);
+    work->engine_live += info->state == HF_ORDER_HELD || info->state == HF_ORDER_COMMITTED;
     work->now.info = *info;
     if (info->line_count > 0) {
         memcpy(work->now.lines, info->lines, info->line_count * sizeof *info->lines);
@@ -392,6 +455,7 @@ static enum hf_status look_for_missing(struct work *work)
 {
     for (uint32_t i = 0; i < work->file.order_count; i++) {
         struct file_order *order = &work->file.orders[i];
+        work->file_live += order->wanted != WANTED_ENDED;
         if (order->seen || order->wanted == WANTED_ENDED) {
             continue;
         }
@@ -499,7 +563,7 @@ static void tell_text(const struct work *work, const struct file_order *order)
  * is how things stood before. */
 static enum hf_status act_and_tell(struct work *work, const struct file_order *order)
 {
-    bool acts = apply && work->plan.action != ACTION_NONE;
+    bool acts = work->acts && work->plan.action != ACTION_NONE;
     json_t *object = connection.json ? difference_object(work, order) : NULL;
     if (!object) {
         tell_text(work, order);
@@ -541,7 +605,7 @@ static enum hf_status deal_with(struct work *work, const struct difference *diff
             return HF_OK;
         }
         status = act_and_tell(work, difference->order);
-        if (!apply || work->plan.action == ACTION_NONE) {
+        if (!work->acts || work->plan.action == ACTION_NONE) {
             break;
         }
         if (is_refusal(status)) {
@@ -558,12 +622,63 @@ static enum hf_status deal_with(struct work *work, const struct difference *diff
     return HF_OK;
 }
 
+/* ---- The brake ---- */
+
+#define SURE_ORDERS 10u /* so few may be any share */
+
+/* Why the actions are not to be done; NULL: they may. */
+static const char *brake(const struct work *work, char text[CONNECT_REASON_BYTES])
+{
+    const struct tally *tally = &work->tally;
+    uint64_t half = max_share > 50 ? max_share : 50;
+    if (tally->changed == 0) {
+        return NULL;
+    }
+    if (tally->orphans * 100 > half * work->engine_live ||
+        tally->missing * 100 > half * work->file_live) {
+        snprintf(text, CONNECT_REASON_BYTES,
+                 "%" PRIu64 " of the engine's %" PRIu64 " orders with units are not in the file, "
+                 "and %" PRIu64 " of the file's %" PRIu64 " not in the engine: is it the right "
+                 "file, and whole? --max-share 100 does it all the same",
+                 tally->orphans, work->engine_live, tally->missing, work->file_live);
+        return text;
+    }
+    if (max_share < 100 && tally->changed > SURE_ORDERS &&
+        tally->changed * 100 > max_share * work->engine_live) {
+        snprintf(text, CONNECT_REASON_BYTES,
+                 "%" PRIu64 " orders would be changed, of %" PRIu64 " that the engine has units "
+                 "for: more than --max-share, %" PRIu64 " %%",
+                 tally->changed, work->engine_live, max_share);
+        return text;
+    }
+    return NULL;
+}
+
+/* Whether to go ahead; says why not, once. */
+static bool may_apply(struct work *work)
+{
+    char text[CONNECT_REASON_BYTES];
+    if (!apply || work->tally.changed == 0) {
+        return apply;
+    }
+    const char *why = brake(work, text);
+    work->refusal[0] = '\0';
+    if (why) {
+        snprintf(work->refusal, sizeof work->refusal, "Nothing was changed: %s", why);
+    } else if (!yes) {
+        snprintf(work->refusal, sizeof work->refusal,
+                 "Nothing was changed: --apply wants --yes behind it");
+    }
+    return work->refusal[0] == '\0';
+}
+
 static enum hf_status compare_all(struct work *work)
 {
     enum hf_status status = look_through_engine(work);
     if (status == HF_OK) {
         status = look_for_missing(work);
     }
+    work->acts = status == HF_OK && may_apply(work);
     if (connection.json) {
         json_rows_open(&work->array);
     }
@@ -581,13 +696,31 @@ static enum hf_status compare_all(struct work *work)
     return status;
 }
 
+/* What the actions come to, or came to. */
+static void print_tally(const struct work *work, FILE *to)
+{
+    for (int action = ACTION_COMMIT; action <= ACTION_RETURN; action++) {
+        if (work->tally.orders[action] > 0) {
+            fprintf(to, "%s%s: %" PRIu64 " order%s, %" PRIu64 " unit%s\n",
+                    work->acts ? "" : "would ", action_names[action], work->tally.orders[action],
+                    work->tally.orders[action] == 1 ? "" : "s", work->tally.units[action],
+                    work->tally.units[action] == 1 ? "" : "s");
+        }
+    }
+}
+
 static void summarize(const struct work *work)
 {
+    print_tally(work, connection.json ? stderr : stdout);
     fprintf(connection.json ? stderr : stdout,
             "%" PRIu32 " orders in the file, %" PRIu64 " in the engine: %zu difference%s, %" PRIu64
             " mended, %" PRIu64 " remain%s\n",
             work->file.order_count, work->engine_orders, work->count, work->count == 1 ? "" : "s",
             work->mended, work->remaining, work->remaining == 1 ? "s" : "");
+    if (work->refusal[0] != '\0') {
+        print_safe(stderr, work->refusal);
+        fputc('\n', stderr);
+    }
     if (work->newer > 0) {
         fprintf(stderr,
                 "%" PRIu64 " orders changed behind LSN %" PRIu64 " and were left alone; what an "
@@ -632,7 +765,7 @@ static int reconcile(struct work *work, const char *path)
     if (status != HF_OK) {
         return connect_failed(status, NULL);
     }
-    if (!order_file_read(&work->file, path, &work->items, error)) {
+    if (!order_file_read(&work->file, path, encoding, &work->items, error)) {
         print_safe(stderr, path);
         fputs(": ", stderr);
         print_safe(stderr, error);
@@ -663,6 +796,12 @@ int command_reconcile(int argc, char **argv)
     static struct work work;
     struct args args;
     int code = args_parse(&spec, argc, argv, &args);
+    if (code == ARGS_GO_ON && max_share > 100) {
+        code = args_wrong(&spec, "option --max-share: must be 0..100");
+    }
+    if (code == ARGS_GO_ON && yes && !apply) {
+        code = args_wrong(&spec, "option --yes: goes with --apply");
+    }
     if (code == ARGS_GO_ON) {
         code = connect_open(&spec, &connection, &work.client);
     }

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/cell.h"
 #include "base/csv.h"
 #include "base/id.h"
 #include "base/limits.h"
@@ -172,49 +173,85 @@ static const char *field(const struct csv_row *cells, int column)
     return (const char *)cells->fields[column].data;
 }
 
+static bool bad_cell(struct reading *reading, const struct row *row, const char *column,
+                     const char *cell, const char *reason)
+{
+    return bad(reading, "row %" PRIu64 ", column %s: '%.64s' %s", row->number, column, cell, reason);
+}
+
+/* A code as the engine keeps it. */
+static bool read_code(struct reading *reading, const struct row *row, const char *column,
+                      const char *cell, char code[HF_CODE_BYTES])
+{
+    uint8_t room[TEXT_ROOM_BYTES];
+    char reason[CELL_ERROR_BYTES];
+    struct bytes taken;
+    if (!cell_code(bytes_of(cell), room, &taken, reason)) {
+        return bad_cell(reading, row, column, cell, reason);
+    }
+    memcpy(code, taken.data, taken.len);
+    code[taken.len] = '\0';
+    return true;
+}
+
 static bool read_item(struct reading *reading, struct row *row, const struct csv_row *cells)
 {
     char sku[HF_CODE_BYTES];
     char pool[HF_CODE_BYTES] = "default";
-    char reason[REASON_BYTES];
     const char *text = reading->pool >= 0 ? field(cells, reading->pool) : "";
-    if (!parse_code(field(cells, reading->sku), sku, reason)) {
-        return bad(reading, "row %" PRIu64 ", column sku: '%.64s' %s", row->number,
-                   field(cells, reading->sku), reason);
+    /* What the engine has just so needs no reading: it may be older than the rule for codes. */
+    row->item =
+        find_item(reading->items, field(cells, reading->sku), text[0] != '\0' ? text : pool);
+    if (row->item) {
+        return true;
     }
-    if (text[0] != '\0' && !parse_code(text, pool, reason)) {
-        return bad(reading, "row %" PRIu64 ", column pool: '%.64s' %s", row->number, text, reason);
+    if (!read_code(reading, row, "sku", field(cells, reading->sku), sku) ||
+        (text[0] != '\0' && !read_code(reading, row, "pool", text, pool))) {
+        return false;
     }
     row->item = find_item(reading->items, sku, pool);
     return row->item || bad(reading, "row %" PRIu64 ", column sku: the engine knows no item %s@%s",
                             row->number, sku, pool);
 }
 
-static bool read_row(struct reading *reading, const struct csv_row *cells)
+/* The order's name, and the id that it stands for. */
+static bool read_order(struct reading *reading, struct row *row, const char *order)
 {
-    char reason[REASON_BYTES];
-    const char *order = field(cells, reading->order);
-    const char *qty = field(cells, reading->qty);
-    struct row row = {.number = cells->number};
-    if (order[0] == '\0') {
-        return bad(reading, "row %" PRIu64 ", column order: empty", row.number);
-    }
-    if (!read_state(reading, &row, field(cells, reading->state)) ||
-        !read_item(reading, &row, cells)) {
-        return false;
-    }
-    /* What an ended order once had need not be told. */
-    bool told = row.wanted != WANTED_ENDED || qty[0] != '\0';
-    if (told && !parse_signed(qty, row.wanted == WANTED_ENDED ? 0 : 1, QTY_MAX, &row.qty, reason)) {
-        return bad(reading, "row %" PRIu64 ", column qty: '%.64s' %s", row.number, qty, reason);
-    }
+    char reason[CELL_ERROR_BYTES];
+    struct hf_id id = order_id_of(order);
     size_t len = strlen(order);
+    if (len == 0) {
+        return bad(reading, "row %" PRIu64 ", column order: empty", row->number);
+    }
+    if (!cell_check_name(bytes_of(order), reason)) {
+        return bad_cell(reading, row, "order", order, reason);
+    }
     char *name = must_have(arena_alloc(&reading->file->arena, len + 1));
     memcpy(name, order, len + 1);
-    row.name = name;
-    row.id = id_from_text(order, len);
-    if (id_is_nil(row.id)) {
-        return bad(reading, "row %" PRIu64 ", column order: " ID_NIL_REASON, row.number);
+    row->name = name;
+    row->id = id_from_bytes(id.bytes);
+    return true;
+}
+
+static bool read_qty(struct reading *reading, struct row *row, const char *qty)
+{
+    char reason[CELL_ERROR_BYTES];
+    bool ended = row->wanted == WANTED_ENDED;
+    if (ended && qty[0] == '\0') {
+        return true; /* what an ended order once had need not be told */
+    }
+    return cell_number(bytes_of(qty), ended ? 0 : 1, QTY_MAX, &row->qty, reason) ||
+           bad_cell(reading, row, "qty", qty, reason);
+}
+
+static bool read_row(struct reading *reading, const struct csv_row *cells)
+{
+    struct row row = {.number = cells->number};
+    if (!read_order(reading, &row, field(cells, reading->order)) ||
+        !read_state(reading, &row, field(cells, reading->state)) ||
+        !read_item(reading, &row, cells) ||
+        !read_qty(reading, &row, field(cells, reading->qty))) {
+        return false;
     }
     if (reading->count == reading->room) {
         reading->room = reading->room ? 2 * reading->room : 1024;
@@ -235,8 +272,17 @@ static bool find_columns(struct reading *reading)
         {"sku", &reading->sku, true},     {"pool", &reading->pool, false},
         {"qty", &reading->qty, true},
     };
+    bool any = false;
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
         *columns[i].column = csv_column(reading->csv, columns[i].name);
+        any = any || *columns[i].column >= 0;
+    }
+    if (!any) {
+        return bad(reading, "row 1: '%.64s' is not a column's name, nor is any other in the row: is "
+                            "the header missing? It names order, state, sku, pool and qty",
+                   csv_column_name(reading->csv, 0));
+    }
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
         if (*columns[i].column < 0 && columns[i].needed) {
             return bad(reading, "row 1: the column %s is missing", columns[i].name);
         }
@@ -335,14 +381,14 @@ static bool read_all(struct reading *reading)
                               : bad(reading, "there is no row below the header");
 }
 
-bool order_file_read(struct order_file *file, const char *path, const struct item_table *items,
-                     char *error)
+bool order_file_read(struct order_file *file, const char *path, const char *encoding,
+                     const struct item_table *items, char *error)
 {
     struct reading reading = {.file = file, .items = items, .error = error};
     char reason[CSV_ERROR_BYTES];
     *file = (struct order_file){0};
     arena_init(&file->arena, SIZE_MAX / 4);
-    if (csv_open(&reading.csv, path, reason) != HF_OK) {
+    if (csv_open(&reading.csv, path, encoding, reason) != HF_OK) {
         return bad(&reading, "%s", reason);
     }
     bool fine = read_all(&reading);

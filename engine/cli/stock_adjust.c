@@ -8,6 +8,7 @@
 
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
@@ -65,11 +66,12 @@ static bool parse_change(const char *text, struct hf_adjustment *adjustment, cha
 /* What the options say, for both commands. */
 static int read_options(const struct command_spec *command, struct hf_adjustment *adjustment)
 {
-    if (reason_text && strlen(reason_text) > REASON_BYTES_MAX) {
-        return args_wrong(command, "option --reason: longer than %u bytes", REASON_BYTES_MAX);
+    char why[TEXT_ERROR_BYTES];
+    if (!text_fits(TEXT_REASON, reason_text, why)) {
+        return args_wrong(command, "option --reason: %s", why);
     }
-    if (reference && strlen(reference) > REASON_BYTES_MAX) {
-        return args_wrong(command, "option --reference: longer than %u bytes", REASON_BYTES_MAX);
+    if (!text_fits(TEXT_REASON, reference, why)) {
+        return args_wrong(command, "option --reference: %s", why);
     }
     if (id_text && id_text[0] == '\0') {
         return args_wrong(command, "option --id: is empty");

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/import.h"
@@ -18,12 +19,15 @@
 static struct connection connection = {.step_by_step = true};
 static const char *reference_option;
 static bool dry_run;
+static const char *encoding;
 
 static const struct option_spec options[] = {
     {"reference", OPTION_TEXT, &reference_option, NULL, "TEXT",
      "names this import, at most 128 bytes (default: the content's XXH3)"},
     {"dry-run", OPTION_FLAG, &dry_run, NULL, NULL,
      "check the file against the engine and tell what would change; change nothing"},
+    {"encoding", OPTION_TEXT, &encoding, NULL, "NAME",
+     "what the file is in, as gb18030 or utf-16le (default: UTF-8)"},
     CONNECTION_OPTIONS_STEP_BY_STEP(connection),
 };
 
@@ -198,7 +202,7 @@ static int read_and_run(const char *path)
     struct import import;
     struct import_summary *summary = must_alloc(1, sizeof *summary);
     int code = EXIT_NO;
-    if (import_read(&import, path)) {
+    if (import_read(&import, path, encoding)) {
         begin_summary(&import, summary);
         code = run(&import, strcmp(path, "-") == 0 ? "standard input" : path, summary);
         if (code != EXIT_USAGE && (code != EXIT_NOT_REACHABLE || connection.json)) {
@@ -215,17 +219,31 @@ static int read_and_run(const char *path)
     return code;
 }
 
+/* As it is kept: the ids of what is set follow from it. */
+static int take_reference(void)
+{
+    static char reference[REASON_BYTES_MAX + 1];
+    uint8_t room[TEXT_ROOM_BYTES];
+    char why[TEXT_ERROR_BYTES];
+    struct bytes taken;
+    if (!text_take(TEXT_REASON, bytes_of(reference_option), room, &taken, why)) {
+        return args_wrong(&spec, "option --reference: %s", why);
+    }
+    if (taken.len == 0) {
+        return args_wrong(&spec, "option --reference: must be 1..%u bytes", REASON_BYTES_MAX);
+    }
+    memcpy(reference, taken.data, taken.len);
+    reference[taken.len] = '\0';
+    reference_option = reference;
+    return ARGS_GO_ON;
+}
+
 int stock_import(int argc, char **argv)
 {
     struct args args;
     int code = args_parse(&spec, argc, argv, &args);
-    if (code == ARGS_GO_ON && reference_option &&
-        (reference_option[0] == '\0' || strlen(reference_option) > REASON_BYTES_MAX)) {
-        code = args_wrong(&spec, "option --reference: must be 1..%u bytes", REASON_BYTES_MAX);
-    }
-    if (code == ARGS_GO_ON && reference_option &&
-        !utf8_valid((const uint8_t *)reference_option, strlen(reference_option))) {
-        code = args_wrong(&spec, "option --reference: not valid UTF-8");
+    if (code == ARGS_GO_ON && reference_option) {
+        code = take_reference();
     }
     return code == ARGS_GO_ON ? read_and_run(args.values[0]) : code;
 }

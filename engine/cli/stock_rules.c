@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
@@ -228,8 +229,9 @@ static const struct command_spec define_spec = {
 
 static int check_define(void)
 {
-    if (given.label && strlen(label) > LABEL_BYTES_MAX) {
-        return args_wrong(&define_spec, "option --label: longer than %u bytes", LABEL_BYTES_MAX);
+    char why[TEXT_ERROR_BYTES];
+    if (given.label && !text_fits(TEXT_LABEL, label, why)) {
+        return args_wrong(&define_spec, "option --label: %s", why);
     }
     if (limit_per_buyer > UINT32_MAX) {
         return args_wrong(&define_spec, "option --limit-per-buyer: must be 0..%" PRIu32,

@@ -12,7 +12,9 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/id.h"
 #include "base/limits.h"
+#include "base/text.h"
 
 /* A line with all its fallbacks, and to spare. */
 #define LINE_TEXT_BYTES ((LINE_FALLBACKS_MAX + 2u) * 2u * HF_CODE_BYTES)
@@ -230,27 +232,37 @@ bool parse_time(const char *text, uint64_t *unix_ms, char *reason)
     return true;
 }
 
+/* The engine says what a code may be, and keeps it as it should be: what it has from older times is
+ * found by its bytes alone. So they are left alone, if there is room. */
 static bool parse_code_part(const char *text, size_t len, const char *what,
                             char code[HF_CODE_BYTES], char *reason)
 {
+    uint8_t room[TEXT_ROOM_BYTES];
+    char why[TEXT_ERROR_BYTES];
+    struct bytes taken = {(const uint8_t *)text, len};
     if (len == 0) {
         return refuse(reason, "names no %s", what);
     }
-    if (len > CODE_BYTES_MAX) {
-        return refuse(reason, "is a %s of %zu bytes; at most %u are allowed", what, len,
-                      CODE_BYTES_MAX);
+    if ((len > CODE_BYTES_MAX || !utf8_valid(taken.data, len)) &&
+        !text_take(TEXT_CODE, taken, room, &taken, why)) {
+        return refuse(reason, "is no %s: %.90s", what, why);
     }
-    if (!utf8_valid((const uint8_t *)text, len)) {
-        return refuse(reason, "is not valid UTF-8");
-    }
-    memcpy(code, text, len);
-    code[len] = '\0';
+    memcpy(code, taken.data, taken.len);
+    code[taken.len] = '\0';
     return true;
 }
 
 bool parse_code(const char *text, char code[HF_CODE_BYTES], char *reason)
 {
     return parse_code_part(text, strlen(text), "code", code, reason);
+}
+
+struct hf_id order_id_of(const char *text)
+{
+    struct hf_id id;
+    struct bytes trimmed = text_trim(bytes_of(text));
+    id_to_bytes(id_from_text((const char *)trimmed.data, trimmed.len), id.bytes);
+    return id;
 }
 
 static bool parse_item_part(const char *text, size_t len, struct item_name *item, char *reason)

@@ -31,8 +31,13 @@ bool parse_duration(const char *text, uint32_t *ms, char *reason);
  * 2026-11-11T00:00:00.000Z, 2026-11-11 00:00:00+08:00. No zone: UTC. */
 bool parse_time(const char *text, uint64_t *unix_ms, char *reason);
 
-/* A SKU's or pool's code: 1..64 bytes of UTF-8. */
+/* A SKU's or pool's code: 1..64 bytes of UTF-8 as the engine keeps it; it is the engine that says what
+ * may be in it. */
 bool parse_code(const char *text, char code[HF_CODE_BYTES], char *reason);
+
+/* An order's id from its text, as hf_id_from_text() does, without white space at its edges: so a cell
+ * of a file and a word of a command line are one order. */
+struct hf_id order_id_of(const char *text);
 
 struct item_name {
     char sku[HF_CODE_BYTES];

@@ -122,7 +122,7 @@ static struct reading read_file(struct bytes content)
     struct reading reading = {0};
     struct csv *csv;
     char error[CSV_ERROR_BYTES] = "";
-    reading.status = csv_open(&csv, path, error);
+    reading.status = csv_open(&csv, path, NULL, error);
     if (reading.status == HF_OK) {
         read_all(csv, &reading, NULL);
     } else {

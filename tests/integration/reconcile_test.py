@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import tempfile
 import uuid
 
@@ -122,7 +123,15 @@ def test_reconcile_finds_each_kind_and_apply_mends_what_can_be():
         text = run("reconcile", path, "--url", engine.url, expect=1)
         assert "orphan_hold" in text and "12 differences, 0 mended, 12 remain" in text, text
 
+        # Told, with what it comes to, and wanting a word more.
+        for counts in ("would commit: 1 order, 8 units", "would commit late: 1 order, 8 units",
+                       "would release: 3 orders, 10 units", "would return: 3 orders, 9 units"):
+            assert counts in text, text
         rows = reconcile(engine, path, "--apply", expect=1)
+        assert len(rows) == 12 and not any(r["done"] for r in rows), rows
+        assert json.loads(run("status", "--url", engine.url, "--json"))["commit_lsn"] == lsn
+
+        rows = reconcile(engine, path, "--apply", "--yes", expect=1)
         assert all(r["done"] == (r["action"] != "none") for r in rows), rows
         assert case.kinds(reconcile(engine, path, expect=1)) == LEFT
         shop, item = case.shop, case.item
@@ -140,7 +149,7 @@ def test_reconcile_finds_each_kind_and_apply_mends_what_can_be():
 
         # Once more changes nothing.
         lsn = json.loads(run("status", "--url", engine.url, "--json"))["commit_lsn"]
-        reconcile(engine, path, "--apply", expect=1)
+        reconcile(engine, path, "--apply", "--yes", expect=1)
         assert json.loads(run("status", "--url", engine.url, "--json"))["commit_lsn"] == lsn
         os.unlink(path)
 
@@ -162,8 +171,100 @@ def test_reconcile_exits_0_when_all_is_the_same():
         assert len(reconcile(engine, path, "--as-of", str(now), expect=1)) == 1
         found = reconcile(engine, path, "--as-of", str(now + 1), "--apply", expect=1)
         assert "the engine is at LSN %d" % now in found["message"], found
-        assert "; release: done" in run("reconcile", path, "--url", engine.url, "--apply", expect=0)
+        assert "; release: done" in run("reconcile", path, "--url", engine.url, "--apply", "--yes",
+                                          expect=0)
         os.unlink(path)
+
+
+def paid_orders(engine, count):
+    """So many committed orders, named in text; what a right file says of them."""
+    item = Shop(engine.url).define("A", 1000)
+    rows = []
+    for i in range(count):
+        run("order", "reserve", "ord-%d" % i, "A:2", "--url", engine.url)
+        run("order", "commit", "ord-%d" % i, "--url", engine.url)
+        rows.append(("ord-%d" % i, "paid", "A", 2))
+    return item, rows
+
+
+def told(path, engine, *options, expect=None):
+    done = subprocess.run([harness.BINARY, "reconcile", path, "--url", engine.url, *options],
+                          capture_output=True, text=True)
+    assert expect is None or done.returncode == expect, done
+    return done.stdout, done.stderr
+
+
+def test_reconcile_reads_cells_with_white_space_around_them():
+    with Engine() as engine:
+        item, rows = paid_orders(engine, 3)
+        path = write([(" %s\u3000 " % order, "\tpaid ", "A\u00a0", " 2 ")
+                      for order, _, _, _ in rows], " order ,STATE,\u3000sku,qty\t")
+        assert reconcile(engine, path, "--apply", "--yes", expect=0) == []
+        # The command line names them as the file does.
+        assert "COMMITTED" in run("order", "show", " ord-1 ", "--url", engine.url)
+        assert Shop(engine.url).stock(item).sold == 6
+        os.unlink(path)
+
+
+def test_apply_stops_where_much_does_not_match():
+    with Engine() as engine:
+        item, rows = paid_orders(engine, 24)
+        sold = lambda: Shop(engine.url).stock(item).sold
+
+        def refused(file_rows, *words, options=()):
+            path = write(file_rows, "order,state,sku,qty")
+            text, error = told(path, engine, "--apply", "--yes", *options, expect=1)
+            for word in ("Nothing was changed",) + words:
+                assert word in error, error
+            assert ": done" not in text and sold() == 48, text
+            os.unlink(path)
+
+        # Other ids: none is the engine's. Cut off. Half of them called returned.
+        other = [("x" + row[0],) + row[1:] for row in rows]
+        refused(other, "24 of the engine's 24", "24 of the file's 24", "--max-share")
+        refused(rows[:10], "14 of the engine's 24")
+        ended = [(order, "returned" if i < 12 else "paid", "A", 2)
+                 for i, (order, _, _, _) in enumerate(rows)]
+        refused(ended, "12 orders would be changed", "--max-share, 1 %")
+        refused(ended, "--max-share, 49 %", options=("--max-share", "49"))
+        # A few, and what is asked for.
+        path = write([(order, "returned" if i < 2 else "paid", "A", 2)
+                      for i, (order, _, _, _) in enumerate(rows)], "order,state,sku,qty")
+        text, _ = told(path, engine, "--apply", "--yes", expect=0)
+        assert "return: 2 orders, 4 units" in text and "2 mended, 0 remain" in text, text
+        assert sold() == 44
+        os.unlink(path)
+        path = write(ended, "order,state,sku,qty")
+        told(path, engine, "--apply", "--yes", "--max-share", "50", expect=0)
+        assert sold() == 24
+        os.unlink(path)
+
+
+def test_reconcile_three_of_three_is_much():
+    with Engine() as engine:
+        item, rows = paid_orders(engine, 3)
+        path = write([("ord_%d" % i, "paid", "A", 2) for i in range(3)], "order,state,sku,qty")
+        _, error = told(path, engine, "--apply", "--yes", expect=1)
+        assert "Nothing was changed: 3 of the engine's 3 orders" in error, error
+        assert Shop(engine.url).stock(item).sold == 6
+        os.unlink(path)
+
+
+def test_files_in_another_encoding_are_named_and_converted():
+    with Engine() as engine:
+        Shop(engine.url).define("\u9a6c\u6876", 10)
+        text = "order,state,sku,qty\r\nord-1,paid,\u9a6c\u6876,1\r\n"
+        for encoding, option, named in (
+                ("utf-16-le", "utf-16le", "UTF-16LE"), ("utf-16-be", "utf-16be", "UTF-16BE"),
+                ("utf-16", "utf-16", "UTF-16LE"), ("gb18030", "gb18030", "GB18030")):
+            with tempfile.NamedTemporaryFile(suffix=".csv") as f:
+                f.write(text.encode(encoding))
+                f.flush()
+                found = reconcile(engine, f.name, expect=1)
+                assert found["status"] == "INVALID" and named in found["message"], found
+                assert "--encoding" in found["message"], found
+                rows = reconcile(engine, f.name, "--encoding", option, expect=1)
+                assert [row["kind"] for row in rows] == ["missing_order"], rows
 
 
 def test_reconcile_names_the_row_of_a_bad_file():
@@ -176,10 +277,18 @@ def test_reconcile_names_the_row_of_a_bad_file():
                 ([("b", "held", "NONE", "", 1)], None, "row 2, column sku"),
                 ([("", "held", "BAD", "", 1)], None, "row 2, column order"),
                 ([good, ("a", "paid", "BAD", "shop", 1)], None, "row 3"),
+                ([("1.23E+15", "held", "BAD", "", 1)], None, "row 2, column order: '1.23E+15' is what a "
+                                                             "spreadsheet"),
+                ([("#N/A", "held", "BAD", "", 1)], None, "row 2, column order: '#N/A'"),
+                ([good, ("", "", "", "", "")], None, "row 3: nothing but commas"),
+                ([("b", "held", "BAD", "", "1.0")], None, "row 2, column qty: '1.0' has a decimal"),
+                ([("b", "held", "BA\u200bD", "", 1)], None, "U+200B ZERO WIDTH SPACE"),
+                ([], "1;2;3", "row 1: columns between semicolons"),
+                ([], "a,paid,BAD,x,1", "is the header missing"),
                 ([], None, "there is no row below the header"),
                 ([], "order,state,sku", "row 1: the column qty is missing")):
             path = write(rows, header or "order,state,sku,pool,qty")
-            found = reconcile(engine, path, "--apply", expect=1)
+            found = reconcile(engine, path, "--apply", "--yes", expect=1)
             assert found["status"] == "INVALID" and wanted in found["message"], found
             os.unlink(path)
 

@@ -179,6 +179,81 @@ static void csv_refuses_a_nul_byte(void **state)
     csv_close(csv);
 }
 
+static void csv_trims_cells_of_all_white_space(void **state)
+{
+    (void)state;
+    struct csv *csv = open_text(" sku\t,\xE3\x80\x80Qty\xC2\xA0\n A ,\" 1 \"\n"
+                                "\xE2\x80\x83\xE9\xA9\xAC\xE6\xA1\xB6\xC2\x85,\"\n2\r\n\"\n"
+                                "a b,\xE3\x80\x80\n");
+    assert_int_equal(csv_column(csv, "SKU"), 0);
+    assert_int_equal(csv_column(csv, "qty"), 1);
+    assert_string_equal(csv_column_name(csv, 1), "Qty");
+    EXPECT_ROW(csv, 2, "A", "1");
+    EXPECT_ROW(csv, 3, "\xE9\xA9\xAC\xE6\xA1\xB6", "2");
+    EXPECT_ROW(csv, 4, "a b", "");
+    expect_end(csv);
+}
+
+static void csv_names_what_spreadsheets_leave(void **state)
+{
+    (void)state;
+    expect_bad_row("a,b\n1,2\n,\n",
+                   "row 3: nothing but commas: an empty row, as spreadsheets leave "
+                   "them; delete it");
+    expect_bad_row(
+        "a,b,c\n , ,\xE3\x80\x80\n",
+        "row 2: nothing but commas: an empty row, as spreadsheets leave them; delete it");
+    expect_bad_header("sku;qty\nA;1\n",
+                      "row 1: columns between semicolons: save the file with commas "
+                      "between them");
+    expect_bad_header("sku\tqty\nA\t1\n",
+                      "row 1: columns between tabs: save the file with commas between them");
+    expect_bad_header("sep=;\nsku;qty\n",
+                      "row 1: a spreadsheet's line 'sep=;', not column names: delete it");
+    expect_bad_header("PK\3\4xxxx",
+                      "the file is an Excel workbook or another zip file: save it as CSV "
+                      "in UTF-8");
+}
+
+static void expect_bad_bytes(const char *data, size_t len, const char *expected)
+{
+    struct csv *csv;
+    char error[CSV_ERROR_BYTES];
+    assert_int_equal(csv_open_bytes(&csv, (struct bytes){(const uint8_t *)data, len}, error),
+                     HF_INVALID);
+    assert_null(csv);
+    assert_string_equal(error, expected);
+}
+
+static void csv_names_the_encoding_of_a_file(void **state)
+{
+    (void)state;
+#define BAD_BYTES(text, expected) expect_bad_bytes(text, sizeof(text) - 1, expected)
+    BAD_BYTES("\xFF\xFEs\0k\0u\0\n\0",
+              "the file is in UTF-16LE: give --encoding utf-16le, or save it "
+              "as UTF-8");
+    BAD_BYTES("s\0k\0u\0\n\0",
+              "the file is in UTF-16LE: give --encoding utf-16le, or save it as UTF-8");
+    BAD_BYTES("\xFE\xFF\0s\0k\0u",
+              "the file is in UTF-16BE: give --encoding utf-16be, or save it as "
+              "UTF-8");
+    BAD_BYTES("\0s\0k\0u\0\n",
+              "the file is in UTF-16BE: give --encoding utf-16be, or save it as UTF-8");
+    BAD_BYTES("\xFF\xFE\0\0s\0\0\0",
+              "the file is in UTF-32LE: give --encoding utf-32le, or save it as "
+              "UTF-8");
+    BAD_BYTES("\xC2\xED\xCD\xB0,qty\n",
+              "row 1: column 1: not valid UTF-8 at byte 0; it may be in GB18030: name it with "
+              "--encoding, or save the file as UTF-8");
+    expect_bad_row("sku,qty\nA,1\nB\xC2\xED\xCD\xB0,2\n",
+                   "row 3: column sku: not valid UTF-8 at byte 1; it may be in GB18030: name it "
+                   "with --encoding, or save the file as UTF-8");
+    expect_bad_row("sku,label\nA,caf\xE9\n",
+                   "row 2: column label: not valid UTF-8 at byte 3; it may be in windows-1252: "
+                   "name it with --encoding, or save the file as UTF-8");
+    expect_bad_row("sku,qty\nA\xFF\xFF\x81,1\n\n", "row 2: column sku: not valid UTF-8 at byte 1");
+}
+
 /* A header of one column, and one row of so many bytes. */
 static struct csv *open_row_of(size_t len, char **text)
 {
@@ -259,6 +334,14 @@ static void temp_name(char *name, size_t bytes)
     close(file);
 }
 
+static void write_file(const char *name, const void *data, size_t len)
+{
+    FILE *file = fopen(name, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, len, file), len);
+    assert_int_equal(fclose(file), 0);
+}
+
 /* Rows "i,a,b" with i from 0: longer than one buffer of the reader. */
 static char *many_rows(uint32_t rows, size_t *len)
 {
@@ -276,7 +359,7 @@ static void expect_many_rows(const char *name, uint32_t rows, uint64_t content_h
 {
     struct csv *csv;
     char error[CSV_ERROR_BYTES];
-    assert_int_equal(csv_open(&csv, name, error), HF_OK);
+    assert_int_equal(csv_open(&csv, name, NULL, error), HF_OK);
     for (uint32_t i = 0; i < rows; i++) {
         char fields[3][32];
         snprintf(fields[0], sizeof fields[0], "%u", i);
@@ -327,7 +410,7 @@ static void csv_tells_a_gzip_file_that_is_cut_short(void **state)
 
     struct csv *csv;
     char error[CSV_ERROR_BYTES];
-    enum hf_status status = csv_open(&csv, name, error);
+    enum hf_status status = csv_open(&csv, name, NULL, error);
     if (status == HF_OK) {
         struct csv_row row;
         while ((status = csv_next(csv, &row)) == HF_OK) {
@@ -340,14 +423,103 @@ static void csv_tells_a_gzip_file_that_is_cut_short(void **state)
     unlink(name);
 }
 
+/* Reads a file of such bytes in such an encoding, of which each row is
+ * "\u9a6c\u6876<number>,caf\u00e9". */
+static void expect_converted(const char *name, const void *data, size_t len, const char *encoding,
+                             uint32_t rows)
+{
+    char error[CSV_ERROR_BYTES] = "";
+    struct csv *csv;
+    struct csv_row row;
+    write_file(name, data, len);
+    assert_int_equal(csv_open(&csv, name, encoding, error), HF_OK);
+    assert_string_equal(error, "");
+    for (uint32_t i = 0; i < rows; i++) {
+        char wanted[32];
+        snprintf(wanted, sizeof wanted, "\xE9\xA9\xAC\xE6\xA1\xB6%u", i);
+        assert_int_equal(csv_next(csv, &row), HF_OK);
+        assert_string_equal(row.fields[0].data, wanted);
+        assert_string_equal(row.fields[1].data, "caf\xC3\xA9");
+    }
+    expect_end(csv);
+}
+
+/* UTF-16LE of such a table, by hand; returns its bytes. */
+static size_t make_utf16(uint32_t rows, uint8_t *to)
+{
+    size_t len = 0;
+    for (uint32_t i = 0; i <= rows; i++) {
+        char number[16];
+        uint16_t units[32] = {0x9A6C, 0x6876};
+        size_t count = 2;
+        snprintf(number, sizeof number, i == 0 ? "a,b\r\n" : "%u,caf", i - 1);
+        count = i == 0 ? 0 : count;
+        for (const char *at = number; *at; at++) {
+            units[count++] = (uint8_t)*at;
+        }
+        if (i > 0) {
+            units[count++] = 0xE9;
+            units[count++] = '\n';
+        }
+        for (size_t k = 0; k < count; k++) {
+            to[len++] = (uint8_t)(units[k] & 0xFF);
+            to[len++] = (uint8_t)(units[k] >> 8);
+        }
+    }
+    return len;
+}
+
+static void csv_converts_what_is_named(void **state)
+{
+    (void)state;
+    enum { ROWS = 20000 }; /* many blocks: characters lie across their ends */
+    char name[256];
+    temp_name(name, sizeof name);
+    uint8_t *text = malloc(ROWS * 64);
+    assert_non_null(text);
+    size_t len = make_utf16(ROWS, text);
+    expect_converted(name, text, len, "utf-16le", ROWS);
+    expect_converted(name, text, len, "UTF-16LE", ROWS);
+    expect_converted(name,
+                     "a,b\n\xC2\xED\xCD\xB0"
+                     "0,caf\xA8\xA6\n",
+                     16, "gb18030", 1);
+    expect_converted(name,
+                     "a,b\n\xC2\xED\xCD\xB0"
+                     "0,caf\xA8\xA6\n",
+                     16, "GBK", 1);
+    expect_converted(name,
+                     "\xEF\xBB\xBF"
+                     "a,b\n\xE9\xA9\xAC\xE6\xA1\xB6"
+                     "0,caf\xC3\xA9\n",
+                     21, "utf-8", 1);
+    free(text);
+    struct csv *csv;
+    struct csv_row row;
+    char error[CSV_ERROR_BYTES];
+    assert_int_equal(csv_open(&csv, name, "utf-17", error), HF_INVALID);
+    assert_string_equal(error,
+                        "--encoding utf-17: no such encoding; 'iconv --list' names those there "
+                        "are");
+    assert_int_equal(csv_open(&csv, name, "gb18030", error), HF_INVALID);
+    assert_string_equal(error, "the file is marked as UTF-8, not in gb18030: leave --encoding off");
+    write_file(name, "a,b\n1,2\n3,\xFF\xFF\n", 12);
+    assert_int_equal(csv_open(&csv, name, "gb18030", error), HF_OK);
+    assert_int_equal(csv_next(csv, &row), HF_OK);
+    assert_int_equal(csv_next(csv, &row), HF_INVALID);
+    assert_string_equal(csv_error(csv), "row 3: the bytes that come next are not gb18030");
+    csv_close(csv);
+    unlink(name);
+}
+
 static void csv_says_why_a_file_cannot_be_opened(void **state)
 {
     (void)state;
     struct csv *csv;
     char error[CSV_ERROR_BYTES];
-    assert_int_equal(csv_open(&csv, "/nonexistent/file.csv", error), HF_IO_ERROR);
+    assert_int_equal(csv_open(&csv, "/nonexistent/file.csv", NULL, error), HF_IO_ERROR);
     assert_string_equal(error, "No such file or directory");
-    assert_int_equal(csv_open(&csv, "/", error), HF_IO_ERROR);
+    assert_int_equal(csv_open(&csv, "/", NULL, error), HF_IO_ERROR);
     assert_non_null(strstr(error, "directory"));
 }
 
@@ -368,6 +540,10 @@ int main(void)
         cmocka_unit_test(csv_accepts_the_longest_row_of_the_most_fields),
         cmocka_unit_test(csv_reads_files_plain_and_gzipped_alike),
         cmocka_unit_test(csv_tells_a_gzip_file_that_is_cut_short),
+        cmocka_unit_test(csv_trims_cells_of_all_white_space),
+        cmocka_unit_test(csv_names_what_spreadsheets_leave),
+        cmocka_unit_test(csv_names_the_encoding_of_a_file),
+        cmocka_unit_test(csv_converts_what_is_named),
         cmocka_unit_test(csv_says_why_a_file_cannot_be_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -203,7 +203,7 @@ static void read_rows(struct setup *setup, uint32_t rows)
         fprintf(file, "S%06u,%u,,3\n", i, i);
     }
     fclose(file);
-    assert_true(import_read(&setup->import, name));
+    assert_true(import_read(&setup->import, name, NULL));
     unlink(name);
     snprintf(setup->summary.reference, sizeof setup->summary.reference, "r1");
     progress_start(&setup->progress);

@@ -22,7 +22,7 @@ static bool read_text(struct import *import, const char *text)
     assert_true(file >= 0);
     assert_int_equal(write(file, text, strlen(text)), strlen(text));
     close(file);
-    bool fine = import_read(import, name);
+    bool fine = import_read(import, name, NULL);
     unlink(name);
     return fine;
 }
@@ -163,7 +163,7 @@ static void import_reads_the_catalogue_of_1111(void **state)
 {
     (void)state;
     struct import import;
-    assert_true(import_read(&import, HOLDFAST_SOURCE_DIR "/bench/data/catalogue-1111.csv"));
+    assert_true(import_read(&import, HOLDFAST_SOURCE_DIR "/bench/data/catalogue-1111.csv", NULL));
     int64_t units = 0;
     for (uint32_t i = 0; i < import.row_count; i++) {
         units += import.rows[i].stock;

@@ -31,7 +31,7 @@ static bool read_text(struct order_file *file, const char *text, char *error)
     assert_true(handle >= 0);
     assert_int_equal(write(handle, text, strlen(text)), strlen(text));
     close(handle);
-    bool fine = order_file_read(file, name, &items, error);
+    bool fine = order_file_read(file, name, NULL, &items, error);
     unlink(name);
     return fine;
 }
