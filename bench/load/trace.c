@@ -13,6 +13,7 @@
 
 #include "base/cell.h"
 #include "base/check.h"
+#include "base/escape.h"
 #include "base/id.h"
 #include "base/limits.h"
 
@@ -49,10 +50,12 @@ static enum hf_status wrong(struct builder *builder, const char *format, ...)
 
 static enum hf_status wrong(struct builder *builder, const char *format, ...)
 {
+    char text[TRACE_ERROR_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(builder->error, TRACE_ERROR_BYTES, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    escape_text(bytes_of(text), builder->error, TRACE_ERROR_BYTES); /* it may hold a cell */
     return HF_INVALID;
 }
 
