@@ -288,12 +288,27 @@ static enum hf_status finish_handles(struct stockroom *room, char error[STOCKROO
     return room->before && room->after ? HF_OK : HF_NO_MEMORY;
 }
 
+/* Before anything is sent again and again: whether there is an engine at all. */
+static enum hf_status look_for_engine(const struct link *link, char error[STOCKROOM_ERROR_BYTES])
+{
+    struct hf_engine_status engine;
+    enum hf_status status = hf_get_status(link->clients[0], &engine);
+    if (status != HF_UNREACHABLE) {
+        return HF_OK; /* whatever it is, it is there */
+    }
+    snprintf(error, STOCKROOM_ERROR_BYTES, "%s", hf_last_message());
+    return status;
+}
+
 enum hf_status stockroom_open(struct stockroom *room, const struct link *link,
                               const struct load_options *options, char error[STOCKROOM_ERROR_BYTES])
 {
     memset(room, 0, sizeof *room);
     error[0] = '\0';
-    enum hf_status status;
+    enum hf_status status = look_for_engine(link, error);
+    if (status != HF_OK) {
+        return status;
+    }
     if (options->catalogue) {
         status = read_catalogue(room, link, options, error);
     } else if (options->existing) {

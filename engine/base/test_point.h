@@ -2,7 +2,8 @@
  * come between.
  *
  * A point names the function that it stands in. Without a hook, as in every program but a test, it
- * costs one load of a variable that nobody writes; there is none on the way of an order.
+ * costs one load of a variable that nobody writes. They stand where connections and the client's
+ * messages begin and end, not on an order's way through the engine.
  *
  * Threads: any. The hook runs on the thread that has come to the point, with whatever locks that
  * holds there: each point says so. */

@@ -5,6 +5,7 @@
 #include "rpc/transport_private.h"
 
 #include "base/log.h"
+#include "base/test_point.h"
 
 #define STALLED_MS 250 /* a connection that took no message for so long does not read */
 
@@ -30,6 +31,7 @@ void connection_greeted(struct link *link)
     pthread_mutex_lock(&acceptor->lock);
     connection->counted = true;
     pthread_mutex_unlock(&acceptor->lock);
+    test_point("connection_greeted"); /* no lock: in the list, and not in the numbers */
     atomic_fetch_add_explicit(&acceptor->connections, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&acceptor->connections_total, 1, memory_order_relaxed);
 }
@@ -96,6 +98,7 @@ void connection_begin(const struct listener *listener, nng_stream *stream)
         return;
     }
     connection->acceptor = acceptor;
+    test_point("connection_begin"); /* no lock: counted, and not in the list */
     if (!link_init(&connection->link, acceptor->options.kind, acceptor, stream, listener->is_ipc,
                    acceptor->options.message_bytes_max, &acceptor->budget)) {
         return;

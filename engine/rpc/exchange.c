@@ -5,6 +5,8 @@
  * read from meanwhile. */
 #include "rpc/transport_private.h"
 
+#include "base/test_point.h"
+
 /* ---- Exchanges ---- */
 
 static struct transport_server *server_of(const struct connection *connection)
@@ -73,6 +75,7 @@ void exchange_end(struct transport_exchange *exchange)
     bool starving = server->starving_first != NULL;
     spin_unlock(&server->pool_lock);
     if (starving) {
+        test_point("exchange_end"); /* no lock: free, and nobody fed */
         (void)server_feed(server, false);
     }
     link_put(&connection->link);

@@ -3,6 +3,8 @@
  * Threads: any; transport_private.h says who may do what. */
 #include "rpc/transport_private.h"
 
+#include "base/test_point.h"
+
 _Thread_local struct link *corked;
 
 void link_get(struct link *link)
@@ -104,6 +106,7 @@ bool link_shut(struct link *link)
 void link_down(struct link *link)
 {
     (void)link_shut(link);
+    test_point("link_down"); /* no lock: shut, and not told */
     link->kind->down(link);
     link_put(link);
 }

@@ -86,8 +86,7 @@ static void step_ended(enum step step, uint64_t began_ms, uint64_t allowed_ms)
     uint64_t most = is_long ? SPARE_MS + HOPS * atomic_load(&machine_late_ms) : HANGS_MS;
     atomic_fetch_add(&steps[step].count, 1);
     uint64_t longest = atomic_load(&steps[step].over_ms);
-    while (over > longest &&
-           !atomic_compare_exchange_weak(&steps[step].over_ms, &longest, over)) {
+    while (over > longest && !atomic_compare_exchange_weak(&steps[step].over_ms, &longest, over)) {
     }
     if (over > most) {
         fprintf(stderr,

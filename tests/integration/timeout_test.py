@@ -64,6 +64,8 @@ def test_refused_at_once_with_the_reason():
     for command in commands():
         said = fails(command, url, "--timeout", "10m")
         assert "nothing listens on %s (connection refused)" % url in said, said
+    said = fails(["load"], url, "--orders", "10")
+    assert "nothing listens on %s (connection refused)" % url in said, said
     for url, reason in (("ipc:///nowhere/at/all.sock", "there is no such path"),
                         ("tcp://nowhere.invalid:7411", "the host of tcp://nowhere.invalid:7411")):
         said = fails(["status"], url, "--timeout", "10m")

@@ -149,7 +149,10 @@ static void client_ends_every_call_once_whatever_step_takes_long(void **state)
     random_state = getenv("SEED") ? strtoull(getenv("SEED"), NULL, 10) : 7;
     uint64_t seed = random_state;
     struct echo echo;
-    echo_start(&echo, "tcp://127.0.0.1:0");
+    /* Connections wait for an exchange, too. */
+    const struct transport_server_options options = {
+        .contexts = 2, .per_connection = 8, .send_timeout_ms = 500};
+    echo_start_with(&echo, "tcp://127.0.0.1:0", options);
     char url[256];
     (void)snprintf(url, sizeof url, "%s", echo.url);
     test_point_set(hold_at_random);
@@ -173,7 +176,7 @@ static void client_ends_every_call_once_whatever_step_takes_long(void **state)
             }
         }
         if (restart) {
-            echo_start(&echo, url);
+            echo_start_with(&echo, url, options);
         }
     }
     test_point_set(NULL);
