@@ -254,6 +254,7 @@ static enum hf_status open_log(struct engine *engine, struct engine_recovery *re
     timekeeper_init(&engine->time, engine->clock,
                     &(struct time_past){end.engine_ms, end.wall_ms, end.boot_ms, end.boot},
                     engine->options.trust_clock);
+    engine->options.wal.covered = recovery->checkpoint;
     status = wal_open(&engine->wal, &engine->options.wal, engine->storage, &engine->time, &end,
                       engine_digest(engine));
     if (status != HF_OK) {

@@ -506,7 +506,8 @@ static enum hf_status load_begun(struct wal *wal, const struct segment_list *lis
     enum hf_status status = HF_OK;
     for (size_t i = 0; i < list->count && list->numbers[i] <= end->segment && status == HF_OK;
          i++) {
-        if (list->numbers[i] + WAL_GROUPS > end->segment) {
+        if (list->numbers[i] > wal->options.covered &&
+            list->numbers[i] + WAL_GROUPS > end->segment) {
             status = take_over_young(wal, list->numbers[i], end);
         }
         CHECK(reserve_begun(segments));

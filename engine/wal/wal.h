@@ -27,6 +27,8 @@ struct wal_options {
     uint32_t spare_segments; /* prepared ahead of use, at least 1 */
     uint64_t keep_bytes;     /* of all segments' files: while they have no more, those given back
                                 are kept to be used again; spare_segments of them always are */
+    uint64_t covered;        /* segments up to this one are covered by a checkpoint: they were durable
+                                when it was made, and whether they can be read does not matter */
     uint32_t in_flight_max;  /* groups under way at once; 1 keeps the torn-tail rule exact */
     uint64_t digest_every_bytes; /* a DIGEST block after so much log; 0: none */
 };
