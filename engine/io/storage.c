@@ -194,21 +194,29 @@ static enum hf_status lock_file(const char *path, int *lock)
     return HF_OK;
 }
 
-bool storage_lock_exists(const char *directory)
+bool storage_lock_missing(const char *directory, struct timespec *modified)
 {
+    struct stat about;
     int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool exists = fd >= 0 && faccessat(fd, "LOCK", F_OK, 0) == 0;
+    bool missing = fd >= 0 && fstat(fd, &about) == 0 && faccessat(fd, "LOCK", F_OK, 0) != 0 &&
+                   errno == ENOENT;
+    if (missing) {
+        *modified = about.st_mtim;
+    }
     if (fd >= 0) {
         close(fd);
     }
-    return exists;
+    return missing;
 }
 
-void storage_unlock_unused(const char *directory, int lock)
+void storage_unlock_unused(const char *directory, int lock, struct timespec modified)
 {
-    int fd = lock >= 0 ? open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    int fd = lock >= 0 ? open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd >= 0) {
-        (void)unlinkat(fd, "LOCK", 0);
+        const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, modified};
+        if (unlinkat(fd, "LOCK", 0) == 0) {
+            (void)futimens(fd, times);
+        }
         close(fd);
     }
     storage_unlock(lock);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "holdfast/status.h"
 
@@ -152,10 +153,11 @@ void storage_note_error(int error, enum hf_status status);
 enum hf_status storage_lock(const char *directory, int *lock);
 void storage_unlock(int lock);
 
-/* Whether the lock's file is there, held or not. */
-bool storage_lock_exists(const char *directory);
+/* Whether the lock's file is missing; then *modified is when the directory was last changed. */
+bool storage_lock_missing(const char *directory, struct timespec *modified);
 
-/* As storage_unlock, and removes the lock's file: for who has made it, and leaves without a trace. */
-void storage_unlock_unused(const char *directory, int lock);
+/* As storage_unlock, and removes the lock's file: for who has made it, and leaves without a trace.
+ * modified: as it was before. */
+void storage_unlock_unused(const char *directory, int lock, struct timespec modified);
 
 #endif

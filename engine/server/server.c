@@ -45,6 +45,8 @@ struct server {
     int archive_lock;
     bool lock_made; /* by this start: a refusal takes it away again */
     bool archive_lock_made;
+    struct timespec modified; /* the directories, before */
+    struct timespec archive_modified;
     bool cluster_known; /* the data directory says which log it has */
     struct id128 cluster;
     struct storage *storage;
@@ -219,7 +221,7 @@ static bool start_storage(struct server *server)
     if (!fresh) {
         say_wide_mode(data);
     }
-    server->lock_made = !storage_lock_exists(data);
+    server->lock_made = storage_lock_missing(data, &server->modified);
     enum hf_status status = storage_lock(data, &server->lock);
     if (status != HF_OK) {
         log_error("%s: %s", data, storage_reason(status));
@@ -248,7 +250,7 @@ static bool start_archive(struct server *server)
     if (folder[0] == '\0') {
         return true;
     }
-    server->archive_lock_made = !storage_lock_exists(folder);
+    server->archive_lock_made = storage_lock_missing(folder, &server->archive_modified);
     enum hf_status status = storage_lock(folder, &server->archive_lock);
     if (status == HF_OK) {
         status = storage_open(&server->archive, folder, STORAGE_SYNC, false);
@@ -390,14 +392,23 @@ static void exit_at_once(int number)
     _exit(EXIT_SECOND_SIGNAL);
 }
 
-/* Who was refused leaves nothing that was not there. */
-static void release_lock(const struct server *server, const char *directory, int lock, bool made)
+static void release_lock(const char *directory, int lock, bool remove, struct timespec modified)
 {
-    if (made && !server->engine_opened) {
-        storage_unlock_unused(directory, lock);
+    if (remove) {
+        storage_unlock_unused(directory, lock, modified);
     } else {
         storage_unlock(lock);
     }
+}
+
+/* Who was refused leaves nothing that was not there. */
+static void release_locks(const struct server *server)
+{
+    const struct config *config = server->config;
+    bool refused = !server->engine_opened;
+    release_lock(config->archive_dir, server->archive_lock, refused && server->archive_lock_made,
+                 server->archive_modified);
+    release_lock(config->data, server->lock, refused && server->lock_made, server->modified);
 }
 
 /* False: the log failed, now or before. */
@@ -421,9 +432,7 @@ static bool stop_server(struct server *server, uint32_t drain_ms)
     if (server->archive) {
         storage_destroy(server->archive);
     }
-    release_lock(server, server->config->archive_dir, server->archive_lock,
-                 server->archive_lock_made);
-    release_lock(server, server->config->data, server->lock, server->lock_made);
+    release_locks(server);
     return log_fine;
 }
 
