@@ -7,6 +7,7 @@
  * sanitizer sees a write past an allocation and a use after arena_clear. */
 #include "base/arena.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,14 @@ struct arena_chunk {
     size_t used_bytes;
     _Alignas(16) uint8_t data[];
 };
+
+/* relaxed: set while no other thread runs. */
+static void *(*_Atomic chunk_source)(size_t bytes) = malloc;
+
+void arena_set_source(void *(*source)(size_t bytes))
+{
+    atomic_store_explicit(&chunk_source, source ? source : malloc, memory_order_relaxed);
+}
 
 static size_t align_up(size_t n)
 {
@@ -74,7 +83,9 @@ static size_t next_chunk_bytes(const struct arena *arena, size_t size)
 static struct arena_chunk *add_chunk(struct arena *arena, size_t size)
 {
     size_t chunk_bytes = next_chunk_bytes(arena, size);
-    struct arena_chunk *chunk = malloc(sizeof *chunk + chunk_bytes);
+    struct arena_chunk *chunk =
+        atomic_load_explicit(&chunk_source, memory_order_relaxed)(sizeof *chunk + chunk_bytes);
+    arena->starved = chunk == NULL;
     if (!chunk) {
         return NULL;
     }
@@ -90,6 +101,7 @@ void *arena_alloc(struct arena *arena, size_t size)
     CHECK(arena->used_bytes <= arena->cap_bytes);
     size_t left = arena->cap_bytes - arena->used_bytes;
     if (size > left) {
+        arena->starved = false;
         return NULL;
     }
     struct arena_chunk *chunk = arena->chunks;
@@ -111,6 +123,7 @@ void *arena_calloc(struct arena *arena, size_t count, size_t size)
 {
     size_t total;
     if (__builtin_mul_overflow(count, size, &total)) {
+        arena->starved = false;
         return NULL;
     }
     void *memory = arena_alloc(arena, total);

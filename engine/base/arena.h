@@ -4,6 +4,7 @@
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@ struct arena {
     struct arena_chunk *chunks; /* newest first */
     size_t used_bytes;          /* handed out since the last clear */
     size_t cap_bytes;           /* arena_alloc fails beyond this */
+    bool starved;               /* the last failure was the system's, not the cap's: it may pass */
 };
 
 /* cap_bytes: the most that may be handed out between two clears. Takes no memory yet. */
@@ -27,6 +29,9 @@ void *arena_alloc(struct arena *arena, size_t size);
 
 /* count * size bytes, zeroed; NULL as above, or when the product overflows. */
 void *arena_calloc(struct arena *arena, size_t count, size_t size);
+
+/* For tests: where chunks come from, instead of malloc; NULL: malloc. What it gives is freed. */
+void arena_set_source(void *(*source)(size_t bytes));
 
 /* Takes everything back; keeps one chunk of moderate size (at most 256 KiB) for the next use. */
 void arena_clear(struct arena *arena);

@@ -8,4 +8,8 @@
  * builds, whose sanitizer brings its own allocator. Static. */
 const char *cli_allocator(void);
 
+/* Makes now what the allocator would make with new threads, when there may be no memory: so that
+ * running out of memory fails calls, and does not end the process. Before other threads run. */
+void cli_allocator_ready(void);
+
 #endif

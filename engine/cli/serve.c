@@ -170,6 +170,7 @@ int command_serve(int argc, char **argv)
     const char *allocator = cli_allocator();
     log_info("holdfast %s, %s%s", HOLDFAST_VERSION, allocator ? "jemalloc " : "system allocator",
              allocator ? allocator : "");
+    cli_allocator_ready();
     warn_of_token();
     if (!preflight(&config, error)) {
         return refused(HF_INVALID, error);

@@ -64,7 +64,16 @@ struct decoder {
     } path[PATH_DEPTH_MAX];
 };
 
-/* Sets the error. Returns INVALID. */
+/* The machine has no memory now: nothing is wrong with the message. */
+static enum hf_status refuse_starved(struct decoder *decoder)
+{
+    if (decoder->error) {
+        *decoder->error = "out of memory";
+    }
+    return HF_NO_MEMORY;
+}
+
+/* Sets the error. Returns INVALID; NO_MEMORY when there is none for the error. */
 __attribute__((format(printf, 2, 3))) static enum hf_status refuse(struct decoder *decoder,
                                                                    const char *format, ...)
 {
@@ -74,8 +83,7 @@ __attribute__((format(printf, 2, 3))) static enum hf_status refuse(struct decode
     decoder->arena->cap_bytes = decoder->cap_bytes;
     char *text = arena_alloc(decoder->arena, ERROR_BYTES_MAX);
     if (!text) {
-        *decoder->error = "out of memory";
-        return HF_INVALID;
+        return refuse_starved(decoder);
     }
     va_list args;
     va_start(args, format);
@@ -87,8 +95,12 @@ __attribute__((format(printf, 2, 3))) static enum hf_status refuse(struct decode
     return HF_INVALID;
 }
 
+/* The arena gave no memory. */
 static enum hf_status refuse_memory(struct decoder *decoder)
 {
+    if (decoder->arena->starved) {
+        return refuse_starved(decoder);
+    }
     return refuse(decoder, "decoding needs more than %zu bytes", decoder->cap_bytes);
 }
 

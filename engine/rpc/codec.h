@@ -8,7 +8,8 @@
 #include "base/arena.h"
 #include "rpc/message.h"
 
-/* Decodes a request. OK, or INVALID with *error: a message that says what is wrong, static or in
+/* Decodes a request. OK; NO_MEMORY when the machine has none now, with *error: the same message may
+ * be decoded later; or INVALID with *error: a message that says what is wrong, static or in
  * the arena ("not a holdfast.v1.Request", "message: longer than ...", "reserve.orders[3].lines[0].
  * sku: not valid UTF-8", "decoding needs more than ... bytes"). A request without a body decodes to
  * REQUEST_NONE. The result points into `bytes`' copy in the arena; `bytes` may go away. */

@@ -133,7 +133,13 @@ void request_note_outcome(struct worker *worker, const struct order_outcome *out
 /* True when a request has 1..max of something; else the answer is INVALID. */
 bool request_count_fits(struct engine_call *call, const char *field, uint32_t count, uint32_t max);
 
-/* True when there is memory; else the answer says that the request needs too much. */
+#define REQUEST_MEMORY_RETRY_MS 1000u /* until there may be memory again */
+
+/* The arena gave no memory: the answer is INVALID when the request needs more than one may take, and
+ * BUSY when the machine has none now. Nothing was changed. */
+void answer_no_memory(struct engine_call *call);
+
+/* True when there is memory; else answer_no_memory. */
 bool request_memory_fits(struct engine_call *call, const void *memory);
 
 /* An id that may name an order or an adjustment; else the message is noted at the place, behind

@@ -68,6 +68,16 @@ void answer_note(struct engine_call *call, struct place place, const char *forma
     call->response.message = keep_text(call->arena, text);
 }
 
+void answer_no_memory(struct engine_call *call)
+{
+    if (call->arena->starved) {
+        answer_fail(call, HF_BUSY, "out of memory");
+        call->response.retry_after_ms = REQUEST_MEMORY_RETRY_MS;
+    } else {
+        answer_fail(call, HF_INVALID, "the request needs more memory than one may take");
+    }
+}
+
 static void call_durable(struct wal_waiter *waiter, enum hf_status status)
 {
     struct engine_call *call =
@@ -237,7 +247,7 @@ static bool run_change(struct engine *engine, struct engine_call *call,
     }
     if (!worker) {
         answer_fail(call, HF_BUSY, "out of memory");
-        call->response.retry_after_ms = READ_ONLY_RETRY_MS;
+        call->response.retry_after_ms = REQUEST_MEMORY_RETRY_MS;
         *lsn = 0;
         return true;
     }
@@ -278,8 +288,10 @@ void engine_refuse(struct engine *engine, struct engine_call *call, enum hf_stat
                    const char *message)
 {
     call->engine = engine;
-    answer_fail(call, status, "%s", message);
-    if (status == HF_BUSY) {
+    answer_fail(call, status == HF_NO_MEMORY ? HF_BUSY : status, "%s", message);
+    if (status == HF_NO_MEMORY) {
+        call->response.retry_after_ms = REQUEST_MEMORY_RETRY_MS;
+    } else if (status == HF_BUSY) {
         call->response.retry_after_ms = BUSY_RETRY_MS;
     }
     call->done(call);

@@ -44,11 +44,7 @@ static bool batch_start(struct engine_call *call, const char *name,
         return false;
     }
     answer->status = arena_alloc(call->arena, answer->count * sizeof *answer->status);
-    if (!answer->status) {
-        answer_fail(call, HF_INVALID, "the request needs more memory than one may take");
-        return false;
-    }
-    return true;
+    return request_memory_fits(call, answer->status);
 }
 
 static void batch_finish(struct engine_call *call, const struct batch_answer *answer)

@@ -179,15 +179,22 @@ bool request_parse_id(struct engine_call *call, struct place place, struct bytes
     return request_check_id(call, place, ".id", *id);
 }
 
-/* The answer of a request whose every order was INVALID is INVALID itself. */
+/* The answer of a request whose every order was INVALID is INVALID itself; and BUSY, to be sent
+ * again, when there was no memory for any. */
 static void finish_orders(struct engine_call *call, const struct result_message *results,
                           uint32_t count)
 {
     uint32_t invalid = 0;
+    uint32_t busy = 0;
     for (uint32_t i = 0; i < count; i++) {
         invalid += results[i].status == HF_INVALID;
+        busy += results[i].status == HF_BUSY;
     }
     call->response.status = count > 0 && invalid == count ? HF_INVALID : HF_OK;
+    if (busy > 0 && busy == count) {
+        call->response.status = HF_BUSY;
+        call->response.retry_after_ms = REQUEST_MEMORY_RETRY_MS;
+    }
     call->response.type = RESPONSE_ORDERS;
     call->response.orders.count = count;
     call->response.orders.results = results;
@@ -352,10 +359,15 @@ static void take_grants(struct grant_room *room, const struct order_outcome *out
     room->left -= outcome->grant_count;
 }
 
+/* For one order, which then is not begun. */
 static enum hf_status no_memory(struct engine_call *call, struct place place)
 {
-    answer_note(call, place, ": out of memory for the request");
-    return HF_FULL;
+    if (call->arena->starved) {
+        answer_note(call, place, ": out of memory");
+        return HF_BUSY;
+    }
+    answer_note(call, place, ": the request needs more memory than one may take");
+    return HF_INVALID;
 }
 
 /* Parses an order's lines into memory of their own. OK; else *line says which one is wrong. */
@@ -426,9 +438,7 @@ bool request_count_fits(struct engine_call *call, const char *field, uint32_t co
 static struct result_message *alloc_results(struct engine_call *call, uint32_t count)
 {
     struct result_message *results = arena_calloc(call->arena, count, sizeof *results);
-    if (!results) {
-        answer_fail(call, HF_INVALID, "the request needs more memory than one may take");
-    }
+    (void)request_memory_fits(call, results);
     return results;
 }
 
@@ -467,8 +477,9 @@ bool request_reserve(struct worker *worker, struct engine_call *call, const stru
 
 static bool parse_edit(struct engine_call *call, struct place place,
                        const struct edit_message *message, bool may_be_late,
-                       struct order_edit *edit)
+                       struct order_edit *edit, enum hf_status *status)
 {
+    *status = HF_INVALID;
     if (!request_parse_id(call, place, message->id, &edit->id)) {
         return false;
     }
@@ -484,7 +495,7 @@ static bool parse_edit(struct engine_call *call, struct place place,
     static_assert(sizeof(struct line_qty) == sizeof(struct line_qty_message), "same layout");
     struct line_qty *lines = arena_alloc(call->arena, message->line_count * sizeof *lines);
     if (!lines) {
-        answer_note(call, place, ": out of memory for the request");
+        *status = no_memory(call, place);
         return false;
     }
     for (uint32_t i = 0; i < message->line_count; i++) {
@@ -513,7 +524,7 @@ bool request_edit(struct worker *worker, struct engine_call *call, const struct 
         struct order_edit edit;
         struct order_outcome outcome = {.status = HF_INVALID};
         if (parse_edit(call, place, &request->edit.edits[i], request->type == REQUEST_COMMIT,
-                       &edit)) {
+                       &edit, &outcome.status)) {
             if (!request_decide(worker, decide, &edit, 1, &outcome)) {
                 return false;
             }

@@ -88,7 +88,7 @@ struct stock_message request_stock_of(const struct item_view *view)
 bool request_memory_fits(struct engine_call *call, const void *memory)
 {
     if (!memory) {
-        answer_fail(call, HF_INVALID, "the request needs more memory than one may take");
+        answer_no_memory(call);
     }
     return memory != NULL;
 }

@@ -82,13 +82,24 @@ static void memory_clear(void *context, void *user)
     arena_clear(&memory->arena);
 }
 
-/* Small, so that there is memory for it whatever was used up. */
+/* When the answer can't be made: encoded by hand, for there may be no memory at all. What was changed
+ * stays changed, and the caller may ask again with the same ids: when the machine had no memory he
+ * is told to, when the answer is too large for any there is nothing better to say. */
+static struct bytes fixed_answer(const struct exchange_memory *memory)
+{
+    static const uint8_t starved[] = {1 << 3, HF_BUSY, 4 << 3, 0xE8, 0x07}; /* in 1000 ms */
+    static const uint8_t failed[] = {1 << 3, HF_INTERNAL};
+    return memory->arena.starved ? (struct bytes){starved, sizeof starved}
+                                 : (struct bytes){failed, sizeof failed};
+}
+
 static void encode_instead(struct exchange_memory *memory, const struct response *response,
                            struct bytes *reply)
 {
-    memory->arena.cap_bytes += KIB(1);
-    enum hf_status status = codec_response_encode(&memory->arena, response, reply);
-    CHECK(status == HF_OK);
+    memory->arena.cap_bytes += KIB(1); /* small enough, whatever was used up */
+    if (codec_response_encode(&memory->arena, response, reply) != HF_OK) {
+        *reply = fixed_answer(memory);
+    }
 }
 
 /* It would break the connection of a caller who takes no more. */
@@ -108,9 +119,7 @@ static void send_answer(struct engine_call *call)
         (struct exchange_memory *)((char *)call - offsetof(struct exchange_memory, call));
     struct bytes reply;
     if (codec_response_encode(&memory->arena, &call->response, &reply) != HF_OK) {
-        /* What was changed stays changed, and the caller may ask again with the same ids. */
-        static const struct response too_large = {.status = HF_INTERNAL};
-        encode_instead(memory, &too_large, &reply);
+        reply = fixed_answer(memory);
     } else if (call->refuse_longer && reply.len + SP_ID_BYTES > call->answer_bytes_max) {
         refuse_long_answer(memory, &reply);
     }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import socket
 import struct
 import subprocess
@@ -862,6 +863,53 @@ def test_clients_that_misbehave_cost_only_themselves():
         assert time.monotonic() - begin < WAIT_S
         for s in hostile + [greedy]:
             s.close()
+        engine.stop()
+
+
+def test_engine_without_memory_says_so_and_goes_on():
+    with Engine("--items-max", "1000", "--orders-max", "100000") as engine:
+        shop = Shop(engine.url)
+        item = shop.define("PHONE", 1000000)
+        assert shop.reserve(new_id(), [line(item)]).status == OK
+        with open("/proc/%d/status" % engine.process.pid) as status:
+            size = [int(row.split()[1]) for row in status if row.startswith("VmSize")][0] * 1024
+        if size > 1 << 43:
+            print("        not tried: a sanitizer takes all addresses")
+            return
+        lock, statuses = threading.Lock(), []
+
+        def ask_for_much(big):
+            # Connections may be cut off: there is no memory for them.
+            try:
+                own = Shop(engine.url)
+                for _ in range(5):
+                    reply = own.connection.exchange(message((10, "msg", b"\x0a\x00" * big)))
+                    many = own.ask(reserve=reserve(*[order(new_id(), [line(item)])
+                                                     for _ in range(3000)]))
+                    with lock:
+                        statuses.append(pb.Response.FromString(reply).status)
+                        statuses.append(many.status)
+            except OSError:
+                pass
+
+        # Hardly any, and none at all.
+        for room in (8 << 20, 0):
+            resource.prlimit(engine.process.pid, resource.RLIMIT_AS,
+                             (size + room, resource.RLIM_INFINITY))
+            threads = [threading.Thread(target=ask_for_much, args=(100000 + 10000 * i,))
+                       for i in range(12)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert engine.process.poll() is None, engine.process.poll()
+            assert set(statuses) <= {OK, INVALID, BUSY}, set(statuses)
+        resource.prlimit(engine.process.pid, resource.RLIMIT_AS,
+                         (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        shop = Shop(engine.url)
+        assert shop.reserve(new_id(), [line(item)]).status == OK
+        stock = shop.stock(item)
+        assert stock.available == stock.stocked - stock.held
         engine.stop()
 
 

@@ -139,6 +139,29 @@ static void arena_pieces_are_aligned_and_apart(void **state)
     arena_deinit(&arena);
 }
 
+static void *no_memory(size_t bytes)
+{
+    (void)bytes;
+    return NULL;
+}
+
+static void arena_tells_the_cap_from_a_system_without_memory(void **state)
+{
+    (void)state;
+    struct arena arena;
+    arena_init(&arena, 100);
+    assert_null(arena_alloc(&arena, 101));
+    assert_false(arena.starved);
+    arena_set_source(no_memory);
+    assert_null(arena_alloc(&arena, 50));
+    assert_true(arena.starved);
+    assert_null(arena_calloc(&arena, 3, 50));
+    assert_false(arena.starved);
+    arena_set_source(NULL);
+    assert_non_null(arena_alloc(&arena, 50));
+    arena_deinit(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +173,7 @@ int main(void)
         cmocka_unit_test(arena_calloc_refuses_a_product_that_overflows),
         cmocka_unit_test(arena_has_its_whole_cap_again_after_a_clear),
         cmocka_unit_test(arena_pieces_are_aligned_and_apart),
+        cmocka_unit_test(arena_tells_the_cap_from_a_system_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

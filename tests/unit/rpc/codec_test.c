@@ -1032,6 +1032,32 @@ static void codec_survives_random_bytes(void **state)
     arena_deinit(&first);
 }
 
+static void *no_memory(size_t bytes)
+{
+    (void)bytes;
+    return NULL;
+}
+
+/* Nothing is wrong with the message: it may be sent again. */
+static void codec_request_without_memory_is_not_malformed(void **state)
+{
+    (void)state;
+    static const uint8_t wire[] = {0x52, 2, 0x0A, 0}; /* a reserve of one empty order */
+    struct request request;
+    struct arena arena;
+    const char *error = NULL;
+    arena_init(&arena, MIB(1));
+    arena_set_source(no_memory);
+    enum hf_status status =
+        codec_request_decode(&arena, (struct bytes){wire, sizeof wire}, &request, &error);
+    arena_set_source(NULL);
+    assert_int_equal(status, HF_NO_MEMORY);
+    assert_string_equal(error, "out of memory");
+    assert_int_equal(
+        codec_request_decode(&arena, (struct bytes){wire, sizeof wire}, &request, &error), HF_OK);
+    arena_deinit(&arena);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -1060,6 +1086,7 @@ int main(void)
         TEST(codec_decodes_as_many_rows_as_a_request_may_have),
         TEST(codec_refuses_truncated_messages),
         TEST(codec_lets_no_local_status_in),
+        TEST(codec_request_without_memory_is_not_malformed),
         TEST(codec_survives_random_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
