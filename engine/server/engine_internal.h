@@ -135,12 +135,18 @@ bool request_count_fits(struct engine_call *call, const char *field, uint32_t co
 
 #define REQUEST_MEMORY_RETRY_MS 1000u /* until there may be memory again */
 
+/* The machine has no memory now: BUSY. Nothing was changed. */
+void answer_starved(struct engine_call *call);
+
 /* The arena gave no memory: the answer is INVALID when the request needs more than one may take, and
  * BUSY when the machine has none now. Nothing was changed. */
 void answer_no_memory(struct engine_call *call);
 
 /* True when there is memory; else answer_no_memory. */
 bool request_memory_fits(struct engine_call *call, const void *memory);
+
+/* The same of memory that is not the arena's: else answer_starved. */
+bool request_memory_there(struct engine_call *call, const void *memory);
 
 /* An id that may name an order or an adjustment; else the message is noted at the place, behind
  * `field` (".id", or nothing). Logs of older engines may hold others: recovery does not ask. */

@@ -68,11 +68,16 @@ void answer_note(struct engine_call *call, struct place place, const char *forma
     call->response.message = keep_text(call->arena, text);
 }
 
+void answer_starved(struct engine_call *call)
+{
+    answer_fail(call, HF_BUSY, "out of memory");
+    call->response.retry_after_ms = REQUEST_MEMORY_RETRY_MS;
+}
+
 void answer_no_memory(struct engine_call *call)
 {
     if (call->arena->starved) {
-        answer_fail(call, HF_BUSY, "out of memory");
-        call->response.retry_after_ms = REQUEST_MEMORY_RETRY_MS;
+        answer_starved(call);
     } else {
         answer_fail(call, HF_INVALID, "the request needs more memory than one may take");
     }
@@ -246,8 +251,7 @@ static bool run_change(struct engine *engine, struct engine_call *call,
         return false;
     }
     if (!worker) {
-        answer_fail(call, HF_BUSY, "out of memory");
-        call->response.retry_after_ms = REQUEST_MEMORY_RETRY_MS;
+        answer_starved(call);
         *lsn = 0;
         return true;
     }

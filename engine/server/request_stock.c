@@ -85,6 +85,14 @@ struct stock_message request_stock_of(const struct item_view *view)
     };
 }
 
+bool request_memory_there(struct engine_call *call, const void *memory)
+{
+    if (!memory) {
+        answer_starved(call);
+    }
+    return memory != NULL;
+}
+
 bool request_memory_fits(struct engine_call *call, const void *memory)
 {
     if (!memory) {
@@ -312,7 +320,7 @@ static enum hf_status plan_and_define(struct worker *worker, struct engine_call 
     struct engine *engine = worker->engine;
     struct plan *plan = plan_make(engine->inventory, define->sku_count + define->item_count,
                                   define->item_count);
-    if (!request_memory_fits(call, plan)) {
+    if (!request_memory_there(call, plan)) {
         return call->response.status;
     }
     enum hf_status status = plan_all(engine, call, plan, define, &define_names, items);
@@ -566,7 +574,7 @@ static void adjust_dry(struct worker *worker, struct engine_call *call,
     struct plan *plan =
         plan_make(worker->engine->inventory, after->sku_count + after->item_count + 2 * changes,
                   after->item_count + 2 * changes);
-    if (!request_memory_fits(call, plan)) {
+    if (!request_memory_there(call, plan)) {
         return;
     }
     enum hf_status status = plan_all(worker->engine, call, plan, after, &after_names, items);
