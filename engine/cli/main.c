@@ -88,7 +88,7 @@ static void usage(FILE *to)
             "  --version show the version\n"
             "\n"
             "'holdfast COMMAND --help' tells more. Exit codes: 0 done; 1 it ran and the answer\n"
-            "is no; 2 wrong usage; 3 the engine can't be reached.\n");
+            "is no; 2 wrong usage; 3 the engine can't be reached, or did not answer in time.\n");
 }
 
 static int show_version(void)
