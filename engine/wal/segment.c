@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static const struct {
     const char *prefix;
@@ -17,8 +16,6 @@ static const struct {
     [SEGMENT_CHECKPOINT] = {"checkpoint-", ".ckp"},
     [SEGMENT_BEGUN] = {"begun-", ".mark"},
 };
-
-#define KINDS (sizeof kinds / sizeof *kinds)
 
 void segment_name(char name[STORAGE_NAME_BYTES_MAX], enum segment_kind kind, uint64_t number)
 {
@@ -38,32 +35,6 @@ bool segment_name_parse(const char *name, enum segment_kind kind, uint64_t *numb
     char expected[STORAGE_NAME_BYTES_MAX];
     segment_name(expected, kind, *number);
     return *number != 0 && strcmp(name, expected) == 0;
-}
-
-static bool name_is_ours(const char *name)
-{
-    uint64_t number;
-    for (size_t i = 0; i < KINDS; i++) {
-        if (segment_name_parse(name, (enum segment_kind)i, &number)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool segment_name_alike(const char *name)
-{
-    size_t len = strlen(name);
-    if (name_is_ours(name) || (len > 4 && strcmp(name + len - 4, ".tmp") == 0)) {
-        return false;
-    }
-    for (size_t i = 0; i < KINDS; i++) {
-        if (strncasecmp(name, kinds[i].prefix, strlen(kinds[i].prefix)) == 0 &&
-            strcasestr(name, kinds[i].suffix)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 bool bytes_all_zero(const uint8_t *data, size_t len)

@@ -23,10 +23,6 @@ void segment_name(char name[STORAGE_NAME_BYTES_MAX], enum segment_kind kind, uin
 /* True when the name is one of that kind, with *number. */
 bool segment_name_parse(const char *name, enum segment_kind kind, uint64_t *number);
 
-/* True when a name is none of ours but looks like one: capitals, too few digits, something behind
- * it. A file that is being made (*.tmp) does not. */
-bool segment_name_alike(const char *name);
-
 bool bytes_all_zero(const uint8_t *data, size_t len);
 
 struct segment_list {
