@@ -13,6 +13,7 @@
 
 #include "base/limits.h"
 #include "base/secret.h"
+#include "base/units.h"
 
 static const char help[] =
     "holdfast load: send orders as a sale does, then ask every answer back\n"
@@ -184,31 +185,20 @@ static bool parse_integer(const char *text, uint64_t min, uint64_t max, uint64_t
 
 bool options_parse_seconds(const char *text, double *seconds)
 {
-    static const struct {
-        const char *suffix;
-        double seconds;
-    } units[] = {{"ms", 0.001}, {"s", 1}, {"m", 60}, {"h", 3600}};
-
     char number[32];
+    uint64_t unit_ms = 1000;
     size_t digits = strspn(text, "0123456789.");
     if (digits == 0 || digits >= sizeof number) {
         return false;
     }
     memcpy(number, text, digits);
     number[digits] = '\0';
-    if (!parse_number(number, seconds)) {
+    if (!parse_number(number, seconds) ||
+        (text[digits] != '\0' && !units_of_duration(text + digits, &unit_ms))) {
         return false;
     }
-    if (text[digits] == '\0') {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (strcmp(text + digits, units[i].suffix) == 0) {
-            *seconds *= units[i].seconds;
-            return true;
-        }
-    }
-    return false;
+    *seconds *= (double)unit_ms / 1000;
+    return true;
 }
 
 bool options_parse_mix(const char *text, double *commit_share, double *release_share)

@@ -42,6 +42,7 @@ int stock_move(int argc, char **argv);
 int stock_define_rules(int argc, char **argv);
 int stock_open_sale(int argc, char **argv);
 int stock_pause_sale(int argc, char **argv);
+int stock_resume_sale(int argc, char **argv);
 int stock_close_sale(int argc, char **argv);
 
 /* The words below `wal`. */

@@ -15,8 +15,9 @@ static const struct subcommand commands[] = {
     {"move", stock_move, "move units between two pools of a SKU"},
     {"define", stock_define_rules, "make a SKU or an item, or change its sale rules"},
     {"open", stock_open_sale, "open a SKU's sale, now or at a time"},
-    {"pause", stock_pause_sale, "pause a SKU's sale; `open` goes on with it"},
     {"close", stock_close_sale, "close a SKU's sale, now or at a time"},
+    {"pause", stock_pause_sale, "pause a SKU's sale"},
+    {"resume", stock_resume_sale, "go on with a SKU's sale that is paused"},
 };
 
 int command_stock(int argc, char **argv)

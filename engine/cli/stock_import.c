@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -15,6 +16,7 @@
 #include "cli/import.h"
 #include "cli/import_run.h"
 #include "cli/print.h"
+#include "cli/times.h"
 
 static struct connection connection = {.step_by_step = true};
 static const char *reference_option;
@@ -46,7 +48,8 @@ static const struct command_spec spec = {
         "  hot              yes: many buyers at once, split the counter now\n"
         "  label            the SKU's name for people\n"
         "  limit_per_buyer  units that one buyer may have, over all pools; 0: any number\n"
-        "  opens_at, closes_at    times, as 2026-11-11T00:00:00+08:00 or Unix milliseconds\n"
+        "  opens_at, closes_at    times, as 2026-11-11T00:00:00+08:00, '2026-11-11 00:00' (local\n"
+        "                   time) or Unix milliseconds; 0: none\n"
         "  paused           yes or no\n"
         "  hold_ms, hold_ms_max   how long units are held, and at most; 15m is understood too\n"
         "\n"
@@ -71,7 +74,8 @@ static json_t *summary_object(const struct import_summary *summary)
                   (json_int_t)summary->rows, "skus", (json_int_t)summary->skus, "units",
                   (json_int_t)summary->units, "refused", (json_int_t)summary->refused);
     json_t *more = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "items", (json_int_t)summary->items,
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "ended_sales",
+        (json_int_t)summary->ended, "items", (json_int_t)summary->items,
         "new_skus", (json_int_t)summary->new_skus, "new_items", (json_int_t)summary->new_items,
         "changed_rules", (json_int_t)summary->changed_rules, "changed_items",
         (json_int_t)summary->changed_items, "stock_set", (json_int_t)summary->stock_set,
@@ -173,6 +177,27 @@ static enum hf_status check_and_apply(struct hf_client *client, const struct imp
     return status;
 }
 
+/* A sale that the file says has ended is most often a slip. Returns how many there are. */
+static uint32_t warn_of_ended(const struct import *import, const char *name)
+{
+    uint64_t now_ms = clock_unix_ms(clock_real());
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < import->row_count; i++) {
+        const struct import_row *row = import->sorted[i];
+        char when[TIME_TEXT_BYTES];
+        if (!(row->own_rules & HF_SKU_CLOSES_AT) || row->closes_at_ms == 0 ||
+            row->closes_at_ms > now_ms || count++ >= IMPORT_REFUSED_SHOWN) {
+            continue;
+        }
+        time_local_text(row->closes_at_ms, when);
+        fputs("warning: ", stderr);
+        print_safe(stderr, name);
+        fprintf(stderr, ": row %" PRIu64 ", column closes_at: the sale has ended already, %s\n",
+                row->number, when);
+    }
+    return count;
+}
+
 static int run(const struct import *import, const char *name, struct import_summary *summary)
 {
     struct hf_client *client;
@@ -181,6 +206,7 @@ static int run(const struct import *import, const char *name, struct import_summ
     if (code != ARGS_GO_ON) {
         return code;
     }
+    summary->ended = warn_of_ended(import, name);
     enum hf_status status = check_and_apply(client, import, summary, &applied);
     say_refused(summary, name);
     if (status != HF_OK) {

@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "base/units.h"
 
 /* A line with all its fallbacks, and to spare. */
 #define LINE_TEXT_BYTES ((LINE_FALLBACKS_MAX + 2u) * 2u * HF_CODE_BYTES)
@@ -94,141 +94,15 @@ bool parse_bool(const char *text, bool *value, char *reason)
 
 bool parse_duration(const char *text, uint32_t *ms, char *reason)
 {
-    static const struct {
-        const char *unit;
-        uint32_t ms;
-    } units[] = {{"", 1},
-                 {"ms", 1},
-                 {"s", 1000},
-                 {"m", 60u * 1000},
-                 {"min", 60u * 1000},
-                 {"h", 3600u * 1000},
-                 {"d", 86400u * 1000}};
-    uint64_t count = 0;
-    if (*text >= '0' && *text <= '9') {
-        bool fits = take_digits(&text, &count);
-        for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-            if (strcmp(text, units[i].unit) == 0) {
-                if (!fits || count > UINT32_MAX / units[i].ms) {
-                    return refuse(reason, "is more than 49 days");
-                }
-                *ms = (uint32_t)count * units[i].ms;
-                return true;
-            }
-        }
+    uint64_t value;
+    enum units_result result = units_duration(text, &value);
+    if (result == UNITS_MALFORMED) {
+        return refuse(reason, "is not a duration such as 15m, 90s, 2h or 1500 (milliseconds)");
     }
-    return refuse(reason, "is not a duration such as 15m, 90s, 2h or 1500 (milliseconds)");
-}
-
-/* Exactly `width` digits. */
-static bool take_fixed(const char **text, int width, int *value)
-{
-    *value = 0;
-    for (int i = 0; i < width; i++, (*text)++) {
-        if (**text < '0' || **text > '9') {
-            return false;
-        }
-        *value = *value * 10 + (**text - '0');
+    if (result == UNITS_TOO_LARGE || value > UINT32_MAX) {
+        return refuse(reason, "is more than 49 days");
     }
-    return true;
-}
-
-static bool take_char(const char **text, char c)
-{
-    if (**text != c) {
-        return false;
-    }
-    (*text)++;
-    return true;
-}
-
-/* A fraction of a second, ".5" up to ".999999999"; what is below a millisecond is dropped. */
-static bool take_fraction(const char **text, int *ms)
-{
-    int scale = 100;
-    int digits = 0;
-    for (; **text >= '0' && **text <= '9'; (*text)++, digits++) {
-        *ms += (**text - '0') * scale;
-        scale /= 10;
-    }
-    return digits >= 1 && digits <= 9;
-}
-
-/* HH:MM[:SS[.fff]] */
-static bool take_clock(const char **text, struct tm *tm, int *ms)
-{
-    if (!take_fixed(text, 2, &tm->tm_hour) || !take_char(text, ':') ||
-        !take_fixed(text, 2, &tm->tm_min)) {
-        return false;
-    }
-    if (take_char(text, ':') && !take_fixed(text, 2, &tm->tm_sec)) {
-        return false;
-    }
-    if (take_char(text, '.') && !take_fraction(text, ms)) {
-        return false;
-    }
-    return tm->tm_hour <= 23 && tm->tm_min <= 59 && tm->tm_sec <= 59;
-}
-
-/* Z, +HH:MM, -HH:MM or nothing. */
-static bool take_zone(const char **text, int *offset_s)
-{
-    *offset_s = 0;
-    if (**text == '\0' || take_char(text, 'Z')) {
-        return true;
-    }
-    int sign = **text == '+' ? 1 : **text == '-' ? -1 : 0;
-    int hours;
-    int minutes;
-    if (sign == 0) {
-        return false;
-    }
-    (*text)++;
-    if (!take_fixed(text, 2, &hours) || !take_char(text, ':') || !take_fixed(text, 2, &minutes)) {
-        return false;
-    }
-    *offset_s = sign * (hours * 3600 + minutes * 60);
-    return hours <= 14 && minutes <= 59;
-}
-
-static bool take_time(const char *text, int64_t *unix_ms)
-{
-    struct tm tm = {0};
-    int ms = 0;
-    int offset_s = 0;
-    int month;
-    int day;
-    if (!take_fixed(&text, 4, &tm.tm_year) || !take_char(&text, '-') ||
-        !take_fixed(&text, 2, &month) || !take_char(&text, '-') || !take_fixed(&text, 2, &day)) {
-        return false;
-    }
-    if (take_char(&text, 'T') || take_char(&text, ' ')) {
-        if (!take_clock(&text, &tm, &ms) || !take_zone(&text, &offset_s)) {
-            return false;
-        }
-    }
-    tm.tm_year -= 1900;
-    tm.tm_mon = month - 1;
-    tm.tm_mday = day;
-    int64_t seconds = timegm(&tm);
-    /* timegm moves the 31st of November on to December: such a date is none. */
-    if (*text != '\0' || tm.tm_mon != month - 1 || tm.tm_mday != day) {
-        return false;
-    }
-    *unix_ms = (seconds - offset_s) * 1000 + ms;
-    return true;
-}
-
-bool parse_time(const char *text, uint64_t *unix_ms, char *reason)
-{
-    if (all_digits(text)) {
-        return parse_unsigned(text, 0, STOCK_MAX, unix_ms, reason);
-    }
-    int64_t ms;
-    if (!take_time(text, &ms) || ms < 0) {
-        return refuse(reason, "is not a time such as 2026-11-11T00:00:00Z, or Unix milliseconds");
-    }
-    *unix_ms = (uint64_t)ms;
+    *ms = (uint32_t)value;
     return true;
 }
 
@@ -436,18 +310,6 @@ bool parse_states(const char *text, uint32_t *states, char *reason)
         text = comma ? comma + 1 : NULL;
     }
     return true;
-}
-
-void time_text(uint64_t unix_ms, char text[TIME_TEXT_BYTES])
-{
-    time_t seconds = (time_t)(unix_ms / 1000);
-    struct tm tm;
-    if (!gmtime_r(&seconds, &tm) || tm.tm_year > 8099) {
-        snprintf(text, TIME_TEXT_BYTES, "%" PRIu64 " ms", unix_ms);
-        return;
-    }
-    size_t used = strftime(text, TIME_TEXT_BYTES, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text + used, TIME_TEXT_BYTES - used, ".%03uZ", (unsigned)(unix_ms % 1000));
 }
 
 void duration_text(uint64_t ms, char text[DURATION_TEXT_BYTES])

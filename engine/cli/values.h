@@ -12,6 +12,7 @@
 #include <holdfast/client.h>
 
 #include "base/limits.h"
+#include "cli/times.h"
 
 #define REASON_BYTES 128u
 
@@ -26,10 +27,6 @@ bool parse_bool(const char *text, bool *value, char *reason);
 
 /* A duration in milliseconds, 0..UINT32_MAX: digits with ms, s, m, h or d behind them; none: ms. */
 bool parse_duration(const char *text, uint32_t *ms, char *reason);
-
-/* A time as Unix milliseconds: digits alone; or ISO 8601, as 2026-11-11, 2026-11-11T00:00,
- * 2026-11-11T00:00:00.000Z, 2026-11-11 00:00:00+08:00. No zone: UTC. */
-bool parse_time(const char *text, uint64_t *unix_ms, char *reason);
 
 /* A SKU's or pool's code: 1..64 bytes of UTF-8 as the engine keeps it; it is the engine that says what
  * may be in it. */
@@ -69,11 +66,7 @@ bool parse_line(const char *text, struct line_wish *line, char *reason);
  */
 bool parse_states(const char *text, uint32_t *states, char *reason);
 
-#define TIME_TEXT_BYTES     40u
 #define DURATION_TEXT_BYTES 40u
-
-/* "2026-11-11T00:00:00.000Z". */
-void time_text(uint64_t unix_ms, char text[TIME_TEXT_BYTES]);
 
 /* "14 min 58 s", "2 d 3 h", "250 ms": the two largest units. */
 void duration_text(uint64_t ms, char text[DURATION_TEXT_BYTES]);

@@ -55,7 +55,8 @@ static const struct command_spec spec = {
     .help = "Prints a log's records, one a line: its LSN, the time when its block was sealed, its\n"
             "type, and what it holds. Reads only; may run beside the log's engine.\n"
             "\n"
-            "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like, or @ and Unix\n"
+            "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like (without an\n"
+            "offset: local time), or @ and Unix\n"
             "milliseconds. --sku and --item find records that name an item: definitions,\n"
             "adjustments, moves and ORDER_HELD. What became of those orders later is found with\n"
             "--order. What the engine has given back to be used again is printed with --archive.\n",

@@ -22,7 +22,12 @@ bool parse_position(const char *text, struct wal_position *position, char *reaso
     bool unix_ms = text[0] == '@' && all_digits(text + 1);
     bool fine = (unix_ms || text[0] != '@') &&
                 parse_time(unix_ms ? text + 1 : text, &position->value, reason);
-    if (!fine) {
+    if (!fine && unix_ms && strncmp(reason, "looks like", 10) != 0) {
+        /* Said to be milliseconds, and nothing else that it could be meant as. */
+        return parse_unsigned(text + 1, 0, UINT64_MAX, &position->value, reason);
+    }
+    /* What is a time, or nearly one, has its own reason. */
+    if (!fine && (text[0] == '@' ? !unix_ms : strncmp(reason, "is not a time", 13) == 0)) {
         snprintf(reason, REASON_BYTES,
                  "is none of an LSN (digits), @UNIX_MS, or a date such as 2026-11-11T00:00:00Z");
     }

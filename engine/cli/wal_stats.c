@@ -49,7 +49,8 @@ static const struct command_spec spec = {
             "segments and checkpoints. Reads only; may run beside the log's engine. Segments that\n"
             "the engine has given back are counted with --archive.\n"
             "\n"
-            "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like, or @ and Unix\n"
+            "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like (without an\n"
+            "offset: local time), or @ and Unix\n"
             "milliseconds.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,

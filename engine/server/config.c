@@ -4,8 +4,6 @@
  * Threads: one. */
 #include "server/config.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +14,7 @@
 #include "base/limits.h"
 #include "base/secret.h"
 #include "base/suggest.h"
+#include "base/units.h"
 
 enum kind {
     KIND_TEXT,
@@ -121,50 +120,13 @@ static bool set_text(char *to, size_t to_bytes, const char *value)
     return true;
 }
 
-/* Multipliers of a number's last letters: binary for bytes, in any letter case; ms for durations.
- */
-static bool suffix_factor(enum kind kind, const char *suffix, uint64_t *factor)
+/* A number with the units of its kind; without a unit in any case. */
+static enum units_result parse_number(enum kind kind, const char *text, uint64_t *value)
 {
-    static const struct {
-        enum kind kind;
-        const char *suffix;
-        uint64_t factor;
-    } factors[] = {
-        {KIND_BYTES, "K", 1u << 10},    {KIND_BYTES, "KiB", 1u << 10},
-        {KIND_BYTES, "M", 1u << 20},    {KIND_BYTES, "MiB", 1u << 20},
-        {KIND_BYTES, "G", 1u << 30},    {KIND_BYTES, "GiB", 1u << 30},
-        {KIND_DURATION, "ms", 1},       {KIND_DURATION, "s", 1000},
-        {KIND_DURATION, "m", 60000},    {KIND_DURATION, "h", 3600000},
-        {KIND_DURATION, "d", 86400000},
-    };
-    *factor = 1;
-    if (*suffix == '\0') {
-        return true;
+    if (kind == KIND_NUMBER && text[strspn(text, "0123456789")] != '\0') {
+        return UNITS_MALFORMED;
     }
-    for (size_t i = 0; i < sizeof factors / sizeof factors[0]; i++) {
-        if (factors[i].kind == kind &&
-            (kind == KIND_BYTES ? strcasecmp : strcmp)(factors[i].suffix, suffix) == 0) {
-            *factor = factors[i].factor;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool parse_number(enum kind kind, const char *text, uint64_t *value)
-{
-    if (!isdigit((unsigned char)text[0])) {
-        return false;
-    }
-    char *end;
-    errno = 0;
-    unsigned long long number = strtoull(text, &end, 10);
-    uint64_t factor;
-    if (errno != 0 || !suffix_factor(kind, end, &factor) || number > UINT64_MAX / factor) {
-        return false;
-    }
-    *value = number * factor;
-    return true;
+    return kind == KIND_BYTES ? units_size(text, value) : units_duration(text, value);
 }
 
 /* The index of a word in a list that ends with NULL; -1: not there. */
@@ -251,7 +213,7 @@ static bool set_number(struct config *config, const struct setting *setting, con
                        char *error, size_t error_bytes)
 {
     uint64_t number;
-    if (!parse_number(setting->kind, value, &number)) {
+    if (parse_number(setting->kind, value, &number) != UNITS_FINE) {
         const char *units = setting->kind == KIND_BYTES      ? " (with K, M or G)"
                             : setting->kind == KIND_DURATION ? " (ms, or with s, m, h, d)"
                                                              : "";

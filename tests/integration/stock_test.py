@@ -6,6 +6,7 @@ import os
 import subprocess
 import tempfile
 import threading
+import time
 
 from harness import BINARY, Engine, main, run
 from shop import *
@@ -198,6 +199,103 @@ def test_define_on_the_command_line_names_what_it_is_given():
         define("--label", "")
         rule, = shop.rules("A")
         assert rule.label == ""
+
+
+class Sales:
+    """The command line's words about sales, with what they print."""
+
+    def __init__(self, engine, zone="CST-8"):
+        self.engine = engine
+        self.environment = dict(os.environ, TZ=zone)
+
+    def __call__(self, word, *arguments, expect=0):
+        done = subprocess.run([BINARY, "stock", word, *arguments, "--json", "--url",
+                               self.engine.url], capture_output=True, text=True, timeout=600,
+                              env=self.environment)
+        assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+        return json.loads(done.stdout), done.stderr
+
+
+HOUR = 3600 * 1000
+
+
+def test_pause_and_resume_are_one_switch():
+    with Engine() as engine:
+        shop, sales = Shop(engine.url), Sales(engine)
+        item = shop.define("P", 5)
+        now = int(time.time() * 1000)
+        opens, closes = now + HOUR, now + 2 * HOUR
+        sales("define", "P", "--opens-at", str(opens), "--closes-at", str(closes))
+
+        def rule():
+            told, = shop.rules("P")
+            return told.opens_at_ms, told.closes_at_ms, told.paused
+
+        told, _ = sales("pause", "P")
+        assert told["paused"] and told["changed"] == {} and rule() == (opens, closes, True)
+        told, said = sales("resume", "P")
+        assert not told["paused"] and rule() == (opens, closes, False)
+        assert "not open yet" in said and len(told["warnings"]) == 1, told
+        assert shop.reserve(new_id(), [line(item)]).status == NOT_OPEN
+        # `open` changes the opening time alone, says so, and leaves the pause.
+        sales("pause", "P")
+        told, said = sales("open", "P")
+        assert told["changed"].keys() == {"opens_at"} and told["changed"]["opens_at"]["was_ms"] == opens
+        assert "paused" in said and "stock resume P" in said
+        assert rule() == (0, closes, True)
+        sales("resume", "P")
+        assert shop.reserve(new_id(), [line(item)]).status == OK
+        # `close` and `open` undo each other; a second `close` changes nothing.
+        told, said = sales("close", "P")
+        assert told["changed"].keys() == {"closes_at"} and not said
+        closed = rule()[1]
+        assert now <= closed <= now + HOUR
+        told, _ = sales("close", "P")
+        assert told["changed"] == {} and rule()[1] == closed
+        told, _ = sales("open", "P")
+        assert told["changed"]["closes_at"]["is"] == "none" and rule() == (0, 0, False)
+        # A time to come stays what it was.
+        sales("close", "P", "--at", str(closes))
+        told, _ = sales("open", "P", "--at", str(opens))
+        assert rule() == (opens, closes, False)
+        told, said = sales("open", "P", "--at", str(closes), expect=1)
+        assert "closes_at_ms" in told["message"] and rule() == (opens, closes, False)
+        sales("open", "NONE", expect=1)
+        sales("open", "P", "--at", "0", expect=2)
+        assert shop.ask(get_stock=pb.GetStockRequest(sku=["NONE"])).status == UNKNOWN_ITEM
+
+
+def test_times_are_local_plausible_and_said_when_past():
+    with Engine() as engine:
+        shop, sales = Shop(engine.url), Sales(engine)
+        told, _ = sales("define", "P", "--opens-at", "2030-12-12 00:00")
+        assert shop.rules("P")[0].opens_at_ms == 1923235200000
+        assert told["changed"]["opens_at"]["is"] == "2030-12-12 00:00:00 +08:00", told
+        done = subprocess.run([BINARY, "stock", "define", "P", "--opens-at", "2030-12-13", "--url",
+                               engine.url], capture_output=True, text=True, env=sales.environment)
+        assert "opens_at was 2030-12-12 00:00:00 +08:00, is now 2030-12-13 00:00:00 +08:00" in \
+            done.stdout, done.stdout
+        for text in ("20301212", "1923235200", "203012120000", "1", "2030-02-30", "2030"):
+            told, _ = sales("define", "P", "--opens-at", text, expect=2)
+            assert text in told["message"], told
+        _, said = sales("define", "Q", "--closes-at", "2020-01-01")
+        assert "has ended already: closes_at, 2020-01-01 00:00:00 +08:00" in said
+        _, said = sales("close", "Q", "--at", "2021-01-01")
+        assert "has ended already" in said
+        _, said = sales("define", "Q", "--label", "x")
+        assert not said
+
+
+def test_times_in_a_file():
+    with importing() as (importer, shop):
+        importer.write("A,2020-01-01,", "B,20301212,", "C,,1923235200",
+                       header="sku,closes_at,opens_at")
+        _, said = importer.ask(expect=1)
+        assert "row 3" in said and "write 2030-12-12" in said and "row 4" in said
+        assert "looks like Unix seconds" in said, said
+        importer.write("A,2020-01-01", "B,2030-12-12", header="sku,closes_at")
+        told, said = importer.both()
+        assert told["ended_sales"] == 1 and "row 2, column closes_at: the sale has ended" in said
 
 
 def test_dry_runs_of_moves():

@@ -1,0 +1,69 @@
+/* units.c - durations and sizes as people write them.
+ *
+ * Threads: any; pure functions. */
+#include "base/units.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/limits.h"
+
+bool units_of_duration(const char *unit, uint64_t *ms)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ms;
+    } units[] = {{"ms", 1},           {"s", 1000},         {"m", 60u * 1000},
+                 {"min", 60u * 1000}, {"h", 3600u * 1000}, {"d", 86400u * 1000}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(unit, units[i].unit) == 0) {
+            *ms = units[i].ms;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool unit_of_size(const char *unit, uint64_t *bytes)
+{
+    static const struct {
+        const char *unit;
+        uint64_t bytes;
+    } units[] = {{"K", KIB(1)},   {"KiB", KIB(1)}, {"M", MIB(1)},
+                 {"MiB", MIB(1)}, {"G", GIB(1)},   {"GiB", GIB(1)}};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcasecmp(unit, units[i].unit) == 0) {
+            *bytes = units[i].bytes;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum units_result take(const char *text, bool (*unit_of)(const char *, uint64_t *),
+                              uint64_t *value)
+{
+    uint64_t number = 0;
+    uint64_t factor = 1;
+    bool fits = true;
+    const char *at = text;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        fits = fits && !__builtin_mul_overflow(number, 10u, &number) &&
+               !__builtin_add_overflow(number, (uint64_t)(*at - '0'), &number);
+    }
+    if (at == text || (*at != '\0' && !unit_of(at, &factor))) {
+        return UNITS_MALFORMED;
+    }
+    return fits && !__builtin_mul_overflow(number, factor, value) ? UNITS_FINE : UNITS_TOO_LARGE;
+}
+
+enum units_result units_duration(const char *text, uint64_t *ms)
+{
+    return take(text, units_of_duration, ms);
+}
+
+enum units_result units_size(const char *text, uint64_t *bytes)
+{
+    return take(text, unit_of_size, bytes);
+}

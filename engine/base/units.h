@@ -1,0 +1,26 @@
+/* units.h - durations and sizes as people write them: digits, and a unit behind them. One table for
+ * settings, options, cells of a file and the load generator.
+ *
+ * Threads: any; pure functions. */
+#ifndef BASE_UNITS_H
+#define BASE_UNITS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum units_result {
+    UNITS_FINE,
+    UNITS_MALFORMED, /* no whole number, or no such unit */
+    UNITS_TOO_LARGE, /* for 64 bits */
+};
+
+/* Milliseconds in a unit: "ms", "s", "m" or "min", "h", "d". False: there is no such unit. */
+bool units_of_duration(const char *unit, uint64_t *ms);
+
+/* A duration in ms: 1500, 1500ms, 90s, 15m, 2h, 7d; without a unit: ms. */
+enum units_result units_duration(const char *text, uint64_t *ms);
+
+/* A size in bytes: 4096, 64K, 64KiB, 16M, 2G, in any letter case; without a unit: bytes. */
+enum units_result units_size(const char *text, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,73 @@
+/* units_test.c - base/units: durations and sizes as people write them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/units.h"
+
+struct sample {
+    const char *text;
+    uint64_t value;
+};
+
+static void duration_takes_each_unit(void **state)
+{
+    (void)state;
+    static const struct sample fine[] = {{"0", 0},
+                                         {"1500", 1500},
+                                         {"1500ms", 1500},
+                                         {"90s", 90000},
+                                         {"15m", 900000},
+                                         {"15min", 900000},
+                                         {"2h", 7200000},
+                                         {"7d", 604800000},
+                                         {"18446744073709551615", UINT64_MAX}};
+    static const char *const bad[] = {"", "m", "5x", "-5", "+5", " 5", "5 s", "1.5h", "5M", "5S",
+                                      "5K", "0x5", "5mins"};
+    uint64_t ms;
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        assert_int_equal(units_duration(fine[i].text, &ms), UNITS_FINE);
+        assert_true(ms == fine[i].value);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(units_duration(bad[i], &ms), UNITS_MALFORMED);
+    }
+    assert_int_equal(units_duration("18446744073709551616", &ms), UNITS_TOO_LARGE);
+    assert_int_equal(units_duration("213503982335d", &ms), UNITS_TOO_LARGE);
+    assert_int_equal(units_duration("213503982334d", &ms), UNITS_FINE);
+}
+
+static void size_takes_each_unit(void **state)
+{
+    (void)state;
+    static const struct sample fine[] = {{"0", 0},
+                                         {"4096", 4096},
+                                         {"64K", 65536},
+                                         {"64kib", 65536},
+                                         {"3M", 3145728},
+                                         {"3MiB", 3145728},
+                                         {"2g", 2147483648},
+                                         {"17179869183G", 17179869183u * 1073741824ull}};
+    static const char *const bad[] = {"", "K", "5B", "5KB", "5T", "-1", "1.5G", "5m5", "5s"};
+    uint64_t bytes;
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        assert_int_equal(units_size(fine[i].text, &bytes), UNITS_FINE);
+        assert_true(bytes == fine[i].value);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(units_size(bad[i], &bytes), UNITS_MALFORMED);
+    }
+    assert_int_equal(units_size("17179869184G", &bytes), UNITS_TOO_LARGE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(duration_takes_each_unit),
+        cmocka_unit_test(size_takes_each_unit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
