@@ -484,6 +484,43 @@ static void expect_names_damage(struct craft *craft, const char *file, const cha
     assert_int_equal(wal_open(&wal, &options, craft->storage, time, &end, 0), HF_DAMAGED);
 }
 
+/* What a killed engine still had under way comes to the disk after its log was read: it was never
+ * acknowledged, and leaves no trace behind the new engine's first block. */
+static void writes_that_come_after_the_reading_are_cut_off(void **state)
+{
+    (void)state;
+    for (int which = 0; which < 2; which++) {
+        struct craft craft;
+        struct wal_end end;
+        struct wal *wal;
+        struct rig_clock clock;
+        rig_clock_init(&clock);
+        craft_init(&craft, SMALL_SEGMENT_BYTES);
+        craft_segment(&craft);
+        craft_block(&craft, BLOCK_EPOCH, 0);
+        craft_block(&craft, BLOCK_DATA, 1);
+        read_end(craft.storage, &end);
+        assert_int_equal(end.next_index, 3);
+        if (which == 0) { /* in the segment, or in the next one */
+            craft_block(&craft, BLOCK_DATA, 1);
+        } else {
+            craft_segment(&craft);
+        }
+        craft_block(&craft, BLOCK_DATA, 1);
+        const struct wal_options options = {
+            .segment_bytes = WAL_SEGMENT_BYTES_MIN, .spare_segments = 1, .in_flight_max = 1};
+        struct timekeeper *time = rig_time(&clock.clock, &end);
+        assert_int_equal(wal_open(&wal, &options, craft.storage, time, &end, 0), HF_OK);
+        wal_close(wal);
+        read_end(craft.storage, &end);
+        assert_false(end.damaged);
+        assert_false(end.torn);
+        assert_int_equal(end.next_index, 4);
+        assert_int_equal(end.segment, 1);
+        craft_deinit(&craft);
+    }
+}
+
 static void number_missing_before_a_later_one_is_damage_whatever_it_held(void **state)
 {
     (void)state;
@@ -939,6 +976,7 @@ int main(void)
         cmocka_unit_test(damage_to_any_block_but_the_last_is_found),
         cmocka_unit_test(damage_is_told_with_its_place),
         cmocka_unit_test(lost_blocks_and_files_are_damage),
+        cmocka_unit_test(writes_that_come_after_the_reading_are_cut_off),
         cmocka_unit_test(number_missing_before_a_later_one_is_damage_whatever_it_held),
         cmocka_unit_test(names_that_prove_a_later_segment_are_believed),
         cmocka_unit_test(file_that_was_emptied_is_damage),
