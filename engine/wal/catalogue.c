@@ -116,8 +116,8 @@ bool catalogue_short(const struct catalogue *catalogue, uint64_t last,
 
 /* ---- First pages ---- */
 
-/* What is wrong with the file of segment `number`, as far as its first page and its size tell. NULL:
- * nothing. */
+/* What is wrong with the file of segment `number`, as far as its first page and its size tell.
+ * NULL: nothing. */
 static const char *head_fault(struct storage *storage, uint64_t number, uint8_t *page)
 {
     char name[STORAGE_NAME_BYTES_MAX];

@@ -17,9 +17,10 @@
  *     another, and also when all those prepared after it are gone.
  *   - a spare or checkpoint is another log's: catalogue_foreign. It would be mixed into this one.
  *
- * The reader asks all three where a log ends (tail.c), and so everything that reads a log to its end
- * decides alike: an engine's start, `wal verify`, `repair`, `checkpoint`, `replay`, `dump`, `stats`.
- * What comes before where reading begins, behind a checkpoint, is asked for by wal_look_at_covered().
+ * The reader asks all three where a log ends (tail.c), and so everything that reads a log to its
+ * end decides alike: an engine's start, `wal verify`, `repair`, `checkpoint`, `replay`, `dump`,
+ * `stats`. What comes before where reading begins, behind a checkpoint, is asked for by
+ * wal_look_at_covered().
  *
  * Not a fault: segments missing at the beginning, if a checkpoint covers them; prepared segments
  * missing at the end; no mark at all (an older version's log has none). Not noticed: the last
@@ -52,8 +53,8 @@ struct catalogue_fault {
 enum hf_status catalogue_read(struct catalogue *catalogue, struct storage *storage);
 void catalogue_free(struct catalogue *catalogue);
 
-/* The first number that is missing from `from` on (0: from the lowest there is) and not after `upto`,
- * while a higher one is there. True: *fault tells. */
+/* The first number that is missing from `from` on (0: from the lowest there is) and not after
+ * `upto`, while a higher one is there. True: *fault tells. */
 bool catalogue_gap(const struct catalogue *catalogue, uint64_t from, uint64_t upto,
                    struct catalogue_fault *fault);
 
@@ -62,8 +63,9 @@ bool catalogue_gap(const struct catalogue *catalogue, uint64_t from, uint64_t up
 bool catalogue_short(const struct catalogue *catalogue, uint64_t last,
                      struct catalogue_fault *fault);
 
-/* Segments up to `base`, which a checkpoint covers and nobody reads at a start: the first whose file
- * can't be opened, or whose header or size is not right. OK (look at fault->any), NO_MEMORY. */
+/* Segments up to `base`, which a checkpoint covers and nobody reads at a start: the first whose
+ * file can't be opened, or whose header or size is not right. OK (look at fault->any), NO_MEMORY.
+ */
 enum hf_status catalogue_covered(const struct catalogue *catalogue, struct storage *storage,
                                  uint64_t base, struct catalogue_fault *fault);
 

@@ -49,7 +49,7 @@ static enum hf_status fault(struct storage *storage, enum fault_operation operat
     return status;
 }
 
-#define UNDER(storage)        (fault_of(storage)->under)
+#define UNDER(storage)         (fault_of(storage)->under)
 #define DOWN(storage, op, ...) (UNDER(storage)->ops->op(UNDER(storage), ##__VA_ARGS__))
 
 static const char *fault_name(const struct storage *storage)

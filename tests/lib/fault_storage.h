@@ -1,5 +1,5 @@
-/* fault_storage.h - a storage over another one, in which chosen operations on chosen files fail with an
- * errno, as the system would have it: storage_reason() tells it.
+/* fault_storage.h - a storage over another one, in which chosen operations on chosen files fail
+ * with an errno, as the system would have it: storage_reason() tells it.
  *
  * Threads: as the storage below; the faults are set by one thread while no other is at work. */
 #ifndef LIB_FAULT_STORAGE_H
@@ -8,7 +8,7 @@
 #include "io/storage.h"
 
 enum fault_operation {
-    FAULT_OPEN,          /* for reading or writing */
+    FAULT_OPEN, /* for reading or writing */
     FAULT_OPEN_TO_WRITE,
     FAULT_READ,
     FAULT_CREATE_ZEROED,
@@ -22,8 +22,8 @@ enum fault_operation {
 /* Over `under`, which goes with it. */
 struct storage *fault_storage_make(struct storage *under);
 
-/* From now on the operation fails on files whose names begin with `prefix`, so many times. One fault
- * at a time; 0 times: none. */
+/* From now on the operation fails on files whose names begin with `prefix`, so many times. One
+ * fault at a time; 0 times: none. */
 void fault_storage_set(struct storage *storage, enum fault_operation operation, const char *prefix,
                        int error, unsigned times);
 

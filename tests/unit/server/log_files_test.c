@@ -1,8 +1,9 @@
-/* log_files_test.c - every file of a small log removed, emptied, cut, renamed, doubled, swapped with
- * another log's or replaced by what it was before, one at a time and in pairs. What must hold:
+/* log_files_test.c - every file of a small log removed, emptied, cut, renamed, doubled, swapped
+ * with another log's or replaced by what it was before, one at a time and in pairs. What must hold:
  *
  *   - `wal verify` (wal_check) foretells whether an engine starts;
- *   - nothing that was acknowledged is dropped in silence: either it does not start, or all is there;
+ *   - nothing that was acknowledged is dropped in silence: either it does not start, or all is
+ * there;
  *   - neither looking nor a refused start changes anything.
  *
  * What is there is known from the events that the log was made of (the sum of what each adds to the
@@ -45,8 +46,8 @@ struct kept_file {
     struct version foreign; /* another cluster's; size 0: none */
 };
 
-/* Segments 1 and 2 were given back; checkpoints 2 and 4; 3 and 4 are covered, 5 and 6 are not; 7 and 8
- * are prepared, 7 with an earlier life. */
+/* Segments 1 and 2 were given back; checkpoints 2 and 4; 3 and 4 are covered, 5 and 6 are not; 7
+ * and 8 are prepared, 7 with an earlier life. */
 struct golden {
     struct small_log log;
     struct storage *snapshots[VERSIONS_MAX * 4];
@@ -161,7 +162,8 @@ static void find_older(struct kept_file *file)
     uint8_t *zeros = calloc(1, file->size);
     uint64_t size;
     add_older(file, zeros, false);
-    add_older(file, sim_storage_data(golden.log.storage, "spare-0000000000000001.seg", &size), false);
+    add_older(file, sim_storage_data(golden.log.storage, "spare-0000000000000001.seg", &size),
+              false);
     for (unsigned i = 0; i < golden.snapshot_count; i++) {
         const uint8_t *data = sim_storage_data(golden.snapshots[i], file->name, &size);
         if (data && size == file->size) {
@@ -270,8 +272,9 @@ static void do_harm(struct storage *storage, const struct harm *harm)
 
 static void describe(const struct harm *harm, char text[192])
 {
-    static const char *const kinds[] = {"removed",         "emptied",       "cut",   "older version",
-                                        "another cluster", "copied over to", "renamed to"};
+    static const char *const kinds[] = {"removed",       "emptied",         "cut",
+                                        "older version", "another cluster", "copied over to",
+                                        "renamed to"};
     snprintf(text, 192, "%s %s %s (size %llu, version %u)", harm->file->name, kinds[harm->kind],
              harm->to ? harm->to : "", (unsigned long long)harm->size, harm->version);
 }
@@ -287,8 +290,8 @@ static bool last_is_fewer_blocks(const struct harm *harm)
 static bool last_looks_prepared(const struct harm *harm)
 {
     bool replaced = harm->kind == HARM_OLDER && strcmp(harm->file->name, LAST_USED) == 0;
-    bool covered = (harm->kind == HARM_COPY || harm->kind == HARM_NAME) &&
-                   strcmp(harm->to, LAST_USED) == 0;
+    bool covered =
+        (harm->kind == HARM_COPY || harm->kind == HARM_NAME) && strcmp(harm->to, LAST_USED) == 0;
     return replaced || covered;
 }
 

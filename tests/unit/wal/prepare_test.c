@@ -1,5 +1,5 @@
-/* prepare_test.c - segments to come can't be made, for each reason there is: work is refused with that
- * reason, nothing is forgotten, and it goes on by itself.
+/* prepare_test.c - segments to come can't be made, for each reason there is: work is refused with
+ * that reason, nothing is forgotten, and it goes on by itself.
  *
  * Threads: one. */
 #include <errno.h>
@@ -132,8 +132,11 @@ static void spare_that_fails_stays_a_spare(void **state)
     static const struct {
         enum fault_operation operation;
         int error;
-    } cases[] = {{FAULT_OPEN, EMFILE}, {FAULT_OPEN, EIO}, {FAULT_OPEN_TO_WRITE, EACCES},
-                 {FAULT_RENAME, EIO},  {FAULT_RENAME, EROFS}};
+    } cases[] = {{FAULT_OPEN, EMFILE},
+                 {FAULT_OPEN, EIO},
+                 {FAULT_OPEN_TO_WRITE, EACCES},
+                 {FAULT_RENAME, EIO},
+                 {FAULT_RENAME, EROFS}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct rig rig;
         begin(&rig);
@@ -192,8 +195,8 @@ static void spare_of_another_size_that_cant_be_removed_is_no_hindrance(void **st
     wal_reader_end(reader, &end);
     wal_reader_close(reader);
     fault_storage_set(rig.storage, FAULT_UNLINK, "spare-", EACCES, FAULT_ALWAYS);
-    assert_int_equal(wal_open(&rig.wal, &rig.options, rig.storage,
-                              rig_time(&rig.clock.clock, &end), &end, rig.digest),
+    assert_int_equal(wal_open(&rig.wal, &rig.options, rig.storage, rig_time(&rig.clock.clock, &end),
+                              &end, rig.digest),
                      HF_OK);
     fill_segments(&rig, wal_sealed_segment(rig.wal) + 3);
     assert_int_equal(spares(&rig), 3);
