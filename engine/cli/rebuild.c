@@ -15,6 +15,7 @@ struct run {
     struct rebuild *rebuild;
     const struct rebuild_options *options;
     struct storage *storage;
+    uint64_t last_index; /* until a time: of the last block that belongs to it */
 };
 
 __attribute__((format(printf, 3, 4))) static enum hf_status
@@ -29,9 +30,46 @@ fail(struct rebuild *rebuild, enum hf_status status, const char *format, ...)
 
 /* ---- Where to begin ---- */
 
-static bool reaches(const struct rebuild_options *options, uint64_t lsn, uint64_t wall_ms)
+/* Whether the moment is at or behind an LSN, in the block with that index. */
+static bool reaches(const struct run *run, uint64_t lsn, uint64_t index)
 {
-    return options->all || position_compare(&options->until, lsn, wall_ms) <= 0;
+    const struct rebuild_options *options = run->options;
+    return options->all ||
+           (options->until.is_time ? index <= run->last_index : lsn <= options->until.value);
+}
+
+/* Finds the last block that was sealed at or before a time, among those that there are and the last
+ * ones that checkpoints cover. What is wrong with the log is found out later. */
+static enum hf_status find_moment(struct run *run)
+{
+    uint64_t *numbers;
+    size_t count;
+    uint64_t until_ms = run->options->until.value;
+    enum hf_status status = checkpoint_list(run->storage, &numbers, &count);
+    if (status != HF_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct checkpoint_info info;
+        if (checkpoint_read_info(run->storage, numbers[i], &info) == HF_OK &&
+            info.wall_ms <= until_ms && info.start.next_index - 1 > run->last_index) {
+            run->last_index = info.start.next_index - 1;
+        }
+    }
+    free(numbers);
+    struct wal_reader *reader;
+    struct wal_block block;
+    status = wal_reader_open(&reader, run->storage);
+    if (status != HF_OK) {
+        return status;
+    }
+    while ((status = wal_reader_next(reader, &block)) == HF_OK) {
+        if (block.header.wall_ms <= until_ms && block.header.index > run->last_index) {
+            run->last_index = block.header.index;
+        }
+    }
+    wal_reader_close(reader);
+    return status == HF_NOT_FOUND ? HF_OK : status;
 }
 
 /* Begins with a checkpoint, if it is one that serves. NOT_FOUND: it does not. */
@@ -40,7 +78,7 @@ static enum hf_status begin_with(struct run *run, uint64_t number,
 {
     struct rebuild *rebuild = run->rebuild;
     enum hf_status status = checkpoint_read_info(run->storage, number, &rebuild->from);
-    if (status == HF_OK && !reaches(run->options, rebuild->from.start.lsn, rebuild->from.wall_ms)) {
+    if (status == HF_OK && !reaches(run, rebuild->from.start.lsn, rebuild->from.start.next_index - 1)) {
         status = HF_NOT_FOUND;
     }
     if (status == HF_OK) {
@@ -144,7 +182,7 @@ static enum hf_status apply_records(struct run *run, const struct wal_block *blo
     struct event event;
     const char *reason = NULL;
     while (wal_records_next(&records, &event, &reason)) {
-        if (!reaches(run->options, event.lsn, block->header.wall_ms)) {
+        if (!reaches(run, event.lsn, block->header.index)) {
             return HF_OK;
         }
         enum hf_status status = apply(run, &event, block->header.wall_ms);
@@ -169,7 +207,7 @@ static enum hf_status take_block(struct run *run, const struct wal_block *block,
     struct rebuild_block kept = {.any = true, .header = *header, .file_offset = block->file_offset};
     enum hf_status status = HF_OK;
     uint64_t end_lsn = header->first_lsn + header->payload_bytes;
-    bool whole = reaches(run->options, end_lsn, header->wall_ms);
+    bool whole = reaches(run, end_lsn, header->index);
     if (!rebuild->first.any) {
         rebuild->first = kept;
     }
@@ -186,6 +224,7 @@ static enum hf_status take_block(struct run *run, const struct wal_block *block,
     if (whole || kept.kept_bytes > 0) {
         rebuild->last = kept;
         rebuild->wall_ms = header->wall_ms;
+        rebuild->ahead_ms = block_ahead_ms(header);
     }
     if (whole && rebuild->replay.lsn < end_lsn) {
         rebuild->replay.lsn = end_lsn;
@@ -229,9 +268,10 @@ enum hf_status rebuild_run(struct rebuild *rebuild, struct storage *storage,
                            const struct rebuild_options *options)
 {
     *rebuild = (struct rebuild){0};
-    struct run run = {rebuild, options, storage};
+    struct run run = {.rebuild = rebuild, .options = options, .storage = storage};
     struct wal_reader *reader = NULL;
-    enum hf_status status = begin(&run);
+    enum hf_status status = options->all || !options->until.is_time ? HF_OK : find_moment(&run);
+    status = status == HF_OK ? begin(&run) : status;
     bool begun = status == HF_OK;
     if (begun) {
         const struct rebuild_watch *watch = &options->watch;

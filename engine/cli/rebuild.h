@@ -1,7 +1,9 @@
 /* rebuild.h - the state that a log led to at a moment of its past.
  *
  * Every prefix of the log is a legal history, so the moment may be any: an LSN stands for all
- * records that end at or before it, a time for all blocks that were sealed at or before it.
+ * records that end at or before it; a time for all blocks up to the last one that was sealed at or
+ * before it. Times may go back where a clock did: what lies before that block belongs to it, whatever
+ * its time.
  *
  * Threads: the main thread. Reads only; the engine of that log may be running. */
 #ifndef CLI_REBUILD_H
@@ -40,6 +42,7 @@ struct rebuild {
     struct wal_replay replay;    /* replay.lsn: where the state is; its inventory */
     struct checkpoint_info from; /* number 0: the log's beginning */
     uint64_t wall_ms;            /* of the last block applied; 0: none */
+    int64_t ahead_ms;            /* likewise: what shows deadlines */
     struct rebuild_block last;   /* the last block of which something is kept */
     struct rebuild_block first;  /* the first one read; nothing may be kept of it */
     bool more;                   /* the log goes on behind the moment */

@@ -70,7 +70,7 @@ int wal_log_find(struct wal_log *log, const char *data, bool json)
     return ARGS_GO_ON;
 }
 
-enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max, uint64_t wall_ms_max)
+enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max)
 {
     uint64_t *numbers;
     size_t count;
@@ -79,7 +79,7 @@ enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max, uint64_t wa
     while (status == HF_OK && count > 0 && log->checkpoint.number == 0) {
         struct checkpoint_info info;
         enum hf_status read = checkpoint_read_info(log->storage, numbers[--count], &info);
-        if (read == HF_OK && info.start.lsn <= lsn_max && info.wall_ms <= wall_ms_max) {
+        if (read == HF_OK && info.start.lsn <= lsn_max) {
             log->checkpoint = info;
         } else if (read != HF_OK && !checkpoint_is_lost(read) && read != HF_NOT_FOUND) {
             status = read;

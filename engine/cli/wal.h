@@ -33,11 +33,11 @@
     }
 #define WAL_FROM_OPTION(text)                                                                      \
     {                                                                                              \
-        "from", OPTION_TEXT, &(text), NULL, "LSN|TIME", "from the record with this LSN or time on" \
+        "from", OPTION_TEXT, &(text), NULL, "LSN|TIME", "from this LSN on, or of this time and later" \
     }
 #define WAL_TO_OPTION(text)                                                                        \
     {                                                                                              \
-        "to", OPTION_TEXT, &(text), NULL, "LSN|TIME", "up to the record with this LSN or time"     \
+        "to", OPTION_TEXT, &(text), NULL, "LSN|TIME", "up to this LSN, or of this time and earlier"     \
     }
 
 /* ---- wal.c: opening ---- */
@@ -55,9 +55,9 @@ struct wal_log {
  * what was wrong has been said. json: there too. */
 int wal_log_find(struct wal_log *log, const char *data, bool json);
 
-/* The newest checkpoint with a whole header that ends at or below an LSN and a time (UINT64_MAX:
- * any), in log->checkpoint; number 0 when there is none. Its body is not looked at. */
-enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max, uint64_t wall_ms_max);
+/* The newest checkpoint with a whole header that ends at or below an LSN (UINT64_MAX: any), in
+ * log->checkpoint; number 0 when there is none. Its body is not looked at. */
+enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max);
 
 /* Opens the reader: behind log->checkpoint if `behind` and there is one, else at the first segment
  * there is. Closes the one before. OK, IO_ERROR, NO_MEMORY. */
@@ -106,7 +106,8 @@ bool parse_position(const char *text, struct wal_position *position, char *reaso
  * record's end; wall_ms: of its block, which is the time of all its records. */
 int position_compare(const struct wal_position *position, uint64_t lsn, uint64_t wall_ms);
 
-/* From one record up to another, both included. */
+/* Records between two LSNs, or of blocks whose time lies between two times, both included. Times in
+ * a log may go back, where a clock was set back or had jumped ahead: each record counts by its own. */
 struct wal_range {
     struct wal_position from;
     struct wal_position to;
@@ -119,6 +120,9 @@ int parse_range(const struct command_spec *spec, const char *from, const char *t
 
 /* Where a record lies: below 0: before the range; 0: in it; above 0: behind it. */
 int range_compare(const struct wal_range *range, uint64_t lsn, uint64_t wall_ms);
+
+/* Whether all records from one that begins at an LSN on are behind the range. */
+bool range_is_over(const struct wal_range *range, uint64_t lsn);
 
 /* ---- wal_names.c: names of items ---- */
 

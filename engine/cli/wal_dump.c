@@ -56,8 +56,11 @@ static const struct command_spec spec = {
             "type, and what it holds. Reads only; may run beside the log's engine.\n"
             "\n"
             "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like (without an\n"
-            "offset: local time), or @ and Unix\n"
-            "milliseconds. --sku and --item find records that name an item: definitions,\n"
+            "offset: local time), or @ and Unix milliseconds. By time, all of the log is read, and\n"
+            "each record counts by its own: times go back where a clock was set back. With\n"
+            "--follow, the first record that comes later than --to ends it.\n"
+            "\n"
+            "--sku and --item find records that name an item: definitions,\n"
             "adjustments, moves and ORDER_HELD. What became of those orders later is found with\n"
             "--order. What the engine has given back to be used again is printed with --archive.\n",
     .options = options,
@@ -179,6 +182,7 @@ struct dump {
     uint64_t printed;
     uint64_t lsn; /* all before it has been looked at */
     bool any;     /* a block has been */
+    bool following;
     bool broken;  /* a record can't be read, which has been said */
 };
 
@@ -251,7 +255,9 @@ static enum hf_status dump_blocks(struct dump *dump, bool *done)
         if (!dump->any) {
             say_given_back(dump, header);
         }
-        if (position_compare(&dump->filter->range.to, header->first_lsn + 1, header->wall_ms) > 0) {
+        bool late = dump->following && position_compare(&dump->filter->range.to,
+                                                        header->first_lsn + 1, header->wall_ms) > 0;
+        if (range_is_over(&dump->filter->range, header->first_lsn) || late) {
             break; /* the rest is not asked for */
         }
         if (dump->any && header->first_lsn > dump->lsn) {
@@ -277,6 +283,7 @@ static enum hf_status dump_follow(struct dump *dump)
 {
     bool done = false;
     enum hf_status status = wal_reader_follow(opened.reader);
+    dump->following = true;
     while (status == HF_OK && !done) {
         fflush(stdout);
         if (ferror(stdout)) {
@@ -364,9 +371,9 @@ static enum hf_status open_at(struct dump *dump)
 {
     const struct wal_position *from = &dump->filter->range.from;
     enum hf_status status = HF_OK;
-    if (from->value > 0) {
-        status = wal_log_choose(&opened, from->is_time ? UINT64_MAX : from->value - 1,
-                                from->is_time ? from->value - 1 : UINT64_MAX);
+    /* With a time, the records may be anywhere. */
+    if (from->value > 0 && !from->is_time) {
+        status = wal_log_choose(&opened, from->value - 1);
     }
     if (status == HF_OK) {
         status = wal_log_read(&opened, true);

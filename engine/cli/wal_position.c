@@ -63,3 +63,8 @@ int range_compare(const struct wal_range *range, uint64_t lsn, uint64_t wall_ms)
     int at_to = position_compare(&range->to, lsn, wall_ms);
     return at_from < 0 ? at_from : at_to > 0 ? at_to : 0;
 }
+
+bool range_is_over(const struct wal_range *range, uint64_t lsn)
+{
+    return !range->to.is_time && lsn >= range->to.value;
+}

@@ -182,13 +182,16 @@ static void widen(struct timeline *timeline)
     timeline->count = kept;
 }
 
-/* A block's bucket. A clock that was set back counts where it had been. */
+/* A block's bucket: nearly always the last one, but for where a clock went back. */
 static struct bucket *bucket_of(struct timeline *timeline, uint64_t wall_ms)
 {
     uint64_t begin = wall_ms - wall_ms % width_ms(timeline);
-    struct bucket *last = timeline->count ? &timeline->buckets[timeline->count - 1] : NULL;
-    if (last && begin <= last->begin_ms) {
-        return last;
+    uint32_t at = timeline->count;
+    while (at > 0 && timeline->buckets[at - 1].begin_ms > begin) {
+        at--;
+    }
+    if (at > 0 && timeline->buckets[at - 1].begin_ms == begin) {
+        return &timeline->buckets[at - 1];
     }
     if (timeline->count == BUCKETS_SHOWN && !bucket_ms &&
         timeline->width + 1 < sizeof widths_ms / sizeof *widths_ms) {
@@ -199,8 +202,10 @@ static struct bucket *bucket_of(struct timeline *timeline, uint64_t wall_ms)
         timeline->room = timeline->room ? 2 * timeline->room : 64;
         timeline->buckets = must_grow(timeline->buckets, timeline->room, sizeof *timeline->buckets);
     }
-    timeline->buckets[timeline->count] = (struct bucket){.begin_ms = begin};
-    return &timeline->buckets[timeline->count++];
+    memmove(&timeline->buckets[at + 1], &timeline->buckets[at],
+            (timeline->count++ - at) * sizeof *timeline->buckets);
+    timeline->buckets[at] = (struct bucket){.begin_ms = begin};
+    return &timeline->buckets[at];
 }
 
 /* ---- Counting ---- */
@@ -292,14 +297,18 @@ static bool count_block(struct counts *counts, const struct wal_block *block)
 {
     const struct block_header *header = &block->header;
     uint64_t end = header->first_lsn + header->payload_bytes;
-    if (position_compare(&counts->range.from, end, header->wall_ms) < 0) {
+    const struct wal_position *to = &counts->range.to;
+    if (position_compare(&counts->range.from, end, header->wall_ms) < 0 ||
+        (to->is_time && position_compare(to, end, header->wall_ms) > 0)) {
         return true;
     }
     counts->segments += counts->blocks == 0 || block->file_offset == WAL_PAGE_BYTES;
     counts->blocks++;
     counts->payload_bytes += header->payload_bytes;
     counts->disk_bytes += block_span_bytes(header->payload_bytes);
-    counts->first_ms = counts->first_ms ? counts->first_ms : header->wall_ms;
+    if (counts->first_ms == 0 || header->wall_ms < counts->first_ms) {
+        counts->first_ms = header->wall_ms;
+    }
     counts->last_ms = header->wall_ms > counts->last_ms ? header->wall_ms : counts->last_ms;
     counts->lsn = end;
     if (header->type != BLOCK_DATA) {
@@ -324,8 +333,7 @@ static enum hf_status count_all(struct counts *counts, struct progress *progress
     while ((status = wal_reader_next(opened.reader, &block)) == HF_OK) {
         uint64_t done;
         uint64_t total;
-        if (position_compare(&counts->range.to, block.header.first_lsn + 1, block.header.wall_ms) >
-            0) {
+        if (range_is_over(&counts->range, block.header.first_lsn)) {
             return HF_OK;
         }
         if (!count_block(counts, &block)) {

@@ -87,6 +87,7 @@ struct account {
 };
 
 struct why {
+    int64_t ahead_ms; /* what shows deadlines, at the log's end */
     struct item_name name;
     struct arena texts;
     uint32_t count;
@@ -333,13 +334,16 @@ static int compare_holders(const void *a, const void *b)
                  : (left->order.lsn > right->order.lsn) - (left->order.lsn < right->order.lsn);
 }
 
-static void add_holder(struct holders *holders, const struct order_view *order, int64_t units)
+static void add_holder(struct holders *holders, const struct why *why,
+                       const struct order_view *order, int64_t units)
 {
     if (holders->count == holders->room) {
         holders->room = holders->room ? 2 * holders->room : 64;
         holders->holders = must_grow(holders->holders, holders->room, sizeof *holders->holders);
     }
-    holders->holders[holders->count++] = (struct holder){*order, units};
+    struct holder *holder = &holders->holders[holders->count++];
+    *holder = (struct holder){*order, units};
+    holder->order.deadline_ms = time_shown_ms(order->deadline_ms, why->ahead_ms);
     holders->units += units;
 }
 
@@ -366,7 +370,7 @@ static struct holders find_holders(struct why *why, struct inventory *inventory,
                              : 0;
             }
             if (units > 0) {
-                add_holder(&holders, &views[i], units);
+                add_holder(&holders, why, &views[i], units);
             }
         }
     }
@@ -618,6 +622,7 @@ static int tell_all(struct why *why, struct rebuild *rebuild, const char *name)
     struct inventory *inventory = rebuild->replay.inventory;
     struct json_rows array;
     bool agree = true;
+    why->ahead_ms = rebuild->ahead_ms;
     if (why->count == 0) {
         return wal_failed(HF_UNKNOWN_ITEM, json, "%s: the log knows no such item", name);
     }
