@@ -17,7 +17,8 @@ static const struct command_spec spec = {
     .name = "status",
     .arguments = "",
     .help = "Shows how an engine is doing: its version and state, what carries the log's writes,\n"
-            "how much it knows, and of how much that its settings allow.\n",
+            "how much it knows, of how much that its settings allow, and what it makes of the\n"
+            "machine's clock.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -42,6 +43,53 @@ static void print_time(const char *what, const char *note, uint64_t ms)
     printf("%-13s %s%s%s\n", what, note, note[0] ? " " : "", text);
 }
 
+static void signed_duration_text(int64_t ms, char text[DURATION_TEXT_BYTES])
+{
+    duration_text(ms < 0 ? (uint64_t)-ms : (uint64_t)ms, text);
+}
+
+static void show_clock(const struct hf_engine_status *status)
+{
+    char when[TIME_TEXT_BYTES];
+    char size[DURATION_TEXT_BYTES];
+    char left[DURATION_TEXT_BYTES];
+    const char *side = status->clock_difference_ms < 0 ? "behind" : "ahead";
+    if (status->wall_ms == 0) {
+        return; /* an older engine */
+    }
+    time_text(status->wall_ms, when);
+    printf("time          %s\n", when);
+    signed_duration_text(status->clock_difference_ms, size);
+    duration_text(status->clock_confirms_ms, left);
+    printf("clock         ");
+    print_safe(stdout, status->clock);
+    if (status->clock_confirms_ms > 0) {
+        printf(": the machine's is %s %s, and will be believed in %s if it stays so", size, side,
+               left);
+    }
+    if (status->clock_steps_seen > 0) {
+        time_text(status->clock_step_at_ms, when);
+        signed_duration_text(status->clock_step_ms, size);
+        printf("\nclock jumps   %" PRIu64 ", believed %" PRIu64 "; the last at %s, by %s %s",
+               status->clock_steps_seen, status->clock_steps_believed, when, size,
+               status->clock_step_ms < 0 ? "back" : "ahead");
+    }
+    putchar('\n');
+}
+
+static json_t *clock_object(const struct hf_engine_status *status)
+{
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "state", status->clock,
+                     "wall_ms", (json_int_t)status->wall_ms, "difference_ms",
+                     (json_int_t)status->clock_difference_ms, "doubted_ms",
+                     (json_int_t)status->clock_doubted_ms, "confirms_ms",
+                     (json_int_t)status->clock_confirms_ms, "steps_seen",
+                     (json_int_t)status->clock_steps_seen, "steps_believed",
+                     (json_int_t)status->clock_steps_believed, "step_ms",
+                     (json_int_t)status->clock_step_ms, "step_at_ms",
+                     (json_int_t)status->clock_step_at_ms);
+}
+
 static void show(const struct hf_engine_status *status)
 {
     char uptime[DURATION_TEXT_BYTES];
@@ -63,6 +111,7 @@ static void show(const struct hf_engine_status *status)
     print_time("ended orders", "kept for", status->retain_ended_ms);
     print_time("hold", "unless named", status->hold_ms);
     print_time("longest hold", "", status->hold_ms_max);
+    show_clock(status);
 }
 
 static void show_json(const struct hf_engine_status *status)
@@ -93,6 +142,7 @@ static void show_json(const struct hf_engine_status *status)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         json_object_set_new(object, numbers[i].name, json_integer((json_int_t)numbers[i].value));
     }
+    json_object_set_new(object, "clock", clock_object(status));
     print_json(object);
 }
 

@@ -474,8 +474,17 @@ enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *
         .hold_ms_max = response->status_info.hold_ms_max,
         .wal_bytes = response->status_info.wal_bytes,
         .wal_bytes_max = response->status_info.wal_bytes_max,
+        .wall_ms = response->status_info.wall_ms,
+        .clock_difference_ms = response->status_info.clock_difference_ms,
+        .clock_doubted_ms = response->status_info.clock_doubted_ms,
+        .clock_confirms_ms = response->status_info.clock_confirms_ms,
+        .clock_steps_seen = response->status_info.clock_steps_seen,
+        .clock_steps_believed = response->status_info.clock_steps_believed,
+        .clock_step_ms = response->status_info.clock_step_ms,
+        .clock_step_at_ms = response->status_info.clock_step_at_ms,
     };
     copy_text(status_out->version, sizeof status_out->version, response->status_info.version);
+    copy_text(status_out->clock, sizeof status_out->clock, response->status_info.clock);
     copy_text(status_out->state, sizeof status_out->state, response->status_info.state);
     copy_text(status_out->wal_io, sizeof status_out->wal_io, response->status_info.wal_io);
     message_release(message);

@@ -320,6 +320,15 @@ struct response {
             uint64_t hold_ms_max;
             uint64_t wal_bytes;
             uint64_t wal_bytes_max;
+            struct bytes clock;
+            uint64_t wall_ms;
+            int64_t clock_difference_ms;
+            uint64_t clock_doubted_ms;
+            uint64_t clock_confirms_ms;
+            uint64_t clock_steps_seen;
+            uint64_t clock_steps_believed;
+            int64_t clock_step_ms;
+            uint64_t clock_step_at_ms;
         } status_info;
     };
 };

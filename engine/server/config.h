@@ -31,6 +31,7 @@ struct config {
     uint64_t orders_ready;
     uint64_t buyers_max;
     uint64_t retain_ended_ms;
+    bool trust_clock;
     uint64_t wal_bytes_max;
     uint64_t checkpoint_memory;
     uint64_t recovery_threads;

@@ -509,6 +509,23 @@ void request_list_stock(struct engine *engine, struct engine_call *call,
     answer_stock(call, &list);
 }
 
+static void status_of_clock(struct engine *engine, struct response *response)
+{
+    struct time_reading now;
+    struct time_status clock;
+    timekeeper_read(&engine->time, &now);
+    timekeeper_status(&engine->time, &clock);
+    response->status_info.clock = bytes_of(clock.doubted ? "doubted" : "steady");
+    response->status_info.wall_ms = now.wall_ms;
+    response->status_info.clock_difference_ms = clock.difference_ms;
+    response->status_info.clock_doubted_ms = clock.doubted_ms;
+    response->status_info.clock_confirms_ms = clock.confirms_ms;
+    response->status_info.clock_steps_seen = clock.steps_seen;
+    response->status_info.clock_steps_believed = clock.steps_believed;
+    response->status_info.clock_step_ms = clock.step_ms;
+    response->status_info.clock_step_at_ms = clock.step_at_ms;
+}
+
 void request_status(struct engine *engine, struct engine_call *call)
 {
     struct inventory_counts counts;
@@ -542,4 +559,5 @@ void request_status(struct engine *engine, struct engine_call *call)
     response->status_info.hold_ms_max = engine->options.inventory.hold_ms_max;
     response->status_info.wal_bytes = wal_log_bytes(engine->wal);
     response->status_info.wal_bytes_max = engine->options.wal_bytes_max;
+    status_of_clock(engine, response);
 }

@@ -373,6 +373,16 @@ struct hf_engine_status {
     uint64_t hold_ms_max;
     uint64_t wal_bytes;     /* of the log's segments */
     uint64_t wal_bytes_max; /* what they should take; 0: no checkpoints are made */
+    /* Time, as the engine believes it. */
+    char clock[16];              /* the machine's: "steady", or "doubted": it has jumped */
+    uint64_t wall_ms;            /* what sales open by: Unix time */
+    int64_t clock_difference_ms; /* how far the machine's clock is ahead of that */
+    uint64_t clock_doubted_ms;   /* for how long it has been doubted */
+    uint64_t clock_confirms_ms;  /* in how long it will be believed, if it stays so */
+    uint64_t clock_steps_seen;   /* jumps since the engine's start */
+    uint64_t clock_steps_believed;
+    int64_t clock_step_ms;     /* the last one's size; 0: none */
+    uint64_t clock_step_at_ms; /* when it was seen, in wall_ms */
 };
 
 /* How the engine is doing. */
