@@ -351,6 +351,12 @@ bool engine_step(struct engine *engine)
     return wal_step(engine->wal, false) || prepared;
 }
 
+void engine_tick(struct engine *engine, struct time_reading *now)
+{
+    timekeeper_tick(&engine->time);
+    timekeeper_read(&engine->time, now);
+}
+
 uint64_t engine_expire(struct engine *engine)
 {
     bool more;

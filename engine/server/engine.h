@@ -98,6 +98,9 @@ void engine_refuse(struct engine *engine, struct engine_call *call, enum hf_stat
 /* One pass of the log's writer and of the preparer of segments; true if anything was done. */
 bool engine_step(struct engine *engine);
 
+/* Looks at the clock, as the expirer does all the time, and tells the times. */
+void engine_tick(struct engine *engine, struct time_reading *now);
+
 /* Expires what is due by the clock; returns how many orders. */
 uint64_t engine_expire(struct engine *engine);
 

@@ -312,10 +312,11 @@ static enum hf_status sale_status(const struct model *model, uint32_t item, uint
     if (rule->paused) {
         return HF_PAUSED;
     }
-    if (model->now_ms < rule->opens_at_ms) {
+    uint64_t wall_ms = (uint64_t)((int64_t)model->now_ms + model->wall_ahead_ms);
+    if (wall_ms < rule->opens_at_ms) {
         return HF_NOT_OPEN;
     }
-    if (rule->closes_at_ms != 0 && model->now_ms >= rule->closes_at_ms) {
+    if (rule->closes_at_ms != 0 && wall_ms >= rule->closes_at_ms) {
         return HF_CLOSED;
     }
     return rule->limit_per_buyer != 0 && buyer == 0 ? HF_BUYER_REQUIRED : HF_OK;

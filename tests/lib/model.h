@@ -63,6 +63,7 @@ struct model_adjustment {
 struct model {
     struct inventory_options options;
     uint64_t now_ms;       /* set by the caller before each operation */
+    int64_t wall_ahead_ms; /* what the clock that sales open by is ahead of now_ms */
     struct sku_rule *skus; /* by number; 0 is unused; the names are not used */
     uint32_t sku_count;
     struct model_item *items; /* by handle; 0 is unused */

@@ -12,6 +12,11 @@
  *     order: all that were recovered, and nothing else;
  *   - stock and orders agree with each other, and with the digest.
  *
+ * The machine's clock has faults of its own (sim_machine.h): it jumps, runs backwards, stops and
+ * drifts, also while the engine is down; the machine is started anew now and then. The engine's
+ * time must be the true time, less what went by between boots: so no hold ends before its deadline
+ * and none later, and nothing is forgotten early, whatever the clock does.
+ *
  * usage: sim_test [SEEDS]     SEED=n in the environment runs that one alone; HOLDFAST_LONG=1 more.
  * Threads: one. Prints the seed on failure. */
 #include <stdio.h>
@@ -27,6 +32,7 @@
 #include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "server/engine.h"
+#include "sim_machine.h"
 
 #define ITEMS         5u
 #define SKUS          3u
@@ -61,6 +67,7 @@ enum kind { RESERVE, COMMIT, RELEASE, RETURN, EXTEND, ADJUST, MOVE, RULE, EXPIRE
 struct decision {
     enum kind kind;
     uint64_t now_ms;
+    int64_t wall_ahead_ms;
     uint64_t lsn; /* of its record */
     struct id128 id;
     uint64_t buyer;
@@ -86,6 +93,7 @@ struct sim_call {
     struct arena arena;
     uint32_t count;
     bool columns;
+    int64_t shown_ahead_ms; /* what deadlines are shown with */
     struct order_outcome expected[BATCH_MAX];
     struct order_grant grants[BATCH_MAX][GRANTS_MAX];
     bool adjusted;
@@ -97,8 +105,9 @@ struct sim_call {
 struct sim {
     uint64_t seed;
     struct rng rng;
-    struct clock clock;
-    uint64_t now_ms;
+    struct sim_machine machine;
+    uint64_t now_ms;         /* what the engine's time should be */
+    struct time_reading now; /* what it is, and wall time */
     struct storage *storage;
     struct engine *engine;
     struct engine_options options;
@@ -125,14 +134,60 @@ struct sim {
         }                                                                                          \
     } while (0)
 
-static uint64_t sim_unix_ns(void *context)
+/* ---- Time ---- */
+
+/* Lets the engine look at the clock, and holds both its times against what is true. */
+static void look_at_clock(struct sim *sim)
 {
-    return ((struct sim *)context)->now_ms * 1000000u;
+    char what[200];
+    engine_tick(sim->engine, &sim->now);
+    SIM_CHECK(sim, sim->now.engine_ms == sim->now_ms, "engine time is %lld ms off",
+              (long long)(sim->now.engine_ms - sim->now_ms));
+    SIM_CHECK(sim, sim_machine_check(&sim->machine, sim->now.wall_ms, what, sizeof what), "%s",
+              what);
 }
 
-static uint64_t sim_monotonic_ns(void *context)
+/* Time goes on while the engine runs. */
+static void pass(struct sim *sim, uint64_t ms)
 {
-    return (((struct sim *)context)->now_ms - START_MS + 1000) * 1000000u;
+    sim_machine_pass(&sim->machine, ms);
+    sim->now_ms += ms;
+    look_at_clock(sim);
+}
+
+/* Time goes on while it does not; at times the machine is off for a while. */
+static void pass_down(struct sim *sim)
+{
+    struct rng *rng = &sim->rng;
+    uint64_t ms = rng_chance(rng, 2) ? 0 : rng_below(rng, rng_chance(rng, 4) ? 400000 : 100);
+    sim_machine_pass(&sim->machine, ms);
+    if (rng_chance(rng, 4)) {
+        sim_machine_fault(&sim->machine, rng);
+    }
+    sim->now_ms += ms;
+    if (rng_chance(rng, 4)) {
+        sim_machine_boot(&sim->machine, rng_below(rng, 1000000));
+    }
+}
+
+/* What the engine made of the time that it was down for. */
+static void check_start(struct sim *sim, bool first)
+{
+    char what[200];
+    struct time_reading now;
+    engine_tick(sim->engine, &now);
+    bool seen = sim_machine_started(&sim->machine);
+    SIM_CHECK(sim, first || now.engine_ms <= sim->now_ms, "engine time is %lld ms ahead",
+              (long long)(now.engine_ms - sim->now_ms));
+    SIM_CHECK(sim, first || !seen || now.engine_ms == sim->now_ms,
+              "the same boot, and engine time lacks %lld ms",
+              (long long)(sim->now_ms - now.engine_ms));
+    SIM_CHECK(sim,
+              first || sim_machine_check_start(&sim->machine, seen, sim->now.wall_ms, now.wall_ms,
+                                               what, sizeof what),
+              "%s", what);
+    sim->now_ms = now.engine_ms;
+    sim->now = now;
 }
 
 /* ---- The model ---- */
@@ -171,6 +226,7 @@ static void model_decide(struct sim *sim, const struct decision *decision,
 {
     struct model *model = &sim->model;
     model->now_ms = decision->now_ms;
+    model->wall_ahead_ms = decision->wall_ahead_ms;
     struct order_edit edit = {decision->id, decision->late_ok, decision->named_count,
                               decision->named};
     bool replayed;
@@ -314,7 +370,10 @@ static void check_answer(struct sim_call *call)
         check_result(sim, &call->expected[i], result->status);
         SIM_CHECK(sim, result->replayed == call->expected[i].replayed, "replayed differs");
         SIM_CHECK(sim, result->state == (uint32_t)call->expected[i].state, "state differs");
-        SIM_CHECK(sim, result->deadline_ms == call->expected[i].deadline_ms, "deadline differs");
+        SIM_CHECK(sim,
+                  result->deadline_ms ==
+                      time_shown_ms(call->expected[i].deadline_ms, call->shown_ahead_ms),
+                  "deadline differs");
         SIM_CHECK(sim, result->blocking_line == call->expected[i].blocking_line,
                   "blocking line differs");
         check_grants(sim, &call->expected[i], result);
@@ -366,6 +425,7 @@ static struct sim_call *call_new(struct sim *sim, uint32_t count)
     arena_init(&call->arena, MIB(1));
     call->sim = sim;
     call->count = count;
+    call->shown_ahead_ms = sim->now.ahead_ms;
     call->call.arena = &call->arena;
     call->call.done = call_done;
     call->next = sim->calls;
@@ -374,6 +434,13 @@ static struct sim_call *call_new(struct sim *sim, uint32_t count)
 }
 
 /* ---- Load ---- */
+
+static struct decision decision_now(const struct sim *sim, enum kind kind)
+{
+    return (struct decision){.kind = kind,
+                             .now_ms = sim->now_ms,
+                             .wall_ahead_ms = (int64_t)(sim->now.wall_ms - sim->now.engine_ms)};
+}
 
 static struct id128 random_id(struct sim *sim)
 {
@@ -399,7 +466,8 @@ static void random_shape(struct sim *sim, struct decision *decision, uint32_t li
 static void random_decision(struct sim *sim, enum kind kind, struct decision *decision)
 {
     struct rng *rng = &sim->rng;
-    *decision = (struct decision){.kind = kind, .now_ms = sim->now_ms, .id = random_id(sim)};
+    *decision = decision_now(sim, kind);
+    decision->id = random_id(sim);
     decision->buyer = rng_below(rng, BUYERS);
     decision->hold_ms = rng_chance(rng, 2) ? (uint32_t)rng_below(rng, 60) : 0;
     decision->line_count = 1 + (uint32_t)rng_below(rng, LINES_MAX);
@@ -575,7 +643,7 @@ static void submit_change(struct sim *sim, struct decision *decision,
 
 static void submit_adjustment(struct sim *sim, uint32_t item, int64_t delta)
 {
-    struct decision decision = {.kind = ADJUST, .now_ms = sim->now_ms};
+    struct decision decision = decision_now(sim, ADJUST);
     decision.adjustment =
         (struct adjustment){.id = {0xAD, sim->adjustments++}, .item = item, .delta = delta};
     uint8_t id[ID_BYTES];
@@ -588,7 +656,7 @@ static void submit_adjustment(struct sim *sim, uint32_t item, int64_t delta)
 /* From any pool to the next item's: of the same SKU, or refused. */
 static void submit_move(struct sim *sim)
 {
-    struct decision decision = {.kind = MOVE, .now_ms = sim->now_ms};
+    struct decision decision = decision_now(sim, MOVE);
     uint32_t from = 1 + (uint32_t)rng_below(&sim->rng, ITEMS);
     decision.move = (struct move){.id = {0xAD, sim->adjustments++},
                                   .from = from,
@@ -608,17 +676,17 @@ static void submit_move(struct sim *sim)
 static void submit_rule(struct sim *sim)
 {
     struct rng *rng = &sim->rng;
-    struct decision decision = {
-        .kind = RULE, .now_ms = sim->now_ms, .sku = 1 + (uint32_t)rng_below(rng, SKUS)};
+    struct decision decision = decision_now(sim, RULE);
+    decision.sku = 1 + (uint32_t)rng_below(rng, SKUS);
     struct sku_message message = {.sku = bytes_of(sku_codes[decision.sku]),
                                   .limit_per_buyer = 6 * (uint32_t)rng_below(rng, 3),
                                   .paused = rng_chance(rng, 6),
                                   .fields = SKU_FIELDS_ALL};
     if (rng_chance(rng, 4)) {
-        message.opens_at_ms = sim->now_ms + rng_below(rng, 40);
+        message.opens_at_ms = sim->now.wall_ms + rng_below(rng, 40);
     }
     if (rng_chance(rng, 4)) {
-        message.closes_at_ms = sim->now_ms + 40 + rng_below(rng, 60); /* not before it opens */
+        message.closes_at_ms = sim->now.wall_ms + 40 + rng_below(rng, 60); /* not before it opens */
     }
     decision.rule = (struct sku_rule){.limit_per_buyer = message.limit_per_buyer,
                                       .opens_at_ms = message.opens_at_ms,
@@ -665,7 +733,7 @@ static void expire(struct sim *sim)
     if (engine_failed(sim->engine) && expired == 0) {
         return;
     }
-    struct decision decision = {.kind = EXPIRE, .now_ms = sim->now_ms};
+    struct decision decision = decision_now(sim, EXPIRE);
     sim->model.now_ms = sim->now_ms;
     uint32_t expected = model_expire(&sim->model);
     SIM_CHECK(sim, expired == expected, "%llu orders expired, the model says %u",
@@ -701,13 +769,31 @@ static void forget(struct sim *sim)
               (unsigned long long)forgotten);
 }
 
+static void expire(struct sim *sim);
+
+/* Minutes in which nothing is asked: long enough for a clock to be believed. */
+static void be_quiet(struct sim *sim)
+{
+    for (uint64_t i = rng_below(&sim->rng, 45); i > 0 && !engine_failed(sim->engine); i--) {
+        pass(sim, 9000 + rng_below(&sim->rng, 1000));
+        expire(sim);
+        engine_step(sim->engine);
+    }
+}
+
 /* One random thing. Expiry goes before each operation, so that an operation that finds an order
  * past its deadline does not put two records where the history has one decision. */
 static void act(struct sim *sim)
 {
     uint64_t what = rng_below(&sim->rng, 100);
     if (what < 20) {
-        sim->now_ms += rng_below(&sim->rng, 30);
+        if (rng_chance(&sim->rng, 30)) {
+            sim_machine_fault(&sim->machine, &sim->rng);
+        }
+        pass(sim, rng_below(&sim->rng, 30));
+        if (rng_chance(&sim->rng, 150)) {
+            be_quiet(sim);
+        }
         return;
     }
     if (what < 45) {
@@ -875,7 +961,7 @@ static void begin_life(struct sim *sim)
     if (rng_chance(&sim->rng, 3)) {
         sim_storage_crash_after(sim->storage, 1 + rng_below(&sim->rng, 8));
         enum hf_status status =
-            engine_open(&sim->engine, &sim->options, sim->storage, &sim->clock, &recovery);
+            engine_open(&sim->engine, &sim->options, sim->storage, &sim->machine.clock, &recovery);
         SIM_CHECK(sim, status == HF_OK || sim_storage_crashed(sim->storage), "%s",
                   recovery.message);
         if (status == HF_OK) {
@@ -885,11 +971,12 @@ static void begin_life(struct sim *sim)
         sim_storage_crash(sim->storage);
     }
     enum hf_status status =
-        engine_open(&sim->engine, &sim->options, sim->storage, &sim->clock, &recovery);
+        engine_open(&sim->engine, &sim->options, sim->storage, &sim->machine.clock, &recovery);
     SIM_CHECK(sim, status == HF_OK, "the engine does not start: %s: %s", hf_status_name(status),
               recovery.message);
     SIM_CHECK(sim, recovery.lsn >= sim->acked_lsn, "recovered to LSN %llu, acknowledged to %llu",
               (unsigned long long)recovery.lsn, (unsigned long long)sim->acked_lsn);
+    check_start(sim, sim->recoveries == 0);
     sim->recoveries++;
     sim->torn += recovery.torn_bytes > 0;
     wal_set_stall_hook(engine_wal(sim->engine), stall, sim);
@@ -903,6 +990,7 @@ static void end_life(struct sim *sim)
     bool killed = !sim_storage_crashed(sim->storage) && rng_chance(&sim->rng, 3);
     sim_storage_crash_after(sim->storage, 0);
     sim_storage_fail_write(sim->storage, 0, HF_IO_ERROR);
+    look_at_clock(sim);
     if (!killed) {
         sim_storage_stop(sim->storage);
     }
@@ -913,6 +1001,7 @@ static void end_life(struct sim *sim)
     } else {
         sim_storage_crash(sim->storage);
     }
+    pass_down(sim);
 }
 
 static void live(struct sim *sim)
@@ -934,7 +1023,7 @@ static void run_seed(uint64_t seed, struct sim *total)
 {
     struct sim sim = {.seed = seed, .now_ms = START_MS};
     rng_init(&sim.rng, seed);
-    sim.clock = (struct clock){&sim, sim_unix_ns, sim_monotonic_ns, sim_monotonic_ns, sim_boot};
+    sim_machine_init(&sim.machine, START_MS);
     sim.storage = sim_storage_make(seed);
     sim.options.inventory = (struct inventory_options){
         .items_max = ITEMS, .orders_max = 256, .hold_ms_default = 200, .hold_ms_max = 100000};
@@ -961,6 +1050,7 @@ static void run_seed(uint64_t seed, struct sim *total)
     total->recoveries += sim.recoveries;
     total->torn += sim.torn;
     total->forgotten += sim.forgotten;
+    sim_machine_add(&total->machine, &sim.machine);
 }
 
 int main(int argc, char **argv)
@@ -983,5 +1073,6 @@ int main(int argc, char **argv)
            (unsigned long long)first, (unsigned long long)total.answers,
            (unsigned long long)total.recoveries, (unsigned long long)total.torn,
            (unsigned long long)total.forgotten);
+    sim_machine_print(&total.machine);
     return 0;
 }

@@ -339,8 +339,8 @@ static void after_another_boot_engine_time_goes_on_where_it_stood(void **state)
         machine_run(machine, SECOND_MS);
         struct time_past past = block_now(machine);
         machine->boot = 8;
-        machine->boot_ns = 30000000000;
-        machine->ahead_ms = START_MS + SECOND_MS - 30000 + cases[i].off_ms;
+        machine->boot_ns = 90000000000; /* it has been on for longer than the one before */
+        machine->ahead_ms = START_MS + SECOND_MS - 90000 + cases[i].off_ms;
         machine_start(machine, &past, false);
         struct time_reading now = reading(machine);
         assert_int_equal(now.engine_ms, START_MS + SECOND_MS);
