@@ -346,7 +346,6 @@ void engine_stop(struct engine *engine)
 
 bool engine_step(struct engine *engine)
 {
-    timekeeper_tick(&engine->time);
     bool prepared = wal_prepare_step(engine->wal);
     return wal_step(engine->wal, false) || prepared;
 }
