@@ -6,14 +6,18 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/limits.h"
 #include "base/secret.h"
+#include "base/suggest.h"
 #include "base/units.h"
+#include "load/report.h"
 
 static const char help[] =
     "holdfast load: send orders as a sale does, then ask every answer back\n"
@@ -486,6 +490,59 @@ static void note_option(struct load_options *options, int key, const char *name,
                               : "");
 }
 
+/* Says what is wrong; with --json as an object too, as the other commands do. */
+static enum options_outcome wrong(int argc, char **argv, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static enum options_outcome wrong(int argc, char **argv, const char *format, ...)
+{
+    char text[1536];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    for (char *at = text; *at; at++) {
+        *at = (unsigned char)*at < 0x20 || *at == 0x7F ? '?' : *at; /* nothing a terminal obeys */
+    }
+    fprintf(stderr, "holdfast load: %s\n'holdfast load --help' lists the options.\n", text);
+    for (int i = 1; i < argc; i++) {
+        size_t len = strlen(argv[i]);
+        if (len >= 3 && strncmp("--json", argv[i], len) == 0) {
+            fputs("{\"status\": \"INVALID\", \"message\": ", stdout);
+            report_json_text(stdout, text);
+            fputs("}\n", stdout);
+            break;
+        }
+    }
+    return OPTIONS_WRONG;
+}
+
+static enum options_outcome unknown_option(int argc, char **argv, const char *word)
+{
+    struct suggest suggest;
+    char meant[SUGGEST_TEXT_BYTES];
+    char option[SUGGEST_WORD_BYTES];
+    suggest_begin(&suggest, word);
+    for (size_t i = 0; long_options[i].name; i++) {
+        snprintf(option, sizeof option, "--%s", long_options[i].name);
+        suggest_offer(&suggest, option);
+    }
+    return wrong(argc, argv, "there is no option %.128s%s", word, suggest_text(&suggest, meant));
+}
+
+static enum options_outcome read_token(struct load_options *options, int argc, char **argv)
+{
+    static char token[TOKEN_BYTES_MAX + 1];
+    char reason[1024];
+    if (options->token_file) {
+        if (!secret_read(options->token_file, token, reason, sizeof reason)) {
+            return wrong(argc, argv, "--token-file: %s", reason);
+        }
+        options->token = token;
+    }
+    return OPTIONS_RUN;
+}
+
 enum options_outcome options_parse(struct load_options *options, int argc, char **argv)
 {
     set_defaults(options);
@@ -493,42 +550,35 @@ enum options_outcome options_parse(struct load_options *options, int argc, char 
     int key;
     int index = -1;
     opterr = 0;
-    while ((key = getopt_long(argc, argv, ":", long_options, &index)) != -1) {
-        if (key == '?' || key == ':') {
-            fprintf(stderr, "holdfast load: %s: %s\n'holdfast load --help' lists the options.\n",
-                    argv[optind - 1],
-                    key == ':' ? "a value is missing" : "there is no such option");
-            return OPTIONS_WRONG;
+    while ((key = getopt_long(argc, argv, ":h", long_options, &index)) != -1) {
+        if (key == '?') {
+            return unknown_option(argc, argv, argv[optind - 1]);
         }
-        if (key == KEY_HELP) {
+        if (key == ':') {
+            return wrong(argc, argv, "%s: a value is missing", argv[optind - 1]);
+        }
+        if (key == KEY_HELP || key == 'h') {
             fputs(help, stdout);
             return OPTIONS_HELP;
         }
         if (!read_choice(options, key, optarg) && !read_quantity(options, key, optarg)) {
-            fprintf(stderr, "holdfast load: --%s: '%s' %s\n", long_options[index].name, optarg,
-                    form_of(key));
-            return OPTIONS_WRONG;
+            return wrong(argc, argv, "--%s: '%s' %s", long_options[index].name, optarg,
+                         form_of(key));
         }
         note_option(options, key, key == KEY_TOKEN ? "token" : long_options[index].name, optarg);
     }
     if (optind < argc) {
-        fprintf(stderr, "holdfast load: %s: options alone are expected\n", argv[optind]);
-        return OPTIONS_WRONG;
+        return wrong(argc, argv, "%s: options alone are expected", argv[optind]);
     }
-    const char *wrong = check_together(options);
-    if (wrong) {
-        fprintf(stderr, "holdfast load: %s\n", wrong);
-        return OPTIONS_WRONG;
+    struct address address;
+    char reason[ADDRESS_REASON_BYTES];
+    if (!address_parse(options->url, ADDRESS_CONNECT, &address, reason)) {
+        return wrong(argc, argv, "--url: '%s': %s", options->url, reason);
     }
-    static char token[TOKEN_BYTES_MAX + 1];
-    char reason[1024];
-    if (options->token_file) {
-        if (!secret_read(options->token_file, token, reason, sizeof reason)) {
-            fprintf(stderr, "holdfast load: --token-file: %s\n", reason);
-            return OPTIONS_WRONG;
-        }
-        options->token = token;
+    const char *misfit = check_together(options);
+    if (misfit) {
+        return wrong(argc, argv, "%s", misfit);
     }
     fill_defaults(options);
-    return OPTIONS_RUN;
+    return read_token(options, argc, argv);
 }

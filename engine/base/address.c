@@ -2,8 +2,8 @@
 #include "base/address.h"
 
 #include <arpa/inet.h>
-#include <netinet/in.h>
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,12 +11,12 @@
 #include <strings.h>
 #include <sys/un.h>
 
-#define FORMS          "tcp://HOST:PORT or ipc://PATH"
-#define LABEL_MAX      63u /* of a host name's part (RFC 1035) */
-#define HOST_NAME_MAX  253u
-#define PORT_DIGITS    "0123456789"
-#define SCHEME_SHOWN   16 /* characters of an unknown scheme that are repeated */
-#define HOST_SHOWN     64
+#define FORMS         "tcp://HOST:PORT or ipc://PATH"
+#define LABEL_MAX     63u /* of a host name's part (RFC 1035) */
+#define HOST_NAME_MAX 253u
+#define PORT_DIGITS   "0123456789"
+#define SCHEME_SHOWN  16 /* characters of an unknown scheme that are repeated */
+#define HOST_SHOWN    64
 
 static_assert(ADDRESS_PATH_MAX == sizeof(((struct sockaddr_un *)0)->sun_path) - 1,
               "a path and its end fill a socket's address");
@@ -130,8 +130,7 @@ static bool parse_host(const char *text, size_t len, enum address_use use, struc
     }
     snprintf(host, sizeof address->host, "%.*s", (int)(bracket ? len - 2 : len), text + bracket);
     if (bracket) {
-        return is_ipv6(host) ||
-               wrong(reason, "\"%.*s\" is not an IPv6 address", HOST_SHOWN, host);
+        return is_ipv6(host) || wrong(reason, "\"%.*s\" is not an IPv6 address", HOST_SHOWN, host);
     }
     if (strcmp(host, "*") == 0 || host[0] == '\0') {
         host[0] = '\0';
@@ -202,8 +201,7 @@ bool address_is_local(const struct address *address)
         return IN6_IS_ADDR_LOOPBACK(&v6) ||
                (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == IN_LOOPBACKNET);
     }
-    return inet_pton(AF_INET, address->host, &v4) == 1 &&
-           ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    return inet_pton(AF_INET, address->host, &v4) == 1 && ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
 /* The host as bytes that are equal for all ways to write it: its family, then the address; a name
@@ -245,5 +243,6 @@ bool address_same(const struct address *a, const struct address *b)
     host_key(a->host, keys[0]);
     host_key(b->host, keys[1]);
     bool one_family = keys[0][0] == keys[1][0];
-    return memcmp(keys[0], keys[1], 256) == 0 || (one_family && (is_any(keys[0]) || is_any(keys[1])));
+    return memcmp(keys[0], keys[1], 256) == 0 ||
+           (one_family && (is_any(keys[0]) || is_any(keys[1])));
 }

@@ -33,8 +33,8 @@ bool address_parse(const char *text, enum address_use use, struct address *addre
  * writes it (127.0.0.0/8, ::1, localhost). Other names may mean anything. */
 bool address_is_local(const struct address *address);
 
-/* Whether two addresses can't be listened on both, as far as their text tells: the same path, or the
- * same port of one host, or of a host and of all. Port 0 is another each time. */
+/* Whether two addresses can't be listened on both, as far as their text tells: the same path, or
+ * the same port of one host, or of a host and of all. Port 0 is another each time. */
 bool address_same(const struct address *a, const struct address *b);
 
 #endif

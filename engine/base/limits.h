@@ -98,6 +98,7 @@ static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an ord
 #define SERVER_CONTEXTS_MAX        4096u
 #define SERVER_SEND_TIMEOUT_MS     5000  /* a client that does not read for so long is cut off */
 #define SERVER_CONNECTIONS_MAX     16384u /* fewer where there are fewer descriptors */
+#define SERVER_FILES_LEAST         64u   /* descriptors that an engine starts with; it takes some 20 */
 #define SERVER_FILES_KEPT          384u  /* descriptors that are the log's and others', not theirs */
 #define SERVER_MEMORY_BYTES_MAX    GIB(1) /* of connections' long messages and unread answers */
 #define CLIENT_IN_FLIGHT_MAX       64u   /* messages a client has under way at once */

@@ -1,5 +1,5 @@
-/* secret.h - a token that is kept in a file of its own, so that neither `ps` nor a settings file that
- * others may read shows it.
+/* secret.h - a token that is kept in a file of its own, so that neither `ps` nor a settings file
+ * that others may read shows it.
  *
  * Threads: any. */
 #ifndef BASE_SECRET_H

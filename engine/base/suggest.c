@@ -53,7 +53,8 @@ static unsigned distance(const uint32_t *a, unsigned a_count, const uint32_t *b,
     return rows[a_count % 3][b_count];
 }
 
-/* FAR: not alike. A third of the letters may be wrong; a beginning of two letters stands for all. */
+/* FAR: not alike. A third of the letters may be wrong; a beginning of two letters stands for all.
+ */
 static unsigned mistakes_in(const char *wanted, const char *word)
 {
     uint32_t a[SUGGEST_WORD_BYTES];

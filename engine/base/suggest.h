@@ -1,7 +1,7 @@
 /* suggest.h - "did you mean": which of the words that there are look like one that there is not.
  *
- * Looked at are letters, not bytes (UTF-8); two that stand the wrong way round count as one mistake,
- * and large and small letters of ASCII as the same. Threads: any, each with its own. */
+ * Looked at are letters, not bytes (UTF-8); two that stand the wrong way round count as one
+ * mistake, and large and small letters of ASCII as the same. Threads: any, each with its own. */
 #ifndef BASE_SUGGEST_H
 #define BASE_SUGGEST_H
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/suggest.h"
 #include "cli/print.h"
 #include "cli/values.h"
 
@@ -23,7 +24,7 @@ static void print_usage_line(FILE *to, const struct command_spec *command)
             command->arguments[0] ? " " : "", command->arguments);
 }
 
-/* --json was given, and the command takes it: what is wrong is told as JSON too. */
+/* --json was given: what is wrong is told as JSON too. */
 static bool json_wanted;
 
 int args_wrong(const struct command_spec *command, const char *format, ...)
@@ -136,6 +137,32 @@ static int check_count(const struct command_spec *command, const struct args *ar
     return ARGS_GO_ON;
 }
 
+/* What getopt does not take: what is not there, what may mean two, or a value for a flag. */
+static int unknown_option(const struct command_spec *command, const char *word)
+{
+    const char *name = word + strspn(word, "-");
+    size_t len = strcspn(name, "=");
+    struct suggest suggest;
+    char meant[SUGGEST_TEXT_BYTES];
+    char wanted[SUGGEST_WORD_BYTES];
+    unsigned alike = 0;
+    snprintf(wanted, sizeof wanted, "--%.*s", len < 64 ? (int)len : 64, name);
+    suggest_begin(&suggest, wanted);
+    for (size_t i = 0; i < command->option_count; i++) {
+        char option[SUGGEST_WORD_BYTES];
+        snprintf(option, sizeof option, "--%.64s", command->options[i].name);
+        bool begins = len > 0 && strncmp(command->options[i].name, name, len) == 0;
+        if (begins && name[len] == '=' && command->options[i].kind == OPTION_FLAG) {
+            return args_wrong(command, "option %s takes no value: %s", option, word);
+        }
+        alike += begins;
+        suggest_offer(&suggest, option);
+    }
+    suggest_text(&suggest, meant);
+    return alike > 1 ? args_wrong(command, "option %s may mean several%s", word, meant)
+                     : args_wrong(command, "unknown option %s%s", word, meant);
+}
+
 /* What getopt found: an argument, an option, or a mistake. */
 static int take(const struct command_spec *command, int found, char **argv, struct args *args)
 {
@@ -147,7 +174,7 @@ static int take(const struct command_spec *command, int found, char **argv, stru
         args->values[args->count++] = argv[optind - 1];
         return ARGS_GO_ON;
     }
-    if (found == HELP_OPTION) {
+    if (found == HELP_OPTION || found == 'h') {
         print_help(command);
         return EXIT_DONE;
     }
@@ -155,7 +182,7 @@ static int take(const struct command_spec *command, int found, char **argv, stru
         return args_wrong(command, "option %s needs an argument", argv[optind - 1]);
     }
     if (found < FIRST_OPTION) {
-        return args_wrong(command, "unknown option %s", argv[optind - 1]);
+        return unknown_option(command, argv[optind - 1]);
     }
     const struct option_spec *option = &command->options[found - FIRST_OPTION];
     char reason[REASON_BYTES];
@@ -165,15 +192,11 @@ static int take(const struct command_spec *command, int found, char **argv, stru
     return ARGS_GO_ON;
 }
 
-/* Looked for before anything else: what is wrong may stand in front of it. */
-static bool wants_json(const struct command_spec *command, int argc, char **argv)
+bool args_want_json(int argc, char **argv)
 {
-    bool known = false;
-    for (size_t i = 0; i < command->option_count; i++) {
-        known = known || strcmp(command->options[i].name, "json") == 0;
-    }
-    for (int i = 1; known && i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        size_t len = strlen(argv[i]);
+        if (len >= 3 && strncmp("--json", argv[i], len) == 0) {
             return true;
         }
     }
@@ -182,12 +205,12 @@ static bool wants_json(const struct command_spec *command, int argc, char **argv
 
 int args_parse(const struct command_spec *command, int argc, char **argv, struct args *args)
 {
-    json_wanted = wants_json(command, argc, argv);
+    json_wanted = args_want_json(argc, argv);
     struct option table[OPTIONS_MAX + 2];
     fill_getopt_table(command, table);
     /* "-": arguments are handed over in their order. Digits are options with an optional argument,
      * so that -15 comes as one piece. */
-    const char *letters = command->signed_arguments ? "-:0::1::2::3::4::5::6::7::8::9::" : "-:";
+    const char *letters = command->signed_arguments ? "-:h0::1::2::3::4::5::6::7::8::9::" : "-:h";
     /* Arguments are gathered in argv itself: there are never more than getopt has passed. */
     *args = (struct args){0, argv + 1};
     opterr = 0;

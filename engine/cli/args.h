@@ -62,6 +62,9 @@ struct args {
  * given, EXIT_USAGE when something is wrong, which has been said. */
 int args_parse(const struct command_spec *command, int argc, char **argv, struct args *args);
 
+/* Whether --json is among the words: then whatever is wrong with them is told as JSON, too. */
+bool args_want_json(int argc, char **argv);
+
 /* Says what is wrong with the command's usage ("holdfast stock show: ..."), shows the usage line,
  * and returns EXIT_USAGE. With --json the same is told as an object on stdout, status INVALID. */
 int args_wrong(const struct command_spec *command, const char *format, ...)

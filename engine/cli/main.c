@@ -5,8 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/suggest.h"
 #include "cli/allocator.h"
+#include "cli/args.h"
 #include "cli/commands.h"
+#include "cli/print.h"
 #include "cli/process.h"
 #include "load/load.h"
 
@@ -54,24 +57,57 @@ static void subcommand_usage(FILE *to, const char *command, const char *summary,
     fprintf(to, "\n'holdfast %s COMMAND --help' tells more.\n", command);
 }
 
+/* Says what is wrong with a word where a command is expected, and what lists them. word NULL: it is
+ * missing. */
+static int no_such_command(const char *who, const struct subcommand *subcommands, unsigned count,
+                           int argc, char **argv)
+{
+    char text[512] = "COMMAND is missing";
+    char meant[SUGGEST_TEXT_BYTES];
+    struct suggest suggest;
+    if (argc >= 2) {
+        suggest_begin(&suggest, argv[1]);
+        for (unsigned i = 0; i < count; i++) {
+            suggest_offer(&suggest, subcommands[i].name);
+        }
+        snprintf(text, sizeof text, "there is no command '%.128s'%s", argv[1],
+                 suggest_text(&suggest, meant));
+    }
+    fprintf(stderr, "%s: ", who);
+    print_safe(stderr, text);
+    fprintf(stderr, "\n'%s --help' lists the commands.\n", who);
+    if (args_want_json(argc, argv)) {
+        print_json(error_object(HF_INVALID, text));
+    }
+    return EXIT_USAGE;
+}
+
+/* `stock help import` is `stock import --help`. */
+static int help_of(const struct subcommand *found, const char *rest)
+{
+    char *words[] = {(char *)found->name, rest ? (char *)rest : (char[]){"--help"},
+                     (char[]){"--help"}, NULL};
+    return found->run(rest ? 3 : 2, words);
+}
+
 int run_subcommand(const char *command, const char *summary, const struct subcommand *subcommands,
                    unsigned count, int argc, char **argv)
 {
-    if (argc >= 2 && asks_for_help(argv[1])) {
+    char who[64];
+    snprintf(who, sizeof who, "holdfast %s", command);
+    bool help = argc >= 2 && asks_for_help(argv[1]);
+    bool of_word = help && argc >= 3 && argv[2][0] != '-';
+    if (help && !of_word) {
         subcommand_usage(stdout, command, summary, subcommands, count);
         return EXIT_DONE;
     }
-    const struct subcommand *found = argc >= 2 ? find(subcommands, count, argv[1]) : NULL;
+    int shift = of_word ? 1 : 0;
+    const struct subcommand *found =
+        argc >= 2 ? find(subcommands, count, argv[1 + shift]) : NULL;
     if (!found) {
-        if (argc < 2) {
-            fprintf(stderr, "holdfast %s: COMMAND is missing\n", command);
-        } else {
-            fprintf(stderr, "holdfast %s: there is no command '%s'\n", command, argv[1]);
-        }
-        fprintf(stderr, "'holdfast %s --help' lists the commands.\n", command);
-        return EXIT_USAGE;
+        return no_such_command(who, subcommands, count, argc - shift, argv + shift);
     }
-    return found->run(argc - 1, argv + 1);
+    return of_word ? help_of(found, NULL) : found->run(argc - 1, argv + 1);
 }
 
 static void usage(FILE *to)
@@ -100,44 +136,35 @@ static int show_version(void)
     return EXIT_DONE;
 }
 
-static int no_such_command(const char *who, const char *word)
-{
-    fprintf(stderr, "%s: there is no command '%s'\n'holdfast --help' lists the commands.\n", who,
-            word);
-    return EXIT_USAGE;
-}
-
 /* `holdfast help stock import` is `holdfast stock import --help`. */
 static int help(int argc, char **argv)
 {
-    if (argc < 2) {
+    if (argc < 2 || argv[1][0] == '-') {
         usage(stdout);
         return EXIT_DONE;
     }
     const struct subcommand *found = find(commands, COMMAND_COUNT, argv[1]);
     if (!found) {
-        return no_such_command("holdfast help", argv[1]);
+        return no_such_command("holdfast", commands, COMMAND_COUNT, argc, argv);
     }
-    char *words[] = {argv[1], argc > 2 ? argv[2] : (char[]){"--help"}, (char[]){"--help"}, NULL};
-    return found->run(argc > 2 ? 3 : 2, words);
+    return help_of(found, argc > 2 ? argv[2] : NULL);
 }
 
 static int run(int argc, char **argv)
 {
-    if (argc < 2) {
-        fprintf(stderr, "holdfast: COMMAND is missing\n");
-        usage(stderr);
-        return EXIT_USAGE;
-    }
-    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
+    if (argc >= 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
         return show_version();
     }
-    if (asks_for_help(argv[1])) {
+    if (argc >= 2 && asks_for_help(argv[1])) {
         return help(argc - 1, argv + 1);
     }
-    const struct subcommand *found = find(commands, COMMAND_COUNT, argv[1]);
+    const struct subcommand *found = argc >= 2 ? find(commands, COMMAND_COUNT, argv[1]) : NULL;
     if (!found) {
-        return no_such_command("holdfast", argv[1]);
+        int code = no_such_command("holdfast", commands, COMMAND_COUNT, argc, argv);
+        if (argc < 2) {
+            usage(stderr);
+        }
+        return code;
     }
     return found->run(argc - 1, argv + 1);
 }

@@ -163,8 +163,7 @@ int command_serve(int argc, char **argv)
     }
     config_init(&config);
     if (!read_settings(&config, error)) {
-        return config.address_refused ? refused(HF_INVALID, error)
-                                      : args_wrong(&spec, "%s", error);
+        return config.address_refused ? refused(HF_INVALID, error) : args_wrong(&spec, "%s", error);
     }
     log_set_level(config.log_level);
     const char *allocator = cli_allocator();

@@ -10,6 +10,7 @@
 
 #include <holdfast/client.h>
 
+#include "base/suggest.h"
 #include "cli/print.h"
 #include "cli/values.h"
 
@@ -35,8 +36,12 @@ void stock_print(const struct hf_stock *rows, uint32_t count, bool json);
 enum hf_status stock_of_sku(struct hf_client *client, const char *sku, struct hf_stock **rows,
                             uint32_t *count);
 
-/* There is no such item: asks the engine in which pools the SKU is, and tells as pools_text().
- * False: in none, or it can't be told. */
+/* " (did you mean 'A' or 'B'?)" of the engine's SKUs, or "" where none looks like it; reads 40 000
+ * items at most. text is returned. */
+const char *stock_meant(struct hf_client *client, const char *sku, char text[SUGGEST_TEXT_BYTES]);
+
+/* There is no such item: asks the engine in which pools the SKU is, and tells as pools_text(); or
+ * that there is no such SKU, and which look like it. False: there are none, or it can't be told. */
 bool stock_other_pools(struct hf_client *client, const char *sku, char text[POOLS_TEXT_BYTES]);
 
 #endif

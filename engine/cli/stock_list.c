@@ -215,6 +215,11 @@ static int show_item(struct hf_client *client, const struct item_name *name, con
             status = HF_OK;
         }
     }
+    if (status == HF_UNKNOWN_ITEM && !rows) {
+        char meant[SUGGEST_TEXT_BYTES];
+        size_t used = strlen(text);
+        snprintf(text + used, sizeof text - used, "%s", stock_meant(client, name->sku, meant));
+    }
     struct hf_sku_rules rules;
     if (status == HF_OK) {
         const char *sku = rows[0].sku;

@@ -15,6 +15,7 @@
 #include "cli/connect.h"
 #include "cli/print.h"
 #include "cli/sale.h"
+#include "cli/stock.h"
 #include "cli/values.h"
 
 static struct connection connection;
@@ -129,7 +130,7 @@ static void done_text(char text[DONE_BYTES], const char *now, const char *later)
 }
 
 /* A SKU's code may hold an @; one that the engine does not know is most often meant as SKU@POOL. */
-static int no_such_sku(const char *code)
+static int no_such_sku(struct hf_client *client, const char *code)
 {
     struct item_name item;
     char reason[REASON_BYTES];
@@ -140,6 +141,10 @@ static int no_such_sku(const char *code)
                  "%s: there is no such SKU; a sale's rules belong to the SKU in "
                  "all its pools: name it without a pool, as %s",
                  code, item.sku);
+    } else {
+        size_t used = strlen(text);
+        char meant[SUGGEST_TEXT_BYTES];
+        snprintf(text + used, sizeof text - used, "%s", stock_meant(client, code, meant));
     }
     if (connection.json) {
         print_json(error_object(HF_UNKNOWN_ITEM, text));
@@ -197,7 +202,7 @@ static int run_change(const struct command_spec *spec, int argc, char **argv, sa
                     connection.json);
         result = EXIT_DONE;
     } else {
-        result = status == HF_UNKNOWN_ITEM ? no_such_sku(code) : connect_failed(status, code);
+        result = status == HF_UNKNOWN_ITEM ? no_such_sku(client, code) : connect_failed(status, code);
     }
     hf_client_close(client);
     return result;

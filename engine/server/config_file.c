@@ -1,9 +1,9 @@
 /* config_file.c - settings from an INI file: NAME = VALUE, a line each.
  *
- * A line may be as long as it likes. `;` and `#` begin a comment at a line's beginning, `;` behind a
- * blank too; what is behind the first `=` or `:` is the value, without the blanks around it. A name
- * stands once, `listen` as often as wanted. Lines end with LF or CR LF; a byte order mark of UTF-8
- * in front is passed over. The first mistake is told, with its line.
+ * A line may be as long as it likes. `;` and `#` begin a comment at a line's beginning, `;` behind
+ * a blank too; what is behind the first `=` or `:` is the value, without the blanks around it. A
+ * name stands once, `listen` as often as wanted. Lines end with LF or CR LF; a byte order mark of
+ * UTF-8 in front is passed over. The first mistake is told, with its line.
  *
  * Threads: one. */
 #include "server/config.h"
@@ -148,8 +148,8 @@ static bool take_setting(struct file *file, char *text)
                  name);
         return false;
     }
-    return first_time(file, name) && config_set(file->config, name, value, true, file->error,
-                                                file->error_bytes);
+    return first_time(file, name) &&
+           config_set(file->config, name, value, true, file->error, file->error_bytes);
 }
 
 static bool take_line(struct file *file, char *line, size_t len)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -34,8 +35,8 @@ static bool no(char *reason, const char *format, ...)
 
 /* ---- Paths ---- */
 
-/* A path by its folder's true name, so that two ways to write one path are the same; the path itself
- * need not be there. False: its folder is not. */
+/* A path by its folder's true name, so that two ways to write one path are the same; the path
+ * itself need not be there. False: its folder is not. */
 static bool true_path(const char *path, char out[PATH_MAX])
 {
     char copies[2][PATH_MAX];
@@ -173,9 +174,9 @@ static bool tcp_fits(const struct address *address, char *reason)
     return fits;
 }
 
-/* A socket's file that nobody listens on is no hindrance: connecting is refused, and it is replaced.
- * A listener's is of another type than what connects here, and says so without a connection: to
- * connect and hang up may stop an nng 1.5.2 listener (rpc/probe.c). */
+/* A socket's file that nobody listens on is no hindrance: connecting is refused, and it is
+ * replaced. A listener's is of another type than what connects here, and says so without a
+ * connection: to connect and hang up may stop an nng 1.5.2 listener (rpc/probe.c). */
 static bool socket_is_left(const char *path, char *reason)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -224,8 +225,8 @@ bool preflight_address(const char *url, const char *data, char *reason)
 
 /* ---- All of it ---- */
 
-/* Whose directory it is tells more than what it has in use: somebody else's is said first. Only looked
- * at: the lock is taken later. */
+/* Whose directory it is tells more than what it has in use: somebody else's is said first. Only
+ * looked at: the lock is taken later. */
 static bool nobody_has(const char *setting, const char *directory, char *reason)
 {
     char path[CONFIG_TEXT_BYTES + 8];
@@ -275,11 +276,21 @@ static bool archive_fits(const struct config *config, char *reason)
            nobody_has("archive-dir", archive, reason);
 }
 
+/* The soft limit will be raised to the hard one. With too few an engine may start, and then can't
+ * make its next segment. */
+static bool files_fit(char *reason)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max >= SERVER_FILES_LEAST ||
+           no(reason, "the process may have only %llu files open (RLIMIT_NOFILE): it takes %u",
+              (unsigned long long)limit.rlim_max, SERVER_FILES_LEAST);
+}
+
 bool preflight(const struct config *config, char *reason)
 {
     char why[PREFLIGHT_REASON_BYTES];
     struct config_addresses all;
-    if (!data_fits(config->data, reason) || !archive_fits(config, reason)) {
+    if (!files_fit(reason) || !data_fits(config->data, reason) || !archive_fits(config, reason)) {
         return false;
     }
     config_addresses(config, &all);

@@ -316,14 +316,18 @@ def test_token_files_of_engine_and_commands():
 
 
 def test_serve_with_few_descriptors_and_little_locked_memory():
-    """It starts, or says what is missing."""
-    for limit, least in ((resource.RLIMIT_NOFILE, 16), (resource.RLIMIT_NOFILE, 32), (resource.RLIMIT_NOFILE, 64),
-                         (resource.RLIMIT_MEMLOCK, 0)):
+    """It starts, or says what is missing before it makes anything."""
+    for limit, most, starts in ((resource.RLIMIT_NOFILE, 16, False), (resource.RLIMIT_NOFILE, 63, False),
+                                (resource.RLIMIT_NOFILE, 64, True), (resource.RLIMIT_MEMLOCK, 0, True)):
         with Folder() as folder:
+            data = os.path.join(folder, "data")
             code, out, err = serve_once(
-                "--data", os.path.join(folder, "data"), "--listen", "tcp://127.0.0.1:0",
-                preexec_fn=lambda: resource.setrlimit(limit, (least, least)))
-            assert code == 0 and "ready" in out or code == 1 and "ERROR" in err, (limit, least, code, err)
+                "--data", data, "--listen", "tcp://127.0.0.1:0",
+                preexec_fn=lambda: resource.setrlimit(limit, (most, most)))
+            if starts:
+                assert code == 0 and "ready" in out and "ERROR" not in err, (limit, most, code, err)
+            else:
+                assert code == 1 and "RLIMIT_NOFILE" in err and not os.path.exists(data), err
 
 
 if __name__ == "__main__":

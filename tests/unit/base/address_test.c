@@ -1,4 +1,5 @@
-/* address_test.c - addresses as text: what is one, what is wrong with the others, which are near. */
+/* address_test.c - addresses as text: what is one, what is wrong with the others, which are near.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,10 +28,12 @@ static void address_reads_hosts_ports_and_paths(void **state)
         const char *host;
         unsigned port;
     } right[] = {
-        {"tcp://127.0.0.1:7411", "127.0.0.1", 7411}, {"tcp://[::1]:1", "::1", 1},
-        {"tcp://[fe80::1%eth0]:80", "fe80::1%eth0", 80}, {"tcp://db-1.shop.example.:65535",
-                                                          "db-1.shop.example.", 65535},
-        {"tcp://localhost:07411", "localhost", 7411}, {"tcp://a_b:9", "a_b", 9},
+        {"tcp://127.0.0.1:7411", "127.0.0.1", 7411},
+        {"tcp://[::1]:1", "::1", 1},
+        {"tcp://[fe80::1%eth0]:80", "fe80::1%eth0", 80},
+        {"tcp://db-1.shop.example.:65535", "db-1.shop.example.", 65535},
+        {"tcp://localhost:07411", "localhost", 7411},
+        {"tcp://a_b:9", "a_b", 9},
     };
     (void)state;
     for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
@@ -149,8 +152,8 @@ static bool is_local(const char *text)
 
 static void address_knows_what_strangers_reach(void **state)
 {
-    static const char *const near[] = {"tcp://127.0.0.1:1", "tcp://127.9.8.7:0",
-                                       "tcp://localhost:1", "tcp://[::1]:1",
+    static const char *const near[] = {"tcp://127.0.0.1:1",          "tcp://127.9.8.7:0",
+                                       "tcp://localhost:1",          "tcp://[::1]:1",
                                        "tcp://[::ffff:127.0.0.1]:1", "ipc://stream.sock"};
     static const char *const far[] = {"tcp://0.0.0.0:1",
                                       "tcp://*:1",

@@ -42,8 +42,7 @@ static void suggest_has_the_nearest_first_and_three_at_most(void **state)
 {
     static const char *const codes[] = {"85123X", "85132A", "85123B", "95124B", "85123AB", NULL};
     (void)state;
-    assert_string_equal(meant("85123A", codes),
-                        " (did you mean '85123X', '85132A' or '85123B'?)");
+    assert_string_equal(meant("85123A", codes), " (did you mean '85123X', '85132A' or '85123B'?)");
 }
 
 static void suggest_counts_letters_not_bytes(void **state)

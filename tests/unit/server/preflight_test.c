@@ -71,7 +71,7 @@ static void preflight_finds_any_socket_at_a_path(void **state)
         snprintf(url, sizeof url, "ipc://%s/socket", dir);
         int fd = bind_at(url, types[i]);
         assert_false(fits(url));
-    assert_string_equal(reason, "the address is in use");
+        assert_string_equal(reason, "the address is in use");
         close(fd);
         assert_true(fits(url));
         tempdir_remove(dir);
