@@ -29,6 +29,10 @@
 /* Idle time after which a NOOP block proves the last DATA block durable. */
 #define WAL_SEAL_IDLE_NS 5000000u
 
+/* An idle log gets a NOOP block so often all the same: a start in another boot of the machine goes
+ * by the times of the last block, and believes a clock that is not too far ahead of them. */
+#define WAL_TIME_EVERY_MS 600000u
+
 /* A group's buffer: room for a segment's header page, then the block. */
 #define WAL_GROUP_BUFFER_BYTES                                                                     \
     (WAL_PAGE_BYTES + (BLOCK_HEADER_BYTES + WAL_GROUP_BYTES_MAX + WAL_PAGE_BYTES - 1) /            \
@@ -138,6 +142,9 @@ struct writer {
     uint64_t last_data_index;
     uint64_t idle_since_ns;
     uint64_t since_digest_bytes;
+    /* Times of the last block that was sealed by this process; before the first: of the open. */
+    uint64_t sealed_engine_ms;
+    int64_t sealed_ahead_ms;
 
     struct prepared_segment retired[WAL_GROUPS + 1]; /* written full; closed once durable */
     unsigned retired_count;

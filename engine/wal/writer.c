@@ -197,6 +197,8 @@ void wal_seal(struct wal *wal, struct wal_group *group, struct sealed_block *blo
         .segment = writer->segment,
     };
     block_header_encode(&header, at);
+    writer->sealed_engine_ms = now.engine_ms;
+    writer->sealed_ahead_ms = now.ahead_ms;
     group->index = writer->next_index++;
     group->segment = writer->segment;
     writer->previous_hash = block_chain(at);
@@ -251,13 +253,28 @@ static bool add_digest(struct wal *wal)
     return group != NULL;
 }
 
-/* The last DATA block is not proved durable by a later one, and nothing has happened for a while.
- */
+/* The times of the last block are old, or wall time has stepped since: what a start would go by must
+ * be in the log. */
+static bool times_are_due(const struct wal *wal)
+{
+    const struct writer *writer = &wal->writer;
+    struct time_reading now;
+    timekeeper_read(wal->time, &now);
+    int64_t stepped_ms = now.ahead_ms - writer->sealed_ahead_ms;
+    return now.engine_ms - writer->sealed_engine_ms >= WAL_TIME_EVERY_MS ||
+           stepped_ms > (int64_t)CLOCK_SLEW_MS || stepped_ms < -(int64_t)CLOCK_SLEW_MS;
+}
+
+/* Nothing has happened for a while, and the last DATA block is not proved durable by a later one, or
+ * its times are no longer what a start should go by. */
 static bool seal_is_due(const struct wal *wal)
 {
     const struct writer *writer = &wal->writer;
-    return writer->in_flight == 0 && writer->last_data_index > writer->proved_index &&
-           clock_monotonic_ns(wal->clock) - writer->idle_since_ns >= WAL_SEAL_IDLE_NS;
+    if (writer->in_flight > 0 ||
+        clock_monotonic_ns(wal->clock) - writer->idle_since_ns < WAL_SEAL_IDLE_NS) {
+        return false;
+    }
+    return writer->last_data_index > writer->proved_index || times_are_due(wal);
 }
 
 /* The next group to write, closed for appends; NULL when there is nothing to write. */

@@ -28,11 +28,13 @@
 struct rig_clock {
     struct clock clock;
     uint64_t ns;
+    uint64_t wall_ahead_ns; /* how far the wall clock has jumped ahead */
 };
 
 static uint64_t rig_unix_ns(void *context)
 {
-    return RIG_DEADLINE_MS * 1000000u + ((struct rig_clock *)context)->ns;
+    const struct rig_clock *clock = context;
+    return RIG_DEADLINE_MS * 1000000u + clock->ns + clock->wall_ahead_ns;
 }
 
 static uint64_t rig_monotonic_ns(void *context)
@@ -44,7 +46,10 @@ static __attribute__((unused)) void rig_clock_init(struct rig_clock *clock)
 {
     clock->clock = (struct clock){clock, rig_unix_ns, rig_monotonic_ns, rig_monotonic_ns, sim_boot};
     clock->ns = 1000000000u;
+    clock->wall_ahead_ns = 0;
 }
+
+static __attribute__((unused)) struct timekeeper *rig_last_time; /* of the log that was opened last */
 
 /* Time that goes on behind a log's end; one log at a time is open. */
 static __attribute__((unused)) struct timekeeper *rig_time(const struct clock *clock,
@@ -53,7 +58,8 @@ static __attribute__((unused)) struct timekeeper *rig_time(const struct clock *c
     static struct timekeeper time;
     const struct time_past past = {end->engine_ms, end->wall_ms, end->boot_ms, end->boot};
     timekeeper_init(&time, clock, &past, false);
-    return &time;
+    rig_last_time = &time;
+    return rig_last_time;
 }
 
 /* ---- Records with serial numbers ---- */

@@ -245,6 +245,60 @@ static void wal_seals_the_last_data_block_when_idle(void **state)
     rig_deinit(&rig);
 }
 
+/* A start in another boot goes by the last block's times: an idle log must not let them grow old. */
+static void wal_seals_its_times_when_idle(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 8);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    struct wal_stats stats;
+    rig.clock.ns += 599000000000u;
+    rig_settle(&rig);
+    wal_stats(rig.wal, &stats);
+    assert_int_equal(stats.blocks, 0);
+    for (uint64_t blocks = 1; blocks <= 3; blocks++) { /* 10 minutes each */
+        rig.clock.ns += 600000000000u;
+        rig_settle(&rig);
+        rig_settle(&rig);
+        wal_stats(rig.wal, &stats);
+        assert_int_equal(stats.blocks, blocks);
+    }
+    struct rig_log log;
+    rig_read(&log, rig.storage);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(log.blocks[i].header.type, BLOCK_NOOP);
+        assert_int_equal(log.blocks[i].header.wall_ms,
+                         RIG_DEADLINE_MS + 1000 + 599000 + i * 600000);
+    }
+    rig_log_free(&log);
+    rig_deinit(&rig);
+}
+
+static void wal_seals_a_step_of_wall_time_when_idle(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 8);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    struct wal_stats stats;
+    rig.clock.wall_ahead_ns = 7200000000000u;
+    for (unsigned s = 0; s <= 310; s += 5) { /* 300 s later it is believed */
+        timekeeper_tick(rig_last_time);
+        rig_settle(&rig);
+        wal_stats(rig.wal, &stats);
+        assert_true(s > 290 || stats.blocks == 0);
+        rig.clock.ns += 5000000000u;
+    }
+    assert_int_equal(stats.blocks, 1);
+    struct rig_log log;
+    rig_read(&log, rig.storage);
+    assert_int_equal(log.blocks[1].header.type, BLOCK_NOOP);
+    assert_int_equal(log.blocks[1].header.wall_ms - log.blocks[1].header.engine_ms, 7200000);
+    rig_log_free(&log);
+    rig_deinit(&rig);
+}
+
 static void wal_closes_when_a_write_fails(void **state)
 {
     (void)state;
@@ -617,6 +671,8 @@ int main(void)
         cmocka_unit_test(wal_goes_on_over_segments),
         cmocka_unit_test(wal_writes_digests_every_so_many_bytes),
         cmocka_unit_test(wal_seals_the_last_data_block_when_idle),
+        cmocka_unit_test(wal_seals_its_times_when_idle),
+        cmocka_unit_test(wal_seals_a_step_of_wall_time_when_idle),
         cmocka_unit_test(wal_closes_when_a_write_fails),
         cmocka_unit_test(wal_refuses_work_while_the_disk_is_full),
         cmocka_unit_test(wal_waits_for_room_with_what_was_admitted),
