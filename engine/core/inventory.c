@@ -258,8 +258,7 @@ uint32_t inventory_covered(struct inventory *inventory, const struct order_line_
         return 0;
     }
     struct stock_view view;
-    /* By what is free: units of orders that are not published yet have their tickets already. */
-    stock_read(inventory->stock, grant->item, &view);
+    stock_read_promised(inventory->stock, grant->item, &view);
     int64_t missing = view.held + view.sold - (view.stocked - view.safety);
     int64_t behind = (int64_t)presale_behind(inventory->presale, grant->item, grant->ticket);
     int64_t uncovered = missing - behind; /* what later tickets don't account for */

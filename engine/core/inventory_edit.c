@@ -348,7 +348,7 @@ static enum hf_status late_count_grant(struct txn *txn, uint64_t buyer,
     struct inventory *inventory = txn->inventory;
     struct line_counts again = counts_again(grant);
     if (again.presale > 0 &&
-        !presale_change(inventory->presale, grant->item, grant->ticket, again.presale)) {
+        !presale_take(inventory->presale, grant->item, grant->ticket, (uint32_t)again.presale)) {
         return HF_FULL;
     }
     if (again.counted == 0) {

@@ -182,7 +182,7 @@ void grants_draw(struct txn *txn, struct order_grant *grants, uint32_t grant_cou
         struct presale *presale = txn->inventory->presale;
         grant->ticket = presale_draw(presale, grant->item);
         if (grant->ticket == 0 ||
-            !presale_change(presale, grant->item, grant->ticket, grant->presale_qty)) {
+            !presale_take(presale, grant->item, grant->ticket, grant->presale_qty)) {
             grant->presale_qty = 0; /* no room: sold as any */
             grant->ticket = 0;
         }

@@ -106,6 +106,9 @@ static void counts_publish(struct inventory *inventory, const struct order *orde
         struct order_line_view line = transition_line(order, i);
         if (event->flags & EVENT_LATE) {
             struct line_counts again = counts_again(&line);
+            if (again.presale > 0) {
+                presale_publish(inventory->presale, line.item, line.ticket);
+            }
             counts.counted -= again.counted;
             counts.presale -= again.presale;
         }
@@ -262,6 +265,9 @@ static void held_promise(struct txn *txn, const struct event *event)
     for (uint32_t i = 0; i < event->line_count; i++) {
         struct order_line_view line = transition_held_line(event, i);
         stock_promise(txn->inventory->stock, txn->slot, line.item, line.qty);
+        if (line.presale_qty > 0) {
+            presale_publish(txn->inventory->presale, line.item, line.ticket);
+        }
     }
 }
 

@@ -1,14 +1,15 @@
 /* presale.c - pre-sold units by ticket: per item a chain of chunks of 4096 tickets, newest first.
  *
  * Threads: any; an item's chain under the lock that its number chooses, the pool of chunks under
- * its own, taken inside. Invariants: a chunk's sum is the sum of its tickets' units; a chain's
- * chunk numbers fall; the chunks of a chain have units, but for the one that holds the last ticket.
+ * its own, taken inside. Invariants: a chunk's sum is the sum of its tickets' units, those that are
+ * pending too; a chain's chunk numbers fall; the chunks of a chain have units, but for the one that holds the last ticket.
  * A chunk in the pool is all zero.
  *
  * Chunks' heads lie apart from the tickets, so that a walk along a chain touches few cache lines,
  * and a chunk of few tickets few pages. */
 #include "core/presale.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -18,16 +19,21 @@
 
 #define LOCKS    64u
 #define NO_CHUNK 0u
+#define PENDING  0x80000000u /* in a ticket's units: they were taken and are not published */
+
+static_assert(PRESALE_UNITS_MAX < PENDING, "units leave the mark's bit free");
 
 struct chunk {
-    uint64_t sum;    /* of its tickets' units */
+    uint64_t sum;     /* of its tickets' units */
+    uint64_t pending; /* of these */
     uint32_t number; /* it has the tickets number * PRESALE_CHUNK_TICKETS + 1 and on */
     uint32_t older;  /* in the pool: the next one */
     uint32_t newer;
 };
 
 struct queue {
-    uint64_t sum;    /* of all tickets' units */
+    uint64_t sum;     /* of all tickets' units */
+    uint64_t pending; /* of these */
     uint32_t newest; /* chunk; NO_CHUNK: none */
     uint32_t last;   /* ticket that was drawn */
 };
@@ -218,26 +224,54 @@ uint32_t presale_draw(struct presale *presale, uint32_t item)
     return ticket;
 }
 
-/* Changes the units of a ticket by delta, not 0. False: there is no room for its chunk. */
+/* Where a ticket's units are kept. */
+static uint32_t *ticket_at(const struct presale *presale, uint32_t chunk, uint32_t ticket)
+{
+    return &units_of(presale, chunk)[(ticket - 1) % PRESALE_CHUNK_TICKETS];
+}
+
+static uint64_t pending_units(uint32_t kept)
+{
+    return kept & PENDING ? kept & ~PENDING : 0;
+}
+
+/* Writes a ticket's units, with or without the mark. */
+static void ticket_set(struct presale *presale, struct queue *queue, uint32_t chunk,
+                       uint32_t ticket, uint32_t kept)
+{
+    uint32_t *at = ticket_at(presale, chunk, ticket);
+    uint64_t units = (uint64_t)(kept & ~PENDING) - (*at & ~PENDING);
+    uint64_t pending = pending_units(kept) - pending_units(*at);
+    presale->chunks[chunk].sum += units;
+    presale->chunks[chunk].pending += pending;
+    queue->sum += units;
+    queue->pending += pending;
+    *at = kept;
+}
+
+/* Changes the units of a ticket by delta, not 0; mark: PENDING when it had none and gets some. False:
+ * there is no room for its chunk. */
 static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t ticket,
-                          int64_t delta)
+                          int64_t delta, uint32_t mark)
 {
     uint32_t chunk = chunk_find(presale, queue, number_of(ticket), delta > 0);
     if (chunk == NO_CHUNK) {
         CHECK(delta > 0); /* there is no chunk, so there are no units to take */
         return false;
     }
-    uint32_t *units = &units_of(presale, chunk)[(ticket - 1) % PRESALE_CHUNK_TICKETS];
-    CHECK(delta >= -(int64_t)*units);
-    CHECK(delta <= (int64_t)UINT32_MAX - (int64_t)*units);
-    *units = (uint32_t)(*units + delta);
-    presale->chunks[chunk].sum += (uint64_t)delta;
-    queue->sum += (uint64_t)delta;
+    uint32_t kept = *ticket_at(presale, chunk, ticket);
+    int64_t before = kept & ~PENDING;
+    CHECK(delta >= -before);
+    CHECK(delta <= (int64_t)PRESALE_UNITS_MAX - before);
+    CHECK(mark == 0 || before == 0);
+    uint32_t after = (uint32_t)(before + delta);
+    ticket_set(presale, queue, chunk, ticket, after ? after | (kept & PENDING) | mark : 0);
     chunk_drop_spent(presale, queue, chunk);
     return true;
 }
 
-bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int64_t delta)
+static bool change(struct presale *presale, uint32_t item, uint32_t ticket, int64_t delta,
+                   uint32_t mark)
 {
     CHECK(ticket >= 1);
     struct queue *queue = item_lock(presale, item);
@@ -245,7 +279,7 @@ bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int
     if (ticket > before) {
         last_set(presale, queue, ticket);
     }
-    bool fits = delta == 0 || ticket_change(presale, queue, ticket, delta);
+    bool fits = delta == 0 || ticket_change(presale, queue, ticket, delta, mark);
     if (!fits) {
         queue->last = before;
     }
@@ -253,24 +287,45 @@ bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int
     return fits;
 }
 
+bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int64_t delta)
+{
+    return change(presale, item, ticket, delta, 0);
+}
+
+bool presale_take(struct presale *presale, uint32_t item, uint32_t ticket, uint32_t units)
+{
+    return change(presale, item, ticket, units, PENDING);
+}
+
+void presale_publish(struct presale *presale, uint32_t item, uint32_t ticket)
+{
+    struct queue *queue = item_lock(presale, item);
+    uint32_t chunk = chunk_find(presale, queue, number_of(ticket), false);
+    CHECK(chunk != NO_CHUNK);
+    uint32_t kept = *ticket_at(presale, chunk, ticket);
+    CHECK(kept & PENDING);
+    ticket_set(presale, queue, chunk, ticket, kept & ~PENDING);
+    item_unlock(presale, item);
+}
+
 uint64_t presale_behind(struct presale *presale, uint32_t item, uint32_t ticket)
 {
     struct queue *queue = item_lock(presale, item);
     uint64_t behind = 0;
     if (ticket == 0) {
-        behind = queue->sum;
+        behind = queue->sum - queue->pending;
     } else {
         uint32_t number = number_of(ticket);
         uint32_t at = queue->newest;
         for (; at != NO_CHUNK && presale->chunks[at].number > number;
              at = presale->chunks[at].older) {
-            behind += presale->chunks[at].sum;
+            behind += presale->chunks[at].sum - presale->chunks[at].pending;
         }
         if (at != NO_CHUNK && presale->chunks[at].number == number) {
             const uint32_t *units = units_of(presale, at);
             for (uint32_t i = (ticket - 1) % PRESALE_CHUNK_TICKETS + 1; i < PRESALE_CHUNK_TICKETS;
                  i++) {
-                behind += units[i];
+                behind += units[i] & PENDING ? 0 : units[i];
             }
         }
     }
@@ -296,7 +351,7 @@ void presale_visit(struct presale *presale, uint32_t item,
         for (uint32_t i = 0; i < PRESALE_CHUNK_TICKETS && presale->chunks[at].sum > 0; i++) {
             if (units[i] > 0) {
                 visit(context, presale->chunks[at].number * PRESALE_CHUNK_TICKETS + 1 + i,
-                      units[i]);
+                      units[i] & ~PENDING);
             }
         }
     }

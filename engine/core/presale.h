@@ -21,6 +21,7 @@
 
 #define PRESALE_CHUNK_TICKETS 4096u
 #define PRESALE_TICKETS_MAX   ((uint64_t)1 << 40)
+#define PRESALE_UNITS_MAX     INT32_MAX /* of one ticket */
 
 struct presale;
 
@@ -41,8 +42,16 @@ uint32_t presale_draw(struct presale *presale, uint32_t item);
  * (replay; or a ticket whose chunk was used anew before it got units). O(chunks after it). */
 bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int64_t delta);
 
-/* Units of the item's tickets after this one; ticket 0: of all. O(chunks after it): some 10 ns
- * each, and up to a microsecond within its own. */
+/* Gives a ticket that has none its units, for an order that is decided but has no LSN yet: they keep
+ * their place, but are not seen (presale_behind) until presale_publish. presale_change gives them
+ * back if it comes to nothing. False: as with presale_change. */
+bool presale_take(struct presale *presale, uint32_t item, uint32_t ticket, uint32_t units);
+
+/* What presale_take gave is seen from now on. */
+void presale_publish(struct presale *presale, uint32_t item, uint32_t ticket);
+
+/* Units of the item's tickets after this one, as published; ticket 0: of all. O(chunks after it):
+ * some 10 ns each, and up to a microsecond within its own. */
 uint64_t presale_behind(struct presale *presale, uint32_t item, uint32_t ticket);
 
 /* The last ticket that was drawn; 0: none. */

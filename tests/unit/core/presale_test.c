@@ -110,9 +110,9 @@ static void presale_draws_up_to_the_last_number(void **state)
     (void)state;
     struct presale *presale = make(1, 1);
     assert_true(presale_change(presale, 1, UINT32_MAX - 1, 1));
-    assert_int_equal(draw(presale, 1, UINT32_MAX), UINT32_MAX);
+    assert_int_equal(draw(presale, 1, PRESALE_UNITS_MAX), UINT32_MAX);
     assert_int_equal(presale_draw(presale, 1), 0);
-    assert_int_equal(presale_behind(presale, 1, UINT32_MAX - 1), UINT32_MAX);
+    assert_int_equal(presale_behind(presale, 1, UINT32_MAX - 1), PRESALE_UNITS_MAX);
     assert_int_equal(presale_behind(presale, 1, UINT32_MAX), 0);
     presale_deinit(presale);
 }
@@ -140,6 +140,7 @@ enum { ITEMS = 3, TICKETS = 12 * 4096 };
 
 struct naive {
     uint32_t units[ITEMS + 1][TICKETS + 1];
+    bool pending[ITEMS + 1][TICKETS + 1];
     uint32_t last[ITEMS + 1];
     uint64_t seen; /* of presale_visit */
     uint32_t item;
@@ -153,11 +154,12 @@ static void compare_visited(void *context, uint32_t ticket, uint32_t units)
     naive->seen += units;
 }
 
-static uint64_t naive_behind(const struct naive *naive, uint32_t item, uint32_t ticket)
+static uint64_t naive_behind(const struct naive *naive, uint32_t item, uint32_t ticket,
+                             bool published)
 {
     uint64_t behind = 0;
     for (uint32_t i = ticket + 1; i <= naive->last[item]; i++) {
-        behind += naive->units[item][i];
+        behind += published && naive->pending[item][i] ? 0 : naive->units[item][i];
     }
     return behind;
 }
@@ -169,12 +171,12 @@ static void compare(struct presale *presale, struct naive *naive, struct rng *rn
         for (unsigned i = 0; i < 8; i++) {
             uint32_t ticket = (uint32_t)rng_below(rng, naive->last[item] + 1u);
             assert_int_equal(presale_behind(presale, item, ticket),
-                             naive_behind(naive, item, ticket));
+                             naive_behind(naive, item, ticket, true));
         }
         naive->seen = 0;
         naive->item = item;
         presale_visit(presale, item, compare_visited, naive);
-        assert_int_equal(naive->seen, naive_behind(naive, item, 0));
+        assert_int_equal(naive->seen, naive_behind(naive, item, 0, false));
     }
 }
 
@@ -191,16 +193,26 @@ static void step(struct presale *presale, struct naive *naive, struct rng *rng, 
         } else {
             assert_int_equal(presale_draw(presale, item), ticket);
         }
-        assert_true(presale_change(presale, item, ticket, some));
+        bool pending = !replay && some > 0 && rng_chance(rng, 2);
+        assert_true(pending ? presale_take(presale, item, ticket, some)
+                            : presale_change(presale, item, ticket, some));
+        naive->pending[item][ticket] = pending;
         units[ticket] = some;
         naive->last[item] = ticket;
     } else if (naive->last[item] > 0) {
         uint32_t ticket = (uint32_t)rng_between(rng, 1, naive->last[item]);
         ticket = rng_chance(rng, 4) ? ticket : ticket / 2 + 1;
         for (uint32_t i = 0; i < 40 && ticket + i <= naive->last[item]; i++) {
+            bool *pending = &naive->pending[item][ticket + i];
+            if (*pending && rng_chance(rng, 2)) {
+                presale_publish(presale, item, ticket + i);
+                *pending = false;
+                continue;
+            }
             int64_t delta = rng_chance(rng, 8) ? 1 : -(int64_t)units[ticket + i];
             assert_true(presale_change(presale, item, ticket + i, delta));
             units[ticket + i] = (uint32_t)(units[ticket + i] + delta);
+            *pending = *pending && units[ticket + i] > 0;
         }
     }
 }

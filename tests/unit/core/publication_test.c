@@ -196,6 +196,83 @@ static void publication_decision_is_not_seen_before_it_is_published(void **state
     }
 }
 
+/* How much of order 4 is covered: three units, two of them pre-sold, of which one has come. */
+static uint32_t covered_now(const struct rig *rig)
+{
+    struct order_view view;
+    struct order_line_view line;
+    uint32_t covered;
+    assert_int_equal(inventory_order_covered(rig->inventory, (struct id128){0xB0, 4}, &view, &line,
+                                             &covered, 1),
+                     HF_OK);
+    assert_int_equal(line.presale_qty, 2);
+    return covered;
+}
+
+/* Decides something about item 3, which order 4 waits for. Returns how much of the order is covered
+ * once that is published. */
+static uint32_t decide_presale(struct rig *rig, unsigned what)
+{
+    struct order_line line = {3, 4};
+    struct order_request request = {.id = {0xB0, 9}, .buyer = 7, .line_count = 1, .lines = &line};
+    struct order_edit late = {.id = {0xB0, 3}, .late_ok = true};
+    struct order_edit behind = {.id = {0xB0, 5}};
+    struct adjustment less = {.id = {0xAA, 1}, .item = 3, .delta = -1};
+    struct adjustment more = {.id = {0xAA, 1}, .item = 3, .delta = 1};
+    struct item_def def = {
+        .sku = bytes_of("case"), .pool = bytes_of("east"), .safety = 1, .presale_cap = 50};
+    struct order_outcome outcome = {.status = HF_OK};
+    bool replayed;
+    uint32_t item;
+    switch (what) {
+    case 0:
+        inventory_reserve(rig->txn, &request, &outcome);
+        assert_int_equal(outcome.status, HF_OK);
+        return 1; /* who comes later waits longer */
+    case 1:
+        assert_int_equal(inventory_adjust(rig->txn, &less, &replayed), HF_OK);
+        return 0;
+    case 2:
+        assert_int_equal(inventory_adjust(rig->txn, &more, &replayed), HF_OK);
+        return 2;
+    case 3:
+        assert_int_equal(inventory_define_item(rig->txn, &def, &item), HF_OK);
+        return 0;
+    case 4: /* its ticket is an earlier one */
+        inventory_commit(rig->txn, &late, &outcome);
+        assert_int_equal(outcome.status, HF_OK);
+        return 0;
+    default:
+        inventory_release(rig->txn, &behind, &outcome);
+        assert_int_equal(outcome.status, HF_OK);
+        return 1;
+    }
+}
+
+static void publication_coverage_is_not_seen_before_it_is_published(void **state)
+{
+    (void)state;
+    for (unsigned what = 0; what < 6; what++) {
+        struct rig rig;
+        open_shop(&rig);
+        rig_reserve(&rig, 2, 3, 1);                                     /* what is in stock */
+        rig_reserve_lines(&rig, 3, &(struct order_line){3, 2}, 1, 10); /* two that are not */
+        rig.txn->now_ms += 10;
+        rig_expire(&rig);
+        rig_edit(&rig, inventory_release, 2, NULL, 0);
+        rig_reserve(&rig, 4, 3, 3);
+        rig_reserve(&rig, 5, 3, 2);
+        rig_set_stock(&rig, 3, 2);
+        assert_int_equal(covered_now(&rig), 1);
+        uint32_t after = decide_presale(&rig, what);
+        assert_int_equal(covered_now(&rig), 1);
+        rig_publish(&rig);
+        assert_int_equal(covered_now(&rig), after);
+        rig_check(&rig);
+        rig_close(&rig);
+    }
+}
+
 /* ---- Threads ---- */
 
 #define ITEMS        3u
@@ -445,6 +522,7 @@ int main(void)
         cmocka_unit_test(publication_reader_looks_again_when_somebody_published),
         cmocka_unit_test(publication_reader_holds_others_up_after_many_tries),
         cmocka_unit_test(publication_decision_is_not_seen_before_it_is_published),
+        cmocka_unit_test(publication_coverage_is_not_seen_before_it_is_published),
         cmocka_unit_test(publication_readers_see_states_that_the_log_passes_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
