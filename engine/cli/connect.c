@@ -95,6 +95,15 @@ int connect_open(const struct command_spec *command, const struct connection *co
     return ARGS_GO_ON;
 }
 
+uint64_t connect_engine_ms(struct hf_client *client)
+{
+    struct hf_engine_status status;
+    if (hf_get_status(client, &status) == HF_OK && status.wall_ms != 0) {
+        return status.wall_ms;
+    }
+    return clock_unix_ms(clock_real());
+}
+
 int exit_code_of(enum hf_status status)
 {
     switch (status) {
@@ -148,7 +157,7 @@ static bool own_words(enum hf_status status, char *text, size_t bytes)
         return true;
     case HF_UNAUTHORIZED:
         snprintf(text, bytes,
-                 "the token is missing or wrong: name it with --token or in HOLDFAST_TOKEN");
+                 "the token is missing or wrong: give it with --token-file, or in HOLDFAST_TOKEN");
         return true;
     default:
         return false;

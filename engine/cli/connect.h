@@ -61,6 +61,11 @@ int connect_say(enum hf_status status, const char *text);
  * nothing else to print does about a failure. */
 int connect_failed(enum hf_status status, const char *subject);
 
+/* The engine's wall time, by which sales open and close and which deadlines are told in: not this
+ * machine's clock, which may be wrong or another's. Only if the engine does not tell: this
+ * machine's. Replaces hf_last_message() then. */
+uint64_t connect_engine_ms(struct hf_client *client);
+
 /* The exit code that goes with a status. */
 int exit_code_of(enum hf_status status);
 

@@ -157,7 +157,7 @@ static int report(struct hf_client *client, struct hf_id id, enum hf_status stat
         hf_id_to_text(id, id_text);
         printf("order     %s\nstate     %s\n", id_text, state_name(result->state));
         if (result->state == HF_ORDER_HELD && result->deadline_ms != 0) {
-            order_print_deadline(result->deadline_ms);
+            order_print_deadline(client, result->deadline_ms);
         }
         if (result->replayed && code == EXIT_DONE) {
             printf("replayed  %s\n", replayed_text);

@@ -15,7 +15,7 @@
 #define ORDER_ID_HELP "ID is a UUID, 32 hex digits, or any other text, which stands for its hash.\n"
 
 /* "deadline  2026-11-11T00:15:00.000Z (in 14 min 59 s)" */
-void order_print_deadline(uint64_t deadline_ms);
+void order_print_deadline(struct hf_client *client, uint64_t deadline_ms);
 
 /* Reads the items of lines: *items, to be freed with free(), has one for each. Always there, zeroed
  * when the status is not OK. */

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/id.h"
 #include "base/limits.h"
 #include "cli/commands.h"
@@ -17,11 +16,11 @@
 
 static struct connection connection;
 
-void order_print_deadline(uint64_t deadline_ms)
+void order_print_deadline(struct hf_client *client, uint64_t deadline_ms)
 {
     char when[TIME_TEXT_BYTES];
     char distance[DURATION_TEXT_BYTES];
-    uint64_t now_ms = clock_unix_ms(clock_real());
+    uint64_t now_ms = connect_engine_ms(client);
     bool ahead = deadline_ms >= now_ms;
     time_text(deadline_ms, when);
     duration_text(ahead ? deadline_ms - now_ms : now_ms - deadline_ms, distance);
@@ -129,7 +128,8 @@ static void show_lines(const struct hf_order_info *info, const struct hf_stock *
     print_table_deinit(&table);
 }
 
-static void show_order(const struct hf_order_info *info, const struct hf_stock *items)
+static void show_order(struct hf_client *client, const struct hf_order_info *info,
+                       const struct hf_stock *items)
 {
     char id_text[37];
     hf_id_to_text(info->id, id_text);
@@ -140,7 +140,7 @@ static void show_order(const struct hf_order_info *info, const struct hf_stock *
         printf("buyer     %" PRIu64 "\n", info->buyer);
     }
     if (info->state == HF_ORDER_HELD) {
-        order_print_deadline(info->deadline_ms);
+        order_print_deadline(client, info->deadline_ms);
     }
     printf("LSN       %" PRIu64 "\n", info->lsn);
     if (info->line_count > 0) {
@@ -178,7 +178,7 @@ static int read_and_show(struct hf_client *client, struct hf_id id)
     } else if (connection.json) {
         print_json(order_object(&info, items));
     } else {
-        show_order(&info, items);
+        show_order(client, &info, items);
     }
     free(items);
     free(lines);

@@ -109,7 +109,7 @@ static void show(const struct hf_engine_status *status)
     print_use("buyers", status->buyers, status->buyers_max, "buyers-max");
     print_use("log, MiB", status->wal_bytes >> 20, status->wal_bytes_max >> 20, "wal-bytes-max");
     print_time("ended orders", "kept for", status->retain_ended_ms);
-    print_time("hold", "unless named", status->hold_ms);
+    print_time("default hold", "", status->hold_ms);
     print_time("longest hold", "", status->hold_ms_max);
     show_clock(status);
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -178,15 +177,19 @@ static enum hf_status check_and_apply(struct hf_client *client, const struct imp
 }
 
 /* A sale that the file says has ended is most often a slip. Returns how many there are. */
-static uint32_t warn_of_ended(const struct import *import, const char *name)
+static uint32_t warn_of_ended(struct hf_client *client, const struct import *import,
+                              const char *name)
 {
-    uint64_t now_ms = clock_unix_ms(clock_real());
+    uint64_t now_ms = 0; /* asked for once a row needs it */
     uint32_t count = 0;
     for (uint32_t i = 0; i < import->row_count; i++) {
         const struct import_row *row = import->sorted[i];
         char when[TIME_TEXT_BYTES];
-        if (!(row->own_rules & HF_SKU_CLOSES_AT) || row->closes_at_ms == 0 ||
-            row->closes_at_ms > now_ms || count++ >= IMPORT_REFUSED_SHOWN) {
+        if (!(row->own_rules & HF_SKU_CLOSES_AT) || row->closes_at_ms == 0) {
+            continue;
+        }
+        now_ms = now_ms ? now_ms : connect_engine_ms(client);
+        if (row->closes_at_ms > now_ms || count++ >= IMPORT_REFUSED_SHOWN) {
             continue;
         }
         time_local_text(row->closes_at_ms, when);
@@ -206,7 +209,7 @@ static int run(const struct import *import, const char *name, struct import_summ
     if (code != ARGS_GO_ON) {
         return code;
     }
-    summary->ended = warn_of_ended(import, name);
+    summary->ended = warn_of_ended(client, import, name);
     enum hf_status status = check_and_apply(client, import, summary, &applied);
     say_refused(summary, name);
     if (status != HF_OK) {

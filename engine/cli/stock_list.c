@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
@@ -111,11 +110,10 @@ static const struct command_spec show_spec = {
     .arguments_max = 1,
 };
 
-/* "open", "paused", "opens 2026-11-11T00:00:00.000Z, closes ...": how the sale stands now. */
-static void print_sale(const struct hf_sku_rules *rules)
+/* "open", "paused", "opens 2026-11-11 00:00:00 +08:00, closes ...": how the sale stands now. */
+static void print_sale(const struct hf_sku_rules *rules, uint64_t now_ms)
 {
     char when[TIME_TEXT_BYTES];
-    uint64_t now_ms = clock_unix_ms(clock_real());
     bool closed = rules->closes_at_ms != 0 && rules->closes_at_ms <= now_ms;
     bool waits = rules->opens_at_ms > now_ms;
     printf("sale             %s", rules->paused ? "paused"
@@ -123,17 +121,18 @@ static void print_sale(const struct hf_sku_rules *rules)
                                   : waits       ? "not open yet"
                                                 : "open");
     if (rules->opens_at_ms != 0) {
-        time_text(rules->opens_at_ms, when);
+        time_local_text(rules->opens_at_ms, when);
         printf(", %s %s", waits ? "opens" : "opened", when);
     }
     if (rules->closes_at_ms != 0) {
-        time_text(rules->closes_at_ms, when);
+        time_local_text(rules->closes_at_ms, when);
         printf(", %s %s", closed ? "closed" : "closes", when);
     }
     putchar('\n');
 }
 
-static void print_rules(const struct hf_sku_rules *rules)
+/* now_ms: of the engine. */
+static void print_rules(const struct hf_sku_rules *rules, uint64_t now_ms)
 {
     char hold[DURATION_TEXT_BYTES];
     char hold_max[DURATION_TEXT_BYTES];
@@ -146,7 +145,7 @@ static void print_rules(const struct hf_sku_rules *rules)
         print_safe(stdout, rules->label);
     }
     putchar('\n');
-    print_sale(rules);
+    print_sale(rules, now_ms);
     if (rules->limit_per_buyer != 0) {
         printf("limit per buyer  %" PRIu32 "\n", rules->limit_per_buyer);
     }
@@ -163,10 +162,11 @@ static json_t *rules_object(const struct hf_sku_rules *rules)
                      (json_int_t)rules->hold_ms, "hold_ms_max", (json_int_t)rules->hold_ms_max);
 }
 
-static void show_rows(const struct hf_sku_rules *rules, const struct hf_stock *rows, uint32_t count)
+static void show_rows(struct hf_client *client, const struct hf_sku_rules *rules,
+                      const struct hf_stock *rows, uint32_t count)
 {
     if (!connection.json) {
-        print_rules(rules);
+        print_rules(rules, connect_engine_ms(client));
         stock_print(rows, count, false);
         return;
     }
@@ -228,7 +228,7 @@ static int show_item(struct hf_client *client, const struct item_name *name, con
     }
     int code = EXIT_DONE;
     if (status == HF_OK) {
-        show_rows(&rules, row ? row : rows, row ? 1 : count);
+        show_rows(client, &rules, row ? row : rows, row ? 1 : count);
     } else {
         code = connect_say(status, text);
         if (connection.json) {

@@ -97,7 +97,8 @@ static int tell_defined(struct hf_client *client, const struct hf_sku *sku,
         return connect_failed(status, sku->sku);
     }
     bool about_times = (sku->fields & (HF_SKU_OPENS_AT | HF_SKU_CLOSES_AT)) != 0;
-    sale_report(was, &is, "defined", about_times ? SALE_LATER : SALE_ANY, connection.json);
+    sale_report(was, &is, "defined", about_times ? SALE_LATER : SALE_ANY, connect_engine_ms(client),
+                connection.json);
     return EXIT_DONE;
 }
 

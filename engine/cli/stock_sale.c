@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
@@ -67,10 +66,10 @@ static void warn(json_t *warnings, const char *format, const char *argument)
 }
 
 /* Why a SKU that is meant to be sold, now or later, is not. */
-static void warn_of_rules(const struct hf_sku_rules *is, enum sale_wish wish, json_t *warnings)
+static void warn_of_rules(const struct hf_sku_rules *is, enum sale_wish wish, uint64_t now_ms,
+                          json_t *warnings)
 {
     char when[TIME_TEXT_BYTES];
-    uint64_t now_ms = clock_unix_ms(clock_real());
     if (wish == SALE_ANY) {
         return;
     }
@@ -87,7 +86,7 @@ static void warn_of_rules(const struct hf_sku_rules *is, enum sale_wish wish, js
 }
 
 void sale_report(const struct hf_sku_rules *was, const struct hf_sku_rules *is, const char *done,
-                 enum sale_wish wish, bool json)
+                 enum sale_wish wish, uint64_t now_ms, bool json)
 {
     json_t *changed = json ? json_object() : NULL;
     json_t *warnings = json ? json_array() : NULL;
@@ -97,7 +96,7 @@ void sale_report(const struct hf_sku_rules *was, const struct hf_sku_rules *is, 
     }
     tell_moment("opens_at", was->opens_at_ms, is->opens_at_ms, changed);
     tell_moment("closes_at", was->closes_at_ms, is->closes_at_ms, changed);
-    warn_of_rules(is, wish, warnings);
+    warn_of_rules(is, wish, now_ms, warnings);
     if (json) {
         print_json(json_pack("{s:s, s:s, s:s, s:b, s:o, s:o}", "sku", is->sku, "status", "OK",
                              "done", done, "paused", (int)is->paused, "changed", changed,
@@ -163,7 +162,7 @@ static enum hf_status change_rules(struct hf_client *client, const char *code, s
     if (status != HF_OK) {
         return status;
     }
-    struct hf_sku sku = change(was, clock_unix_ms(clock_real()));
+    struct hf_sku sku = change(was, connect_engine_ms(client));
     sku.sku = code;
     if (sku.fields != 0) {
         status = hf_define(client, &sku, 1, NULL, 0, NULL);
@@ -199,7 +198,7 @@ static int run_change(const struct command_spec *spec, int argc, char **argv, sa
         done_text(text, done[0], done[1]);
         /* That a sale is closed now is what was asked for. */
         sale_report(&was, &is, text, wish == SALE_ENDS && !has_at ? SALE_ANY : wish,
-                    connection.json);
+                    connect_engine_ms(client), connection.json);
         result = EXIT_DONE;
     } else {
         result = status == HF_UNKNOWN_ITEM ? no_such_sku(client, code) : connect_failed(status, code);

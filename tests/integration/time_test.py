@@ -15,7 +15,7 @@ import time
 
 from harness import Engine, main, run, wait_until
 from shop import Shop, edit, edits, line, new_id
-from wire import OK
+from wire import CLOSED, NOT_OPEN, OK
 
 LIBRARY = os.environ.get("HOLDFAST_SHIFTED_CLOCK") or sys.exit("HOLDFAST_SHIFTED_CLOCK is not set")
 HOUR_S = 3600
@@ -175,6 +175,27 @@ def test_a_glitch_opens_no_sale_and_closes_none():
         assert reserve_one(shop, new_id(), today).status == OK
         engine.shift(0)
         assert reserve_one(shop, new_id(), tomorrow).status != OK
+
+
+def test_commands_go_by_the_engines_time_and_not_by_their_own():
+    with ShiftedEngine(shift_s=-2 * HOUR_S) as engine:
+        shop = Shop(engine.url)
+        item = shop.define("BEHIND", 10)
+        there = ("BEHIND", "--url", engine.url)
+        # A closing time by this machine's clock would be two hours away for the engine.
+        run("stock", "close", *there)
+        assert reserve_one(shop, new_id(), item).status == CLOSED
+        assert "closed" in run("stock", "show", *there)
+        # An opening time that is past here, and to come there.
+        opens_at_ms = engine.clock()["wall_ms"] + HOUR_S * 1000
+        run("stock", "define", *there, "--closes-at", "0", "--opens-at", str(opens_at_ms))
+        assert "not open yet" in run("stock", "show", *there)
+        assert reserve_one(shop, new_id(), item).status == NOT_OPEN
+        run("stock", "open", *there)
+        order_id = new_id()
+        assert reserve_one(shop, order_id, item, hold_ms=HOUR_S * 1000).status == OK
+        shown = run("order", "show", order_id.hex(), "--url", engine.url)
+        assert "(in " in shown and " ago)" not in shown, shown
 
 
 def test_the_operator_is_told_and_may_say_that_the_clock_is_right():
