@@ -25,7 +25,7 @@ static const char help[] =
     "usage: holdfast load [options]\n"
     "       holdfast load --trace FILE.csv[.gz] [options]\n"
     "\n"
-    "How long (default: --duration 10s)\n"
+    "How long (default: --duration 10s); a time S is 500ms, 5s, 2m or 1h, alone: seconds\n"
     "  --orders N            so many orders\n"
     "  --duration S          so long: 500ms, 5s, 2m, 1h\n"
     "  --until-sold-out      until every item has refused an order for one unit\n"

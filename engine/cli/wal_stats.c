@@ -50,8 +50,7 @@ static const struct command_spec spec = {
             "the engine has given back are counted with --archive.\n"
             "\n"
             "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like (without an\n"
-            "offset: local time), or @ and Unix\n"
-            "milliseconds.\n",
+            "offset: local time), or @ and Unix milliseconds.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };

@@ -53,7 +53,7 @@ static const struct setting settings[] = {
     {"token-file", "FILE", KIND_TEXT, TEXT(token_file), 1, 0, 0, "",
      "file that holds the token, and that only its owner and group may read"},
     {"insecure", NULL, KIND_FLAG, FIELD(insecure), 0, 0, 0, 0, "no",
-     "listen beyond loopback without a token: whoever gets there may do all"},
+     "listen beyond loopback without a token: whoever can connect may do everything"},
     {"wal-io", "WORD", KIND_WAL_IO, FIELD(wal_io), 0, 0, 0, 0, "auto",
      "how the log is written: auto, uring or sync"},
     {"log-level", "WORD", KIND_LEVEL, FIELD(log_level), 0, 0, 0, 0, "info",

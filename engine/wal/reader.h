@@ -111,7 +111,8 @@ enum hf_status wal_reader_follow(struct wal_reader *reader);
 /* After IO_ERROR: which file, and the system's reason; "" when none is known. */
 const char *wal_reader_trouble(const struct wal_reader *reader);
 
-/* Is a log that ends so the one with this cluster's id? NULL; or what is wrong. */
+/* Is a log that ends so the one with this cluster's id? NULL: it is, or damage hides which one it is;
+ * else what is wrong. */
 const char *wal_cluster_fault(const struct wal_end *end, struct id128 cluster);
 
 /* How the log ends. Call after wal_reader_next said NOT_FOUND. */

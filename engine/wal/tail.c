@@ -381,6 +381,9 @@ const char *wal_cluster_fault(const struct wal_end *end, struct id128 cluster)
         return "the log is empty, but CLUSTER in the data directory says that there was one: is its "
                "disk mounted? Without CLUSTER an engine begins a new log";
     }
+    if (id_is_nil(end->cluster)) {
+        return NULL; /* damage hides which log it is */
+    }
     return id_equal(end->cluster, cluster)
                ? NULL
                : "this is another log than CLUSTER in the data directory says: put the right one "

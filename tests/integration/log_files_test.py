@@ -190,6 +190,11 @@ def test_log_folder_that_is_empty_or_anothers_is_not_taken_for_this_ones():
             shutil.copytree(os.path.join(stranger.data, "wal"), folder)
             assert "another log" in refused(engine.data)
             assert verify(engine.data, 1)["start"] == "refused"
+        # Without its only used segment nothing says which log it is: not that it is another one.
+        with Moved(segments(engine.data)[0]):
+            assert "another log" not in refused(engine.data)
+            told = json.dumps(verify(engine.data, 1))
+            assert "no segment header" in told and "another log" not in told, told
         engine.start()
         assert known(engine) == orders
 
