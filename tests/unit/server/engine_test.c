@@ -15,6 +15,7 @@
 #include <sched.h>
 
 #include "base/log.h"
+#include "core/inventory_internal.h"
 #include "engine_rig.h"
 
 /* A batch of one order of one line; its columns live as long as this does. */
@@ -497,6 +498,16 @@ static void engine_leaves_nobody_waiting_for_a_worker_when_the_log_closes(void *
         ask_free(&members[i].ask);
     }
     assert_int_equal(crowd.answered, CROWD);
+    /* What was decided is never seen, and whose append was refused holds up no reader. */
+    struct inventory *inventory = engine_inventory(rig->engine);
+    struct inventory_counts counts;
+    inventory_counts(inventory, &counts);
+    assert_int_equal(counts.orders_known, 0);
+    struct reading reading;
+    reading_init(&reading);
+    reading_begin(inventory->publication, &reading);
+    assert_int_equal(reading.tries, 1);
+    assert_false(reading_again(inventory->publication, &reading));
     rig_close(rig);
     pthread_cond_destroy(&crowd.changed);
     pthread_mutex_destroy(&crowd.lock);
