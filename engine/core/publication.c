@@ -14,7 +14,9 @@
  * the gate, closing the gate and looking at the turns: all seq_cst, so that one of the two sees the
  * other. Who finds the gate closed takes its turn back and waits; the reader waits for those who
  * are in. One of these may wait for the log's disk (an append without a free buffer, before it has
- * an LSN): so that wait has an end, and the reader then takes what there is.
+ * an LSN): so that wait has an end, and the reader then looks beside those who are still in. Should
+ * one of them come to its end meanwhile, it looks again: nobody else can begin, so that is seldom
+ * and has an end, too.
  *
  * Source: the reader's side is a sequence lock of many writers, each with its own count. */
 #include "core/publication.h"
@@ -108,19 +110,29 @@ void publication_end(struct publication *publication, unsigned slot)
 
 /* ---- Readers ---- */
 
-/* True: nobody publishes. */
+/* Notes all turns. True: nobody publishes. */
 static bool note_turns(struct publication *publication, struct reading *reading)
 {
+    bool odd = false;
     reading->slots = atomic_load_explicit(&publication->slots, memory_order_seq_cst);
     for (uint32_t i = 0; i < reading->slots; i++) {
         /* seq_cst: for the holder; for others it is an acquire. */
         reading->turns[i] =
             atomic_load_explicit(&publication->turns[i].number, memory_order_seq_cst);
-        if (reading->turns[i] % 2 != 0) {
-            return false;
-        }
+        odd |= reading->turns[i] % 2 != 0;
     }
-    return true;
+    return !odd;
+}
+
+static bool turns_are_the_same(struct publication *publication, const struct reading *reading)
+{
+    /* acquire: what was read came before. */
+    bool same = atomic_load_explicit(&publication->slots, memory_order_acquire) == reading->slots;
+    for (uint32_t i = 0; same && i < reading->slots; i++) {
+        same = atomic_load_explicit(&publication->turns[i].number, memory_order_acquire) ==
+               reading->turns[i];
+    }
+    return same;
 }
 
 static void hold(struct publication *publication, struct reading *reading)
@@ -128,13 +140,17 @@ static void hold(struct publication *publication, struct reading *reading)
     pthread_mutex_lock(&publication->holder);
     atomic_store_explicit(&publication->gate, true, memory_order_seq_cst);
     reading->holds = true;
-    for (unsigned step = 0; step < HOLD_STEPS && !note_turns(publication, reading); step++) {
+    for (unsigned step = 0; !note_turns(publication, reading) && step < HOLD_STEPS; step++) {
         spin_pause(step);
     }
 }
 
 void reading_begin(struct publication *publication, struct reading *reading)
 {
+    if (reading->holds) {
+        (void)note_turns(publication, reading);
+        return;
+    }
     while (reading->tries++ < READ_TRIES) {
         if (note_turns(publication, reading)) {
             return;
@@ -144,19 +160,31 @@ void reading_begin(struct publication *publication, struct reading *reading)
     hold(publication, reading);
 }
 
+/* Who is about to begin makes its turn odd and even again while it finds the gate closed: that is no
+ * publication, but looks like one. */
+static bool ended_meanwhile(struct publication *publication, const struct reading *reading)
+{
+    for (uint32_t i = 0; i < reading->slots; i++) {
+        /* acquire: as in turns_are_the_same. */
+        if (reading->turns[i] % 2 != 0 &&
+            atomic_load_explicit(&publication->turns[i].number, memory_order_acquire) !=
+                reading->turns[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool reading_again(struct publication *publication, struct reading *reading)
 {
-    if (reading->holds) {
-        atomic_store_explicit(&publication->gate, false, memory_order_release);
-        pthread_mutex_unlock(&publication->holder);
-        reading->holds = false;
-        return false;
+    if (!reading->holds) {
+        return !turns_are_the_same(publication, reading);
     }
-    /* acquire: what was read came before. */
-    bool same = atomic_load_explicit(&publication->slots, memory_order_acquire) == reading->slots;
-    for (uint32_t i = 0; same && i < reading->slots; i++) {
-        same = atomic_load_explicit(&publication->turns[i].number, memory_order_acquire) ==
-               reading->turns[i];
+    if (ended_meanwhile(publication, reading)) {
+        return true;
     }
-    return !same;
+    atomic_store_explicit(&publication->gate, false, memory_order_release);
+    pthread_mutex_unlock(&publication->holder);
+    reading->holds = false;
+    return false;
 }

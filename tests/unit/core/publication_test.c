@@ -74,6 +74,16 @@ static void publication_reader_holds_others_up_after_many_tries(void **state)
     reading_begin(publication, &reading);
     assert_true(reading.holds);
     assert_false(reading_again(publication, &reading));
+    /* Should he come to it while they look, they look again, and nobody comes in between. */
+    reading_init(&reading);
+    reading_begin(publication, &reading);
+    assert_true(reading.holds);
+    publication_end(publication, 0);
+    assert_true(reading_again(publication, &reading));
+    assert_true(reading.holds);
+    reading_begin(publication, &reading);
+    assert_false(reading_again(publication, &reading));
+    publication_begin(publication, 0); /* the gate is open */
     publication_end(publication, 0);
     publication_deinit(publication);
 }
