@@ -734,6 +734,12 @@ static void image_that_can_not_be_is_damage(void **state)
     WITH(&s, lines[0].counted, true);
     WITH(&s, lines[0].returned, 3; s.lines[1].returned = 4); /* that is RETURNED */
     assert_int_equal(order_hand_load(s.rig.inventory, s.hand, &s.image), HF_OK);
+    /* The same when the commit left units out that had not been released. */
+    s.lines[0].released = 0;
+    WITH(&s, lines[0].returned, 3; s.lines[1].returned = 4);
+    WITH(&s, lines[0].committed, 0; s.lines[1].committed = 0; s.lines[1].returned = 0;
+         s.image.state = ORDER_RETURNED); /* nothing was sold */
+    assert_int_equal(order_hand_load(s.rig.inventory, s.hand, &s.image), HF_OK);
     close_scene(&s);
 }
 
