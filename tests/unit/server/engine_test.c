@@ -369,6 +369,75 @@ static void engine_is_read_only_for_the_rest_of_a_request_that_fills_the_disk(vo
     rig_close(&rig);
 }
 
+/* ---- Times that are shown ---- */
+
+#define WALL_OFF_MS 3600000
+
+static uint64_t wall_off_unix_ns(void *context)
+{
+    return (START_MS + ((struct rig *)context)->ms + WALL_OFF_MS) * 1000000u;
+}
+
+/* All that tells a deadline tells it in wall time: rows, columns, repeated or not, and reads. */
+static void engine_shows_every_deadline_in_wall_time(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, MIB(4));
+    define_phone(&rig, 5);
+    rig.clock.unix_ns = wall_off_unix_ns;
+    rig.options.trust_clock = true; /* from here on wall time is an hour ahead of engine time */
+    rig_crash(&rig);
+    struct time_reading now;
+    engine_tick(rig.engine, &now);
+    assert_int_equal(now.ahead_ms, WALL_OFF_MS);
+    const uint64_t deadline_ms = START_MS + rig.ms + WALL_OFF_MS + HOLD_MS;
+
+    struct reserve reserve;
+    struct ask ask;
+    assert_int_equal(batch_status(ask_wait(&rig, &ask, reserve_of(&reserve, 1, 2))), HF_OK);
+    assert_int_equal(ask.call.response.batch.deadline_ms, deadline_ms);
+    ask_free(&ask);
+
+    uint8_t ids[2][ID_BYTES] = {{[7] = 7, [15] = 1}, {[7] = 7, [15] = 2}};
+    struct line_message line = {.item = 1, .qty = 2};
+    struct order_message orders[2] = {{.id = {ids[0], ID_BYTES}, .line_count = 1, .lines = &line},
+                                      {.id = {ids[1], ID_BYTES}, .line_count = 1, .lines = &line}};
+    struct request request = {.type = REQUEST_RESERVE};
+    request.reserve.count = 2; /* the first one is repeated */
+    request.reserve.orders = orders;
+    const struct response *response = ask_wait(&rig, &ask, &request);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(response->orders.results[i].status, HF_OK);
+        assert_int_equal(response->orders.results[i].replayed, i == 0);
+        assert_int_equal(response->orders.results[i].deadline_ms, deadline_ms);
+    }
+    ask_free(&ask);
+
+    rig.ms += 10;
+    request = (struct request){.type = REQUEST_EXTEND};
+    request.extend.id = (struct bytes){ids[1], ID_BYTES};
+    response = ask_wait(&rig, &ask, &request);
+    assert_int_equal(response->orders.results[0].status, HF_OK);
+    assert_int_equal(response->orders.results[0].deadline_ms, deadline_ms + 10);
+    ask_free(&ask);
+
+    request = (struct request){.type = REQUEST_GET_ORDER};
+    request.get_order.id = (struct bytes){ids[0], ID_BYTES};
+    assert_int_equal(ask_wait(&rig, &ask, &request)->order.deadline_ms, deadline_ms);
+    ask_free(&ask);
+    request = (struct request){.type = REQUEST_LIST_ORDERS};
+    response = ask_wait(&rig, &ask, &request);
+    assert_int_equal(response->order_list.count, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct order_info_message *order = &response->order_list.orders[i];
+        assert_int_equal(order->deadline_ms, deadline_ms + (order->id.data[15] == 2 ? 10 : 0));
+    }
+    ask_free(&ask);
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
 /* ---- A write that fails ---- */
 
 static void engine_says_internal_after_a_failed_write(void **state)
@@ -637,6 +706,7 @@ int main(void)
         TEST(engine_is_busy_when_the_disk_is_slow),
         TEST(engine_is_read_only_while_the_disk_is_full),
         TEST(engine_is_read_only_for_the_rest_of_a_request_that_fills_the_disk),
+        TEST(engine_shows_every_deadline_in_wall_time),
         TEST(engine_says_internal_after_a_failed_write),
         TEST(engine_leaves_nobody_waiting_for_a_worker_when_the_log_closes),
         TEST(engine_lets_no_text_into_the_log_that_can_not_be_read_again),
