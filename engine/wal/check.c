@@ -84,31 +84,6 @@ static void report_progress(const struct check *check, const struct wal_reader *
 
 /* ---- Checkpoints ---- */
 
-/* Does the segment behind it say that it goes on elsewhere? A segment that is missing or damaged
- * says nothing. */
-static bool contradicted(struct storage *storage, const struct checkpoint_info *info)
-{
-    const struct wal_start *start = &info->start;
-    char name[STORAGE_NAME_BYTES_MAX];
-    uint8_t page[SEGMENT_HEADER_BYTES];
-    storage_file file;
-    uint64_t size;
-    size_t got = 0;
-    wal_segment_name(name, start->segment);
-    if (storage->ops->open(storage, name, false, &file, &size) != HF_OK) {
-        return false;
-    }
-    enum hf_status status = storage->ops->read(storage, file, page, sizeof page, 0, &got);
-    storage->ops->close(storage, file);
-    struct segment_header header;
-    const char *reason;
-    return status == HF_OK && got == sizeof page && segment_header_decode(&header, page, &reason) &&
-           header.number == start->segment &&
-           (!id_equal(header.cluster, start->cluster) || header.first_lsn != start->lsn ||
-            header.first_index != start->next_index ||
-            header.previous_hash != start->previous_hash);
-}
-
 /* What is wrong with a checkpoint that an engine beside us takes away is no damage: its name goes
  * first. DAMAGED; BUSY: it is gone. */
 static enum hf_status damaged_or_gone(struct storage *storage, uint64_t number)
@@ -133,14 +108,8 @@ static enum hf_status check_checkpoint(struct check *check, struct checkpoint_fi
         status = damaged_or_gone(storage, finding->number);
     }
     if (status == HF_DAMAGED) {
-        finding->condition = CHECKPOINT_DAMAGED;
+        finding->condition = finding->info.apart ? CHECKPOINT_APART : CHECKPOINT_DAMAGED;
         return HF_OK;
-    }
-    if (status == HF_OK && contradicted(storage, &finding->info)) {
-        finding->condition = CHECKPOINT_APART;
-        snprintf(finding->info.message, sizeof finding->info.message,
-                 "segment %llu does not go on where it ends",
-                 (unsigned long long)finding->info.start.segment);
     }
     return status == HF_NOT_FOUND ? HF_BUSY : status;
 }

@@ -38,6 +38,7 @@ struct checkpoint_info {
     uint64_t orders;
     uint64_t orders_held;
     struct wal_marks marks;
+    bool apart;        /* DAMAGED, because the segment behind it does not go on where it ends */
     char message[256]; /* DAMAGED, IO_ERROR: file and reason; else "" */
 };
 
@@ -53,7 +54,8 @@ static inline bool checkpoint_is_lost(enum hf_status status)
 enum hf_status checkpoint_list(struct storage *storage, uint64_t **numbers, size_t *count);
 void checkpoint_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number);
 
-/* Reads the header alone. OK, NOT_FOUND, DAMAGED, IO_ERROR. */
+/* Reads the header alone, and that of the segment behind it, if it is there: do they fit? (So does all
+ * that reads a checkpoint.) OK, NOT_FOUND, DAMAGED, IO_ERROR. */
 enum hf_status checkpoint_read_info(struct storage *storage, uint64_t number,
                                     struct checkpoint_info *info);
 

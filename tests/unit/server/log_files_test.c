@@ -1,5 +1,6 @@
 /* log_files_test.c - every file of a small log removed, emptied, cut, renamed, doubled, swapped
- * with another log's or replaced by what it was before, one at a time and in pairs. What must hold:
+ * with another log's or with one of a copy of this log that went on by itself, or replaced by what
+ * it was before, one at a time and in pairs. What must hold:
  *
  *   - `wal verify` (wal_check) foretells whether an engine starts;
  *   - nothing that was acknowledged is dropped in silence: either it does not start, or all is
@@ -44,6 +45,7 @@ struct kept_file {
     struct version older[VERSIONS_MAX];
     unsigned older_count;
     struct version foreign; /* another cluster's; size 0: none */
+    struct version branch;  /* of another past of this log; size 0: none */
 };
 
 /* Segments 1 and 2 were given back; checkpoints 2 and 4; 3 and 4 are covered, 5 and 6 are not; 7
@@ -111,30 +113,42 @@ static void make_log(void)
     ops->close(log->storage, file);
 }
 
-/* The same bytes as another cluster would have written them. */
-static void make_foreign(struct kept_file *file)
+/* A page says whose it is by its cluster, and what went before it by a hash. */
+static void make_other(struct id128 *cluster, uint64_t *previous_hash, bool branch)
 {
-    file->foreign = (struct version){.data = malloc(file->size + 1), .size = file->size};
-    memcpy(file->foreign.data, file->data, file->size);
+    if (branch) {
+        *previous_hash ^= 1;
+    } else {
+        cluster->lo ^= 1;
+    }
+}
+
+/* The same bytes as another cluster would have written them, or this one, had something else gone
+ * before: a copy of the log that went on by itself. */
+static void make_version(const struct kept_file *file, struct version *version, bool branch)
+{
+    *version = (struct version){.data = malloc(file->size + 1), .size = file->size};
+    memcpy(version->data, file->data, file->size);
     for (uint64_t at = 0; at < file->size; at += WAL_PAGE_BYTES) {
-        uint8_t *page = file->foreign.data + at;
+        uint8_t *page = version->data + at;
         struct segment_header segment;
         struct block_header block;
         struct checkpoint_header checkpoint;
         const char *reason;
         if (segment_header_decode(&segment, page, &reason)) {
-            segment.cluster.lo ^= 1;
+            make_other(&segment.cluster, &segment.previous_hash, branch);
             segment_header_encode(&segment, page);
         } else if (block_header_decode(&block, page, &reason)) {
-            block.cluster.lo ^= 1;
+            make_other(&block.cluster, &block.previous_hash, branch);
             block_header_encode(&block, page);
         } else if (at == 0 && checkpoint_header_decode(&checkpoint, page, &reason)) {
-            checkpoint.info.start.cluster.lo ^= 1;
+            struct wal_start *start = &checkpoint.info.start;
+            make_other(&start->cluster, &start->previous_hash, branch);
             checkpoint_header_encode(&checkpoint, page);
         }
     }
-    if (memcmp(file->foreign.data, file->data, file->size) == 0) {
-        file->foreign.size = 0;
+    if (memcmp(version->data, file->data, file->size) == 0) {
+        version->size = 0;
     }
 }
 
@@ -182,7 +196,8 @@ static bool keep_file(void *context, const char *name)
     const uint8_t *data = sim_storage_data(golden.log.storage, name, &file->size);
     file->data = malloc(file->size + 1);
     memcpy(file->data, data, file->size);
-    make_foreign(file);
+    make_version(file, &file->foreign, false);
+    make_version(file, &file->branch, true);
     find_older(file);
     return true;
 }
@@ -206,6 +221,7 @@ static int tear_down(void **state)
             free(file->older[j].data);
         }
         free(file->foreign.data);
+        free(file->branch.data);
         free(file->data);
     }
     for (unsigned i = 0; i < golden.snapshot_count; i++) {
@@ -223,6 +239,7 @@ enum harm_kind {
     HARM_CUT,   /* to `size` bytes */
     HARM_OLDER, /* version */
     HARM_FOREIGN,
+    HARM_BRANCH,
     HARM_COPY, /* onto `to` */
     HARM_NAME, /* gets the name `to` */
 };
@@ -260,6 +277,9 @@ static void do_harm(struct storage *storage, const struct harm *harm)
     case HARM_FOREIGN:
         put(storage, file->name, file->foreign.data, file->size);
         break;
+    case HARM_BRANCH:
+        put(storage, file->name, file->branch.data, file->size);
+        break;
     case HARM_COPY:
         put(storage, harm->to, file->data, file->size);
         break;
@@ -272,9 +292,9 @@ static void do_harm(struct storage *storage, const struct harm *harm)
 
 static void describe(const struct harm *harm, char text[192])
 {
-    static const char *const kinds[] = {"removed",       "emptied",         "cut",
-                                        "older version", "another cluster", "copied over to",
-                                        "renamed to"};
+    static const char *const kinds[] = {"removed",        "emptied",         "cut",
+                                        "older version",  "another cluster", "another past",
+                                        "copied over to", "renamed to"};
     snprintf(text, 192, "%s %s %s (size %llu, version %u)", harm->file->name, kinds[harm->kind],
              harm->to ? harm->to : "", (unsigned long long)harm->size, harm->version);
 }
@@ -429,6 +449,9 @@ static void for_each_harm(bool renames, void (*call)(const struct harm *harm, vo
         }
         if (file->foreign.size > 0) {
             call(&(struct harm){.kind = HARM_FOREIGN, .file = file}, context);
+        }
+        if (file->branch.size > 0) {
+            call(&(struct harm){.kind = HARM_BRANCH, .file = file}, context);
         }
         for (unsigned j = 0; renames && j < golden.file_count + sizeof names / sizeof *names; j++) {
             const char *to =
