@@ -339,13 +339,13 @@ static enum hf_status make_mark(struct wal *wal, const char *name)
     return ops->rename(wal->storage, temporary, name);
 }
 
-void wal_mark_begun(struct wal *wal)
+bool wal_mark_begun(struct wal *wal)
 {
     struct segments *segments = &wal->segments;
     /* relaxed: a segment that is said to hold a durable block goes on doing so. */
     uint64_t number = atomic_load_explicit(&segments->durable_number, memory_order_relaxed);
     if (number == segments->marked) {
-        return;
+        return true;
     }
     char name[STORAGE_NAME_BYTES_MAX];
     char before[STORAGE_NAME_BYTES_MAX];
@@ -362,6 +362,7 @@ void wal_mark_begun(struct wal *wal)
                  name, storage_reason(status));
     }
     segments->mark_failed = status != HF_OK;
+    return status == HF_OK;
 }
 
 enum hf_status wal_prepare(struct wal *wal)
@@ -371,8 +372,8 @@ enum hf_status wal_prepare(struct wal *wal)
         return HF_NOT_FOUND;
     }
     enum hf_status status = wal_segment_prepare(wal);
-    wal_mark_begun(wal);
-    return status;
+    /* The storage tells each failure: so not NO_SPACE, after which the next try comes soon. */
+    return wal_mark_begun(wal) || status != HF_NOT_FOUND ? status : HF_IO_ERROR;
 }
 
 bool wal_prepare_step(struct wal *wal)

@@ -188,7 +188,7 @@ static enum hf_status open_behind(struct wal *wal, const struct wal_end *end, ui
         status = write_epoch(wal);
     }
     if (status == HF_OK) {
-        wal_mark_begun(wal);
+        (void)wal_mark_begun(wal); /* or later */
     }
     if (status == HF_OK && !wal_segment_room_suffices(wal)) {
         /* A full disk is no reason not to open: reads are answered. */
@@ -277,7 +277,7 @@ static void *run_preparer(void *context)
                    : pause_ns < PREPARE_RETRY_NS_MAX ? 2 * pause_ns
                                                      : pause_ns;
     }
-    wal_mark_begun(wal);
+    (void)wal_mark_begun(wal);
     return NULL;
 }
 

@@ -223,10 +223,10 @@ enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes);
 enum hf_status wal_segment_prepare(struct wal *wal);
 
 /* Sees to it that begun-N.mark names the segment of the last durable block. A failure is said, once,
- * and the next call tries again. The preparer's thread. */
-void wal_mark_begun(struct wal *wal);
+ * and the next call tries again. False: it failed. The preparer's thread. */
+bool wal_mark_begun(struct wal *wal);
 
-/* wal_prepare_step, and how it went: as wal_segment_prepare. */
+/* wal_prepare_step, and how it went: as wal_segment_prepare; IO_ERROR, too, when the mark alone failed. */
 enum hf_status wal_prepare(struct wal *wal);
 
 /* The present segment's room and those made ready suffice for all that may be in hand. */

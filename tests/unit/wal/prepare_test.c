@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "lib/fault_storage.h"
 #include "unit/wal/wal_rig.h"
+#include "wal/wal_private.h"
 
 /* A log over a disk with faults. */
 static void begin_with(struct rig *rig, uint32_t spare_segments)
@@ -226,7 +227,8 @@ static void file_that_was_made_is_not_made_again(void **state)
     rig_deinit(&rig);
 }
 
-/* The mark is no condition for work, and is made up for. */
+/* The mark is no condition for work, and is made up for. Whoever tries again is told of the failure,
+ * to rest longer and longer: the storage has a line for each. */
 static void mark_that_cant_be_renamed_is_renamed_later(void **state)
 {
     (void)state;
@@ -236,8 +238,13 @@ static void mark_that_cant_be_renamed_is_renamed_later(void **state)
     fill_segments(&rig, 2);
     assert_true(there(&rig, "begun-0000000000000001.mark"));
     assert_int_equal(wal_admit(rig.wal), HF_OK);
+    while (wal_prepare_step(rig.wal)) {
+    }
+    assert_int_equal(wal_prepare(rig.wal), HF_IO_ERROR);
+    fault_storage_set(rig.storage, FAULT_RENAME, "begun-", ENOSPC, FAULT_ALWAYS);
+    assert_int_equal(wal_prepare(rig.wal), HF_IO_ERROR);
     fault_storage_set(rig.storage, FAULT_RENAME, "begun-", 0, 0);
-    wal_prepare_step(rig.wal);
+    assert_int_equal(wal_prepare(rig.wal), HF_NOT_FOUND);
     assert_true(there(&rig, "begun-0000000000000003.mark"));
     assert_goes_on(&rig);
     rig_deinit(&rig);
