@@ -224,6 +224,7 @@ enum hf_status catalogue_foreign(const struct catalogue *catalogue, struct stora
     }
     find_foreign(&catalogue->checkpoints, SEGMENT_CHECKPOINT, storage, cluster, page, fault);
     find_foreign(&catalogue->spares, SEGMENT_SPARE, storage, cluster, page, fault);
+    find_foreign(&catalogue->segments, SEGMENT_LOG, storage, cluster, page, fault);
     free(page);
     return HF_OK;
 }

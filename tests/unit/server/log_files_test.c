@@ -526,6 +526,68 @@ static void pairs_of_files(void **state)
     say_tally();
 }
 
+/* ---- What docs/wal-format.md says of some ---- */
+
+static const struct kept_file *file_named(const char *name)
+{
+    for (unsigned i = 0; i < golden.file_count; i++) {
+        if (strcmp(golden.files[i].name, name) == 0) {
+            return &golden.files[i];
+        }
+    }
+    fail_msg("there is no %s", name);
+    return NULL;
+}
+
+/* What a start says after one harm. */
+static bool start_after(const struct harm *harm, struct engine_recovery *recovery)
+{
+    bool complete;
+    struct storage *storage = sim_storage_copy(golden.log.storage, 1);
+    do_harm(storage, harm);
+    bool started = start(storage, &complete, recovery);
+    assert_int_equal(complete, started);
+    storage_destroy(storage);
+    return started;
+}
+
+static void number_missing_in_what_the_checkpoint_covers_is_refused(void **state)
+{
+    (void)state;
+    struct engine_recovery recovery;
+    const struct harm harm = {.kind = HARM_REMOVE, .file = file_named("wal-0000000000000004.seg")};
+    assert_false(start_after(&harm, &recovery));
+    assert_non_null(strstr(recovery.message, "segment 4 is missing"));
+}
+
+static void files_of_another_cluster_are_refused_by_name(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < golden.file_count; i++) {
+        const struct kept_file *file = &golden.files[i];
+        struct engine_recovery recovery;
+        if (file->foreign.size > 0) {
+            const struct harm harm = {.kind = HARM_FOREIGN, .file = file};
+            if (start_after(&harm, &recovery) || !strstr(recovery.message, file->name)) {
+                fail_msg("%s of another cluster: %s; %s", file->name, recovery.message,
+                         recovery.notice);
+            }
+        }
+    }
+}
+
+static void checkpoint_of_another_past_is_passed_over(void **state)
+{
+    (void)state;
+    static const char name[] = "checkpoint-0000000000000004.ckp";
+    struct engine_recovery recovery;
+    const struct harm harm = {.kind = HARM_BRANCH, .file = file_named(name)};
+    assert_true(start_after(&harm, &recovery));
+    assert_int_equal(recovery.checkpoint, 2);
+    assert_non_null(strstr(recovery.notice, name));
+    assert_non_null(strstr(recovery.notice, "segment 5 does not go on where it ends"));
+}
+
 /* ---- Files that can't be read ---- */
 
 /* Each file in turn can't be opened, or can't be read. */
@@ -611,6 +673,9 @@ int main(void)
         cmocka_unit_test(log_that_nothing_happened_to_starts),
         cmocka_unit_test(each_file_alone),
         cmocka_unit_test(pairs_of_files),
+        cmocka_unit_test(number_missing_in_what_the_checkpoint_covers_is_refused),
+        cmocka_unit_test(files_of_another_cluster_are_refused_by_name),
+        cmocka_unit_test(checkpoint_of_another_past_is_passed_over),
         cmocka_unit_test(files_that_cant_be_read),
         cmocka_unit_test(newest_checkpoint_that_cant_be_read_is_passed_over),
         cmocka_unit_test(out_of_memory_is_no_reason_to_pass_a_checkpoint_over),
