@@ -1,7 +1,9 @@
 /* storage_test.c - the real disk, through io_uring and through pwritev2. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -289,6 +291,60 @@ static void storage_lock_is_exclusive(void **state)
     tempdir_remove(parent);
 }
 
+/* Many that are refused and leave without a trace, at the same moment. */
+#define LOCKERS     4u
+#define LOCK_ROUNDS 3000u
+
+struct lockers {
+    const char *directory;
+    atomic_uint holders;
+    atomic_uint most;
+    atomic_uint locked;
+};
+
+static void *run_locker(void *context)
+{
+    struct lockers *lockers = context;
+    for (unsigned i = 0; i < LOCK_ROUNDS; i++) {
+        int lock;
+        struct timespec modified;
+        bool made = storage_lock_missing(lockers->directory, &modified);
+        if (storage_lock(lockers->directory, &lock) != HF_OK) {
+            continue;
+        }
+        unsigned holders = atomic_fetch_add(&lockers->holders, 1) + 1;
+        if (holders > atomic_load(&lockers->most)) {
+            atomic_store(&lockers->most, holders);
+        }
+        atomic_fetch_add(&lockers->locked, 1);
+        (void)usleep(20);
+        atomic_fetch_sub(&lockers->holders, 1);
+        if (made) {
+            storage_unlock_unused(lockers->directory, lock, modified);
+        } else {
+            storage_unlock(lock);
+        }
+    }
+    return NULL;
+}
+
+static void storage_lock_is_exclusive_while_its_file_comes_and_goes(void **state)
+{
+    (void)state;
+    char *directory = tempdir_make();
+    struct lockers lockers = {.directory = directory};
+    pthread_t threads[LOCKERS];
+    for (unsigned i = 0; i < LOCKERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, run_locker, &lockers), 0);
+    }
+    for (unsigned i = 0; i < LOCKERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_true(atomic_load(&lockers.locked) > 0);
+    assert_int_equal(atomic_load(&lockers.most), 1);
+    tempdir_remove(directory);
+}
+
 static void storage_read_only_wants_a_directory(void **state)
 {
     (void)state;
@@ -316,6 +372,7 @@ int main(void)
         BOTH(storage_removes_leftovers_when_it_settles),
         BOTH(storage_wears_a_file_away_in_pieces),
         cmocka_unit_test(storage_lock_is_exclusive),
+        cmocka_unit_test(storage_lock_is_exclusive_while_its_file_comes_and_goes),
         cmocka_unit_test(storage_read_only_wants_a_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

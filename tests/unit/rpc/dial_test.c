@@ -356,6 +356,27 @@ static void client_finds_a_server_that_starts_after_it_was_refused(void **state)
     transport_client_close(client);
 }
 
+/* The first dial was refused before the call began, and is told only now: no answer to it. */
+static void client_call_is_not_ended_by_a_dial_before_it(void **state)
+{
+    (void)state;
+    char url[64];
+    (void)close(raw_listen(url));
+    hold("client_dialed", hold_until_told);
+    struct transport_client *client = client_of(url);
+    wait_at_point(1);
+    struct result result;
+    assert_int_equal(result_start(&result, client, bytes_of("x"), PATIENCE_MS), HF_OK);
+    struct echo echo;
+    echo_start(&echo, url);
+    atomic_store(&holding, false);
+    result_wait(&result);
+    assert_int_equal(result.status, HF_OK);
+    test_point_set(NULL);
+    transport_client_close(client);
+    echo_stop(&echo);
+}
+
 static void client_is_refused_at_once_by_another_protocol(void **state)
 {
     (void)state;
@@ -593,6 +614,7 @@ int main(void)
         cmocka_unit_test(client_is_refused_at_once_by_a_path),
         cmocka_unit_test(client_is_refused_at_once_by_a_name),
         cmocka_unit_test(client_finds_a_server_that_starts_after_it_was_refused),
+        cmocka_unit_test(client_call_is_not_ended_by_a_dial_before_it),
         cmocka_unit_test(client_is_refused_at_once_by_another_protocol),
         cmocka_unit_test(client_waits_its_time_for_a_peer_that_says_nothing),
         cmocka_unit_test(client_waits_its_time_for_a_full_queue_over_ipc),

@@ -694,6 +694,37 @@ static void mark_names_the_last_segment_that_holds_a_durable_block(void **state)
     rig_deinit(&rig);
 }
 
+/* A segment's first block is written and not durable yet: a power loss may take it, and a mark that
+ * names the segment would keep the engine from starting for ever. */
+static void mark_does_not_precede_a_durable_block(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t size;
+    rig_init(&rig, 32);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    uint64_t begun = wal_log_bytes(rig.wal);
+    for (;;) {
+        wal_prepare_step(rig.wal);
+        sim_storage_hold(rig.storage, true);
+        rig_append(&rig, 4000, NULL);
+        wal_step(rig.wal, false);
+        if (wal_log_bytes(rig.wal) > begun) {
+            break;
+        }
+        sim_storage_hold(rig.storage, false);
+        rig_settle(&rig);
+    }
+    wal_prepare_step(rig.wal);
+    assert_non_null(sim_storage_data(rig.storage, "begun-0000000000000001.mark", &size));
+    assert_null(sim_storage_data(rig.storage, "begun-0000000000000002.mark", &size));
+    sim_storage_hold(rig.storage, false);
+    rig_settle(&rig);
+    wal_prepare_step(rig.wal);
+    assert_non_null(sim_storage_data(rig.storage, "begun-0000000000000002.mark", &size));
+    rig_deinit(&rig);
+}
+
 static void damaged_last_block_counts_as_damage_once_sealed(void **state)
 {
     (void)state;
@@ -983,6 +1014,7 @@ int main(void)
         cmocka_unit_test(last_segment_replaced_by_what_it_was_is_damage),
         cmocka_unit_test(spare_of_another_log_is_damage),
         cmocka_unit_test(mark_names_the_last_segment_that_holds_a_durable_block),
+        cmocka_unit_test(mark_does_not_precede_a_durable_block),
         cmocka_unit_test(damaged_last_block_counts_as_damage_once_sealed),
         cmocka_unit_test(newer_blocks_are_damage_not_a_torn_tail),
         cmocka_unit_test(blocks_of_another_history_break_the_chain),
