@@ -21,8 +21,7 @@
 
 #define WEAR_BYTES MIB(2) /* of one piece: a discard of it takes less than a millisecond */
 
-/* Makes a directory, and its name durable. An existing one is fine. */
-static enum hf_status make_directory(const char *directory)
+enum hf_status storage_make_directory(const char *directory)
 {
     if (mkdir(directory, STORAGE_DIRECTORY_MODE) != 0) {
         if (errno == EEXIST) {
@@ -97,7 +96,7 @@ enum hf_status storage_open(struct storage **out, const char *directory, enum st
 {
     *out = NULL;
     if (!read_only) {
-        enum hf_status status = make_directory(directory);
+        enum hf_status status = storage_make_directory(directory);
         if (status != HF_OK) {
             return status;
         }
@@ -225,7 +224,7 @@ void storage_unlock_unused(const char *directory, int lock, struct timespec modi
 enum hf_status storage_lock(const char *directory, int *lock)
 {
     *lock = -1;
-    enum hf_status status = make_directory(directory);
+    enum hf_status status = storage_make_directory(directory);
     if (status != HF_OK) {
         return status;
     }

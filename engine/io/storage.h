@@ -148,6 +148,10 @@ const char *storage_reason(enum hf_status status);
 /* For implementations: the calling thread's operation failed with an errno. */
 void storage_note_error(int error, enum hf_status status);
 
+/* Makes a directory (not its parents), and its name durable. An existing one is fine. OK; NO_SPACE,
+ * IO_ERROR (said in the log), NO_MEMORY. */
+enum hf_status storage_make_directory(const char *directory);
+
 /* Makes the directory (not its parents) if it is missing, and takes its exclusive lock (flock on
  * DIR/LOCK) for the life of the process or until storage_unlock. LOCKED when somebody has it. */
 enum hf_status storage_lock(const char *directory, int *lock);

@@ -223,8 +223,7 @@ static bool start_storage(struct server *server)
 {
     const char *data = server->config->data;
     bool fresh = access(data, F_OK) != 0;
-    if (mkdir(data, STORAGE_DIRECTORY_MODE) != 0 && errno != EEXIST) {
-        log_error("%s can't be made: %s", data, strerror(errno));
+    if (storage_make_directory(data) != HF_OK) {
         return false;
     }
     if (!fresh) {

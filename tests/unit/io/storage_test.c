@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -275,6 +276,38 @@ static void storage_wears_a_file_away_in_pieces(void **state)
     free(dying);
 }
 
+/* The last directory that was synced. */
+static ino_t synced_directory;
+
+/* The storage calls this one. */
+int fsync(int fd)
+{
+    struct stat about;
+    if (fstat(fd, &about) == 0 && S_ISDIR(about.st_mode)) {
+        synced_directory = about.st_ino;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
+/* A power loss must not take a log together with the name of its directory. */
+static void storage_makes_a_directorys_name_durable(void **state)
+{
+    (void)state;
+    struct stat about;
+    char *parent = tempdir_make();
+    char *directory = tempdir_join(parent, "data");
+    assert_int_equal(stat(parent, &about), 0);
+    synced_directory = 0;
+    assert_int_equal(storage_make_directory(directory), HF_OK);
+    assert_int_equal(synced_directory, about.st_ino);
+    assert_int_equal(storage_make_directory(directory), HF_OK);
+    free(directory);
+    directory = tempdir_join(parent, "none/data");
+    assert_int_equal(storage_make_directory(directory), HF_IO_ERROR);
+    free(directory);
+    tempdir_remove(parent);
+}
+
 static void storage_lock_is_exclusive(void **state)
 {
     (void)state;
@@ -371,6 +404,7 @@ int main(void)
         BOTH(storage_lists_renames_and_removes),
         BOTH(storage_removes_leftovers_when_it_settles),
         BOTH(storage_wears_a_file_away_in_pieces),
+        cmocka_unit_test(storage_makes_a_directorys_name_durable),
         cmocka_unit_test(storage_lock_is_exclusive),
         cmocka_unit_test(storage_lock_is_exclusive_while_its_file_comes_and_goes),
         cmocka_unit_test(storage_read_only_wants_a_directory),
