@@ -233,6 +233,29 @@ static void a_small_difference_is_made_good_and_wall_time_never_goes_back(void *
     }
 }
 
+/* Slewing back takes some off between two looks at the same moment, and the more the longer nobody
+ * ticked: who looked before must not see it. */
+static void wall_time_waits_rather_than_go_back_while_it_is_slewed(void **state)
+{
+    (void)state;
+    static const int64_t gaps[] = {TICK_MS, 10 * TICK_MS, 3 * SECOND_MS};
+    for (size_t i = 0; i < sizeof gaps / sizeof *gaps; i++) {
+        struct machine *machine = machine_new();
+        machine->ahead_ms -= 900;
+        uint64_t seen = 0;
+        for (int64_t gone = 0; gone < 20 * SECOND_MS; gone += gaps[i]) {
+            machine->boot_ns += gaps[i] * 1000000;
+            uint64_t before = reading(machine).wall_ms;
+            timekeeper_tick(&machine->time);
+            uint64_t after = reading(machine).wall_ms;
+            assert_true(before >= seen);
+            assert_true(after >= before);
+            seen = after;
+        }
+        assert_int_equal(reading(machine).ahead_ms, -900);
+    }
+}
+
 static void being_held_up_is_no_jump(void **state)
 {
     (void)state;
@@ -594,6 +617,7 @@ int main(void)
         cmocka_unit_test(a_jump_must_stay_the_same),
         cmocka_unit_test(a_wild_clock_is_never_believed),
         cmocka_unit_test(a_small_difference_is_made_good_and_wall_time_never_goes_back),
+        cmocka_unit_test(wall_time_waits_rather_than_go_back_while_it_is_slewed),
         cmocka_unit_test(being_held_up_is_no_jump),
         cmocka_unit_test(sleep_confirms_nothing),
         cmocka_unit_test(wall_time_is_the_clocks_to_the_millisecond),
