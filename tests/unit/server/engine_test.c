@@ -369,6 +369,69 @@ static void engine_is_read_only_for_the_rest_of_a_request_that_fills_the_disk(vo
     rig_close(&rig);
 }
 
+/* ---- An id of all zeros ---- */
+
+/* It is what callers send who forgot the id: refused in rows and in columns, for what is new and for
+ * what is there. */
+static void engine_takes_no_id_of_all_zeros(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, MIB(4));
+    define_phone(&rig, 5);
+    static const uint8_t nil[ID_BYTES];
+    static const uint64_t zero[1];
+    static const uint32_t item = 1;
+    const struct bytes id = {nil, ID_BYTES};
+    struct line_message line = {.item = 1, .qty = 1};
+    struct order_message order = {.id = id, .line_count = 1, .lines = &line};
+    struct edit_message edit = {.id = id};
+    struct adjustment_message adjustment = {.id = id, .item = 1, .has_delta = true, .delta = 1};
+    static const enum request_type types[] = {
+        REQUEST_RESERVE,      REQUEST_COMMIT,        REQUEST_RELEASE, REQUEST_RETURN,
+        REQUEST_RESERVE_BATCH, REQUEST_COMMIT_BATCH, REQUEST_RELEASE_BATCH,
+        REQUEST_EXTEND,       REQUEST_GET_ORDER,     REQUEST_ADJUST};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        struct request request = {.type = types[i]};
+        switch (types[i]) {
+        case REQUEST_RESERVE:
+            request.reserve.count = 1;
+            request.reserve.orders = &order;
+            break;
+        case REQUEST_RESERVE_BATCH:
+        case REQUEST_COMMIT_BATCH:
+        case REQUEST_RELEASE_BATCH:
+            request.batch = (struct batch_message){
+                .id_hi_count = 1, .id_hi = zero, .id_lo_count = 1, .id_lo = zero};
+            if (types[i] == REQUEST_RESERVE_BATCH) {
+                request.batch.item_count = 1;
+                request.batch.item = &item;
+            }
+            break;
+        case REQUEST_EXTEND:
+            request.extend.id = id;
+            break;
+        case REQUEST_GET_ORDER:
+            request.get_order.id = id;
+            break;
+        case REQUEST_ADJUST:
+            request.adjust.count = 1;
+            request.adjust.adjustments = &adjustment;
+            break;
+        default:
+            request.edit.count = 1;
+            request.edit.edits = &edit;
+        }
+        struct ask ask;
+        const struct response *response = ask_wait(&rig, &ask, &request);
+        assert_int_equal(response->status, HF_INVALID);
+        assert_true(message_has(response, "zero"));
+        ask_free(&ask);
+    }
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
 /* ---- Times that are shown ---- */
 
 #define WALL_OFF_MS 3600000
@@ -706,6 +769,7 @@ int main(void)
         TEST(engine_is_busy_when_the_disk_is_slow),
         TEST(engine_is_read_only_while_the_disk_is_full),
         TEST(engine_is_read_only_for_the_rest_of_a_request_that_fills_the_disk),
+        TEST(engine_takes_no_id_of_all_zeros),
         TEST(engine_shows_every_deadline_in_wall_time),
         TEST(engine_says_internal_after_a_failed_write),
         TEST(engine_leaves_nobody_waiting_for_a_worker_when_the_log_closes),

@@ -345,6 +345,62 @@ static void sweep_leaves_deadlines_of_held_orders_as_they_are(void **state)
 
 #define TEST(name) cmocka_unit_test(name)
 
+#define WALL_OFF_MS 3600000
+
+static uint64_t wall_off_unix_ns(void *context)
+{
+    return (START_MS + ((struct rig *)context)->ms + WALL_OFF_MS) * 1000000u;
+}
+
+/* Fills the log's first segment, at one moment: changes of stock that change nothing. */
+static void seal_segment(struct rig *rig)
+{
+    enum { AT_ONCE = 1000 };
+    static uint8_t ids[AT_ONCE][ID_BYTES];
+    static struct adjustment_message changes[AT_ONCE];
+    static const char reason[] = "0123456789012345678901234567890123456789012345678901234567890123";
+    uint64_t id = 1;
+    while (wal_sealed_segment(engine_wal(rig->engine)) == 0) {
+        for (unsigned i = 0; i < AT_ONCE; i++) {
+            id_to_bytes((struct id128){0xF1, id++}, ids[i]);
+            changes[i] = (struct adjustment_message){.id = {ids[i], ID_BYTES},
+                                                     .item = 1,
+                                                     .has_delta = true,
+                                                     .reason = bytes_of(reason),
+                                                     .reference = bytes_of(reason)};
+        }
+        struct request request = {.type = REQUEST_ADJUST};
+        request.adjust.count = AT_ONCE;
+        request.adjust.adjustments = changes;
+        struct ask ask;
+        assert_int_equal(ask_wait(rig, &ask, &request)->adjust.results[0].status, HF_OK);
+        ask_free(&ask);
+    }
+}
+
+/* What a checkpoint says of times is engine time, too, however far wall time is from it. */
+static void checkpoint_keeps_how_long_ago_orders_ended(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_rig(&rig, 100);
+    rig.clock.unix_ns = wall_off_unix_ns;
+    rig.options.trust_clock = true;
+    rig_crash(&rig);
+    assert_int_equal(reserve(&rig, 1, 0, 1, 1000), HF_OK);
+    assert_int_equal(edit(&rig, REQUEST_COMMIT, 1, 0), HF_OK);
+    rig.ms += WAL_MARKS_STEP_MS;
+    seal_segment(&rig);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
+    rig_crash(&rig);
+    assert_int_equal(pass_ms(&rig, RETAIN_MS - WAL_MARKS_STEP_MS - 1), 0);
+    assert_true(is_known(&rig, 1));
+    assert_int_equal(pass_ms(&rig, 2 * WAL_MARKS_STEP_MS + 1), 1);
+    assert_false(is_known(&rig, 1));
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
@@ -357,6 +413,7 @@ int main(void)
         TEST(deadlines_of_ended_orders_are_swept_out_when_holds_are_long),
         TEST(forgetting_goes_in_even_steps),
         TEST(sweep_leaves_deadlines_of_held_orders_as_they_are),
+        TEST(checkpoint_keeps_how_long_ago_orders_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
