@@ -76,8 +76,8 @@ class Latency:
 
     def closed_loop(self, engine, batch, shape, seconds, **more):
         return engine.load(skus=self.plan.skus, batch=batch, connections=shape[0],
-                           in_flight=shape[1], warm_up="%gs" % min(seconds / 4, 0.5),
-                           duration="%gs" % seconds, **more)
+                           in_flight=shape[1], warm_up="%dms" % (1000 * min(seconds / 4, 0.5)),
+                           duration="%dms" % (1000 * seconds), **more)
 
     def find_greatest(self, batch):
         """The best of some short runs says how to connect; a longer one gives the rate."""
@@ -103,7 +103,8 @@ class Latency:
         rate, connections, in_flight = self.share_of_greatest(batch, share)
         return engine.load_command(skus=self.plan.skus, batch=batch, connections=connections,
                                    in_flight=in_flight, rate="%.0f" % rate,
-                                   warm_up="%gs" % warm_up_s, duration="%gs" % seconds, **more)
+                                   warm_up="%dms" % (1000 * warm_up_s),
+                                   duration="%dms" % (1000 * seconds), **more)
 
     def half(self):
         """Open loop at half of each batch size's greatest rate."""
@@ -139,7 +140,7 @@ class Latency:
                     "--seconds", str(plan.single_s))["p50_us"])
             with self.engine(plan.ready) as engine:
                 run = engine.load(skus=1, batch=1, connections=1, in_flight=1, warm_up="0.1s",
-                                  duration="%gs" % plan.single_s, oracle=False)
+                                  duration="%dms" % (1000 * plan.single_s), oracle=False)
                 took["order"].append(run["p50_us"])
             say("one order %s, nng's echo %s, durable 4 KiB %s" %
                 tuple(ms(took[name][-1]) for name in ("order", "echo", "disk")))
@@ -167,7 +168,7 @@ class Latency:
             say("taking %s orders that are held for %g s" % (spaced(plan.holds), plan.hold_s))
             held = self.report_of(engine.load_command(
                 skus=plan.skus, orders=plan.holds, batch=plan.hold_batch, connections=2,
-                in_flight=4, hold="%gs" % plan.hold_s, oracle=False))
+                in_flight=4, hold="%dms" % (1000 * plan.hold_s), oracle=False))
             # Deadlines lie between these two; the first is a little early, the last a little late.
             first_s = held["started_ms"] / 1000 + plan.hold_s
             last_s = first_s + held["result"]["elapsed_s"]

@@ -89,7 +89,7 @@ def fill(options, work, data, orders):
     # In one go at most the batches that a rate of a slow disk makes; a batch is far below a request's.
     measure.check_load(measure.run_json(
         life.binary, "load", "--url", life.url, "--quiet", "--json", "--orders", str(orders),
-        "--skus", "1000" if not options.tiny else "10", "--batch", "1000", "--hold", "43200",
+        "--skus", "1000" if not options.tiny else "10", "--batch", "1000", "--hold", "12h",
         "--no-oracle"))
     life.stop()
 

@@ -25,7 +25,7 @@ static const char help[] =
     "usage: holdfast load [options]\n"
     "       holdfast load --trace FILE.csv[.gz] [options]\n"
     "\n"
-    "How long (default: --duration 10s); a time S is 500ms, 5s, 2m or 1h, alone: seconds\n"
+    "How long (default: --duration 10s); a time S needs a unit: 500ms, 1.5s, 2m, 1h\n"
     "  --orders N            so many orders\n"
     "  --duration S          so long: 500ms, 5s, 2m, 1h\n"
     "  --until-sold-out      until every item has refused an order for one unit\n"
@@ -189,19 +189,13 @@ static bool parse_integer(const char *text, uint64_t min, uint64_t max, uint64_t
 
 bool options_parse_seconds(const char *text, double *seconds)
 {
-    char number[32];
-    uint64_t unit_ms = 1000;
-    size_t digits = strspn(text, "0123456789.");
-    if (digits == 0 || digits >= sizeof number) {
+    uint64_t ms;
+    /* A number alone is seconds to some and milliseconds elsewhere on the command line: neither. */
+    bool unit_given = strspn(text, "0123456789.") < strlen(text) || strcmp(text, "0") == 0;
+    if (!unit_given || units_duration(text, &ms) != UNITS_FINE) {
         return false;
     }
-    memcpy(number, text, digits);
-    number[digits] = '\0';
-    if (!parse_number(number, seconds) ||
-        (text[digits] != '\0' && !units_of_duration(text + digits, &unit_ms))) {
-        return false;
-    }
-    *seconds *= (double)unit_ms / 1000;
+    *seconds = (double)ms / 1000;
     return true;
 }
 
@@ -442,12 +436,12 @@ static const char *form_of(int key)
         return "must be 1..2^40";
     case KEY_DURATION:
     case KEY_RETAIN:
-        return "must be a time above 0, as 500ms, 5s, 2m or 1h";
+        return "must be a time above 0 with its unit, as 500ms, 1.5s, 2m or 1h";
     case KEY_WARM_UP:
     case KEY_GIVE_UP:
-        return "must be a time, as 500ms, 5s, 2m or 1h";
+        return "must be a time with its unit, as 500ms, 1.5s, 2m or 1h";
     case KEY_HOLD:
-        return "must be a time from 1ms to 4000000s, as 15m";
+        return "must be a time from 1ms to 4000000s with its unit, as 15m";
     case KEY_SKUS:
         return "must be 1..1000000";
     case KEY_STOCK:

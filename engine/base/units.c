@@ -9,6 +9,8 @@
 
 #include "base/limits.h"
 
+#define DECIMALS_MAX 9u /* with a unit of a day or a GiB still within 64 bits */
+
 bool units_of_duration(const char *unit, uint64_t *ms)
 {
     static const struct {
@@ -41,21 +43,52 @@ static bool unit_of_size(const char *unit, uint64_t *bytes)
     return false;
 }
 
+/* Moves *at past digits. False: they are more than 64 bits hold. */
+static bool take_digits(const char **at, uint64_t *number)
+{
+    bool fits = true;
+    *number = 0;
+    for (; **at >= '0' && **at <= '9'; ++*at) {
+        fits = fits && !__builtin_mul_overflow(*number, 10u, number) &&
+               !__builtin_add_overflow(*number, (uint64_t)(**at - '0'), number);
+    }
+    return fits;
+}
+
+/* Digits behind a point, as so many of `factor`; false: that is no whole number. */
+static bool take_fraction(const char *digits, size_t count, uint64_t factor, uint64_t *value)
+{
+    uint64_t part = 0;
+    uint64_t whole = 1;
+    for (size_t i = 0; i < count; i++) {
+        part = part * 10 + (uint64_t)(digits[i] - '0');
+        whole *= 10;
+    }
+    *value = part * factor / whole;
+    return part * factor % whole == 0;
+}
+
 static enum units_result take(const char *text, bool (*unit_of)(const char *, uint64_t *),
                               uint64_t *value)
 {
-    uint64_t number = 0;
+    uint64_t number;
     uint64_t factor = 1;
-    bool fits = true;
+    uint64_t rest = 0;
     const char *at = text;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        fits = fits && !__builtin_mul_overflow(number, 10u, &number) &&
-               !__builtin_add_overflow(number, (uint64_t)(*at - '0'), &number);
-    }
-    if (at == text || (*at != '\0' && !unit_of(at, &factor))) {
+    bool fits = take_digits(&at, &number);
+    const char *point = *at == '.' ? at : NULL;
+    size_t decimals = point ? strspn(point + 1, "0123456789") : 0;
+    if (at == text || (point && (decimals == 0 || decimals > DECIMALS_MAX))) {
         return UNITS_MALFORMED;
     }
-    return fits && !__builtin_mul_overflow(number, factor, value) ? UNITS_FINE : UNITS_TOO_LARGE;
+    at += point ? decimals + 1 : 0;
+    if ((*at != '\0' && !unit_of(at, &factor)) ||
+        (point && !take_fraction(point + 1, decimals, factor, &rest))) {
+        return UNITS_MALFORMED;
+    }
+    fits = fits && !__builtin_mul_overflow(number, factor, value) &&
+           !__builtin_add_overflow(*value, rest, value);
+    return fits ? UNITS_FINE : UNITS_TOO_LARGE;
 }
 
 enum units_result units_duration(const char *text, uint64_t *ms)

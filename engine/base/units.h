@@ -1,5 +1,6 @@
-/* units.h - durations and sizes as people write them: digits, and a unit behind them. One table for
- * settings, options, cells of a file and the load generator.
+/* units.h - durations and sizes as people write them: a number, and a unit behind it. One table for
+ * settings, options, cells of a file and the load generator. A number may have a decimal point, with
+ * at most 9 digits after it, where the whole is still a whole number of ms or bytes: 1.5h.
  *
  * Threads: any; pure functions. */
 #ifndef BASE_UNITS_H
@@ -10,7 +11,7 @@
 
 enum units_result {
     UNITS_FINE,
-    UNITS_MALFORMED, /* no whole number, or no such unit */
+    UNITS_MALFORMED, /* no number, no such unit, or a part of a millisecond or byte */
     UNITS_TOO_LARGE, /* for 64 bits */
 };
 

@@ -35,7 +35,7 @@ def load_command(engine, number):
     return [BINARY, "load", "--url", engine.url, "--orders", orders, "--batch", batch,
             "--skus", "50", "--stock", "2000000", "--zipf", "1.1", "--qty-max", "2",
             "--connections", "2", "--in-flight", "8", "--mix", "100,60,35", "--hold", "2s",
-            "--retain", RETAIN, "--seed", str(number + 1), "--json", "--quiet", "--give-up", "120"]
+            "--retain", RETAIN, "--seed", str(number + 1), "--json", "--quiet", "--give-up", "120s"]
 
 
 def log_folder(data):

@@ -23,7 +23,7 @@ def load_command(engine, number):
     return [BINARY, "load", "--url", engine.url, "--orders", orders, "--batch", batch,
             "--skus", "50", "--stock", "2000000", "--zipf", "1.1", "--qty-max", "2", "--connections", "2",
             "--in-flight", "8", "--mix", "100,50,20", "--seed", str(number + 1), "--json", "--quiet",
-            "--give-up", "120"]
+            "--give-up", "120s"]
 
 
 def main():

@@ -24,9 +24,13 @@ static void duration_takes_each_unit(void **state)
                                          {"15min", 900000},
                                          {"2h", 7200000},
                                          {"7d", 604800000},
+                                         {"1.5h", 5400000},
+                                         {"0.5s", 500},
+                                         {"1.0", 1},
                                          {"18446744073709551615", UINT64_MAX}};
-    static const char *const bad[] = {"", "m", "5x", "-5", "+5", " 5", "5 s", "1.5h", "5M", "5S",
-                                      "5K", "0x5", "5mins"};
+    static const char *const bad[] = {"", "m", "5x", "-5", "+5", " 5", "5 s", "5M", "5S", "5K", "0x5",
+                                      "5mins", "1.5", "1.", ".5s", "1.5.5s", "0.0005s", "1.5ms",
+                                      "0.1234567890s"};
     uint64_t ms;
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_int_equal(units_duration(fine[i].text, &ms), UNITS_FINE);
@@ -50,8 +54,10 @@ static void size_takes_each_unit(void **state)
                                          {"3M", 3145728},
                                          {"3MiB", 3145728},
                                          {"2g", 2147483648},
+                                         {"1.5G", 1610612736},
+                                         {"0.5K", 512},
                                          {"17179869183G", 17179869183u * 1073741824ull}};
-    static const char *const bad[] = {"", "K", "5B", "5KB", "5T", "-1", "1.5G", "5m5", "5s"};
+    static const char *const bad[] = {"", "K", "5B", "5KB", "5T", "-1", "0.3K", "1.5", "5m5", "5s"};
     uint64_t bytes;
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_int_equal(units_size(fine[i].text, &bytes), UNITS_FINE);
