@@ -523,6 +523,36 @@ static void repair_skips_without_loss_where_no_record_is_touched(void **unused)
     small_log_free(&log);
 }
 
+/* Blocks that are written anew were written when they were: deadlines and what goes on behind the
+ * log's end are reckoned from that. */
+static void repair_keeps_the_times_of_blocks(void **unused)
+{
+    (void)unused;
+    struct small_log log;
+    struct repaired repaired;
+    small_timed = true;
+    small_log_make(&log);
+    small_timed = false;
+    small_block_at(log.storage, 3)[BLOCK_HEADER_BYTES] ^= 1;
+    repair(log.storage, true, &repaired);
+    repaired_whole(&repaired);
+    struct wal_reader *reader;
+    struct wal_block block;
+    unsigned blocks = 0;
+    assert_int_equal(wal_reader_open(&reader, repaired.to), HF_OK);
+    while (wal_reader_next(reader, &block) == HF_OK) {
+        const struct block_header *header = &block.header;
+        assert_int_equal(header->engine_ms, header->wall_ms - 1000);
+        assert_int_equal(header->boot_ms, header->wall_ms - SMALL_MS);
+        assert_int_equal(header->boot, 0xB007);
+        blocks++;
+    }
+    assert_true(blocks > 3);
+    wal_reader_close(reader);
+    repaired_free(&repaired);
+    small_log_free(&log);
+}
+
 static void repair_skips_a_damaged_beginning(void **unused)
 {
     (void)unused;
@@ -670,6 +700,7 @@ int main(void)
         cmocka_unit_test(repair_refuses_to_leave_nothing),
         cmocka_unit_test(repair_skips_damage_in_any_block),
         cmocka_unit_test(repair_skips_without_loss_where_no_record_is_touched),
+        cmocka_unit_test(repair_keeps_the_times_of_blocks),
         cmocka_unit_test(repair_skips_a_damaged_beginning),
         cmocka_unit_test(repair_counts_items_that_are_short),
         cmocka_unit_test(repair_leaves_out_a_damaged_checkpoint),

@@ -44,6 +44,9 @@ struct small_log {
 
 static const struct id128 small_cluster = {0x1234, 0x5678};
 
+/* Whether blocks have engine time: a second behind wall time. */
+static bool small_timed;
+
 static uint8_t *small_file(struct storage *storage, uint64_t number)
 {
     char name[STORAGE_NAME_BYTES_MAX];
@@ -105,6 +108,11 @@ static void small_block(struct small_log *log, enum block_type type)
                                   .wall_ms = SMALL_MS + log->index * 1000,
                                   .payload_hash = hash_bytes(log->payload, log->bytes),
                                   .segment = log->segment};
+    if (small_timed) {
+        header.engine_ms = header.wall_ms - 1000;
+        header.boot_ms = log->index * 1000;
+        header.boot = 0xB007;
+    }
     block_header_encode(&header, at);
     memcpy(at + BLOCK_HEADER_BYTES, log->payload, log->bytes);
     log->previous_hash = block_chain(at);
