@@ -2,8 +2,8 @@
  *
  * Threads: any; an item's chain under the lock that its number chooses, the pool of chunks under
  * its own, taken inside. Invariants: a chunk's sum is the sum of its tickets' units, those that are
- * pending too; a chain's chunk numbers fall; the chunks of a chain have units, but for the one that holds the last ticket.
- * A chunk in the pool is all zero.
+ * pending too; a chain's chunk numbers fall; the chunks of a chain have units, but for the one that
+ * holds the last ticket. A chunk in the pool is all zero.
  *
  * Chunks' heads lie apart from the tickets, so that a walk along a chain touches few cache lines,
  * and a chunk of few tickets few pages. */
@@ -26,16 +26,16 @@ static_assert(PRESALE_UNITS_MAX < PENDING, "units leave the mark's bit free");
 struct chunk {
     uint64_t sum;     /* of its tickets' units */
     uint64_t pending; /* of these */
-    uint32_t number; /* it has the tickets number * PRESALE_CHUNK_TICKETS + 1 and on */
-    uint32_t older;  /* in the pool: the next one */
+    uint32_t number;  /* it has the tickets number * PRESALE_CHUNK_TICKETS + 1 and on */
+    uint32_t older;   /* in the pool: the next one */
     uint32_t newer;
 };
 
 struct queue {
     uint64_t sum;     /* of all tickets' units */
     uint64_t pending; /* of these */
-    uint32_t newest; /* chunk; NO_CHUNK: none */
-    uint32_t last;   /* ticket that was drawn */
+    uint32_t newest;  /* chunk; NO_CHUNK: none */
+    uint32_t last;    /* ticket that was drawn */
 };
 
 struct presale_lock {
@@ -249,8 +249,8 @@ static void ticket_set(struct presale *presale, struct queue *queue, uint32_t ch
     *at = kept;
 }
 
-/* Changes the units of a ticket by delta, not 0; mark: PENDING when it had none and gets some. False:
- * there is no room for its chunk. */
+/* Changes the units of a ticket by delta, not 0; mark: PENDING when it had none and gets some.
+ * False: there is no room for its chunk. */
 static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t ticket,
                           int64_t delta, uint32_t mark)
 {

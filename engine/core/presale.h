@@ -42,9 +42,9 @@ uint32_t presale_draw(struct presale *presale, uint32_t item);
  * (replay; or a ticket whose chunk was used anew before it got units). O(chunks after it). */
 bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int64_t delta);
 
-/* Gives a ticket that has none its units, for an order that is decided but has no LSN yet: they keep
- * their place, but are not seen (presale_behind) until presale_publish. presale_change gives them
- * back if it comes to nothing. False: as with presale_change. */
+/* Gives a ticket that has none its units, for an order that is decided but has no LSN yet: they
+ * keep their place, but are not seen (presale_behind) until presale_publish. presale_change gives
+ * them back if it comes to nothing. False: as with presale_change. */
 bool presale_take(struct presale *presale, uint32_t item, uint32_t ticket, uint32_t units);
 
 /* What presale_take gave is seen from now on. */

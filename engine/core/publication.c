@@ -160,8 +160,8 @@ void reading_begin(struct publication *publication, struct reading *reading)
     hold(publication, reading);
 }
 
-/* Who is about to begin makes its turn odd and even again while it finds the gate closed: that is no
- * publication, but looks like one. */
+/* Who is about to begin makes its turn odd and even again while it finds the gate closed: that is
+ * no publication, but looks like one. */
 static bool ended_meanwhile(struct publication *publication, const struct reading *reading)
 {
     for (uint32_t i = 0; i < reading->slots; i++) {

@@ -212,9 +212,9 @@ static uint32_t covered_now(const struct rig *rig)
     struct order_view view;
     struct order_line_view line;
     uint32_t covered;
-    assert_int_equal(inventory_order_covered(rig->inventory, (struct id128){0xB0, 4}, &view, &line,
-                                             &covered, 1),
-                     HF_OK);
+    assert_int_equal(
+        inventory_order_covered(rig->inventory, (struct id128){0xB0, 4}, &view, &line, &covered, 1),
+        HF_OK);
     assert_int_equal(line.presale_qty, 2);
     return covered;
 }
@@ -265,7 +265,7 @@ static void publication_coverage_is_not_seen_before_it_is_published(void **state
     for (unsigned what = 0; what < 6; what++) {
         struct rig rig;
         open_shop(&rig);
-        rig_reserve(&rig, 2, 3, 1);                                     /* what is in stock */
+        rig_reserve(&rig, 2, 3, 1);                                    /* what is in stock */
         rig_reserve_lines(&rig, 3, &(struct order_line){3, 2}, 1, 10); /* two that are not */
         rig.txn->now_ms += 10;
         rig_expire(&rig);

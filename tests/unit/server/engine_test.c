@@ -371,8 +371,8 @@ static void engine_is_read_only_for_the_rest_of_a_request_that_fills_the_disk(vo
 
 /* ---- An id of all zeros ---- */
 
-/* It is what callers send who forgot the id: refused in rows and in columns, for what is new and for
- * what is there. */
+/* It is what callers send who forgot the id: refused in rows and in columns, for what is new and
+ * for what is there. */
 static void engine_takes_no_id_of_all_zeros(void **state)
 {
     (void)state;
@@ -388,9 +388,9 @@ static void engine_takes_no_id_of_all_zeros(void **state)
     struct edit_message edit = {.id = id};
     struct adjustment_message adjustment = {.id = id, .item = 1, .has_delta = true, .delta = 1};
     static const enum request_type types[] = {
-        REQUEST_RESERVE,      REQUEST_COMMIT,        REQUEST_RELEASE, REQUEST_RETURN,
-        REQUEST_RESERVE_BATCH, REQUEST_COMMIT_BATCH, REQUEST_RELEASE_BATCH,
-        REQUEST_EXTEND,       REQUEST_GET_ORDER,     REQUEST_ADJUST};
+        REQUEST_RESERVE,       REQUEST_COMMIT,       REQUEST_RELEASE,       REQUEST_RETURN,
+        REQUEST_RESERVE_BATCH, REQUEST_COMMIT_BATCH, REQUEST_RELEASE_BATCH, REQUEST_EXTEND,
+        REQUEST_GET_ORDER,     REQUEST_ADJUST};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         struct request request = {.type = types[i]};
         switch (types[i]) {
@@ -501,6 +501,57 @@ static void engine_shows_every_deadline_in_wall_time(void **state)
     rig_close(&rig);
 }
 
+/* ---- Readers beside an append ---- */
+
+static struct {
+    struct rig rig;
+    bool fills; /* the log's buffers, when a request looks at the clock */
+    unsigned stalls;
+} full;
+
+static uint64_t full_boottime_ns(void *context)
+{
+    static uint8_t records[WAL_APPEND_BYTES_MAX];
+    uint64_t lsn;
+    for (unsigned i = 0; full.fills && i < WAL_GROUPS * WAL_GROUP_BYTES_MAX / sizeof records; i++) {
+        assert_int_equal(
+            wal_append(engine_wal(full.rig.engine), records, sizeof records, 1, 0, &lsn), HF_OK);
+    }
+    full.fills = false;
+    return rig_boottime_ns(context);
+}
+
+/* In the middle of an append. */
+static void full_stall(void *context)
+{
+    struct rig *rig = context;
+    struct publication *publication = engine_inventory(rig->engine)->publication;
+    struct reading reading;
+    reading_init(&reading);
+    reading_begin(publication, &reading);
+    assert_true(reading.holds); /* it found somebody on the way, and nobody else may begin */
+    assert_false(reading_again(publication, &reading));
+    full.stalls++;
+    engine_step(rig->engine);
+}
+
+static void engine_says_that_it_publishes_before_it_appends(void **state)
+{
+    (void)state;
+    struct rig *rig = &full.rig;
+    rig_open(rig, MIB(64));
+    rig->clock.boottime_ns = full_boottime_ns;
+    define_phone(rig, 5);
+    wal_set_stall_hook(engine_wal(rig->engine), full_stall, rig);
+    full.fills = true;
+    struct reserve reserve;
+    struct ask ask;
+    assert_int_equal(batch_status(ask_wait(rig, &ask, reserve_of(&reserve, 1, 2))), HF_OK);
+    assert_true(full.stalls > 0);
+    ask_free(&ask);
+    rig_close(rig);
+}
+
 /* ---- A write that fails ---- */
 
 static void engine_says_internal_after_a_failed_write(void **state)
@@ -598,7 +649,8 @@ static void engine_leaves_nobody_waiting_for_a_worker_when_the_log_closes(void *
     struct rig *rig = &crowd.rig;
     rig_open(rig, MIB(4));
     define_phone(rig, CROWD);
-    rig->clock = (struct clock){&crowd, crowd_unix_ns, crowd_monotonic_ns, crowd_boottime_ns, sim_boot};
+    rig->clock =
+        (struct clock){&crowd, crowd_unix_ns, crowd_monotonic_ns, crowd_boottime_ns, sim_boot};
     pthread_mutex_init(&crowd.lock, NULL);
     pthread_cond_init(&crowd.changed, NULL);
     pthread_t threads[CROWD];
@@ -771,6 +823,7 @@ int main(void)
         TEST(engine_is_read_only_for_the_rest_of_a_request_that_fills_the_disk),
         TEST(engine_takes_no_id_of_all_zeros),
         TEST(engine_shows_every_deadline_in_wall_time),
+        TEST(engine_says_that_it_publishes_before_it_appends),
         TEST(engine_says_internal_after_a_failed_write),
         TEST(engine_leaves_nobody_waiting_for_a_worker_when_the_log_closes),
         TEST(engine_lets_no_text_into_the_log_that_can_not_be_read_again),
