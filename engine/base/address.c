@@ -11,6 +11,9 @@
 #include <strings.h>
 #include <sys/un.h>
 
+#include "base/bytes.h"
+#include "base/escape.h"
+
 #define FORMS         "tcp://HOST:PORT or ipc://PATH"
 #define LABEL_MAX     63u /* of a host name's part (RFC 1035) */
 #define HOST_NAME_MAX 253u
@@ -31,6 +34,24 @@ static bool wrong(char *reason, const char *format, ...)
     vsnprintf(reason, ADDRESS_REASON_BYTES, format, args);
     va_end(args);
     return false;
+}
+
+/* Addresses are printed as lines ("listening on ..."): one with a line's end in it would be several.
+ * False: reason says where. */
+static bool is_one_line(const char *text, char *reason)
+{
+    struct bytes rest = {(const uint8_t *)text, strlen(text)};
+    while (rest.len > 0) {
+        char shown[ESCAPE_BYTES_MAX];
+        size_t taken;
+        size_t len = escape_next(rest, shown, &taken);
+        if (len != taken || memcmp(shown, rest.data, len) != 0) {
+            return wrong(reason, "%.*s at byte %zu is not allowed", (int)len, shown,
+                         strlen(text) - rest.len);
+        }
+        rest = (struct bytes){rest.data + taken, rest.len - taken};
+    }
+    return true;
 }
 
 /* ---- ipc ---- */
@@ -171,6 +192,9 @@ bool address_parse(const char *text, enum address_use use, struct address *addre
     const char *behind = strstr(text, "://");
     if (text[0] == '\0') {
         return wrong(reason, "it is empty: must be " FORMS);
+    }
+    if (!is_one_line(text, reason)) {
+        return false;
     }
     if (!behind) {
         return wrong(reason, "must be " FORMS);

@@ -27,7 +27,7 @@ static bool read_all(int fd, char *text, size_t *len)
     return true;
 }
 
-static const char *token_fault(const char *text, size_t len)
+const char *secret_fault(const char *text, size_t len)
 {
     if (len == 0) {
         return "it is empty";
@@ -65,7 +65,7 @@ bool secret_read(const char *path, char *token, char *reason, size_t reason_byte
     }
     len -= len > 0 && text[len - 1] == '\n';
     len -= len > 0 && text[len - 1] == '\r';
-    const char *fault = token_fault(text, len);
+    const char *fault = secret_fault(text, len);
     if (fault || len > TOKEN_BYTES_MAX) {
         snprintf(reason, reason_bytes, "%s: %s", path, fault ? fault : "the token is too long");
         if (!fault) {

@@ -10,6 +10,10 @@
 
 #include "base/limits.h"
 
+/* What is wrong with a token's text, wherever it comes from: it is empty, or holds control
+ * characters. NULL: nothing. Its length is looked at elsewhere. */
+const char *secret_fault(const char *text, size_t len);
+
 /* Reads a token: what the file holds, without the line end behind it. token: TOKEN_BYTES_MAX + 1
  * bytes. False: reason (reason_bytes) says why not, with the file's name: it can't be read, others
  * than owner and group may read it or others than the owner write it, it is empty, it is longer

@@ -171,7 +171,7 @@ void storage_destroy(struct storage *storage)
 /* BUSY: who had the lock has removed its file meanwhile (storage_unlock_unused). */
 static enum hf_status lock_file(const char *path, int *lock)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, STORAGE_FILE_MODE);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, STORAGE_FILE_MODE);
     if (fd < 0) {
         log_error("%s: can't be opened: %s", path, strerror(errno));
         return real_status(errno) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;

@@ -299,6 +299,11 @@ static bool set_value(struct config *config, const struct setting *setting, cons
         !check_address(config, setting->name, value, error, error_bytes)) {
         return false;
     }
+    const char *fault = setting->offset == FIELD(token) ? secret_fault(value, strlen(value)) : NULL;
+    if (fault) {
+        snprintf(error, error_bytes, "%s: %s", setting->name, fault);
+        return false;
+    }
     if (!set_text(field_of(config, setting), setting->size, value)) {
         snprintf(error, error_bytes, "%s: %zu bytes, must be %llu..%zu bytes", setting->name,
                  strlen(value), (unsigned long long)setting->min, setting->size - 1);

@@ -223,6 +223,42 @@ bool preflight_address(const char *url, const char *data, char *reason)
     return address.ipc ? ipc_fits(address.path, data, reason) : tcp_fits(&address, reason);
 }
 
+/* An address as numbers, the first that its name stands for. Where it stands for none: as it is. */
+static struct address in_numbers(const char *url)
+{
+    struct address address = {0};
+    char fault[ADDRESS_REASON_BYTES];
+    const struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    if (!address_parse(url, ADDRESS_LISTEN, &address, fault) || address.ipc || address.port == 0 ||
+        getaddrinfo(address.host[0] ? address.host : NULL, NULL, &hints, &found) != 0) {
+        return address;
+    }
+    char host[sizeof address.host];
+    if (getnameinfo(found->ai_addr, found->ai_addrlen, host, sizeof host, NULL, 0,
+                    NI_NUMERICHOST) == 0) {
+        memcpy(address.host, host, sizeof host);
+    }
+    freeaddrinfo(found);
+    return address;
+}
+
+/* Two names of one address: each could be listened on, but not both. Those whose texts tell are
+ * refused before (config_check). */
+static bool no_other_has(const struct config_addresses *all, unsigned at, char *reason)
+{
+    struct address mine = in_numbers(all->urls[at]);
+    for (unsigned other = 0; other < at; other++) {
+        struct address its = in_numbers(all->urls[other]);
+        if (address_same(&its, &mine) ||
+            (its.ipc && mine.ipc && same_path(its.path, mine.path))) {
+            return no(reason, "%s has %.200s, which is the same address", all->settings[other],
+                      all->urls[other]);
+        }
+    }
+    return true;
+}
+
 /* ---- All of it ---- */
 
 /* Whose directory it is tells more than what it has in use: somebody else's is said first. Only
@@ -231,6 +267,10 @@ static bool nobody_has(const char *setting, const char *directory, char *reason)
 {
     char path[CONFIG_TEXT_BYTES + 8];
     snprintf(path, sizeof path, "%s/LOCK", directory);
+    struct stat about;
+    if (lstat(path, &about) == 0 && !S_ISREG(about.st_mode)) {
+        return no(reason, "%s: %s is no file that could be locked", setting, path);
+    }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return true;
@@ -295,7 +335,7 @@ bool preflight(const struct config *config, char *reason)
     }
     config_addresses(config, &all);
     for (unsigned i = 0; i < all.count; i++) {
-        if (!preflight_address(all.urls[i], config->data, why)) {
+        if (!preflight_address(all.urls[i], config->data, why) || !no_other_has(&all, i, why)) {
             return no(reason, "%s: can't listen on %.200s: %.1024s", all.settings[i], all.urls[i],
                       why);
         }

@@ -49,6 +49,24 @@ static void address_reads_hosts_ports_and_paths(void **state)
     assert_string_equal(address.path, "/run/a b/h\xC3\xB6.sock");
 }
 
+/* "listening on URL" and "ready" are lines that others read. */
+static void address_is_one_line_of_what_can_be_seen(void **state)
+{
+    static const char *const bad[][2] = {
+        {"ipc:///run/a\nready", "\\x0a at byte 12 is not allowed"},
+        {"ipc:///run/\x1b[2J.sock", "\\x1b at byte 11 is not allowed"},
+        {"ipc:///run/a\xE2\x80\xA8" "b", "\\u2028 at byte 12 is not allowed"},
+        {"ipc:///run/\xFF", "\\xff at byte 11 is not allowed"},
+        {"tcp://127.0.0.1\r:1", "\\x0d at byte 15 is not allowed"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(parse(bad[i][0], ADDRESS_LISTEN));
+        assert_string_equal(reason, bad[i][1]);
+    }
+    assert_true(parse("ipc:///run/back\\x0aslash", ADDRESS_LISTEN));
+}
+
 static void address_any_host_and_any_port_are_for_listening(void **state)
 {
     static const char *const any[] = {"tcp://*:7411", "tcp://:7411", "tcp://127.0.0.1:0"};
@@ -205,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(address_reads_hosts_ports_and_paths),
+        cmocka_unit_test(address_is_one_line_of_what_can_be_seen),
         cmocka_unit_test(address_any_host_and_any_port_are_for_listening),
         cmocka_unit_test(address_says_what_is_wrong),
         cmocka_unit_test(address_says_how_long_a_path_may_be),

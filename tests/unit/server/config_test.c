@@ -233,6 +233,10 @@ static void config_names_what_it_does_not_know(void **state)
     assert_true(set("token", long_token));
     assert_false(set("token", "")); /* as of a variable that is not set */
     assert_error_has("token: it is empty");
+    assert_false(set("token", "one\ntwo")); /* as a file's token is read */
+    assert_error_has("token: it holds more than one line");
+    assert_false(set("token", "a\x1b"));
+    assert_error_has("token: it holds a control character");
     assert_false(set("orders_max", "1"));
     assert_error_has("orders_max: there is no such setting (did you mean 'orders-max'");
     assert_false(set("insecure", "perhaps"));

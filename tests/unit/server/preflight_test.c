@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -223,6 +224,60 @@ static void preflight_finds_whose_directory_it_is(void **state)
     tempdir_remove(dir);
 }
 
+static void preflight_takes_no_other_file_for_a_lock(void **state)
+{
+    (void)state;
+    char *dir = tempdir_make();
+    char *lock = tempdir_join(dir, "LOCK");
+    assert_int_equal(mkfifo(lock, 0600), 0); /* to open it would wait for somebody */
+    assert_false(data_fits(dir, ""));
+    assert_non_null(strstr(reason, "LOCK is no file that could be locked"));
+    assert_int_equal(unlink(lock), 0);
+    assert_int_equal(mkdir(lock, 0700), 0);
+    assert_false(data_fits(dir, ""));
+    assert_int_equal(rmdir(lock), 0);
+    assert_int_equal(symlink("LOCK", lock), 0);
+    assert_false(data_fits(dir, ""));
+    free(lock);
+    tempdir_remove(dir);
+}
+
+static bool both_fit(const char *data, const char *first, const char *second)
+{
+    char error[1024];
+    config_init(&config);
+    assert_true(config_set(&config, "data", data, false, error, sizeof error));
+    assert_true(config_set(&config, "listen", first, false, error, sizeof error));
+    assert_true(config_set(&config, "listen", second, false, error, sizeof error));
+    assert_true(config_check(&config, error, sizeof error)); /* their texts differ */
+    return preflight(&config, reason);
+}
+
+static void preflight_finds_two_names_of_one_address(void **state)
+{
+    (void)state;
+    char numbers[64];
+    char paths[2][256];
+    unsigned port;
+    char *dir = tempdir_make();
+    close(listen_on_tcp(&port));
+    struct addrinfo *found;
+    assert_int_equal(getaddrinfo("localhost", NULL, NULL, &found), 0);
+    bool v6 = found->ai_family == AF_INET6;
+    freeaddrinfo(found);
+    snprintf(numbers, sizeof numbers, "tcp://%s:%u", v6 ? "[::1]" : "127.0.0.1", port);
+    char name[64];
+    snprintf(name, sizeof name, "tcp://localhost:%u", port);
+    assert_false(both_fit(dir, numbers, name));
+    assert_non_null(strstr(reason, "which is the same address"));
+    snprintf(paths[0], sizeof paths[0], "ipc://%s/x.sock", dir);
+    snprintf(paths[1], sizeof paths[1], "ipc://%s/./x.sock", dir);
+    assert_false(both_fit(dir, paths[0], paths[1]));
+    assert_non_null(strstr(reason, "which is the same address"));
+    assert_true(both_fit(dir, "tcp://127.0.0.1:0", "tcp://localhost:0"));
+    tempdir_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +288,8 @@ int main(void)
         cmocka_unit_test(preflight_looks_at_directories_and_makes_none),
         cmocka_unit_test(preflight_lets_a_socket_be_in_the_directory_to_come),
         cmocka_unit_test(preflight_finds_whose_directory_it_is),
+        cmocka_unit_test(preflight_takes_no_other_file_for_a_lock),
+        cmocka_unit_test(preflight_finds_two_names_of_one_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
