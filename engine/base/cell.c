@@ -32,7 +32,8 @@ static size_t digits_at(struct bytes cell, size_t at)
     return end - at;
 }
 
-/* 1.23E+15, -4,5e-07, 1E+20: a digit, maybe more behind a point, an exponent with its sign. */
+/* 1.23E+15, -4,5e-07, 1E+20: a digit, maybe more behind a point, an exponent with its sign. With a
+ * point the sign may be missing, as in 1.23E15 of other programs. 1E5 may be a code. */
 static bool is_scientific(struct bytes cell)
 {
     size_t at = at_of(cell, 0) == '-' || at_of(cell, 0) == '+';
@@ -41,16 +42,17 @@ static bool is_scientific(struct bytes cell)
     if (whole == 0) {
         return false;
     }
-    if (at_of(cell, at) == '.' || at_of(cell, at) == ',') {
-        size_t fraction = digits_at(cell, at + 1);
-        at += 1 + fraction;
+    bool point = at_of(cell, at) == '.' || at_of(cell, at) == ',';
+    if (point) {
+        at += 1 + digits_at(cell, at + 1);
     }
-    if (toupper((unsigned char)at_of(cell, at)) != 'E' ||
-        (at_of(cell, at + 1) != '+' && at_of(cell, at + 1) != '-')) {
+    bool sign = at_of(cell, at + 1) == '+' || at_of(cell, at + 1) == '-';
+    if (toupper((unsigned char)at_of(cell, at)) != 'E' || (!sign && !point)) {
         return false;
     }
-    size_t exponent = digits_at(cell, at + 2);
-    return exponent > 0 && exponent <= 3 && at + 2 + exponent == cell.len;
+    at += 1 + sign;
+    size_t exponent = digits_at(cell, at);
+    return exponent > 0 && exponent <= 3 && at + exponent == cell.len;
 }
 
 /* 11/11/2026 or 2026/11/11. */
@@ -87,6 +89,24 @@ static bool is_month_date(struct bytes cell)
         }
     }
     return false;
+}
+
+/* 11 and 11 with the signs for month and day, or year and month: the same in Chinese. */
+static bool is_chinese_date(struct bytes cell)
+{
+    static const char units[3][4] = {"\xE5\xB9\xB4", "\xE6\x9C\x88",
+                                     "\xE6\x97\xA5"}; /* year, month, day */
+    size_t at = 0;
+    unsigned parts = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        size_t digits = digits_at(cell, at);
+        if (digits > 0 && digits <= 4 && cell.len >= at + digits + 3 &&
+            memcmp(cell.data + at + digits, units[i], 3) == 0) {
+            at += digits + 3;
+            parts++;
+        }
+    }
+    return parts >= 2 && at == cell.len;
 }
 
 static bool equals(struct bytes cell, const char *word)
@@ -155,7 +175,7 @@ static bool has_point(struct bytes cell)
 
 bool cell_is_date(struct bytes cell)
 {
-    return is_slashed_date(cell) || is_month_date(cell);
+    return is_slashed_date(cell) || is_month_date(cell) || is_chinese_date(cell);
 }
 
 bool cell_check(struct bytes cell, char error[CELL_ERROR_BYTES])

@@ -102,7 +102,7 @@ static bool set_option(const struct option_spec *option, const char *text, char 
     case OPTION_DURATION:
         return parse_duration(text, option->value, reason);
     case OPTION_TIME:
-        return parse_time(text, option->value, reason);
+        return parse_sale_time(text, option->value, reason);
     case OPTION_CALL:
         return ((struct option_call *)option->value)->take(option->value, text, reason);
     }

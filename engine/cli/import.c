@@ -134,7 +134,7 @@ static bool read_time(const char *text, uint64_t *unix_ms, char *reason)
                                            "2026-11-30T20:00+08:00");
         return false;
     }
-    return parse_time(text, unix_ms, reason);
+    return parse_sale_time(text, unix_ms, reason);
 }
 
 static bool read_hold(struct import *import, struct import_row *row, const char *text, char *reason)

@@ -240,6 +240,15 @@ bool parse_time(const char *text, uint64_t *unix_ms, char *reason)
     return true;
 }
 
+bool parse_sale_time(const char *text, uint64_t *unix_ms, char *reason)
+{
+    if (!parse_time(text, unix_ms, reason)) {
+        return false;
+    }
+    bool none = text[strspn(text, "0")] == '\0';
+    return none || *unix_ms >= TIME_DIGITS_MIN_MS || refuse(reason, "is before 2000");
+}
+
 /* ---- Showing ---- */
 
 void time_text(uint64_t unix_ms, char text[TIME_TEXT_BYTES])

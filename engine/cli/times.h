@@ -22,6 +22,10 @@
  * set, is refused too. */
 bool parse_time(const char *text, uint64_t *unix_ms, char *reason);
 
+/* The same for when a sale opens or closes: a date before 2000 is refused, too. One of 1970 would
+ * come to 0, which stands for none: a sale that was to be closed would never close. */
+bool parse_sale_time(const char *text, uint64_t *unix_ms, char *reason);
+
 #define TIME_TEXT_BYTES 40u
 
 /* "2026-11-11T00:00:00.000Z". */

@@ -93,6 +93,27 @@ static void digits_are_milliseconds_where_they_can_be(void **state)
     check_refused(BERLIN, "99999999999999999999999", "Unix milliseconds");
 }
 
+/* A closing time of 1970-01-01 would be 0, which is none: the sale would never close. */
+static void sales_do_not_open_or_close_before_2000(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"1970-01-01", "1970-01-01T00:00:00Z",
+                                      "1999-12-31T23:59:59.999Z"};
+    uint64_t unix_ms;
+    char reason[REASON_BYTES];
+    setenv("TZ", "UTC0", 1);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_true(parse_time(bad[i], &unix_ms, reason)); /* a log may have such times */
+        assert_false(parse_sale_time(bad[i], &unix_ms, reason));
+        assert_string_equal(reason, "is before 2000");
+    }
+    assert_false(parse_sale_time("20261212", &unix_ms, reason));
+    assert_true(parse_sale_time("2000-01-01", &unix_ms, reason));
+    assert_true(unix_ms == 946684800000);
+    assert_true(parse_sale_time("0", &unix_ms, reason));
+    assert_true(unix_ms == 0);
+}
+
 static void local_text_has_its_offset_and_is_read_again(void **state)
 {
     (void)state;
@@ -120,6 +141,7 @@ int main(void)
         cmocka_unit_test(time_without_an_offset_is_local),
         cmocka_unit_test(time_when_clocks_are_set_is_refused_without_an_offset),
         cmocka_unit_test(digits_are_milliseconds_where_they_can_be),
+        cmocka_unit_test(sales_do_not_open_or_close_before_2000),
         cmocka_unit_test(local_text_has_its_offset_and_is_read_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
