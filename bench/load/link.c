@@ -8,7 +8,9 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "base/bytes.h"
 #include "base/clock.h"
+#include "base/escape.h"
 #include "base/limits.h"
 #include "load/crew.h"
 
@@ -138,6 +140,13 @@ bool link_is_transient(enum hf_status status)
     default:
         return false;
     }
+}
+
+const char *link_message(enum hf_status status, char room[LINK_MESSAGE_BYTES])
+{
+    const char *message = hf_last_message();
+    escape_text(bytes_of(*message ? message : hf_status_text(status)), room, LINK_MESSAGE_BYTES);
+    return room;
 }
 
 bool link_again(const struct link *link, enum hf_status status, uint64_t since_ns)

@@ -41,6 +41,12 @@ void link_sleep_ns(uint64_t ns);
  * no answer, or one that says "not now". */
 bool link_is_transient(enum hf_status status);
 
+#define LINK_MESSAGE_BYTES 256u
+
+/* What the library said last in this thread, or what the status means: on one line, whatever the
+ * other side has sent. Returns room. */
+const char *link_message(enum hf_status status, char room[LINK_MESSAGE_BYTES]);
+
 /* For loops around blocking calls:
  *     uint64_t since = link_now_ns();
  *     do { status = hf_...; } while (link_again(link, status, since));

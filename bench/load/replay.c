@@ -72,11 +72,11 @@ static void note_failure(struct replay *replay, const struct trace_step *step, c
         replay->verdict.undersold += status == HF_SOLD_OUT;
     }
     if (replay->verdict.note[0] == '\0') {
-        const char *message = hf_last_message();
+        char message[LINK_MESSAGE_BYTES];
         snprintf(replay->verdict.note, sizeof replay->verdict.note,
-                 "row %" PRIu64 ": order %.40s: %s: %s%s%.150s", step->row,
-                 names_at(&replay->trace.order_names, step->order), what, hf_status_text(status),
-                 *message ? ": " : "", message);
+                 "row %" PRIu64 ": order %.40s: %s: %s: %.150s", step->row,
+                 names_at(&replay->trace.order_names, step->order), what, hf_status_name(status),
+                 link_message(status, message));
     }
     CHECK(pthread_mutex_unlock(&replay->lock) == 0);
 }
@@ -624,9 +624,9 @@ static int carry_out(struct replay *replay)
 {
     enum hf_status status = open_desks(replay) ? stock_skus(replay) : HF_NO_MEMORY;
     if (status != HF_OK) {
-        const char *message = hf_last_message();
+        char message[LINK_MESSAGE_BYTES];
         fprintf(stderr, "holdfast load: stocking what the file needs: %s\n",
-                *message ? message : hf_status_text(status));
+                link_message(status, message));
         return exit_code(replay, status);
     }
     replay->started_ns = link_now_ns();

@@ -326,13 +326,13 @@ enum hf_status stockroom_open(struct stockroom *room, const struct link *link,
         rank_by_stock(room);
     }
     if (status != HF_OK && error[0] == '\0') {
-        const char *message = hf_last_message();
+        char message[LINK_MESSAGE_BYTES];
         if (status == HF_UNREACHABLE) {
             snprintf(error, STOCKROOM_ERROR_BYTES, "nothing answered at %s within %g s",
                      options->url, options->give_up_s);
         } else {
             snprintf(error, STOCKROOM_ERROR_BYTES, "%s: %s", options->url,
-                     *message ? message : hf_status_text(status));
+                     link_message(status, message));
         }
     }
     if (status != HF_OK) {

@@ -165,9 +165,9 @@ static void note_error(struct traffic *traffic, const char *what, enum hf_status
 {
     CHECK(pthread_mutex_lock(&traffic->error_lock) == 0);
     if (traffic->error[0] == '\0') {
-        const char *message = hf_last_message();
+        char message[LINK_MESSAGE_BYTES];
         snprintf(traffic->error, sizeof traffic->error, "%s: %s: %.200s", what,
-                 hf_status_name(status), *message ? message : hf_status_text(status));
+                 hf_status_name(status), link_message(status, message));
     }
     CHECK(pthread_mutex_unlock(&traffic->error_lock) == 0);
 }
