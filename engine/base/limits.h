@@ -31,6 +31,10 @@
 #define LIST_ORDERS_LOOKED_MAX 65536u /* orders that one ListOrders request looks at: some 5 ms */
 #define QTY_MAX             1000000000u /* units of one line; a sum over 2048 lines fits int64 */
 #define STOCK_MAX           ((int64_t)1 << 53) /* units of one item: exact in JSON numbers */
+/* When a sale may open or close: the years 2000 to 2099. Smaller numbers are seconds or a date in
+ * digits, greater ones micro- or nanoseconds: a sale would be open at once, or never. */
+#define SALE_TIME_MS_MIN    946684800000u
+#define SALE_TIME_MS_MAX    4102444799999u
 #define HOLD_MS_DEFAULT     900000u  /* 15 minutes: what Chinese storefronts give a buyer to pay */
 #define HOLD_MS_MAX_DEFAULT 604800000u /* 7 days */
 

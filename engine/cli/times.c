@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli/values.h"
 
@@ -58,7 +59,7 @@ static bool refuse_digits(const char *text, uint64_t value, char *reason)
                       len == 16 ? "microseconds" : "nanoseconds");
     }
     return refuse(reason, "is no time in Unix milliseconds of the years 2000 to 2099 (%llu..%llu)",
-                  TIME_DIGITS_MIN_MS, TIME_DIGITS_MAX_MS);
+                  (unsigned long long)TIME_DIGITS_MIN_MS, (unsigned long long)TIME_DIGITS_MAX_MS);
 }
 
 static bool parse_digits(const char *text, uint64_t *unix_ms, char *reason)
@@ -214,6 +215,31 @@ static bool from_local(const struct tm *tm, int64_t *seconds, char *reason)
     return true;
 }
 
+/* Whether local time is what TZ says: the C library takes a zone that it has no rules for as UTC,
+ * and says nothing. A name has a file with its rules; "CST-8" is its own rule. */
+static bool zone_known(char *reason)
+{
+    const char *zone = getenv("TZ");
+    if (!zone || *zone == '\0') {
+        return true;
+    }
+    const char *name = zone + (*zone == ':');
+    const char *folder = getenv("TZDIR");
+    char path[512];
+    const char *mark = strpbrk(name, "0123456789/"); /* a rule has an offset before any slash */
+    int used = snprintf(path, sizeof path, "%s/%s",
+                        *name == '/' ? "" : folder && *folder ? folder : "/usr/share/zoneinfo", name);
+    if ((used > 0 && (size_t)used < sizeof path && access(path, R_OK) == 0) ||
+        strcmp(name, "UTC") == 0 || strcmp(name, "GMT") == 0 ||
+        (mark && *mark != '/')) {
+        return true;
+    }
+    return refuse(reason,
+                  "is local time, and TZ names a zone, '%.60s', that this machine has no rules for: "
+                  "write an offset, as +08:00",
+                  name);
+}
+
 bool parse_time(const char *text, uint64_t *unix_ms, char *reason)
 {
     if (*text != '\0' && text[strspn(text, "0123456789")] == '\0') {
@@ -229,7 +255,7 @@ bool parse_time(const char *text, uint64_t *unix_ms, char *reason)
         seconds = timegm(&written.tm) - written.offset_s;
     } else {
         tzset();
-        if (!from_local(&written.tm, &seconds, reason)) {
+        if (!zone_known(reason) || !from_local(&written.tm, &seconds, reason)) {
             return false;
         }
     }
@@ -246,7 +272,10 @@ bool parse_sale_time(const char *text, uint64_t *unix_ms, char *reason)
         return false;
     }
     bool none = text[strspn(text, "0")] == '\0';
-    return none || *unix_ms >= TIME_DIGITS_MIN_MS || refuse(reason, "is before 2000");
+    if (!none && *unix_ms < SALE_TIME_MS_MIN) {
+        return refuse(reason, "is before 2000");
+    }
+    return *unix_ms <= SALE_TIME_MS_MAX || refuse(reason, "is after 2099");
 }
 
 /* ---- Showing ---- */

@@ -11,10 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Digits alone are taken from 2000-01-01 to the end of 2099: what is shorter are seconds or a date,
+#include "base/limits.h"
+
+/* Digits alone are taken for the times that a sale can have: what is shorter are seconds or a date,
  * what is longer micro- or nanoseconds, which would all be far from what was meant. */
-#define TIME_DIGITS_MIN_MS 946684800000ull
-#define TIME_DIGITS_MAX_MS 4102444799999ull
+#define TIME_DIGITS_MIN_MS SALE_TIME_MS_MIN
+#define TIME_DIGITS_MAX_MS SALE_TIME_MS_MAX
 
 /* A time as Unix milliseconds: 2026-11-11, 2026-11-11 10:00, 2026-11-11T10:00:00.000, with nothing
  * behind it (local time), or Z, +08:00, +0800; or Unix milliseconds; or 0. False with a reason that
@@ -22,8 +24,8 @@
  * set, is refused too. */
 bool parse_time(const char *text, uint64_t *unix_ms, char *reason);
 
-/* The same for when a sale opens or closes: a date before 2000 is refused, too. One of 1970 would
- * come to 0, which stands for none: a sale that was to be closed would never close. */
+/* The same for when a sale opens or closes: a date before 2000 or after 2099 is refused, too, as the
+ * engine does. One of 1970 would come to 0, which stands for none: the sale would never close. */
 bool parse_sale_time(const char *text, uint64_t *unix_ms, char *reason);
 
 #define TIME_TEXT_BYTES 40u

@@ -130,17 +130,24 @@ int wal_check_failed(const struct wal_log *log, enum hf_status status, bool json
                           : storage_reason(status));
 }
 
-int wal_log_locked(struct wal_log *log, const char *data, bool json, int (*work)(void))
+int wal_log_locked(struct wal_log *log, const char *data, bool json, int (*work)(bool *changed))
 {
     int code = wal_log_find(log, data, json);
     if (code != ARGS_GO_ON) {
         return code;
     }
     int lock;
+    struct timespec modified;
+    bool lock_made = storage_lock_missing(data, &modified);
     enum hf_status status = storage_lock(data, &lock);
     if (status == HF_OK) {
-        code = work();
-        storage_unlock(lock);
+        bool changed = false;
+        code = work(&changed);
+        if (lock_made && !changed) {
+            storage_unlock_unused(data, lock, modified);
+        } else {
+            storage_unlock(lock);
+        }
     } else {
         code = wal_failed(status, json, "%s: %s", data,
                           status == HF_LOCKED ? "an engine runs on it: stop it first"

@@ -80,8 +80,9 @@ int wal_failed(enum hf_status status, bool json, const char *format, ...)
 int wal_check_failed(const struct wal_log *log, enum hf_status status, bool json);
 
 /* Finds the log in an engine's data directory, runs `work` with the directory locked against
- * engines, and closes the log. What work returns, or EXIT_NO; what was wrong has been said. */
-int wal_log_locked(struct wal_log *log, const char *data, bool json, int (*work)(void));
+ * engines, and closes the log. What work returns, or EXIT_NO; what was wrong has been said. Work
+ * sets *changed once it changes the directory: else no trace of the lock is left there either. */
+int wal_log_locked(struct wal_log *log, const char *data, bool json, int (*work)(bool *changed));
 
 /* Shows progress; context: struct progress. */
 void wal_progress(void *context, const char *what, uint64_t done, uint64_t total);

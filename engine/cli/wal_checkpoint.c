@@ -196,7 +196,7 @@ static int build(const struct plan *plan, struct storage *out, const char *folde
     return report(plan, &info, folder);
 }
 
-static int make(void)
+static int make(bool *changed)
 {
     struct plan plan = {0};
     struct storage *out;
@@ -215,6 +215,7 @@ static int make(void)
     }
     status = storage_open(&out, folder, STORAGE_SYNC, false);
     if (status == HF_OK) {
+        *changed = true;
         status = storage_settle(out);
     }
     if (status != HF_OK) {

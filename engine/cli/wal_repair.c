@@ -302,7 +302,8 @@ static int make(const struct wal_findings *findings, struct folders *folders)
                                         storage_reason(status));
 }
 
-static int report_and_repair(const struct wal_findings *findings, struct losses *losses)
+static int report_and_repair(const struct wal_findings *findings, struct losses *losses,
+                             bool *changed)
 {
     struct wal_repair_report report;
     struct folders folders;
@@ -324,6 +325,7 @@ static int report_and_repair(const struct wal_findings *findings, struct losses 
         fflush(stdout);
     }
     if (doing) {
+        *changed = true;
         code = make(findings, &folders);
     }
     if (json) {
@@ -342,7 +344,7 @@ static int report_and_repair(const struct wal_findings *findings, struct losses 
     return code;
 }
 
-static int repair_locked(void)
+static int repair_locked(bool *changed)
 {
     struct wal_findings findings;
     struct progress progress;
@@ -359,7 +361,7 @@ static int repair_locked(void)
     }
     item_names_init(&losses.names);
     status = learn_names(&losses.names);
-    int code = status == HF_OK ? report_and_repair(&findings, &losses)
+    int code = status == HF_OK ? report_and_repair(&findings, &losses, changed)
                                : wal_failed(status, json, "%s: the log can't be read: %s",
                                             opened.folder, storage_reason(status));
     item_names_deinit(&losses.names);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/id.h"
@@ -29,6 +30,7 @@ static bool json;
 static bool state_wanted;
 static bool state_unwanted;
 static struct wal_log opened;
+static bool lock_unfit;    /* DATA/LOCK is no file that can be locked: no engine starts */
 static bool being_written; /* the tail looks torn, but an engine is at work on it */
 
 static const struct option_spec options[] = {
@@ -54,13 +56,26 @@ static const struct command_spec spec = {
     .option_count = sizeof options / sizeof *options,
 };
 
+static bool lock_path(char path[FOLDER_BYTES])
+{
+    int used = snprintf(path, FOLDER_BYTES, "%s/LOCK", data);
+    return used > 0 && used < (int)FOLDER_BYTES;
+}
+
+/* What a start asks of DATA/LOCK (server/preflight.c); none will do. */
+static bool lock_fits(void)
+{
+    char path[FOLDER_BYTES];
+    struct stat about;
+    return !lock_path(path) || lstat(path, &about) != 0 || S_ISREG(about.st_mode);
+}
+
 /* Does an engine hold the directory's lock? It is tried for no longer than it takes to ask: an
  * engine that started in just that moment would find it taken. */
 static bool engine_runs(void)
 {
     char path[FOLDER_BYTES];
-    int used = snprintf(path, sizeof path, "%s/LOCK", data);
-    int fd = used > 0 && (size_t)used < sizeof path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = lock_path(path) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
     if (fd < 0) {
         return false;
     }
@@ -95,7 +110,9 @@ static const char *checkpoint_condition_text(enum checkpoint_condition condition
 /* What an engine's start would do. */
 static void start_text(const struct wal_findings *findings, char text[64])
 {
-    if (!wal_findings_starts(findings)) {
+    if (lock_unfit) {
+        snprintf(text, 64, "refused: LOCK is not a regular file");
+    } else if (!wal_findings_starts(findings)) {
         snprintf(text, 64, "refused");
     } else if (findings->base) {
         snprintf(text, 64, "from checkpoint %" PRIu64, findings->base);
@@ -359,6 +376,7 @@ int wal_verify(int argc, char **argv)
     }
     progress_end(&progress);
     if (status == HF_OK) {
+        lock_unfit = !lock_fits();
         being_written = findings.end.torn && engine_runs();
         json ? print_findings_json(&findings) : print_findings(&findings);
         fflush(stdout);
@@ -367,7 +385,7 @@ int wal_verify(int argc, char **argv)
             fprintf(stderr,
                     "The state was not built: it may take more than 1 GiB. --state does.\n");
         }
-        code = wal_findings_whole(&findings) ? EXIT_DONE : EXIT_NO;
+        code = wal_findings_whole(&findings) && !lock_unfit ? EXIT_DONE : EXIT_NO;
         wal_findings_free(&findings);
     } else {
         code = wal_check_failed(&opened, status, json);

@@ -115,9 +115,24 @@ static const struct define_names define_names = {"define", "define.skus", "defin
 static const struct define_names after_names = {"adjust.after", "adjust.after.skus",
                                                 "adjust.after.items"};
 
+/* A time when a sale opens or closes; 0: none. */
+static bool check_sale_time(struct engine_call *call, struct place place, const char *field,
+                            uint64_t unix_ms)
+{
+    if (unix_ms == 0 || (unix_ms >= SALE_TIME_MS_MIN && unix_ms <= SALE_TIME_MS_MAX)) {
+        return true;
+    }
+    answer_note(call, place,
+                ".%s: %llu, must be Unix milliseconds of the years 2000 to 2099, or 0 for none",
+                field, (unsigned long long)unix_ms);
+    return false;
+}
+
 static bool check_sku(struct engine_call *call, struct place place, const struct sku_message *sku)
 {
-    return check_range(call, place, "fields", sku->fields, 0, SKU_FIELDS_ALL);
+    return check_range(call, place, "fields", sku->fields, 0, SKU_FIELDS_ALL) &&
+           check_sale_time(call, place, "opens_at_ms", sku->opens_at_ms) &&
+           check_sale_time(call, place, "closes_at_ms", sku->closes_at_ms);
 }
 
 static bool check_item(struct engine_call *call, struct place place,

@@ -163,10 +163,19 @@ def test_other_kinds_of_refusal_touch_nothing_either():
         with Moved(first):
             refused(data)
             assert verify(data, 1)["start"] == "refused"
+            # A repair that only tells what it would do leaves no trace either.
+            before = snapshot(data)
+            run("wal", "repair", "--data", data, expect=1)
+            assert snapshot(data) == before
             os.mkdir(first)
             refused(data)
         with Moved(segments(data)[1]):
             refused(data)
+        lock = os.path.join(data, "LOCK")
+        os.mkfifo(lock)
+        refused(data)
+        assert verify(data, 1)["start"] == "refused: LOCK is not a regular file"
+        os.unlink(lock)
         # More orders than there is room for.
         assert "orders-max" in refused(data, "--orders-max", "1000")
         engine.start()

@@ -127,7 +127,8 @@ def test_bad_input_is_named_and_changes_nothing():
         bad_define("items[0].presale_cap", items=[pb.ItemDef(sku="S", presale_cap=-1)])
         bad_define("items[1].sku", items=[pb.ItemDef(sku="S"), pb.ItemDef()])
         bad_define("skus[0].closes_at_ms",
-                   skus=[pb.SkuRule(sku="S", opens_at_ms=1000, closes_at_ms=1000)])
+                   skus=[pb.SkuRule(sku="S", opens_at_ms=1800000000000,
+                                    closes_at_ms=1800000000000)])
         bad_define("skus[0].hold_ms", skus=[pb.SkuRule(sku="S", hold_ms=11, hold_ms_max=10)])
         week = 7 * 86400 * 1000  # the engine's greatest, unless the SKU has one
         bad_define("skus[1].hold_ms: %d, greater than the engine's" % (week + 1),

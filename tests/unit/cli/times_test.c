@@ -135,6 +135,21 @@ static void local_text_has_its_offset_and_is_read_again(void **state)
     }
 }
 
+/* The C library takes such a zone for UTC without a word. */
+static void time_of_a_zone_without_rules_is_refused(void **state)
+{
+    (void)state;
+    static const char *const unknown[] = {"Nowhere/Bogus", ":Nowhere/Bogus", "Shanghai", "/no/file"};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
+        check_refused(unknown[i], "2026-11-11 00:00", "that this machine has no rules for");
+        check_time(unknown[i], "2026-11-11T00:00:00+08:00", 1794326400000);
+    }
+    check_time("CST-8", "2026-11-11 00:00", 1794326400000);
+    check_time("<+08>-8", "2026-11-11 00:00", 1794326400000);
+    check_time("UTC", "2026-11-11 00:00", 1794355200000);
+    check_time("", "2026-11-11 00:00", 1794355200000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -142,6 +157,7 @@ int main(void)
         cmocka_unit_test(time_when_clocks_are_set_is_refused_without_an_offset),
         cmocka_unit_test(digits_are_milliseconds_where_they_can_be),
         cmocka_unit_test(sales_do_not_open_or_close_before_2000),
+        cmocka_unit_test(time_of_a_zone_without_rules_is_refused),
         cmocka_unit_test(local_text_has_its_offset_and_is_read_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

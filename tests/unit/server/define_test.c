@@ -118,16 +118,19 @@ static void define_refuses_fields_that_there_are_not(void **state)
     close_rig(&rig);
 }
 
+#define DAY_MS 1800000000000u /* some day that a sale can be on */
+
 static void define_checks_the_result_and_all_of_it_first(void **state)
 {
     (void)state;
     struct rig rig;
     rig_open(&rig, MIB(4));
-    struct sku_message sku = {.sku = bytes_of("s"), .closes_at_ms = 200};
+    struct sku_message sku = {.sku = bytes_of("s"), .closes_at_ms = DAY_MS + 200};
     define_sku(&rig, sku, HF_OK, NULL);
-    sku = (struct sku_message){.sku = bytes_of("s"), .opens_at_ms = 300};
+    sku = (struct sku_message){.sku = bytes_of("s"), .opens_at_ms = DAY_MS + 300};
     define_sku(&rig, sku, HF_INVALID,
-               "define.skus[0].opens_at_ms: 300, not before closes_at_ms, 200");
+               "define.skus[0].opens_at_ms: 1800000000300, not before closes_at_ms, "
+               "1800000000200");
     sku = (struct sku_message){.sku = bytes_of("s"), .hold_ms_max = 50};
     define_sku(&rig, sku, HF_OK, NULL);
     sku = (struct sku_message){.sku = bytes_of("s"), .hold_ms = 51};
@@ -136,14 +139,14 @@ static void define_checks_the_result_and_all_of_it_first(void **state)
     define_sku(&rig, sku, HF_INVALID, "greater than the engine's hold-ms-max");
     /* Several of one SKU: each over what those before it have left. */
     struct sku_message several[] = {
-        {.sku = bytes_of("s"), .closes_at_ms = 900},
-        {.sku = bytes_of("s"), .opens_at_ms = 800},
+        {.sku = bytes_of("s"), .closes_at_ms = DAY_MS + 900},
+        {.sku = bytes_of("s"), .opens_at_ms = DAY_MS + 800},
         {.sku = bytes_of("new"), .label = bytes_of("x")},
-        {.sku = bytes_of("s"), .closes_at_ms = 700},
+        {.sku = bytes_of("s"), .closes_at_ms = DAY_MS + 700},
     };
     struct define_message message = {.sku_count = 4, .skus = several};
     define(&rig, message, HF_INVALID, "define.skus[3].closes_at_ms");
-    assert_int_equal(rule_of(&rig, "s").closes_at_ms, 200); /* nothing was done */
+    assert_int_equal(rule_of(&rig, "s").closes_at_ms, DAY_MS + 200); /* nothing was done */
     struct sku_rule none;
     assert_int_equal(inventory_sku(engine_inventory(rig.engine), bytes_of("new"), &none),
                      HF_NOT_FOUND);
@@ -151,7 +154,27 @@ static void define_checks_the_result_and_all_of_it_first(void **state)
     struct defined_message made = define(&rig, message, HF_OK, NULL);
     assert_int_equal(made.skus_made, 1);
     assert_int_equal(made.skus_changed, 1);
-    assert_int_equal(rule_of(&rig, "s").opens_at_ms, 800);
+    assert_int_equal(rule_of(&rig, "s").opens_at_ms, DAY_MS + 800);
+    close_rig(&rig);
+}
+
+/* Seconds, a date in digits, microseconds: a sale would be open at once, or never. */
+static void define_takes_no_sale_time_that_is_none(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, MIB(4));
+    static const uint64_t bad[] = {1,          20261212,      1800000000,       946684799999,
+                                   4102444800000, 1800000000000000, UINT64_MAX};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct sku_message sku = {.sku = bytes_of("s"), .opens_at_ms = bad[i]};
+        define_sku(&rig, sku, HF_INVALID, "must be Unix milliseconds of the years 2000 to 2099");
+        sku = (struct sku_message){.sku = bytes_of("s"), .closes_at_ms = bad[i]};
+        define_sku(&rig, sku, HF_INVALID, "define.skus[0].closes_at_ms");
+    }
+    struct sku_message sku = {
+        .sku = bytes_of("s"), .opens_at_ms = 946684800000, .closes_at_ms = 4102444799999};
+    define_sku(&rig, sku, HF_OK, NULL);
     close_rig(&rig);
 }
 
@@ -317,6 +340,7 @@ int main(void)
         TEST(define_keeps_what_it_does_not_name),
         TEST(define_refuses_fields_that_there_are_not),
         TEST(define_checks_the_result_and_all_of_it_first),
+        TEST(define_takes_no_sale_time_that_is_none),
         TEST(define_that_does_not_fit_makes_nothing),
         TEST(adjust_dry_run_adds_up_and_changes_nothing),
         TEST(adjust_dry_run_is_about_what_would_be_defined_before),

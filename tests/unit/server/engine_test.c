@@ -745,8 +745,8 @@ static void engine_recovers_the_greatest_values(void **state)
     memset(reason, 'r', REASON_BYTES_MAX);
     struct sku_message sku = {.sku = bytes_of(code),
                               .label = bytes_of(label),
-                              .opens_at_ms = 1,
-                              .closes_at_ms = UINT64_MAX,
+                              .opens_at_ms = SALE_TIME_MS_MIN,
+                              .closes_at_ms = SALE_TIME_MS_MAX,
                               .hold_ms = UINT32_MAX,
                               .hold_ms_max = UINT32_MAX};
     struct item_message item = {.sku = bytes_of(code),

@@ -891,8 +891,8 @@ static void get_skus_tells_the_rules(void **state)
     set_rule(&rig, &(struct sku_message){.sku = bytes_of("phone"),
                                          .label = bytes_of("a phone"),
                                          .limit_per_buyer = 2,
-                                         .opens_at_ms = 3,
-                                         .closes_at_ms = 4,
+                                         .opens_at_ms = START_MS + 3,
+                                         .closes_at_ms = START_MS + 4,
                                          .paused = true,
                                          .hold_ms = 5,
                                          .hold_ms_max = 6});
@@ -909,7 +909,8 @@ static void get_skus_tells_the_rules(void **state)
     assert_memory_equal(phone->sku.data, "phone", 5);
     assert_memory_equal(phone->label.data, "a phone", 7);
     assert_int_equal(phone->limit_per_buyer, 2);
-    assert_true(phone->opens_at_ms == 3 && phone->closes_at_ms == 4 && phone->paused);
+    assert_true(phone->opens_at_ms == START_MS + 3 && phone->closes_at_ms == START_MS + 4 &&
+                phone->paused);
     assert_true(phone->hold_ms == 5 && phone->hold_ms_max == 6);
     ask_free(&ask);
     request.get_skus.count = 3;
