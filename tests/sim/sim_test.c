@@ -46,7 +46,7 @@
 #define STEPS         70u
 #define SEEDS_FLOOR   100u
 #define SEEDS_S       15.0
-#define SEEDS_LONG    50000u
+#define SEEDS_LONG    100000u
 #define START_MS      1762790400000ull /* 2025-11-11 00:00 in Shanghai */
 
 /* Two SKUs of two pools, one of one; the last item may be sold before it is there. */
