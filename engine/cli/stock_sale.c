@@ -128,6 +128,14 @@ static void done_text(char text[DONE_BYTES], const char *now, const char *later)
              has_at ? when : "");
 }
 
+static int tell_refused(enum hf_status status, const char *text)
+{
+    if (connection.json) {
+        print_json(error_object(status, text));
+    }
+    return connect_say(status, text);
+}
+
 /* A SKU's code may hold an @; one that the engine does not know is most often meant as SKU@POOL. */
 static int no_such_sku(struct hf_client *client, const char *code)
 {
@@ -145,10 +153,26 @@ static int no_such_sku(struct hf_client *client, const char *code)
         char meant[SUGGEST_TEXT_BYTES];
         snprintf(text + used, sizeof text - used, "%s", stock_meant(client, code, meant));
     }
-    if (connection.json) {
-        print_json(error_object(HF_UNKNOWN_ITEM, text));
+    return tell_refused(HF_UNKNOWN_ITEM, text);
+}
+
+/* The times that stand in the way of a change, as people read them. */
+static int change_refused(enum hf_status status, const char *code, const struct hf_sku_rules *was)
+{
+    char text[CONNECT_REASON_BYTES];
+    char opens[TIME_TEXT_BYTES];
+    char closes[TIME_TEXT_BYTES];
+    connect_reason(status, code, text);
+    size_t used = strlen(text);
+    if (status == HF_INVALID) {
+        moment_text(was->opens_at_ms, opens);
+        moment_text(was->closes_at_ms, closes);
+        snprintf(text + used, sizeof text - used,
+                 "; opens_at is %s, closes_at is %s: `holdfast stock define` changes both at once, "
+                 "`holdfast stock pause` keeps a sale from opening",
+                 opens, closes);
     }
-    return connect_say(HF_UNKNOWN_ITEM, text);
+    return tell_refused(status, text);
 }
 
 /* What a command changes in a SKU whose rules are as they are. */
@@ -201,7 +225,8 @@ static int run_change(const struct command_spec *spec, int argc, char **argv, sa
                     connect_engine_ms(client), connection.json);
         result = EXIT_DONE;
     } else {
-        result = status == HF_UNKNOWN_ITEM ? no_such_sku(client, code) : connect_failed(status, code);
+        result = status == HF_UNKNOWN_ITEM ? no_such_sku(client, code)
+                                           : change_refused(status, code, &was);
     }
     hf_client_close(client);
     return result;

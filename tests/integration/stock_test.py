@@ -260,6 +260,10 @@ def test_pause_and_resume_are_one_switch():
         assert rule() == (opens, closes, False)
         told, said = sales("open", "P", "--at", str(closes), expect=1)
         assert "closes_at_ms" in told["message"] and rule() == (opens, closes, False)
+        # A sale that has not opened can't be closed: what can be done instead is said.
+        told, said = sales("close", "P", expect=1)
+        assert "opens_at is 20" in told["message"] and "stock pause" in said, told
+        assert rule() == (opens, closes, False)
         sales("open", "NONE", expect=1)
         sales("open", "P", "--at", "0", expect=2)
         assert shop.ask(get_stock=pb.GetStockRequest(sku=["NONE"])).status == UNKNOWN_ITEM
