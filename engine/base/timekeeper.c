@@ -177,13 +177,13 @@ static void slew(struct timekeeper *time, const struct look *look)
     uint64_t ahead = atomic_load_explicit(&time->wall_ahead, memory_order_relaxed);
     int64_t most_ms = (look->boot_ns - time->slewed_ns) / CLOCK_SLEW_PART / MS_NS;
     int64_t step_ms = look->difference_ms;
-    if (step_ms == 0) {
-        time->slewed_ns = look->boot_ns;
-        return;
+    if (step_ms >= -most_ms && step_ms <= most_ms) {
+        time->slewed_ns = look->boot_ns; /* all is made good: what time is left is no credit */
+    } else {
+        step_ms = step_ms > most_ms ? most_ms : -most_ms;
+        time->slewed_ns += most_ms * CLOCK_SLEW_PART * MS_NS;
     }
-    step_ms = step_ms > most_ms ? most_ms : step_ms < -most_ms ? -most_ms : step_ms;
     if (step_ms != 0) {
-        time->slewed_ns += (step_ms < 0 ? -step_ms : step_ms) * CLOCK_SLEW_PART * MS_NS;
         set_ahead(time, signed_bits(ahead) + step_ms, ahead & ~TIME_MASK);
     }
 }

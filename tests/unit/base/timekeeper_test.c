@@ -235,6 +235,21 @@ static void a_small_difference_is_made_good_and_wall_time_never_goes_back(void *
 
 /* Slewing back takes some off between two looks at the same moment, and the more the longer nobody
  * ticked: who looked before must not see it. */
+/* Time in which there was little to make good is no credit for later. */
+static void slewing_never_goes_faster_than_its_part_of_the_time(void **state)
+{
+    (void)state;
+    struct machine *machine = machine_new();
+    machine->ahead_ms -= 1;
+    machine->boot_ns += 100 * 1000000; /* 1 ms to make good, in time for 10 */
+    timekeeper_tick(&machine->time);
+    machine->ahead_ms -= 20;
+    machine->boot_ns += 20 * 1000000;
+    timekeeper_tick(&machine->time);
+    struct time_reading now = reading(machine);
+    assert_true(now.ahead_ms >= -1 - 2);
+}
+
 static void wall_time_waits_rather_than_go_back_while_it_is_slewed(void **state)
 {
     (void)state;
@@ -627,6 +642,7 @@ int main(void)
         cmocka_unit_test(after_another_boot_a_second_back_is_slewed),
         cmocka_unit_test(a_boot_clock_before_the_logs_is_another_boots),
         cmocka_unit_test(an_older_log_has_wall_time_for_engine_time),
+        cmocka_unit_test(slewing_never_goes_faster_than_its_part_of_the_time),
         cmocka_unit_test(trust_believes_at_once),
         cmocka_unit_test(absurd_times_are_bounded),
         cmocka_unit_test(a_random_clock_is_followed_as_the_model_says),
