@@ -71,8 +71,8 @@ enum options_outcome {
 /* Reads the command line. Strings point into argv or the environment. */
 enum options_outcome options_parse(struct load_options *options, int argc, char **argv);
 
-/* A duration with its unit, as units.h reads it: "500ms", "1.5s", "2m", "1h"; or "0". False when it is
- * anything else. */
+/* A duration with its unit, as units.h reads it: "500ms", "1.5s", "2m", "1h"; or "0". False when it
+ * is anything else. */
 bool options_parse_seconds(const char *text, double *seconds);
 
 /* "100,70,20": of 100 orders reserved 70 are committed and 20 released. */

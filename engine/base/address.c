@@ -36,8 +36,8 @@ static bool wrong(char *reason, const char *format, ...)
     return false;
 }
 
-/* Addresses are printed as lines ("listening on ..."): one with a line's end in it would be several.
- * False: reason says where. */
+/* Addresses are printed as lines ("listening on ..."): one with a line's end in it would be
+ * several. False: reason says where. */
 static bool is_one_line(const char *text, char *reason)
 {
     struct bytes rest = {(const uint8_t *)text, strlen(text)};

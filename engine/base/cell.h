@@ -34,7 +34,8 @@ bool cell_number(struct bytes cell, int64_t min, int64_t max, int64_t *value,
  * False, with `error` as it was: nothing that a spreadsheet makes. */
 bool cell_spoiled_number(struct bytes cell, char error[CELL_ERROR_BYTES]);
 
-/* A date as spreadsheets write it, 11/11/2026 or 11-Nov: which number is the month is not to be told.
+/* A date as spreadsheets write it, 11/11/2026 or 11-Nov: which number is the month is not to be
+ * told.
  */
 bool cell_is_date(struct bytes cell);
 

@@ -12,9 +12,9 @@
  * The first row names the columns. Accepted beyond the RFC: gzip (by content, whatever the file's
  * name), a UTF-8 byte order mark, LF alone as a line's end, no line's end after the last row, and
  * empty lines, which are skipped. Refused: a quote inside an unquoted field, anything behind a
- * closing quote, a NUL byte, rows with more or fewer fields than the header, a file that ends inside
- * a quoted field, and what spreadsheets leave: rows of commas alone, columns between semicolons or
- * tabs, a "sep=" line, UTF-16 that is not named, a workbook.
+ * closing quote, a NUL byte, rows with more or fewer fields than the header, a file that ends
+ * inside a quoted field, and what spreadsheets leave: rows of commas alone, columns between
+ * semicolons or tabs, a "sep=" line, UTF-16 that is not named, a workbook.
  *
  * A cell is a field without white space at its edges (all of Unicode's, quoted or not), and UTF-8.
  * What may be in it: base/cell.h.
@@ -71,7 +71,8 @@ enum hf_status csv_next(struct csv *csv, struct csv_row *row);
 /* What was wrong, with the row's number: "row 7: a quote inside an unquoted field". */
 const char *csv_error(const struct csv *csv);
 
-/* XXH3 64-bit of the content, decompressed and in UTF-8. Of the whole file once csv_next() said NOT_FOUND. */
+/* XXH3 64-bit of the content, decompressed and in UTF-8. Of the whole file once csv_next() said
+ * NOT_FOUND. */
 uint64_t csv_content_hash(const struct csv *csv);
 
 #endif

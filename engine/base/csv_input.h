@@ -28,8 +28,8 @@ enum hf_status input_open_bytes(struct csv_input **out, struct bytes content, co
 /* NULL is allowed. */
 void input_close(struct csv_input *input);
 
-/* The next bytes, one up, valid until the next call; the first may begin with a byte order mark. OK;
- * NOT_FOUND: there are no more; IO_ERROR; INVALID: what comes next is not in the encoding. Then
+/* The next bytes, one up, valid until the next call; the first may begin with a byte order mark.
+ * OK; NOT_FOUND: there are no more; IO_ERROR; INVALID: what comes next is not in the encoding. Then
  * input_error() says why. */
 enum hf_status input_next(struct csv_input *input, struct bytes *block);
 const char *input_error(const struct csv_input *input);

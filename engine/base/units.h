@@ -1,6 +1,6 @@
 /* units.h - durations and sizes as people write them: a number, and a unit behind it. One table for
- * settings, options, cells of a file and the load generator. A number may have a decimal point, with
- * at most 9 digits after it, where the whole is still a whole number of ms or bytes: 1.5h.
+ * settings, options, cells of a file and the load generator. A number may have a decimal point,
+ * with at most 9 digits after it, where the whole is still a whole number of ms or bytes: 1.5h.
  *
  * Threads: any; pure functions. */
 #ifndef BASE_UNITS_H

@@ -51,8 +51,8 @@ struct import {
     char first_error[512]; /* "row 2, column stock: ..."; "": there is none */
 };
 
-/* Reads and checks a file ("-": standard input) in an encoding (csv.h); says on stderr what is wrong with it, row by row.
- * False when anything is. import_deinit() in either case. */
+/* Reads and checks a file ("-": standard input) in an encoding (csv.h); says on stderr what is
+ * wrong with it, row by row. False when anything is. import_deinit() in either case. */
 bool import_read(struct import *import, const char *path, const char *encoding);
 void import_deinit(struct import *import);
 

@@ -46,7 +46,8 @@ void print_table_number(struct print_table *table, int64_t value);
  * there are none). */
 void print_table_flush(struct print_table *table);
 
-/* Writes text with what base/escape.h escapes made visible; returns the columns it takes on a terminal. */
+/* Writes text with what base/escape.h escapes made visible; returns the columns it takes on a
+ * terminal. */
 unsigned print_safe(FILE *to, const char *text);
 
 /* Prints a value as indented JSON with a line's end, and drops the reference. */

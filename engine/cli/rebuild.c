@@ -78,7 +78,8 @@ static enum hf_status begin_with(struct run *run, uint64_t number,
 {
     struct rebuild *rebuild = run->rebuild;
     enum hf_status status = checkpoint_read_info(run->storage, number, &rebuild->from);
-    if (status == HF_OK && !reaches(run, rebuild->from.start.lsn, rebuild->from.start.next_index - 1)) {
+    if (status == HF_OK &&
+        !reaches(run, rebuild->from.start.lsn, rebuild->from.start.next_index - 1)) {
         status = HF_NOT_FOUND;
     }
     if (status == HF_OK) {

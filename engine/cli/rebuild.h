@@ -2,8 +2,8 @@
  *
  * Every prefix of the log is a legal history, so the moment may be any: an LSN stands for all
  * records that end at or before it; a time for all blocks up to the last one that was sealed at or
- * before it. Times may go back where a clock did: what lies before that block belongs to it, whatever
- * its time.
+ * before it. Times may go back where a clock did: what lies before that block belongs to it,
+ * whatever its time.
  *
  * Threads: the main thread. Reads only; the engine of that log may be running. */
 #ifndef CLI_REBUILD_H

@@ -176,7 +176,8 @@ static const char *field(const struct csv_row *cells, int column)
 static bool bad_cell(struct reading *reading, const struct row *row, const char *column,
                      const char *cell, const char *reason)
 {
-    return bad(reading, "row %" PRIu64 ", column %s: '%.64s' %s", row->number, column, cell, reason);
+    return bad(reading, "row %" PRIu64 ", column %s: '%.64s' %s", row->number, column, cell,
+               reason);
 }
 
 /* A code as the engine keeps it. */
@@ -278,8 +279,9 @@ static bool find_columns(struct reading *reading)
         any = any || *columns[i].column >= 0;
     }
     if (!any) {
-        return bad(reading, "row 1: '%.64s' is not a column's name, nor is any other in the row: is "
-                            "the header missing? It names order, state, sku, pool and qty",
+        return bad(reading,
+                   "row 1: '%.64s' is not a column's name, nor is any other in the row: is "
+                   "the header missing? It names order, state, sku, pool and qty",
                    csv_column_name(reading->csv, 0));
     }
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {

@@ -63,7 +63,8 @@ void item_table_name(const struct item_table *table, uint32_t item, char *text);
 
 #define ORDER_FILE_ERROR_BYTES 640u
 
-/* Reads and checks a file ("-": standard input) in an encoding (base/csv.h). False: error says which row and why. */
+/* Reads and checks a file ("-": standard input) in an encoding (base/csv.h). False: error says
+ * which row and why. */
 bool order_file_read(struct order_file *file, const char *path, const char *encoding,
                      const struct item_table *items, char *error);
 void order_file_deinit(struct order_file *file);

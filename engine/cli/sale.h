@@ -21,8 +21,8 @@ enum sale_wish {
 enum hf_status sale_read(struct hf_client *client, const char *sku, struct hf_sku_rules *rules);
 
 /* Says what was done ("open"), which times were changed, and on stderr, as warnings, why the SKU is
- * not sold although that was meant. now_ms: of the engine (connect_engine_ms()). Times are local ones
- * with their offset. */
+ * not sold although that was meant. now_ms: of the engine (connect_engine_ms()). Times are local
+ * ones with their offset. */
 void sale_report(const struct hf_sku_rules *was, const struct hf_sku_rules *is, const char *done,
                  enum sale_wish wish, uint64_t now_ms, bool json);
 

@@ -99,7 +99,8 @@ static void subject_of(const struct item_names *names, const struct event *event
     }
     char name[2 * CODE_BYTES_MAX + 2] = "";
     if (event->type == EVENT_SKU_DEFINED) {
-        snprintf(name, sizeof name, "%.*s", (int)event->sku->sku.len, (const char *)event->sku->sku.data);
+        snprintf(name, sizeof name, "%.*s", (int)event->sku->sku.len,
+                 (const char *)event->sku->sku.data);
     } else if (item != 0) {
         snprintf(name, sizeof name, "%s@%s", item_sku(names, item), item_pool(names, item));
     }
@@ -223,8 +224,8 @@ bool serve_stream_start(const struct config *config, server_announce announce)
         announce("stream-fetch listening", stream_fetch_url(serving.stream));
     }
     fflush(stdout);
-    serving.fetch = stream_fetch_make(
-        &(struct stream_fetch_options){.token = config->token, .open = open_log, .stop = &serving.stop});
+    serving.fetch = stream_fetch_make(&(struct stream_fetch_options){
+        .token = config->token, .open = open_log, .stop = &serving.stop});
     if (!serving.fetch || (publishes && !start_thread(publisher_main)) ||
         (answers && !start_thread(responder_main))) {
         log_error("stream: no memory, or a thread can't be started");

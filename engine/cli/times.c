@@ -228,16 +228,20 @@ static bool zone_known(char *reason)
     char path[512];
     const char *mark = strpbrk(name, "0123456789/"); /* a rule has an offset before any slash */
     int used = snprintf(path, sizeof path, "%s/%s",
-                        *name == '/' ? "" : folder && *folder ? folder : "/usr/share/zoneinfo", name);
+                        *name == '/'        ? ""
+                        : folder && *folder ? folder
+                                            : "/usr/share/zoneinfo",
+                        name);
     if ((used > 0 && (size_t)used < sizeof path && access(path, R_OK) == 0) ||
         strcmp(name, "UTC") == 0 || strcmp(name, "GMT") == 0 ||
         (mark && *mark != '/')) {
         return true;
     }
-    return refuse(reason,
-                  "is local time, and TZ names a zone, '%.60s', that this machine has no rules for: "
-                  "write an offset, as +08:00",
-                  name);
+    return refuse(
+        reason,
+        "is local time, and TZ names a zone, '%.60s', that this machine has no rules for: "
+        "write an offset, as +08:00",
+        name);
 }
 
 bool parse_time(const char *text, uint64_t *unix_ms, char *reason)

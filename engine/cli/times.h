@@ -1,5 +1,5 @@
-/* times.h - points in time as people write them, on a command line or in a file: one parser for all,
- * and how times are shown.
+/* times.h - points in time as people write them, on a command line or in a file: one parser for
+ * all, and how times are shown.
  *
  * A time without an offset is local time, in the zone that TZ names (tzset(3); none: UTC). Digits
  * alone are Unix milliseconds, and only where they can be meant so.
@@ -24,8 +24,9 @@
  * set, is refused too. */
 bool parse_time(const char *text, uint64_t *unix_ms, char *reason);
 
-/* The same for when a sale opens or closes: a date before 2000 or after 2099 is refused, too, as the
- * engine does. One of 1970 would come to 0, which stands for none: the sale would never close. */
+/* The same for when a sale opens or closes: a date before 2000 or after 2099 is refused, too, as
+ * the engine does. One of 1970 would come to 0, which stands for none: the sale would never close.
+ */
 bool parse_sale_time(const char *text, uint64_t *unix_ms, char *reason);
 
 #define TIME_TEXT_BYTES 40u

@@ -28,12 +28,12 @@ bool parse_bool(const char *text, bool *value, char *reason);
 /* A duration in milliseconds, 0..UINT32_MAX: digits with ms, s, m, h or d behind them; none: ms. */
 bool parse_duration(const char *text, uint32_t *ms, char *reason);
 
-/* A SKU's or pool's code: 1..64 bytes of UTF-8 as the engine keeps it; it is the engine that says what
- * may be in it. */
+/* A SKU's or pool's code: 1..64 bytes of UTF-8 as the engine keeps it; it is the engine that says
+ * what may be in it. */
 bool parse_code(const char *text, char code[HF_CODE_BYTES], char *reason);
 
-/* An order's id from its text, as hf_id_from_text() does, without white space at its edges: so a cell
- * of a file and a word of a command line are one order. */
+/* An order's id from its text, as hf_id_from_text() does, without white space at its edges: so a
+ * cell of a file and a word of a command line are one order. */
 struct hf_id order_id_of(const char *text);
 
 struct item_name {

@@ -33,11 +33,13 @@
     }
 #define WAL_FROM_OPTION(text)                                                                      \
     {                                                                                              \
-        "from", OPTION_TEXT, &(text), NULL, "LSN|TIME", "from this LSN on, or of this time and later" \
+        "from", OPTION_TEXT, &(text), NULL, "LSN|TIME",                                            \
+            "from this LSN on, or of this time and later"                                          \
     }
 #define WAL_TO_OPTION(text)                                                                        \
     {                                                                                              \
-        "to", OPTION_TEXT, &(text), NULL, "LSN|TIME", "up to this LSN, or of this time and earlier"     \
+        "to", OPTION_TEXT, &(text), NULL, "LSN|TIME",                                              \
+            "up to this LSN, or of this time and earlier"                                          \
     }
 
 /* ---- wal.c: opening ---- */
@@ -108,7 +110,8 @@ bool parse_position(const char *text, struct wal_position *position, char *reaso
 int position_compare(const struct wal_position *position, uint64_t lsn, uint64_t wall_ms);
 
 /* Records between two LSNs, or of blocks whose time lies between two times, both included. Times in
- * a log may go back, where a clock was set back or had jumped ahead: each record counts by its own. */
+ * a log may go back, where a clock was set back or had jumped ahead: each record counts by its own.
+ */
 struct wal_range {
     struct wal_position from;
     struct wal_position to;

@@ -321,11 +321,11 @@ static void print_findings_json(const struct wal_findings *findings)
     json_t *object = json_pack(
         "{s:o, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "log",
         json_text(opened.folder, strlen(opened.folder)), "condition", condition_of(findings),
-        "start", start, "cluster", cluster, "checkpoints", checkpoints, "segments", (json_int_t)findings->segments,
-        "blocks", (json_int_t)findings->blocks, "records", (json_int_t)findings->records, "digests",
-        (json_int_t)findings->digests, "lsn", (json_int_t)end->lsn, "term", (json_int_t)end->term,
-        "last_ms", (json_int_t)end->wall_ms, "torn_bytes",
-        (json_int_t)(end->torn ? end->torn_bytes : 0), "state",
+        "start", start, "cluster", cluster, "checkpoints", checkpoints, "segments",
+        (json_int_t)findings->segments, "blocks", (json_int_t)findings->blocks, "records",
+        (json_int_t)findings->records, "digests", (json_int_t)findings->digests, "lsn",
+        (json_int_t)end->lsn, "term", (json_int_t)end->term, "last_ms", (json_int_t)end->wall_ms,
+        "torn_bytes", (json_int_t)(end->torn ? end->torn_bytes : 0), "state",
         !findings->state_checked ? "not built"
         : findings->state.any    ? "does not fit"
                                  : "fits");

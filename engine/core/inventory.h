@@ -233,10 +233,10 @@ enum txn_step inventory_reserve(struct txn *txn, const struct order_request *req
 /* The transitions of the design's section 2. What a request says is looked at before the state:
  * INVALID, in every state, when a line number or quantity does not fit the order; `reason` says
  * which rule. A commit of an order that is committed must be the one that was made, else
- * ID_CONFLICT; `reason` says what was committed. Lines are those that were asked: where one has several
- * grants, its first are committed first, and its last released and returned first. A late commit
- * takes the same grants again, within the limits as they are now: LIMIT_EXCEEDED if the buyer has
- * bought elsewhere meanwhile. */
+ * ID_CONFLICT; `reason` says what was committed. Lines are those that were asked: where one has
+ * several grants, its first are committed first, and its last released and returned first. A late
+ * commit takes the same grants again, within the limits as they are now: LIMIT_EXCEEDED if the
+ * buyer has bought elsewhere meanwhile. */
 enum txn_step inventory_commit(struct txn *txn, const struct order_edit *edit,
                                struct order_outcome *outcome);
 enum txn_step inventory_release(struct txn *txn, const struct order_edit *edit,

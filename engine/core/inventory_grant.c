@@ -699,8 +699,9 @@ static const char *refusal_reason(const struct filling *filling, enum hf_status 
     if (status == HF_SOLD_OUT) {
         return NULL;
     }
-    return status == HF_LIMIT_EXCEEDED || status == HF_FULL ? count_reason(filling->txn->inventory, status)
-                                                            : filling->reason;
+    return status == HF_LIMIT_EXCEEDED || status == HF_FULL
+               ? count_reason(filling->txn->inventory, status)
+               : filling->reason;
 }
 
 enum hf_status grants_take(struct txn *txn, const struct order_request *request,

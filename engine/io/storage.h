@@ -32,7 +32,8 @@ struct storage_ops {
     /* What carries the writes: "io_uring", "pwritev2" or "simulated". Static. */
     const char *(*name)(const struct storage *storage);
 
-    /* The directory's names, sorted, whatever bears them; calls visit for each. Stops when visit says false. */
+    /* The directory's names, sorted, whatever bears them; calls visit for each. Stops when visit
+     * says false. */
     enum hf_status (*list)(struct storage *storage, bool (*visit)(void *context, const char *name),
                            void *context);
 
@@ -124,16 +125,16 @@ enum storage_mode {
     STORAGE_SYNC,  /* pwritev2 */
 };
 
-/* What files and directories are made with, as far as the process's umask lets them: an engine's data
- * are its owner's to write and its group's to read, whatever the umask would allow beyond. */
+/* What files and directories are made with, as far as the process's umask lets them: an engine's
+ * data are its owner's to write and its group's to read, whatever the umask would allow beyond. */
 #define STORAGE_FILE_MODE      0640
 #define STORAGE_DIRECTORY_MODE 0750
 
 /* Opens a directory on the real disk, making it (not its parents) if missing.
  * read_only: nothing is made or written; the directory may be in use by an engine. Otherwise take
- * storage_lock() first, and call storage_settle() before the first change: until then nothing in the
- * directory is touched.
- * OK; NOT_FOUND (read_only and no such directory), IO_ERROR, UNSUPPORTED, NO_MEMORY. */
+ * storage_lock() first, and call storage_settle() before the first change: until then nothing in
+ * the directory is touched. OK; NOT_FOUND (read_only and no such directory), IO_ERROR, UNSUPPORTED,
+ * NO_MEMORY. */
 enum hf_status storage_open(struct storage **out, const char *directory, enum storage_mode mode,
                             bool read_only);
 enum hf_status storage_settle(struct storage *storage);

@@ -115,8 +115,8 @@ void listener_stop(struct listener *listener)
     listener->up = false;
 }
 
-/* A socket's mode is what the umask left of 0777: to connect takes the right to write, and the others
- * mean nothing. Nobody else's is touched: it was made just now. */
+/* A socket's mode is what the umask left of 0777: to connect takes the right to write, and the
+ * others mean nothing. Nobody else's is touched: it was made just now. */
 static void narrow_socket(const struct listener *listener)
 {
     const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;

@@ -408,9 +408,10 @@ static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto
         memcpy(why, info.message, sizeof why);
         status = make(checkpointer, checkpointer->previous, upto, &info);
         if (status == HF_OK) {
-            log_warn("the checkpoint before this one, or the log behind it, can't be used, and that "
-                     "checkpoint was removed: %s",
-                     why);
+            log_warn(
+                "the checkpoint before this one, or the log behind it, can't be used, and that "
+                "checkpoint was removed: %s",
+                why);
         } else {
             memcpy(info.message, why, sizeof why);
         }

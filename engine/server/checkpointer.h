@@ -55,8 +55,8 @@ struct checkpointer {
 };
 
 /* Finds the checkpoints that are there; removes all but two: `newest`, the one that recovery began
- * with (0: none), and one before it. Newer ones are damaged; or, if unreadable, perhaps out of reach
- * for a while: then they stay. OK or IO_ERROR, NO_MEMORY. */
+ * with (0: none), and one before it. Newer ones are damaged; or, if unreadable, perhaps out of
+ * reach for a while: then they stay. OK or IO_ERROR, NO_MEMORY. */
 enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engine *engine,
                                  uint64_t newest, bool unreadable);
 

@@ -274,7 +274,8 @@ static bool set_flag(bool *flag, const struct setting *setting, const char *valu
     return true;
 }
 
-/* What was said last of a token, in text or of a file, replaces what the settings file said of it. */
+/* What was said last of a token, in text or of a file, replaces what the settings file said of it.
+ */
 static void forget_other_token(struct config *config, const struct setting *setting, bool from_file)
 {
     bool is_token = setting->offset == FIELD(token);
@@ -427,7 +428,8 @@ static bool check_stream(const struct config *config, const struct address *stre
 
 #define NO_TOKEN                                                                                   \
     "it can be reached from other machines, and no token is asked for: set token-file, or listen " \
-    "on a loopback address (127.0.0.1, [::1], localhost) or an ipc path, or let everybody in with "  \
+    "on a loopback address (127.0.0.1, [::1], localhost) or an ipc path, or let everybody in "     \
+    "with "                                                                                        \
     "insecure"
 
 /* Why an address is refused beside those before it; NULL: it is not. reason: CONFIG_TEXT_BYTES. */

@@ -45,7 +45,8 @@ struct config {
     uint64_t contexts;
     bool listen_from_file; /* the command line's --listen replaces the file's */
     bool token_from_file;  /* likewise what was said of a token */
-    bool address_refused;  /* what was wrong last was an address: not usage, but that it can't start */
+    bool address_refused;  /* what was wrong last was an address: not usage, but that it can't start
+                            */
 };
 
 /* All defaults. */

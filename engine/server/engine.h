@@ -27,17 +27,19 @@ struct engine_options {
     struct inventory_options inventory;
     struct wal_options wal;
     uint64_t retain_ended_ms; /* how long ended orders are remembered; 0: for ever */
-    /* Checkpoints: one is due when the segments since the last hold wal_bytes_max / 8 and the engine
-     * has little to do, or hold wal_bytes_max / 4 whatever it does. */
+    /* Checkpoints: one is due when the segments since the last hold wal_bytes_max / 8 and the
+     * engine has little to do, or hold wal_bytes_max / 4 whatever it does. */
     uint64_t wal_bytes_max;         /* 0: no checkpoints are made */
-    bool trust_clock; /* the wall clock is right at this start, however far from the log's last time */
+    bool trust_clock; /* the wall clock is right at this start, however far from the log's last time
+                       */
     uint64_t checkpoint_memory;     /* bytes for sorting; 0: the default */
     unsigned recovery_threads;      /* 0: as many as there are processors, at most 4 */
     struct storage *archive;        /* gets each sealed segment before it is recycled; NULL: none.
                                        Not owned */
     const struct id128 *cluster; /* the log must be this cluster's; NULL: whichever it is. Read by
                                     engine_open alone */
-    const char *token; /* requests must carry it; NULL or "": none needed. Kept: outlives the engine */
+    const char
+        *token; /* requests must carry it; NULL or "": none needed. Kept: outlives the engine */
     /* Progress of recovery, now and then; NULL: none. */
     void (*progress)(void *context, uint64_t done_bytes, uint64_t total_bytes, uint64_t records);
     void *progress_context;

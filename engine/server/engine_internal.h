@@ -74,8 +74,8 @@ bool worker_again(struct worker *worker, unsigned *step);
  * request may make many. OK, or READ_ONLY when the disk has filled up since it was started. */
 enum hf_status worker_admit(struct worker *worker);
 
-/* Recovers the newest checkpoint that is whole, and the log behind it, into engine->inventory, which it
- * makes; on OK *end says where the log ends. */
+/* Recovers the newest checkpoint that is whole, and the log behind it, into engine->inventory,
+ * which it makes; on OK *end says where the log ends. */
 enum hf_status recovery_run(struct engine *engine, struct engine_recovery *recovery,
                             struct wal_end *end);
 
@@ -138,8 +138,8 @@ bool request_count_fits(struct engine_call *call, const char *field, uint32_t co
 /* The machine has no memory now: BUSY. Nothing was changed. */
 void answer_starved(struct engine_call *call);
 
-/* The arena gave no memory: the answer is INVALID when the request needs more than one may take, and
- * BUSY when the machine has none now. Nothing was changed. */
+/* The arena gave no memory: the answer is INVALID when the request needs more than one may take,
+ * and BUSY when the machine has none now. Nothing was changed. */
 void answer_no_memory(struct engine_call *call);
 
 /* True when there is memory; else answer_no_memory. */
@@ -159,7 +159,8 @@ bool request_parse_id(struct engine_call *call, struct place place, struct bytes
 
 /* Makes a text of a request as it is to be kept (base/text.h). False: the message is noted, the
  * status is for the caller to set. Codes that an older log has are left as they are: a SKU's when
- * there is such a SKU, a pool's when the SKU is in such a pool. An empty pool is the default one. */
+ * there is such a SKU, a pool's when the SKU is in such a pool. An empty pool is the default one.
+ */
 bool request_take_text(struct engine_call *call, struct place place, const char *field,
                        enum text_kind kind, struct bytes *text);
 bool request_take_sku(struct engine *engine, struct engine_call *call, struct place place,

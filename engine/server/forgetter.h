@@ -1,8 +1,8 @@
 /* forgetter.h - forgets orders that ended long ago, a few at a time.
  *
  * Passes over the order table; each forgets what ended before the LSN that the log had reached
- * retain_ended_ms before the pass began, in engine time: a wall clock has no say in it. Forgetting is logged (ORDER_FORGOTTEN), so that replay
- * forgets the same ones.
+ * retain_ended_ms before the pass began, in engine time: a wall clock has no say in it. Forgetting
+ * is logged (ORDER_FORGOTTEN), so that replay forgets the same ones.
  *
  * Threads: the expirer's. */
 #ifndef SERVER_FORGETTER_H

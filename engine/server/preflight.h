@@ -18,8 +18,8 @@
 bool preflight_address(const char *url, const char *data, char *reason);
 
 /* Whether an engine with these settings, checked by config_check(), can start as far as it can be
- * known: descriptors, its directories, whose they are, and all its addresses. False: reason says what is in the
- * way, with the setting's name. */
+ * known: descriptors, its directories, whose they are, and all its addresses. False: reason says
+ * what is in the way, with the setting's name. */
 bool preflight(const struct config *config, char *reason);
 
 #endif

@@ -146,8 +146,8 @@ static bool batch_order(struct worker *worker, struct engine_call *call,
 
 static void batch_refusal(struct engine_call *call, uint32_t i, const struct order_outcome *outcome)
 {
-    /* Most refusals of a rush are alike and need no text: the status says it all. Which setting is too
-     * small it does not say. */
+    /* Most refusals of a rush are alike and need no text: the status says it all. Which setting is
+     * too small it does not say. */
     if (outcome->status == HF_INVALID || outcome->status == HF_FULL) {
         answer_note(call, place_at("reserve_batch.id_hi", i), ": %s",
                     outcome->reason ? outcome->reason : hf_status_text(outcome->status));

@@ -12,7 +12,8 @@
 #define LIST_STOCK_DEFAULT    1000u
 #define LIST_ORDERS_DEFAULT   100u
 
-/* At most so much of an answer, by the longest form of each of its fields (proto/holdfast.proto). */
+/* At most so much of an answer, by the longest form of each of its fields (proto/holdfast.proto).
+ */
 #define ANSWER_REST_BYTES 1024u /* status, message and what is around a list */
 #define ORDER_BYTES       64u   /* of an order, without its grants */
 #define GRANT_BYTES       32u
@@ -366,7 +367,8 @@ static void answer_stock(struct engine_call *call, const struct stock_list *list
     call->response.stock.items = list->items;
 }
 
-/* The code of a SKU that is asked for, as it is kept; else the answer says what is wrong with it. */
+/* The code of a SKU that is asked for, as it is kept; else the answer says what is wrong with it.
+ */
 static bool take_asked(struct engine *engine, struct engine_call *call, const char *field,
                        uint32_t at, struct bytes *sku)
 {

@@ -82,9 +82,9 @@ static void memory_clear(void *context, void *user)
     arena_clear(&memory->arena);
 }
 
-/* When the answer can't be made: encoded by hand, for there may be no memory at all. What was changed
- * stays changed, and the caller may ask again with the same ids: when the machine had no memory he
- * is told to, when the answer is too large for any there is nothing better to say. */
+/* When the answer can't be made: encoded by hand, for there may be no memory at all. What was
+ * changed stays changed, and the caller may ask again with the same ids: when the machine had no
+ * memory he is told to, when the answer is too large for any there is nothing better to say. */
 static struct bytes fixed_answer(const struct exchange_memory *memory)
 {
     static const uint8_t starved[] = {1 << 3, HF_BUSY, 4 << 3, 0xE8, 0x07}; /* in 1000 ms */
@@ -207,7 +207,8 @@ static void say_wide_mode(const char *directory)
     }
 }
 
-/* Which log the directory has, if it says so. What can't be read says nothing, and is written anew. */
+/* Which log the directory has, if it says so. What can't be read says nothing, and is written anew.
+ */
 static void read_identity(struct server *server)
 {
     enum hf_status status = identity_read(server->config->data, &server->cluster);

@@ -15,12 +15,13 @@ enum server_exit {
 };
 
 /* Keeps what a shell or a service manager does by the way from ending the engine: SIGHUP changes
- * nothing, since settings are read at the start alone; writing to a pipe without a reader, or beyond
- * RLIMIT_FSIZE, is an error of that write. And takes from the umask what lets others in, for files
- * and sockets alike. Call first of all, before any thread is made. */
+ * nothing, since settings are read at the start alone; writing to a pipe without a reader, or
+ * beyond RLIMIT_FSIZE, is an error of that write. And takes from the umask what lets others in, for
+ * files and sockets alike. Call first of all, before any thread is made. */
 void server_guard_process(void);
 
-/* Prints to stdout what others wait for: "listening" with an address, and then "ready" with NULL. */
+/* Prints to stdout what others wait for: "listening" with an address, and then "ready" with NULL.
+ */
 typedef void (*server_announce)(const char *what, const char *url);
 
 /* Runs an engine until it is told to stop; what goes wrong is said on stderr. Call preflight()

@@ -15,9 +15,9 @@
  *   - the log ends before a segment that must hold a block: catalogue_short. So the last segment's
  *     loss is found, also when it was emptied, replaced by an earlier life of it or by a copy of
  *     another, and also when all those prepared after it are gone.
- *   - a spare, checkpoint or segment is another log's: catalogue_foreign. It would be mixed into this
- *     one: a segment that a checkpoint covers, which nobody reads at a start, would be given back and
- *     be a spare.
+ *   - a spare, checkpoint or segment is another log's: catalogue_foreign. It would be mixed into
+ * this one: a segment that a checkpoint covers, which nobody reads at a start, would be given back
+ * and be a spare.
  *
  * The reader asks all three where a log ends (tail.c), and so everything that reads a log to its
  * end decides alike: an engine's start, `wal verify`, `repair`, `checkpoint`, `replay`, `dump`,
@@ -71,8 +71,8 @@ bool catalogue_short(const struct catalogue *catalogue, uint64_t last,
 enum hf_status catalogue_covered(const struct catalogue *catalogue, struct storage *storage,
                                  uint64_t base, struct catalogue_fault *fault);
 
-/* Spares, checkpoints and segments of another cluster. A file that can't be read is none. OK (look at
- * fault->any), NO_MEMORY. */
+/* Spares, checkpoints and segments of another cluster. A file that can't be read is none. OK (look
+ * at fault->any), NO_MEMORY. */
 enum hf_status catalogue_foreign(const struct catalogue *catalogue, struct storage *storage,
                                  struct id128 cluster, struct catalogue_fault *fault);
 

@@ -14,7 +14,8 @@
 
 struct wal_check_options {
     struct storage *storage;
-    const struct id128 *cluster; /* the data directory says that its log is this one; NULL: nothing */
+    const struct id128
+        *cluster; /* the data directory says that its log is this one; NULL: nothing */
     bool state; /* build the state and compare it with DIGEST blocks and checkpoints */
     bool patient; /* an engine may be writing: look again before a torn tail is told */
     /* Now and then; NULL: none. */
@@ -52,7 +53,7 @@ struct wal_findings {
     const struct checkpoint_info *base_info; /* NULL: none */
     uint64_t first_segment;                  /* 0: there is none */
     bool beginning_missing; /* no base, and the log does not begin with segment 1 */
-    bool covered_gap;       /* a segment that the base covers is missing between others: see covered */
+    bool covered_gap; /* a segment that the base covers is missing between others: see covered */
 
     /* Over all blocks that are whole. */
     uint64_t segments;

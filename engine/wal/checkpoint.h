@@ -1,5 +1,5 @@
-/* checkpoint.h - the state that a log prefix leads to, as a file: made from the checkpoint before and
- * the sealed segments since, never from live memory.
+/* checkpoint.h - the state that a log prefix leads to, as a file: made from the checkpoint before
+ * and the sealed segments since, never from live memory.
  *
  * checkpoint(k) + segments -> checkpoint(k+1) is a pure function: equal logs give equal bytes. It
  * streams. The state but for orders is a ledger in memory (core/image.h). Orders are in the file in
@@ -42,9 +42,9 @@ struct checkpoint_info {
     char message[256]; /* DAMAGED, IO_ERROR: file and reason; else "" */
 };
 
-/* What became of reading a checkpoint is the file's own fault: its bytes are damaged or can't be read.
- * An older one and the log behind it lead to the same state, so it may be passed over. Not so out of
- * memory, or settings that are too small: an older one would meet the same. */
+/* What became of reading a checkpoint is the file's own fault: its bytes are damaged or can't be
+ * read. An older one and the log behind it lead to the same state, so it may be passed over. Not so
+ * out of memory, or settings that are too small: an older one would meet the same. */
 static inline bool checkpoint_is_lost(enum hf_status status)
 {
     return status == HF_DAMAGED || status == HF_IO_ERROR;
@@ -54,8 +54,8 @@ static inline bool checkpoint_is_lost(enum hf_status status)
 enum hf_status checkpoint_list(struct storage *storage, uint64_t **numbers, size_t *count);
 void checkpoint_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number);
 
-/* Reads the header alone, and that of the segment behind it, if it is there: do they fit? (So does all
- * that reads a checkpoint.) OK, NOT_FOUND, DAMAGED, IO_ERROR. */
+/* Reads the header alone, and that of the segment behind it, if it is there: do they fit? (So does
+ * all that reads a checkpoint.) OK, NOT_FOUND, DAMAGED, IO_ERROR. */
 enum hf_status checkpoint_read_info(struct storage *storage, uint64_t number,
                                     struct checkpoint_info *info);
 

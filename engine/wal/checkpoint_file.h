@@ -78,8 +78,8 @@ enum hf_status frame_reader_fault(struct frame_reader *reader, const char *what)
 enum hf_status checkpoint_load_ledger(struct frame_reader *reader, struct inventory *inventory,
                                       struct wal_marks *marks);
 
-/* Why a file could not be read (`status`): the damage, "FILE, offset N: what"; or, in the thread where
- * it failed, the system's reason, "FILE can't be read: why". */
+/* Why a file could not be read (`status`): the damage, "FILE, offset N: what"; or, in the thread
+ * where it failed, the system's reason, "FILE can't be read: why". */
 void frame_reader_message(const struct frame_reader *reader, enum hf_status status, char *to,
                           size_t to_bytes);
 

@@ -33,8 +33,8 @@ enum hf_status checkpoint_remove(struct storage *storage, uint64_t number)
 }
 
 /* Does the segment behind a checkpoint say that it goes on elsewhere? Then one of the two is of
- * another log, or of a copy of this one that went on by itself. A segment that is missing or damaged
- * says nothing. */
+ * another log, or of a copy of this one that went on by itself. A segment that is missing or
+ * damaged says nothing. */
 static bool contradicted(struct storage *storage, const struct wal_start *start)
 {
     char name[STORAGE_NAME_BYTES_MAX];

@@ -58,8 +58,8 @@ struct block_header {
     uint32_t record_count;
     uint32_t payload_bytes; /* 0..WAL_GROUP_BYTES_MAX */
     uint64_t wall_ms;       /* when the block was sealed, as the engine believed: Unix ms */
-    uint64_t engine_ms;     /* engine time then (base/timekeeper.h), 48 bits; 0: not known, as in all
-                               blocks of versions 1 and 2. Deadlines in records are in it */
+    uint64_t engine_ms; /* engine time then (base/timekeeper.h), 48 bits; 0: not known, as in all
+                           blocks of versions 1 and 2. Deadlines in records are in it */
     uint64_t boot_ms;       /* time since the machine's start then, 40 bits */
     uint64_t boot;          /* which start that was, 40 bits; 0: not known */
     uint64_t payload_hash;  /* XXH3 of the payload */
@@ -88,7 +88,8 @@ bool block_header_intact(const uint8_t *from);
  * holds the payload's hash. */
 uint64_t block_chain(const uint8_t *encoded_header);
 
-/* The block's engine time, where it has none of its own: wall time, which deadlines were in then. */
+/* The block's engine time, where it has none of its own: wall time, which deadlines were in then.
+ */
 static inline uint64_t block_engine_ms(const struct block_header *header)
 {
     return header->engine_ms ? header->engine_ms : header->wall_ms;

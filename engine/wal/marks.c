@@ -13,7 +13,8 @@ static void thin_out(struct wal_marks *marks, uint64_t part)
     uint32_t kept = 1;
     for (uint32_t i = 1; i + 1 < marks->count; i++) {
         const struct wal_mark *next = &marks->marks[i + 1];
-        if ((next->engine_ms - marks->marks[kept - 1].engine_ms) > (now_ms - next->engine_ms) / part) {
+        if ((next->engine_ms - marks->marks[kept - 1].engine_ms) >
+            (now_ms - next->engine_ms) / part) {
             marks->marks[kept++] = marks->marks[i];
         }
     }

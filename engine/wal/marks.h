@@ -1,10 +1,11 @@
 /* marks.h - which time belongs to which LSN: marks taken from blocks' engine times.
  *
- * Ended orders are forgotten by the LSN of their last change, when they ended so long ago; marks turn
- * one into the other. The times are engine times (base/timekeeper.h): all of it was lived through,
- * so nothing seems older than it is because a clock was wrong. At most WAL_MARKS_MAX marks are kept: when they are full they are thinned
- * out, the older the more, so that the time between two marks is at most a small part of their age.
- * A look back over a minute and one over a year are then alike exact, however long the log has run.
+ * Ended orders are forgotten by the LSN of their last change, when they ended so long ago; marks
+ * turn one into the other. The times are engine times (base/timekeeper.h): all of it was lived
+ * through, so nothing seems older than it is because a clock was wrong. At most WAL_MARKS_MAX marks
+ * are kept: when they are full they are thinned out, the older the more, so that the time between
+ * two marks is at most a small part of their age. A look back over a minute and one over a year are
+ * then alike exact, however long the log has run.
  *
  * A pure function of what was added: a replay makes the same ones, and so does one that goes on
  * from the marks of a checkpoint.

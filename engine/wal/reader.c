@@ -393,7 +393,8 @@ static enum hf_status measure(struct wal_reader *reader)
         enum hf_status status =
             reader->storage->ops->open(reader->storage, name, false, &file, &size);
         if (status != HF_OK) {
-            continue; /* given back by the engine that runs beside us, or out of reach: reading tells */
+            continue; /* given back by the engine that runs beside us, or out of reach: reading
+                         tells */
         }
         reader->storage->ops->close(reader->storage, file);
         reader->total_bytes += size;

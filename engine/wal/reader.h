@@ -72,8 +72,8 @@ enum hf_status wal_reader_open(struct wal_reader **out, struct storage *storage)
 
 /* As above, from `start` (NULL: the first segment there is) and no further than the end of segment
  * `last` (0: the log's end). Segments before and behind are not looked at. Both are promises: with
- * `start` there is a durable block, with `last` the segment is sealed and the next one goes on; where
- * that is not so the log is damaged. */
+ * `start` there is a durable block, with `last` the segment is sealed and the next one goes on;
+ * where that is not so the log is damaged. */
 enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *storage,
                                   const struct wal_start *start, uint64_t last);
 
@@ -89,7 +89,8 @@ enum hf_status wal_first_segment(struct storage *storage, uint64_t *number);
 
 /* Segments that a checkpoint covers (numbers up to base) are not read at a start. fault->damaged: a
  * number is missing among them, and no engine starts; fault->torn: a file can't be opened, or its
- * header or size is not right, which costs no state. file and reason tell. OK, IO_ERROR, NO_MEMORY. */
+ * header or size is not right, which costs no state. file and reason tell. OK, IO_ERROR, NO_MEMORY.
+ */
 enum hf_status wal_look_at_covered(struct storage *storage, uint64_t base, struct wal_end *fault);
 
 void wal_reader_close(struct wal_reader *reader);
@@ -111,8 +112,8 @@ enum hf_status wal_reader_follow(struct wal_reader *reader);
 /* After IO_ERROR: which file, and the system's reason; "" when none is known. */
 const char *wal_reader_trouble(const struct wal_reader *reader);
 
-/* Is a log that ends so the one with this cluster's id? NULL: it is, or damage hides which one it is;
- * else what is wrong. */
+/* Is a log that ends so the one with this cluster's id? NULL: it is, or damage hides which one it
+ * is; else what is wrong. */
 const char *wal_cluster_fault(const struct wal_end *end, struct id128 cluster);
 
 /* How the log ends. Call after wal_reader_next said NOT_FOUND. */

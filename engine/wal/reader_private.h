@@ -8,8 +8,8 @@
 #include "wal/segment.h"
 
 /* One read is as large as what was read in a row before it: who wants one page pays for little of
- * the buffer (each page of it that is touched is a page fault), and who reads a whole log soon reads
- * it in large pieces. */
+ * the buffer (each page of it that is touched is a page fault), and who reads a whole log soon
+ * reads it in large pieces. */
 #define READER_BUFFER_BYTES MIB(4)
 #define READER_FIRST_BYTES  KIB(64)
 #define READER_GENTLE_BYTES KIB(256) /* no more than this while going easy or searching */
@@ -76,8 +76,8 @@ void reader_read_small(struct wal_reader *reader);
 enum hf_status reader_open_segment(struct wal_reader *reader, size_t position);
 void reader_close_segment(struct wal_reader *reader);
 
-/* Starts over at the end reached so far, with the directory as it is now. OK; CANCELED: that segment
- * was given back; IO_ERROR, NO_MEMORY. */
+/* Starts over at the end reached so far, with the directory as it is now. OK; CANCELED: that
+ * segment was given back; IO_ERROR, NO_MEMORY. */
 enum hf_status reader_start_again(struct wal_reader *reader);
 
 /* The next block is not there: finds out why, and fills in reader->end. *again: something new came

@@ -5,8 +5,8 @@
  * and that write begins the segment. Until then the file holds zeros, or an earlier life.
  *
  * The name begun-N.mark says which segment is the last that holds a durable block: should its file
- * get lost, together with all that were prepared behind it, the log would look whole without it. The
- * mark follows its segment by some milliseconds and never precedes it.
+ * get lost, together with all that were prepared behind it, the log would look whole without it.
+ * The mark follows its segment by some milliseconds and never precedes it.
  *
  * Threads: the writer makes room; one preparer makes segments; one checkpointer gives them back.
  * segments.mutex guards the lists. */
@@ -94,8 +94,8 @@ enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes)
             status = begin_next(wal);
         }
     }
-    /* Where no segment can be made, what was admitted waits until one can, as long as it takes; it has
-     * not been acknowledged. Only who stops the log can't wait. */
+    /* Where no segment can be made, what was admitted waits until one can, as long as it takes; it
+     * has not been acknowledged. Only who stops the log can't wait. */
     bool stuck = status == HF_NO_SPACE ||
                     (status == HF_BUSY &&
                      /* relaxed: set by the preparer before it wakes the writer. */
@@ -192,8 +192,8 @@ static enum hf_status use_spare(struct wal *wal, uint64_t spare, const char *nam
 }
 
 /* Any spare that can be used. One that can't be opened or renamed stays in the list for the next
- * time; after SPARE_FAILURES_MAX of them a new file is made, and the next time begins with others. OK,
- * NOT_FOUND. */
+ * time; after SPARE_FAILURES_MAX of them a new file is made, and the next time begins with others.
+ * OK, NOT_FOUND. */
 #define SPARE_FAILURES_MAX 2u
 
 static enum hf_status use_any_spare(struct wal *wal, const char *name, storage_file *file)
@@ -220,8 +220,8 @@ static enum hf_status use_any_spare(struct wal *wal, const char *name, storage_f
     return HF_NOT_FOUND;
 }
 
-/* Makes the file of a segment to come, and opens it. A file that was made and could not be opened is
- * there the next time. */
+/* Makes the file of a segment to come, and opens it. A file that was made and could not be opened
+ * is there the next time. */
 static enum hf_status make_segment(struct wal *wal, uint64_t number, storage_file *file,
                                    bool *recycled)
 {

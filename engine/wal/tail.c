@@ -189,8 +189,8 @@ static enum hf_status look_behind(struct wal_reader *reader, struct tail *tail)
     return status;
 }
 
-/* Asks the names. Those of what comes before the start, or behind where reading stops, are not asked:
- * who reads just a part need not have the rest. */
+/* Asks the names. Those of what comes before the start, or behind where reading stops, are not
+ * asked: who reads just a part need not have the rest. */
 static enum hf_status look_at_names(const struct wal_reader *reader, struct tail *tail)
 {
     struct catalogue catalogue;
@@ -378,7 +378,8 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
 const char *wal_cluster_fault(const struct wal_end *end, struct id128 cluster)
 {
     if (end->empty) {
-        return "the log is empty, but CLUSTER in the data directory says that there was one: is its "
+        return "the log is empty, but CLUSTER in the data directory says that there was one: is "
+               "its "
                "disk mounted? Without CLUSTER an engine begins a new log";
     }
     if (id_is_nil(end->cluster)) {

@@ -13,8 +13,8 @@
 #include "base/log.h"
 #include "wal/wal_private.h"
 
-/* How long the preparer waits before it tries again to make a segment. Room on a full disk may come at
- * any time; after other failures, which are logged each time, twice as long from try to try. */
+/* How long the preparer waits before it tries again to make a segment. Room on a full disk may come
+ * at any time; after other failures, which are logged each time, twice as long from try to try. */
 #define PREPARE_RETRY_NS     250000000u
 #define PREPARE_RETRY_NS_MAX 8000000000u
 

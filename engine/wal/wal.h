@@ -27,8 +27,8 @@ struct wal_options {
     uint32_t spare_segments; /* prepared ahead of use, at least 1 */
     uint64_t keep_bytes;     /* of all segments' files: while they have no more, those given back
                                 are kept to be used again; spare_segments of them always are */
-    uint64_t covered;        /* segments up to this one are covered by a checkpoint: they were durable
-                                when it was made, and whether they can be read does not matter */
+    uint64_t covered; /* segments up to this one are covered by a checkpoint: they were durable
+                         when it was made, and whether they can be read does not matter */
     uint32_t in_flight_max;  /* groups under way at once; 1 keeps the torn-tail rule exact */
     uint64_t digest_every_bytes; /* a DIGEST block after so much log; 0: none */
 };
@@ -43,16 +43,15 @@ struct wal_waiter {
 
 enum wal_state {
     WAL_OPEN,
-    WAL_READ_ONLY, /* no segment can be made (a full disk, most often): appends that were admitted still
-                      fit, no new ones */
+    WAL_READ_ONLY, /* no segment can be made (a full disk, most often): appends that were admitted
+                      still fit, no new ones */
     WAL_CLOSED,    /* a write failed */
 };
 
 /* Opens a log for appending behind `end`, which a reader found (damaged: refused with DAMAGED;
- * torn: the suffix is cut off first, see wal_cut). What can be refused is refused before anything is
- * changed. Makes the first segment when the log is empty, and writes an EPOCH block with the next
- * term, which is durable on return.
- * digest: the digest of the state at end->lsn. */
+ * torn: the suffix is cut off first, see wal_cut). What can be refused is refused before anything
+ * is changed. Makes the first segment when the log is empty, and writes an EPOCH block with the
+ * next term, which is durable on return. digest: the digest of the state at end->lsn. */
 enum hf_status wal_open(struct wal **out, const struct wal_options *options,
                         struct storage *storage, struct timekeeper *time,
                         const struct wal_end *end, uint64_t digest);
@@ -68,8 +67,8 @@ enum hf_status wal_start(struct wal *wal);
 void wal_stop(struct wal *wal);
 
 /* May new work be started? OK, BUSY (too much is waiting to be written), READ_ONLY (the
- * present segment is full and no other can be made: wal_stuck_reason), INTERNAL (closed). Work that was admitted may append; wal_append then waits at worst for the
- * writer. Costs a few loads. */
+ * present segment is full and no other can be made: wal_stuck_reason), INTERNAL (closed). Work that
+ * was admitted may append; wal_append then waits at worst for the writer. Costs a few loads. */
 enum hf_status wal_admit(const struct wal *wal);
 
 /* Appends records: record_count of them in len bytes (1..WAL_APPEND_BYTES_MAX, a multiple of 8).
@@ -111,8 +110,8 @@ void wal_stats(const struct wal *wal, struct wal_stats *stats);
  * single-threaded simulations. */
 bool wal_step(struct wal *wal, bool wait);
 
-/* One pass of the segment preparer: makes at most one spare segment; tries again what failed before.
- * Returns true if it made one. */
+/* One pass of the segment preparer: makes at most one spare segment; tries again what failed
+ * before. Returns true if it made one. */
 bool wal_prepare_step(struct wal *wal);
 
 /* Told when a wal_append must wait for the writer and nobody else runs it: single-threaded

@@ -109,7 +109,7 @@ struct segments {
     size_t spare_count;
     size_t spare_room;
     size_t spare_first; /* in the list: try this one first. The preparer's own */
-    uint64_t made;      /* segment whose file is there and could not be opened. The preparer's own */
+    uint64_t made; /* segment whose file is there and could not be opened. The preparer's own */
     char stuck_reason[WAL_REASON_BYTES]; /* why the last attempt failed; "": it did not */
     uint64_t marked;  /* segment that begun-N.mark names; 0: there is none. The preparer's own */
     bool mark_failed; /* that was said. The preparer's own */
@@ -222,11 +222,12 @@ enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes);
 /* Makes one segment ready. OK; NOT_FOUND: there are enough; NO_SPACE, IO_ERROR, NO_MEMORY. */
 enum hf_status wal_segment_prepare(struct wal *wal);
 
-/* Sees to it that begun-N.mark names the segment of the last durable block. A failure is said, once,
- * and the next call tries again. False: it failed. The preparer's thread. */
+/* Sees to it that begun-N.mark names the segment of the last durable block. A failure is said,
+ * once, and the next call tries again. False: it failed. The preparer's thread. */
 bool wal_mark_begun(struct wal *wal);
 
-/* wal_prepare_step, and how it went: as wal_segment_prepare; IO_ERROR, too, when the mark alone failed. */
+/* wal_prepare_step, and how it went: as wal_segment_prepare; IO_ERROR, too, when the mark alone
+ * failed. */
 enum hf_status wal_prepare(struct wal *wal);
 
 /* The present segment's room and those made ready suffice for all that may be in hand. */

@@ -253,8 +253,8 @@ static bool add_digest(struct wal *wal)
     return group != NULL;
 }
 
-/* The times of the last block are old, or wall time has stepped since: what a start would go by must
- * be in the log. */
+/* The times of the last block are old, or wall time has stepped since: what a start would go by
+ * must be in the log. */
 static bool times_are_due(const struct wal *wal)
 {
     const struct writer *writer = &wal->writer;
@@ -265,8 +265,8 @@ static bool times_are_due(const struct wal *wal)
            stepped_ms > (int64_t)CLOCK_SLEW_MS || stepped_ms < -(int64_t)CLOCK_SLEW_MS;
 }
 
-/* Nothing has happened for a while, and the last DATA block is not proved durable by a later one, or
- * its times are no longer what a start should go by. */
+/* Nothing has happened for a while, and the last DATA block is not proved durable by a later one,
+ * or its times are no longer what a start should go by. */
 static bool seal_is_due(const struct wal *wal)
 {
     const struct writer *writer = &wal->writer;

@@ -134,9 +134,9 @@ struct hf_result {
     uint32_t blocking_line;    /* from 1: the line that was refused; 0: none */
     uint64_t deadline_ms;      /* Unix time until when the units are held */
     enum hf_order_state state; /* the order's present state */
-    uint32_t grant_count; /* of a reserve: of the units that the order has now. 0: every line has all
-                             it asked, from its own item, and nothing was pre-sold; or none has any,
-                             when the order is neither held nor committed */
+    uint32_t grant_count; /* of a reserve: of the units that the order has now. 0: every line has
+                             all it asked, from its own item, and nothing was pre-sold; or none has
+                             any, when the order is neither held nor committed */
     const struct hf_grant *grants; /* in the order of lines; NULL: none. Valid in the callback, or
                                       until this thread's next call */
 };
@@ -160,8 +160,8 @@ struct hf_line_qty {
 };
 
 /* Commits so many units of each named line and releases the rest, for good. Of an order that is
- * committed: HF_OK if it is the same again, else HF_ID_CONFLICT, and hf_last_message() says what was
- * committed. */
+ * committed: HF_OK if it is the same again, else HF_ID_CONFLICT, and hf_last_message() says what
+ * was committed. */
 HF_API enum hf_status hf_commit_lines(struct hf_client *client, struct hf_id id,
                                       const struct hf_line_qty *lines, uint32_t line_count,
                                       struct hf_result *result);
@@ -390,8 +390,8 @@ HF_API enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_s
 
 /* ---- Stock keeping ---- */
 
-/* A definition changes what `fields` names and nothing else; 0 names what is not zero or empty. What
- * a new SKU or item does not name is zero or empty. */
+/* A definition changes what `fields` names and nothing else; 0 names what is not zero or empty.
+ * What a new SKU or item does not name is zero or empty. */
 struct hf_sku {
     const char *sku;
     const char *label;        /* NULL: empty */

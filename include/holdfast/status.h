@@ -40,7 +40,8 @@ extern "C" {
     X(NOT_COMMITTED, 25, "the order is held, not committed")                                       \
     X(WOULD_OVERSELL, 30, "the adjustment would leave less than is held and sold")                 \
     X(CONFLICT, 31, "the present value is not the expected one")                                   \
-    X(TIMED_OUT, 100, "no reply in time; the outcome is unknown, a retry with the same id is safe") \
+    X(TIMED_OUT, 100,                                                                              \
+      "no reply in time; the outcome is unknown, a retry with the same id is safe")                \
     X(UNREACHABLE, 101, "the engine cannot be reached")                                            \
     X(NO_MEMORY, 102, "out of memory")                                                             \
     X(IO_ERROR, 103, "a file operation failed")                                                    \

@@ -1,8 +1,8 @@
 /* shifted_clock.c - a library to preload into an engine: its wall clock is off by what a file says.
  *
- * CLOCK_SHIFT names a file that begins with an int64, the milliseconds that CLOCK_REALTIME is ahead;
- * it is mapped, so whoever writes to it shifts the clock of a running process. All other clocks are
- * left alone. Threads: any. */
+ * CLOCK_SHIFT names a file that begins with an int64, the milliseconds that CLOCK_REALTIME is
+ * ahead; it is mapped, so whoever writes to it shifts the clock of a running process. All other
+ * clocks are left alone. Threads: any. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -89,7 +89,8 @@ static void cell_names_are_not_what_a_spreadsheet_made(void **state)
     static const char *const fine[] = {"85123A", "1E5",  "12E3", "A1E+05",     "12/24/36",  "1/2",
                                        "#1",     "##",   "E+15", "2026-11-11", "10-Noble",  "",
                                        "=A",     "it's", "1.5",  "1,000",      "May-flower",
-                                       "1.E",   "1.5EX", "11\xE6\x9C\x88", "11\xE6\x9C\x88" "11\xE6\x97\xA5X"};
+                                       "1.E",    "1.5EX", "11\xE6\x9C\x88",
+                                       ("11\xE6\x9C\x88" "11\xE6\x97\xA5X")};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         expect_word(cell_check_name(bytes_of(bad[i][0]), error), bad[i][0], bad[i][1]);
     }

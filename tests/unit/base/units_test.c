@@ -28,9 +28,9 @@ static void duration_takes_each_unit(void **state)
                                          {"0.5s", 500},
                                          {"1.0", 1},
                                          {"18446744073709551615", UINT64_MAX}};
-    static const char *const bad[] = {"", "m", "5x", "-5", "+5", " 5", "5 s", "5M", "5S", "5K", "0x5",
-                                      "5mins", "1.5", "1.", ".5s", "1.5.5s", "0.0005s", "1.5ms",
-                                      "0.1234567890s"};
+    static const char *const bad[] = {
+        "",    "m",     "5x",  "-5", "+5",  " 5",     "5 s",     "5M",    "5S",           "5K",
+        "0x5", "5mins", "1.5", "1.", ".5s", "1.5.5s", "0.0005s", "1.5ms", "0.1234567890s"};
     uint64_t ms;
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
         assert_int_equal(units_duration(fine[i].text, &ms), UNITS_FINE);

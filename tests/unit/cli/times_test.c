@@ -139,7 +139,8 @@ static void local_text_has_its_offset_and_is_read_again(void **state)
 static void time_of_a_zone_without_rules_is_refused(void **state)
 {
     (void)state;
-    static const char *const unknown[] = {"Nowhere/Bogus", ":Nowhere/Bogus", "Shanghai", "/no/file"};
+    static const char *const unknown[] = {"Nowhere/Bogus", ":Nowhere/Bogus", "Shanghai",
+                                          "/no/file"};
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         check_refused(unknown[i], "2026-11-11 00:00", "that this machine has no rules for");
         check_time(unknown[i], "2026-11-11T00:00:00+08:00", 1794326400000);

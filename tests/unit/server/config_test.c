@@ -365,12 +365,14 @@ static void config_names_the_line_of_what_is_no_setting(void **state)
         {"orders-max = ; 5\n", "line 1: orders-max: its value is missing"},
         {"orders-max\n", "line 1: not of the form NAME = VALUE"},
         {"= 5\n", "line 1: the name is missing"},
-        {"\n\nitem-max = 5\n", "line 3: item-max: there is no such setting (did you mean 'items-max'"},
+        {"\n\nitem-max = 5\n",
+         "line 3: item-max: there is no such setting (did you mean 'items-max'"},
         {"[holdfast\n", "line 1: a section's bracket is not closed"},
         {"[holdfast] data = x\n", "line 1: nothing may stand behind a section's bracket"},
         {"data = a\rlisten = b\n", "line 1: byte 9 is a control character (0x0d)"},
         {"token = a\x1b[31m\n", "line 1: byte 10 is a control character (0x1b)"},
-        {"listen = tcp://127.0.0.1\n", "line 1: listen: can't listen on tcp://127.0.0.1: the port is missing"},
+        {"listen = tcp://127.0.0.1\n",
+         "line 1: listen: can't listen on tcp://127.0.0.1: the port is missing"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {

@@ -818,7 +818,8 @@ static void list_orders_finds_by_buyer_sku_pool_and_state(void **state)
     close_rig(&rig);
 }
 
-/* Orders of so many lines that 1 MiB has room for 15 of them, at 64 bytes an order and 32 a line. */
+/* Orders of so many lines that 1 MiB has room for 15 of them, at 64 bytes an order and 32 a line.
+ */
 static void list_orders_goes_on_when_an_answer_is_full(void **state)
 {
     (void)state;

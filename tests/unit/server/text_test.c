@@ -230,7 +230,7 @@ static void an_older_logs_codes_can_still_be_used(void **state)
 static void a_list_walks_past_an_older_logs_codes(void **state)
 {
     (void)state;
-    static const char *const old[] = {" A", "A", "A" ZWSP, "A\n", NFC, NFD, WIDE};
+    static const char *const old[] = {" A", "A", ("A" ZWSP), "A\n", NFC, NFD, WIDE};
     struct rig rig;
     rig_open(&rig, MIB(4));
     for (size_t i = 0; i < 7; i++) {

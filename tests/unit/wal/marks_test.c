@@ -120,7 +120,8 @@ static void marks_never_promise_too_much(void **state)
         while (at + 1 < ADDED && times[at] != marks.marks[i].engine_ms) {
             at++;
         }
-        if (at == ADDED || lsns[at] != marks.marks[i].lsn || times[at] != marks.marks[i].engine_ms) {
+        if (at == ADDED || lsns[at] != marks.marks[i].lsn ||
+            times[at] != marks.marks[i].engine_ms) {
             fail_msg("SEED=%llu: mark %u was never added", (unsigned long long)seed, i);
         }
     }

@@ -227,8 +227,8 @@ static void file_that_was_made_is_not_made_again(void **state)
     rig_deinit(&rig);
 }
 
-/* The mark is no condition for work, and is made up for. Whoever tries again is told of the failure,
- * to rest longer and longer: the storage has a line for each. */
+/* The mark is no condition for work, and is made up for. Whoever tries again is told of the
+ * failure, to rest longer and longer: the storage has a line for each. */
 static void mark_that_cant_be_renamed_is_renamed_later(void **state)
 {
     (void)state;

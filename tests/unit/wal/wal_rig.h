@@ -49,7 +49,8 @@ static __attribute__((unused)) void rig_clock_init(struct rig_clock *clock)
     clock->wall_ahead_ns = 0;
 }
 
-static __attribute__((unused)) struct timekeeper *rig_last_time; /* of the log that was opened last */
+static
+    __attribute__((unused)) struct timekeeper *rig_last_time; /* of the log that was opened last */
 
 /* Time that goes on behind a log's end; one log at a time is open. */
 static __attribute__((unused)) struct timekeeper *rig_time(const struct clock *clock,

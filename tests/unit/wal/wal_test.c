@@ -245,7 +245,8 @@ static void wal_seals_the_last_data_block_when_idle(void **state)
     rig_deinit(&rig);
 }
 
-/* A start in another boot goes by the last block's times: an idle log must not let them grow old. */
+/* A start in another boot goes by the last block's times: an idle log must not let them grow old.
+ */
 static void wal_seals_its_times_when_idle(void **state)
 {
     (void)state;
