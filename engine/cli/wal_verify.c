@@ -1,14 +1,9 @@
 /* wal_verify.c - `holdfast wal verify`: checks every byte of a log and of its checkpoints.
  *
  * Threads: the main thread. */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/id.h"
 #include "base/limits.h"
@@ -18,6 +13,7 @@
 #include "cli/values.h"
 #include "cli/wal.h"
 #include "io/identity.h"
+#include "io/storage.h"
 #include "wal/check.h"
 
 /* The state is built unasked up to here: some seconds, and no more memory than a machine that runs
@@ -55,34 +51,6 @@ static const struct command_spec spec = {
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
-
-static bool lock_path(char path[FOLDER_BYTES])
-{
-    int used = snprintf(path, FOLDER_BYTES, "%s/LOCK", data);
-    return used > 0 && used < (int)FOLDER_BYTES;
-}
-
-/* What a start asks of DATA/LOCK (server/preflight.c); none will do. */
-static bool lock_fits(void)
-{
-    char path[FOLDER_BYTES];
-    struct stat about;
-    return !lock_path(path) || lstat(path, &about) != 0 || S_ISREG(about.st_mode);
-}
-
-/* Does an engine hold the directory's lock? It is tried for no longer than it takes to ask: an
- * engine that started in just that moment would find it taken. */
-static bool engine_runs(void)
-{
-    char path[FOLDER_BYTES];
-    int fd = lock_path(path) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
-    if (fd < 0) {
-        return false;
-    }
-    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    close(fd);
-    return held;
-}
 
 static const char *condition_of(const struct wal_findings *findings)
 {
@@ -376,8 +344,9 @@ int wal_verify(int argc, char **argv)
     }
     progress_end(&progress);
     if (status == HF_OK) {
-        lock_unfit = !lock_fits();
-        being_written = findings.end.torn && engine_runs();
+        enum storage_lock_state lock = storage_lock_state(data);
+        lock_unfit = lock == STORAGE_LOCK_UNFIT;
+        being_written = findings.end.torn && lock == STORAGE_LOCK_HELD;
         json ? print_findings_json(&findings) : print_findings(&findings);
         fflush(stdout);
         say_what_is_wrong(&findings);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -191,6 +192,26 @@ static enum hf_status lock_file(const char *path, int *lock)
     }
     *lock = fd;
     return HF_OK;
+}
+
+enum storage_lock_state storage_lock_state(const char *directory)
+{
+    char path[PATH_MAX];
+    struct stat about;
+    int used = snprintf(path, sizeof path, "%s/LOCK", directory);
+    if (used < 0 || (size_t)used >= sizeof path || lstat(path, &about) != 0) {
+        return STORAGE_LOCK_FREE;
+    }
+    if (!S_ISREG(about.st_mode)) {
+        return STORAGE_LOCK_UNFIT;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        return STORAGE_LOCK_FREE;
+    }
+    bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return held ? STORAGE_LOCK_HELD : STORAGE_LOCK_FREE;
 }
 
 bool storage_lock_missing(const char *directory, struct timespec *modified)

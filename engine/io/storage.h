@@ -158,6 +158,16 @@ enum hf_status storage_make_directory(const char *directory);
 enum hf_status storage_lock(const char *directory, int *lock);
 void storage_unlock(int lock);
 
+enum storage_lock_state {
+    STORAGE_LOCK_FREE,  /* or its file is missing */
+    STORAGE_LOCK_HELD,  /* by an engine or a tool */
+    STORAGE_LOCK_UNFIT, /* DIR/LOCK is no regular file: nobody can take it */
+};
+
+/* Looks at a directory's lock and leaves it alone. It is tried for no longer than it takes to ask:
+ * an engine that starts in just that moment finds it taken. */
+enum storage_lock_state storage_lock_state(const char *directory);
+
 /* Whether the lock's file is missing; then *modified is when the directory was last changed. */
 bool storage_lock_missing(const char *directory, struct timespec *modified);
 

@@ -2,7 +2,6 @@
 #include "server/preflight.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <netdb.h>
@@ -10,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/address.h"
+#include "io/storage.h"
 
 #define IN_USE "the address is in use"
 
@@ -265,19 +264,12 @@ static bool no_other_has(const struct config_addresses *all, unsigned at, char *
  * looked at: the lock is taken later. */
 static bool nobody_has(const char *setting, const char *directory, char *reason)
 {
-    char path[CONFIG_TEXT_BYTES + 8];
-    snprintf(path, sizeof path, "%s/LOCK", directory);
-    struct stat about;
-    if (lstat(path, &about) == 0 && !S_ISREG(about.st_mode)) {
-        return no(reason, "%s: %s is no file that could be locked", setting, path);
+    enum storage_lock_state state = storage_lock_state(directory);
+    if (state == STORAGE_LOCK_UNFIT) {
+        return no(reason, "%s: %s/LOCK is no file that could be locked", setting, directory);
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return true;
-    }
-    bool taken = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    close(fd);
-    return !taken || no(reason, "%s: %s: %s", setting, directory, hf_status_text(HF_LOCKED));
+    return state != STORAGE_LOCK_HELD ||
+           no(reason, "%s: %s: %s", setting, directory, hf_status_text(HF_LOCKED));
 }
 
 static bool data_fits(const char *data, char *reason)
