@@ -86,7 +86,12 @@
 static_assert(WAL_RECORD_BYTES_MAX >= 64 + (uint64_t)ORDER_LINES_MAX * 32, "an order fits a record");
 static_assert(WAL_APPEND_BYTES_MAX >= WAL_RECORD_BYTES_MAX + TXN_EVENTS_MAX * 48, "a flush fits");
 static_assert(WAL_GROUP_BYTES_MAX >= WAL_APPEND_BYTES_MAX, "an append fits a group");
-static_assert(WAL_SEGMENT_BYTES_MIN >= 2 * (WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_BYTES),
+
+/* The smallest segments that a log with groups of so many bytes works with: each holds two full
+ * ones. Only tests make groups smaller than WAL_GROUP_BYTES_MAX, and so segments smaller than
+ * WAL_SEGMENT_BYTES_MIN, which is the least that an operator may set. */
+#define WAL_SEGMENT_BYTES_LEAST(group_bytes) (2 * ((uint64_t)(group_bytes) + 2 * WAL_PAGE_BYTES))
+static_assert(WAL_SEGMENT_BYTES_MIN >= WAL_SEGMENT_BYTES_LEAST(WAL_GROUP_BYTES_MAX),
               "a segment holds two full groups");
 static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an order's sum fits");
 

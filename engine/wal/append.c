@@ -132,7 +132,7 @@ struct wal_group *wal_filling_group(struct wal *wal)
 static struct wal_group *group_with_room(struct wal *wal, uint32_t len)
 {
     struct wal_group *group = wal_filling_group(wal);
-    if (group && group->payload_bytes + len > WAL_GROUP_BYTES_MAX) {
+    if (group && group->payload_bytes + len > wal->options.group_bytes) {
         /* relaxed: changed under the lock. */
         atomic_fetch_add_explicit(&wal->append.filling, 1, memory_order_relaxed);
         group = wal_filling_group(wal);
@@ -177,6 +177,7 @@ enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, ui
 {
     CHECK(len >= 8);
     CHECK(len <= WAL_APPEND_BYTES_MAX);
+    CHECK(len <= wal->options.group_bytes);
     CHECK(len % 8 == 0);
     CHECK(record_count >= 1);
     CHECK(record_count <= len / 8);

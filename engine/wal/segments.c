@@ -28,16 +28,10 @@ static uint64_t usable_bytes(const struct wal *wal)
 
 bool wal_segment_room_suffices(const struct wal *wal)
 {
-    /* Twice what all buffers hold, for work that was admitted and has not appended yet; but never
-     * more than a fresh segment has, or small segments would never do. */
-    uint64_t reserve = 2 * WAL_GROUPS * (WAL_GROUP_BUFFER_BYTES - WAL_PAGE_BYTES);
-    if (reserve > usable_bytes(wal)) {
-        reserve = usable_bytes(wal);
-    }
     /* relaxed: see wal_admit. */
     uint64_t room = atomic_load_explicit(&wal->segments.room_bytes, memory_order_relaxed);
     unsigned ready = atomic_load_explicit(&wal->segments.ready, memory_order_relaxed);
-    return room + ready * usable_bytes(wal) >= reserve;
+    return room + ready * usable_bytes(wal) >= wal->reserve_bytes;
 }
 
 /* Goes on to the next segment. BUSY when none is ready. */

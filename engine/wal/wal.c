@@ -18,9 +18,16 @@
 #define PREPARE_RETRY_NS     250000000u
 #define PREPARE_RETRY_NS_MAX 8000000000u
 
+static uint32_t group_bytes(const struct wal_options *options)
+{
+    return options->group_bytes ? options->group_bytes : (uint32_t)WAL_GROUP_BYTES_MAX;
+}
+
 static void check_options(const struct wal_options *options)
 {
-    CHECK(options->segment_bytes >= WAL_SEGMENT_BYTES_MIN);
+    CHECK(options->group_bytes <= WAL_GROUP_BYTES_MAX);
+    CHECK(options->group_bytes % 8 == 0);
+    CHECK(options->segment_bytes >= WAL_SEGMENT_BYTES_LEAST(group_bytes(options)));
     CHECK(options->segment_bytes <= WAL_SEGMENT_BYTES_MAX);
     CHECK(options->segment_bytes % WAL_PAGE_BYTES == 0);
     CHECK(options->spare_segments >= 1);
@@ -45,6 +52,23 @@ static enum hf_status random_id(struct id128 *id)
     return HF_OK;
 }
 
+/* The sizes that follow from the options. */
+static void set_sizes(struct wal *wal, const struct wal_options *options)
+{
+    wal->options = *options;
+    wal->options.group_bytes = group_bytes(options);
+    size_t span_bytes = block_span_bytes(wal->options.group_bytes);
+    wal->buffer_bytes = WAL_PAGE_BYTES + span_bytes;
+    wal->memory_bytes = WAL_GROUPS * wal->buffer_bytes;
+    /* Twice what all buffers hold, for work that was admitted and has not appended yet; but never
+     * more than a fresh segment has, or small segments would never do. */
+    uint64_t usable_bytes = options->segment_bytes - WAL_PAGE_BYTES;
+    wal->reserve_bytes = 2 * WAL_GROUPS * span_bytes;
+    if (wal->reserve_bytes > usable_bytes) {
+        wal->reserve_bytes = usable_bytes;
+    }
+}
+
 /* Memory and locks; everything else is zero. */
 static struct wal *make(const struct wal_options *options, struct storage *storage,
                         struct timekeeper *time)
@@ -54,14 +78,13 @@ static struct wal *make(const struct wal_options *options, struct storage *stora
         return NULL;
     }
     memset(wal, 0, sizeof *wal);
-    wal->memory_bytes = WAL_GROUPS * WAL_GROUP_BUFFER_BYTES;
+    set_sizes(wal, options);
     wal->memory =
         mmap(NULL, wal->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (wal->memory == MAP_FAILED) {
         free(wal);
         return NULL;
     }
-    wal->options = *options;
     wal->storage = storage;
     wal->time = time;
     wal->clock = time->clock;
@@ -71,7 +94,7 @@ static struct wal *make(const struct wal_options *options, struct storage *stora
     wal_sleep_init(&wal->prepare_sleep);
     CHECK(pthread_mutex_init(&wal->segments.mutex, NULL) == 0);
     for (unsigned i = 0; i < WAL_GROUPS; i++) {
-        wal->groups[i].buffer = (uint8_t *)wal->memory + i * WAL_GROUP_BUFFER_BYTES;
+        wal->groups[i].buffer = (uint8_t *)wal->memory + i * wal->buffer_bytes;
         wal_group_reset(&wal->groups[i]);
     }
     return wal;

@@ -23,7 +23,11 @@
 struct wal;
 
 struct wal_options {
-    uint64_t segment_bytes;  /* WAL_SEGMENT_BYTES_MIN..MAX, a multiple of WAL_PAGE_BYTES */
+    uint64_t segment_bytes;  /* WAL_SEGMENT_BYTES_LEAST(group_bytes)..WAL_SEGMENT_BYTES_MAX, a
+                                multiple of WAL_PAGE_BYTES */
+    uint32_t group_bytes;    /* payload of one block, at most, and so of one append; 0, as in every
+                                real log: WAL_GROUP_BYTES_MAX. Tests set less, a multiple of 8, for
+                                segments that are soon full */
     uint32_t spare_segments; /* prepared ahead of use, at least 1 */
     uint64_t keep_bytes;     /* of all segments' files: while they have no more, those given back
                                 are kept to be used again; spare_segments of them always are */
@@ -71,7 +75,8 @@ void wal_stop(struct wal *wal);
  * was admitted may append; wal_append then waits at worst for the writer. Costs a few loads. */
 enum hf_status wal_admit(const struct wal *wal);
 
-/* Appends records: record_count of them in len bytes (1..WAL_APPEND_BYTES_MAX, a multiple of 8).
+/* Appends records: record_count of them in len bytes (1..WAL_APPEND_BYTES_MAX and no more than
+ * wal_options.group_bytes, a multiple of 8).
  * Returns OK with *start_lsn, the LSN where the first record begins (so a record's LSN is
  * *start_lsn plus the offset of its end); or INTERNAL when the log is closed. They stay together
  * in one block. digest_delta: the sum of the events'. Nobody is told when they are durable:

@@ -33,11 +33,6 @@
  * by the times of the last block, and believes a clock that is not too far ahead of them. */
 #define WAL_TIME_EVERY_MS 600000u
 
-/* A group's buffer: room for a segment's header page, then the block. */
-#define WAL_GROUP_BUFFER_BYTES                                                                     \
-    (WAL_PAGE_BYTES + (BLOCK_HEADER_BYTES + WAL_GROUP_BYTES_MAX + WAL_PAGE_BYTES - 1) /            \
-                          WAL_PAGE_BYTES * WAL_PAGE_BYTES)
-
 /* Groups that must be free for new work to be admitted. What is in hand may need them. */
 #define WAL_GROUPS_MARGIN 3u
 
@@ -51,7 +46,7 @@ void waiter_list_join(struct waiter_list *list, struct waiter_list *more); /* em
 bool waiter_list_tell(struct waiter_list *list, enum hf_status status);    /* true: any */
 
 struct wal_group {
-    uint8_t *buffer; /* WAL_GROUP_BUFFER_BYTES, page aligned */
+    uint8_t *buffer; /* wal->buffer_bytes, page aligned */
 
     /* Guarded by append.lock until the group is closed; then the writer's. */
     enum block_type type;
@@ -160,13 +155,15 @@ struct wal {
     struct wal_group groups[WAL_GROUPS];
     struct segments segments;
 
-    struct wal_options options;
+    struct wal_options options; /* group_bytes is not 0 any more */
+    uint64_t reserve_bytes;     /* of segments' room, that must be there for new work */
     struct storage *storage;
     struct timekeeper *time;
     const struct clock *clock;
     struct id128 cluster;
     void *memory; /* of the groups' buffers */
     size_t memory_bytes;
+    size_t buffer_bytes; /* of one: room for a segment's header page, then the block */
 
     void (*stall_hook)(void *context);
     void *stall_context;

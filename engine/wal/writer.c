@@ -425,7 +425,7 @@ static void register_buffers(struct wal *wal)
     for (unsigned i = 0; i < WAL_GROUPS; i++) {
         buffers[i] = wal->groups[i].buffer;
     }
-    wal->storage->ops->register_buffers(wal->storage, buffers, WAL_GROUP_BUFFER_BYTES, WAL_GROUPS);
+    wal->storage->ops->register_buffers(wal->storage, buffers, wal->buffer_bytes, WAL_GROUPS);
 }
 
 bool wal_step(struct wal *wal, bool wait)

@@ -661,6 +661,39 @@ static void wal_takes_other_segment_sizes_when_reopened(void **state)
     rig_deinit(&rig);
 }
 
+/* Tests make groups small, and so segments that are soon full. Engines with other sizes read and
+ * take over what they wrote. */
+static void wal_goes_on_over_the_smallest_segments_of_small_groups(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 17);
+    rig.options.group_bytes = KIB(8);
+    rig.options.segment_bytes = WAL_SEGMENT_BYTES_LEAST(KIB(8));
+    assert_int_equal(rig.options.segment_bytes, KIB(32));
+    assert_int_equal(rig_open(&rig), HF_OK);
+    for (int i = 0; i < 60; i++) {
+        uint32_t count = i % 3 == 0 ? KIB(8) / 48 : 1 + (uint32_t)i;
+        assert_int_equal(rig_append(&rig, count, NULL), HF_OK);
+        assert_int_equal(rig_append(&rig, 3, NULL), HF_OK);
+        rig_settle(&rig);
+        wal_prepare_step(rig.wal);
+    }
+    struct wal_stats stats;
+    wal_stats(rig.wal, &stats);
+    assert_true(stats.segments > 10);
+    assert_true(stats.group_records_max <= KIB(8) / 48);
+    assert_log_complete(&rig);
+    rig_close(&rig);
+    rig.options.group_bytes = 0;
+    rig.options.segment_bytes = WAL_SEGMENT_BYTES_MIN;
+    assert_int_equal(rig_open(&rig), HF_OK);
+    assert_int_equal(rig_append(&rig, WAL_APPEND_BYTES_MAX / 48, NULL), HF_OK);
+    rig_settle(&rig);
+    assert_log_complete(&rig);
+    rig_deinit(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -684,6 +717,7 @@ int main(void)
         cmocka_unit_test(wal_keeps_files_to_be_used_again_up_to_a_bound),
         cmocka_unit_test(wal_ignores_the_earlier_life_of_recycled_files),
         cmocka_unit_test(wal_takes_other_segment_sizes_when_reopened),
+        cmocka_unit_test(wal_goes_on_over_the_smallest_segments_of_small_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
