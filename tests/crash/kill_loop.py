@@ -10,6 +10,7 @@ moments of the kills repeatable as far as a real machine can.
 
 import os
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration"))
 from harness import BINARY, Engine, run  # noqa: E402
@@ -31,13 +32,14 @@ def main():
     totals = no_faults()
     with Engine("--orders-max", "40000000") as engine:
         def dying(load):
+            time.sleep(rng.uniform(0.05, 0.6))
             in_the_middle = load.poll() is None
             engine.kill()
             return in_the_middle
 
         for number in kills:
             result, in_the_middle, recovery_s = kill_in_load(
-                engine, load_command(engine, number), number, rng.uniform(0.05, 0.6), dying)
+                engine, load_command(engine, number), number, dying)
             add_faults(totals, result)
             print("kill %2d%s: %d ok, %d sold out, recovered in %.2f s, oversold %d, undersold %d, lost %d" % (
                 number + 1, "" if in_the_middle else " (after the load's end)", result["ok"],

@@ -1,4 +1,4 @@
-"""What the kill loops have in common: a seed, and one kill in the middle of a load generator's run."""
+"""What the kill loops have in common: a seed, and kills in the middle of a load generator's run."""
 
 import json
 import os
@@ -12,9 +12,15 @@ from budget import Budget  # noqa: E402
 
 
 def begin(floor, seconds, many):
-    """The kills' numbers (so many as the command line says, or by lib/budget.py), and the random
-    numbers. A SEED repeats the moments, not one kill alone."""
-    exactly = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    """The kills' numbers, and the random numbers. So many kills as the command line says, or as fit
+    into its --seconds, or by lib/budget.py. A SEED repeats the moments, not one kill alone."""
+    arguments = sys.argv[1:]
+    exactly = None
+    if arguments[:1] == ["--seconds"] and len(arguments) == 2:
+        os.environ["HOLDFAST_TEST_SECONDS"] = arguments[1]
+        os.environ["HOLDFAST_LONG"] = "0"
+    elif arguments:
+        exactly = int(arguments[0])
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
     print("SEED=%d" % seed, flush=True)
     return Budget("kills", floor, seconds, many, exactly), random.Random(seed)
@@ -29,13 +35,12 @@ def add_faults(totals, result):
         totals[name] += result[name]
 
 
-def kill_in_load(engine, command, number, pause_s, dying, restarted=lambda: None):
-    """Starts the load, kills the engine after the pause, starts it again, and waits for the load's
-    end. dying(load) is called around the kill: it kills, and what it returns is given back;
-    restarted() once the engine is up. Returns the load's result, that, and seconds of recovery."""
+def kill_in_load(engine, command, number, dying, restarted=lambda: None):
+    """Starts the load, kills the engine, starts it again, and waits for the load's end. dying(load)
+    says when: it waits, kills, and what it returns is given back; restarted() is called once the
+    engine is up. Returns the load's result, what dying returned, and the seconds of recovery."""
     load = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        time.sleep(pause_s)
         seen = dying(load)
         began = time.monotonic()
         engine.start()

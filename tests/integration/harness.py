@@ -46,11 +46,18 @@ class Engine:
 
     def start(self, *more):
         """Starts the engine, on the same port as before, and waits until it is ready."""
+        self.spawn(*more)
+        self.await_ready()
+
+    def spawn(self, *more):
+        """Starts the process, and waits for nothing: it may be killed in the middle of its start."""
         self.log = open(os.path.join(self.data, "stderr.txt"), "ab")
         self.process = subprocess.Popen(
             [BINARY, "serve", "--data", self.data, "--listen", "tcp://127.0.0.1:%d" % self.port,
              "--wal-segment-bytes", "8M", "--orders-max", "2000000", *self.options, *more],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
+
+    def await_ready(self):
         self.urls = []
         for text in self.process.stdout:
             if text.strip() == "ready":
