@@ -478,6 +478,14 @@ enum hf_status real_create_zeroed(struct storage *storage, const char *name, uin
     return sync_directory(real, name);
 }
 
+/* There is no file of that name. It may have had one a moment ago, in a try that could not sync the
+ * directory: that it has none is made durable, too. */
+static enum hf_status not_there(struct real_storage *real, const char *name)
+{
+    enum hf_status status = sync_directory(real, name);
+    return status == HF_OK ? real_status(ENOENT) : status;
+}
+
 enum hf_status real_rename(struct storage *storage, const char *from, const char *to)
 {
     struct real_storage *real = real_of(storage);
@@ -485,7 +493,7 @@ enum hf_status real_rename(struct storage *storage, const char *from, const char
     if (renameat(real->directory_fd, from, real->directory_fd, to) != 0) {
         int error = errno;
         log_error("%s: can't be renamed to %s: %s", from, to, strerror(error));
-        return real_status(error);
+        return error == ENOENT ? not_there(real, from) : real_status(error);
     }
     return sync_directory(real, to);
 }
@@ -496,9 +504,10 @@ enum hf_status real_unlink(struct storage *storage, const char *name)
     CHECK(!real->read_only);
     if (unlinkat(real->directory_fd, name, 0) != 0) {
         int error = errno;
-        if (error != ENOENT) {
-            log_error("%s: can't be removed: %s", name, strerror(error));
+        if (error == ENOENT) {
+            return not_there(real, name);
         }
+        log_error("%s: can't be removed: %s", name, strerror(error));
         return real_status(error);
     }
     return sync_directory(real, name);
@@ -546,10 +555,15 @@ static bool tidy_visit(void *context, const char *name)
     return true;
 }
 
+/* A killed process may have changed names and not synced the directory any more. Whatever was read
+ * here is built upon from now on: a segment whose name gets lost would take with it what is
+ * acknowledged in it. */
 enum hf_status real_settle(struct storage *storage)
 {
-    CHECK(!real_of(storage)->read_only);
-    return real_list(storage, tidy_visit, real_of(storage));
+    struct real_storage *real = real_of(storage);
+    CHECK(!real->read_only);
+    enum hf_status status = real_list(storage, tidy_visit, real);
+    return status == HF_OK ? sync_directory(real, "the log's files") : status;
 }
 
 void real_deinit(struct real_storage *real)

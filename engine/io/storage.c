@@ -22,30 +22,37 @@
 
 #define WEAR_BYTES MIB(2) /* of one piece: a discard of it takes less than a millisecond */
 
-enum hf_status storage_make_directory(const char *directory)
+/* Makes the directory's name durable. Also of one that is there: who made it may have been killed
+ * before. made: by us; of another's we only ask what we may, and a parent that can't be opened or
+ * synced at all (another's, or read-only) was not written a moment ago. */
+static enum hf_status sync_parent(const char *directory, bool made)
 {
-    if (mkdir(directory, STORAGE_DIRECTORY_MODE) != 0) {
-        if (errno == EEXIST) {
-            return HF_OK;
-        }
-        log_error("%s: the directory can't be made: %s", directory, strerror(errno));
-        return real_status(errno) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
-    }
     char *copy = strdup(directory);
     if (!copy) {
         return HF_NO_MEMORY;
     }
-    enum hf_status status = HF_OK;
     int parent = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (parent < 0 || fsync(parent) != 0) {
-        log_error("%s: its parent can't be synced: %s", directory, strerror(errno));
-        status = HF_IO_ERROR;
-    }
+    int error = parent < 0 || fsync(parent) != 0 ? errno : 0;
+    bool refused = error == EACCES || error == EPERM || error == EROFS || error == EINVAL;
     if (parent >= 0) {
         close(parent);
     }
     free(copy);
-    return status;
+    if (error == 0 || (refused && !made)) {
+        return HF_OK;
+    }
+    log_error("%s: its parent can't be synced: %s", directory, strerror(error));
+    return HF_IO_ERROR;
+}
+
+enum hf_status storage_make_directory(const char *directory)
+{
+    bool made = mkdir(directory, STORAGE_DIRECTORY_MODE) == 0;
+    if (!made && errno != EEXIST) {
+        log_error("%s: the directory can't be made: %s", directory, strerror(errno));
+        return real_status(errno) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
+    }
+    return sync_parent(directory, made);
 }
 
 /* ---- Reasons ---- */

@@ -79,7 +79,8 @@ struct storage_ops {
      * what recovery has read may otherwise still be lost. The file is open for writing. */
     enum hf_status (*sync)(struct storage *storage, storage_file file);
 
-    /* Rename (replacing), unlink; each durable on return (directory synced). */
+    /* Rename (replacing), unlink; each durable on return (directory synced). So is NOT_FOUND: the
+     * name has no file, and gets none back. */
     enum hf_status (*rename)(struct storage *storage, const char *from, const char *to);
     enum hf_status (*unlink)(struct storage *storage, const char *name);
 
@@ -99,8 +100,9 @@ struct storage_ops {
                      unsigned max);
 
     /* Before the first change, once it is decided that there will be one: removes what an
-     * interrupted process was making, and waits for writes that a killed one still has under way.
-     * NULL: nothing of that kind. */
+     * interrupted process was making, waits for writes that a killed one still has under way, and
+     * makes durable what names there are: it may have been killed before it synced them. NULL:
+     * nothing of that kind. */
     enum hf_status (*settle)(struct storage *storage);
 
     void (*destroy)(struct storage *storage);
@@ -149,8 +151,8 @@ const char *storage_reason(enum hf_status status);
 /* For implementations: the calling thread's operation failed with an errno. */
 void storage_note_error(int error, enum hf_status status);
 
-/* Makes a directory (not its parents), and its name durable. An existing one is fine. OK; NO_SPACE,
- * IO_ERROR (said in the log), NO_MEMORY. */
+/* Makes a directory (not its parents), and its name durable. An existing one is fine, and its name
+ * is made durable where that is permitted. OK; NO_SPACE, IO_ERROR (said in the log), NO_MEMORY. */
 enum hf_status storage_make_directory(const char *directory);
 
 /* Makes the directory (not its parents) if it is missing, and takes its exclusive lock (flock on

@@ -1,6 +1,10 @@
 /* sim_storage.c - see the header. Files are arrays; every write that is not durable is kept aside
  * with what it would do (submitted writes) or with what it replaced (unsynced ones).
  *
+ * The directory is there twice: as the process sees it, and as a power cut would leave it at the
+ * worst. Between the two lie the changes of names since the directory was synced, in their order; a
+ * power cut takes some of them over.
+ *
  * Threads: one. */
 #include "lib/sim_storage.h"
 
@@ -18,10 +22,27 @@
 #define SECTOR      512u
 
 struct sim_file {
-    char name[STORAGE_NAME_BYTES_MAX];
     uint8_t *data;
     uint64_t size;
-    unsigned references; /* the directory's, and one for each handle and write */
+    uint64_t size_low;   /* the sizes that a power cut may leave; both are size after a sync */
+    uint64_t size_high;  /* so many bytes are allocated */
+    unsigned references; /* one for each name, handle, write and change of a name */
+};
+
+struct sim_entry {
+    char name[STORAGE_NAME_BYTES_MAX];
+    struct sim_file *file;
+};
+
+struct sim_directory {
+    struct sim_entry *entries; /* sorted by name */
+    unsigned count;
+};
+
+/* A name that was given or taken away, and the directory not synced since. Newest last. */
+struct sim_change {
+    struct sim_entry entry; /* file NULL: the name is no more */
+    int needs;              /* the change without which this one can't be; -1: none */
 };
 
 struct sim_write {
@@ -45,8 +66,10 @@ struct sim_unsynced {
 struct sim_storage {
     struct storage base;
     uint64_t random;
-    struct sim_file *files[FILES_MAX]; /* the directory, sorted by name */
-    unsigned file_count;
+    struct sim_directory now;     /* as the process sees it */
+    struct sim_directory durable; /* as it was when it was synced last */
+    struct sim_change *changes;   /* that lie between */
+    unsigned change_count;
     struct sim_file *handles[HANDLES_MAX];
     bool handle_writable[HANDLES_MAX];
     bool handle_direct[HANDLES_MAX]; /* reads must be aligned */
@@ -81,7 +104,13 @@ static void *must(void *memory)
     return memory;
 }
 
-/* ---- The directory ---- */
+/* ---- Files ---- */
+
+static struct sim_file *keep(struct sim_file *file)
+{
+    file->references++;
+    return file;
+}
 
 static void drop(struct sim_file *file)
 {
@@ -91,56 +120,183 @@ static void drop(struct sim_file *file)
     }
 }
 
-static int find(const struct sim_storage *sim, const char *name)
+/* Zeros; its size is durable. The caller's reference. */
+static struct sim_file *file_make(uint64_t size)
 {
-    for (unsigned i = 0; i < sim->file_count; i++) {
-        if (strcmp(sim->files[i]->name, name) == 0) {
+    struct sim_file *file = must(calloc(1, sizeof *file));
+    file->data = must(calloc(1, size ? size : 1));
+    file->size = file->size_low = file->size_high = size;
+    file->references = 1;
+    return file;
+}
+
+static struct sim_file *file_copy(const struct sim_file *file)
+{
+    struct sim_file *copy = file_make(file->size);
+    memcpy(copy->data, file->data, file->size);
+    return copy;
+}
+
+/* Zeros up to a new end. */
+static void file_grow(struct sim_file *file, uint64_t size)
+{
+    if (size > file->size_high) {
+        file->data = must(realloc(file->data, size));
+        file->size_high = size;
+    }
+    memset(file->data + file->size, 0, size - file->size);
+    file->size = size;
+}
+
+static void size_synced(struct sim_file *file)
+{
+    file->size_low = file->size_high = file->size;
+}
+
+/* ---- The directory ---- */
+
+static int find(const struct sim_directory *directory, const char *name)
+{
+    for (unsigned i = 0; i < directory->count; i++) {
+        if (strcmp(directory->entries[i].name, name) == 0) {
             return (int)i;
         }
     }
     return -1;
 }
 
-static void directory_remove(struct sim_storage *sim, int at)
+static struct sim_file *file_of(const struct sim_storage *sim, const char *name)
 {
-    drop(sim->files[at]);
-    sim->file_count--;
-    memmove(&sim->files[at], &sim->files[at + 1],
-            (sim->file_count - (unsigned)at) * sizeof sim->files[0]);
+    int at = find(&sim->now, name);
+    return at >= 0 ? sim->now.entries[at].file : NULL;
 }
 
-/* Enters a file under its name, in the place of another of that name. */
-static void directory_add(struct sim_storage *sim, struct sim_file *file)
+static struct sim_entry entry_make(const char *name, struct sim_file *file)
 {
-    int at = find(sim, file->name);
+    struct sim_entry entry = {.file = file ? keep(file) : NULL};
+    CHECK(strlen(name) < sizeof entry.name);
+    snprintf(entry.name, sizeof entry.name, "%s", name);
+    return entry;
+}
+
+/* The name is the file's from now on, or nobody's. */
+static void directory_set(struct sim_directory *directory, const char *name, struct sim_file *file)
+{
+    int at = find(directory, name);
+    struct sim_entry *entries = directory->entries;
     if (at >= 0) {
-        directory_remove(sim, at);
+        drop(entries[at].file);
+        directory->count--;
+        memmove(&entries[at], &entries[at + 1],
+                (directory->count - (unsigned)at) * sizeof *entries);
     }
-    CHECK(sim->file_count < FILES_MAX);
-    unsigned i = sim->file_count++;
-    for (; i > 0 && strcmp(sim->files[i - 1]->name, file->name) > 0; i--) {
-        sim->files[i] = sim->files[i - 1];
+    if (!file) {
+        return;
     }
-    sim->files[i] = file;
+    CHECK(directory->count < FILES_MAX);
+    unsigned i = directory->count++;
+    if ((i & (i - 1)) == 0) {
+        entries = must(realloc(entries, (i ? 2 * i : 1) * sizeof *entries));
+        directory->entries = entries;
+    }
+    for (; i > 0 && strcmp(entries[i - 1].name, name) > 0; i--) {
+        entries[i] = entries[i - 1];
+    }
+    entries[i] = entry_make(name, file);
 }
 
-static struct sim_file *file_make(const char *name, uint64_t size)
+static void directory_clear(struct sim_directory *directory)
 {
-    struct sim_file *file = must(calloc(1, sizeof *file));
-    CHECK(strlen(name) < sizeof file->name);
-    snprintf(file->name, sizeof file->name, "%s", name);
-    file->data = must(calloc(1, size ? size : 1));
-    file->size = size;
-    file->references = 1;
-    return file;
+    for (unsigned i = 0; i < directory->count; i++) {
+        drop(directory->entries[i].file);
+    }
+    directory->count = 0;
+}
+
+static void directory_copy(struct sim_directory *to, const struct sim_directory *from)
+{
+    directory_clear(to);
+    for (unsigned i = 0; i < from->count; i++) {
+        directory_set(to, from->entries[i].name, from->entries[i].file);
+    }
+}
+
+/* Changes a name, which a power cut may undo until the directory is synced. Returns the change. */
+static int change_name(struct sim_storage *sim, const char *name, struct sim_file *file, int needs)
+{
+    sim->changes = must(realloc(sim->changes, (sim->change_count + 1) * sizeof *sim->changes));
+    sim->changes[sim->change_count] = (struct sim_change){entry_make(name, file), needs};
+    directory_set(&sim->now, name, file);
+    return (int)sim->change_count++;
+}
+
+/* A rename, which gives a name before it takes one: a file never is without. */
+static void change_names(struct sim_storage *sim, const char *from, const char *to)
+{
+    struct sim_file *file = keep(file_of(sim, from));
+    int given = change_name(sim, to, file, -1);
+    change_name(sim, from, NULL, given);
+    drop(file);
+}
+
+static void forget_changes(struct sim_storage *sim)
+{
+    for (unsigned i = 0; i < sim->change_count; i++) {
+        if (sim->changes[i].entry.file) {
+            drop(sim->changes[i].entry.file);
+        }
+    }
+    sim->change_count = 0;
+}
+
+static void sync_names(struct sim_storage *sim)
+{
+    directory_copy(&sim->durable, &sim->now);
+    forget_changes(sim);
+}
+
+/* Where both names of a rename are left, each has a file. */
+static void part_names(struct sim_directory *directory)
+{
+    for (unsigned i = 0; i < directory->count; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            struct sim_entry *entry = &directory->entries[i];
+            if (entry->file == directory->entries[j].file) {
+                drop(entry->file);
+                entry->file = file_copy(entry->file);
+                break;
+            }
+        }
+    }
+}
+
+/* The power fails: all changes of names were taken over, or none, or the first ones, or any. */
+static void tear_names(struct sim_storage *sim)
+{
+    unsigned count = sim->change_count;
+    bool *taken = must(calloc(count + 1, sizeof *taken));
+    uint64_t kind = draw(sim) % 4;
+    uint64_t first = draw(sim) % (count + 1);
+    for (unsigned i = 0; i < count; i++) {
+        const struct sim_change *change = &sim->changes[i];
+        taken[i] = kind == 0 || (kind == 2 && i < first) || (kind == 3 && draw(sim) % 2 == 0);
+        taken[i] &= change->needs < 0 || taken[change->needs];
+        if (taken[i]) {
+            directory_set(&sim->durable, change->entry.name, change->entry.file);
+        }
+    }
+    free(taken);
+    forget_changes(sim);
+    part_names(&sim->durable);
+    directory_copy(&sim->now, &sim->durable);
 }
 
 uint64_t sim_storage_used(const struct storage *storage)
 {
     const struct sim_storage *sim = sim_of(storage);
     uint64_t used = 0;
-    for (unsigned i = 0; i < sim->file_count; i++) {
-        used += sim->files[i]->size;
+    for (unsigned i = 0; i < sim->now.count; i++) {
+        used += sim->now.entries[i].file->size;
     }
     return used;
 }
@@ -168,8 +324,10 @@ static void apply(struct sim_storage *sim, struct sim_file *file, const uint8_t 
     }
 }
 
-static void forget_unsynced(struct sim_storage *sim, const struct sim_file *file)
+/* All that the file holds is durable. */
+static void forget_unsynced(struct sim_storage *sim, struct sim_file *file)
 {
+    size_synced(file);
     size_t kept = 0;
     for (size_t i = 0; i < sim->unsynced_count; i++) {
         struct sim_unsynced *entry = &sim->unsynced[i];
@@ -188,17 +346,20 @@ static void remember_unsynced(struct sim_storage *sim, struct sim_file *file, si
 {
     sim->unsynced = must(realloc(sim->unsynced, (sim->unsynced_count + 1) * sizeof *sim->unsynced));
     struct sim_unsynced *entry = &sim->unsynced[sim->unsynced_count++];
-    entry->file = file;
-    file->references++;
+    entry->file = keep(file);
     entry->before = must(malloc(len));
     memcpy(entry->before, file->data + offset, len);
     entry->len = len;
     entry->offset = offset;
 }
 
-/* A durable write over bytes that are not: what a power cut could bring back there is the write. */
+/* A durable write over bytes that are not: what a power cut could bring back there is the write,
+ * and the file has the size for it from now on. */
 static void cover_unsynced(struct sim_storage *sim, const struct sim_write *write)
 {
+    struct sim_file *file = write->file;
+    uint64_t end = write->offset + write->len;
+    file->size_low = file->size_low < end && end <= file->size ? end : file->size_low;
     for (size_t i = 0; i < sim->unsynced_count; i++) {
         struct sim_unsynced *entry = &sim->unsynced[i];
         if (entry->file != write->file) {
@@ -232,6 +393,32 @@ static void close_all(struct sim_storage *sim)
     }
 }
 
+/* The power fails: the sizes of the files whose sizes are not durable. */
+static void tear_size(struct sim_storage *sim, struct sim_file *file)
+{
+    if (file->size_low == file->size_high) {
+        return;
+    }
+    uint64_t sectors = (file->size_high - file->size_low) / SECTOR;
+    switch (draw(sim) % 3) {
+    case 0:
+        break;
+    case 1:
+        file->size = file->size_low;
+        break;
+    default:
+        file->size = file->size_low + draw(sim) % (sectors + 1) * SECTOR;
+    }
+    size_synced(file);
+}
+
+static void tear_sizes(struct sim_storage *sim, const struct sim_directory *directory)
+{
+    for (unsigned i = 0; i < directory->count; i++) {
+        tear_size(sim, directory->entries[i].file);
+    }
+}
+
 void sim_storage_crash(struct storage *storage)
 {
     struct sim_storage *sim = sim_of(storage);
@@ -250,6 +437,9 @@ void sim_storage_crash(struct storage *storage)
     }
     sim->unsynced_count = 0;
     close_all(sim);
+    tear_sizes(sim, &sim->now);
+    tear_sizes(sim, &sim->durable);
+    tear_names(sim);
     sim->crashed = false;
     sim->crash_at = 0;
 }
@@ -265,6 +455,8 @@ void sim_storage_kill(struct storage *storage)
         forget_write(sim, at);
     }
     close_all(sim);
+    sim->crashed = false;
+    sim->crash_at = 0;
 }
 
 /* Counts an operation. What becomes of it: */
@@ -310,14 +502,12 @@ static enum hf_status sim_list(struct storage *storage,
         return HF_IO_ERROR;
     }
     /* The visitor may change the directory. */
-    unsigned count = sim->file_count;
-    char(*names)[STORAGE_NAME_BYTES_MAX] = must(malloc((count + 1) * sizeof *names));
-    for (unsigned i = 0; i < count; i++) {
-        memcpy(names[i], sim->files[i]->name, sizeof names[i]);
+    struct sim_directory seen = {0};
+    directory_copy(&seen, &sim->now);
+    for (unsigned i = 0; i < seen.count && visit(context, seen.entries[i].name); i++) {
     }
-    for (unsigned i = 0; i < count && visit(context, names[i]); i++) {
-    }
-    free(names);
+    directory_clear(&seen);
+    free(seen.entries);
     return HF_OK;
 }
 
@@ -328,14 +518,13 @@ static enum hf_status sim_open(struct storage *storage, const char *name, bool w
     if (sim->crashed) {
         return HF_IO_ERROR;
     }
-    int at = find(sim, name);
-    if (at < 0) {
+    struct sim_file *found = file_of(sim, name);
+    if (!found) {
         return HF_NOT_FOUND;
     }
     for (int i = 0; i < HANDLES_MAX; i++) {
         if (!sim->handles[i]) {
-            sim->handles[i] = sim->files[at];
-            sim->handles[i]->references++;
+            sim->handles[i] = keep(found);
             sim->handle_writable[i] = writable;
             sim->handle_direct[i] = false;
             *file = i;
@@ -363,6 +552,32 @@ static void sim_close(struct storage *storage, storage_file file)
     }
 }
 
+/* After an operation on names: they are durable, or the power fails before the directory was synced
+ * or after it, and the caller never learns. */
+static enum hf_status names_done(struct sim_storage *sim, enum step step)
+{
+    if (step == STEP_DO || draw(sim) % 2 == 0) {
+        sync_names(sim);
+    }
+    return step == STEP_DO ? HF_OK : HF_IO_ERROR;
+}
+
+/* As the real disk does it: under another name, then renamed. Often it doesn't get so far. */
+static void make_zeroed(struct sim_storage *sim, const char *name, uint64_t size, bool whole)
+{
+    char temporary[STORAGE_NAME_BYTES_MAX + 4];
+    snprintf(temporary, sizeof temporary, "%s.tmp", name);
+    struct sim_file *file = file_make(size);
+    change_name(sim, temporary, file, -1);
+    if (whole || draw(sim) % 2 == 0) {
+        change_names(sim, temporary, name);
+    } else {
+        file->size = draw(sim) % (size / WAL_PAGE_BYTES + 1) * WAL_PAGE_BYTES;
+        file->size_low = 0;
+    }
+    drop(file);
+}
+
 static enum hf_status sim_create_zeroed(struct storage *storage, const char *name, uint64_t size)
 {
     struct sim_storage *sim = sim_of(storage);
@@ -373,8 +588,8 @@ static enum hf_status sim_create_zeroed(struct storage *storage, const char *nam
     if (sim_storage_used(storage) + size > sim->capacity) {
         return HF_NO_SPACE;
     }
-    directory_add(sim, file_make(name, size));
-    return step == STEP_DO ? HF_OK : HF_IO_ERROR;
+    make_zeroed(sim, name, size, step == STEP_DO);
+    return names_done(sim, step);
 }
 
 static enum hf_status sim_create(struct storage *storage, const char *name, storage_file *file)
@@ -384,7 +599,9 @@ static enum hf_status sim_create(struct storage *storage, const char *name, stor
     if (step == STEP_CRASH) {
         return HF_IO_ERROR;
     }
-    directory_add(sim, file_make(name, 0));
+    struct sim_file *made = file_make(0);
+    change_name(sim, name, made, -1);
+    drop(made);
     uint64_t size;
     return step == STEP_DO ? sim_open(storage, name, true, file, &size) : HF_IO_ERROR;
 }
@@ -446,14 +663,6 @@ static enum hf_status sim_write_sync(struct storage *storage, storage_file file,
     return HF_OK;
 }
 
-/* Zeros up to a new end. */
-static void file_grow(struct sim_file *file, uint64_t size)
-{
-    file->data = must(realloc(file->data, size));
-    memset(file->data + file->size, 0, size - file->size);
-    file->size = size;
-}
-
 static enum hf_status sim_write(struct storage *storage, storage_file file, const void *buffer,
                                 size_t len, uint64_t offset)
 {
@@ -479,7 +688,7 @@ static enum hf_status sim_write(struct storage *storage, storage_file file, cons
     return fails ? sim->fail_status : HF_OK;
 }
 
-/* Unsynced writes behind the new end are gone with it, for good. */
+/* A power cut may bring back what was cut off. */
 static enum hf_status sim_truncate(struct storage *storage, storage_file file, uint64_t size)
 {
     struct sim_storage *sim = sim_of(storage);
@@ -492,6 +701,7 @@ static enum hf_status sim_truncate(struct storage *storage, storage_file file, u
         return HF_IO_ERROR;
     }
     cut->size = size;
+    cut->size_low = cut->size_low < size ? cut->size_low : size;
     return step == STEP_DO ? HF_OK : HF_IO_ERROR;
 }
 
@@ -513,17 +723,11 @@ static enum hf_status sim_rename(struct storage *storage, const char *from, cons
     if (step == STEP_CRASH) {
         return HF_IO_ERROR;
     }
-    int at = find(sim, from);
-    if (at < 0) {
-        return HF_NOT_FOUND;
+    if (!file_of(sim, from)) {
+        return step == STEP_DO ? HF_NOT_FOUND : HF_IO_ERROR;
     }
-    struct sim_file *file = sim->files[at];
-    file->references++;
-    directory_remove(sim, at);
-    CHECK(strlen(to) < sizeof file->name);
-    snprintf(file->name, sizeof file->name, "%s", to);
-    directory_add(sim, file);
-    return step == STEP_DO ? HF_OK : HF_IO_ERROR;
+    change_names(sim, from, to);
+    return names_done(sim, step);
 }
 
 static enum hf_status sim_unlink(struct storage *storage, const char *name)
@@ -533,12 +737,37 @@ static enum hf_status sim_unlink(struct storage *storage, const char *name)
     if (step == STEP_CRASH) {
         return HF_IO_ERROR;
     }
-    int at = find(sim, name);
-    if (at < 0) {
-        return HF_NOT_FOUND;
+    if (!file_of(sim, name)) {
+        return step == STEP_DO ? HF_NOT_FOUND : HF_IO_ERROR;
     }
-    directory_remove(sim, at);
-    return step == STEP_DO ? HF_OK : HF_IO_ERROR;
+    change_name(sim, name, NULL, -1);
+    return names_done(sim, step);
+}
+
+static bool ends_with(const char *name, const char *ending)
+{
+    size_t len = strlen(name);
+    size_t ending_len = strlen(ending);
+    return len >= ending_len && strcmp(name + len - ending_len, ending) == 0;
+}
+
+/* As the real disk: what was being made goes, and what a killed process changed stays. */
+static enum hf_status sim_settle(struct storage *storage)
+{
+    struct sim_storage *sim = sim_of(storage);
+    enum step step = operation(sim);
+    if (step == STEP_CRASH) {
+        return HF_IO_ERROR;
+    }
+    for (unsigned i = sim->now.count; i > 0; i--) {
+        char name[STORAGE_NAME_BYTES_MAX];
+        memcpy(name, sim->now.entries[i - 1].name, sizeof name);
+        if (ends_with(name, ".seg.tmp") || ends_with(name, ".ckp.tmp") ||
+            ends_with(name, ".mark.tmp")) {
+            change_name(sim, name, NULL, -1);
+        }
+    }
+    return names_done(sim, step);
 }
 
 static void sim_register_buffers(struct storage *storage, void *const *buffers, size_t bytes_each,
@@ -563,7 +792,7 @@ static enum hf_status sim_submit_write(struct storage *storage, storage_file fil
     struct sim_write *write = &sim->writes[sim->write_count++];
     *write = (struct sim_write){to, buffer, must(malloc(len)), len, offset, token, HF_OK};
     memcpy(write->copy, buffer, len);
-    to->references++;
+    keep(to);
     if (write_fails(sim)) {
         write->status = sim->fail_status;
     }
@@ -625,9 +854,11 @@ static void sim_destroy(struct storage *storage)
 {
     struct sim_storage *sim = sim_of(storage);
     sim_storage_crash(storage);
-    while (sim->file_count > 0) {
-        directory_remove(sim, (int)sim->file_count - 1);
-    }
+    directory_clear(&sim->now);
+    directory_clear(&sim->durable);
+    free(sim->now.entries);
+    free(sim->durable.entries);
+    free(sim->changes);
     free(sim->unsynced);
     free(sim);
 }
@@ -647,6 +878,7 @@ static const struct storage_ops sim_ops = {
     .sync = sim_sync,
     .rename = sim_rename,
     .unlink = sim_unlink,
+    .settle = sim_settle,
     .register_buffers = sim_register_buffers,
     .submit_write = sim_submit_write,
     .reap = sim_reap,
@@ -704,12 +936,12 @@ void sim_storage_hold(struct storage *storage, bool hold)
 uint8_t *sim_storage_data(struct storage *storage, const char *name, uint64_t *size)
 {
     struct sim_storage *sim = sim_of(storage);
-    int at = find(sim, name);
-    if (at < 0) {
+    struct sim_file *file = file_of(sim, name);
+    if (!file) {
         return NULL;
     }
-    *size = sim->files[at]->size;
-    return sim->files[at]->data;
+    *size = file->size;
+    return file->data;
 }
 
 unsigned sim_storage_in_flight(const struct storage *storage)
@@ -721,11 +953,11 @@ struct storage *sim_storage_copy(const struct storage *storage, uint64_t seed)
 {
     const struct sim_storage *from = sim_of(storage);
     struct storage *copy = sim_storage_make(seed);
-    for (unsigned i = 0; i < from->file_count; i++) {
-        const struct sim_file *file = from->files[i];
-        struct sim_file *made = file_make(file->name, file->size);
-        memcpy(made->data, file->data, file->size);
-        directory_add(sim_of(copy), made);
+    for (unsigned i = 0; i < from->now.count; i++) {
+        struct sim_file *file = file_copy(from->now.entries[i].file);
+        directory_set(&sim_of(copy)->now, from->now.entries[i].name, file);
+        drop(file);
     }
+    sync_names(sim_of(copy));
     return copy;
 }

@@ -6,9 +6,14 @@
  *     sectors is there.
  *   - what a killed process left written but not synced (sim_storage_kill) likewise, until
  *     write_sync or sync of its file.
- *   - what was written and not synced likewise.
- *   - create_zeroed, create, rename, unlink are whole once they have returned; one that is interrupted has
- *     happened or has not.
+ *   - what was written and not synced likewise; a size that was not synced is the old one, the new
+ *     one or one between.
+ *   - names have the semantics of POSIX: each that was given or taken away since the directory was
+ *     synced may be as before. Any subset of the changes is taken over; a rename may leave both
+ *     names, each with a file. A file without a name is gone.
+ *   - create_zeroed, rename, unlink and settle sync the directory before they return, so all names
+ *     are durable then; create does not. One that is interrupted has done nothing, some of it
+ *     (create_zeroed may leave NAME.tmp), or all, synced or not.
  *
  * The same seed and the same calls give the same results. Threads: one. */
 #ifndef LIB_SIM_STORAGE_H
@@ -31,13 +36,14 @@ struct storage *sim_storage_make(uint64_t seed);
 void sim_storage_crash(struct storage *storage);
 
 /* The process is killed, the machine lives: writes under way are done, but a later power cut may
- * still lose them. Open files are closed. */
+ * still lose them, as it may undo changes of names when the kill came before they were synced
+ * (sim_storage_crash_after). Open files are closed. */
 void sim_storage_kill(struct storage *storage);
 
 /* The storage stops in the nth operation from now (1: the next; 0: never): that operation may
  * have been done, partly or not at all, and it and all later ones fail with IO_ERROR until
- * sim_storage_crash(). Operations are create_zeroed, create, write, write_sync, truncate, sync, rename, unlink,
- * submit_write, and reaping one write. */
+ * sim_storage_crash() or sim_storage_kill(). Operations are create_zeroed, create, write,
+ * write_sync, truncate, sync, rename, unlink, settle, submit_write, and reaping one write. */
 void sim_storage_crash_after(struct storage *storage, uint64_t operations);
 
 /* The storage stops now, between two operations. */
