@@ -10,7 +10,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 
 usage() {
     cat <<'END'
-usage: sh tests/run.sh [--asan | --tsan | --clang] [--long] [-- CTEST-OPTION...]
+usage: sh tests/run.sh [--asan | --tsan | --clang | --coverage] [--long] [-- CTEST-OPTION...]
+       sh tests/run.sh --mutants [--lanes N] [NAME...]
 
 Installs the Debian packages that are missing (as root, or through sudo), builds into build/
 and runs every test.
@@ -18,7 +19,12 @@ and runs every test.
   --asan   build with gcc and the address and undefined-behaviour sanitizers, into build-asan/
   --tsan   build with gcc and the thread sanitizer, into build-tsan/
   --clang  build with clang and -Werror, into build-clang/
+  --coverage
+           build with gcc's counters into build-coverage/, and print by folder what the tests ran
   --long   many more seeds and rounds in the randomized tests, whatever the time (HOLDFAST_LONG=1)
+  --mutants
+           plant each mutation of tests/mutants/ (or those called NAME, such as 'io-*') and run
+           the test that must catch it: an hour or more, in N lanes (default: one a core)
   --help   this
 
 SEED=N in the environment makes the randomized tests run that seed alone; HOLDFAST_TEST_SECONDS=S
@@ -32,12 +38,17 @@ kind=release
 timeout_s=900
 while [ $# -gt 0 ]; do
     case $1 in
-    --asan | --tsan | --clang)
+    --asan | --tsan | --clang | --coverage)
         if [ "$kind" != release ]; then
-            echo "run.sh: only one of --asan, --tsan and --clang at a time" >&2
+            echo "run.sh: only one of --asan, --tsan, --clang and --coverage at a time" >&2
             exit 2
         fi
         kind=${1#--}
+        ;;
+    --mutants)
+        shift
+        kind=mutants
+        break
         ;;
     --long)
         export HOLDFAST_LONG=1
@@ -61,15 +72,19 @@ while [ $# -gt 0 ]; do
 done
 
 # What the tests use besides the build: spin checks the models, python3 drives whole processes,
-# pkg-config builds against an installed library.
-test_packages='python3 spin pkg-config'
+# pkg-config builds against an installed library, patch tries whether the mutants still fit.
+test_packages='python3 spin pkg-config patch'
 [ "$kind" = clang ] && test_packages="$test_packages clang"
 # shellcheck disable=SC2086  # a list of words is meant
 install_missing_packages $test_packages || exit
 
+if [ "$kind" = mutants ]; then
+    exec python3 -B "$root/tests/mutants/run.py" "$@"
+fi
+
 # Sanitized programs run several times slower.
 case $kind in
-asan | tsan) [ $timeout_s -ge 3600 ] || timeout_s=3600 ;;
+asan | tsan | coverage) [ $timeout_s -ge 3600 ] || timeout_s=3600 ;;
 esac
 
 build_dir=$root/build
@@ -88,6 +103,13 @@ asan)
     build_dir=$root/build-asan
     build_tree "$root" "$build_dir" -DHOLDFAST_TEST_TIMEOUT=$timeout_s \
         -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DHOLDFAST_SANITIZE_ADDRESS=ON || exit 1
+    ;;
+coverage)
+    build_dir=$root/build-coverage
+    build_tree "$root" "$build_dir" -DHOLDFAST_TEST_TIMEOUT=$timeout_s \
+        -DCMAKE_C_COMPILER=gcc -DCMAKE_CXX_COMPILER=g++ -DHOLDFAST_COVERAGE=ON || exit 1
+    # Counts of an earlier run are not this one's.
+    find "$build_dir" -name '*.gcda' -exec rm -f {} +
     ;;
 tsan)
     build_dir=$root/build-tsan
@@ -109,4 +131,8 @@ say "random tests, within their time budgets:"
 awk '/^[0-9]+\/[0-9]+ Test(ing)?: / { name = $NF }
      /^ran [0-9]+ / && name !~ /budget|testlib/ { print "   " name ": " substr($0, 5) }' \
     Testing/Temporary/LastTest.log
+if [ "$kind" = coverage ]; then
+    say "what the tests ran, without engines that were killed:"
+    python3 -B "$root/tests/coverage.py" "$root" "$build_dir" || exit
+fi
 exit $status

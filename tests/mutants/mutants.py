@@ -1,0 +1,94 @@
+"""The mutations in this folder: what a file says, and whether it still fits the source.
+
+A file NAME.patch begins with lines `Key: value`, then an empty line, then a unified diff of one
+change to the engine:
+
+    Breaks: which promise is broken, and how, in one line
+    Test: the ctest names that must fail by an assertion, each alone; the first is tried first
+    Equivalent: why no test can tell; in place of Test
+
+usage: mutants.py ROOT [BUILD]   checks them all; with a build, also that it has the tests they name
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections import namedtuple
+
+BREAKS_MAX = 160
+MODULES = ("base", "io", "core", "wal", "rpc", "client", "server", "cli")
+
+Mutant = namedtuple("Mutant", "name path breaks tests equivalent")
+
+
+class Wrong(Exception):
+    """A file that does not say what it must."""
+
+
+def read(path):
+    """One file's Mutant. Raises Wrong."""
+    name = os.path.basename(path)[:-len(".patch")]
+    if not re.fullmatch(r"(%s)-[a-z0-9-]+" % "|".join(MODULES), name):
+        raise Wrong("the name is not MODULE-what.patch in small letters, digits and dashes")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    head, empty, diff = text.partition("\n\n")
+    fields = {}
+    for line in head.split("\n"):
+        key, colon, value = line.partition(": ")
+        if not colon or key not in ("Breaks", "Test", "Equivalent") or key in fields:
+            raise Wrong("line %r is no `Breaks:`, `Test:` or `Equivalent:`, or stands twice" % line)
+        fields[key] = value.strip()
+    if not fields.get("Breaks") or len(fields["Breaks"]) > BREAKS_MAX:
+        raise Wrong("`Breaks:` must have 1 to %d characters" % BREAKS_MAX)
+    if ("Test" in fields) == ("Equivalent" in fields):
+        raise Wrong("one of `Test:` and `Equivalent:` is wanted")
+    if not empty or not re.search(r"^--- a/engine/", diff, re.MULTILINE):
+        raise Wrong("an empty line and a unified diff of a file below engine/ must follow")
+    return Mutant(name, path, fields["Breaks"], fields.get("Test", "").split(), fields.get("Equivalent"))
+
+
+def read_all(folder):
+    """All of them, sorted by name."""
+    return [read(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name.endswith(".patch")]
+
+
+def patch(root, mutant, *options):
+    """Runs patch(1). Returns what is wrong, or None. An offset is fine, another context is not."""
+    result = subprocess.run(["patch", "-p1", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-r", "-",
+                             "-s", *options, "-i", os.path.abspath(mutant.path)],
+                            cwd=root, capture_output=True, text=True, check=False)
+    return None if result.returncode == 0 else (result.stdout + result.stderr).strip()
+
+
+def main():
+    root = sys.argv[1]
+    known = None
+    if len(sys.argv) > 2:
+        listed = subprocess.run(["ctest", "--test-dir", sys.argv[2], "-N"], capture_output=True, text=True, check=True)
+        known = set(re.findall(r"^\s*Test +#\d+: (\S+)", listed.stdout, re.MULTILINE))
+    folder = os.path.join(root, "tests", "mutants")
+    wrong, count = [], 0
+    for name in sorted(os.listdir(folder)):
+        if not name.endswith(".patch"):
+            continue
+        count += 1
+        try:
+            mutant = read(os.path.join(folder, name))
+            said = patch(root, mutant, "--dry-run")
+            if said:
+                raise Wrong("it no longer fits the source: %s" % said)
+            for test in mutant.tests:
+                if known is not None and test not in known:
+                    raise Wrong("there is no test %s" % test)
+        except Wrong as what:
+            wrong.append("%s: %s" % (name, what))
+    for line in wrong:
+        print(line)
+    print("%d mutants, %d wrong" % (count, len(wrong)))
+    sys.exit(1 if wrong or count == 0 else 0)
+
+
+if __name__ == "__main__":
+    main()
