@@ -151,7 +151,7 @@ class Lane:
             return Outcome("TIMED OUT", name, seconds, "")
         said = assertion_of(output)
         if said:
-            return Outcome("caught", name, seconds, said)
+            return Outcome("caught", name, seconds, said.replace(self.source + os.sep, ""))
         tail = [line for line in output.splitlines() if line.strip()]
         how = next((line for line in tail if "***Exception" in line), tail[-1] if tail else "")
         return Outcome("FAILED, no assertion", name, seconds, how.strip())
