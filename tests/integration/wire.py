@@ -113,6 +113,17 @@ def connect(url, timeout=300):
     return connected
 
 
+def read(connected, count):
+    """So many bytes, in however many pieces they come: with a timeout, recv() never waits for all."""
+    data = bytearray()
+    while len(data) < count:
+        part = connected.recv(min(count - len(data), 1 << 20))
+        if not part:
+            raise ConnectionError("closed by the engine")
+        data += part
+    return bytes(data)
+
+
 class Connection:
     """One REQ peer. piece: so many bytes are sent at a time, each in a segment of its own; 0: all at
     once."""
@@ -134,13 +145,7 @@ class Connection:
             self.socket.sendall(data[at:at + (self.piece or len(data))])
 
     def read(self, count):
-        data = bytearray()
-        while len(data) < count:
-            part = self.socket.recv(min(count - len(data), 1 << 20))
-            if not part:
-                raise ConnectionError("closed by the engine")
-            data += part
-        return bytes(data)
+        return read(self.socket, count)
 
     def frame(self, body):
         """A request as it goes over the wire, and its request id."""

@@ -45,26 +45,7 @@ static void await_subscribers(const struct rig *rig, uint64_t count)
 
 static int subscribe(const struct rig *rig)
 {
-    int fd = raw_dial(rig->url);
-    raw_handshake_as(fd, SUB, PUB);
-    return fd;
-}
-
-/* As soon as there is room: one that is not counted any more may still have its place. */
-static int subscribe_in_time(const struct rig *rig)
-{
-    uint64_t until = now_ms() + PATIENCE_MS;
-    for (;;) {
-        int fd = raw_dial(rig->url);
-        char byte;
-        if (recv(fd, &byte, 1, MSG_PEEK) == 1) { /* its handshake: we are in */
-            raw_handshake_as(fd, SUB, PUB);
-            return fd;
-        }
-        (void)close(fd);
-        assert_true(now_ms() < until);
-        sleep_ms(1);
-    }
+    return raw_join(rig->url, SUB, PUB);
 }
 
 /* A message of so many bytes: its number, then zeros. */
@@ -109,7 +90,7 @@ static uint32_t receive_number(int fd, bool ipc, size_t bytes)
  * that while others come and go: one that has gone may be counted still, or be counted yet. */
 static void assert_publishes(struct rig *rig, bool ipc)
 {
-    int fd = subscribe_in_time(rig);
+    int fd = subscribe(rig);
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     uint64_t until = now_ms() + PATIENCE_MS;
     do {

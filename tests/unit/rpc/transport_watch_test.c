@@ -64,8 +64,7 @@ static void transport_makes_room_where_connections_are_idle(void **state)
     }
     atomic_store(&echo.holding, false);
     for (int i = 0; i < MAX - 1; i++) {
-        fds[i] = raw_dial(echo.url);
-        raw_handshake(fds[i]);
+        fds[i] = raw_join(echo.url, 0x30, 0x31);
     }
     assert_serves(echo.url); /* in the place of one of them */
     struct pollfd idle[] = {{.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}};
