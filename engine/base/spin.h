@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "base/schedule.h"
+
 struct spin {
     atomic_bool locked;
 };
@@ -16,6 +18,7 @@ struct spin {
 /* Waits one step of a spin loop; call with a count from 0 up. Yields from the 100th step on. */
 static inline void spin_pause(unsigned step)
 {
+    SCHEDULE_WAIT("spin");
     if (step >= 100) {
         sched_yield();
     } else {
@@ -34,14 +37,17 @@ static inline bool spin_try_lock(struct spin *spin)
 
 static inline void spin_lock(struct spin *spin)
 {
+    SCHEDULE_POINT("spin.lock");
     for (unsigned step = 0; !spin_try_lock(spin); step++) {
         spin_pause(step);
     }
+    SCHEDULE_POINT("spin.locked");
 }
 
 static inline void spin_unlock(struct spin *spin)
 {
     atomic_store_explicit(&spin->locked, false, memory_order_release);
+    SCHEDULE_POINT("spin.unlocked");
 }
 
 #endif

@@ -3,7 +3,8 @@
  *
  * A point names the function that it stands in. Without a hook, as in every program but a test, it
  * costs one load of a variable that nobody writes. They stand where connections and the client's
- * messages begin and end, not on an order's way through the engine.
+ * messages begin and end, not on an order's way through the engine: there base/schedule.h has
+ * points that are such ones in a build of their own, and nothing in any other.
  *
  * Threads: any. The hook runs on the thread that has come to the point, with whatever locks that
  * holds there: each point says so. */

@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/schedule.h"
 #include "base/spin.h"
 #include "core/table.h"
 
@@ -167,6 +168,7 @@ static bool room_take_from(struct shard *shard)
 {
     uint32_t room = atomic_load_explicit(&shard->room, memory_order_relaxed);
     while (room > 0) {
+        SCHEDULE_POINT("buyers.room");
         /* relaxed: room is a number, nothing else is told by it. */
         if (atomic_compare_exchange_weak_explicit(&shard->room, &room, room - 1,
                                                   memory_order_relaxed, memory_order_relaxed)) {
@@ -213,6 +215,7 @@ static enum hf_status pair_add(struct buyers *buyers, struct shard *shard, uint6
     }
     *slot_find(shard, hash, pair.sku, pair.buyer) = pair;
     uint32_t used = atomic_load_explicit(&shard->used, memory_order_relaxed);
+    SCHEDULE_POINT("buyers.add");
     atomic_store_explicit(&shard->used, used + 1, memory_order_relaxed);
     return HF_OK;
 }
@@ -257,6 +260,7 @@ enum hf_status buyers_take(struct buyers *buyers, uint32_t sku, uint64_t buyer, 
     uint32_t units = slot ? slot->units : 0;
     uint32_t left = limit > units ? limit - units : 0;
     uint32_t some = most < left ? most : left;
+    SCHEDULE_POINT("buyers.take");
     enum hf_status status = HF_OK;
     if (some == 0 || some < least) {
         status = HF_LIMIT_EXCEEDED;
@@ -307,6 +311,7 @@ void buyers_give(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t u
     struct slot *slot = slot_find(shard, hash, sku, buyer);
     CHECK(slot != NULL);
     CHECK(slot->units >= units);
+    SCHEDULE_POINT("buyers.give");
     if (slot->units == units) {
         pair_remove(shard, slot);
     } else {

@@ -5,7 +5,6 @@
  * item's and a SKU's memory is complete before a slot or a count leads to it. */
 #include "core/catalog.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -15,6 +14,8 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/mutex.h"
+#include "base/schedule.h"
 #include "base/spin.h"
 #include "core/pages.h"
 
@@ -227,6 +228,7 @@ static uint32_t rule_read_begin(const struct sku *sku)
 
 static bool rule_read_failed(const struct sku *sku, uint32_t version)
 {
+    SCHEDULE_POINT("catalog.rule_read");
     return atomic_load_explicit(&sku->version, memory_order_relaxed) != version;
 }
 
@@ -242,6 +244,7 @@ void catalog_sale_rule(const struct catalog *catalog, uint32_t item, struct sale
         version = rule_read_begin(sku);
         rule->limit_per_buyer = atomic_load_explicit(&sku->limit_per_buyer, memory_order_acquire);
         rule->opens_at_ms = atomic_load_explicit(&sku->opens_at_ms, memory_order_acquire);
+        SCHEDULE_POINT("catalog.rule");
         rule->closes_at_ms = atomic_load_explicit(&sku->closes_at_ms, memory_order_acquire);
         rule->hold_ms = atomic_load_explicit(&sku->hold_ms, memory_order_acquire);
         rule->hold_ms_max = atomic_load_explicit(&sku->hold_ms_max, memory_order_acquire);
@@ -292,7 +295,7 @@ static int compare_skus(const void *a, const void *b, void *catalog)
 
 uint32_t catalog_next_sku(struct catalog *catalog, struct bytes after)
 {
-    pthread_mutex_lock(&catalog->sorted_mutex);
+    mutex_lock(&catalog->sorted_mutex);
     uint32_t count = catalog_skus(catalog);
     if (catalog->sorted_count < count) {
         while (catalog->sorted_count < count) {
@@ -312,7 +315,7 @@ uint32_t catalog_next_sku(struct catalog *catalog, struct bytes after)
         }
     }
     uint32_t sku = low < catalog->sorted_count ? catalog->sorted[low] : 0;
-    pthread_mutex_unlock(&catalog->sorted_mutex);
+    mutex_unlock(&catalog->sorted_mutex);
     return sku;
 }
 
@@ -334,10 +337,12 @@ uint32_t catalog_add_sku(struct catalog *catalog, const struct catalog_text *cod
     uint32_t number = catalog_skus(catalog) + 1;
     CHECK(number <= catalog->items_max);
     struct sku *sku = &catalog->skus[number];
+    SCHEDULE_POINT("catalog.add_sku");
     sku->code = code;
     atomic_store_explicit(&sku->label, &empty_text, memory_order_relaxed);
     /* release: pairs with the acquire in catalog_skus. */
     atomic_store_explicit(&catalog->sku_count, number, memory_order_release);
+    SCHEDULE_POINT("catalog.sku_added");
     table_put(&catalog->sku_table, sku_hash(text_bytes(code)), number);
     return number;
 }
@@ -349,16 +354,20 @@ void catalog_set_rule(struct catalog *catalog, uint32_t number, const struct sku
     uint32_t version = atomic_load_explicit(&sku->version, memory_order_relaxed);
     CHECK(!(version & 1u));
     atomic_store_explicit(&sku->version, version + 1, memory_order_relaxed);
+    SCHEDULE_POINT("catalog.rule_odd");
     /* release, each: pairs with the acquire in rule readers, see rule_read_begin. */
     atomic_store_explicit(&sku->limit_per_buyer, rule->limit_per_buyer, memory_order_release);
+    SCHEDULE_POINT("catalog.rule_set");
     atomic_store_explicit(&sku->opens_at_ms, rule->opens_at_ms, memory_order_release);
     atomic_store_explicit(&sku->closes_at_ms, rule->closes_at_ms, memory_order_release);
     atomic_store_explicit(&sku->hold_ms, rule->hold_ms, memory_order_release);
     atomic_store_explicit(&sku->hold_ms_max, rule->hold_ms_max, memory_order_release);
+    SCHEDULE_POINT("catalog.rule_set");
     atomic_store_explicit(&sku->paused, rule->paused, memory_order_release);
     if (label) {
         atomic_store_explicit(&sku->label, label, memory_order_release);
     }
+    SCHEDULE_POINT("catalog.rule_even");
     /* release: pairs with the acquire in rule_read_begin. */
     atomic_store_explicit(&sku->version, version + 2, memory_order_release);
 }
@@ -371,15 +380,18 @@ uint32_t catalog_add_item(struct catalog *catalog, uint32_t sku_number,
     CHECK(sku_number >= 1 && sku_number <= catalog_skus(catalog));
     struct sku *sku = &catalog->skus[sku_number];
     struct item *item = &catalog->items[handle];
+    SCHEDULE_POINT("catalog.add_item");
     item->pool = pool;
     item->sku = sku_number;
     atomic_store_explicit(&item->hot, hot, memory_order_relaxed);
     /* release, all three: pair with catalog_items, catalog_next_item. */
     atomic_store_explicit(&catalog->item_count, handle, memory_order_release);
+    SCHEDULE_POINT("catalog.item_counted");
     _Atomic uint32_t *link =
         sku->last_item ? &catalog->items[sku->last_item].next : &sku->first_item;
     atomic_store_explicit(link, handle, memory_order_release);
     sku->last_item = handle;
+    SCHEDULE_POINT("catalog.item_linked");
     table_put(&catalog->item_table, item_hash(sku_number, text_bytes(pool)), handle);
     return handle;
 }
@@ -391,6 +403,7 @@ void catalog_set_hot(struct catalog *catalog, uint32_t item, bool hot)
 
 void catalog_set_presale(struct catalog *catalog, uint32_t item, bool presale)
 {
+    SCHEDULE_POINT("catalog.presale");
     /* release: pairs with the acquire in catalog_sale_rule. */
     atomic_store_explicit(&catalog->items[item].presale, presale, memory_order_release);
 }

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/schedule.h"
 #include "base/spin.h"
 #include "core/pages.h"
 
@@ -151,6 +152,7 @@ static void chain_add(struct expiry *expiry, struct wheel *wheel, chain *to, uin
         *to = number << 4;
         count = 0;
     }
+    SCHEDULE_POINT("expiry.add");
     expiry->chunks[*to >> 4].handles[count] = handle;
     (*to)++;
 }
@@ -289,6 +291,7 @@ static uint32_t chain_take(struct expiry *expiry, struct wheel *wheel, chain *fr
     uint32_t number = *from >> 4;
     uint32_t count = *from & 15u;
     CHECK(count >= 1 && count <= EXPIRY_TAKE);
+    SCHEDULE_POINT("expiry.take");
     memcpy(handles, expiry->chunks[number].handles, count * sizeof handles[0]);
     *from = expiry->chunks[number].next;
     CHECK(wheel->hints >= count);

@@ -4,17 +4,19 @@
  * on meanwhile. Memory that publishing needs is taken when deciding, so publishing can't fail. */
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/mutex.h"
+#include "base/schedule.h"
 #include "core/definitions.h"
 #include "core/inventory_internal.h"
 
 void inventory_admin_lock(struct inventory *inventory)
 {
-    pthread_mutex_lock(&inventory->admin);
+    mutex_lock(&inventory->admin);
 }
 
 void inventory_admin_unlock(struct inventory *inventory)
 {
-    pthread_mutex_unlock(&inventory->admin);
+    mutex_unlock(&inventory->admin);
 }
 
 /* ---- Digest of definitions ---- */
@@ -203,6 +205,7 @@ static void definition_debit(struct txn *txn, const struct item_def *present,
 {
     int64_t fewer = (present->presale_cap - present->safety) - (def->presale_cap - def->safety);
     if (fewer > 0) {
+        SCHEDULE_POINT("definition.debit");
         enum hf_status status =
             stock_debit(txn->inventory->stock, txn->slot, present->item, fewer, INT64_MIN);
         CHECK(status == HF_OK);
@@ -233,6 +236,7 @@ void definition_install_item(struct inventory *inventory, const struct item_def 
     if (def->presale_cap > 0) {
         catalog_set_presale(catalog, item, true); /* before there is more to sell */
     }
+    SCHEDULE_POINT("definition.install");
     stock_redefine(inventory->stock, item, def->safety, def->presale_cap, def->hot,
                    definition->debited);
     if (definition->item) {
@@ -509,11 +513,13 @@ struct adjustment_made move_made(struct id128 id, const struct stock_move *move)
 /* seq_cst, both: a debit that somebody sees comes after its begin, a credit before its end. */
 static void move_begin(struct inventory *inventory)
 {
+    SCHEDULE_POINT("move.begin");
     atomic_fetch_add_explicit(&inventory->moves_begun, 1, memory_order_seq_cst);
 }
 
 static void move_done(struct inventory *inventory)
 {
+    SCHEDULE_POINT("move.done");
     atomic_fetch_add_explicit(&inventory->moves_done, 1, memory_order_seq_cst);
 }
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/schedule.h"
 #include "core/inventory_internal.h"
 
 #define QTY_UNNAMED UINT32_MAX /* a line that an edit does not name */
@@ -63,6 +64,7 @@ static bool target_decide(struct txn *txn, const struct target *target, const st
     }
     event->digest_delta = edit_digest(txn->inventory, order, event);
     txn->memory->blocks[txn->event_count - 1] = block;
+    SCHEDULE_POINT("edit.busy");
     order->flags |= ORDER_BUSY;
     outcome->status = HF_OK;
     outcome->state = transition_state(order, event);
@@ -88,6 +90,7 @@ static enum target_found target_find(struct txn *txn, struct id128 id, struct ta
     target->shard = orders_shard(orders, hash);
     spin_lock(&target->shard->spin);
     target->handle = orders_find(orders, target->shard, hash, id);
+    SCHEDULE_POINT("edit.found");
     enum target_found found = TARGET_LOCKED;
     if (target->handle == ORDER_NO_HANDLE) {
         outcome->status = HF_NOT_FOUND;
@@ -678,6 +681,7 @@ static void expire_hint(struct txn *txn, unsigned wheel, uint32_t handle)
             decide_expiry(txn, &target);
         }
     }
+    SCHEDULE_POINT("expire.hint");
     if (again_ms == 0) {
         target.order->flags &= (uint8_t)~ORDER_HINTED;
     }

@@ -7,6 +7,7 @@
  *
  * Threads: inventory_forget one at a time; listing any.
  * Invariant: an entry is used anew only when no wheel has its handle (ORDER_HINTED). */
+#include "base/schedule.h"
 #include "core/inventory_internal.h"
 
 /* ---- Forgetting ---- */
@@ -43,6 +44,7 @@ static bool forget_visit(void *context, struct order_shard *shard, uint32_t hand
     struct event *event = txn_add(forgetting->txn, EVENT_ORDER_FORGOTTEN, handle, EVENT_BYTES);
     event->id = order->id;
     event->digest_delta = 0 - order_digest(order);
+    SCHEDULE_POINT("forget.busy");
     order->flags |= ORDER_BUSY;
     return true;
 }
@@ -81,6 +83,7 @@ void forget_publish(struct inventory *inventory, unsigned slot, struct order_sha
         lines_free(inventory->lines, handle, order->lines, order->line_count);
         order->flags &= (uint8_t)~ORDER_BLOCK;
     }
+    SCHEDULE_POINT("forget.publish");
     order->state = ORDER_NONE;
     counter_add(&shard->known, (uint64_t)-1);
     orders_remove(orders, slot, shard, id_hash(order->id), handle);

@@ -7,6 +7,7 @@
  *
  * Threads: the one that expires. */
 #include "base/check.h"
+#include "base/schedule.h"
 #include "core/inventory_internal.h"
 
 /* When to look at an order again; 0: never. Clears its ORDER_HINTED then. */
@@ -17,6 +18,7 @@ static uint64_t hint_again_ms(struct orders *orders, uint32_t handle)
     uint64_t again_ms = 0;
     spin_lock(&shard->spin);
     CHECK(order->flags & ORDER_HINTED);
+    SCHEDULE_POINT("hints.sweep");
     if (order->state == ORDER_HELD || order->state == ORDER_NONE) {
         again_ms = order_deadline(order);
     } else {

@@ -8,6 +8,7 @@
  * Threads: publish any; apply alone, but for orders' events, which lanes apply side by side
  * (replay.h). */
 #include "base/check.h"
+#include "base/schedule.h"
 #include "core/inventory_internal.h"
 
 /* ---- Stock ---- */
@@ -44,6 +45,7 @@ static void stock_publish(struct txn *txn, const struct order *order, const stru
             moves.given += (int64_t)line.qty - line.released;
         }
         CHECK(moves.given >= 0);
+        SCHEDULE_POINT("publish.stock");
         if (moves.sold != 0) {
             stock_sell(stock, txn->slot, line.item, moves.sold);
         }
@@ -180,6 +182,7 @@ static void held_uncount(struct order_shard *shard, const struct order *order)
 static void held_show(struct order *order, uint64_t lsn)
 {
     CHECK(order->state == ORDER_NONE);
+    SCHEDULE_POINT("publish.held");
     order->state = ORDER_HELD;
     order->lsn = lsn;
     order->flags &= (uint8_t)~ORDER_BUSY;
@@ -221,6 +224,7 @@ static void order_publish(struct txn *txn, uint32_t i)
         if (counts_matter(order)) {
             counts_publish(txn->inventory, order, event);
         }
+        SCHEDULE_POINT("publish.edit");
         edit_publish(shard, order, event, txn->memory->blocks[i]);
     }
     spin_unlock(&shard->spin);
@@ -305,6 +309,7 @@ void inventory_publish(struct txn *txn)
     }
     for (uint32_t i = 0; i < txn->event_count; i++) {
         publish_prefetch(txn, i + PUBLISH_AHEAD);
+        SCHEDULE_POINT("publish.event");
         switch (txn->events[i].type) {
         case EVENT_SKU_DEFINED:
             definition_install_sku(inventory, &memory->sku, &memory->definition);
@@ -327,8 +332,10 @@ void inventory_publish(struct txn *txn)
             order_publish(txn, i);
         }
     }
+    SCHEDULE_POINT("publish.ended");
     publication_end(inventory->publication, txn->slot);
     txn->publishing = false;
+    SCHEDULE_POINT("publish.deadlines");
     deadlines_publish(txn, held_orders);
     txn->event_count = 0;
     memory->encoded_bytes = 0;

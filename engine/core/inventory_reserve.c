@@ -5,6 +5,7 @@
  * the order "shard, then stock".
  * Invariant: what was taken is in an entry and an event, or was given back. */
 #include "base/check.h"
+#include "base/schedule.h"
 #include "core/inventory_internal.h"
 
 /* ---- Stock for several lines ---- */
@@ -440,8 +441,10 @@ static enum txn_step grants_take_settled(struct txn *txn, const struct order_req
     /* acquire, both: pair with move_begin and move_done. A move that ended before the first load
      * has its units where they go; one that began before a scan saw its debit is seen by the
      * second. */
+    SCHEDULE_POINT("reserve.moves_done");
     uint64_t done = atomic_load_explicit(&inventory->moves_done, memory_order_acquire);
     enum hf_status status = grants_take(txn, request, count, outcome);
+    SCHEDULE_POINT("reserve.moves_begun");
     if (!short_of_several(request, txn->memory->grants, *count, status) ||
         atomic_load_explicit(&inventory->moves_begun, memory_order_acquire) == done) {
         return TXN_DONE;
@@ -560,6 +563,7 @@ enum txn_step inventory_reserve(struct txn *txn, const struct order_request *req
     enum txn_step step = TXN_DONE;
     spin_lock(&shard->spin);
     uint32_t handle = orders_find(&inventory->orders, shard, hash, request->id);
+    SCHEDULE_POINT("reserve.found");
     if (handle == ORDER_NO_HANDLE) {
         step = reserve_new(txn, request, hash, shard, outcome);
     } else if (orders_at(&inventory->orders, handle)->flags & ORDER_BUSY) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/schedule.h"
 #include "core/pages.h"
 
 #define GROWTH        1u         /* an index doubles: moved least often, half empty at worst */
@@ -220,6 +221,7 @@ static bool allocator_draw(struct orders *orders, struct order_allocator *alloca
     if (atomic_load_explicit(&orders->blocks_drawn, memory_order_relaxed) >= orders->block_count) {
         return false;
     }
+    SCHEDULE_POINT("orders.draw");
     uint64_t block = atomic_fetch_add_explicit(&orders->blocks_drawn, 1, memory_order_relaxed);
     if (block >= orders->block_count) {
         return false;
@@ -237,6 +239,7 @@ static uint32_t allocator_take(struct orders *orders, struct order_allocator *al
     spin_lock(&allocator->spin);
     if (allocator->free != ORDER_NO_HANDLE) {
         handle = allocator->free;
+        SCHEDULE_POINT("orders.take");
         allocator->free = orders->entries[handle].next_free;
         if (allocator->free != ORDER_NO_HANDLE) {
             __builtin_prefetch(&orders->entries[allocator->free], 1);
@@ -289,6 +292,7 @@ static void entry_give(struct orders *orders, unsigned slot, uint32_t handle)
     struct order_allocator *allocator = &orders->allocators[slot];
     spin_lock(&allocator->spin);
     orders->entries[handle] = (struct order){.next_free = allocator->free};
+    SCHEDULE_POINT("orders.give");
     allocator->free = handle;
     spin_unlock(&allocator->spin);
     /* relaxed: see freed_take; not written when it says so already. */
@@ -308,6 +312,7 @@ uint32_t orders_enter(struct orders *orders, unsigned slot, struct order_shard *
     if (handle == ORDER_NO_HANDLE) {
         return handle;
     }
+    SCHEDULE_POINT("orders.enter");
     orders->entries[handle] = (struct order){.id = id, .flags = ORDER_BUSY};
     slots_put(atomic_load_explicit(&shard->slots, memory_order_relaxed),
               atomic_load_explicit(&shard->capacity, memory_order_relaxed), slot_of(hash, handle));
@@ -348,6 +353,7 @@ void orders_remove(struct orders *orders, unsigned slot, struct order_shard *sha
         CHECK(slots[at] != 0);
         at = at + 1 == capacity ? 0 : at + 1;
     }
+    SCHEDULE_POINT("orders.remove");
     slots_shift_back(slots, capacity, at);
     shard->used--;
     entry_give(orders, slot, handle);

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/schedule.h"
 #include "base/spin.h"
 #include "core/pages.h"
 
@@ -120,6 +121,7 @@ static uint32_t pool_take(struct presale *presale)
     spin_lock(&presale->pool);
     if (presale->pool_free != NO_CHUNK) {
         chunk = presale->pool_free;
+        SCHEDULE_POINT("presale.pool");
         presale->pool_free = presale->chunks[chunk].older;
     } else if (presale->pool_used < presale->chunk_count) {
         chunk = ++presale->pool_used;
@@ -213,6 +215,7 @@ uint32_t presale_draw(struct presale *presale, uint32_t item)
     uint32_t before = queue->last;
     uint32_t ticket = 0;
     if (before < UINT32_MAX) {
+        SCHEDULE_POINT("presale.draw");
         last_set(presale, queue, before + 1);
         if (chunk_find(presale, queue, number_of(before + 1), true) != NO_CHUNK) {
             ticket = before + 1;
@@ -242,9 +245,11 @@ static void ticket_set(struct presale *presale, struct queue *queue, uint32_t ch
     uint32_t *at = ticket_at(presale, chunk, ticket);
     uint64_t units = (uint64_t)(kept & ~PENDING) - (*at & ~PENDING);
     uint64_t pending = pending_units(kept) - pending_units(*at);
+    uint64_t sum = queue->sum;
     presale->chunks[chunk].sum += units;
     presale->chunks[chunk].pending += pending;
-    queue->sum += units;
+    SCHEDULE_POINT("presale.ticket");
+    queue->sum = sum + units;
     queue->pending += pending;
     *at = kept;
 }
@@ -260,6 +265,7 @@ static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t
         return false;
     }
     uint32_t kept = *ticket_at(presale, chunk, ticket);
+    SCHEDULE_POINT("presale.change");
     int64_t before = kept & ~PENDING;
     CHECK(delta >= -before);
     CHECK(delta <= (int64_t)PRESALE_UNITS_MAX - before);
@@ -313,7 +319,9 @@ uint64_t presale_behind(struct presale *presale, uint32_t item, uint32_t ticket)
     struct queue *queue = item_lock(presale, item);
     uint64_t behind = 0;
     if (ticket == 0) {
-        behind = queue->sum - queue->pending;
+        behind = queue->sum;
+        SCHEDULE_POINT("presale.behind");
+        behind -= queue->pending;
     } else {
         uint32_t number = number_of(ticket);
         uint32_t at = queue->newest;

@@ -21,16 +21,19 @@
  * Source: the reader's side is a sequence lock of many writers, each with its own count. */
 #include "core/publication.h"
 
-#include <pthread.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/mutex.h"
+#include "base/schedule.h"
 #include "base/spin.h"
 
-#define READ_TRIES 250u   /* looks without holding: 100 short pauses, then yields (spin_pause) */
-#define HOLD_STEPS 20000u /* looks while holding: some 10 ms at least */
+/* Looks without holding: 100 short pauses, then yields (spin_pause). */
+#define READ_TRIES SCHEDULE_BOUND(250u, 2u)
+/* Looks while holding: some 10 ms at least. */
+#define HOLD_STEPS SCHEDULE_BOUND(20000u, 8u)
 
 struct turn {
     alignas(CACHE_LINE_BYTES) _Atomic uint64_t number; /* written by its slot alone */
@@ -87,8 +90,10 @@ void publication_begin(struct publication *publication, unsigned slot)
     uint64_t turn = atomic_load_explicit(number, memory_order_relaxed);
     CHECK(turn % 2 == 0);
     for (unsigned step = 0;;) {
+        SCHEDULE_POINT("publication.begin");
         /* seq_cst, both: see the top. */
         atomic_store_explicit(number, ++turn, memory_order_seq_cst);
+        SCHEDULE_POINT("publication.turn_odd");
         if (!atomic_load_explicit(&publication->gate, memory_order_seq_cst)) {
             return;
         }
@@ -104,6 +109,7 @@ void publication_end(struct publication *publication, unsigned slot)
     _Atomic uint64_t *number = &publication->turns[slot].number;
     uint64_t turn = atomic_load_explicit(number, memory_order_relaxed);
     CHECK(turn % 2 == 1);
+    SCHEDULE_POINT("publication.end");
     /* release: pairs with the acquire in note_turns. */
     atomic_store_explicit(number, turn + 1, memory_order_release);
 }
@@ -116,6 +122,7 @@ static bool note_turns(struct publication *publication, struct reading *reading)
     bool odd = false;
     reading->slots = atomic_load_explicit(&publication->slots, memory_order_seq_cst);
     for (uint32_t i = 0; i < reading->slots; i++) {
+        SCHEDULE_POINT("publication.note");
         /* seq_cst: for the holder; for others it is an acquire. */
         reading->turns[i] =
             atomic_load_explicit(&publication->turns[i].number, memory_order_seq_cst);
@@ -129,6 +136,7 @@ static bool turns_are_the_same(struct publication *publication, const struct rea
     /* acquire: what was read came before. */
     bool same = atomic_load_explicit(&publication->slots, memory_order_acquire) == reading->slots;
     for (uint32_t i = 0; same && i < reading->slots; i++) {
+        SCHEDULE_POINT("publication.look_again");
         same = atomic_load_explicit(&publication->turns[i].number, memory_order_acquire) ==
                reading->turns[i];
     }
@@ -137,9 +145,10 @@ static bool turns_are_the_same(struct publication *publication, const struct rea
 
 static void hold(struct publication *publication, struct reading *reading)
 {
-    pthread_mutex_lock(&publication->holder);
+    mutex_lock(&publication->holder);
     atomic_store_explicit(&publication->gate, true, memory_order_seq_cst);
     reading->holds = true;
+    SCHEDULE_POINT("publication.held");
     for (unsigned step = 0; !note_turns(publication, reading) && step < HOLD_STEPS; step++) {
         spin_pause(step);
     }
@@ -183,8 +192,9 @@ bool reading_again(struct publication *publication, struct reading *reading)
     if (ended_meanwhile(publication, reading)) {
         return true;
     }
+    SCHEDULE_POINT("publication.release");
     atomic_store_explicit(&publication->gate, false, memory_order_release);
-    pthread_mutex_unlock(&publication->holder);
+    mutex_unlock(&publication->holder);
     reading->holds = false;
     return false;
 }

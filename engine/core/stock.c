@@ -75,14 +75,16 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/schedule.h"
 #include "base/spin.h"
 #include "core/pages.h"
 
-#define CELLS          (1u + STOCK_SHARDS) /* the base cell, then the shards */
+#define SHARDS         SCHEDULE_BOUND(STOCK_SHARDS, 3u)
+#define CELLS          (1u + SHARDS) /* the base cell, then the shards */
 #define SPLIT_BIT      INT64_C(1)
 #define UNIT           INT64_C(2)         /* one unit in a word */
 #define CELL_UNITS_MAX ((int64_t)1 << 60) /* far above what an operator can define */
-#define SPLIT_AFTER    64u                /* failed CASes on the base cell */
+#define SPLIT_AFTER    SCHEDULE_BOUND(64u, 2u) /* failed CASes on the base cell */
 #define READ_TRIES     16u                /* of stock_read, for two equal readings */
 
 #define PARTS_MAX (1u + LINE_FALLBACKS_MAX)
@@ -117,7 +119,7 @@ static_assert(sizeof(struct item) == (size_t)2 * CACHE_LINE_BYTES, "an item is t
 struct stock {
     uint32_t items_max;
     struct item *items;  /* by handle; 0 is not used */
-    struct cell *shards; /* STOCK_SHARDS for each handle; touched only when the item is split */
+    struct cell *shards; /* SHARDS for each handle; touched only when the item is split */
     /* Units held or sold as published: of each slot, by handle. A thread counts in its own, without
      * a locked instruction; touched only by what it publishes. */
     _Atomic int64_t *promised;
@@ -142,7 +144,7 @@ static size_t items_bytes(const struct stock *stock)
 
 static size_t shards_bytes(const struct stock *stock)
 {
-    return ((size_t)stock->items_max + 1) * STOCK_SHARDS * sizeof(struct cell);
+    return ((size_t)stock->items_max + 1) * SHARDS * sizeof(struct cell);
 }
 
 static size_t promised_bytes(const struct stock *stock)
@@ -190,17 +192,17 @@ static struct item *item_at(const struct stock *stock, uint32_t item)
     return &stock->items[item];
 }
 
-/* Cell 0 is the base, 1..STOCK_SHARDS are the shards. */
+/* Cell 0 is the base, 1..SHARDS are the shards. */
 static struct cell *cell_at(const struct stock *stock, uint32_t item, unsigned index)
 {
     return index == 0 ? &stock->items[item].base
-                      : &stock->shards[(size_t)item * STOCK_SHARDS + index - 1];
+                      : &stock->shards[(size_t)item * SHARDS + index - 1];
 }
 
 static struct cell *own_cell(const struct stock *stock, uint32_t item, unsigned slot)
 {
     CHECK(slot < THREADS_MAX);
-    return cell_at(stock, item, 1 + slot % STOCK_SHARDS);
+    return cell_at(stock, item, 1 + slot % SHARDS);
 }
 
 /* ---- One cell ---- */
@@ -213,6 +215,7 @@ static int64_t free_of(int64_t word)
 /* acquire: pairs with the release in every change of a word. */
 static int64_t load_word(const struct cell *cell)
 {
+    SCHEDULE_POINT("stock.load");
     return atomic_load_explicit(&cell->word, memory_order_acquire);
 }
 
@@ -223,6 +226,7 @@ static inline __attribute__((always_inline)) bool change_word(struct cell *cell,
 {
     CHECK(free_of(*word) + units < CELL_UNITS_MAX);
     CHECK(free_of(*word) + units > -CELL_UNITS_MAX);
+    SCHEDULE_POINT("stock.change");
     return atomic_compare_exchange_strong_explicit(&cell->word, word, *word + units * UNIT,
                                                    memory_order_seq_cst, memory_order_acquire);
 }
@@ -232,6 +236,7 @@ static void add_units(struct cell *cell, int64_t units)
     if (units == 0) {
         return;
     }
+    SCHEDULE_POINT("stock.add");
     int64_t before = atomic_fetch_add_explicit(&cell->word, units * UNIT, memory_order_acq_rel);
     CHECK(free_of(before) + units < CELL_UNITS_MAX);
 }
@@ -259,6 +264,7 @@ static int64_t take_up_to(struct cell *cell, int64_t most)
 /* One RMW: from then on nobody takes the base cell for all there is. */
 static void split(struct item *item)
 {
+    SCHEDULE_POINT("stock.split");
     atomic_fetch_or_explicit(&item->base.word, SPLIT_BIT, memory_order_acq_rel);
 }
 
@@ -281,6 +287,7 @@ bool stock_is_split(const struct stock *stock, uint32_t item)
 /* Steps (a), but for `moves`, and (b). */
 static void scan_cells(const struct stock *stock, uint32_t item, struct scan *scan)
 {
+    SCHEDULE_POINT("stock.scan");
     for (unsigned i = 1; i < CELLS; i++) {
         /* acquire: pairs with the release that ends credit(); its units are seen in (b). */
         scan->credits_done[i] =
@@ -304,6 +311,7 @@ static void scan_cells(const struct stock *stock, uint32_t item, struct scan *sc
 /* Step (c), but for `moves`. True: nothing was given back between (a) and here. */
 static bool scan_is_settled(const struct stock *stock, uint32_t item, const struct scan *scan)
 {
+    SCHEDULE_POINT("stock.scanned");
     for (unsigned i = 1; i < CELLS; i++) {
         /* Follows the loads of (b), which are acquire; a begin that came before a word that was
          * seen there is seen here. */
@@ -319,6 +327,7 @@ static bool scan_is_settled(const struct stock *stock, uint32_t item, const stru
 /* Without the lock and without writing. False: somebody is moving units. */
 static bool scan_unlocked(const struct stock *stock, uint32_t item, struct scan *scan)
 {
+    SCHEDULE_POINT("stock.proof");
     /* acquire: pairs with the release in moves_end. */
     scan->moves = atomic_load_explicit(&stock->items[item].moves, memory_order_acquire);
     if (scan->moves % 2 != 0) {
@@ -348,6 +357,7 @@ static bool proven_short(const struct stock *stock, uint32_t item, int64_t qty)
 
 static void moves_begin(struct item *item)
 {
+    SCHEDULE_POINT("stock.moves_begin");
     /* relaxed: the change of a word that follows is a release; who sees that sees this. */
     uint64_t moves = atomic_load_explicit(&item->moves, memory_order_relaxed);
     CHECK(moves % 2 == 0);
@@ -356,6 +366,7 @@ static void moves_begin(struct item *item)
 
 static void moves_end(struct item *item)
 {
+    SCHEDULE_POINT("stock.moves_end");
     uint64_t moves = atomic_load_explicit(&item->moves, memory_order_relaxed);
     CHECK(moves % 2 == 1);
     /* release: pairs with the acquire in proven_short. */
@@ -412,6 +423,7 @@ static void settle_debt(const struct stock *stock, uint32_t item)
     for (unsigned i = 1; i < CELLS; i++) {
         struct cell *cell = cell_at(stock, item, i);
         for (unsigned step = 0;; step++) {
+            SCHEDULE_POINT("stock.settle");
             uint64_t done = atomic_load_explicit(&cell->credits_done, memory_order_acquire);
             /* seq_cst: with the CAS that lowered the base, against the begin and the load of
              * the base in credit(). */
@@ -785,8 +797,10 @@ static void credit(struct stock *stock, unsigned slot, uint32_t item, int64_t qt
     struct cell *own = own_cell(stock, item, slot);
     struct cell *base = cell_at(stock, item, 0);
 
+    SCHEDULE_POINT("stock.credit");
     /* seq_cst, this and the load: see settle_debt(). */
     atomic_fetch_add_explicit(&own->credits_started, 1, memory_order_seq_cst);
+    SCHEDULE_POINT("stock.credit_begun");
     int64_t word = atomic_load_explicit(&base->word, memory_order_seq_cst);
     bool credited = false;
     while (free_of(word) < 0 && !credited) {
@@ -795,6 +809,7 @@ static void credit(struct stock *stock, unsigned slot, uint32_t item, int64_t qt
     if (!credited) {
         add_units(own, qty);
     }
+    SCHEDULE_POINT("stock.credited");
     /* release: pairs with the acquire in scan_cells and settle_debt. */
     atomic_fetch_add_explicit(&own->credits_done, 1, memory_order_acq_rel);
 }
@@ -820,6 +835,7 @@ void stock_sell(struct stock *stock, unsigned slot, uint32_t item, int64_t delta
     struct item *it = item_at(stock, item);
     bool is_split = (load_word(&it->base) & SPLIT_BIT) != 0;
     struct cell *cell = is_split ? own_cell(stock, item, slot) : &it->base;
+    SCHEDULE_POINT("stock.sell");
     /* release: a reader that sees it sees the take that came before. */
     atomic_fetch_add_explicit(&cell->sold, delta, memory_order_release);
 }
@@ -839,6 +855,7 @@ void stock_promise(struct stock *stock, unsigned slot, uint32_t item, int64_t de
                                                   memory_order_release, memory_order_relaxed)) {
     }
     _Atomic int64_t *promised = promised_at(stock, slot, item);
+    SCHEDULE_POINT("stock.promise");
     /* relaxed: the slot's own. release: a reader that sees it sees that a publication was begun. */
     int64_t before = atomic_load_explicit(promised, memory_order_relaxed);
     atomic_store_explicit(promised, before + delta, memory_order_release);
@@ -851,6 +868,7 @@ void stock_settle(struct stock *stock, uint32_t item, int64_t delta)
     int64_t settled;
     CHECK(!__builtin_add_overflow(it->settled, delta, &settled));
     CHECK(settled >= 0);
+    SCHEDULE_POINT("stock.settled");
     it->settled = settled;
     spin_unlock(&it->lock);
 }
@@ -873,6 +891,7 @@ void stock_redefine(struct stock *stock, uint32_t item, int64_t safety, int64_t 
     spin_lock(&it->lock);
     int64_t delta = (presale_cap - safety) - (it->presale_cap - it->safety) + debited;
     it->safety = safety;
+    SCHEDULE_POINT("stock.redefine");
     it->presale_cap = presale_cap;
     if (hot) {
         split(it);
@@ -906,7 +925,9 @@ void stock_restock(struct stock *stock, unsigned slot, uint32_t item, int64_t de
 
     struct item *it = item_at(stock, item);
     spin_lock(&it->lock);
-    it->stocked += delta;
+    int64_t before = it->stocked;
+    SCHEDULE_POINT("stock.restock");
+    it->stocked = before + delta;
     if (delta > 0) {
         credit_locked(it, delta);
     }
@@ -933,6 +954,7 @@ static void read_cells(const struct stock *stock, uint32_t item, struct reading 
     }
     for (unsigned i = 0; i < reading->cell_count; i++) {
         const struct cell *cell = cell_at(stock, item, i);
+        SCHEDULE_POINT("stock.read");
         reading->sold[i] = atomic_load_explicit(&cell->sold, memory_order_acquire);
         reading->words[i] = load_word(cell);
     }
@@ -1002,11 +1024,13 @@ void stock_read_promised(struct stock *stock, uint32_t item, struct stock_view *
     int64_t sold = 0;
     uint32_t slots = atomic_load_explicit(&stock->promise_slots, memory_order_acquire);
     for (uint32_t slot = 0; slot < slots; slot++) {
+        SCHEDULE_POINT("stock.read_promised");
         promised += atomic_load_explicit(promised_at(stock, slot, item), memory_order_acquire);
     }
     /* An item that is not split has sold nothing in its shards. */
     unsigned cells = (load_word(&it->base) & SPLIT_BIT) != 0 ? CELLS : 1;
     for (unsigned i = 0; i < cells; i++) {
+        SCHEDULE_POINT("stock.read_sold");
         sold += atomic_load_explicit(&cell_at(stock, item, i)->sold, memory_order_acquire);
     }
     /* Against definitions and adjustments. */

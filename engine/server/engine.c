@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/schedule.h"
 #include "wal/record.h"
 
 #define EXPIRER_TICK_NS 1000000L /* deadlines are kept to the millisecond */
@@ -156,7 +157,9 @@ bool worker_flush(struct worker *worker)
         digest_delta += event->digest_delta;
     }
     uint64_t start_lsn;
+    SCHEDULE_POINT("flush.begin");
     inventory_publish_begin(txn);
+    SCHEDULE_POINT("flush.append");
     if (wal_append(worker->engine->wal, worker->records, len, txn->event_count, digest_delta,
                    &start_lsn) != HF_OK) {
         inventory_publish_cancel(txn);
@@ -166,6 +169,7 @@ bool worker_flush(struct worker *worker)
         txn->events[i].lsn += start_lsn;
     }
     worker->lsn = start_lsn + len;
+    SCHEDULE_POINT("flush.publish");
     atomic_fetch_add_explicit(&worker->engine->digest, digest_delta, memory_order_relaxed);
     inventory_publish(txn);
     CHECK(txn->event_count == 0);

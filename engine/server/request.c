@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/escape.h"
+#include "base/schedule.h"
 #include "server/engine_internal.h"
 
 #define BUSY_RETRY_MS      5u
@@ -256,6 +257,7 @@ static bool run_change(struct engine *engine, struct engine_call *call,
         return true;
     }
     bool fine = execute_change(worker, call, request) && worker_flush(worker);
+    SCHEDULE_POINT("submit.changed");
     /* What was decided anew depends on nothing later than its own record. A refusal or a replay may
      * depend on anything that was visible when it was decided: the tail, read after that. */
     *lsn = worker->depends_on_tail ? wal_tail_lsn(engine->wal) : worker->lsn;
@@ -279,6 +281,7 @@ void engine_submit(struct engine *engine, struct engine_call *call, const struct
     }
     if (!request_changes(request->type)) {
         execute_read(engine, call, request);
+        SCHEDULE_POINT("submit.read");
         lsn = wal_tail_lsn(engine->wal);
     } else if (!run_change(engine, call, request, &lsn)) {
         answer_fail(call, HF_INTERNAL, "the log is closed after a failed write");

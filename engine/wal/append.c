@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/schedule.h"
 #include "wal/wal_private.h"
 
 /* ---- Lists of waiters ---- */
@@ -200,7 +201,9 @@ enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, ui
     wal->append.writer_asleep = false;
     spin_unlock(&wal->append.lock);
 
+    SCHEDULE_POINT("append.copy");
     memcpy(group->buffer + WAL_PAGE_BYTES + BLOCK_HEADER_BYTES + at, records, len);
+    SCHEDULE_POINT("append.copied");
     /* release: pairs with the writer's acquire in wal_seal, which then sees the copy. From here on
      * the group may be written and reused at any moment. */
     atomic_fetch_add_explicit(&group->copied_bytes, len, memory_order_release);

@@ -1,7 +1,10 @@
 /* stock_threads_test.c - what stock.h promises to many threads at once.
  *
  * Every promise is checked by counting on the callers' side: what takes answered OK, less what was
- * given back, is what the item must have lost. */
+ * given back, is what the item must have lost.
+ *
+ * It is built twice: as it is (unit.core.stock_threads), and with schedule points that yield now and
+ * then, for fewer rounds (schedule.stock_threads). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +25,10 @@
 
 #define SEED_USUAL 0x57c4u
 
-#ifdef HOLDFAST_SANITIZED
+#ifdef HOLDFAST_SCHEDULE
+#define FEWER 250u /* each point may yield: windows are wide */
+#include "lib/schedule.h"
+#elif defined(HOLDFAST_SANITIZED)
 #define FEWER 10u
 #else
 #define FEWER 1u
@@ -881,5 +887,8 @@ int main(void)
         TEST(stock_presale_adds_up_while_units_are_given_back),
     };
     print_message("SEED=%llu\n", (unsigned long long)rng_seed_from_env(SEED_USUAL));
+#ifdef HOLDFAST_SCHEDULE
+    schedule_yields(rng_seed_from_env(SEED_USUAL), 8);
+#endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
