@@ -205,8 +205,8 @@ bool order_held_fits(const struct inventory *inventory, const struct event *even
  * in event->digest_delta. For ORDER_HELD the order is zeroed but for what a table sets (id,
  * ORDER_BUSY). The order is nobody else's meanwhile. Not for ORDER_FORGOTTEN. block: memory for the
  * lines, used where the order becomes one with ORDER_BLOCK, else left alone; may be NULL when it
- * does not. OK; DAMAGED: it does not fit, nothing is changed; FULL: no room for its buyer or a
- * ticket. */
+ * does not. OK; DAMAGED: it does not fit; FULL: no room for its buyer or a ticket. Nothing is changed
+ * unless it is OK. */
 enum hf_status order_apply(const struct replay_lane *lane, struct order *order, struct event *event,
                            struct order_line_view *block);
 

@@ -73,7 +73,8 @@ static bool counts_matter(const struct order *order)
     return order->flags & (ORDER_COUNTED | ORDER_BLOCK);
 }
 
-/* A change of a line's counts: what is given back, and in replay what is taken. OK or FULL. */
+/* A change of a line's counts: what is given back, and in replay what is taken. OK; FULL: nothing
+ * is changed. */
 static enum hf_status counts_change(struct inventory *inventory, uint64_t buyer,
                                     const struct order_line_view *line, struct line_counts counts)
 {
@@ -89,7 +90,19 @@ static enum hf_status counts_change(struct inventory *inventory, uint64_t buyer,
     }
     bool room = counts.presale == 0 ||
                 presale_change(inventory->presale, line->item, line->ticket, counts.presale);
+    if (!room && counts.counted > 0) {
+        buyers_give(inventory->buyers, sku, buyer, (uint32_t)counts.counted);
+    }
     return room ? HF_OK : HF_FULL;
+}
+
+/* Undoes one that was OK. */
+static void counts_change_back(struct inventory *inventory, uint64_t buyer,
+                               const struct order_line_view *line, struct line_counts counts)
+{
+    struct line_counts back = {-counts.counted, -counts.presale};
+    enum hf_status status = counts_change(inventory, buyer, line, back);
+    CHECK(status == HF_OK);
 }
 
 struct line_counts counts_again(const struct order_line_view *line)
@@ -124,12 +137,19 @@ static void counts_publish(struct inventory *inventory, const struct order *orde
 static enum hf_status counts_replay(struct inventory *inventory, const struct order *order,
                                     const struct event *event)
 {
-    enum hf_status status = HF_OK;
-    for (uint32_t i = 0; i < order->line_count && status == HF_OK; i++) {
+    for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
-        status = counts_change(inventory, order->buyer, &line, transition_counts(order, event, i));
+        enum hf_status status =
+            counts_change(inventory, order->buyer, &line, transition_counts(order, event, i));
+        while (status != HF_OK && i-- > 0) {
+            line = transition_line(order, i);
+            counts_change_back(inventory, order->buyer, &line, transition_counts(order, event, i));
+        }
+        if (status != HF_OK) {
+            return status;
+        }
     }
-    return status;
+    return HF_OK;
 }
 
 uint64_t held_digest(const struct inventory *inventory, const struct event *event)
@@ -372,20 +392,32 @@ bool order_held_fits(const struct inventory *inventory, const struct event *even
     return true;
 }
 
+static struct line_counts held_counts(const struct order_line_view *line)
+{
+    return (struct line_counts){line->counted ? line->qty : 0, line->presale_qty};
+}
+
 /* What a new order takes. */
 static enum hf_status held_apply(const struct replay_lane *lane, struct event *event)
 {
     struct inventory *inventory = lane->inventory;
-    event->digest_delta = held_digest(inventory, event);
     for (uint32_t i = 0; i < event->line_count; i++) {
         struct order_line_view line = transition_held_line(event, i);
-        replay_units(lane, line.item, line.qty, 0);
-        struct line_counts counts = {line.counted ? line.qty : 0, line.presale_qty};
-        enum hf_status status = counts_change(inventory, event->buyer, &line, counts);
+        enum hf_status status =
+            counts_change(inventory, event->buyer, &line, held_counts(&line));
+        while (status != HF_OK && i-- > 0) {
+            line = transition_held_line(event, i);
+            counts_change_back(inventory, event->buyer, &line, held_counts(&line));
+        }
         if (status != HF_OK) {
             return status;
         }
     }
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        struct order_line_view line = transition_held_line(event, i);
+        replay_units(lane, line.item, line.qty, 0);
+    }
+    event->digest_delta = held_digest(inventory, event);
     return HF_OK;
 }
 
@@ -393,14 +425,14 @@ static enum hf_status held_apply(const struct replay_lane *lane, struct event *e
 static enum hf_status edit_apply(const struct replay_lane *lane, struct order *order,
                                  struct event *event, struct order_line_view *block)
 {
-    event->digest_delta = edit_digest(lane->inventory, order, event);
-    stock_replay(lane, order, event);
     if (counts_matter(order)) {
         enum hf_status status = counts_replay(lane->inventory, order, event);
         if (status != HF_OK) {
             return status;
         }
     }
+    event->digest_delta = edit_digest(lane->inventory, order, event);
+    stock_replay(lane, order, event);
     transition_apply(order, event, block);
     return HF_OK;
 }
@@ -441,11 +473,18 @@ static enum hf_status apply_held(const struct replay_lane *lane, struct event *e
     if (handle == ORDER_NO_HANDLE) {
         return HF_FULL;
     }
+    struct order *order = orders_at(orders, handle);
     enum hf_status status = held_apply(lane, event);
     if (status == HF_OK) {
-        held_show(orders_at(orders, handle), event->lsn);
+        held_show(order, event->lsn);
         held_count(shard);
+        return HF_OK;
     }
+    if (order->flags & ORDER_BLOCK) {
+        lines_free(inventory->lines, handle, order->lines, order->line_count);
+        order->flags &= (uint8_t)~ORDER_BLOCK;
+    }
+    orders_remove(orders, lane->slot, shard, hash, handle);
     return status;
 }
 
@@ -471,7 +510,9 @@ static enum hf_status apply_edit(const struct replay_lane *lane, struct event *e
     }
     bool was_held = order->state == ORDER_HELD;
     enum hf_status status = edit_apply(lane, order, event, block);
-    if (was_held && status == HF_OK) {
+    if (status != HF_OK && block) {
+        lines_free(inventory->lines, handle, block, order->line_count);
+    } else if (was_held && status == HF_OK) {
         held_uncount(shard, order);
     }
     return status;

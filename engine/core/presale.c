@@ -255,7 +255,7 @@ static void ticket_set(struct presale *presale, struct queue *queue, uint32_t ch
 }
 
 /* Changes the units of a ticket by delta, not 0; mark: PENDING when it had none and gets some.
- * False: there is no room for its chunk. */
+ * False: there is no room for its chunk, or for so many units. */
 static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t ticket,
                           int64_t delta, uint32_t mark)
 {
@@ -268,8 +268,10 @@ static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t
     SCHEDULE_POINT("presale.change");
     int64_t before = kept & ~PENDING;
     CHECK(delta >= -before);
-    CHECK(delta <= (int64_t)PRESALE_UNITS_MAX - before);
     CHECK(mark == 0 || before == 0);
+    if (delta > (int64_t)PRESALE_UNITS_MAX - before) {
+        return false; /* a log that gives one ticket to several orders */
+    }
     uint32_t after = (uint32_t)(before + delta);
     ticket_set(presale, queue, chunk, ticket, after ? after | (kept & PENDING) | mark : 0);
     chunk_drop_spent(presale, queue, chunk);

@@ -39,7 +39,8 @@ uint32_t presale_draw(struct presale *presale, uint32_t item);
 
 /* Changes a ticket's units by delta; never below 0 in all. A ticket above all that were drawn
  * (replay) counts as drawn, with those below it. False: no room for it, nothing was changed
- * (replay; or a ticket whose chunk was used anew before it got units). O(chunks after it). */
+ * (replay, also of more than PRESALE_UNITS_MAX; or a ticket whose chunk was used anew before it got
+ * units). O(chunks after it). */
 bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int64_t delta);
 
 /* Gives a ticket that has none its units, for an order that is decided but has no LSN yet: they

@@ -1,9 +1,9 @@
-/* fuzz.h - what the fuzz targets share: a target's two functions, random numbers in bytes' clothes,
+/* fuzz.h - what the fuzz targets share: a target's functions, random numbers in bytes' clothes,
  * and a check that prints.
  *
- * A target is one file that defines LLVMFuzzerTestOneInput() and fuzz_seed(). Linked to libFuzzer
- * it is a fuzzer; linked to fuzz_main.c it is a program that tries a fixed number of mutated seeds,
- * or the files that it is given.
+ * A target is one file that defines LLVMFuzzerTestOneInput() and fuzz_seed(), and may define
+ * fuzz_mutate(). Linked to libFuzzer it is a fuzzer; linked to fuzz_main.c it is a program that
+ * tries a fixed number of mutated seeds, or the files that it is given.
  *
  * Threads: one. */
 #ifndef FUZZ_FUZZ_H
@@ -23,6 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Makes one input that is well-formed, or nearly; returns its bytes, at most `room`. */
 size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room);
+
+/* Changes one thing in an input of `size` bytes, which may become as long as `room`; returns its
+ * bytes. A target's own knows what the bytes mean; the others' is fuzz_mutate_bytes. */
+size_t fuzz_mutate(struct rng *rng, uint8_t *data, size_t size, size_t room);
+size_t fuzz_mutate_bytes(struct rng *rng, uint8_t *data, size_t size, size_t room);
 
 /* A tenth of so many inputs the standalone program tries in any case, a hundred times so many in a
  * long run. */

@@ -1,8 +1,9 @@
 /* record.c - fuzzes record_decode(), and inventory_apply() with what it accepts.
  *
  * There is one encoding for each event, so what is accepted encodes to the same bytes. Whatever the
- * records say, the core takes them or says DAMAGED, and what it took is consistent: orders, stock
- * and digest agree. Threads: one. */
+ * records say, the core takes them or says DAMAGED or FULL, and what it took is consistent: orders,
+ * stock and digest agree. Mutations decode a record, move its numbers to their bounds and beyond,
+ * and encode it again. Threads: one. */
 #include "wal/record.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "core/inventory.h"
 #include "fuzz.h"
 
-const unsigned fuzz_runs = 5000;
+const unsigned fuzz_runs = 10000;
 
 /* The input's records in memory that is aligned as a block's payload is. */
 static uint8_t *aligned_copy(const uint8_t *data, size_t size)
@@ -222,4 +223,173 @@ size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room)
         }
     }
     return history.len;
+}
+
+/* ---- Mutations ---- */
+
+#define RECORDS_MAX 64u
+
+static uint32_t units_near(struct rng *rng)
+{
+    static const uint32_t bounds[] = {0, 1, 2, QTY_MAX - 1, QTY_MAX, QTY_MAX + 1, UINT32_MAX};
+    return bounds[rng_below(rng, sizeof bounds / sizeof bounds[0])];
+}
+
+static int64_t stock_near(struct rng *rng)
+{
+    static const int64_t bounds[] = {-STOCK_MAX - 1, -STOCK_MAX, -1,        0,
+                                     1,              1000,       1001,      STOCK_MAX - 1001,
+                                     STOCK_MAX - 1,  STOCK_MAX,  STOCK_MAX + 1};
+    return bounds[rng_below(rng, sizeof bounds / sizeof bounds[0])];
+}
+
+static uint32_t item_near(struct rng *rng)
+{
+    static const uint32_t bounds[] = {0, 1, 2, 3, 4, 5, ITEMS_MAX, ITEMS_MAX + 1, UINT32_MAX};
+    return bounds[rng_below(rng, sizeof bounds / sizeof bounds[0])];
+}
+
+static uint32_t ticket_near(struct rng *rng)
+{
+    static const uint32_t bounds[] = {0, 1, 2, 4096, 4097, UINT32_MAX - 1, UINT32_MAX};
+    return bounds[rng_below(rng, sizeof bounds / sizeof bounds[0])];
+}
+
+/* Room for what an event points to, to be written to. */
+struct parts {
+    struct order_line lines[ORDER_LINES_MAX];
+    struct order_grant grants[ORDER_LINES_MAX];
+    uint32_t quantities[ORDER_LINES_MAX];
+    struct sku_rule sku;
+    struct item_def item;
+    struct stock_change change;
+    struct stock_move move;
+};
+
+static void mutate_grant(struct rng *rng, struct order_grant *grant)
+{
+    switch (rng_below(rng, 6)) {
+    case 0:
+        grant->item = item_near(rng);
+        break;
+    case 1:
+        grant->qty = units_near(rng);
+        break;
+    case 2:
+        grant->presale_qty = rng_chance(rng, 2) ? grant->qty : units_near(rng);
+        break;
+    case 3:
+        grant->ticket = ticket_near(rng);
+        break;
+    case 4:
+        grant->line = (uint16_t)rng_below(rng, 5);
+        break;
+    default:
+        grant->counted = !grant->counted;
+        break;
+    }
+}
+
+static void mutate_held(struct rng *rng, struct event *event, struct parts *parts)
+{
+    uint32_t i = (uint32_t)rng_below(rng, event->line_count);
+    if (event->grants) {
+        memcpy(parts->grants, event->grants, event->line_count * sizeof *parts->grants);
+        event->grants = parts->grants;
+        bool all = rng_chance(rng, 3); /* sums that no order comes to */
+        for (uint32_t k = 0; all && k < event->line_count; k++) {
+            parts->grants[k].item = parts->grants[0].item;
+            parts->grants[k].qty = parts->grants[k].presale_qty = QTY_MAX;
+            parts->grants[k].ticket = 1;
+        }
+        mutate_grant(rng, &parts->grants[i]);
+    } else {
+        memcpy(parts->lines, event->lines, event->line_count * sizeof *parts->lines);
+        event->lines = parts->lines;
+        *(rng_chance(rng, 2) ? &parts->lines[i].item : &parts->lines[i].qty) =
+            rng_chance(rng, 2) ? units_near(rng) : item_near(rng);
+    }
+}
+
+static void mutate_event(struct rng *rng, struct event *event, struct parts *parts)
+{
+    switch (event->type) {
+    case EVENT_ORDER_HELD:
+        mutate_held(rng, event, parts);
+        break;
+    case EVENT_SKU_DEFINED:
+        parts->sku = *event->sku;
+        parts->sku.limit_per_buyer = units_near(rng);
+        parts->sku.opens_at_ms = rng_chance(rng, 2) ? fuzz_number(rng) : 0;
+        event->sku = &parts->sku;
+        break;
+    case EVENT_ITEM_DEFINED:
+        parts->item = *event->item;
+        *(rng_chance(rng, 2) ? &parts->item.safety : &parts->item.presale_cap) = stock_near(rng);
+        event->item = &parts->item;
+        break;
+    case EVENT_STOCK_ADJUSTED:
+        parts->change = *event->adjust;
+        parts->change.delta = stock_near(rng);
+        parts->change.stocked = rng_chance(rng, 2) ? parts->change.delta : stock_near(rng);
+        event->adjust = &parts->change;
+        break;
+    case EVENT_STOCK_MOVED:
+        parts->move = *event->move;
+        parts->move.units = stock_near(rng);
+        parts->move.to_stocked = stock_near(rng);
+        event->move = &parts->move;
+        break;
+    default:
+        if (event->quantities) {
+            memcpy(parts->quantities, event->quantities,
+                   event->line_count * sizeof *parts->quantities);
+            parts->quantities[rng_below(rng, event->line_count)] = units_near(rng);
+            event->quantities = parts->quantities;
+        } else if (event->type == EVENT_ORDER_EXTENDED) {
+            event->deadline_ms = fuzz_number(rng);
+        }
+        break;
+    }
+    if (rng_chance(rng, 8)) {
+        event->buyer = fuzz_number(rng);
+    }
+}
+
+size_t fuzz_mutate(struct rng *rng, uint8_t *data, size_t size, size_t room)
+{
+    static struct parts parts;
+    size_t at[RECORDS_MAX];
+    unsigned count = 0;
+    uint8_t *copy = aligned_copy(data, size);
+    struct event event;
+    struct record_scratch scratch;
+    const char *reason;
+    size_t used;
+    for (size_t next = 0; next < size && count < RECORDS_MAX &&
+                          record_decode(copy + next, size - next, &event, &scratch, &used,
+                                        &reason) == HF_OK;
+         next += used) {
+        at[count++] = next;
+    }
+    if (count == 0 || rng_chance(rng, 8)) {
+        free(copy);
+        return fuzz_mutate_bytes(rng, data, size, room);
+    }
+    size_t from = at[rng_below(rng, count)];
+    FUZZ_CHECK(record_decode(copy + from, size - from, &event, &scratch, &used, &reason) == HF_OK,
+               "decoded before");
+    if (rng_chance(rng, 4)) {
+        event.id.lo = rng_below(rng, 8); /* another order, or one more of them */
+        if (size + used <= room) {
+            memmove(data + from + used, data + from, size - from);
+            size += used;
+        }
+    }
+    mutate_event(rng, &event, &parts);
+    if (record_bytes(&event) == used) {
+        record_encode(&event, data + from);
+    }
+    free(copy);
+    return size;
 }

@@ -7,19 +7,24 @@
  *   - each call is answered once, with an answer that encodes and decodes;
  *   - a decoded request encodes, and what that gives decodes and encodes to the same bytes;
  *   - orders, stock and digest agree, before and after a restart, and the digest is the same.
+ * Mutations change fields and rows of the messages, to numbers at and beside their bounds: so what
+ * the core takes for granted (CHECK) is held against all that a client can say. Two items have
+ * stock and pre-sale without end, for sums.
  * Threads: one. */
 #include <string.h>
 
 #include "fuzz.h"
+#include "fuzz_message.h"
 #include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "rpc/codec.h"
 #include "server/engine.h"
 
-const unsigned fuzz_runs = 200;
+const unsigned fuzz_runs = 2000;
 
 #define CALLS_MAX 64u
-#define ITEMS     5u
+#define ITEMS     6u
+#define STALL_MAX 10000u /* steps until a buffer of the log is free; more means never */
 #define STEPS_MAX 10000u /* until all is done; more means never */
 #define START_MS  1794355200000ull
 
@@ -37,6 +42,8 @@ struct rig {
     uint64_t now_ms;
     struct fuzz_call calls[CALLS_MAX];
     unsigned call_count;
+    uint64_t stalled_lsn; /* durable when an appender last waited for a buffer */
+    unsigned stalls;      /* since then */
 };
 
 static struct storage *original; /* a log that defines the items */
@@ -58,7 +65,12 @@ static uint64_t rig_boottime_ns(void *context)
 
 static void stall(void *context)
 {
-    engine_step(((struct rig *)context)->engine);
+    struct rig *rig = context;
+    uint64_t lsn = wal_commit_lsn(engine_wal(rig->engine));
+    rig->stalls = lsn == rig->stalled_lsn ? rig->stalls + 1 : 0;
+    rig->stalled_lsn = lsn;
+    FUZZ_CHECK(rig->stalls < STALL_MAX, "an appender waits for a buffer for ever");
+    engine_step(rig->engine);
 }
 
 static void rig_open(struct rig *rig)
@@ -70,7 +82,8 @@ static void rig_open(struct rig *rig)
                                                   .wal = {.segment_bytes = WAL_SEGMENT_BYTES_MIN,
                                                           .spare_segments = 1,
                                                           .in_flight_max = 1,
-                                                          .digest_every_bytes = 512}};
+                                                          .digest_every_bytes = 512},
+                                                  .recovery_threads = 1};
     struct engine_recovery recovery;
     enum hf_status status =
         engine_open(&rig->engine, &options, rig->storage, &rig->clock, &recovery);
@@ -230,6 +243,13 @@ static uint64_t near(struct rng *rng, uint64_t low, uint64_t high)
     return rng_chance(rng, 12) ? fuzz_number(rng) : rng_between(rng, low, high);
 }
 
+/* Units of a line. */
+static uint32_t units(struct rng *rng)
+{
+    static const uint32_t bounds[] = {0, QTY_MAX - 1, QTY_MAX, QTY_MAX + 1, UINT32_MAX};
+    return rng_chance(rng, 12) ? bounds[rng_below(rng, 5)] : (uint32_t)near(rng, 1, 5);
+}
+
 static struct bytes code(struct rng *rng)
 {
     static const char *const codes[] = {
@@ -257,12 +277,12 @@ static void fill_orders(struct rng *rng, struct parts *parts)
         parts->line_counts[i] = (uint32_t)near(rng, 1, 2);
         parts->items[2 * i] = (uint32_t)near(rng, 1, ITEMS);
         parts->items[2 * i + 1] = (uint32_t)near(rng, 1, ITEMS);
-        parts->qtys[2 * i] = (uint32_t)near(rng, 1, 5);
-        parts->qtys[2 * i + 1] = (uint32_t)near(rng, 1, 5);
+        parts->qtys[2 * i] = units(rng);
+        parts->qtys[2 * i + 1] = units(rng);
         struct bytes bytes = {parts->ids[i], rng_chance(rng, 20) ? 15 : ID_BYTES};
         parts->lines[i] =
             (struct line_message){.item = parts->items[i],
-                                  .qty = parts->qtys[i],
+                                  .qty = units(rng),
                                   .policy = rng_chance(rng, 2) ? 0 : (uint32_t)near(rng, 0, 2),
                                   .min_qty = (uint32_t)near(rng, 0, 2),
                                   .fallback_count = (uint32_t)rng_below(rng, 3),
@@ -448,7 +468,7 @@ static void fill_request(struct rng *rng, const struct parts *parts, struct requ
 size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room)
 {
     size_t len = 0;
-    for (uint64_t count = rng_between(rng, 1, 12); count > 0; count--) {
+    for (uint64_t count = rng_between(rng, 1, 48); count > 0; count--) {
         struct parts parts;
         struct request request;
         struct arena arena;
@@ -467,6 +487,94 @@ size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room)
         arena_deinit(&arena);
     }
     return len;
+}
+
+/* ---- Mutations ---- */
+
+#define MESSAGES_MAX 64u
+
+/* Where an input's messages are: each behind a byte and its length. */
+static unsigned find_messages(const uint8_t *data, size_t size, size_t at[MESSAGES_MAX + 1])
+{
+    unsigned count = 0;
+    for (size_t next = 0; next + 3 <= size && count < MESSAGES_MAX;) {
+        at[count++] = next;
+        next += 3 + (size_t)load_u16(data + next + 1);
+        at[count] = next < size ? next : size;
+    }
+    return count;
+}
+
+/* Puts other bytes in the place of data[from..to[; the size afterwards, or as it was when there is
+ * no room. */
+static size_t splice(uint8_t *data, size_t size, size_t room, size_t from, size_t to,
+                     const uint8_t *bytes, size_t len)
+{
+    if (size - (to - from) + len > room) {
+        return size;
+    }
+    memmove(data + from + len, data + to, size - to);
+    if (len > 0) {
+        memcpy(data + from, bytes, len);
+    }
+    return size - (to - from) + len;
+}
+
+/* Changes a field of the message in data[from..to[. */
+static size_t mutate_message(struct rng *rng, uint8_t *data, size_t size, size_t room, size_t from,
+                             size_t to)
+{
+    struct arena arena;
+    struct request request;
+    struct bytes encoded;
+    const char *error;
+    arena_init(&arena, MIB(16));
+    if (codec_request_decode(&arena, (struct bytes){data + from + 3, to - from - 3}, &request,
+                             &error) == HF_OK) {
+        for (uint64_t count = rng_between(rng, 1, 3); count > 0; count--) {
+            fuzz_mutate_request(rng, &arena, &request);
+        }
+        if (codec_request_encode(&arena, &request, &encoded) == HF_OK &&
+            encoded.len <= UINT16_MAX && size - (to - from) + 3 + encoded.len <= room) {
+            store_u16(data + from + 1, (uint16_t)encoded.len);
+            size = splice(data, size, room, from + 3, to, encoded.data, encoded.len);
+        }
+    }
+    arena_deinit(&arena);
+    return size;
+}
+
+size_t fuzz_mutate(struct rng *rng, uint8_t *data, size_t size, size_t room)
+{
+    size_t at[MESSAGES_MAX + 1];
+    unsigned count = find_messages(data, size, at);
+    if (count == 0) {
+        return fuzz_mutate_bytes(rng, data, size, room);
+    }
+    uint64_t which = rng_below(rng, count);
+    size_t from = at[which];
+    size_t to = at[which + 1];
+    if (rng_chance(rng, 3)) {
+        /* Many of them, from the last to the first: those before stay where they are. */
+        while (count-- > 0) {
+            size = rng_chance(rng, 3)
+                       ? mutate_message(rng, data, size, room, at[count], at[count + 1])
+                       : size;
+        }
+        return size;
+    }
+    if (rng_chance(rng, 10)) {
+        return splice(data, size, room, from, to, NULL, 0);
+    }
+    if (rng_chance(rng, 5)) {
+        /* Once more, somewhere: an id is used again. */
+        uint8_t *copy = fuzz_copy(data + from, to - from);
+        size_t place = at[rng_below(rng, count)];
+        size = splice(data, size, room, place, place, copy, to - from);
+        free(copy);
+        return size;
+    }
+    return mutate_message(rng, data, size, room, from, to);
 }
 
 /* ---- The target ---- */
@@ -491,10 +599,11 @@ static void submit_request(struct rig *rig, const struct request *request)
 }
 
 /* The log that every input begins with: items of 20 units, two of them of one SKU, one that may be
- * pre-sold, one whose SKU has a limit. */
+ * pre-sold, one whose SKU has a limit; one with as many units as may be, one that may be pre-sold
+ * without end. */
 static void make_original(void)
 {
-    static const char *const skus[ITEMS] = {"A", "B", "C", "D", "A"};
+    static const char *const skus[ITEMS] = {"A", "B", "C", "D", "A", "E"};
     static struct rig rig;
     rig_init(&rig, sim_storage_make(1));
     struct item_message items[ITEMS];
@@ -504,10 +613,10 @@ static void make_original(void)
     for (uint32_t i = 0; i < ITEMS; i++) {
         items[i] = (struct item_message){.sku = bytes_of(skus[i]), .hot = i == 0};
         items[i].pool = bytes_of(i == 4 ? "store-7" : "default");
-        items[i].presale_cap = i == 2 ? 5 : 0;
+        items[i].presale_cap = i == 2 ? 5 : i == 5 ? STOCK_MAX : 0;
         id_to_bytes((struct id128){0xAD, i}, ids[i]);
         adjustments[i] = (struct adjustment_message){
-            .id = {ids[i], ID_BYTES}, .item = i + 1, .has_delta = true, .delta = 20};
+            .id = {ids[i], ID_BYTES}, .item = i + 1, .has_delta = true, .delta = i == 3 ? STOCK_MAX : 20};
     }
     struct request define = {.type = REQUEST_DEFINE};
     define.define.item_count = ITEMS;

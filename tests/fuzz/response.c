@@ -6,6 +6,7 @@
 
 #include "base/limits.h"
 #include "fuzz.h"
+#include "fuzz_message.h"
 #include "rpc/codec.h"
 
 const unsigned fuzz_runs = 60000;
@@ -183,4 +184,23 @@ size_t fuzz_seed(struct rng *rng, uint8_t *to, size_t room)
     memcpy(to, encoded.data, len);
     arena_deinit(&arena);
     return len;
+}
+
+size_t fuzz_mutate(struct rng *rng, uint8_t *data, size_t size, size_t room)
+{
+    struct arena arena;
+    struct response response;
+    struct bytes encoded;
+    arena_init(&arena, DECODE_ARENA_BYTES_MAX);
+    if (codec_response_decode(&arena, (struct bytes){data, size}, &response) == HF_OK) {
+        fuzz_mutate_response(rng, &arena, &response);
+        if (codec_response_encode(&arena, &response, &encoded) == HF_OK && encoded.len <= room) {
+            memcpy(data, encoded.data, encoded.len);
+            size = encoded.len;
+        }
+    } else {
+        size = fuzz_mutate_bytes(rng, data, size, room);
+    }
+    arena_deinit(&arena);
+    return size;
 }
