@@ -67,7 +67,9 @@ static void take_row(struct csv *csv, const struct csv_row *row, struct reading 
         bytes += field.len;
         reading->hash = mix(reading->hash, field.data, field.len);
         fputs(i ? "," : "", to);
-        quote(to, field.data, field.len);
+        /* A row of one empty cell was white space; without any it is an empty line. */
+        bool white = row->field_count == 1 && field.len == 0;
+        quote(to, white ? (const uint8_t *)" " : field.data, white ? 1 : field.len);
     }
     FUZZ_CHECK(bytes <= CSV_ROW_BYTES_MAX, "a row of %llu bytes", (unsigned long long)bytes);
     fputs("\r\n", to);
