@@ -66,7 +66,7 @@ void sim_machine_fault(struct sim_machine *machine, struct rng *rng)
     enum sim_fault fault = (enum sim_fault)rng_below(rng, FAULT_COUNT);
     int64_t jump_ms = 5000 + (int64_t)rng_below(rng, rng_chance(rng, 2) ? 60000 : 2 * DAY_MS);
     machine->fault = fault;
-    machine->counts.faults[fault]++;
+    machine->counts.faults++;
     switch (fault) {
     case FAULT_NONE:
         set_off(machine, 0);
@@ -120,7 +120,6 @@ bool sim_machine_check(struct sim_machine *machine, uint64_t wall_ms, char *what
     bool fine = true;
     if (!jump) {
         machine->counts.gone += machine->far;
-        machine->counts.slewed_ms += (uint64_t)llabs(moved_ms);
         fine = slewed_well(machine, moved_ms, gone_ms);
     } else if (moved_ms != 0) {
         fine = machine->far && moved_ms == off_ms &&
@@ -178,36 +177,12 @@ bool sim_machine_check_start(struct sim_machine *machine, bool same_boot, uint64
     return fine;
 }
 
-void sim_machine_add(struct sim_machine *total, const struct sim_machine *machine)
+void sim_machine_reach(const struct sim_machine *machine, uint64_t total[REACH_COUNT])
 {
-    for (int i = 0; i < FAULT_COUNT; i++) {
-        total->counts.faults[i] += machine->counts.faults[i];
-    }
-    total->counts.believed += machine->counts.believed;
-    total->counts.gone += machine->counts.gone;
-    total->counts.same_boot += machine->counts.same_boot;
-    total->counts.other_boot += machine->counts.other_boot;
-    total->counts.doubted_starts += machine->counts.doubted_starts;
-    total->counts.slewed_ms += machine->counts.slewed_ms;
-}
-
-void sim_machine_print(const struct sim_machine *total)
-{
-    static const char *const names[FAULT_COUNT] = {"right again", "jumps ahead", "jumps back",
-                                                   "small steps", "stops",       "drifts"};
-    for (int i = 0; i < FAULT_COUNT; i++) {
-        printf("clock: %-12s %12llu\n", names[i], (unsigned long long)total->counts.faults[i]);
-    }
-    const struct {
-        const char *name;
-        uint64_t count;
-    } rows[] = {{"believed", total->counts.believed},
-                {"not believed", total->counts.gone},
-                {"slewed, ms", total->counts.slewed_ms},
-                {"starts, same boot", total->counts.same_boot},
-                {"starts, other boot", total->counts.other_boot},
-                {"starts, clock doubted", total->counts.doubted_starts}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        printf("time:  %-21s %3llu\n", rows[i].name, (unsigned long long)rows[i].count);
-    }
+    total[REACH_CLOCK_FAULTS] += machine->counts.faults;
+    total[REACH_CLOCK_BELIEVED] += machine->counts.believed;
+    total[REACH_CLOCK_GONE] += machine->counts.gone;
+    total[REACH_CLOCK_DOUBTED] += machine->counts.doubted_starts;
+    total[REACH_SAME_BOOT] += machine->counts.same_boot;
+    total[REACH_OTHER_BOOT] += machine->counts.other_boot;
 }

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "lib/rng.h"
+#include "sim_reach.h"
 
 enum sim_fault {
     FAULT_NONE,  /* the clock is right again */
@@ -27,13 +28,12 @@ enum sim_fault {
 };
 
 struct sim_counts {
-    uint64_t faults[FAULT_COUNT];
+    uint64_t faults;
     uint64_t believed;  /* jumps that the engine's wall time took over */
     uint64_t gone;      /* that it did not */
     uint64_t same_boot; /* starts of the engine */
     uint64_t other_boot;
     uint64_t doubted_starts; /* with a clock that had jumped */
-    uint64_t slewed_ms;
 };
 
 struct sim_machine {
@@ -78,8 +78,7 @@ bool sim_machine_started(struct sim_machine *machine);
 bool sim_machine_check_start(struct sim_machine *machine, bool same_boot, uint64_t before_ms,
                              uint64_t after_ms, char *what, size_t bytes);
 
-/* What happened, added up and told. */
-void sim_machine_add(struct sim_machine *total, const struct sim_machine *machine);
-void sim_machine_print(const struct sim_machine *total);
+/* Adds what happened to the counts of what was reached. */
+void sim_machine_reach(const struct sim_machine *machine, uint64_t total[REACH_COUNT]);
 
 #endif
