@@ -475,7 +475,11 @@ enum hf_status real_create_zeroed(struct storage *storage, const char *name, uin
         }
         return write_status(error);
     }
-    return sync_directory(real, name);
+    enum hf_status status = sync_directory(real, name);
+    if (status != HF_OK) {
+        unlinkat(real->directory_fd, name, 0); /* nobody is to find what may be gone tomorrow */
+    }
+    return status;
 }
 
 /* There is no file of that name. It may have had one a moment ago, in a try that could not sync the

@@ -22,6 +22,13 @@
 
 #define WEAR_BYTES MIB(2) /* of one piece: a discard of it takes less than a millisecond */
 
+static enum hf_status failed_status(int error)
+{
+    enum hf_status status = real_status(error) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
+    storage_note_error(error, status);
+    return status;
+}
+
 /* Makes the directory's name durable. Also of one that is there: who made it may have been killed
  * before. made: by us; of another's we only ask what we may, and a parent that can't be opened or
  * synced at all (another's, or read-only) was not written a moment ago. */
@@ -42,15 +49,16 @@ static enum hf_status sync_parent(const char *directory, bool made)
         return HF_OK;
     }
     log_error("%s: its parent can't be synced: %s", directory, strerror(error));
-    return HF_IO_ERROR;
+    return failed_status(error);
 }
 
 enum hf_status storage_make_directory(const char *directory)
 {
     bool made = mkdir(directory, STORAGE_DIRECTORY_MODE) == 0;
-    if (!made && errno != EEXIST) {
-        log_error("%s: the directory can't be made: %s", directory, strerror(errno));
-        return real_status(errno) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
+    int error = errno;
+    if (!made && error != EEXIST) {
+        log_error("%s: the directory can't be made: %s", directory, strerror(error));
+        return failed_status(error);
     }
     return sync_parent(directory, made);
 }
@@ -181,8 +189,9 @@ static enum hf_status lock_file(const char *path, int *lock)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, STORAGE_FILE_MODE);
     if (fd < 0) {
-        log_error("%s: can't be opened: %s", path, strerror(errno));
-        return real_status(errno) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
+        int error = errno;
+        log_error("%s: can't be opened: %s", path, strerror(error));
+        return failed_status(error);
     }
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         int error = errno;

@@ -381,6 +381,8 @@ bool kernel_watch(const char *directory, const struct kernel_hooks *new_hooks)
     pthread_mutex_lock(&lock);
     snprintf(root, sizeof root, "%s", real);
     hooks = *new_hooks;
+    call_count = 0;
+    file_count = 0;
     pthread_mutex_unlock(&lock);
     atomic_store_explicit(&watching, true, memory_order_release);
     return true;

@@ -93,7 +93,7 @@ void kernel_fail(struct kernel_call *call, int error);
 void kernel_shorten(struct kernel_call *call, size_t len);
 
 /* From now on calls at and below the directory, which exists, are told of. One directory at a time;
- * hooks is copied. False, with errno: there is no such directory. */
+ * hooks is copied; numbers begin anew. False, with errno: there is no such directory. */
 bool kernel_watch(const char *directory, const struct kernel_hooks *hooks);
 
 /* From now on nothing is told. No call of another thread may be under way. */
