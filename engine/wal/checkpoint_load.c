@@ -503,6 +503,9 @@ static enum hf_status check_chain(struct frame_reader *reader)
     enum hf_status status;
     reader->end = reader->file_bytes;
     while ((status = frame_reader_next(reader, &header, &payload)) == HF_OK) {
+        if (header.kind != FRAME_LEDGER) {
+            return frame_reader_fault(reader, "a frame of orders among the ledger's");
+        }
     }
     if (status != HF_NOT_FOUND) {
         return status;

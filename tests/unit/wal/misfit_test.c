@@ -447,6 +447,27 @@ static void block_that_does_not_fit_is_not_read(void **state)
     CHECK_BLOCK(header.payload_hash++);
 }
 
+/* Of another cluster, it is not this log's unfinished write: nothing may be written over it. */
+static void block_of_another_log_is_damage(void **state)
+{
+    (void)state;
+    struct made made;
+    struct wal_end end;
+    struct block_header header;
+    const char *reason;
+    made_init(&made, 1, 0, 0);
+    uint8_t *at = made_data(&made, 2) + 2 * WAL_PAGE_BYTES;
+    assert_true(block_header_decode(&header, at, &reason));
+    header.cluster.lo++;
+    block_header_encode(&header, at);
+    made_read(&made, &end);
+    assert_true(end.damaged);
+    assert_false(end.torn);
+    assert_int_equal(end.file_offset, 2 * WAL_PAGE_BYTES);
+    assert_non_null(strstr(end.reason, "another cluster"));
+    storage_destroy(made.storage);
+}
+
 /* A term of 0 is no term, also where nothing came before. */
 static void term_of_zero_is_not_read(void **state)
 {
@@ -527,6 +548,7 @@ int main(void)
         cmocka_unit_test(header_of_a_segment_has_no_flags_but_one),
         cmocka_unit_test(made_log_is_read_to_its_end_and_tells_its_times),
         cmocka_unit_test(block_that_does_not_fit_is_not_read),
+        cmocka_unit_test(block_of_another_log_is_damage),
         cmocka_unit_test(term_of_zero_is_not_read),
         cmocka_unit_test(segment_that_does_not_fit_is_not_read),
         cmocka_unit_test(first_segment_begins_at_the_beginning),

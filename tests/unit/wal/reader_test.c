@@ -568,6 +568,9 @@ static void names_that_prove_a_later_segment_are_believed(void **state)
          "segment 4 holds no block of it: checkpoint-0000000000000003.ckp is there and proves that "
          "it did"},
         {"spare-0000000000000002.seg", NULL, NULL},
+        {"spare-0000000000000003.seg", "wal-0000000000000004.seg",
+         "segment 4 holds no block of it: spare-0000000000000003.seg is there and proves that it "
+         "did"},
         {"spare-0000000000000005.seg", "wal-0000000000000006.seg",
          "segment 6 is missing: spare-0000000000000005.seg is there and proves that it existed"},
         /* Not ours, or still in the making. */

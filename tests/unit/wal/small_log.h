@@ -180,7 +180,7 @@ static void small_log_free(struct small_log *log)
 }
 
 /* Where a block begins, of those that small_log_make makes. */
-static uint8_t *small_block_at(struct storage *storage, uint64_t index)
+static __attribute__((unused)) uint8_t *small_block_at(struct storage *storage, uint64_t index)
 {
     uint64_t segment = (index - 1) / (SMALL_PAGES - 1) + 1;
     uint64_t page = (index - 1) % (SMALL_PAGES - 1) + 1;
