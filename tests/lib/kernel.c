@@ -923,22 +923,6 @@ static void tell_write(const struct io_uring *ring, struct io_uring_sqe *sqe)
     }
 }
 
-EXPORT int io_uring_submit(struct io_uring *ring)
-{
-    struct frame frame;
-    if (!told()) {
-        return next.submit(ring);
-    }
-    int error = ring_event(KERNEL_RING_SUBMIT, &frame);
-    if (error != 0) {
-        return ring_event_end(&frame, error);
-    }
-    for (unsigned i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++) {
-        tell_write(ring, &ring->sq.sqes[i & *ring->sq.kring_mask]);
-    }
-    return ring_event_end(&frame, next.submit(ring));
-}
-
 /* Tells of a completion, before the program sees it. */
 static void tell_completion(const struct io_uring *ring, struct io_uring_cqe *cqe)
 {
@@ -963,7 +947,35 @@ static void tell_completion(const struct io_uring *ring, struct io_uring_cqe *cq
     pthread_mutex_unlock(&lock);
 }
 
-/* Each completion is got once: the program marks it as seen before it asks for the next. */
+/* All that the program may see from now on: it looks at the ring's memory itself before it asks for
+ * more, so several come with one call. */
+static void tell_completions(const struct io_uring *ring)
+{
+    unsigned head;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(ring, head, cqe) {
+        tell_completion(ring, cqe);
+    }
+}
+
+EXPORT int io_uring_submit(struct io_uring *ring)
+{
+    struct frame frame;
+    if (!told()) {
+        return next.submit(ring);
+    }
+    int error = ring_event(KERNEL_RING_SUBMIT, &frame);
+    if (error != 0) {
+        return ring_event_end(&frame, error);
+    }
+    for (unsigned i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++) {
+        tell_write(ring, &ring->sq.sqes[i & *ring->sq.kring_mask]);
+    }
+    int result = next.submit(ring);
+    tell_completions(ring);
+    return ring_event_end(&frame, result);
+}
+
 EXPORT int __io_uring_get_cqe(struct io_uring *ring, struct io_uring_cqe **cqe, unsigned submit,
                               unsigned wait_count, sigset_t *mask)
 {
@@ -977,8 +989,6 @@ EXPORT int __io_uring_get_cqe(struct io_uring *ring, struct io_uring_cqe **cqe, 
         return ring_event_end(&frame, error);
     }
     int result = next.get_cqe(ring, cqe, submit, wait_count, mask);
-    if (result == 0 && *cqe) {
-        tell_completion(ring, *cqe);
-    }
+    tell_completions(ring);
     return ring_event_end(&frame, result);
 }
