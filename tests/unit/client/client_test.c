@@ -20,10 +20,9 @@
 #include "base/arena.h"
 #include "base/limits.h"
 #include "base/test_point.h"
+#include "lib/patience.h"
 #include "rpc/codec.h"
 #include "rpc/transport.h"
-
-#define PATIENCE_MS 120000u /* for what must come: only what hangs takes so long */
 
 static uint64_t now_ms(void)
 {
@@ -457,7 +456,7 @@ static struct hf_order order_of(uint64_t buyer)
  * goes out at once. */
 static void connect_first(struct setup *setup)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     struct hf_order order = order_of(0);
     while (hf_reserve(setup->client, &order, NULL) != HF_OK) {
         assert_true(now_ms() < until);
@@ -466,7 +465,7 @@ static void connect_first(struct setup *setup)
 
 static void wait_for(atomic_uint *value, unsigned at_least)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (atomic_load(value) < at_least) {
         assert_true(now_ms() < until);
         sleep_ms(1);

@@ -78,7 +78,7 @@ static void hold(const char *point, test_point_hook hook)
 
 static void wait_at_point(unsigned count)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (atomic_load(&at_point) != count) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -181,7 +181,7 @@ static void client_ends_every_call_once_whatever_step_takes_long(void **state)
     }
     test_point_set(NULL);
     assert_serves(url);
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (echo_stats(&echo).connections > 0) { /* nobody has left one behind */
         assert_true(now_ms() < until);
         sleep_ms(5);
@@ -272,7 +272,7 @@ static bool reason_is(struct transport_client *client, const char *reason, const
 /* Waits until a dial has come as far as either. */
 static void await_reason(struct transport_client *client, const char *reason, const char *or_reason)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (!reason_is(client, reason, or_reason)) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -357,7 +357,7 @@ static void client_finds_a_server_that_starts_after_it_was_refused(void **state)
 
     /* From now on it waits for the server to come back. */
     echo_stop(&echo);
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (transport_client_connected(client)) {
         assert_true(now_ms() < until);
         sleep_ms(1);

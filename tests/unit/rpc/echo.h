@@ -27,10 +27,10 @@
 
 #include <cmocka.h>
 
+#include "lib/patience.h"
 #include "lib/tempdir.h"
 
 #define MESSAGE_BYTES 65536u
-#define PATIENCE_MS   120000 /* for what must come: only what hangs takes so long */
 
 static inline uint64_t now_ms(void)
 {
@@ -190,7 +190,7 @@ static inline enum hf_status result_start(struct result *result, struct transpor
 
 static inline void result_wait(struct result *result)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (atomic_load_explicit(&result->times, memory_order_acquire) == 0) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -257,7 +257,7 @@ static inline int raw_dial(const char *url)
     }
     assert_true(fd >= 0);
     assert_int_equal(rc, 0);
-    struct timeval patience = {PATIENCE_MS / 1000, 0};
+    struct timeval patience = {patience_ms() / 1000, 0};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     return fd;
 }
@@ -304,7 +304,7 @@ static inline void raw_handshake_as(int fd, uint8_t self, uint8_t peer)
  * those that have gone and are not released yet, and the probe of its own watchdog. */
 static inline int raw_join(const char *url, uint8_t self, uint8_t peer)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     for (;;) {
         int fd = raw_dial(url);
         char byte;
@@ -405,10 +405,10 @@ static inline int raw_accept(int listening)
 {
     static const uint8_t reply[8] = {0, 'S', 'P', 0, 0, 0x31, 0, 0};
     struct pollfd wait = {.fd = listening, .events = POLLIN};
-    assert_int_equal(poll(&wait, 1, PATIENCE_MS), 1);
+    assert_int_equal(poll(&wait, 1, (int)patience_ms()), 1);
     int fd = accept(listening, NULL, NULL);
     assert_true(fd >= 0);
-    struct timeval patience = {PATIENCE_MS / 1000, 0};
+    struct timeval patience = {patience_ms() / 1000, 0};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     raw_send(fd, reply, sizeof reply);
     uint8_t got[8];
@@ -418,7 +418,7 @@ static inline int raw_accept(int listening)
 
 static inline void wait_connected(const struct transport_client *client, uint64_t times)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (transport_client_connections(client) < times) {
         assert_true(now_ms() < until);
         sleep_ms(1);

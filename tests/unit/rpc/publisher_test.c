@@ -36,7 +36,7 @@ static struct publisher_stats rig_stats(const struct rig *rig)
 
 static void await_subscribers(const struct rig *rig, uint64_t count)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (rig_stats(rig).subscribers != count) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -92,7 +92,7 @@ static void assert_publishes(struct rig *rig, bool ipc)
 {
     int fd = subscribe(rig);
     struct pollfd wait = {.fd = fd, .events = POLLIN};
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     do {
         assert_true(now_ms() < until);
         send_number(rig, 4711, 100);
@@ -260,7 +260,7 @@ static void publisher_cuts_off_a_subscriber_that_takes_nothing(void **state)
     int fd = subscribe(&rig);
     await_subscribers(&rig, 1);
     /* What is sent faster than it leaves is lost, so some few messages may all fit on the way. */
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     for (uint32_t n = 0; rig_stats(&rig).cut_off == 0; n++) {
         assert_true(now_ms() < until);
         send_number(&rig, n, 100000);

@@ -106,7 +106,7 @@ static void assert_asks(const char *url, const char *request)
 /* Publishes until a socket has surely been taken in, and has read all of that. */
 static void await_subscription(struct rig *rig, nng_socket socket, const char *topic)
 {
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     char text[64];
     char *got = NULL;
     size_t len = 0;

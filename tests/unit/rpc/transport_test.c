@@ -183,7 +183,7 @@ static void transport_survives_clients_that_vanish_over_tcp(void **state)
     int silent = raw_dial(echo.url); /* says nothing, and stays */
     raw_vanish(echo.url, 0x30, 0x31, 30);
     assert_serves(echo.url);
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (echo_stats(&echo).connections > 0) {
         assert_true(now_ms() < until);
         sleep_ms(5);
@@ -208,7 +208,7 @@ static void transport_cuts_off_a_client_that_never_reads(void **state)
     for (int i = 0; i < 6; i++) {
         raw_send(fd, message, sizeof message);
     }
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (echo_stats(&echo).cut_off == 0 || echo_stats(&echo).connections > 0) {
         assert_true(now_ms() < until);
         sleep_ms(5);
@@ -240,7 +240,7 @@ static void transport_bounds_what_all_unread_replies_take(void **state)
             (void)send(fds[i], message, sizeof message, MSG_NOSIGNAL);
         }
     }
-    uint64_t until = now_ms() + PATIENCE_MS / 2;
+    uint64_t until = patience_until();
     while (echo_stats(&echo).cut_off < 2) {
         assert_true(now_ms() < until);
         sleep_ms(5);
@@ -299,7 +299,7 @@ static void transport_bounds_what_all_half_messages_take(void **state)
         raw_send_zeros(both[i].fd, 500000);
     }
     /* Whichever comes second is hung up on; the other one is served. */
-    assert_int_equal(poll(both, 2, PATIENCE_MS), 1);
+    assert_int_equal(poll(both, 2, (int)patience_ms()), 1);
     int second = both[0].revents ? both[0].fd : both[1].fd;
     int first = both[0].revents ? both[1].fd : both[0].fd;
     assert_true(raw_hung_up(second));
@@ -347,7 +347,7 @@ static void transport_refuses_a_connection_with_too_many_in_hand(void **state)
     for (int i = 0; i < 4; i++) {
         assert_int_equal(result_start(&results[i], client, bytes_of("hold"), PATIENCE_MS), HF_OK);
     }
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (atomic_load(&echo.handled) < 4) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -476,7 +476,7 @@ static void transport_serves_more_requests_than_it_has_exchanges(void **state)
         assert_int_equal(
             result_start(&results[i], clients[i % CLIENTS], bytes_of("mine"), PATIENCE_MS), HF_OK);
     }
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (atomic_load(&echo.handled) < 2) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -547,7 +547,7 @@ static void transport_drain_answers_what_is_in_hand(void **state)
     for (int i = 0; i < 4; i++) {
         assert_int_equal(result_start(&results[i], client, bytes_of("held"), 3000), HF_OK);
     }
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (atomic_load(&echo.handled) < 5) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -580,7 +580,7 @@ static void transport_drain_takes_nothing_new_and_waits_for_replies(void **state
     struct transport_client *client = client_of(echo.url);
     struct result held;
     assert_int_equal(result_start(&held, client, bytes_of("held"), PATIENCE_MS), HF_OK);
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (atomic_load(&echo.handled) < 1) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -607,7 +607,7 @@ static void transport_drain_waits_for_handlers_however_long_they_take(void **sta
     struct transport_client *client = client_of(echo.url);
     struct result result;
     assert_int_equal(result_start(&result, client, bytes_of("slow"), PATIENCE_MS), HF_OK);
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (atomic_load(&echo.handled) == 0) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -677,7 +677,7 @@ static void transport_client_gives_up_a_connection_that_takes_nothing(void **sta
             assert_true(results[i].status == HF_TIMED_OUT || results[i].status == HF_UNREACHABLE);
         }
         struct pollfd wait = {.fd = listening, .events = POLLIN};
-        hung_up = poll(&wait, 1, round + 1 < ROUNDS ? 20 : PATIENCE_MS) == 1; /* it dials anew */
+        hung_up = poll(&wait, 1, round + 1 < ROUNDS ? 20 : (int)patience_ms()) == 1; /* it dials anew */
     }
     assert_true(hung_up);
     int again = raw_accept(listening);
@@ -701,7 +701,7 @@ static void transport_client_repeats_when_the_server_comes_back(void **state)
     atomic_store(&echo.holding, true);
     struct result lost;
     assert_int_equal(result_start(&lost, client, bytes_of("lost"), PATIENCE_MS), HF_OK);
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (atomic_load(&echo.handled) < 2) {
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -797,7 +797,7 @@ static void transport_client_may_call_from_done(void **state)
     struct chain chain = {.call = {.done = chain_done}, .client = client};
     chain.call.user = &chain;
     assert_int_equal(transport_client_call(client, &chain.call, bytes_of("n"), PATIENCE_MS), HF_OK);
-    uint64_t until = now_ms() + PATIENCE_MS;
+    uint64_t until = patience_until();
     while (!atomic_load_explicit(&chain.ended, memory_order_acquire)) {
         assert_true(now_ms() < until);
         sleep_ms(1);

@@ -68,7 +68,7 @@ static void transport_makes_room_where_connections_are_idle(void **state)
     }
     assert_serves(echo.url); /* in the place of one of them */
     struct pollfd idle[] = {{.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}};
-    assert_true(poll(idle, MAX - 1, PATIENCE_MS) >= 1);
+    assert_true(poll(idle, MAX - 1, (int)patience_ms()) >= 1);
     assert_true(raw_hung_up(idle[0].revents ? fds[0] : fds[1]));
     echo_answer_held(&echo);
     result_wait(&in_hand);
