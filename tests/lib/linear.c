@@ -346,13 +346,19 @@ static bool deadline_fits(const struct step *step, uint64_t deadline_ms)
 
 static void set_deadline(struct world_order *order, const struct linear_call *call)
 {
-    order->loose = !call->answered;
-    order->deadline_ms = call->answered ? call->deadline_ms : call->called_ms + call->hold_ms;
+    bool told = call->answered && !call->brief;
+    order->loose = !told;
+    order->deadline_ms = told ? call->deadline_ms : call->called_ms + call->hold_ms;
 }
 
 static bool deadline_is(const struct step *step, const struct world_order *order)
 {
     return order->loose || near_ms(step, step->call->deadline_ms, order->deadline_ms);
+}
+
+static bool state_is(const struct linear_call *call, const struct world_order *order)
+{
+    return call->brief || call->state == order->state;
 }
 
 static bool reserve_again(const struct step *step, const struct world_order *order)
@@ -364,8 +370,8 @@ static bool reserve_again(const struct step *step, const struct world_order *ord
     if (call->content != order->content) {
         return call->status == HF_ID_CONFLICT;
     }
-    return call->status == HF_OK && replayed_is(call, true) && call->state == order->state &&
-           units_agree(order, call->units) && deadline_is(step, order);
+    return call->status == HF_OK && replayed_is(call, true) && state_is(call, order) &&
+           (call->brief || (units_agree(order, call->units) && deadline_is(step, order)));
 }
 
 /* What a reserve that is done gives: what was answered, or what may have been. */
@@ -401,8 +407,11 @@ static bool step_reserve(const struct step *step, struct node *node)
         return call->blocking >= 1 && item < LINEAR_ITEMS &&
                step_short(step, node, 1u << item, call->wanted[item]);
     }
-    if (call->answered && (call->status != HF_OK || !replayed_is(call, false) ||
-                           call->state != LINEAR_HELD || !deadline_fits(step, call->deadline_ms))) {
+    if (call->answered && (call->status != HF_OK || !replayed_is(call, false))) {
+        return false;
+    }
+    if (call->answered && !call->brief &&
+        (call->state != LINEAR_HELD || !deadline_fits(step, call->deadline_ms))) {
         return false;
     }
     uint8_t units[LINEAR_ITEMS];
@@ -420,19 +429,19 @@ static bool step_reserve(const struct step *step, struct node *node)
 static bool answered_anew(const struct linear_call *call, const struct world_order *order)
 {
     return !call->answered ||
-           (call->status == HF_OK && replayed_is(call, false) && call->state == order->state);
+           (call->status == HF_OK && replayed_is(call, false) && state_is(call, order));
 }
 
 static bool answered_again(const struct linear_call *call, const struct world_order *order)
 {
     return call->answered && call->status == HF_OK && replayed_is(call, true) &&
-           call->state == order->state;
+           state_is(call, order);
 }
 
 static bool refused(const struct linear_call *call, const struct world_order *order,
                     enum hf_status status)
 {
-    return call->answered && call->status == status && call->state == order->state;
+    return call->answered && call->status == status && state_is(call, order);
 }
 
 static void sell_held(struct node *node, struct world_order *order)

@@ -104,6 +104,8 @@ struct linear_call {
     enum hf_status status;
     bool replayed;
     bool replayed_unsure; /* the client may have sent it twice: either is right */
+    bool brief;           /* an answer in columns: nothing but the status and `units`, which are as
+                             wanted. Then replayed_unsure too */
     uint8_t blocking;     /* of SOLD_OUT: the line that was short, from 1 */
     uint8_t state;        /* the order's, enum linear_state */
     uint64_t deadline_ms;

@@ -21,7 +21,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "lib/budget.h"
-#include "lib/linear.h"
+#include "lib/linear_plan.h"
 #include "lib/rng.h"
 #include "lib/shared_storage.h"
 #include "lib/sim_clock.h"
@@ -70,11 +70,8 @@ struct round {
     struct shop *shop;
     uint64_t number;
     uint64_t seed;
-    uint32_t items[ITEMS];                   /* handles */
-    uint8_t wanted[ORDERS][2][LINEAR_ITEMS]; /* of each order, as it is and as it is not */
-    bool split[ORDERS];
-    bool shuttle; /* little but moves, and lines that may be filled from both pools */
-    struct linear_call changes[ADJUSTMENTS];
+    uint32_t items[ITEMS]; /* handles */
+    struct linear_plan plan;
     uint8_t life;
     atomic_int answers_left; /* until the power fails */
     _Atomic uint64_t failed_ns;
@@ -232,6 +229,10 @@ struct wire {
     struct edit_message edits[2];
     struct adjustment_message adjustment;
     uint32_t items[ITEMS];
+    uint64_t id_hi[2];
+    uint64_t id_lo[2];
+    uint32_t qty[2];
+    uint64_t buyer[2];
 };
 
 static void wire_reserve(struct wire *wire, unsigned at, const struct round *round,
@@ -284,6 +285,33 @@ static void wire_adjust(struct wire *wire, const struct round *round,
     wire->request.adjust.adjustments = &wire->adjustment;
 }
 
+/* The calls in columns. */
+static void wire_columns(struct wire *wire, unsigned at, const struct round *round,
+                         const struct linear_call *call)
+{
+    struct id128 id = id_from_bytes(wire->ids[at]);
+    struct batch_message *batch = &wire->request.batch;
+    wire->request.type = call->type == LINEAR_RESERVE  ? REQUEST_RESERVE_BATCH
+                         : call->type == LINEAR_COMMIT ? REQUEST_COMMIT_BATCH
+                                                       : REQUEST_RELEASE_BATCH;
+    wire->id_hi[at] = id.hi;
+    wire->id_lo[at] = id.lo;
+    batch->id_hi = wire->id_hi;
+    batch->id_lo = wire->id_lo;
+    batch->id_hi_count = batch->id_lo_count = at + 1;
+    batch->late_ok = call->late_ok;
+    if (call->type == LINEAR_RESERVE) {
+        wire->items[at] = round->items[call->wanted[0] == 0];
+        wire->qty[at] = call->wanted[call->wanted[0] == 0];
+        wire->buyer[at] = 1;
+        batch->item = wire->items;
+        batch->qty = wire->qty;
+        batch->buyer = wire->buyer;
+        batch->item_count = batch->qty_count = batch->buyer_count = at + 1;
+        batch->hold_ms = call->hold_ms;
+    }
+}
+
 /* Adds a call to a request that has `at` of the same type. */
 static void wire_add(struct wire *wire, unsigned at, const struct round *round,
                      const struct linear_call *call)
@@ -299,6 +327,10 @@ static void wire_add(struct wire *wire, unsigned at, const struct round *round,
     wire->request.type = types[call->type];
     make_id(wire->ids[at], adjusts ? 0xAD : 1, round->number,
             adjusts ? call->adjustment : call->order);
+    if (call->brief) {
+        wire_columns(wire, at, round, call);
+        return;
+    }
     switch (call->type) {
     case LINEAR_RESERVE:
         wire_reserve(wire, at, round, call);
@@ -359,6 +391,16 @@ static void read_result(const struct round *round, struct linear_call *call,
     }
 }
 
+static void read_column(struct linear_call *call, unsigned at, const struct response *response)
+{
+    bool all_ok = response->batch.status_count == 0;
+    call->status = all_ok ? HF_OK : (enum hf_status)response->batch.status[at];
+    call->blocking = 1;
+    if (call->type == LINEAR_RESERVE && call->status == HF_OK) {
+        memcpy(call->units, call->wanted, sizeof call->units);
+    }
+}
+
 static struct linear_stock stock_of(const struct stock_message *stock)
 {
     return (struct linear_stock){(int32_t)stock->stocked, (int32_t)stock->held,
@@ -372,6 +414,9 @@ static void read_answer(const struct round *round, struct linear_call *call, uns
     switch (response->type) {
     case RESPONSE_ORDERS:
         read_result(round, call, &response->orders.results[at]);
+        break;
+    case RESPONSE_BATCH:
+        read_column(call, at, response);
         break;
     case RESPONSE_ORDER:
         call->state = (uint8_t)response->order.state;
@@ -464,6 +509,14 @@ static bool make_calls(struct caller *caller, unsigned count)
 
 /* ---- What a thread does ---- */
 
+/* Plain lines, and whole orders. */
+static bool fits_columns(const struct linear_call *call)
+{
+    bool one_line = (call->wanted[0] > 0) != (call->wanted[1] > 0) && !call->split;
+    bool whole = call->type == LINEAR_COMMIT || (call->type == LINEAR_RELEASE && call->total == 0);
+    return whole || (call->type == LINEAR_RESERVE && one_line);
+}
+
 static struct linear_call *new_call(struct caller *caller)
 {
     CHECK(caller->count < MAKES);
@@ -472,82 +525,21 @@ static struct linear_call *new_call(struct caller *caller)
     return call;
 }
 
-static void plan_reserve(struct caller *caller, uint8_t order)
-{
-    const struct round *round = caller->round;
-    struct linear_call *call = new_call(caller);
-    call->type = LINEAR_RESERVE;
-    call->order = order;
-    call->content = rng_chance(&caller->rng, 12);
-    memcpy(call->wanted, round->wanted[order][call->content], sizeof call->wanted);
-    call->split = round->split[order];
-    call->hold_ms = (uint32_t)rng_between(&caller->rng, HOLD_MS / 8, HOLD_MS);
-}
-
-static void plan_edit(struct caller *caller, enum linear_type type, uint8_t order)
-{
-    const struct round *round = caller->round;
-    struct linear_call *call = new_call(caller);
-    call->type = type;
-    call->order = order;
-    call->late_ok = type == LINEAR_COMMIT && rng_chance(&caller->rng, 2);
-    call->hold_ms = type == LINEAR_EXTEND ? (uint32_t)rng_between(&caller->rng, 1, HOLD_MS) : 0;
-    bool one_line = !round->split[order] && round->wanted[order][0][0] > 1;
-    if (type == LINEAR_RELEASE && one_line && rng_chance(&caller->rng, 3)) {
-        call->total = 1;
-    }
-}
-
-/* Reads both items, or one. */
-static void plan_look(struct caller *caller)
-{
-    struct linear_call *call = new_call(caller);
-    call->type = LINEAR_GET_STOCK;
-    call->items = (uint8_t)(rng_chance(&caller->rng, 3) ? rng_between(&caller->rng, 1, 2) : 3);
-}
-
-static void plan_change(struct caller *caller)
-{
-    *new_call(caller) = caller->round->changes[rng_below(&caller->rng, ADJUSTMENTS)];
-}
-
-/* Plans the next call, or two of a kind in one request. Returns how many. */
+/* Plans the next request. Returns how many calls it makes. */
 static unsigned plan(struct caller *caller)
 {
-    struct rng *rng = &caller->rng;
-    uint8_t order = (uint8_t)rng_below(rng, ORDERS);
-    uint8_t other = (uint8_t)((order + rng_between(rng, 1, ORDERS - 1)) % ORDERS);
-    uint64_t kind = rng_below(rng, 100);
-    bool two = rng_chance(rng, 6);
-    if (caller->round->shuttle && kind >= 30) {
-        kind = caller->thread == 0 ? 99 : kind % 60;
+    struct linear_call calls[PLAN_CALLS];
+    unsigned count = linear_plan_next(&caller->round->plan, caller->thread, &caller->rng, calls);
+    bool columns = rng_chance(&caller->rng, 4);
+    for (unsigned i = 0; i < count; i++) {
+        columns = columns && fits_columns(&calls[i]) && calls[i].late_ok == calls[0].late_ok &&
+                  calls[i].hold_ms == calls[0].hold_ms;
     }
-    if (kind < 38) {
-        plan_reserve(caller, order);
-        if (two) {
-            plan_reserve(caller, other);
-        }
-    } else if (kind < 64) {
-        static const enum linear_type types[] = {LINEAR_RELEASE, LINEAR_RELEASE, LINEAR_COMMIT,
-                                                 LINEAR_COMMIT, LINEAR_RETURN};
-        enum linear_type type = types[rng_below(rng, sizeof types / sizeof types[0])];
-        plan_edit(caller, type, order);
-        if (two) {
-            plan_edit(caller, type, other);
-        }
-    } else {
-        two = false;
-        if (kind < 68) {
-            plan_edit(caller, LINEAR_EXTEND, order);
-        } else if (kind < 76) {
-            plan_edit(caller, LINEAR_GET_ORDER, order);
-        } else if (kind < 87) {
-            plan_look(caller);
-        } else {
-            plan_change(caller);
-        }
+    for (unsigned i = 0; i < count; i++) {
+        calls[i].brief = calls[i].replayed_unsure = columns;
+        *new_call(caller) = calls[i];
     }
-    return two ? 2 : 1;
+    return count;
 }
 
 static void pause_between(struct caller *caller)
@@ -613,9 +605,7 @@ static void define_items(struct round *round, struct rng *rng)
     define.define.items = items;
     memcpy(round->items, must(round, &define).define.items, sizeof round->items);
     for (unsigned i = 0; i < ITEMS; i++) {
-        /* In the one case units for all, which are on their way most of the time. */
-        round->history.stocked[i] = round->shuttle ? (i == 0 ? 2 * (int32_t)ORDERS : 0)
-                                                   : (int32_t)rng_between(rng, i == 0, 3);
+        round->history.stocked[i] = round->plan.stocked[i];
         uint8_t id[ID_BYTES];
         make_id(id, 0xAE, round->number, (uint8_t)i);
         struct adjustment_message stock = {.id = {id, ID_BYTES},
@@ -626,34 +616,6 @@ static void define_items(struct round *round, struct rng *rng)
         adjust.adjust.count = 1;
         adjust.adjust.adjustments = &stock;
         must(round, &adjust);
-    }
-}
-
-static void plan_round(struct round *round, struct rng *rng)
-{
-    round->shuttle = rng_chance(rng, 4);
-    for (unsigned i = 0; i < ORDERS; i++) {
-        uint8_t(*wanted)[LINEAR_ITEMS] = round->wanted[i];
-        uint64_t kind = round->shuttle ? 0 : rng_below(rng, 4);
-        round->split[i] = kind == 0;
-        wanted[0][0] = (uint8_t)(kind == 1 ? 0 : rng_between(rng, 1, 2));
-        wanted[0][1] = (uint8_t)(kind == 1 || kind == 2 ? rng_between(rng, 1, 2) : 0);
-        memcpy(wanted[1], wanted[0], sizeof wanted[1]);
-        wanted[1][kind == 1]++;
-    }
-    for (uint8_t i = 0; i < ADJUSTMENTS; i++) {
-        bool move = round->shuttle || i % 4 > 0;
-        struct linear_call *change = &round->changes[i];
-        *change = (struct linear_call){.type = move ? LINEAR_MOVE : LINEAR_ADJUST,
-                                       .adjustment = i,
-                                       .item = (uint8_t)rng_below(rng, ITEMS)};
-        change->to_item = move ? 1 - change->item : 0;
-        change->delta = move || rng_chance(rng, 2) ? 1 : -1;
-        if (round->shuttle) {
-            change->item = i % ITEMS;
-            change->to_item = 1 - change->item;
-            change->delta = (int32_t)rng_between(rng, 2, 2 * ORDERS);
-        }
     }
 }
 
@@ -692,16 +654,10 @@ static void crash(struct round *round)
 static void read_all(struct round *round)
 {
     struct caller *caller = &round->callers[MAIN_THREAD];
-    for (uint8_t i = 0; i < ORDERS; i++) {
-        struct linear_call *call = new_call(caller);
-        call->type = LINEAR_GET_ORDER;
-        call->order = i;
+    for (unsigned i = 0; i <= PLAN_ORDERS; i++) {
+        linear_plan_read(i, new_call(caller));
         CHECK(make_calls(caller, 1));
     }
-    struct linear_call *call = new_call(caller);
-    call->type = LINEAR_GET_STOCK;
-    call->items = 3;
-    CHECK(make_calls(caller, 1));
 }
 
 static void check_round(struct round *round)
@@ -748,7 +704,7 @@ static void run_round(struct shop *shop, uint64_t seed)
         rng_init(&caller->rng, rng_next(&rng));
         arena_init(&caller->arena, MIB(1));
     }
-    plan_round(&round, &rng);
+    linear_plan_make(&round.plan, HOLD_MS, &rng);
     define_items(&round, &rng);
     bool crashes = rng_chance(&rng, 3);
     round.answers_left = crashes ? (int)rng_between(&rng, 1, 2 * OPERATIONS) : 0;
