@@ -180,6 +180,7 @@ static void replay_refuses_one_ticket_for_more_than_it_holds(void **state)
             .item = 1, .qty = QTY_MAX, .presale_qty = QTY_MAX, .ticket = 5, .line = 1};
     }
     grants[1].counted = true;
+    grants[2].counted = true; /* counted before its ticket is looked at */
     assert_int_equal(apply_grants(&rig, 1, 7, grants, 3, 1), HF_FULL);
     assert_int_equal(inventory_buyer_units(rig.inventory, bytes_of("a"), 7), 0);
     assert_int_equal(presale_behind(rig.inventory->presale, 1, 0), 0);
@@ -426,6 +427,44 @@ static void order_of_more_grants_than_asked_is_another(void **state)
     close_checked(&rig);
 }
 
+/* ---- Tables ---- */
+
+/* The core's own guard: requests are planned before, logs and checkpoints are not. */
+static void items_and_skus_are_made_up_to_items_max(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct inventory_options options = rig_options(4096);
+    options.items_max = 2;
+    rig_open(&rig, &options);
+    struct item_def def = {.sku = bytes_of("a"), .pool = bytes_of("p1")};
+    static const char *const pools[] = {"p1", "p2", "p3"};
+    for (uint32_t i = 0; i < 3; i++) {
+        def.item = 1 + i;
+        def.pool = bytes_of(pools[i]);
+        enum hf_status status = i < 2 ? HF_OK : HF_FULL;
+        if (i == 2) {
+            uint32_t item;
+            assert_int_equal(inventory_define_item(rig.txn, &def, &item), HF_FULL);
+            assert_int_equal(rig.txn->event_count, 0);
+        }
+        assert_int_equal(apply(&rig, (struct event){.type = EVENT_ITEM_DEFINED, .item = &def}),
+                         status);
+    }
+    static const char *const skus[] = {"a", "b", "c"};
+    for (uint32_t i = 0; i < 3; i++) {
+        struct sku_rule rule = {.sku = bytes_of(skus[i]), .label = bytes_of("x")};
+        enum hf_status status = i < 2 ? HF_OK : HF_FULL;
+        if (i == 2) {
+            assert_int_equal(inventory_define_sku(rig.txn, &rule), HF_FULL);
+        }
+        assert_int_equal(apply(&rig, (struct event){.type = EVENT_SKU_DEFINED, .sku = &rule}),
+                         status);
+    }
+    rig_check(&rig);
+    rig_close(&rig);
+}
+
 /* ---- Sums ---- */
 
 /* Up to the stock that an item may have, sold and counted to the last unit. */
@@ -472,6 +511,7 @@ int main(void)
         cmocka_unit_test(grants_without_a_ticket_are_sold_as_any),
         cmocka_unit_test(grants_without_room_for_a_ticket_are_sold_as_any),
         cmocka_unit_test(order_of_more_grants_than_asked_is_another),
+        cmocka_unit_test(items_and_skus_are_made_up_to_items_max),
         cmocka_unit_test(sums_of_an_item_reach_the_greatest_stock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -294,6 +294,14 @@ static void lines_of_an_order_are_bounded_and_their_sum_is_whole(void **state)
     }
     refused(&rig, rows_of(lines, 0, 0), HF_INVALID, "reserve.orders[0].lines", "1..2048");
     struct request request = *columns_of(lines, 1, 0);
+    /* Two that come to one in 32 bits. */
+    static const uint32_t around[2] = {UINT32_MAX, 2};
+    static const uint64_t two_ids[2] = {3, 4};
+    request.batch.id_hi_count = request.batch.id_lo_count = request.batch.line_count_count = 2;
+    request.batch.id_hi = request.batch.id_lo = two_ids;
+    request.batch.line_count = around;
+    refused(&rig, &request, HF_INVALID, "line_count: 4294967297 lines", "131072");
+    request = *columns_of(lines, 1, 0);
     static const uint32_t counts[] = {UINT32_MAX, REQUEST_LINES_MAX + 1, REQUEST_LINES_MAX, 2};
     for (unsigned i = 0; i < COUNT(counts); i++) {
         request.batch.line_count = &counts[i];

@@ -31,6 +31,8 @@ struct rig {
     struct storage *storage;
     struct engine_options options;
     struct engine *engine;
+    unsigned stalls;      /* waits for a buffer in a row, with nothing durable meanwhile */
+    uint64_t stalled_lsn; /* durable at the last of them */
 };
 
 struct ask {
@@ -56,9 +58,19 @@ RIG uint64_t rig_monotonic_ns(void *context)
     return (1000 + ((struct rig *)context)->ms) * 1000000u;
 }
 
+#define STALLS_MAX 10000u /* passes of the writer that free no buffer: it never will */
+
+/* What would wait for ever fails instead. */
 RIG void stall(void *context)
 {
-    engine_step(((struct rig *)context)->engine);
+    struct rig *rig = context;
+    uint64_t lsn = wal_commit_lsn(engine_wal(rig->engine));
+    rig->stalls = lsn == rig->stalled_lsn ? rig->stalls + 1 : 0;
+    rig->stalled_lsn = lsn;
+    if (rig->stalls >= STALLS_MAX) {
+        fail_msg("an append waits for a buffer for ever");
+    }
+    engine_step(rig->engine);
 }
 
 RIG void rig_recover(struct rig *rig)

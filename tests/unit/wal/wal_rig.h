@@ -205,6 +205,8 @@ struct rig {
     struct rig_clock clock;
     struct wal_options options;
     struct wal *wal;
+    unsigned stalls;      /* waits for a buffer in a row, with nothing durable meanwhile */
+    uint64_t stalled_lsn; /* durable at the last of them */
     uint64_t next_serial;
     uint64_t digest;
     uint8_t *scratch;
@@ -221,6 +223,23 @@ static __attribute__((unused)) void rig_init(struct rig *rig, uint64_t seed)
     assert_non_null(rig->scratch);
 }
 
+#define RIG_STALLS_MAX 1000u /* passes of the writer that free no buffer: it never will */
+#define RIG_IDLE_MAX   10u   /* passes that do nothing: there will be nothing more */
+
+/* Where an append would wait for the writer there is nobody else to run it. What would wait for ever
+ * fails instead. */
+static __attribute__((unused)) void rig_stall(void *context)
+{
+    struct rig *rig = context;
+    uint64_t lsn = wal_commit_lsn(rig->wal);
+    rig->stalls = lsn == rig->stalled_lsn ? rig->stalls + 1 : 0;
+    rig->stalled_lsn = lsn;
+    if (rig->stalls >= RIG_STALLS_MAX) {
+        fail_msg("an append waits for a buffer for ever");
+    }
+    wal_step(rig->wal, false);
+}
+
 /* Recovers and opens; what is in the log is numbered on. */
 static __attribute__((unused)) enum hf_status rig_open(struct rig *rig)
 {
@@ -232,6 +251,9 @@ static __attribute__((unused)) enum hf_status rig_open(struct rig *rig)
         wal_open(&rig->wal, &rig->options, rig->storage, rig_time(&rig->clock.clock, &log.end),
                  &log.end, rig->digest);
     rig_log_free(&log);
+    if (status == HF_OK) {
+        wal_set_stall_hook(rig->wal, rig_stall, rig);
+    }
     return status;
 }
 
@@ -269,8 +291,13 @@ static __attribute__((unused)) enum hf_status rig_append(struct rig *rig, uint32
 /* Steps until all is durable, or the log is closed. */
 static __attribute__((unused)) void rig_settle(struct rig *rig)
 {
+    unsigned idle = 0;
     while (wal_commit_lsn(rig->wal) < wal_tail_lsn(rig->wal) && wal_state(rig->wal) != WAL_CLOSED) {
-        wal_step(rig->wal, true);
+        idle = wal_step(rig->wal, true) ? 0 : idle + 1;
+        if (idle >= RIG_IDLE_MAX) {
+            fail_msg("%llu bytes are never durable", (unsigned long long)(wal_tail_lsn(rig->wal) -
+                                                                          wal_commit_lsn(rig->wal)));
+        }
     }
     while (wal_step(rig->wal, false)) {
     }

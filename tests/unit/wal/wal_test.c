@@ -154,19 +154,13 @@ static void wal_acknowledges_in_order_with_several_in_flight(void **state)
     }
 }
 
-static void step_hook(void *context)
-{
-    struct rig *rig = context;
-    wal_step(rig->wal, true);
-}
-
 static void wal_goes_on_over_segments(void **state)
 {
     (void)state;
     struct rig rig;
     rig_init(&rig, 6);
     assert_int_equal(rig_open(&rig), HF_OK);
-    wal_set_stall_hook(rig.wal, step_hook, &rig);
+    wal_set_stall_hook(rig.wal, rig_stall, &rig);
     struct rng rng;
     rng_init(&rng, 6);
     /* 20 MiB in segments of 4, with groups of all sizes; opened anew now and then. */
@@ -180,7 +174,7 @@ static void wal_goes_on_over_segments(void **state)
             wal_stop(rig.wal);
             rig_close(&rig);
             assert_int_equal(rig_open(&rig), HF_OK);
-            wal_set_stall_hook(rig.wal, step_hook, &rig);
+            wal_set_stall_hook(rig.wal, rig_stall, &rig);
         }
     }
     wal_stop(rig.wal);
@@ -325,9 +319,10 @@ static void wal_closes_when_a_write_fails(void **state)
             assert_true(wal_wait(rig.wal, lsn, &waiters[i].waiter));
             wal_step(rig.wal, false);
         }
-        while (wal_state(rig.wal) != WAL_CLOSED) {
+        for (int i = 0; i < 100 && wal_state(rig.wal) != WAL_CLOSED; i++) {
             wal_step(rig.wal, true);
         }
+        assert_int_equal(wal_state(rig.wal), WAL_CLOSED);
         for (int i = 0; i < 5; i++) {
             assert_int_equal(waiters[i].told, 1);
             /* Never OK for the one that failed, nor for those behind it. */

@@ -1,0 +1,337 @@
+/* wake_test.c - who waits for the log is told and woken: each condition by itself, in one thread, so
+ * that what would leave somebody waiting fails at once instead of hanging.
+ *
+ * It looks into the log (wal_private.h): that somebody is asleep is said by the test.
+ * Threads: one. */
+#include "unit/wal/wal_rig.h"
+#include "wal/wal_private.h"
+
+#define BIG (WAL_APPEND_BYTES_MAX / 48) /* records of the greatest append: two fill a group */
+
+static void open_log(struct rig *rig, unsigned in_flight)
+{
+    rig_init(rig, 1);
+    rig->options.segment_bytes = MIB(64);
+    rig->options.in_flight_max = in_flight;
+    assert_int_equal(rig_open(rig), HF_OK);
+}
+
+static void wait_for(struct rig *rig, struct rig_waiter *waiter, uint64_t lsn)
+{
+    rig_waiter_init(waiter);
+    assert_true(wal_wait(rig->wal, lsn, &waiter->waiter));
+}
+
+static void append_and_wait(struct rig *rig, struct rig_waiter *waiter)
+{
+    uint64_t lsn;
+    assert_int_equal(rig_append(rig, 1, &lsn), HF_OK);
+    wait_for(rig, waiter, lsn);
+}
+
+static unsigned free_groups(const struct wal *wal)
+{
+    uint64_t filling = atomic_load(&wal->append.filling);
+    uint64_t done = atomic_load(&wal->append.done);
+    return (unsigned)(WAL_GROUPS - 1 - (filling - done));
+}
+
+/* ---- Woken ---- */
+
+static void append_wakes_a_writer_that_sleeps(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_log(&rig, 1);
+    struct wal_sleep *sleep = &rig.wal->writer_sleep;
+    uint64_t before = wal_sleep_count(sleep);
+    assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
+    assert_int_equal(wal_sleep_count(sleep), before);
+    rig.wal->append.writer_asleep = true;
+    assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
+    assert_int_equal(wal_sleep_count(sleep), before + 1);
+    assert_false(rig.wal->append.writer_asleep);
+    rig_settle(&rig);
+    rig_deinit(&rig);
+}
+
+static void wait_wakes_the_writer_of_a_closed_log(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_log(&rig, 1);
+    wal_fail(rig.wal, "a test");
+    struct wal_sleep *sleep = &rig.wal->writer_sleep;
+    uint64_t before = wal_sleep_count(sleep);
+    rig.wal->append.writer_asleep = true;
+    struct rig_waiter waiter;
+    wait_for(&rig, &waiter, 0);
+    assert_int_equal(wal_sleep_count(sleep), before + 1);
+    assert_false(rig.wal->append.writer_asleep);
+    assert_int_equal(waiter.told, 0);
+    assert_true(wal_step(rig.wal, false));
+    assert_int_equal(waiter.told, 1);
+    assert_int_equal(waiter.status, HF_INTERNAL);
+    rig_deinit(&rig);
+}
+
+static void durable_group_wakes_who_waits_for_its_buffer(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_log(&rig, 1);
+    struct wal_sleep *sleep = &rig.wal->stall_sleep;
+    uint64_t before = wal_sleep_count(sleep);
+    rig.wal->append.stalled = 2;
+    assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
+    rig_settle(&rig);
+    assert_int_equal(wal_sleep_count(sleep), before + 1);
+    assert_int_equal(rig.wal->append.stalled, 0);
+    assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
+    rig_settle(&rig);
+    assert_int_equal(wal_sleep_count(sleep), before + 1); /* nobody is there */
+    rig_deinit(&rig);
+}
+
+static void failure_wakes_who_waits_for_a_buffer(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_log(&rig, 1);
+    struct wal_sleep *sleep = &rig.wal->stall_sleep;
+    uint64_t before = wal_sleep_count(sleep);
+    rig.wal->append.stalled = 1;
+    wal_fail(rig.wal, "a test");
+    assert_int_equal(wal_sleep_count(sleep), before + 1);
+    assert_int_equal(rig_append(&rig, 1, NULL), HF_INTERNAL);
+    rig_deinit(&rig);
+}
+
+static void next_segment_wakes_the_preparer_and_is_told_to_the_writer(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 1);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    while (wal_prepare_step(rig.wal)) {
+    }
+    uint64_t prepare = wal_sleep_count(&rig.wal->prepare_sleep);
+    uint64_t segment = rig.wal->writer.segment;
+    for (int i = 0; i < 100 && rig.wal->writer.segment == segment; i++) {
+        assert_int_equal(rig_append(&rig, BIG, NULL), HF_OK);
+        rig_settle(&rig);
+    }
+    assert_int_not_equal(rig.wal->writer.segment, segment);
+    assert_true(wal_sleep_count(&rig.wal->prepare_sleep) > prepare);
+    uint64_t writer = wal_sleep_count(&rig.wal->writer_sleep);
+    assert_true(wal_prepare_step(rig.wal));
+    assert_true(wal_sleep_count(&rig.wal->writer_sleep) > writer);
+    rig_deinit(&rig);
+}
+
+/* ---- Admitted ---- */
+
+/* As long as three buffers are free, and no longer; what was admitted then never waits. */
+static void work_is_admitted_while_three_buffers_are_free(void **state)
+{
+    (void)state;
+    for (unsigned in_flight = 1; in_flight <= 3; in_flight++) {
+        struct rig rig;
+        open_log(&rig, in_flight);
+        sim_storage_hold(rig.storage, true);
+        for (int i = 0; i < 100 && wal_admit(rig.wal) == HF_OK; i++) {
+            assert_true(free_groups(rig.wal) >= 3);
+            assert_int_equal(rig_append(&rig, BIG, NULL), HF_OK);
+            wal_step(rig.wal, false);
+            assert_int_equal(rig.stalls, 0);
+        }
+        assert_int_equal(wal_admit(rig.wal), HF_BUSY);
+        assert_int_equal(free_groups(rig.wal), 2);
+        assert_int_equal(wal_state(rig.wal), WAL_OPEN);
+        /* Two whole groups more, for what was in hand. */
+        for (int i = 0; i < 4; i++) {
+            assert_int_equal(rig_append(&rig, BIG, NULL), HF_OK);
+            assert_int_equal(rig.stalls, 0);
+        }
+        assert_int_equal(wal_commit_lsn(rig.wal), 0);
+        rig_settle(&rig);
+        assert_int_equal(wal_admit(rig.wal), HF_OK);
+        rig_deinit(&rig);
+    }
+}
+
+/* No room until the preparer has been at work is BUSY; READ_ONLY, once it has failed. */
+static void lack_of_room_is_busy_and_a_full_disk_read_only(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 1);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    for (int i = 0; i < 100 && wal_admit(rig.wal) == HF_OK; i++) {
+        assert_int_equal(rig_append(&rig, BIG, NULL), HF_OK);
+        rig_settle(&rig);
+    }
+    assert_int_equal(wal_admit(rig.wal), HF_BUSY);
+    sim_storage_set_capacity(rig.storage, sim_storage_used(rig.storage));
+    assert_false(wal_prepare_step(rig.wal));
+    assert_int_equal(wal_admit(rig.wal), HF_READ_ONLY);
+    assert_int_equal(wal_state(rig.wal), WAL_READ_ONLY);
+    sim_storage_set_capacity(rig.storage, UINT64_MAX);
+    assert_true(wal_prepare_step(rig.wal));
+    assert_int_equal(wal_admit(rig.wal), HF_OK);
+    rig_deinit(&rig);
+}
+
+/* ---- Told ---- */
+
+static void waiters_of_one_group_are_told_with_it_and_not_before(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_log(&rig, 1);
+    sim_storage_hold(rig.storage, true);
+    struct rig_waiter first[3];
+    struct rig_waiter second[2];
+    for (int i = 0; i < 3; i++) {
+        append_and_wait(&rig, &first[i]);
+    }
+    wal_step(rig.wal, false); /* the first group is under way */
+    uint64_t between = wal_tail_lsn(rig.wal);
+    append_and_wait(&rig, &second[0]);
+    wait_for(&rig, &second[1], between + 1); /* the byte before is the second group's */
+    struct rig_waiter end;
+    wait_for(&rig, &end, between); /* the first group's last byte */
+    for (int i = 0; i < 100 && wal_commit_lsn(rig.wal) < between; i++) {
+        wal_step(rig.wal, true);
+    }
+    assert_int_equal(wal_commit_lsn(rig.wal), between);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(first[i].told, 1);
+        assert_int_equal(first[i].status, HF_OK);
+    }
+    assert_int_equal(end.told, 1);
+    assert_int_equal(second[0].told + second[1].told, 0);
+    rig_settle(&rig);
+    assert_int_equal(second[0].told, 1);
+    assert_int_equal(second[1].told, 1);
+    rig_deinit(&rig);
+}
+
+/* What comes back from the disk with a failure, or after one, is not acknowledged, and nothing more
+ * is written. failing: which of three writes. */
+static void failed_write_ends_all_acknowledgements(unsigned failing, bool at_once)
+{
+    struct rig rig;
+    open_log(&rig, 3);
+    sim_storage_hold(rig.storage, true);
+    sim_storage_fail_write(rig.storage, failing, HF_IO_ERROR);
+    struct rig_waiter waiters[5];
+    for (int i = 0; i < 5; i++) {
+        append_and_wait(&rig, &waiters[i]);
+        wal_step(rig.wal, false);
+    }
+    assert_int_equal(sim_storage_in_flight(rig.storage), 3);
+    sim_storage_hold(rig.storage, !at_once);
+    for (int i = 0; i < 100 && wal_state(rig.wal) != WAL_CLOSED; i++) {
+        wal_step(rig.wal, at_once ? false : true);
+    }
+    assert_int_equal(wal_state(rig.wal), WAL_CLOSED);
+    uint64_t commit_lsn = wal_commit_lsn(rig.wal);
+    assert_true(commit_lsn < 48 * failing);
+    unsigned in_flight = sim_storage_in_flight(rig.storage);
+    for (int i = 0; i < 20; i++) {
+        wal_step(rig.wal, false);
+    }
+    assert_true(sim_storage_in_flight(rig.storage) <= in_flight);
+    assert_int_equal(wal_commit_lsn(rig.wal), commit_lsn);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_int_equal(waiters[i].told, 1);
+        assert_int_equal(waiters[i].status,
+                         48 * (uint64_t)(i + 1) <= commit_lsn ? HF_OK : HF_INTERNAL);
+    }
+    assert_int_equal(wal_admit(rig.wal), HF_INTERNAL);
+    assert_int_equal(rig_append(&rig, 1, NULL), HF_INTERNAL);
+    /* What was durable long ago is not acknowledged any more either. */
+    struct rig_waiter late;
+    wait_for(&rig, &late, 0);
+    wal_step(rig.wal, false);
+    assert_int_equal(late.told, 1);
+    assert_int_equal(late.status, HF_INTERNAL);
+    wal_stop(rig.wal);
+    assert_int_equal(wal_commit_lsn(rig.wal), commit_lsn);
+    rig_deinit(&rig);
+}
+
+static void failed_write_ends_all_acknowledgements_whichever_it_is(void **state)
+{
+    (void)state;
+    for (unsigned failing = 1; failing <= 3; failing++) {
+        failed_write_ends_all_acknowledgements(failing, false);
+        failed_write_ends_all_acknowledgements(failing, true);
+    }
+}
+
+static void write_that_can_not_begin_closes_the_log(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_log(&rig, 1);
+    struct rig_waiter waiter;
+    append_and_wait(&rig, &waiter);
+    sim_storage_stop(rig.storage);
+    for (int i = 0; i < 10; i++) {
+        wal_step(rig.wal, false);
+    }
+    assert_int_equal(wal_state(rig.wal), WAL_CLOSED);
+    assert_int_equal(waiter.told, 1);
+    assert_int_equal(waiter.status, HF_INTERNAL);
+    assert_int_equal(wal_commit_lsn(rig.wal), 0);
+    wal_stop(rig.wal);
+    rig_deinit(&rig);
+}
+
+/* All that was appended is written before the log stops, and all are told. */
+static void stop_writes_and_tells_all(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_log(&rig, 2);
+    struct rig_waiter waiters[40];
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(rig_append(&rig, i % 4 == 0 ? BIG : 1, NULL), HF_OK);
+        wait_for(&rig, &waiters[i], wal_tail_lsn(rig.wal));
+    }
+    uint64_t tail = wal_tail_lsn(rig.wal);
+    wal_stop(rig.wal);
+    assert_true(wal_commit_lsn(rig.wal) >= tail);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(waiters[i].told, 1);
+        assert_int_equal(waiters[i].status, HF_OK);
+    }
+    struct rig_log log;
+    rig_read(&log, rig.storage);
+    assert_int_equal(log.count, rig.next_serial);
+    assert_true(log.digest_blocks > 0);
+    rig_log_free(&log);
+    rig_deinit(&rig);
+}
+
+#define TEST(name) cmocka_unit_test(name)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(append_wakes_a_writer_that_sleeps),
+        TEST(wait_wakes_the_writer_of_a_closed_log),
+        TEST(durable_group_wakes_who_waits_for_its_buffer),
+        TEST(failure_wakes_who_waits_for_a_buffer),
+        TEST(next_segment_wakes_the_preparer_and_is_told_to_the_writer),
+        TEST(work_is_admitted_while_three_buffers_are_free),
+        TEST(lack_of_room_is_busy_and_a_full_disk_read_only),
+        TEST(waiters_of_one_group_are_told_with_it_and_not_before),
+        TEST(failed_write_ends_all_acknowledgements_whichever_it_is),
+        TEST(write_that_can_not_begin_closes_the_log),
+        TEST(stop_writes_and_tells_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
