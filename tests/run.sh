@@ -12,6 +12,7 @@ usage() {
     cat <<'END'
 usage: sh tests/run.sh [--asan | --tsan | --clang | --coverage] [--long] [-- CTEST-OPTION...]
        sh tests/run.sh --mutants [--lanes N] [NAME...]
+       sh tests/run.sh --fuzz [--lanes N] [SECONDS] [TARGET...]
 
 Installs the Debian packages that are missing (as root, or through sudo), builds into build/
 and runs every test.
@@ -25,6 +26,8 @@ and runs every test.
   --mutants
            plant each mutation of tests/mutants/ (or those called NAME, such as 'io-*') and run
            the test that must catch it: an hour or more, in N lanes (default: one a core)
+  --fuzz   build with clang, libFuzzer and the sanitizers into build-fuzz/, and fuzz each target
+           (or each TARGET) for SECONDS (default: 3600), in N lanes (default: 1)
   --help   this
 
 SEED=N in the environment makes the randomized tests run that seed alone; HOLDFAST_TEST_SECONDS=S
@@ -45,9 +48,9 @@ while [ $# -gt 0 ]; do
         fi
         kind=${1#--}
         ;;
-    --mutants)
+    --mutants | --fuzz)
+        kind=${1#--}
         shift
-        kind=mutants
         break
         ;;
     --long)
@@ -74,12 +77,16 @@ done
 # What the tests use besides the build: spin checks the models, python3 drives whole processes,
 # pkg-config builds against an installed library, patch tries whether the mutants still fit.
 test_packages='python3 spin pkg-config patch'
-[ "$kind" = clang ] && test_packages="$test_packages clang"
+case $kind in
+clang | fuzz) test_packages="$test_packages clang" ;;
+esac
 # shellcheck disable=SC2086  # a list of words is meant
 install_missing_packages $test_packages || exit
 
 if [ "$kind" = mutants ]; then
     exec python3 -B "$root/tests/mutants/run.py" "$@"
+elif [ "$kind" = fuzz ]; then
+    exec sh "$root/tests/fuzz/run.sh" "$root" "$root/build-fuzz" "$@"
 fi
 
 # Sanitized programs run several times slower.

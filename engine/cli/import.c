@@ -294,7 +294,8 @@ static void add_row(struct import *import, const char *path, const struct csv *c
     }
     check_row(import, path, row);
     row->own_rules = row->rules;
-    import->row_count += row->sku != NULL;
+    /* Without its names, which were refused, it can't be compared with others. */
+    import->row_count += row->sku != NULL && row->pool != NULL;
 }
 
 static void read_rows(struct import *import, const char *path, struct csv *csv,

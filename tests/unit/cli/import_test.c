@@ -35,6 +35,21 @@ static void expect_errors(const char *text, uint64_t errors)
     import_deinit(&import);
 }
 
+/* A row whose SKU or pool is refused has no place among the others: the rest is still looked at. */
+static void import_goes_on_behind_a_row_whose_names_are_refused(void **state)
+{
+    (void)state;
+    static const char *const rows[] = {"A,#REF!,1", "#REF!,p,1", "#REF!,#REF!,1", "A,11/11/2026,1"};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[256];
+        uint64_t errors = i == 2 ? 2 : 1;
+        snprintf(text, sizeof text, "sku,pool,stock\n%s\nA,q,2\nA,r,3\n", rows[i]);
+        expect_errors(text, errors);
+        snprintf(text, sizeof text, "sku,pool,stock\nA,q,2\n%s\nA,q,3\n", rows[i]);
+        expect_errors(text, errors + 1); /* A@q twice */
+    }
+}
+
 static void import_reads_every_column(void **state)
 {
     (void)state;
@@ -176,6 +191,7 @@ static void import_reads_the_catalogue_of_1111(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(import_goes_on_behind_a_row_whose_names_are_refused),
         cmocka_unit_test(import_reads_every_column),
         cmocka_unit_test(import_takes_an_empty_cell_as_nothing_said),
         cmocka_unit_test(import_gathers_the_rules_of_a_sku_from_its_rows),

@@ -271,6 +271,42 @@ static void failed_write_ends_all_acknowledgements_whichever_it_is(void **state)
     }
 }
 
+/* What waits for its turn when a write fails is not written: nobody knows what lies before it. The
+ * disk decides by the seed when the failure is seen; if it is late, the next write is under way. */
+static void nothing_is_written_behind_a_failed_write(void **state)
+{
+    (void)state;
+    unsigned seen_first = 0;
+    for (uint64_t seed = 1; seed <= 32; seed++) {
+        struct rig rig;
+        struct rig_waiter waiters[2];
+        rig_init(&rig, seed);
+        rig.options.in_flight_max = 3;
+        assert_int_equal(rig_open(&rig), HF_OK);
+        sim_storage_hold(rig.storage, true);
+        sim_storage_fail_write(rig.storage, 1, HF_IO_ERROR);
+        append_and_wait(&rig, &waiters[0]);
+        wal_step(rig.wal, false);
+        assert_int_equal(sim_storage_in_flight(rig.storage), 1);
+        sim_storage_hold(rig.storage, false);
+        append_and_wait(&rig, &waiters[1]);
+        wal_step(rig.wal, false);
+        if (wal_state(rig.wal) == WAL_CLOSED) {
+            seen_first++;
+            assert_int_equal(sim_storage_in_flight(rig.storage), 0);
+        }
+        for (int i = 0; i < 100 && wal_state(rig.wal) != WAL_CLOSED; i++) {
+            wal_step(rig.wal, true);
+        }
+        assert_int_equal(wal_state(rig.wal), WAL_CLOSED);
+        assert_int_equal(waiters[0].status, HF_INTERNAL);
+        assert_int_equal(waiters[1].status, HF_INTERNAL);
+        wal_stop(rig.wal);
+        rig_deinit(&rig);
+    }
+    assert_true(seen_first > 0);
+}
+
 static void write_that_can_not_begin_closes_the_log(void **state)
 {
     (void)state;
@@ -330,6 +366,7 @@ int main(void)
         TEST(lack_of_room_is_busy_and_a_full_disk_read_only),
         TEST(waiters_of_one_group_are_told_with_it_and_not_before),
         TEST(failed_write_ends_all_acknowledgements_whichever_it_is),
+        TEST(nothing_is_written_behind_a_failed_write),
         TEST(write_that_can_not_begin_closes_the_log),
         TEST(stop_writes_and_tells_all),
     };
