@@ -35,7 +35,8 @@ struct uring_storage {
     struct real_storage real;
     struct io_uring ring;
     bool enabled;
-    bool broken; /* the ring itself failed: nothing is known about its writes any more */
+    bool broken; /* it refused a write, which may still lie in its queue: it gets no more */
+    bool lost;   /* it can't be waited for: nothing is known about its writes any more */
     unsigned in_flight;
     struct uring_write writes[REAL_WRITES_MAX];
     unsigned buffer_count; /* registered; 0: none */
@@ -100,10 +101,13 @@ static int buffer_index(const struct uring_storage *uring, const uint8_t *memory
     return -1;
 }
 
-/* Hands one write to the kernel. 0 or an errno. */
+/* Hands one write to the kernel. 0 or an errno: then the ring is broken. */
 static int issue(struct uring_storage *uring, struct uring_write *write)
 {
     const struct real_file *entry = real_writable(&uring->real, write->file);
+    if (uring->broken) {
+        return EIO;
+    }
     struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
     CHECK(sqe != NULL);
     int index = buffer_index(uring, write->buffer, write->len);
@@ -122,6 +126,7 @@ static int issue(struct uring_storage *uring, struct uring_write *write)
             return 0;
         }
         if (rc != 0 && rc != -EINTR && rc != -EAGAIN && rc != -EBUSY) {
+            uring->broken = true;
             return -rc;
         }
     }
@@ -137,6 +142,7 @@ static enum hf_status uring_submit_write(struct storage *storage, storage_file f
     CHECK(offset % WAL_PAGE_BYTES == 0);
     CHECK(uring->in_flight < REAL_WRITES_MAX);
     if (uring->broken || enable(uring) < 0) {
+        storage_note_error(EIO, HF_IO_ERROR);
         return HF_IO_ERROR;
     }
     struct uring_write *write = uring->writes;
@@ -146,7 +152,6 @@ static enum hf_status uring_submit_write(struct storage *storage, storage_file f
     *write = (struct uring_write){true, file, buffer, len, offset, token};
     int error = issue(uring, write);
     if (error != 0) {
-        uring->broken = true;
         write->used = false;
         return real_write_failed(real_writable(&uring->real, file), len, offset, error);
     }
@@ -187,12 +192,11 @@ static bool finish(struct uring_storage *uring, struct uring_write *write, int r
     return true;
 }
 
-/* The ring failed: ends every write with an error. */
-static unsigned give_up(struct uring_storage *uring, int error,
-                        struct storage_completion *completions, unsigned max)
+/* The ring is lost: ends every write with an error. The kernel may still say how they went, which
+ * nobody listens to any more. */
+static unsigned give_up(struct uring_storage *uring, struct storage_completion *completions,
+                        unsigned max)
 {
-    log_error("io_uring: waiting for writes failed: %s", strerror(error));
-    uring->broken = true;
     unsigned n = 0;
     for (unsigned i = 0; i < REAL_WRITES_MAX && n < max; i++) {
         if (uring->writes[i].used) {
@@ -209,7 +213,7 @@ static unsigned uring_reap(struct storage *storage, bool wait,
 {
     struct uring_storage *uring = (struct uring_storage *)storage;
     unsigned n = 0;
-    while (n < max && uring->in_flight > 0) {
+    while (n < max && uring->in_flight > 0 && !uring->lost) {
         struct io_uring_cqe *cqe = NULL;
         /* Not io_uring_wait_cqe() and io_uring_peek_cqe(): this one always calls the library, so
          * that tests can stand in between (tests/lib/kernel.h). */
@@ -221,7 +225,10 @@ static unsigned uring_reap(struct storage *storage, bool wait,
             break;
         }
         if (rc < 0 && rc != -EAGAIN) {
-            return n + give_up(uring, -rc, completions + n, max - n);
+            log_error("io_uring: waiting for writes failed: %s", strerror(-rc));
+            uring->broken = true;
+            uring->lost = true;
+            break;
         }
         if (!cqe) {
             continue;
@@ -233,7 +240,7 @@ static unsigned uring_reap(struct storage *storage, bool wait,
             n++;
         }
     }
-    return n;
+    return uring->lost ? n + give_up(uring, completions + n, max - n) : n;
 }
 
 static void uring_destroy(struct storage *storage)
