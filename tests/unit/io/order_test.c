@@ -392,6 +392,27 @@ static void order_writes_go_past_the_page_cache(void **state)
     assert_int_equal(calls[0].flags & O_DIRECT, O_DIRECT);
 }
 
+/* Where the file system refuses that, they go through it, and all else is as before. */
+static void order_writes_through_the_page_cache_where_they_must(void **state)
+{
+    struct rig *rig = rig_of(state);
+    storage_file file;
+    uint64_t size;
+    kernel_log_plan(KERNEL_OPEN, 1, EINVAL, 0);
+    assert_int_equal(rig->ops->create_zeroed(rig->storage, "a", FILE_BYTES), HF_OK);
+    assert_int_equal(call_at(place_of(KERNEL_RENAME, 0))->unsynced, 0);
+    assert_int_equal(rig->ops->open(rig->storage, "a", true, &file, &size), HF_OK);
+    assert_int_equal(size, FILE_BYTES);
+    for (unsigned i = 1; i < kernel_log_count(KERNEL_OPEN, NULL); i++) {
+        assert_int_equal(call_at(place_of(KERNEL_OPEN, i))->flags & O_DIRECT, 0);
+    }
+    assert_int_equal(rig->ops->submit_write(rig->storage, file, rig->buffer, 4096, 4096, 1),
+                     HF_OK);
+    reap_ok(rig, 1);
+    assert_int_equal(kernel_log_unsynced("data/a"), 0);
+    rig->ops->close(rig->storage, file);
+}
+
 #define BOTH(test)                                                                                 \
     {#test " (io_uring)", test, set_up_uring, tear_down, NULL},                                    \
     {                                                                                              \
@@ -416,6 +437,7 @@ int main(void)
         BOTH(order_directorys_name_is_durable_once_it_is_opened),
         BOTH(order_reading_and_listing_change_nothing),
         BOTH(order_writes_go_past_the_page_cache),
+        BOTH(order_writes_through_the_page_cache_where_they_must),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,6 +20,7 @@
 #define WRITES      8u
 #define WRITE_BYTES (4 * WAL_PAGE_BYTES)
 #define FILE_BYTES  (WRITES * WRITE_BYTES)
+#define TOKEN_FIRST 0xabcdef0000000100u /* all 64 bits come back */
 
 struct place {
     struct rig rig;
@@ -54,7 +55,7 @@ static enum hf_status submit(struct place *place, unsigned i)
 {
     struct rig *rig = &place->rig;
     return rig->ops->submit_write(rig->storage, place->file, rig->buffer + i * WRITE_BYTES,
-                                  WRITE_BYTES, i * WRITE_BYTES, 100 + i);
+                                  WRITE_BYTES, i * WRITE_BYTES, TOKEN_FIRST + i);
 }
 
 /* Reaps `count` completions, and not one more. */
@@ -68,8 +69,8 @@ static void reap_all(struct place *place, unsigned count)
         assert_true(n >= 1);
         assert_true(n <= count);
         for (unsigned i = 0; i < n; i++) {
-            assert_in_range(done[i].token, 100, 100 + WRITES - 1);
-            unsigned which = (unsigned)(done[i].token - 100);
+            assert_in_range(done[i].token, TOKEN_FIRST, TOKEN_FIRST + WRITES - 1);
+            unsigned which = (unsigned)(done[i].token - TOKEN_FIRST);
             place->status[which] = done[i].status;
             place->completions[which]++;
         }
@@ -414,7 +415,7 @@ static void run_histories(enum storage_mode mode, const char *what)
     if (!open_place(&place, mode)) {
         skip();
     }
-    struct budget budget = budget_make(what, 50, 2.0, 20000);
+    struct budget budget = budget_make(what, 50, 1.0, 20000);
     while (budget_next(&budget)) {
         uint64_t seed = first + budget.round;
         seed_at_work = seed;
