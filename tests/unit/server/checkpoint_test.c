@@ -15,20 +15,34 @@
 #include "wal/checkpoint.h"
 #include "wal/record.h"
 
-#define RETAIN_MS 1000u
+#define RETAIN_MS     1000u
+#define SEGMENT_BYTES KIB(512)
+#define GROUP_BYTES   KIB(128)
 
-/* An engine that forgets soon, with room for the bulk of some segments. */
-static void open_rig(struct rig *rig, struct storage *archive)
+/* An engine that forgets soon, with room for the bulk of some segments. group_bytes: see
+ * wal_options. */
+static void open_rig_of(struct rig *rig, struct storage *archive, uint64_t segment_bytes,
+                        uint32_t group_bytes)
 {
     rig_open(rig, MIB(4));
     engine_close(rig->engine);
+    storage_destroy(rig->storage);
+    rig->storage = sim_storage_make(1);
+    rig->options.wal.segment_bytes = segment_bytes;
+    rig->options.wal.group_bytes = group_bytes;
     rig->options.inventory.orders_max = 1 << 17;
     rig->options.inventory.hold_ms_max = 10 * HOLD_MS;
     rig->options.retain_ended_ms = RETAIN_MS;
     rig->options.checkpoint_memory = MIB(4);
-    rig->options.wal.digest_every_bytes = KIB(512);
+    rig->options.wal.digest_every_bytes = segment_bytes / 8;
     rig->options.archive = archive;
     rig_recover(rig);
+}
+
+/* With segments that are small and soon full. */
+static void open_rig(struct rig *rig, struct storage *archive)
+{
+    open_rig_of(rig, archive, SEGMENT_BYTES, GROUP_BYTES);
 }
 
 static void close_rig(struct rig *rig)
@@ -243,7 +257,8 @@ static void run_builds(uint64_t seed)
 {
     struct rig rig;
     struct history history;
-    open_rig(&rig, NULL);
+    /* Large enough for more than one part. */
+    open_rig_of(&rig, NULL, MIB(4), 0);
     history_begin(&rig, &history, seed);
     for (uint64_t segment = 1; segment <= 3; segment++) {
         history_act(&rig, &history, 400);
@@ -704,14 +719,14 @@ static void archive_never_gives_up_what_another_log_left_there(void **state)
     open_rig(&rig, sim_storage_make(1));
     struct storage *archive = rig.options.archive;
     wal_segment_name(name, 1);
-    assert_int_equal(archive->ops->create_zeroed(archive, name, MIB(4)), HF_OK);
+    assert_int_equal(archive->ops->create_zeroed(archive, name, SEGMENT_BYTES), HF_OK);
     uint8_t *theirs = sim_storage_data(archive, name, &size);
     memset(theirs + size - 8, 0xAA, 8);
     make_history(&rig, &history, 16, 0);
     assert_int_equal(first_segment(&rig), 1); /* kept, since it can't be archived */
     assert_int_equal(count_files(archive, "", ""), 1);
     uint8_t *after = sim_storage_data(archive, name, &size);
-    assert_int_equal(size, MIB(4));
+    assert_int_equal(size, SEGMENT_BYTES);
     assert_true(bytes_are(after, size - 8, 0) && bytes_are(after + size - 8, 8, 0xAA));
 
     /* It is taken away, and all goes on. */
@@ -727,7 +742,7 @@ static void segments_stay_while_the_archive_is_out_of_reach(void **state)
     struct rig rig;
     struct history history;
     open_rig(&rig, sim_storage_make(1));
-    sim_storage_set_capacity(rig.options.archive, MIB(4) - WAL_PAGE_BYTES);
+    sim_storage_set_capacity(rig.options.archive, SEGMENT_BYTES - WAL_PAGE_BYTES);
     make_history(&rig, &history, 12, 0);
     assert_int_equal(first_segment(&rig), 1);
     assert_int_equal(count_files(rig.options.archive, "", ""), 0);
