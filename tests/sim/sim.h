@@ -85,6 +85,7 @@ struct sim {
     struct sim_machine machine;
     uint64_t now_ms;         /* what the engine's time should be */
     struct time_reading now; /* what it is, and wall time */
+    uint64_t starts_ms[3];   /* engine times of this start and the two before; 0: there was none */
     struct storage *storage;
     struct storage *archive; /* NULL: none */
     struct engine *engine;
@@ -187,8 +188,9 @@ void sim_damage_checkpoint(struct sim *sim);
  * orders might be lost. The engine must refuse to start, say why, and change nothing. */
 void sim_try_refusal(struct sim *sim);
 
-/* After a start: files are no more than the settings say; segments that went were archived. */
-void sim_check_files(struct sim *sim);
+/* After a start: files are no more than the settings say, the mark names the last segment, and what
+ * was torn is cut off. */
+void sim_check_files(struct sim *sim, bool torn);
 
 /* The archive's segments and those of the log are the whole log: an engine that replays it without
  * any checkpoint comes to the same state. */

@@ -189,7 +189,7 @@ static struct trouble make_trouble(struct sim *sim)
     struct trouble trouble = {.main = sim->full || sim->write_fails, .archive = sim->archive_down};
     uint64_t newest;
     enum hf_status status = rng_chance(rng, 2) ? HF_IO_ERROR : HF_NO_SPACE;
-    switch (rng_below(rng, 16)) {
+    switch (rng_below(rng, 18)) {
     case 0:
     case 1:
     case 2:
@@ -202,18 +202,20 @@ static struct trouble make_trouble(struct sim *sim)
         }
         break;
     case 4:
-        if (sim->archive) {
+    case 5:
+    case 6:
+        if (sim->archive && !sim->archive_down) {
             sim_storage_crash_after(sim->archive, 1 + rng_below(rng, 8));
             trouble.archive = true;
         }
         break;
-    case 5:
+    case 7:
         if (sim->archive) {
             sim_storage_fail_write(sim->archive, 1 + rng_below(rng, 3), status);
             trouble.archive = true;
         }
         break;
-    case 6:
+    case 8:
         if (newest_is_spare(sim, &newest)) {
             damage_newest(sim, newest, true);
             trouble.damaged = true;
@@ -241,12 +243,25 @@ static void end_trouble(struct sim *sim)
     }
 }
 
-/* What went well leaves two checkpoints at most, and no segment that the older one covers. */
-static void check_made(struct sim *sim)
+/* The newest checkpoint is that of the last sealed segment, the one before is the last that was
+ * whole, and there is no other. */
+static void check_made(struct sim *sim, uint64_t sealed, uint64_t before)
+{
+    struct numbers checkpoints = checkpoints_of(sim->storage);
+    SIM_CHECK(sim, last_of(&checkpoints) == sealed,
+              "segment %llu is sealed, the newest checkpoint is %llu", (unsigned long long)sealed,
+              (unsigned long long)last_of(&checkpoints));
+    SIM_CHECK(sim, checkpoints.count <= 2, "%u checkpoints are kept", checkpoints.count);
+    SIM_CHECK(sim, before == 0 || first_of(&checkpoints) == before,
+              "checkpoint %llu was whole, and the older one is %llu", (unsigned long long)before,
+              (unsigned long long)first_of(&checkpoints));
+}
+
+/* Of segments there is none that the older of two checkpoints covers. */
+static void check_given_back(struct sim *sim)
 {
     struct numbers checkpoints = checkpoints_of(sim->storage);
     struct numbers segments = segments_of(sim->storage);
-    SIM_CHECK(sim, checkpoints.count <= 2, "%u checkpoints are kept", checkpoints.count);
     uint64_t older = checkpoints.count > 1 ? checkpoints.numbers[0] : 0;
     SIM_CHECK(sim, first_of(&segments) == older + 1,
               "the older checkpoint is %llu, the first segment %llu", (unsigned long long)older,
@@ -276,13 +291,14 @@ void sim_checkpoint(struct sim *sim)
     }
     uint64_t sealed = wal_sealed_segment(engine_wal(sim->engine));
     struct trouble trouble = make_trouble(sim);
+    uint64_t before = sim_usable_checkpoint(sim);
     enum hf_status status = engine_checkpoint(sim->engine);
     if (sim_storage_crashed(sim->storage)) {
         sim_reached(sim, REACH_CHECKPOINTS_CUT);
         end_trouble(sim);
         return;
     }
-    if (sim->archive && sim_storage_crashed(sim->archive)) {
+    if (sim->archive && sim_storage_crashed(sim->archive) && !sim->archive_down) {
         sim->archive_down = true;
         sim_reached(sim, REACH_ARCHIVE_CUT);
     }
@@ -299,14 +315,12 @@ void sim_checkpoint(struct sim *sim)
     if (status == HF_NOT_FOUND) {
         return;
     }
-    SIM_CHECK(sim, sim_newest_checkpoint(sim->storage) == sealed,
-              "segment %llu is sealed, the newest checkpoint is %llu", (unsigned long long)sealed,
-              (unsigned long long)sim_newest_checkpoint(sim->storage));
+    check_made(sim, sealed, before);
     sim->reach[REACH_CHECKPOINTS_REBUILT] += trouble.damaged;
     if (trouble.archive && sim->archive) {
         sim_reached(sim, REACH_ARCHIVE_FAILED);
     } else {
-        check_made(sim);
+        check_given_back(sim);
     }
 }
 
@@ -472,7 +486,25 @@ static void note_begun(struct sim *sim, const struct numbers *segments)
     }
 }
 
-void sim_check_files(struct sim *sim)
+/* The log ends cleanly. */
+static void check_end(struct sim *sim)
+{
+    struct wal_reader *reader;
+    struct wal_block block;
+    struct wal_end end;
+    struct checkpoint_info info;
+    uint64_t newest = sim_newest_checkpoint(sim->storage);
+    bool covered = newest > 0 && checkpoint_read_info(sim->storage, newest, &info) == HF_OK;
+    CHECK(wal_reader_open_at(&reader, sim->storage, covered ? &info.start : NULL, 0) == HF_OK);
+    while (wal_reader_next(reader, &block) == HF_OK) {
+    }
+    wal_reader_end(reader, &end);
+    wal_reader_close(reader);
+    SIM_CHECK(sim, !end.damaged && !end.torn, "after a start the log's end is %s: %s, %s",
+              end.torn ? "torn" : "damaged", end.file, end.reason);
+}
+
+void sim_check_files(struct sim *sim, bool torn)
 {
     struct numbers segments = segments_of(sim->storage);
     struct numbers spares = numbers_of(sim->storage, "spare-", ".seg");
@@ -482,8 +514,12 @@ void sim_check_files(struct sim *sim)
     uint64_t bytes = (segments.count + spares.count) * wal->segment_bytes;
     SIM_CHECK(sim, spares.count <= wal->spare_segments || bytes <= wal->keep_bytes,
               "%u spare files, %llu bytes of log", spares.count, (unsigned long long)bytes);
-    struct numbers marks = numbers_of(sim->storage, "begun-", ".mark");
-    SIM_CHECK(sim, marks.count == 1 || sim->full, "%u marks", marks.count);
+    SIM_CHECK(sim, begun(sim->storage) == sim->last_segment,
+              "the mark names segment %llu, the last one is %llu",
+              (unsigned long long)begun(sim->storage), (unsigned long long)sim->last_segment);
+    if (torn || rng_chance(&sim->rng, 8)) {
+        check_end(sim);
+    }
 }
 
 /* Copies the segments of one storage over those of another. */

@@ -683,6 +683,26 @@ void sim_expire(struct sim *sim)
     }
 }
 
+/* What had ended when the engine was started two starts ago must be forgotten retain_ended after
+ * the last start but one, if its deadline's hint is gone: docs/decisions/0012. For the log has a
+ * block of each start, and the marks that are made from blocks are at most 100 ms apart. */
+static bool must_go(const struct sim *sim, const struct model_order *order)
+{
+    const uint64_t *starts_ms = sim->starts_ms;
+    return order->state != ORDER_HELD && order->ended_ms <= starts_ms[2] &&
+           starts_ms[2] + 100 <= starts_ms[1] &&
+           starts_ms[1] + sim->options.retain_ended_ms <= sim->now_ms &&
+           order->deadline_ms <= sim->now_ms && order->first_deadline_ms <= sim->now_ms;
+}
+
+static void check_forgotten(struct sim *sim)
+{
+    for (uint32_t i = 0; i < IDS; i++) {
+        const struct model_order *order = model_find(&sim->model, (struct id128){ORDER_IDS_HI, i});
+        SIM_CHECK(sim, !order || !must_go(sim, order), "order %u should be forgotten by now", i);
+    }
+}
+
 /* Whatever the engine forgets had ended, and long enough ago. */
 static void forget(struct sim *sim)
 {
@@ -706,6 +726,9 @@ static void forget(struct sim *sim)
     }
     SIM_CHECK(sim, forgotten == 0, "%llu more orders are said to be forgotten",
               (unsigned long long)forgotten);
+    if (wal_admit(engine_wal(sim->engine)) == HF_OK) {
+        check_forgotten(sim);
+    }
 }
 
 void sim_submit_long(struct sim *sim)

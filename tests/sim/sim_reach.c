@@ -21,7 +21,8 @@ void reach_add(uint64_t total[REACH_COUNT], const uint64_t more[REACH_COUNT])
 
 uint64_t reach_crashes(const uint64_t counts[REACH_COUNT])
 {
-    return counts[REACH_POWER_CUTS] + counts[REACH_POWER_CUTS_WITHIN] + counts[REACH_KILLS];
+    return counts[REACH_POWER_CUTS] + counts[REACH_POWER_CUTS_WITHIN] + counts[REACH_KILLS] +
+           counts[REACH_KILLS_WITHIN];
 }
 
 void reach_print(const uint64_t counts[REACH_COUNT], uint64_t seeds)
@@ -40,7 +41,7 @@ bool reach_suffices(const uint64_t counts[REACH_COUNT])
     bool fine = true;
     for (int i = 0; i < REACH_COUNT; i++) {
         if (counts[i] < rows[i].floor) {
-            fprintf(stderr, "%u seeds reached too little: %s: %llu, at least %llu\n",
+            fprintf(stderr, "FAILED: %u seeds reached too little: %s: %llu, at least %llu\n",
                     REACH_FLOOR_SEEDS, rows[i].text, (unsigned long long)counts[i],
                     (unsigned long long)rows[i].floor);
             fine = false;

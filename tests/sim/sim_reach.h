@@ -17,52 +17,53 @@
 
 /* name, floor for REACH_FLOOR_SEEDS, text */
 #define REACH_ALL(X)                                                                               \
-    X(ANSWERS, 9300, "answers")                                                                    \
+    X(ANSWERS, 9700, "answers")                                                                    \
     X(REPLAYED, 1400, "  of these, to what had been done before")                                  \
-    X(UNANSWERED, 2200, "requests that a crash left unanswered")                                   \
-    X(DECISIONS_LOST, 2100, "decisions that went with a crash, never acknowledged")                \
-    X(DECISIONS_KEPT, 680, "decisions that were kept, never acknowledged")                         \
-    X(EXPIRED, 4100, "orders expired")                                                             \
+    X(UNANSWERED, 2700, "requests that a crash left unanswered")                                   \
+    X(DECISIONS_LOST, 2300, "decisions that went with a crash, never acknowledged")                \
+    X(DECISIONS_KEPT, 910, "decisions that were kept, never acknowledged")                         \
+    X(EXPIRED, 4200, "orders expired")                                                             \
     X(FORGOTTEN, 3500, "orders forgotten")                                                         \
-    X(POWER_CUTS, 180, "power cuts between operations")                                            \
-    X(POWER_CUTS_WITHIN, 150, "power cuts within an operation")                                    \
-    X(CUTS_WRITING, 150, "  with writes under way")                                                \
-    X(POWER_CUTS_STARTING, 120, "  while the engine started")                                      \
-    X(KILLS, 58, "kills")                                                                          \
-    X(STOPS, 31, "orderly stops")                                                                  \
-    X(LOGS_CLOSED, 4, "logs closed by a failed write")                                             \
+    X(POWER_CUTS, 160, "power cuts between operations")                                            \
+    X(POWER_CUTS_WITHIN, 120, "power cuts within an operation")                                    \
+    X(CUTS_WRITING, 140, "  with writes under way")                                                \
+    X(POWER_CUTS_STARTING, 110, "  while the engine started")                                      \
+    X(KILLS, 67, "kills")                                                                          \
+    X(KILLS_WITHIN, 34, "kills within an operation")                                               \
+    X(STOPS, 29, "orderly stops")                                                                  \
+    X(LOGS_CLOSED, 7, "logs closed by a failed write")                                             \
     X(RECOVERIES, 350, "recoveries")                                                               \
     X(TORN, 21, "torn tails cut off")                                                              \
-    X(TORN_AT_ONCE, 8, "  with several blocks under way")                                          \
-    X(SEGMENTS, 320, "segments begun after the first")                                             \
-    X(GIVEN_BACK, 190, "segments given back")                                                      \
-    X(USED_ANEW, 58, "files used anew")                                                            \
-    X(CHECKPOINTS, 230, "checkpoints made")                                                        \
-    X(CHECKPOINTS_NONE, 660, "checkpoints asked for with nothing new")                             \
+    X(TORN_AT_ONCE, 10, "  with several blocks under way")                                         \
+    X(SEGMENTS, 340, "segments begun after the first")                                             \
+    X(GIVEN_BACK, 210, "segments given back")                                                      \
+    X(USED_ANEW, 79, "files used anew")                                                            \
+    X(CHECKPOINTS, 250, "checkpoints made")                                                        \
+    X(CHECKPOINTS_NONE, 710, "checkpoints asked for with nothing new")                             \
     X(CHECKPOINTS_FAILED, 140, "checkpoints that failed, on a disk that fails or is full")         \
-    X(CHECKPOINTS_CUT, 84, "power cuts within the making of a checkpoint")                         \
-    X(CHECKPOINTS_LOADED, 220, "starts from a checkpoint")                                         \
-    X(CHECKPOINTS_PASSED, 49, "starts that passed a damaged one over")                             \
-    X(CHECKPOINTS_GONE, 13, "starts after the newest had been removed")                            \
-    X(CHECKPOINTS_REBUILT, 8, "checkpoints made past a damaged one")                               \
-    X(ARCHIVED, 80, "segments archived")                                                           \
-    X(ARCHIVE_FAILED, 17, "times that the archive failed")                                         \
-    X(ARCHIVE_CUT, 5, "power cuts within the archive")                                             \
-    X(ARCHIVE_REPLAYED, 17, "whole logs replayed, from archive and log")                           \
-    X(DISKS_FULL, 340, "disks that became full")                                                   \
-    X(READ_ONLY, 12, "spells of READ_ONLY")                                                        \
-    X(READ_ONLY_OVER, 12, "  that ended with room")                                                \
-    X(READ_ONLY_REFUSED, 30, "requests refused with READ_ONLY")                                    \
-    X(FULL_AT_START, 23, "starts on a full disk")                                                  \
-    X(LOST_REFUSED, 10, "starts refused: a segment is gone")                                       \
-    X(DAMAGED_REFUSED, 6, "starts refused: a segment is damaged")                                  \
-    X(NO_CHECKPOINT_REFUSED, 8, "starts refused: no checkpoint is whole")                          \
+    X(CHECKPOINTS_CUT, 79, "power cuts within the making of a checkpoint")                         \
+    X(CHECKPOINTS_LOADED, 230, "starts from a checkpoint")                                         \
+    X(CHECKPOINTS_PASSED, 48, "starts that passed a damaged one over")                             \
+    X(CHECKPOINTS_GONE, 14, "starts after the newest had been removed")                            \
+    X(CHECKPOINTS_REBUILT, 7, "checkpoints made past a damaged one")                               \
+    X(ARCHIVED, 83, "segments archived")                                                           \
+    X(ARCHIVE_FAILED, 32, "times that the archive failed")                                         \
+    X(ARCHIVE_CUT, 9, "power cuts within the archive")                                             \
+    X(ARCHIVE_REPLAYED, 19, "whole logs replayed, from archive and log")                           \
+    X(DISKS_FULL, 360, "disks that became full")                                                   \
+    X(READ_ONLY, 14, "spells of READ_ONLY")                                                        \
+    X(READ_ONLY_OVER, 13, "  that ended with room")                                                \
+    X(READ_ONLY_REFUSED, 35, "requests refused with READ_ONLY")                                    \
+    X(FULL_AT_START, 29, "starts on a full disk")                                                  \
+    X(LOST_REFUSED, 11, "starts refused: a segment is gone")                                       \
+    X(DAMAGED_REFUSED, 10, "starts refused: a segment is damaged")                                 \
+    X(NO_CHECKPOINT_REFUSED, 7, "starts refused: no checkpoint is whole")                          \
     X(CLOCK_FAULTS, 200, "clock faults")                                                           \
-    X(CLOCK_BELIEVED, 1, "  jumps that were believed")                                             \
+    X(CLOCK_BELIEVED, 2, "  jumps that were believed")                                             \
     X(CLOCK_GONE, 6, "  jumps that were not")                                                      \
-    X(CLOCK_DOUBTED, 110, "starts with a clock that had jumped")                                   \
-    X(SAME_BOOT, 220, "starts in the same boot")                                                   \
-    X(OTHER_BOOT, 120, "starts in another boot")
+    X(CLOCK_DOUBTED, 99, "starts with a clock that had jumped")                                    \
+    X(SAME_BOOT, 210, "starts in the same boot")                                                   \
+    X(OTHER_BOOT, 130, "starts in another boot")
 
 enum reach {
 #define REACH_NAME(name, floor, text) REACH_##name,

@@ -285,7 +285,10 @@ static void begin_life(struct sim *sim)
     check_lsn(sim, &recovery);
     check_checkpoint(sim, &recovery, newest, usable);
     check_start(sim, first);
-    sim_check_files(sim);
+    sim_check_files(sim, recovery.torn_bytes > 0);
+    sim->starts_ms[2] = sim->starts_ms[1];
+    sim->starts_ms[1] = sim->starts_ms[0];
+    sim->starts_ms[0] = sim->now_ms;
     sim_rewind(sim, recovery.lsn);
     sim->acked_lsn = recovery.lsn; /* it has been read now */
     wal_set_stall_hook(engine_wal(sim->engine), stall, sim);
@@ -316,12 +319,8 @@ static void write_on(struct sim *sim)
     }
 }
 
-static void end_by_power_cut(struct sim *sim)
+static void end_by_power_cut(struct sim *sim, bool within)
 {
-    bool within = sim_storage_crashed(sim->storage);
-    if (!within && rng_chance(&sim->rng, 2)) {
-        write_on(sim);
-    }
     sim_reached(sim, within ? REACH_POWER_CUTS_WITHIN : REACH_POWER_CUTS);
     sim->reach[REACH_CUTS_WRITING] += sim_storage_in_flight(sim->storage) > 0;
     sim_storage_stop(sim->storage);
@@ -333,10 +332,13 @@ static void end_by_power_cut(struct sim *sim)
     }
 }
 
-static void end_by_kill(struct sim *sim)
+/* What the process did not live to sync, a later power cut may still undo. */
+static void end_by_kill(struct sim *sim, bool within)
 {
-    sim_reached(sim, REACH_KILLS);
+    sim_reached(sim, within ? REACH_KILLS_WITHIN : REACH_KILLS);
+    sim_storage_stop(sim->storage);
     engine_close(sim->engine);
+    sim_storage_hold(sim->storage, false);
     sim_storage_kill(sim->storage);
     if (sim->archive) {
         sim_storage_kill(sim->archive);
@@ -364,14 +366,13 @@ static void end_life(struct sim *sim)
     sim_storage_fail_write(sim->storage, 0, HF_IO_ERROR);
     look_at_clock(sim);
     sim->reach[REACH_LOGS_CLOSED] += failed && !cut;
-    if (cut) {
-        end_by_power_cut(sim);
-    } else if (!failed && rng_chance(&sim->rng, 8)) {
+    if (!cut && !failed && rng_chance(&sim->rng, 8)) {
         end_by_stop(sim);
-    } else if (rng_chance(&sim->rng, 3)) {
-        end_by_kill(sim);
     } else {
-        end_by_power_cut(sim);
+        if (!cut && rng_chance(&sim->rng, 2)) {
+            write_on(sim);
+        }
+        (rng_chance(&sim->rng, 3) ? end_by_kill : end_by_power_cut)(sim, cut);
     }
     sim_drop_calls(sim);
     if (rng_chance(&sim->rng, 2)) {

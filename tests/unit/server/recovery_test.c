@@ -417,6 +417,37 @@ static void definition_that_does_not_fit_is_told_after_what_came_before(void **s
     history_close(&h);
 }
 
+/* A state that is not the engine's: segments are not given up for it. */
+static void wrong_digest_makes_no_checkpoint(void **state)
+{
+    (void)state;
+    for (unsigned wrong = 0; wrong < 2; wrong++) {
+        struct inventory_options options = rig_options(65536);
+        struct history h;
+        history_open(&h, seed, &options);
+        history_run(&h, 1000);
+        h.rig.log[h.rig.log_count / 3].digest_delta += wrong;
+        struct writer *writer = writer_open();
+        uint64_t digest = 0;
+        write_history(writer, &h, 0, h.rig.log_count);
+        write_bulk(writer, &digest);
+        assert_true(wal_sealed_segment(writer->wal) >= 1);
+        struct storage *log = writer_close(writer);
+        const struct checkpoint_build_options build = {
+            .storage = log, .upto = 1, .memory_bytes = MIB(1), .inventory = options};
+        struct checkpoint_info info;
+        uint64_t *numbers;
+        size_t count;
+        assert_int_equal(checkpoint_build(&build, &info), wrong ? HF_DAMAGED : HF_OK);
+        assert_int_equal(strstr(info.message, "differs from the digest") != NULL, wrong);
+        assert_int_equal(checkpoint_list(log, &numbers, &count), HF_OK);
+        assert_int_equal(count, 1 - wrong);
+        free(numbers);
+        storage_destroy(log);
+        history_close(&h);
+    }
+}
+
 static void wrong_digest_is_told(void **state)
 {
     (void)state;
@@ -531,6 +562,7 @@ int main(void)
         cmocka_unit_test(damage_of_a_checkpoint_is_told_alike_by_any_number_of_threads),
         cmocka_unit_test(first_record_that_does_not_fit_is_told),
         cmocka_unit_test(definition_that_does_not_fit_is_told_after_what_came_before),
+        cmocka_unit_test(wrong_digest_makes_no_checkpoint),
         cmocka_unit_test(wrong_digest_is_told),
         cmocka_unit_test(damaged_block_is_told),
         cmocka_unit_test(recovery_needs_no_more_room_than_the_log_ever_did),
