@@ -759,7 +759,8 @@ static void note_rename(const struct frame *frame)
         if (is_known(fd)) {
             char *name = open_files[fd].name;
             size_t len = strlen(frame->to);
-            bool other = strncmp(name, frame->to, len) == 0 && (name[len] == '\0' || name[len] == '/');
+            bool other = strncmp(name, frame->to, len) == 0 &&
+                         (name[len] == '\0' || name[len] == '/');
             if (!other) {
                 rename_one(name, frame->name, frame->to);
             } else if (exchanged) {

@@ -54,8 +54,9 @@ enum kernel_op {
 struct kernel_call {
     enum kernel_op op;
     uint64_t number;   /* of all that were told, from 1; the same in before() and after() */
-    uint64_t file;     /* the same file: the same number, whatever its name; no two files share one,
-                        * not even one after the other. From 1; 0: none (a new one: after() tells) */
+    uint64_t file;     /* the same file: the same number, whatever its name; no two files share
+                        * one, not even one after the other. From 1; 0: none (a new one: after()
+                        * tells) */
     const char *name;  /* below the watched directory, "a/b"; "." is that itself. Of an open file:
                         * the name that it has by now, as far as this process renamed it */
     const char *to;    /* RENAME: the new name; else NULL */
@@ -72,8 +73,8 @@ struct kernel_call {
 
     /* before() may set these, best with the functions below. */
     int error;   /* the call comes back with this errno; 0: as the kernel has it */
-    size_t take; /* KERNEL_ALL: all of it is done. READ, WRITE: so many bytes and no more; others: 0:
-                  * nothing is done. Even of a call with an error so much is done. A CLOSE is
+    size_t take; /* KERNEL_ALL: all of it is done. READ, WRITE: so many bytes and no more; others:
+                  * 0: nothing is done. Even of a call with an error so much is done. A CLOSE is
                   * always done, as the kernel does it. */
 
     /* after() alone: what was returned: an fd, a count, 0; or -errno. */

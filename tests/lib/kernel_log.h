@@ -4,8 +4,8 @@
  * What is durable is held as POSIX and the flags promise it, whatever the file system does beyond:
  * a write's bytes once it has come back with RWF_DSYNC or RWF_SYNC, or an fdatasync or fsync of the
  * file that was begun after it has come back well; a name (made, renamed, removed) once an fsync of
- * its directory has. After a failed sync of a file none of what was unsynced ever counts as durable:
- * the kernel may have dropped it and say OK the next time.
+ * its directory has. After a failed sync of a file none of what was unsynced ever counts as
+ * durable: the kernel may have dropped it and say OK the next time.
  *
  * Threads: one. There is one log in a program; a failure inside ends it with a message. */
 #ifndef TESTS_LIB_KERNEL_LOG_H

@@ -340,7 +340,7 @@ static void order_settling_waits_for_old_writes_of_each_segment(void **state)
     assert_false(rig_exists(rig, "3.seg.tmp", &size));
 }
 
-/* Also when it is there already: whoever made it may have been killed before its name was durable. */
+/* Also when it is there already: who made it may have been killed before its name was durable. */
 static void order_directorys_name_is_durable_once_it_is_opened(void **state)
 {
     struct rig *rig = *state;

@@ -1,6 +1,6 @@
 /* ring_test.c - several log writes under way at once, with faults in them and in the ring itself:
- * each write's completion tells of that write alone, once, and no write is OK that is not all on the
- * disk. Through io_uring, and with pwritev2 what fits.
+ * each write's completion tells of that write alone, once, and no write is OK that is not all on
+ * the disk. Through io_uring, and with pwritev2 what fits.
  *
  * The random histories print their last seed; SEED=N replays one. Threads: one. */
 #include <errno.h>
