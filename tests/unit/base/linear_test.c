@@ -480,10 +480,10 @@ static void a_search_that_is_too_long_says_so(void **state)
 {
     (void)state;
     begin(100, 0);
-    for (uint8_t i = 0; i < LINEAR_ORDERS; i++) {
+    for (uint8_t i = 0; i < 12; i++) {
         reserve(1, 9, i, 1, 0, HF_OK);
     }
-    look(10, 11, 0, 100, 15, 0);
+    look(10, 11, 0, 100, 11, 0);
     struct linear_report report;
     assert_int_equal(linear_check(&history, 1000, &report), LINEAR_UNDECIDED);
     assert_int_equal(report.states, 1000);
