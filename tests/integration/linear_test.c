@@ -35,6 +35,9 @@
 #define HOLD_MS     200u
 #define SLACK_MS    50u /* the engine's wall time may be slewed */
 #define TIMEOUT_MS  300000u
+#define BURSTS      4u
+#define BURST       12u /* calls at once: more than a client has messages of a kind under way */
+#define BURST_UNITS 60
 
 struct caller {
     struct round *round;
@@ -44,7 +47,7 @@ struct caller {
     struct hf_client *client;
     unsigned operations;
     unsigned count;
-    struct linear_call calls[OPERATIONS + PLAN_ORDERS + PLAN_CALLS];
+    struct linear_call calls[OPERATIONS + BURSTS * BURST + PLAN_ORDERS + PLAN_CALLS];
 };
 
 struct round {
@@ -296,6 +299,95 @@ static void *run_caller(void *argument)
     return NULL;
 }
 
+/* ---- Many calls of one thread at once ----
+ *
+ * More than a client has messages under way, so that they share some: with answers that differ from
+ * order to order, each must get its own. */
+
+struct burst {
+    struct round *round;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    unsigned left;
+};
+
+struct burst_call {
+    struct burst *burst;
+    struct linear_call *call;
+};
+
+static void burst_done(void *user, enum hf_status status, const struct hf_result *result)
+{
+    struct burst_call *done = user;
+    struct burst *burst = done->burst;
+    CHECK(status < HF_STATUS_LOCAL);
+    read_result(burst->round, done->call, status, result);
+    done->call->answered_ns = now_ns();
+    done->call->answered_ms = now_ms();
+    CHECK(pthread_mutex_lock(&burst->mutex) == 0);
+    burst->left--;
+    CHECK(pthread_cond_signal(&burst->cond) == 0);
+    CHECK(pthread_mutex_unlock(&burst->mutex) == 0);
+}
+
+static void start_call(struct caller *caller, struct burst_call *start)
+{
+    struct linear_call *call = start->call;
+    struct hf_id id = id_of(caller->round, 1, call->order);
+    unsigned item = call->wanted[0] ? 0 : 1;
+    struct hf_line line = {.item = caller->round->items[item], .qty = call->wanted[item]};
+    struct hf_order order = {
+        .id = id, .buyer = 1, .hold_ms = call->hold_ms, .line_count = 1, .lines = &line};
+    call->thread = (uint8_t)caller->thread;
+    call->life = LINEAR_ANY_LIFE;
+    call->answered = true;
+    call->called_ms = now_ms();
+    call->called_ns = now_ns();
+    enum hf_status status =
+        call->type == LINEAR_RESERVE  ? hf_reserve_async(caller->client, &order, burst_done, start)
+        : call->type == LINEAR_COMMIT ? hf_commit_async(caller->client, id, burst_done, start)
+                                      : hf_release_async(caller->client, id, burst_done, start);
+    CHECK(status == HF_OK);
+}
+
+/* Calls of one kind, on as many orders. What is wanted follows from the order. */
+static void make_burst(struct caller *caller, enum linear_type type)
+{
+    struct burst burst = {.round = caller->round,
+                          .mutex = PTHREAD_MUTEX_INITIALIZER,
+                          .cond = PTHREAD_COND_INITIALIZER,
+                          .left = BURST};
+    struct burst_call calls[BURST];
+    unsigned first = (unsigned)rng_below(&caller->rng, LINEAR_ORDERS);
+    for (unsigned i = 0; i < BURST; i++) {
+        struct linear_call *call = &caller->calls[caller->count++];
+        unsigned order = (first + 5 * i) % LINEAR_ORDERS;
+        *call = (struct linear_call){.type = type, .order = (uint8_t)order};
+        if (type == LINEAR_RESERVE) {
+            call->wanted[order % 2] = (uint8_t)(1 + order % 3);
+            call->hold_ms = TIMEOUT_MS;
+        }
+        calls[i] = (struct burst_call){&burst, call};
+        start_call(caller, &calls[i]);
+    }
+    CHECK(pthread_mutex_lock(&burst.mutex) == 0);
+    while (burst.left > 0) {
+        pthread_cond_wait(&burst.cond, &burst.mutex);
+    }
+    CHECK(pthread_mutex_unlock(&burst.mutex) == 0);
+    CHECK(pthread_mutex_destroy(&burst.mutex) == 0);
+    CHECK(pthread_cond_destroy(&burst.cond) == 0);
+}
+
+static void make_bursts(struct caller *caller)
+{
+    static const enum linear_type types[] = {LINEAR_RESERVE, LINEAR_COMMIT, LINEAR_RELEASE};
+    make_burst(caller, LINEAR_RESERVE);
+    for (unsigned i = 1; i < BURSTS; i++) {
+        make_burst(caller, types[rng_below(&caller->rng, 3)]);
+    }
+}
+
 /* ---- A round ---- */
 
 static void define_items(struct round *round, struct rng *rng)
@@ -414,7 +506,7 @@ static void check_round(struct round *round)
     CHECK(verdict != LINEAR_ILLEGAL);
 }
 
-static void run_round(uint64_t seed, bool kills)
+static void run_round(uint64_t seed, bool bursts, bool kills)
 {
     static struct round round;
     memset(&round, 0, sizeof round);
@@ -432,9 +524,16 @@ static void run_round(uint64_t seed, bool kills)
         rng_init(&caller->rng, rng_next(&rng));
     }
     linear_plan_make(&round.plan, HOLD_MS, &rng);
+    if (bursts) {
+        round.plan.stocked[0] = round.plan.stocked[1] = BURST_UNITS;
+    }
     define_items(&round, &rng);
-    run_threads(&round, &rng, kills ? (unsigned)rng_between(&rng, 1, KILLS) : 0);
     struct caller *reader = &round.callers[THREADS];
+    if (bursts) {
+        make_bursts(reader);
+    } else {
+        run_threads(&round, &rng, kills ? (unsigned)rng_between(&rng, 1, KILLS) : 0);
+    }
     for (unsigned i = 0; i <= PLAN_ORDERS; i++) {
         linear_plan_read(i, &reader->calls[reader->count]);
         make_call(reader, &reader->calls[reader->count++]);
@@ -457,7 +556,8 @@ int main(int argc, char **argv)
     uint64_t first = rng_seed_from_env(1);
     struct budget budget = budget_make("rounds", 2 * KILL_ROUNDS, 4.0, 3000);
     while (budget_next(&budget)) {
-        run_round(first + budget.round, budget.round % KILL_ROUNDS == 1);
+        uint64_t kind = budget.round % KILL_ROUNDS;
+        run_round(first + budget.round, kind % 3 == 0, kind == 1);
     }
     for (unsigned i = 0; i < CLIENTS; i++) {
         hf_client_close(clients[i]);

@@ -6,9 +6,6 @@
  * middle: what was not answered is asked again after the restart, with the same id. In the end
  * everything is read, and the history is checked. Time is a number that the threads set on.
  *
- * With schedule points (tests/schedule) each of them yields now and then, which makes the windows
- * between two steps many times wider.
- *
  * Threads: THREADS, each with calls of its own; the main one sets up, waits, and checks. SEED
  * repeats a round's operations, though not who comes first. */
 #include <pthread.h>
@@ -21,16 +18,12 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "lib/budget.h"
-#include "lib/linear_plan.h"
+#include "lib/linear_wire.h"
 #include "lib/rng.h"
 #include "lib/shared_storage.h"
 #include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "server/engine.h"
-
-#ifdef HOLDFAST_SCHEDULE
-#include "lib/schedule.h"
-#endif
 
 #define THREADS     4u
 #define ITEMS       2u
@@ -70,7 +63,7 @@ struct round {
     struct shop *shop;
     uint64_t number;
     uint64_t seed;
-    uint32_t items[ITEMS]; /* handles */
+    uint32_t items[PLAN_ITEMS]; /* handles */
     struct linear_plan plan;
     uint8_t life;
     atomic_int answers_left; /* until the power fails */
@@ -139,7 +132,7 @@ static void shop_open(struct shop *shop, uint64_t seed)
         .clock = {shop, shop_unix_ns, shop_uptime_ns, shop_uptime_ns, sim_boot},
         .ms = ms,
         .storage = shared_storage_make(sim_storage_make(seed), seed),
-        .options = {.inventory = {.items_max = 2 * ITEMS * LIFE_ROUNDS,
+        .options = {.inventory = {.items_max = 2 * PLAN_ITEMS * LIFE_ROUNDS,
                                   .orders_max = 8192,
                                   .hold_ms_default = HOLD_MS,
                                   .hold_ms_max = HOLD_MS},
@@ -210,237 +203,6 @@ static struct response ask(struct shop *shop, struct arena *arena, const struct 
     return ask.call.response;
 }
 
-static void make_id(uint8_t id[ID_BYTES], uint8_t kind, uint64_t round, uint8_t number)
-{
-    memset(id, 0, ID_BYTES);
-    id[0] = kind;
-    id[1] = number;
-    memcpy(id + 8, &round, sizeof round);
-}
-
-/* ---- One call as a request ---- */
-
-struct wire {
-    struct request request;
-    uint8_t ids[2][ID_BYTES];
-    struct line_message lines[2][LINEAR_ITEMS];
-    struct line_qty_message total[2];
-    struct order_message orders[2];
-    struct edit_message edits[2];
-    struct adjustment_message adjustment;
-    uint32_t items[ITEMS];
-    uint64_t id_hi[2];
-    uint64_t id_lo[2];
-    uint32_t qty[2];
-    uint64_t buyer[2];
-};
-
-static void wire_reserve(struct wire *wire, unsigned at, const struct round *round,
-                         const struct linear_call *call)
-{
-    struct order_message *order = &wire->orders[at];
-    *order = (struct order_message){.id = {wire->ids[at], ID_BYTES},
-                                    .buyer = 1,
-                                    .hold_ms = call->hold_ms,
-                                    .lines = wire->lines[at]};
-    for (unsigned i = 0; i < ITEMS; i++) {
-        if (call->wanted[i]) {
-            struct line_message *line = &wire->lines[at][order->line_count++];
-            *line = (struct line_message){.item = round->items[i], .qty = call->wanted[i]};
-            if (call->split) {
-                line->split = true;
-                line->fallback_count = 1;
-                line->fallback = &round->items[1];
-            }
-        }
-    }
-    wire->request.reserve.count = at + 1;
-    wire->request.reserve.orders = wire->orders;
-}
-
-static void wire_edit(struct wire *wire, unsigned at, const struct linear_call *call)
-{
-    struct edit_message *edit = &wire->edits[at];
-    *edit = (struct edit_message){.id = {wire->ids[at], ID_BYTES}, .late_ok = call->late_ok};
-    if (call->total) {
-        wire->total[at] = (struct line_qty_message){1, call->total};
-        edit->line_count = 1;
-        edit->lines = &wire->total[at];
-    }
-    wire->request.edit.count = at + 1;
-    wire->request.edit.edits = wire->edits;
-}
-
-static void wire_adjust(struct wire *wire, const struct round *round,
-                        const struct linear_call *call)
-{
-    wire->adjustment = (struct adjustment_message){.id = {wire->ids[0], ID_BYTES},
-                                                   .item = round->items[call->item],
-                                                   .has_delta = true,
-                                                   .delta = call->delta};
-    if (call->type == LINEAR_MOVE) {
-        wire->adjustment.to_item = round->items[call->to_item];
-    }
-    wire->request.adjust.count = 1;
-    wire->request.adjust.adjustments = &wire->adjustment;
-}
-
-/* The calls in columns. */
-static void wire_columns(struct wire *wire, unsigned at, const struct round *round,
-                         const struct linear_call *call)
-{
-    struct id128 id = id_from_bytes(wire->ids[at]);
-    struct batch_message *batch = &wire->request.batch;
-    wire->request.type = call->type == LINEAR_RESERVE  ? REQUEST_RESERVE_BATCH
-                         : call->type == LINEAR_COMMIT ? REQUEST_COMMIT_BATCH
-                                                       : REQUEST_RELEASE_BATCH;
-    wire->id_hi[at] = id.hi;
-    wire->id_lo[at] = id.lo;
-    batch->id_hi = wire->id_hi;
-    batch->id_lo = wire->id_lo;
-    batch->id_hi_count = batch->id_lo_count = at + 1;
-    batch->late_ok = call->late_ok;
-    if (call->type == LINEAR_RESERVE) {
-        wire->items[at] = round->items[call->wanted[0] == 0];
-        wire->qty[at] = call->wanted[call->wanted[0] == 0];
-        wire->buyer[at] = 1;
-        batch->item = wire->items;
-        batch->qty = wire->qty;
-        batch->buyer = wire->buyer;
-        batch->item_count = batch->qty_count = batch->buyer_count = at + 1;
-        batch->hold_ms = call->hold_ms;
-    }
-}
-
-/* Adds a call to a request that has `at` of the same type. */
-static void wire_add(struct wire *wire, unsigned at, const struct round *round,
-                     const struct linear_call *call)
-{
-    static const enum request_type types[] = {
-        [LINEAR_RESERVE] = REQUEST_RESERVE,     [LINEAR_COMMIT] = REQUEST_COMMIT,
-        [LINEAR_RELEASE] = REQUEST_RELEASE,     [LINEAR_RETURN] = REQUEST_RETURN,
-        [LINEAR_EXTEND] = REQUEST_EXTEND,       [LINEAR_GET_ORDER] = REQUEST_GET_ORDER,
-        [LINEAR_GET_STOCK] = REQUEST_GET_STOCK, [LINEAR_ADJUST] = REQUEST_ADJUST,
-        [LINEAR_MOVE] = REQUEST_ADJUST,
-    };
-    bool adjusts = call->type == LINEAR_ADJUST || call->type == LINEAR_MOVE;
-    wire->request.type = types[call->type];
-    make_id(wire->ids[at], adjusts ? 0xAD : 1, round->number,
-            adjusts ? call->adjustment : call->order);
-    if (call->brief) {
-        wire_columns(wire, at, round, call);
-        return;
-    }
-    switch (call->type) {
-    case LINEAR_RESERVE:
-        wire_reserve(wire, at, round, call);
-        break;
-    case LINEAR_EXTEND:
-        wire->request.extend.id = (struct bytes){wire->ids[0], ID_BYTES};
-        wire->request.extend.hold_ms = call->hold_ms;
-        break;
-    case LINEAR_GET_ORDER:
-        wire->request.get_order.id = (struct bytes){wire->ids[0], ID_BYTES};
-        break;
-    case LINEAR_GET_STOCK:
-        wire->request.get_stock.item_count = 0;
-        for (unsigned i = 0; i < ITEMS; i++) {
-            if (call->items >> i & 1) {
-                wire->items[wire->request.get_stock.item_count++] = round->items[i];
-            }
-        }
-        wire->request.get_stock.items = wire->items;
-        break;
-    case LINEAR_ADJUST:
-    case LINEAR_MOVE:
-        wire_adjust(wire, round, call);
-        break;
-    default:
-        wire_edit(wire, at, call);
-    }
-}
-
-/* ---- Its answer ---- */
-
-static void read_grants(const struct round *round, struct linear_call *call,
-                        const struct grant_message *grants, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        for (unsigned k = 0; k < ITEMS; k++) {
-            call->units[k] =
-                (uint8_t)(call->units[k] + (grants[i].item == round->items[k] ? grants[i].qty : 0));
-        }
-    }
-}
-
-static void read_result(const struct round *round, struct linear_call *call,
-                        const struct result_message *result)
-{
-    call->status = result->status;
-    call->replayed = result->replayed;
-    call->blocking = (uint8_t)result->blocking_line;
-    call->state = (uint8_t)result->state;
-    call->deadline_ms = result->deadline_ms;
-    if (call->type != LINEAR_RESERVE || result->status != HF_OK) {
-        return;
-    }
-    if (result->grant_count > 0) {
-        read_grants(round, call, result->grants, result->grant_count);
-    } else if (result->state == LINEAR_HELD || result->state == LINEAR_COMMITTED) {
-        memcpy(call->units, call->wanted, sizeof call->units);
-    }
-}
-
-static void read_column(struct linear_call *call, unsigned at, const struct response *response)
-{
-    bool all_ok = response->batch.status_count == 0;
-    call->status = all_ok ? HF_OK : (enum hf_status)response->batch.status[at];
-    call->blocking = 1;
-    if (call->type == LINEAR_RESERVE && call->status == HF_OK) {
-        memcpy(call->units, call->wanted, sizeof call->units);
-    }
-}
-
-static struct linear_stock stock_of(const struct stock_message *stock)
-{
-    return (struct linear_stock){(int32_t)stock->stocked, (int32_t)stock->held,
-                                 (int32_t)stock->sold, (int32_t)stock->available};
-}
-
-static void read_answer(const struct round *round, struct linear_call *call, unsigned at,
-                        const struct response *response)
-{
-    call->status = response->status;
-    switch (response->type) {
-    case RESPONSE_ORDERS:
-        read_result(round, call, &response->orders.results[at]);
-        break;
-    case RESPONSE_BATCH:
-        read_column(call, at, response);
-        break;
-    case RESPONSE_ORDER:
-        call->state = (uint8_t)response->order.state;
-        call->deadline_ms = response->order.deadline_ms;
-        read_grants(round, call, response->order.grants, response->order.grant_count);
-        break;
-    case RESPONSE_STOCK:
-        for (uint32_t i = 0, k = 0; k < ITEMS; k++) {
-            if (call->items >> k & 1) {
-                CHECK(i < response->stock.count);
-                call->stock[k] = stock_of(&response->stock.items[i++]);
-            }
-        }
-        break;
-    case RESPONSE_ADJUST:
-        call->status = response->adjust.results[0].status;
-        call->replayed = response->adjust.results[0].replayed;
-        call->stock[0] = stock_of(&response->adjust.results[0].stock);
-        break;
-    default:
-        break;
-    }
-}
-
 static void count_met(const struct linear_call *call)
 {
     met.sold_out += call->answered && call->status == HF_SOLD_OUT;
@@ -478,11 +240,10 @@ static bool make_calls(struct caller *caller, unsigned count)
 {
     struct round *round = caller->round;
     struct linear_call *calls = &caller->calls[caller->count - count];
-    struct wire wire;
-    memset(&wire, 0, sizeof wire);
+    struct linear_wire wire;
+    linear_wire_request(&wire, round->number, round->items, calls, count);
     uint64_t called_ms = START_MS + shop_ms(round->shop);
     for (unsigned i = 0; i < count; i++) {
-        wire_add(&wire, i, round, &calls[i]);
         calls[i].thread = (uint8_t)caller->thread;
         calls[i].life = round->life;
         calls[i].called_ms = called_ms;
@@ -496,9 +257,9 @@ static bool make_calls(struct caller *caller, unsigned count)
         calls[i].answered = answered;
         calls[i].answered_ns = answered_ns;
         calls[i].answered_ms = answered_ms;
-        if (answered) {
-            read_answer(round, &calls[i], i, &response);
-        }
+    }
+    if (answered) {
+        linear_wire_answer(&response, round->items, calls, count);
     }
     arena_clear(&caller->arena);
     if (answered) {
@@ -508,14 +269,6 @@ static bool make_calls(struct caller *caller, unsigned count)
 }
 
 /* ---- What a thread does ---- */
-
-/* Plain lines, and whole orders. */
-static bool fits_columns(const struct linear_call *call)
-{
-    bool one_line = (call->wanted[0] > 0) != (call->wanted[1] > 0) && !call->split;
-    bool whole = call->type == LINEAR_COMMIT || (call->type == LINEAR_RELEASE && call->total == 0);
-    return whole || (call->type == LINEAR_RESERVE && one_line);
-}
 
 static struct linear_call *new_call(struct caller *caller)
 {
@@ -529,14 +282,8 @@ static struct linear_call *new_call(struct caller *caller)
 static unsigned plan(struct caller *caller)
 {
     struct linear_call calls[PLAN_CALLS];
-    unsigned count = linear_plan_next(&caller->round->plan, caller->thread, &caller->rng, calls);
-    bool columns = rng_chance(&caller->rng, 4);
+    unsigned count = linear_wire_next(&caller->round->plan, caller->thread, &caller->rng, calls);
     for (unsigned i = 0; i < count; i++) {
-        columns = columns && fits_columns(&calls[i]) && calls[i].late_ok == calls[0].late_ok &&
-                  calls[i].hold_ms == calls[0].hold_ms;
-    }
-    for (unsigned i = 0; i < count; i++) {
-        calls[i].brief = calls[i].replayed_unsure = columns;
         *new_call(caller) = calls[i];
     }
     return count;
@@ -595,27 +342,13 @@ static struct response must(struct round *round, const struct request *request)
 
 static void define_items(struct round *round, struct rng *rng)
 {
-    char sku[32];
-    snprintf(sku, sizeof sku, "sku-%llu", (unsigned long long)round->number);
-    struct item_message items[ITEMS] = {
-        {.sku = bytes_of(sku), .pool = bytes_of("east"), .hot = rng_chance(rng, 2)},
-        {.sku = bytes_of(sku), .pool = bytes_of("west"), .hot = rng_chance(rng, 2)}};
-    struct request define = {.type = REQUEST_DEFINE};
-    define.define.item_count = ITEMS;
-    define.define.items = items;
-    memcpy(round->items, must(round, &define).define.items, sizeof round->items);
-    for (unsigned i = 0; i < ITEMS; i++) {
+    struct linear_wire wire;
+    linear_wire_define(&wire, round->number, rng);
+    memcpy(round->items, must(round, &wire.request).define.items, sizeof round->items);
+    for (unsigned i = 0; i < PLAN_ITEMS; i++) {
         round->history.stocked[i] = round->plan.stocked[i];
-        uint8_t id[ID_BYTES];
-        make_id(id, 0xAE, round->number, (uint8_t)i);
-        struct adjustment_message stock = {.id = {id, ID_BYTES},
-                                           .item = round->items[i],
-                                           .has_delta = true,
-                                           .delta = round->history.stocked[i]};
-        struct request adjust = {.type = REQUEST_ADJUST};
-        adjust.adjust.count = 1;
-        adjust.adjust.adjustments = &stock;
-        must(round, &adjust);
+        linear_wire_stock(&wire, round->number, round->items, i, round->plan.stocked[i]);
+        must(round, &wire.request);
     }
 }
 
@@ -726,9 +459,6 @@ int main(void)
     static struct shop shop;
     log_set_level((enum log_level)(LOG_ERROR + 1)); /* failed writes are many */
     uint64_t first = rng_seed_from_env(1);
-#ifdef HOLDFAST_SCHEDULE
-    schedule_yields(first, 4);
-#endif
     struct budget budget = budget_make("rounds", 60, 4.0, 100000);
     while (budget_next(&budget)) {
         if (budget.round % LIFE_ROUNDS == 0) {
