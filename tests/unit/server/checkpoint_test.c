@@ -833,6 +833,44 @@ static void stop_at_any_operation_of_a_checkpoint_loses_nothing(void **state)
     for_seeds(run_stops, 20);
 }
 
+/* An engine is killed when its archive has given a segment its name, and has not synced that yet.
+ * The next one finds a whole copy, gives the segment back, and then the power fails. */
+static void segment_that_a_killed_engine_archived_is_archived_again(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t operations[2];
+    char *expected;
+    before_third(&rig, 1, operations, &expected);
+    for (uint64_t seed = 1; seed <= 32; seed++) {
+        struct rig copy;
+        copy_rig(&copy, &rig, seed);
+        sim_storage_crash_after(copy.options.archive, operations[1]); /* the last is the rename */
+        (void)engine_checkpoint(copy.engine);
+        engine_close(copy.engine);
+        sim_storage_kill(copy.storage);
+        sim_storage_kill(copy.options.archive);
+        uint64_t first = first_segment(&copy);
+        bool named = count_files(copy.options.archive, "wal-", ".seg") == first;
+        rig_recover(&copy);
+        if (!named) {
+            close_rig(&copy);
+            continue;
+        }
+        (void)engine_checkpoint(copy.engine);
+        assert_true(first_segment(&copy) > first);
+        sim_storage_stop(copy.options.archive);
+        crash(&copy);
+        sim_storage_crash(copy.options.archive);
+        rig_recover(&copy);
+        assert_archived(&copy);
+        close_rig(&copy);
+    }
+    free(expected);
+    storage_destroy(rig.storage);
+    storage_destroy(rig.options.archive);
+}
+
 /* What is in the making when a process is killed is removed at the next start. */
 static void leftovers_are_removed_at_the_next_start(void **state)
 {
@@ -875,6 +913,7 @@ int main(void)
         TEST(archive_never_gives_up_what_another_log_left_there),
         TEST(segments_stay_while_the_archive_is_out_of_reach),
         TEST(stop_at_any_operation_of_a_checkpoint_loses_nothing),
+        TEST(segment_that_a_killed_engine_archived_is_archived_again),
         TEST(leftovers_are_removed_at_the_next_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
