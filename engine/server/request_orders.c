@@ -346,6 +346,9 @@ static void take_grants(struct grant_room *room, const struct order_outcome *out
                         struct result_message *result)
 {
     CHECK(outcome->grant_count <= room->left);
+    if (outcome->grant_count == 0) {
+        return; /* there may be no room at all */
+    }
     for (uint32_t i = 0; i < outcome->grant_count; i++) {
         const struct order_grant *grant = &outcome->grants[i];
         room->next[i] = (struct grant_message){.line = grant->line,
