@@ -75,6 +75,52 @@ static void config_bounds_the_segments_prepared_ahead(void **state)
     assert_false(set("wal-spare-segments", "17"));
 }
 
+/* Each number, from docs/operations.md and limits.h: the least and the greatest are taken, what is one
+ * beyond is refused with the setting's name, and what was set stays. */
+static void config_takes_each_number_up_to_its_bounds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        uint64_t min;
+        uint64_t max;
+    } rows[] = {
+        {"items-max", 1, 16777216},
+        {"orders-max", 1, 1073741824},
+        {"orders-ready", 0, 1073741824},
+        {"hold-ms", 1, 4294967295},
+        {"hold-ms-max", 1, 4294967295},
+        {"buyers-max", 1, 1073741824},
+        {"retain-ended", 0, 4294967295},
+        {"wal-bytes-max", 0, 1099511627776},
+        {"checkpoint-memory", 1048576, 68719476736},
+        {"recovery-threads", 0, 16},
+        {"wal-segment-bytes", 4194304, 4294967296},
+        {"wal-spare-segments", 1, 16},
+        {"contexts", 1, 4096},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[32];
+        const uint64_t bounds[] = {rows[i].min, rows[i].max};
+        for (unsigned k = 0; k < 2; k++) {
+            snprintf(text, sizeof text, "%llu", (unsigned long long)bounds[k]);
+            if (!set(rows[i].name, text)) {
+                fail_msg("%s", error);
+            }
+        }
+        struct config before = config;
+        const uint64_t beyond[] = {rows[i].max + 1, UINT64_MAX, rows[i].min - 1};
+        for (unsigned k = 0; k < (rows[i].min > 0 ? 3 : 2); k++) {
+            snprintf(text, sizeof text, "%llu", (unsigned long long)beyond[k]);
+            if (set(rows[i].name, text)) {
+                fail_msg("%s takes %s", rows[i].name, text);
+            }
+            assert_error_has(rows[i].name);
+        }
+        assert_memory_equal(&config, &before, sizeof config);
+    }
+}
+
 static void config_knows_units(void **state)
 {
     (void)state;
@@ -424,6 +470,7 @@ int main(void)
         cmocka_unit_test_setup(config_has_the_designs_defaults, setup),
         cmocka_unit_test_setup(config_takes_numbers_up_to_their_bounds, setup),
         cmocka_unit_test_setup(config_bounds_the_segments_prepared_ahead, setup),
+        cmocka_unit_test_setup(config_takes_each_number_up_to_its_bounds, setup),
         cmocka_unit_test_setup(config_knows_units, setup),
         cmocka_unit_test_setup(config_refuses_a_default_hold_above_the_greatest, setup),
         cmocka_unit_test_setup(config_says_what_is_wrong_in_words_and_units_of_the_setting, setup),
