@@ -396,6 +396,7 @@ static void sort_rows(struct import *import)
 {
     import->sorted = must_alloc(import->row_count, sizeof *import->sorted);
     for (uint32_t i = 0; i < import->row_count; i++) {
+        CHECK(import->rows[i].sku && import->rows[i].pool);
         import->sorted[i] = &import->rows[i];
     }
     if (import->row_count > 0) {

@@ -35,6 +35,34 @@ static void expect_errors(const char *text, uint64_t errors)
     import_deinit(&import);
 }
 
+/* Both sides of each number's bounds, from docs/protocol.md. */
+static void import_takes_units_up_to_their_bounds(void **state)
+{
+    (void)state;
+    static const char *const columns[] = {"stock", "safety", "presale_cap"};
+    static const struct {
+        const char *cell;
+        bool fine;
+    } rows[] = {{"0", true},
+                {"-1", false},
+                {"9007199254740992", true},
+                {"9007199254740993", false},
+                {"9223372036854775807", false},
+                {"9223372036854775808", false},
+                {"18446744073709551616", false},
+                {"-9223372036854775808", false}};
+    for (size_t i = 0; i < 3 * sizeof rows / sizeof rows[0]; i++) {
+        char text[128];
+        struct import import;
+        snprintf(text, sizeof text, "sku,%s\nA,%s\n", columns[i % 3], rows[i / 3].cell);
+        assert_int_equal(read_text(&import, text), rows[i / 3].fine);
+        if (!rows[i / 3].fine) {
+            assert_non_null(strstr(import.first_error, columns[i % 3]));
+        }
+        import_deinit(&import);
+    }
+}
+
 /* A row whose SKU or pool is refused has no place among the others: the rest is still looked at. */
 static void import_goes_on_behind_a_row_whose_names_are_refused(void **state)
 {
@@ -191,6 +219,7 @@ static void import_reads_the_catalogue_of_1111(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(import_takes_units_up_to_their_bounds),
         cmocka_unit_test(import_goes_on_behind_a_row_whose_names_are_refused),
         cmocka_unit_test(import_reads_every_column),
         cmocka_unit_test(import_takes_an_empty_cell_as_nothing_said),

@@ -299,6 +299,10 @@ static void line_refuses_shapes_that_make_no_sense(void **state)
 {
     (void)state;
     static const char *const bad[] = {"A:2:up-to=3",
+                                      "A:2:up-to=4294967297", /* 1, in 32 bits */
+                                      "A:4294967297",
+                                      "A:1000000001",
+                                      "A:0",
                                       "A:2:up-to=x",
                                       "A:2:up-to=",
                                       "A:2:optional:up-to=1",
@@ -316,7 +320,10 @@ static void line_refuses_shapes_that_make_no_sense(void **state)
             fail_msg("%s was taken", bad[i]);
         }
     }
-    /* Both sides of the bound. */
+    /* Both sides of the bounds. */
+    assert_true(parse_line("A:1000000000:up-to=1000000000", &line, reason));
+    assert_int_equal(line.qty, 1000000000);
+    assert_int_equal(line.min_qty, 1000000000);
     char text[16 + 2 * LINE_FALLBACKS_MAX + 2] = "A:1:or=B";
     for (unsigned i = 1; i < LINE_FALLBACKS_MAX; i++) {
         strcat(text, ",B");

@@ -28,6 +28,7 @@ struct rig {
     struct clock clock;
     uint64_t ms;
     uint64_t ms_per_look; /* how far time goes on when it is looked at */
+    unsigned looks_left;  /* 0: any number; else, after so many the engine goes round for ever */
     struct storage *storage;
     struct engine_options options;
     struct engine *engine;
@@ -49,6 +50,9 @@ RIG uint64_t rig_unix_ns(void *context)
 RIG uint64_t rig_boottime_ns(void *context)
 {
     struct rig *rig = context;
+    if (rig->looks_left > 0 && --rig->looks_left == 0) {
+        fail_msg("the engine goes round without doing anything");
+    }
     rig->ms += rig->ms_per_look;
     return (1000 + rig->ms) * 1000000u;
 }

@@ -2,7 +2,10 @@
  * that what would leave somebody waiting fails at once instead of hanging.
  *
  * It looks into the log (wal_private.h): that somebody is asleep is said by the test.
- * Threads: one. */
+ * Threads: one, but for the appender that waits for a buffer. */
+#include <pthread.h>
+#include <time.h>
+
 #include "unit/wal/wal_rig.h"
 #include "wal/wal_private.h"
 
@@ -127,6 +130,79 @@ static void next_segment_wakes_the_preparer_and_is_told_to_the_writer(void **sta
     assert_true(wal_prepare_step(rig.wal));
     assert_true(wal_sleep_count(&rig.wal->writer_sleep) > writer);
     rig_deinit(&rig);
+}
+
+/* ---- An append that waits ---- */
+
+struct waiting {
+    struct rig *rig;
+    enum hf_status status;
+    _Atomic bool done;
+};
+
+static void *append_one_more(void *argument)
+{
+    struct waiting *waiting = argument;
+    uint64_t delta;
+    static uint8_t record[64];
+    uint32_t len = rig_encode(waiting->rig->next_serial, 1, record, &delta);
+    uint64_t lsn;
+    waiting->status = wal_append(waiting->rig->wal, record, len, 1, delta, &lsn);
+    atomic_store(&waiting->done, true);
+    return NULL;
+}
+
+static unsigned stalled(struct wal *wal)
+{
+    spin_lock(&wal->append.lock);
+    unsigned count = wal->append.stalled;
+    spin_unlock(&wal->append.lock);
+    return count;
+}
+
+static void rest(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* All buffers are full: it is counted as one who waits, and goes on when one comes free; or ends when
+ * the log closes. The limits of 20 s are for a log that is at fault. */
+static void append_waits_for_a_buffer_and_goes_on(void **state)
+{
+    (void)state;
+    for (unsigned fails = 0; fails < 2; fails++) {
+        struct rig rig;
+        open_log(&rig, 1);
+        sim_storage_hold(rig.storage, true);
+        for (unsigned i = 0; i < 2 * WAL_GROUPS; i++) {
+            assert_int_equal(rig_append(&rig, BIG, NULL), HF_OK);
+        }
+        assert_int_equal(rig_append(&rig, 1, NULL), HF_OK); /* the last few bytes */
+        assert_int_equal(rig.stalls, 0);
+        wal_set_stall_hook(rig.wal, NULL, NULL);
+        struct waiting waiting = {.rig = &rig};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, append_one_more, &waiting), 0);
+        for (unsigned i = 0; i < 20000 && stalled(rig.wal) == 0; i++) {
+            rest();
+        }
+        assert_int_equal(stalled(rig.wal), 1);
+        assert_false(atomic_load(&waiting.done));
+        if (fails) {
+            wal_fail(rig.wal, "a test");
+        }
+        sim_storage_hold(rig.storage, false);
+        for (unsigned i = 0; i < 20000 && !atomic_load(&waiting.done); i++) {
+            wal_step(rig.wal, false);
+            rest();
+        }
+        assert_true(atomic_load(&waiting.done));
+        pthread_join(thread, NULL);
+        assert_int_equal(waiting.status, fails ? HF_INTERNAL : HF_OK);
+        rig.clock.looks_left = 100000;
+        wal_stop(rig.wal);
+        rig_deinit(&rig);
+    }
 }
 
 /* ---- Admitted ---- */
@@ -362,6 +438,7 @@ int main(void)
         TEST(durable_group_wakes_who_waits_for_its_buffer),
         TEST(failure_wakes_who_waits_for_a_buffer),
         TEST(next_segment_wakes_the_preparer_and_is_told_to_the_writer),
+        TEST(append_waits_for_a_buffer_and_goes_on),
         TEST(work_is_admitted_while_three_buffers_are_free),
         TEST(lack_of_room_is_busy_and_a_full_disk_read_only),
         TEST(waiters_of_one_group_are_told_with_it_and_not_before),
