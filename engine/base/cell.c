@@ -269,7 +269,7 @@ bool cell_number(struct bytes cell, int64_t min, int64_t max, int64_t *value,
         fits = fits && !__builtin_mul_overflow(sum, 10, &sum) &&
                !__builtin_add_overflow(sum, cell.data[at] - '0', &sum);
     }
-    *value = cell.data[0] == '-' ? -sum : sum;
+    *value = !fits ? 0 : cell.data[0] == '-' ? -sum : sum; /* what came round may be INT64_MIN */
     if (!fits || *value < min || *value > max) {
         return refuse(error, "is not between %" PRId64 " and %" PRId64, min, max);
     }

@@ -279,9 +279,9 @@ static enum hf_status take_field(struct decoder *decoder, const struct field *fi
 static enum hf_status take_fields(struct decoder *decoder, const struct layout *layout,
                                   const void *from, void *to)
 {
-    const struct field *end = layout->fields + layout->field_count;
     enum hf_status status = HF_OK;
-    for (const struct field *field = layout->fields; status == HF_OK && field < end; field++) {
+    for (size_t i = 0; status == HF_OK && i < layout->field_count; i++) {
+        const struct field *field = &layout->fields[i];
         status = take_field(decoder, field, from, to);
     }
     return status;
@@ -477,9 +477,9 @@ static enum hf_status put_fields(struct arena *arena, const struct layout *layou
                                  ProtobufCMessage *to)
 {
     protobuf_c_message_init(layout->wire, to);
-    const struct field *end = layout->fields + layout->field_count;
     enum hf_status status = HF_OK;
-    for (const struct field *field = layout->fields; status == HF_OK && field < end; field++) {
+    for (size_t i = 0; status == HF_OK && i < layout->field_count; i++) {
+        const struct field *field = &layout->fields[i];
         status = put_field(arena, field, from, to);
     }
     return status;

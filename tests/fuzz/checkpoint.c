@@ -210,7 +210,18 @@ static void change(struct tamper *tamper)
     } else if (kind == 3) {
         store_u64(data + at / 8 * 8, cursor_u64(&tamper->input));
     } else if (kind == 4) {
-        store_u32(data + at / 4 * 4, cursor_u8(&tamper->input));
+        uint8_t value = cursor_u8(&tamper->input);
+        static const uint32_t bounds[] = {QTY_MAX,
+                                          QTY_MAX + 1,
+                                          ORDER_LINES_MAX,
+                                          ORDER_LINES_MAX + 1,
+                                          ITEMS_MAX + 1,
+                                          (uint32_t)(STOCK_MAX >> 32),     /* the upper half of 2^53 */
+                                          (uint32_t)(STOCK_MAX >> 32) + 1,
+                                          INT32_MAX,
+                                          (uint32_t)INT32_MAX + 1,
+                                          UINT32_MAX};
+        store_u32(data + at / 4 * 4, value < 128 ? value : bounds[value % 10]);
     } else if (page * WAL_PAGE_BYTES + WAL_PAGE_BYTES <= size) {
         uint64_t from = cursor_u8(&tamper->input) % (size / WAL_PAGE_BYTES);
         memmove(data + page * WAL_PAGE_BYTES, data + from * WAL_PAGE_BYTES, WAL_PAGE_BYTES);

@@ -83,7 +83,9 @@ static struct bytes bytes_for(struct rng *rng, struct arena *arena, struct bytes
     FUZZ_CHECK(text, "no room");
     memset(text, rng_chance(rng, 8) ? 0 : 'A' + (int)rng_below(rng, 6), len + 1);
     if (len > 0 && rng_chance(rng, 2)) {
-        memcpy(text, present.data, len < present.len ? len : present.len);
+        if (present.len > 0) {
+            memcpy(text, present.data, len < present.len ? len : present.len);
+        }
         text[rng_below(rng, len)] = (uint8_t)rng_next(rng);
     }
     return (struct bytes){text, len};

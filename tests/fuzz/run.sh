@@ -67,21 +67,32 @@ fuzz_one() {
     merged=$corpus.merged
     rm -rf "$merged"
     mkdir -p "$merged"
-    "$program" -merge=1 -max_len=16384 -rss_limit_mb=2048 "$merged" "$corpus" "$corpus.new" \
+    "$program" -merge=1 -max_len=16384 -rss_limit_mb=2048 -artifact_prefix="$crashes/" \
+        "$merged" "$corpus" "$corpus.new" \
         >>"$log" 2>&1 && rm -rf "$corpus" && mv "$merged" "$corpus"
     rm -rf "$merged" "$corpus.new"
     before=$(find "$crashes" -type f | wc -l)
-    # Forked runs go on after a failure: the hour is used whatever is found in it.
-    "$program" -fork=1 -ignore_crashes=1 -ignore_ooms=0 -ignore_timeouts=0 -timeout=60 \
-        -rss_limit_mb=2048 -max_len=16384 -max_total_time="$seconds" \
-        -artifact_prefix="$crashes/" "$corpus" >>"$log" 2>&1
-    # "#1234: cov: 56 ft: 78 corp: 9 exec/s: 10 oom/timeout/crash: 0/0/0 ..."
-    last=$(grep '^#[0-9]*: cov: ' "$log" | tail -1)
-    runs=$(echo "$last" | sed 's/^#\([0-9]*\):.*/\1/')
-    edges=$(echo "$last" | sed 's/.* cov: \([0-9]*\) .*/\1/')
+    # A failure ends a run: the next one takes the time that is left, so the hour is used whatever is
+    # found in it; but not without end.
+    runs=0
+    edges=0
+    tries=0
+    until=$(($(date +%s) + seconds))
+    while left=$((until - $(date +%s))) && [ "$left" -gt 0 ] && [ "$tries" -lt 20 ]; do
+        tries=$((tries + 1))
+        "$program" -timeout=60 -rss_limit_mb=2048 -max_len=16384 -max_total_time="$left" \
+            -print_final_stats=1 -artifact_prefix="$crashes/" "$corpus" >"$log.part" 2>&1
+        ended=$?
+        more=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log.part" | tail -1)
+        runs=$((runs + ${more:-0}))
+        edges=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log.part" | tail -1)
+        tail -n 200 "$log.part" >>"$log"
+        [ "$ended" -eq 0 ] && break
+    done
+    rm -f "$log.part"
     files=$(find "$corpus" -type f | wc -l)
     found=$(($(find "$crashes" -type f | wc -l) - before))
-    printf '%-12s %12s %8s %8s %8s\n' "$name" "${runs:--}" "${edges:--}" "$files" "$found" \
+    printf '%-12s %12s %8s %8s %8s\n' "$name" "$runs" "${edges:--}" "$files" "$found" \
         >"$results/$name.row"
     cat "$results/$name.row"
 }

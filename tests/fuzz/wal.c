@@ -207,6 +207,33 @@ static void remove_or_resize(struct tamper *tamper, uint64_t segment)
     memcpy(segment_data(tamper->storage, segment, &size), before, size);
 }
 
+/* A number at or beside a bound: of payloads, of counts, of what is left of the segment. */
+static void set_bound(uint8_t *at, unsigned which, uint64_t room)
+{
+    const uint64_t bounds[] = {0,
+                               1,
+                               room - BLOCK_HEADER_BYTES,
+                               room - BLOCK_HEADER_BYTES + 1,
+                               room - BLOCK_HEADER_BYTES - 8,
+                               WAL_PAGE_BYTES,
+                               WAL_GROUP_BYTES_MAX,
+                               WAL_GROUP_BYTES_MAX + 1,
+                               WAL_RECORD_BYTES_MAX + 8,
+                               SEGMENT_BYTES,
+                               QTY_MAX,
+                               QTY_MAX + 1,
+                               ORDER_LINES_MAX + 1,
+                               UINT32_MAX,
+                               INT64_MAX,
+                               UINT64_MAX};
+    uint64_t value = bounds[which % 16];
+    if (which & 16) {
+        store_u64(at, value);
+    } else {
+        store_u32(at, (uint32_t)value);
+    }
+}
+
 static void change(struct tamper *tamper)
 {
     unsigned kind = cursor_u8(&tamper->input) % 8;
@@ -233,11 +260,17 @@ static void change(struct tamper *tamper)
     } else if (kind == 5) {
         copy_page(tamper, page);
     } else {
-        /* One field of the header, and sealed, so that the reader takes it as meant. */
+        /* One field of the header, or of a record, and sealed, so that the reader takes it as
+         * meant. */
         size_t at = 8 + cursor_u8(&tamper->input) % (BLOCK_HEADER_BYTES - 8);
         uint8_t value = cursor_u8(&tamper->input);
-        page[at] = (uint8_t)(page[at] + value);
-        seal(page, (SEGMENT_PAGES - number) * WAL_PAGE_BYTES);
+        uint64_t room = (SEGMENT_PAGES - number) * WAL_PAGE_BYTES;
+        if (value % 2 == 0) {
+            page[at] = (uint8_t)(page[at] + value);
+        } else {
+            set_bound(page + (value & 2 ? at : at + BLOCK_HEADER_BYTES), value >> 2, room);
+        }
+        seal(page, room);
     }
 }
 

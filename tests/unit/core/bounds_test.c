@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "core/image.h"
 #include "core/inventory_internal.h"
 #include "core/presale.h"
 #include "lib/core_rig.h"
@@ -427,6 +428,78 @@ static void order_of_more_grants_than_asked_is_another(void **state)
     close_checked(&rig);
 }
 
+/* ---- What a checkpoint holds ---- */
+
+static void checkpoint_is_taken_within_its_bounds_alone(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct inventory_options options = rig_options(4096);
+    rig_open(&rig, &options);
+    rig_define(&rig, "a", "default", 0, STOCK_MAX);
+    struct inventory *inventory = rig.inventory;
+    static const struct {
+        uint32_t item;
+        int64_t stocked;
+        int64_t settled;
+    } stocks[] = {{0, 1, 0},
+                  {2, 1, 0},
+                  {65, 1, 0},
+                  {UINT32_MAX, 1, 0},
+                  {1, -1, 0},
+                  {1, INT64_MIN, 0},
+                  {1, STOCK_MAX + 1, 0},
+                  {1, 0, -1},
+                  {1, 0, 2 * STOCK_MAX + 1},
+                  {1, 0, INT64_MAX}};
+    for (size_t i = 0; i < COUNT(stocks); i++) {
+        assert_int_equal(inventory_load_stock(inventory, stocks[i].item, stocks[i].stocked,
+                                              stocks[i].settled),
+                         HF_DAMAGED);
+    }
+    struct adjustment_made made = {.id = {1, 1}, .item = 1, .delta = 1, .stocked = 1};
+    static const struct {
+        uint32_t item;
+        int64_t delta;
+        int64_t stocked;
+        enum hf_status status;
+    } adjustments[] = {{0, 1, 1, HF_DAMAGED},
+                       {2, 1, 1, HF_DAMAGED},
+                       {1, STOCK_MAX + 1, 1, HF_DAMAGED},
+                       {1, -STOCK_MAX - 1, 1, HF_DAMAGED},
+                       {1, 1, -1, HF_DAMAGED},
+                       {1, 1, STOCK_MAX + 1, HF_DAMAGED},
+                       {1, STOCK_MAX, STOCK_MAX, HF_OK},
+                       {1, -STOCK_MAX, 0, HF_OK}};
+    for (size_t i = 0; i < COUNT(adjustments); i++) {
+        made.id.lo = 1 + i;
+        made.item = adjustments[i].item;
+        made.delta = adjustments[i].delta;
+        made.stocked = adjustments[i].stocked;
+        assert_int_equal(inventory_load_adjustment(inventory, &made), adjustments[i].status);
+    }
+    assert_int_equal(inventory_load_adjustment(inventory, &made), HF_DAMAGED); /* the id again */
+    assert_int_equal(inventory_load_buyer(inventory, 0, 7, 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_buyer(inventory, 2, 7, 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_buyer(inventory, 1, 0, 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_buyer(inventory, 1, 7, 0), HF_DAMAGED);
+    assert_int_equal(inventory_load_buyer(inventory, 1, 7, UINT32_MAX), HF_OK);
+    assert_int_equal(inventory_load_buyer(inventory, 1, 7, 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_ticket(inventory, 0, 1, 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_ticket(inventory, 2, 1, 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_ticket(inventory, 1, 0, 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_ticket(inventory, 1, 1, QTY_MAX + 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_ticket(inventory, 1, 2, QTY_MAX), HF_OK);
+    assert_int_equal(inventory_load_ticket(inventory, 1, 2, 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_ticket(inventory, 1, 1, 1), HF_DAMAGED);
+    assert_int_equal(inventory_load_ticket(inventory, 1, UINT32_MAX, 1), HF_OK);
+    assert_int_equal(inventory_load_stock(inventory, 1, STOCK_MAX, 2 * STOCK_MAX), HF_OK);
+    assert_int_equal(rig_stock(&rig, 1).sold, 2 * STOCK_MAX);
+    assert_int_equal(rig_stock(&rig, 1).stocked, STOCK_MAX);
+    assert_int_equal(inventory_load_stock(inventory, 1, 1, 0), HF_DAMAGED); /* once */
+    rig_close(&rig);
+}
+
 /* ---- Tables ---- */
 
 /* The core's own guard: requests are planned before, logs and checkpoints are not. */
@@ -511,6 +584,7 @@ int main(void)
         cmocka_unit_test(grants_without_a_ticket_are_sold_as_any),
         cmocka_unit_test(grants_without_room_for_a_ticket_are_sold_as_any),
         cmocka_unit_test(order_of_more_grants_than_asked_is_another),
+        cmocka_unit_test(checkpoint_is_taken_within_its_bounds_alone),
         cmocka_unit_test(items_and_skus_are_made_up_to_items_max),
         cmocka_unit_test(sums_of_an_item_reach_the_greatest_stock),
     };

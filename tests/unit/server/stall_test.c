@@ -293,6 +293,58 @@ static void expiry_and_forgetting_wait_while_the_log_takes_no_work(void **state)
     rig_close(&rig);
 }
 
+/* Very many orders are due at once, and the disk stands still: expiry stops between two of its
+ * transactions while there are buffers left, and goes on later to the last order. */
+static void expiry_of_many_stops_when_the_log_is_busy(void **state)
+{
+    (void)state;
+    enum { BATCHES = 5, ORDERS = BATCHES * REQUEST_ORDERS_MAX };
+    static uint64_t ids[REQUEST_ORDERS_MAX];
+    static uint64_t batch_id[REQUEST_ORDERS_MAX];
+    static uint32_t items[REQUEST_ORDERS_MAX];
+    struct rig rig;
+    rig_open(&rig, MIB(64));
+    engine_close(rig.engine);
+    rig.options.inventory.orders_max = ORDERS + 1;
+    rig_recover(&rig);
+    define_phone(&rig, ORDERS);
+    struct request request = {.type = REQUEST_RESERVE_BATCH};
+    request.batch = (struct batch_message){.id_hi_count = REQUEST_ORDERS_MAX,
+                                           .id_hi = batch_id,
+                                           .id_lo_count = REQUEST_ORDERS_MAX,
+                                           .id_lo = ids,
+                                           .item_count = REQUEST_ORDERS_MAX,
+                                           .item = items};
+    for (uint32_t batch = 1; batch <= BATCHES; batch++) {
+        for (uint32_t i = 0; i < REQUEST_ORDERS_MAX; i++) {
+            ids[i] = i + 1;
+            batch_id[i] = batch;
+            items[i] = 1;
+        }
+        struct ask ask;
+        assert_int_equal(ask_wait(&rig, &ask, &request)->batch.ok_count, REQUEST_ORDERS_MAX);
+        ask_free(&ask);
+    }
+    rig.ms += HOLD_MS;
+    rig.looks_left = 100000;
+    sim_storage_hold(rig.storage, true);
+    uint64_t expired = engine_expire(rig.engine);
+    assert_int_equal(rig.stalls, 0);
+    assert_int_equal(wal_admit(engine_wal(rig.engine)), HF_BUSY);
+    assert_true(expired > TXN_EVENTS_MAX && expired < ORDERS);
+    sim_storage_hold(rig.storage, false);
+    for (unsigned i = 0; i < 100 && expired < ORDERS; i++) {
+        rig_settle(&rig);
+        expired += engine_expire(rig.engine);
+    }
+    assert_int_equal(expired, ORDERS);
+    assert_int_equal(engine_expire(rig.engine), 0);
+    rig.looks_left = 0;
+    rig_settle(&rig);
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
 /* ---- READ_ONLY ---- */
 
 static void engine_whose_disk_is_full_says_so_to_each_change_and_answers_reads(void **state)
@@ -590,6 +642,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(engine_whose_disk_stands_still_says_busy_to_each_change),
         TEST(expiry_and_forgetting_wait_while_the_log_takes_no_work),
+        TEST(expiry_of_many_stops_when_the_log_is_busy),
         TEST(engine_whose_disk_is_full_says_so_to_each_change_and_answers_reads),
         TEST(request_that_fills_the_disk_is_refused_from_there_on),
         TEST(engine_whose_log_is_closed_tells_all_who_wait_and_takes_nothing_more),

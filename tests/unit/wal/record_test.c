@@ -447,6 +447,63 @@ static void record_values_out_of_range_are_refused(void **state)
     assert_int_equal(decode(bytes, len, &back, &used), HF_DAMAGED);
 }
 
+static void record_of_an_edit_out_of_range_is_refused(void **state)
+{
+    (void)state;
+    static const enum event_type types[] = {EVENT_ORDER_COMMITTED, EVENT_ORDER_RELEASED,
+                                            EVENT_ORDER_RETURNED};
+    static const uint32_t bounds[] = {0, QTY_MAX, QTY_MAX + 1, UINT32_MAX};
+    for (size_t i = 0; i < 3 * sizeof bounds / sizeof bounds[0]; i++) {
+        const uint32_t quantities[2] = {1, bounds[i / 3]};
+        const struct event event = {
+            .type = types[i % 3], .id = id, .line_count = 2, .quantities = quantities};
+        uint8_t bytes[128];
+        struct event back;
+        size_t used;
+        uint32_t len = record_encode(&event, bytes);
+        assert_int_equal(decode(bytes, len, &back, &used),
+                         bounds[i / 3] <= QTY_MAX ? HF_OK : HF_DAMAGED);
+    }
+}
+
+static void record_of_an_adjustment_out_of_range_is_refused(void **state)
+{
+    (void)state;
+    const struct {
+        int64_t delta;
+        int64_t stocked;
+        enum hf_status status;
+    } cases[] = {
+        {STOCK_MAX, STOCK_MAX, HF_OK},         {-STOCK_MAX, 0, HF_OK},
+        {STOCK_MAX + 1, STOCK_MAX, HF_DAMAGED}, {-STOCK_MAX - 1, 0, HF_DAMAGED},
+        {INT64_MAX, 0, HF_DAMAGED},            {INT64_MIN, 0, HF_DAMAGED},
+        {1, STOCK_MAX + 1, HF_DAMAGED},        {1, -1, HF_DAMAGED},
+        {1, INT64_MAX, HF_DAMAGED},            {1, INT64_MIN, HF_DAMAGED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct stock_change change = {
+            .item = 1, .delta = cases[i].delta, .stocked = cases[i].stocked};
+        const struct event event = {.type = EVENT_STOCK_ADJUSTED, .id = id, .adjust = &change};
+        uint8_t bytes[128];
+        struct event back;
+        size_t used;
+        uint32_t len = record_encode(&event, bytes);
+        assert_int_equal(decode(bytes, len, &back, &used), cases[i].status);
+    }
+    static const int64_t bounds[] = {-1, 0, STOCK_MAX, STOCK_MAX + 1, INT64_MIN, INT64_MAX};
+    for (size_t i = 0; i < 2 * sizeof bounds / sizeof bounds[0]; i++) {
+        struct item_def item = {.item = 1, .sku = bytes_of("s"), .pool = bytes_of("p")};
+        *(i % 2 ? &item.safety : &item.presale_cap) = bounds[i / 2];
+        const struct event event = {.type = EVENT_ITEM_DEFINED, .item = &item};
+        uint8_t bytes[128];
+        struct event back;
+        size_t used;
+        uint32_t len = record_encode(&event, bytes);
+        assert_int_equal(decode(bytes, len, &back, &used),
+                         bounds[i / 2] >= 0 && bounds[i / 2] <= STOCK_MAX ? HF_OK : HF_DAMAGED);
+    }
+}
+
 static void record_of_grants_out_of_range_is_refused(void **state)
 {
     (void)state;
@@ -592,6 +649,8 @@ int main(void)
         cmocka_unit_test(record_is_refused_at_every_truncation),
         cmocka_unit_test(record_that_is_accepted_encodes_to_the_same_bytes),
         cmocka_unit_test(record_values_out_of_range_are_refused),
+        cmocka_unit_test(record_of_an_edit_out_of_range_is_refused),
+        cmocka_unit_test(record_of_an_adjustment_out_of_range_is_refused),
         cmocka_unit_test(record_of_grants_out_of_range_is_refused),
         cmocka_unit_test(record_of_a_move_out_of_range_is_refused),
         cmocka_unit_test(record_types_have_names),
