@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define SHUTTLE_UNITS 6 /* in all; few enough that many a move takes all that is free */
+
 static void plan_orders(struct linear_plan *plan, struct rng *rng)
 {
     for (unsigned i = 0; i < PLAN_ORDERS; i++) {
@@ -27,7 +29,7 @@ static void plan_changes(struct linear_plan *plan, struct rng *rng)
         change->delta = move || rng_chance(rng, 2) ? 1 : -1;
         if (plan->shuttle) {
             change->item = i % PLAN_ITEMS;
-            change->delta = (int32_t)rng_between(rng, 2, 2 * PLAN_ORDERS);
+            change->delta = (int32_t)rng_between(rng, 2, SHUTTLE_UNITS);
         }
         change->to_item = move ? 1 - change->item : 0;
     }
@@ -39,8 +41,7 @@ void linear_plan_make(struct linear_plan *plan, uint32_t hold_ms_max, struct rng
     plan->hold_ms_max = hold_ms_max;
     plan->shuttle = rng_chance(rng, 4);
     for (unsigned i = 0; i < PLAN_ITEMS; i++) {
-        /* In the one case units for all, which are on their way most of the time. */
-        plan->stocked[i] = plan->shuttle ? (i == 0 ? 2 * (int32_t)PLAN_ORDERS : 0)
+        plan->stocked[i] = plan->shuttle ? (i == 0 ? SHUTTLE_UNITS : 0)
                                          : (int32_t)rng_between(rng, i == 0, 3);
     }
     plan_orders(plan, rng);
