@@ -227,6 +227,41 @@ static void checkpoint_is_not_made_of_a_segment_that_ends_early(void **state)
     small_log_free(&log);
 }
 
+/* Whoever starts from it goes on in that term, from that time, at that place. */
+static void checkpoint_tells_where_and_when_the_log_goes_on(void **state)
+{
+    (void)state;
+    struct small_log log;
+    struct checkpoint_info info;
+    struct checkpoint_info read;
+    small_timed = true;
+    small_log_make(&log);
+    small_timed = false;
+    for (uint64_t index = 1; index <= SMALL_BLOCKS; index++) {
+        CHANGE_BLOCK(log.storage, index, header.term = 3);
+    }
+    reseal(log.storage, 1);
+    assert_int_equal(build(log.storage, 1, &info), HF_OK);
+    assert_int_equal(checkpoint_read_info(log.storage, 1, &read), HF_OK);
+    for (int again = 0; again < 2; again++) {
+        const struct checkpoint_info *told = again ? &read : &info;
+        assert_int_equal(told->number, 1);
+        assert_int_equal(told->start.segment, 2);
+        assert_true(id_equal(told->start.cluster, small_cluster));
+        assert_int_equal(told->start.next_index, SMALL_PAGES);
+        assert_int_equal(told->start.previous_hash, block_chain(small_block_at(log.storage, 5)));
+        assert_int_equal(told->start.term, 3);
+        assert_int_equal(told->wall_ms, SMALL_MS + 5000); /* of block 5 */
+        assert_int_equal(told->engine_ms, SMALL_MS + 4000);
+        assert_int_equal(told->orders, 4);
+        assert_int_equal(told->orders_held, 3);
+        assert_int_equal(told->skus, 1);
+        assert_int_equal(told->items, 1);
+    }
+    check_is_whole(log.storage);
+    small_log_free(&log);
+}
+
 static void checkpoint_whose_digest_is_not_its_contents_is_damaged(void **state)
 {
     (void)state;
@@ -747,6 +782,7 @@ int main(void)
         cmocka_unit_test(digest_of_another_place_is_told),
         cmocka_unit_test(checkpoint_is_not_made_of_what_a_digest_denies),
         cmocka_unit_test(checkpoint_is_not_made_of_a_segment_that_ends_early),
+        cmocka_unit_test(checkpoint_tells_where_and_when_the_log_goes_on),
         cmocka_unit_test(checkpoint_whose_digest_is_not_its_contents_is_damaged),
         cmocka_unit_test(checkpoint_of_another_state_is_told),
         cmocka_unit_test(state_that_does_not_add_up_is_told),
