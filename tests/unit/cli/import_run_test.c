@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "cli/commands.h"
+#include "cli/import_batch.h"
 #include "cli/import_run.h"
 #include "client/client_internal.h"
 
@@ -30,6 +31,7 @@ static struct {
     uint32_t count;
     uint32_t items_max;
     const char *refuses;  /* a SKU that can't be defined */
+    unsigned adjusts;     /* requests until one fails; 0: none does */
     unsigned asked;       /* dry runs */
     pthread_mutex_t lock; /* two threads import */
 } engine = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -39,6 +41,7 @@ static void engine_reset(void)
     engine.count = 0;
     engine.items_max = ITEMS_ROOM;
     engine.refuses = NULL;
+    engine.adjusts = 0;
     engine.asked = 0;
 }
 
@@ -132,6 +135,9 @@ enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *a
                          uint32_t count, struct hf_adjust_result *results)
 {
     (void)client;
+    if (engine.adjusts > 0 && --engine.adjusts == 0) {
+        return client_fail(HF_INTERNAL, "the log is closed");
+    }
     pthread_mutex_lock(&engine.lock);
     for (uint32_t i = 0; i < count; i++) {
         const struct hf_adjustment *asked = &adjustments[i];
@@ -194,6 +200,23 @@ struct setup {
     struct import_summary summary;
     struct progress progress;
 };
+
+/* Reads text as a file. */
+static void read_text(struct setup *setup, const char *text)
+{
+    char name[256];
+    const char *directory = getenv("TMPDIR");
+    memset(setup, 0, sizeof *setup);
+    snprintf(name, sizeof name, "%s/holdfast-import-XXXXXX", directory ? directory : "/tmp");
+    int descriptor = mkstemp(name);
+    assert_true(descriptor >= 0);
+    assert_int_equal(write(descriptor, text, strlen(text)), strlen(text));
+    close(descriptor);
+    assert_true(import_read(&setup->import, name, NULL));
+    unlink(name);
+    snprintf(setup->summary.reference, sizeof setup->summary.reference, "r1");
+    progress_start(&setup->progress);
+}
 
 /* Writes "sku,..." with `rows` rows, the i-th SKU S00000i with stock i, and reads it. */
 static void read_rows(struct setup *setup, uint32_t rows)
@@ -301,6 +324,112 @@ static void import_tells_the_row_at_which_it_breaks_off(void **state)
     done(&setup);
 }
 
+/* What had been set before is told; and that it broke off, where. */
+static void import_says_where_setting_stock_broke_off(void **state)
+{
+    (void)state;
+    struct setup setup;
+    engine_reset();
+    engine.adjusts = 2;
+    read_rows(&setup, ROWS);
+    assert_int_equal(apply(&setup), HF_INTERNAL);
+    assert_int_equal(setup.summary.status, HF_INTERNAL);
+    assert_non_null(strstr(setup.summary.message, "row 4098 (S004096@default)"));
+    assert_int_equal(setup.summary.stock_set, BATCH_ROWS);
+    assert_int_equal(engine.stock[BATCH_ROWS - 1].stocked, BATCH_ROWS - 1);
+    assert_int_equal(engine.stock[BATCH_ROWS].stocked, 0);
+    done(&setup);
+}
+
+/* Each row's setting of stock has an id that a repetition has again, and nothing else has. */
+static void import_gives_each_row_an_id_of_its_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *reference;
+        struct import_row row;
+    } cases[] = {
+        {"r1", {.sku = "A", .pool = "x"}},  {"r2", {.sku = "A", .pool = "x"}},
+        {"r1", {.sku = "B", .pool = "x"}},  {"r1", {.sku = "A", .pool = "y"}},
+        {"r1", {.sku = "Ax", .pool = "x"}}, {"r1", {.sku = "A", .pool = "xx"}},
+        {"r1A", {.sku = "A", .pool = "x"}}, {"r", {.sku = "1A", .pool = "x"}},
+    };
+    struct hf_id ids[sizeof cases / sizeof cases[0]];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ids[i] = import_adjustment_id(cases[i].reference, &cases[i].row);
+        struct import_row again = cases[i].row;
+        again.number = 7;
+        again.stock = 9;
+        struct hf_id id = import_adjustment_id(cases[i].reference, &again);
+        assert_memory_equal(&id, &ids[i], sizeof id);
+        for (size_t k = 0; k < i; k++) {
+            assert_memory_not_equal(&ids[k], &ids[i], sizeof id);
+        }
+    }
+}
+
+/* All rows of a SKU are in one request, where its rules are checked as they would be together. */
+static void import_keeps_rows_of_a_sku_together(void **state)
+{
+    (void)state;
+    static char text[MIB(1)];
+    struct setup setup;
+    size_t used = (size_t)snprintf(text, sizeof text, "sku,pool\n");
+    for (uint32_t i = 0; i < BATCH_ROWS - 2; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "S%06u,x\n", i);
+    }
+    for (uint32_t i = 0; i < 20; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "T,p%02u\n", i);
+    }
+    snprintf(text + used, sizeof text - used, "U,x\n");
+    read_text(&setup, text);
+    assert_int_equal(import_batch_end(&setup.import, 0), BATCH_ROWS - 2 + 20);
+    assert_int_equal(import_batch_end(&setup.import, BATCH_ROWS - 2 + 20), BATCH_ROWS - 2 + 21);
+    done(&setup);
+}
+
+/* A SKU's rules are asked for with its first row, but another may have named them. */
+static void import_blames_the_row_that_names_a_rule(void **state)
+{
+    (void)state;
+    struct setup setup;
+    struct import_batch batch;
+    uint32_t row = 0;
+    const char *column = NULL;
+    const char *reason = NULL;
+    read_text(&setup, "sku,pool,hold_ms,label,stock\n"
+                      "A,x,,,1\nB,x,,,1\nB,y,,two,1\nB,z,60s,,\n");
+    import_batch_init(&batch, &setup.import, "r1");
+    import_batch_define(&batch, 0, NULL);
+    import_batch_adjust(&batch, 0, NULL, NULL);
+    assert_int_equal(batch.sku_count, 1);
+    assert_int_equal(batch.item_count, 4);
+    assert_int_equal(batch.adjustment_count, 3);
+    static const struct {
+        const char *message;
+        uint32_t row;
+        const char *column;
+    } cases[] = {
+        {"define.skus[0].hold_ms: too long", 3, "hold_ms"},
+        {"define.skus[0].label: too long", 2, "label"},
+        {"define.skus[0].sku: too long", 1, "sku"},
+        {"define.items[2].safety: too long", 2, "safety"},
+        {"adjust.adjustments[2].set_to: too long", 2, "stock"},
+        {"adjust.after.items[3]: too long", 3, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_true(import_batch_blame(&batch, cases[i].message, &row, &column, &reason));
+        assert_int_equal(row, cases[i].row);
+        assert_string_equal(reason, "too long");
+        assert_int_equal(column != NULL, cases[i].column != NULL);
+        assert_true(!column || strcmp(column, cases[i].column) == 0);
+    }
+    assert_false(import_batch_blame(&batch, "define.skus[1].label: x", &row, &column, &reason));
+    assert_false(import_batch_blame(&batch, "out of memory", &row, &column, &reason));
+    import_batch_deinit(&batch);
+    done(&setup);
+}
+
 static void same_counts(const struct import_summary *a, const struct import_summary *b)
 {
     assert_int_equal(a->items, b->items);
@@ -395,6 +524,10 @@ int main(void)
         cmocka_unit_test(import_defines_and_sets_all_in_order_and_once),
         cmocka_unit_test(import_tells_the_row_that_is_refused),
         cmocka_unit_test(import_tells_the_row_at_which_it_breaks_off),
+        cmocka_unit_test(import_says_where_setting_stock_broke_off),
+        cmocka_unit_test(import_gives_each_row_an_id_of_its_own),
+        cmocka_unit_test(import_keeps_rows_of_a_sku_together),
+        cmocka_unit_test(import_blames_the_row_that_names_a_rule),
         cmocka_unit_test(import_check_tells_what_the_import_then_comes_to),
         cmocka_unit_test(import_check_tells_every_row_that_is_refused),
     };

@@ -202,6 +202,90 @@ static void import_refuses_rows_of_a_sku_that_differ(void **state)
     expect_errors("sku,pool,hold_ms\nA,x,1s\nA,y,\nA,z,2s\n", 1);
 }
 
+/* Each rule of a SKU: two values that differ. */
+static const struct {
+    const char *column;
+    const char *one;
+    const char *other;
+    uint32_t field;
+} rules[] = {
+    {"label", "one", "two", HF_SKU_LABEL},
+    {"limit_per_buyer", "1", "2", HF_SKU_LIMIT_PER_BUYER},
+    {"opens_at", "2026-11-11", "2026-11-12", HF_SKU_OPENS_AT},
+    {"closes_at", "2026-11-11", "2026-11-12", HF_SKU_CLOSES_AT},
+    {"paused", "yes", "no", HF_SKU_PAUSED},
+    {"hold_ms", "60s", "61s", HF_SKU_HOLD},
+    {"hold_ms_max", "60s", "61s", HF_SKU_HOLD_MAX},
+};
+
+static void import_compares_each_rule_that_rows_of_a_sku_name(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        char text[256];
+        char place[64];
+        struct import import;
+        snprintf(text, sizeof text, "sku,pool,%s\nA,x,%s\nA,y,%s\n", rules[i].column, rules[i].one,
+                 rules[i].other);
+        assert_false(read_text(&import, text));
+        assert_int_equal(import.error_count, 1);
+        snprintf(place, sizeof place, "row 3, column %s: ", rules[i].column);
+        if (!strstr(import.first_error, place)) {
+            fail_msg("'%s' is not about %s", import.first_error, place);
+        }
+        import_deinit(&import);
+        snprintf(text, sizeof text, "sku,pool,%s\nA,x,%s\nA,y,%s\n", rules[i].column, rules[i].one,
+                 rules[i].one);
+        assert_true(read_text(&import, text));
+        import_deinit(&import);
+    }
+}
+
+/* A rule that a later row alone names is the SKU's. */
+static void import_gathers_each_rule_from_a_later_row(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        char text[256];
+        struct import alone;
+        struct import later;
+        snprintf(text, sizeof text, "sku,pool,%s\nA,y,%s\n", rules[i].column, rules[i].one);
+        assert_true(read_text(&alone, text));
+        snprintf(text, sizeof text, "sku,pool,%s\nA,x,\nA,y,%s\n", rules[i].column, rules[i].one);
+        assert_true(read_text(&later, text));
+        const struct import_row *row = alone.sorted[0];
+        const struct import_row *first = later.sorted[0];
+        assert_string_equal(first->pool, "x");
+        assert_int_equal(first->own_rules, 0);
+        assert_int_equal(first->rules, rules[i].field);
+        assert_int_equal(later.sorted[1]->own_rules, rules[i].field);
+        assert_int_equal(first->label != NULL, row->label != NULL);
+        assert_true(!row->label || strcmp(first->label, row->label) == 0);
+        assert_int_equal(first->limit_per_buyer, row->limit_per_buyer);
+        assert_int_equal(first->opens_at_ms, row->opens_at_ms);
+        assert_int_equal(first->closes_at_ms, row->closes_at_ms);
+        assert_int_equal(first->paused, row->paused);
+        assert_int_equal(first->hold_ms, row->hold_ms);
+        assert_int_equal(first->hold_ms_max, row->hold_ms_max);
+        import_deinit(&alone);
+        import_deinit(&later);
+    }
+}
+
+/* A 0 is said; an empty cell is not. */
+static void import_takes_a_zero_as_said(void **state)
+{
+    (void)state;
+    struct import import;
+    assert_true(read_text(&import, "sku,stock,safety,presale_cap,hot,paused,limit_per_buyer\n"
+                                   "A,0,0,0,no,no,0\n"));
+    const struct import_row *row = &import.rows[0];
+    assert_true(row->has_stock && row->has_safety && row->has_presale_cap && row->has_hot);
+    assert_int_equal(row->stock + row->safety + row->presale_cap, 0);
+    assert_int_equal(row->rules, HF_SKU_PAUSED | HF_SKU_LIMIT_PER_BUYER);
+    import_deinit(&import);
+}
+
 static void import_reads_the_catalogue_of_1111(void **state)
 {
     (void)state;
@@ -229,6 +313,9 @@ int main(void)
         cmocka_unit_test(import_refuses_unknown_and_missing_columns),
         cmocka_unit_test(import_refuses_an_item_that_is_there_twice),
         cmocka_unit_test(import_refuses_rows_of_a_sku_that_differ),
+        cmocka_unit_test(import_compares_each_rule_that_rows_of_a_sku_name),
+        cmocka_unit_test(import_gathers_each_rule_from_a_later_row),
+        cmocka_unit_test(import_takes_a_zero_as_said),
         cmocka_unit_test(import_reads_the_catalogue_of_1111),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

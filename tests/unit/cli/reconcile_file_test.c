@@ -80,10 +80,49 @@ static void order_file_puts_rows_together_by_order_and_item(void **state)
     assert_int_equal(order->parts[1].qty, 4);
     assert_int_equal(order->parts[1].repeated, 2);
     assert_int_equal(order->parts[1].row_qty, 2);
+    assert_non_null(find(&file, "o-2"));
+    assert_non_null(find(&file, "o-3"));
     assert_int_equal(find(&file, "o-2")->wanted, WANTED_HELD);
     assert_int_equal(find(&file, "o-3")->wanted, WANTED_ENDED);
     assert_null(find(&file, "o-4"));
     order_file_deinit(&file);
+}
+
+static void order_file_finds_every_order(void **state)
+{
+    (void)state;
+    static char text[16384];
+    struct order_file file;
+    char error[ORDER_FILE_ERROR_BYTES];
+    size_t used = (size_t)snprintf(text, sizeof text, "order,state,sku,qty\n");
+    for (unsigned count = 1; count <= 150; count++) {
+        char name[16];
+        snprintf(name, sizeof name, "o-%u", count);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s,paid,A,%u\n", name, count);
+        if (count > 9 && count % 47 != 0) {
+            continue; /* every small number of them, and some others */
+        }
+        assert_true(read_text(&file, text, error));
+        assert_int_equal(file.order_count, count);
+        for (unsigned i = 1; i <= count; i++) {
+            snprintf(name, sizeof name, "o-%u", i);
+            const struct file_order *order = find(&file, name);
+            if (!order) {
+                fail_msg("%s of %u is not found", name, count);
+            }
+            assert_int_equal(order->parts[0].qty, i);
+        }
+        assert_null(find(&file, "o-0"));
+        order_file_deinit(&file);
+    }
+}
+
+/* What was cut off is not there: taken for all, it would make orphans of the rest. */
+static void order_file_refuses_what_can_not_be_read_to_its_end(void **state)
+{
+    (void)state;
+    expect_error("order,state,sku,qty\no-1,paid,A,1\n\"o-2,paid,A,1\n", "row 3");
+    expect_error("order,state,sku,qty\no-1,paid,A,1\no-2,paid\n", "row 3");
 }
 
 static void order_file_refuses_a_header_alone(void **state)
@@ -121,6 +160,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_file_puts_rows_together_by_order_and_item),
+        cmocka_unit_test(order_file_finds_every_order),
+        cmocka_unit_test(order_file_refuses_what_can_not_be_read_to_its_end),
         cmocka_unit_test(order_file_refuses_a_header_alone),
         cmocka_unit_test(order_file_names_the_row_and_the_column),
         cmocka_unit_test(item_table_names_items_known_and_unknown),

@@ -321,6 +321,29 @@ static void record_of_the_ledger_that_can_not_be_is_refused(void **state)
     });
 }
 
+/* A buyer, a deadline, a quantity: each could as well be another. Only the checksum tells. */
+static void byte_of_a_frame_that_changed_is_refused(void **state)
+{
+    (void)state;
+    struct small_log log;
+    struct checkpoint_info info;
+    make_checkpoint(&log);
+    static const struct {
+        enum frame_kind kind;
+        unsigned at; /* in the payload */
+    } cases[] = {{FRAME_ORDERS, 24}, {FRAME_ORDERS, 40}, {FRAME_ORDERS, 52}, {FRAME_LEDGER, 16}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t *frame = find_frame(log.storage, cases[i].kind, 1);
+        frame[FRAME_HEADER_BYTES + cases[i].at] ^= 2;
+        assert_int_equal(checkpoint_verify(log.storage, NUMBER, &info, NULL, NULL), HF_DAMAGED);
+        assert_non_null(strstr(info.message, "checksum"));
+        assert_int_equal(load(log.storage, 1), HF_DAMAGED);
+        frame[FRAME_HEADER_BYTES + cases[i].at] ^= 2;
+    }
+    assert_int_equal(load(log.storage, 1), HF_OK);
+    small_log_free(&log);
+}
+
 /* What is not a checksum's is zero. */
 static void bytes_behind_header_and_frames_are_zero(void **state)
 {
@@ -343,6 +366,83 @@ static void bytes_behind_header_and_frames_are_zero(void **state)
     small_log_free(&log);
 }
 
+/* ---- Versions ---- */
+
+#define CHECKSUM_AT 288u /* docs/checkpoint-format.md */
+
+/* Makes a header one of another version, with a checksum that fits. */
+static void set_version(uint8_t *page, uint32_t version)
+{
+    store_u32(page + 8, version);
+    store_u64(page + CHECKSUM_AT, hash_bytes(page, CHECKSUM_AT));
+    if (version == 1) { /* which ends here */
+        memset(page + CHECKSUM_AT + 8, 0, WAL_PAGE_BYTES - CHECKSUM_AT - 8);
+    } else {
+        store_u64(page + CHECKSUM_AT + 16, hash_bytes(page, CHECKSUM_AT + 16));
+    }
+}
+
+static void header_of_another_version_is_refused(void **state)
+{
+    (void)state;
+    for (uint32_t version = 0; version <= 3; version++) {
+        struct small_log log;
+        uint64_t size;
+        make_checkpoint(&log);
+        set_version(checkpoint_data(log.storage, &size), version);
+        assert_int_equal(load(log.storage, 1), version == 1 || version == 2 ? HF_OK : HF_DAMAGED);
+        small_log_free(&log);
+    }
+}
+
+/* Version 2 has a second checksum, over the first as well; version 1 has just that. */
+static void every_bit_of_a_header_of_either_version_counts(void **state)
+{
+    (void)state;
+    for (uint32_t version = 1; version <= 2; version++) {
+        struct small_log log;
+        struct checkpoint_header header;
+        const char *why;
+        uint64_t size;
+        make_checkpoint(&log);
+        uint8_t *page = checkpoint_data(log.storage, &size);
+        set_version(page, version);
+        for (uint32_t bit = 0; bit < 8 * (CHECKSUM_AT + 32); bit++) {
+            page[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            if (checkpoint_header_decode(&header, page, &why)) {
+                fail_msg("version %u: bit %u does not count", version, bit);
+            }
+            page[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        }
+        small_log_free(&log);
+    }
+}
+
+/* Marks of version 1 are of a clock that may have been wrong: they are not used. */
+static void marks_of_version_1_are_not_used(void **state)
+{
+    (void)state;
+    for (uint32_t version = 1; version <= 2; version++) {
+        struct small_log log;
+        struct inventory *inventory;
+        struct checkpoint_info info;
+        struct inventory_options sizes;
+        uint64_t size;
+        small_timed = true;
+        make_checkpoint(&log);
+        small_timed = false;
+        set_version(checkpoint_data(log.storage, &size), version);
+        assert_int_equal(wal_replay_sizes(log.storage, &sizes), HF_OK);
+        assert_int_equal(inventory_init(&inventory, &sizes), HF_OK);
+        assert_int_equal(checkpoint_load(log.storage, NUMBER, inventory, 1, &info, NULL, NULL),
+                         HF_OK);
+        assert_int_equal(info.marks.count > 0, version == 2);
+        assert_int_equal(info.engine_ms > 0, version == 2);
+        inventory_deinit(inventory);
+        small_log_free(&log);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +452,10 @@ int main(void)
         cmocka_unit_test(frame_of_orders_that_does_not_fit_is_refused),
         cmocka_unit_test(record_of_an_order_that_can_not_be_is_refused),
         cmocka_unit_test(record_of_the_ledger_that_can_not_be_is_refused),
+        cmocka_unit_test(header_of_another_version_is_refused),
+        cmocka_unit_test(every_bit_of_a_header_of_either_version_counts),
+        cmocka_unit_test(marks_of_version_1_are_not_used),
+        cmocka_unit_test(byte_of_a_frame_that_changed_is_refused),
         cmocka_unit_test(bytes_behind_header_and_frames_are_zero),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
