@@ -88,6 +88,9 @@
 /* ---- timing.c ---- */
 
 uint64_t now_ms(void);
+
+/* Added to the clock: how a test lets time pass. It only grows. 0 otherwise. */
+extern atomic_uint_fast64_t timing_shift_ms;
 void pause_ms(unsigned ms);
 
 /* For waits on a condition up to a moment of the monotonic clock. */

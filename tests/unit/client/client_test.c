@@ -1259,7 +1259,18 @@ struct spread {
     struct tally tally;
     uint64_t before_ms[CALLS];
     uint64_t after_ms[CALLS];
+    struct spread_call {
+        struct spread *spread;
+        uint64_t end_ms;
+    } calls[CALLS];
 };
+
+static void spread_done(void *user, enum hf_status status, const struct hf_result *result)
+{
+    struct spread_call *call = user;
+    call->end_ms = now_ms();
+    tally_done(&call->spread->tally, status, result);
+}
 
 /* No order is in a message with one that waits LATE_MS longer: it would wait as long. */
 static void assert_gathered_by_deadline(struct fake *fake, const struct spread *spread)
@@ -1270,9 +1281,9 @@ static void assert_gathered_by_deadline(struct fake *fake, const struct spread *
         struct request request;
         const char *error = NULL;
         arena_init(&arena, MIB(1));
-        assert_int_equal(codec_request_decode(&arena, transport_exchange_body(fake->held[i]),
-                                              &request, &error),
-                         HF_OK);
+        assert_int_equal(
+            codec_request_decode(&arena, transport_exchange_body(fake->held[i]), &request, &error),
+            HF_OK);
         for (uint32_t k = 1; k < request.reserve.count; k++) {
             uint64_t first = request.reserve.orders[0].buyer - FIRST_BUYER;
             uint64_t other = request.reserve.orders[k].buyer - FIRST_BUYER;
@@ -1289,19 +1300,25 @@ static void client_ends_every_call_near_its_timeout_when_nothing_answers(void **
     (void)state;
     struct setup setup;
     static struct spread spread;
-    set_up_with(&setup, (struct hf_options){.timeout_ms = 2000});
+    const unsigned timeout_ms = 2000;
+    set_up_with(&setup, (struct hf_options){.timeout_ms = timeout_ms});
     connect_first(&setup);
     atomic_store(&setup.fake.holding, true);
     /* Spread over more than one timeout, so that calls wait behind messages that time out. */
     for (unsigned i = 0; i < CALLS; i++) {
         struct hf_order order = order_of(FIRST_BUYER + i);
+        spread.calls[i].spread = &spread;
         spread.before_ms[i] = now_ms();
-        assert_int_equal(hf_reserve_async(setup.client, &order, tally_done, &spread.tally), HF_OK);
+        assert_int_equal(hf_reserve_async(setup.client, &order, spread_done, &spread.calls[i]),
+                         HF_OK);
         spread.after_ms[i] = now_ms() + 1; /* rounded down */
         sleep_ms(40);
     }
     wait_for(&spread.tally.done, CALLS);
     assert_int_equal(atomic_load(&spread.tally.by_status[HF_TIMED_OUT]), CALLS);
+    for (unsigned i = 0; i < CALLS; i++) { /* none before its time */
+        assert_true(spread.calls[i].end_ms >= spread.before_ms[i] + timeout_ms);
+    }
     pthread_mutex_lock(&setup.fake.lock);
     assert_gathered_by_deadline(&setup.fake, &spread);
     pthread_mutex_unlock(&setup.fake.lock);
@@ -1370,6 +1387,77 @@ static void client_calls_end_by_themselves_when_nobody_ends_them(void **state)
     fake_answer_held(&setup.fake); /* answers that nobody waits for */
     connect_first(&setup);
     tear_down(&setup);
+}
+
+struct blocked {
+    pthread_t thread;
+    struct hf_client *client;
+    struct hf_order order;
+    enum hf_status status;
+    struct hf_result result;
+};
+
+static void *blocked_run(void *arg)
+{
+    struct blocked *blocked = arg;
+    blocked->status = hf_reserve(blocked->client, &blocked->order, &blocked->result);
+    return NULL;
+}
+
+static void blocked_start(struct blocked *blocked, struct hf_client *client, uint32_t hold_ms)
+{
+    *blocked = (struct blocked){.client = client, .order = order_of(0)};
+    blocked->order.hold_ms = hold_ms; /* the answer's deadline says it */
+    assert_int_equal(pthread_create(&blocked->thread, NULL, blocked_run, blocked), 0);
+}
+
+/* Two orders in one message, of which the first is taken back before the answer comes: the other
+ * one gets its own. A slow machine may need some tries for the second to wait still. */
+static bool try_answer_after_taking_back(void)
+{
+    struct setup setup;
+    struct tally tally = {0};
+    struct blocked first;
+    struct blocked second;
+    struct hf_order order = order_of(0);
+    set_up_with(&setup, (struct hf_options){.timeout_ms = 400, .in_flight_max = 1});
+    connect_first(&setup);
+    atomic_store(&setup.fake.holding, true);
+    atomic_store(&ticks_held, 0);
+    atomic_store(&tick_is_held, true);
+    test_point_set(hold_tick);
+    assert_int_equal(hf_reserve_async(setup.client, &order, tally_done, &tally), HF_OK);
+    wait_for(&ticks_held, 1);
+    blocked_start(&first, setup.client, 11);
+    sleep_ms(20);
+    blocked_start(&second, setup.client, 22);
+    sleep_ms(5);
+    unsigned before = atomic_load(&setup.fake.messages);
+    fake_answer_held(&setup.fake); /* the others go out together */
+    atomic_store(&setup.fake.holding, true);
+    for (unsigned i = 0; i < 100 && atomic_load(&setup.fake.messages) == before; i++) {
+        sleep_ms(1);
+    }
+    pthread_join(first.thread, NULL);
+    fake_answer_held(&setup.fake);
+    pthread_join(second.thread, NULL);
+    atomic_store(&tick_is_held, false);
+    test_point_set(NULL);
+    tear_down(&setup);
+    if (second.status == HF_OK) {
+        assert_int_equal(second.result.deadline_ms, 1022);
+    }
+    return first.status == HF_TIMED_OUT && second.status == HF_OK &&
+           atomic_load(&setup.fake.largest) == 2;
+}
+
+static void client_gives_an_order_its_answer_when_its_neighbour_was_taken_back(void **state)
+{
+    (void)state;
+    uint64_t until = patience_until();
+    while (!try_answer_after_taking_back()) {
+        assert_true(now_ms() < until);
+    }
 }
 
 static void client_ends_in_time_when_the_engine_is_busy_for_ever(void **state)
@@ -1612,6 +1700,7 @@ int main(void)
         cmocka_unit_test(client_ends_every_call_near_its_timeout_when_nothing_answers),
         cmocka_unit_test(client_tells_unreachable_from_timed_out),
         cmocka_unit_test(client_calls_end_by_themselves_when_nobody_ends_them),
+        cmocka_unit_test(client_gives_an_order_its_answer_when_its_neighbour_was_taken_back),
         cmocka_unit_test(client_ends_in_time_when_the_engine_is_busy_for_ever),
         cmocka_unit_test(client_calls_end_together_with_a_total_timeout),
         cmocka_unit_test(client_says_at_once_that_nobody_listens),

@@ -54,6 +54,7 @@ struct echo {
     atomic_uint refused;
     atomic_uint ended;    /* handlers that have returned */
     unsigned delay_ms;    /* that a handler takes */
+    bool hold_refused;    /* requests that are to be refused are kept as the others */
     atomic_bool holding;  /* keep requests instead of answering */
     pthread_mutex_t lock; /* held */
     struct transport_exchange *held[64];
@@ -88,6 +89,10 @@ static inline void echo_refuse(void *context, struct transport_exchange *exchang
 {
     struct echo *echo = context;
     atomic_fetch_add(&echo->refused, 1);
+    if (echo->hold_refused) {
+        echo_handle(context, exchange);
+        return;
+    }
     transport_reply(exchange, bytes_of("busy"));
 }
 

@@ -225,6 +225,50 @@ static void publisher_drops_a_message_larger_than_a_backlog(void **state)
     publisher_close(rig.publisher);
 }
 
+/* What is being written counts as what waits: the first message is more than goes on the way. */
+static void publisher_counts_what_is_being_written(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct publisher_options options = usual;
+    options.backlog_bytes = 64 << 20;
+    rig_start(&rig, "tcp://127.0.0.1:0", options);
+    int fd = subscribe(&rig);
+    await_subscribers(&rig, 1);
+    send_number(&rig, 1, 50 << 20);
+    send_number(&rig, 2, 10 << 20);
+    assert_int_equal(rig_stats(&rig).lost, 0);
+    send_number(&rig, 3, 5 << 20);
+    assert_int_equal(rig_stats(&rig).lost, 1);
+    send_number(&rig, 4, 1 << 20);
+    assert_int_equal(receive_number(fd, false, 50 << 20), 1);
+    assert_int_equal(receive_number(fd, false, 10 << 20), 2);
+    assert_int_equal(receive_number(fd, false, 1 << 20), 4);
+    (void)close(fd);
+    publisher_close(rig.publisher);
+}
+
+static void publisher_sends_nothing_to_who_has_not_said_what_it_is(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint8_t greeting[8];
+    rig_start(&rig, "tcp://127.0.0.1:0", usual);
+    int silent = raw_dial(rig.url);
+    raw_receive(silent, greeting, sizeof greeting); /* it is in the list */
+    int fd = subscribe(&rig);
+    await_subscribers(&rig, 1);
+    for (uint32_t n = 0; n < 10; n++) {
+        send_number(&rig, n, 100);
+        assert_int_equal(receive_number(fd, false, 100), n);
+    }
+    assert_int_equal(recv(silent, greeting, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    (void)close(silent);
+    (void)close(fd);
+    publisher_close(rig.publisher);
+}
+
 static void publisher_refuses_subscribers_beyond_its_most(void **state)
 {
     (void)state;
@@ -389,6 +433,8 @@ int main(void)
         cmocka_unit_test(publisher_bounds_the_bytes_that_wait_for_a_subscriber),
         cmocka_unit_test(publisher_bounds_what_all_backlogs_take),
         cmocka_unit_test(publisher_drops_a_message_larger_than_a_backlog),
+        cmocka_unit_test(publisher_counts_what_is_being_written),
+        cmocka_unit_test(publisher_sends_nothing_to_who_has_not_said_what_it_is),
         cmocka_unit_test(publisher_refuses_subscribers_beyond_its_most),
         cmocka_unit_test(publisher_cuts_off_a_subscriber_that_takes_nothing),
         cmocka_unit_test(publisher_hangs_up_on_a_subscriber_that_speaks),
