@@ -267,6 +267,7 @@ void catalog_sku_rule(const struct catalog *catalog, uint32_t number, struct sku
         rule->label = text_bytes(atomic_load_explicit(&sku->label, memory_order_acquire));
         rule->limit_per_buyer = atomic_load_explicit(&sku->limit_per_buyer, memory_order_acquire);
         rule->opens_at_ms = atomic_load_explicit(&sku->opens_at_ms, memory_order_acquire);
+        SCHEDULE_POINT("catalog.sku_rule");
         rule->closes_at_ms = atomic_load_explicit(&sku->closes_at_ms, memory_order_acquire);
         rule->hold_ms = atomic_load_explicit(&sku->hold_ms, memory_order_acquire);
         rule->hold_ms_max = atomic_load_explicit(&sku->hold_ms_max, memory_order_acquire);

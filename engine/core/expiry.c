@@ -17,7 +17,7 @@
 #include "core/pages.h"
 
 #define LEVELS       3u
-#define LEVEL_BITS   12u
+#define LEVEL_BITS   SCHEDULE_BOUND(12u, 6u)
 #define BUCKETS      (1u << LEVEL_BITS)
 #define BUCKET_MASK  (BUCKETS - 1u)
 #define BITMAP_WORDS (BUCKETS / 64u)

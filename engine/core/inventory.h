@@ -21,6 +21,7 @@
 #ifndef CORE_INVENTORY_H
 #define CORE_INVENTORY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -255,6 +256,9 @@ enum txn_step inventory_expire(struct txn *txn);
  * readers look either before it or after inventory_publish. Without it inventory_publish does that:
  * for those who are alone. */
 void inventory_publish_begin(struct txn *txn);
+
+/* What the append is to set while it waits and has no LSN (publication.h, wal_append_patient). */
+atomic_bool *inventory_publish_waits(struct txn *txn);
 
 /* Instead of inventory_publish, when there was no append. */
 void inventory_publish_cancel(struct txn *txn);

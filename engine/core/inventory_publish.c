@@ -312,6 +312,12 @@ void inventory_publish_begin(struct txn *txn)
     txn->publishing = true;
 }
 
+atomic_bool *inventory_publish_waits(struct txn *txn)
+{
+    CHECK(txn->publishing);
+    return publication_waits(txn->inventory->publication, txn->slot);
+}
+
 void inventory_publish_cancel(struct txn *txn)
 {
     CHECK(txn->publishing);

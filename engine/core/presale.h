@@ -17,9 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/schedule.h"
 #include "holdfast/status.h"
 
-#define PRESALE_CHUNK_TICKETS 4096u
+#define PRESALE_CHUNK_TICKETS SCHEDULE_BOUND(4096u, 2u)
 #define PRESALE_TICKETS_MAX   ((uint64_t)1 << 40)
 #define PRESALE_UNITS_MAX     INT32_MAX /* of one ticket */
 

@@ -13,10 +13,13 @@
  * Holding: a reader that has tried often enough closes the gate. Making a turn odd and looking at
  * the gate, closing the gate and looking at the turns: all seq_cst, so that one of the two sees the
  * other. Who finds the gate closed takes its turn back and waits; the reader waits for those who
- * are in. One of these may wait for the log's disk (an append without a free buffer, before it has
- * an LSN): so that wait has an end, and the reader then looks beside those who are still in. Should
- * one of them come to its end meanwhile, it looks again: nobody else can begin, so that is seldom
- * and has an end, too.
+ * are in. One of these may wait for the log's disk (an append without a free buffer), and says so
+ * (`waits`) as long as it has no LSN: beside such ones the reader looks after a while, since nothing
+ * of theirs is in the log. Should one of them go on meanwhile, the reader looks again: nobody else
+ * can begin, so that is seldom and has an end. Beside one that is past its append the reader never
+ * looks, however long that takes: it would see half of it, or a later record without an earlier
+ * one. `waits` is false again before there is an LSN, so who sees anything of a publication sees
+ * that it does not wait.
  *
  * Source: the reader's side is a sequence lock of many writers, each with its own count. */
 #include "core/publication.h"
@@ -33,10 +36,11 @@
 /* Looks without holding: 100 short pauses, then yields (spin_pause). */
 #define READ_TRIES SCHEDULE_BOUND(250u, 2u)
 /* Looks while holding: some 10 ms at least. */
-#define HOLD_STEPS SCHEDULE_BOUND(20000u, 8u)
+#define HOLD_STEPS SCHEDULE_BOUND(20000u, 2u)
 
 struct turn {
-    alignas(CACHE_LINE_BYTES) _Atomic uint64_t number; /* written by its slot alone */
+    alignas(CACHE_LINE_BYTES) _Atomic uint64_t number; /* both are written by its slot alone */
+    atomic_bool waits; /* it is in, has no LSN, and waits for the log */
 };
 
 struct publication {
@@ -55,6 +59,7 @@ enum hf_status publication_init(struct publication **out)
     }
     for (unsigned i = 0; i < THREADS_MAX; i++) {
         atomic_init(&publication->turns[i].number, 0);
+        atomic_init(&publication->turns[i].waits, false);
     }
     atomic_init(&publication->slots, 0);
     atomic_init(&publication->gate, false);
@@ -114,6 +119,12 @@ void publication_end(struct publication *publication, unsigned slot)
     atomic_store_explicit(number, turn + 1, memory_order_release);
 }
 
+atomic_bool *publication_waits(struct publication *publication, unsigned slot)
+{
+    CHECK(slot < THREADS_MAX);
+    return &publication->turns[slot].waits;
+}
+
 /* ---- Readers ---- */
 
 /* Notes all turns. True: nobody publishes. */
@@ -143,21 +154,46 @@ static bool turns_are_the_same(struct publication *publication, const struct rea
     return same;
 }
 
+/* True when each that was noted to be in is in still, and waits for the log. */
+static bool all_wait(struct publication *publication, const struct reading *reading)
+{
+    for (uint32_t i = 0; i < reading->slots; i++) {
+        const struct turn *turn = &publication->turns[i];
+        SCHEDULE_POINT("publication.all_wait");
+        /* acquire, both: as in turns_are_the_same. Who waits has not begun another turn. */
+        if (reading->turns[i] % 2 != 0 &&
+            (!atomic_load_explicit(&turn->waits, memory_order_acquire) ||
+             atomic_load_explicit(&turn->number, memory_order_acquire) != reading->turns[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The gate is closed: until nobody is in, or after so many looks until all that are in wait. */
+static void await_others(struct publication *publication, struct reading *reading, unsigned looks)
+{
+    for (unsigned step = 0; !note_turns(publication, reading); step++) {
+        if (step >= looks && all_wait(publication, reading)) {
+            return;
+        }
+        spin_pause(step);
+    }
+}
+
 static void hold(struct publication *publication, struct reading *reading)
 {
     mutex_lock(&publication->holder);
     atomic_store_explicit(&publication->gate, true, memory_order_seq_cst);
     reading->holds = true;
     SCHEDULE_POINT("publication.held");
-    for (unsigned step = 0; !note_turns(publication, reading) && step < HOLD_STEPS; step++) {
-        spin_pause(step);
-    }
+    await_others(publication, reading, HOLD_STEPS);
 }
 
 void reading_begin(struct publication *publication, struct reading *reading)
 {
     if (reading->holds) {
-        (void)note_turns(publication, reading);
+        await_others(publication, reading, 0);
         return;
     }
     while (reading->tries++ < READ_TRIES) {
@@ -169,27 +205,14 @@ void reading_begin(struct publication *publication, struct reading *reading)
     hold(publication, reading);
 }
 
-/* Who is about to begin makes its turn odd and even again while it finds the gate closed: that is
- * no publication, but looks like one. */
-static bool ended_meanwhile(struct publication *publication, const struct reading *reading)
-{
-    for (uint32_t i = 0; i < reading->slots; i++) {
-        /* acquire: as in turns_are_the_same. */
-        if (reading->turns[i] % 2 != 0 &&
-            atomic_load_explicit(&publication->turns[i].number, memory_order_acquire) !=
-                reading->turns[i]) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool reading_again(struct publication *publication, struct reading *reading)
 {
     if (!reading->holds) {
         return !turns_are_the_same(publication, reading);
     }
-    if (ended_meanwhile(publication, reading)) {
+    /* Who is about to begin makes its turn odd and even again while it finds the gate closed: that
+     * is no publication, so turns that were even don't matter. */
+    if (!all_wait(publication, reading)) {
         return true;
     }
     SCHEDULE_POINT("publication.release");

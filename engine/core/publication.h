@@ -22,6 +22,7 @@
 #ifndef CORE_PUBLICATION_H
 #define CORE_PUBLICATION_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,6 +37,10 @@ void publication_deinit(struct publication *publication);
 
 /* Before the records have their LSNs; two stores and two loads. slot: 0..THREADS_MAX-1. */
 void publication_begin(struct publication *publication, unsigned slot);
+
+/* To be true while who publishes in the slot waits for the log and has no LSN yet, and false before
+ * it has one: a reader that holds up all others does not wait for such a one. */
+atomic_bool *publication_waits(struct publication *publication, unsigned slot);
 
 /* All is visible, or nothing of it ever will be. */
 void publication_end(struct publication *publication, unsigned slot);

@@ -8,9 +8,11 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/schedule.h"
 #include "core/pages.h"
 
-#define SHARD_ENTRIES_MIN 16384u /* a full table's share; below, fewer shards will do */
+/* A full table's share; below, fewer shards will do. */
+#define SHARD_ENTRIES_MIN SCHEDULE_BOUND(16384u, 64u)
 #define AHEAD_BYTES       MIB(2) /* that one call of table_ahead takes: below 1 ms */
 #define TIDY_INDEXES      16u    /* that one call gives back: each costs up to some 100 us */
 

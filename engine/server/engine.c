@@ -160,8 +160,8 @@ bool worker_flush(struct worker *worker)
     SCHEDULE_POINT("flush.begin");
     inventory_publish_begin(txn);
     SCHEDULE_POINT("flush.append");
-    if (wal_append(worker->engine->wal, worker->records, len, txn->event_count, digest_delta,
-                   &start_lsn) != HF_OK) {
+    if (wal_append_patient(worker->engine->wal, worker->records, len, txn->event_count,
+                           digest_delta, &start_lsn, inventory_publish_waits(txn)) != HF_OK) {
         inventory_publish_cancel(txn);
         return false;
     }

@@ -142,7 +142,7 @@ static struct wal_group *group_with_room(struct wal *wal, uint32_t len)
 }
 
 /* Waits until a buffer may be free. append.lock is held on entry, and not on return. */
-static void stall(struct wal *wal)
+static void stall_sleep(struct wal *wal)
 {
     if (wal->stall_hook) {
         spin_unlock(&wal->append.lock);
@@ -155,8 +155,20 @@ static void stall(struct wal *wal)
     wal_sleep_wait(&wal->stall_sleep, seen, 100000000u);
 }
 
+static void stall(struct wal *wal, atomic_bool *waits)
+{
+    /* release, both: who sees what follows the append sees that it waits no more. */
+    if (waits) {
+        atomic_store_explicit(waits, true, memory_order_release);
+    }
+    stall_sleep(wal);
+    if (waits) {
+        atomic_store_explicit(waits, false, memory_order_release);
+    }
+}
+
 /* Takes append.lock once there is room for len bytes; NULL, and no lock, when the log is closed. */
-static struct wal_group *lock_with_room(struct wal *wal, uint32_t len)
+static struct wal_group *lock_with_room(struct wal *wal, uint32_t len, atomic_bool *waits)
 {
     for (;;) {
         spin_lock(&wal->append.lock);
@@ -169,12 +181,13 @@ static struct wal_group *lock_with_room(struct wal *wal, uint32_t len)
         if (group) {
             return group;
         }
-        stall(wal);
+        stall(wal, waits);
     }
 }
 
-enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, uint32_t record_count,
-                          uint64_t digest_delta, uint64_t *start_lsn)
+enum hf_status wal_append_patient(struct wal *wal, const void *records, uint32_t len,
+                                  uint32_t record_count, uint64_t digest_delta, uint64_t *start_lsn,
+                                  atomic_bool *waits)
 {
     CHECK(len >= 8);
     CHECK(len <= WAL_APPEND_BYTES_MAX);
@@ -182,7 +195,7 @@ enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, ui
     CHECK(len % 8 == 0);
     CHECK(record_count >= 1);
     CHECK(record_count <= len / 8);
-    struct wal_group *group = lock_with_room(wal, len);
+    struct wal_group *group = lock_with_room(wal, len, waits);
     if (!group) {
         return HF_INTERNAL;
     }
@@ -212,6 +225,12 @@ enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, ui
     }
     *start_lsn = lsn;
     return HF_OK;
+}
+
+enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, uint32_t record_count,
+                          uint64_t digest_delta, uint64_t *start_lsn)
+{
+    return wal_append_patient(wal, records, len, record_count, digest_delta, start_lsn, NULL);
 }
 
 /* ---- Waiting ---- */

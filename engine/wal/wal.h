@@ -13,6 +13,7 @@
 #ifndef WAL_WAL_H
 #define WAL_WAL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -83,6 +84,12 @@ enum hf_status wal_admit(const struct wal *wal);
  * wal_wait does that, once the caller's response is complete. */
 enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, uint32_t record_count,
                           uint64_t digest_delta, uint64_t *start_lsn);
+
+/* As wal_append. *waits is true while the call waits for the writer, false at all other times: so
+ * it is false before the records have an LSN. */
+enum hf_status wal_append_patient(struct wal *wal, const void *records, uint32_t len,
+                                  uint32_t record_count, uint64_t digest_delta,
+                                  uint64_t *start_lsn, atomic_bool *waits);
 
 /* Waits until all before lsn is durable: the LSN of the caller's own last record, or wal_tail_lsn()
  * read after the decision, for refusals, replays and reads (rule 3). lsn: at most wal_tail_lsn().

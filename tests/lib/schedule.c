@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <ucontext.h>
 
 #include "base/check.h"
@@ -41,11 +42,12 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-#define STACK_BYTES   (1u << 20) /* memory comes with use */
-#define TRACE_POINTS  (1u << 14) /* kept */
-#define TRACE_PRINTED 400u
-#define CHANGES_MAX   5u
-#define NOBODY        UINT32_MAX
+#define STACK_BYTES     (1u << 20) /* memory comes with use */
+#define TRACE_POINTS    (1u << 14) /* kept */
+#define TRACE_PRINTED   400u
+#define CHANGES_MAX     5u
+#define WAITS_ALONE_MAX 10000u
+#define NOBODY          UINT32_MAX
 
 struct coroutine {
     ucontext_t context;
@@ -76,10 +78,14 @@ static struct {
     uint32_t running; /* NOBODY: the case itself */
     struct rng rng;   /* of the order alone */
     uint64_t steps;
+    uint64_t all_steps; /* of the runs before this one */
+    uint64_t runs;
     uint64_t one_in; /* random walk: a change once in so many points; 0: priorities */
     uint64_t changes[CHANGES_MAX];
     uint32_t change_count;
     uint64_t lowest; /* priorities below all others are given downwards */
+    bool alone;      /* points are none */
+    uint64_t waits_alone;
     void (*watch)(void *context, const char *point);
     void *watch_context;
     const char *case_name;
@@ -278,8 +284,11 @@ static uint32_t choose(bool waits)
 
 static void on_point(const char *name)
 {
-    if (run.running == NOBODY) {
-        return; /* the case sets up, or looks at what it has */
+    if (run.running == NOBODY || run.alone) {
+        /* The case sets up, or looks at what it has: nobody else could end a wait. */
+        run.waits_alone += name[0] == '~';
+        SCHEDULE_CHECK(run.waits_alone < WAITS_ALONE_MAX);
+        return;
     }
     if (run.watch) {
         void (*watch)(void *, const char *) = run.watch;
@@ -307,6 +316,16 @@ void schedule_point(const char *name)
 void schedule_wait(void)
 {
     test_point("~test");
+}
+
+void schedule_alone(void)
+{
+    run.alone = true;
+}
+
+void schedule_together(void)
+{
+    run.alone = false;
 }
 
 void schedule_watch(void (*watch)(void *context, const char *point), void *context)
@@ -343,23 +362,39 @@ void schedule_run(struct schedule *schedule)
     run.count = 0;
 }
 
-static void run_case(const struct schedule_case *each, uint64_t seed)
+/* Chooses how the order is chosen. */
+static void plan_order(void)
 {
-    struct schedule schedule = {.seed = seed};
-    run.case_name = each->name;
-    run.seed = seed;
+    run.all_steps += run.steps;
+    run.runs++;
     run.steps = 0;
-    run.count = 0;
     run.lowest = UINT64_MAX / 2;
-    run.watch = NULL;
-    rng_init(&schedule.rng, seed * 2 + 1);
-    rng_init(&run.rng, seed * 2);
     run.one_in = rng_chance(&run.rng, 2) ? rng_below(&run.rng, 4) * rng_below(&run.rng, 8) + 2 : 0;
     run.change_count = 1 + (uint32_t)rng_below(&run.rng, CHANGES_MAX);
     uint64_t length = 1ull << rng_between(&run.rng, 4, 10);
     for (uint32_t i = 0; i < run.change_count; i++) {
         run.changes[i] = rng_below(&run.rng, length);
     }
+}
+
+void schedule_anew(struct schedule *schedule)
+{
+    (void)schedule;
+    plan_order();
+}
+
+static void run_case(const struct schedule_case *each, uint64_t seed)
+{
+    struct schedule schedule = {.seed = seed};
+    run.case_name = each->name;
+    run.seed = seed;
+    run.count = 0;
+    run.watch = NULL;
+    run.alone = false;
+    run.waits_alone = 0;
+    rng_init(&schedule.rng, seed * 2 + 1);
+    rng_init(&run.rng, seed * 2);
+    plan_order();
     each->run(&schedule);
     run.case_name = NULL;
 }
@@ -368,14 +403,16 @@ int schedule_main(int argc, char **argv, const struct schedule_case *cases, unsi
                   uint64_t floor, double seconds, uint64_t many)
 {
     signal(SIGABRT, on_abort);
+    /* A case touches few pages of large tables: clearing 2 MiB for each would be most of the work.
+     * Where that is not allowed the cases are only slower. */
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     test_point_set(on_point);
 #if defined(TSAN)
     run.main.fiber = __tsan_get_current_fiber();
 #endif
     run.main.entered = true;
-    uint64_t points = 0;
     bool found = argc < 2;
-    struct budget budget = budget_make("schedules of each case", floor, seconds, many);
+    struct budget budget = budget_make("rounds of all cases", floor, seconds, many);
     while (budget_next(&budget)) {
         for (unsigned i = 0; i < case_count; i++) {
             if (argc >= 2 && strcmp(argv[1], cases[i].name) != 0) {
@@ -383,14 +420,14 @@ int schedule_main(int argc, char **argv, const struct schedule_case *cases, unsi
             }
             found = true;
             run_case(&cases[i], rng_seed_from_env(budget.round));
-            points += run.steps;
         }
     }
     if (!found) {
         fprintf(stderr, "there is no case %s\n", argv[1]);
         return 2;
     }
-    printf("%u cases, %llu points\n", argc < 2 ? case_count : 1, (unsigned long long)points);
+    printf("%u cases, %llu interleavings, %llu points\n", argc < 2 ? case_count : 1,
+           (unsigned long long)run.runs, (unsigned long long)(run.all_steps + run.steps));
     return 0;
 }
 

@@ -54,11 +54,20 @@ void schedule_add(struct schedule *schedule, void (*work)(void *context), void *
  * added. */
 void schedule_run(struct schedule *schedule);
 
+/* Between two runs of one case: the second is in an order of its own, as if it were the first. For
+ * cases whose setting up costs more than a run. */
+void schedule_anew(struct schedule *schedule);
+
 /* In a thread's work: lets the others run, one of which has to change something first. */
 void schedule_wait(void);
 
 /* In a thread's work: a point of the test's own. */
 void schedule_point(const char *name);
+
+/* Between the two the thread runs alone: its points are none. For what a test keeps beside the code
+ * under test, and with the same code. Must not wait for another thread. */
+void schedule_alone(void);
+void schedule_together(void);
 
 /* Called at each point, on the thread that has come to it, before another may run; NULL: none. For
  * what must hold at every moment. Reset when a case begins. */

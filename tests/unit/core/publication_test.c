@@ -69,18 +69,21 @@ static void publication_reader_holds_others_up_after_many_tries(void **state)
     }
     assert_false(reading_again(publication, &reading));
     publication_begin(publication, 0); /* no more */
-    /* One who publishes and does not come to its end holds readers up for a while only. */
+    /* One who waits for the log, without an LSN, holds readers up for a while only. */
+    atomic_bool *waits = publication_waits(publication, 0);
+    atomic_store(waits, true);
     reading_init(&reading);
     reading_begin(publication, &reading);
     assert_true(reading.holds);
     assert_false(reading_again(publication, &reading));
-    /* Should he come to it while they look, they look again, and nobody comes in between. */
+    /* Should it get one while they look, they look again, and nobody comes in between. */
     reading_init(&reading);
     reading_begin(publication, &reading);
     assert_true(reading.holds);
-    publication_end(publication, 0);
+    atomic_store(waits, false);
     assert_true(reading_again(publication, &reading));
     assert_true(reading.holds);
+    publication_end(publication, 0);
     reading_begin(publication, &reading);
     assert_false(reading_again(publication, &reading));
     publication_begin(publication, 0); /* the gate is open */

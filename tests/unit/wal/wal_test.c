@@ -154,6 +154,48 @@ static void wal_acknowledges_in_order_with_several_in_flight(void **state)
     }
 }
 
+/* ---- Waiting for a free buffer ---- */
+
+struct patience {
+    struct rig rig;
+    atomic_bool waits;
+    unsigned stalls;
+};
+
+static void patient_hook(void *context)
+{
+    struct patience *patience = context;
+    assert_true(atomic_load(&patience->waits));
+    patience->stalls++;
+    wal_step(patience->rig.wal, true);
+}
+
+static void wal_append_says_that_it_waits_until_it_has_its_place(void **state)
+{
+    (void)state;
+    struct patience patience = {.stalls = 0};
+    struct rig *rig = &patience.rig;
+    rig_init(rig, 8);
+    assert_int_equal(rig_open(rig), HF_OK);
+    wal_set_stall_hook(rig->wal, patient_hook, &patience);
+    for (unsigned i = 0; i < 4 * WAL_GROUPS; i++) {
+        uint32_t count = WAL_APPEND_BYTES_MAX / 48;
+        uint64_t delta;
+        uint64_t start;
+        uint32_t len = rig_encode(rig->next_serial, count, rig->scratch, &delta);
+        assert_int_equal(
+            wal_append_patient(rig->wal, rig->scratch, len, count, delta, &start, &patience.waits),
+            HF_OK);
+        rig->next_serial += count;
+        rig->digest += delta;
+        assert_false(atomic_load(&patience.waits));
+    }
+    assert_true(patience.stalls > 0);
+    rig_settle(rig);
+    assert_log_complete(rig);
+    rig_deinit(rig);
+}
+
 static void wal_goes_on_over_segments(void **state)
 {
     (void)state;
@@ -699,6 +741,7 @@ int main(void)
         cmocka_unit_test(wal_group_forms_while_another_is_written),
         cmocka_unit_test(wal_waiters_are_told_in_order_once_durable),
         cmocka_unit_test(wal_acknowledges_in_order_with_several_in_flight),
+        cmocka_unit_test(wal_append_says_that_it_waits_until_it_has_its_place),
         cmocka_unit_test(wal_goes_on_over_segments),
         cmocka_unit_test(wal_writes_digests_every_so_many_bytes),
         cmocka_unit_test(wal_seals_the_last_data_block_when_idle),
