@@ -353,6 +353,40 @@ static void tickets_cover_in_their_order(struct world *world)
     schedule_run(schedule);
 }
 
+static void sell_one(void *context)
+{
+    struct actor *actor = context;
+    reserve(actor, 1, 0, 1);
+    publish(actor);
+}
+
+/* Ends the order as soon as it can be seen. */
+static void end_that_one(void *context)
+{
+    struct actor *actor = context;
+    for (unsigned tries = 0; tries < 40; tries++) {
+        if (edit(actor, chance(actor, 4) ? inventory_commit : inventory_release, 1).status ==
+            HF_OK) {
+            break;
+        }
+        schedule_wait();
+    }
+    publish(actor);
+}
+
+/* Whoever sees an order finds its units and its ticket counted. */
+static void what_is_seen_may_be_ended(struct world *world)
+{
+    make_item(world, "a", 0, 2, rng_chance(&world->schedule->rng, 2));
+    make_item(world, "b", 0, 0, false);
+    schedule_add(world->schedule, sell_one, &world->actors[0]);
+    schedule_add(world->schedule, end_that_one, &world->actors[1]);
+    if (rng_chance(&world->schedule->rng, 3)) {
+        schedule_add(world->schedule, read_states, &world->actors[2]);
+    }
+    schedule_run(world->schedule);
+}
+
 /* ---- Forgetting ---- */
 
 static void forget_some(void *context)
@@ -567,11 +601,13 @@ static void hold_and_extend(void *context)
         reserve(actor, id, 0, 1);
         publish(actor);
         DECIDE(actor, inventory_extend(actor->txn, order_id(id), 3 * HOLD_MS, &outcome));
+        publish(actor);
+        /* So that the next order's first deadline is this one's extended one: in one bucket. */
+        actor->txn->now_ms = actor->world->now_ms + 2 * HOLD_MS;
         for (unsigned i = 0; i < 3 && chance(actor, 2); i++) {
             schedule_wait();
         }
     }
-    publish(actor);
 }
 
 static void expire_and_sweep(void *context)
@@ -617,6 +653,7 @@ CASE(readers_see_whole_states)
 CASE(units_that_move_are_for_sale)
 CASE(limits_are_kept)
 CASE(tickets_cover_in_their_order)
+CASE(what_is_seen_may_be_ended)
 CASE(what_is_forgotten_makes_room)
 CASE(rules_are_read_whole)
 CASE(what_is_set_aside_is_not_sold)
@@ -630,6 +667,7 @@ int main(int argc, char **argv)
         {"units_that_move_are_for_sale", run_units_that_move_are_for_sale},
         {"limits_are_kept", run_limits_are_kept},
         {"tickets_cover_in_their_order", run_tickets_cover_in_their_order},
+        {"what_is_seen_may_be_ended", run_what_is_seen_may_be_ended},
         {"what_is_forgotten_makes_room", run_what_is_forgotten_makes_room},
         {"rules_are_read_whole", run_rules_are_read_whole},
         {"what_is_set_aside_is_not_sold", run_what_is_set_aside_is_not_sold},
