@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/schedule.h"
 #include "core/inventory_internal.h"
 
 static enum hf_status parts_init(struct inventory *inventory)
@@ -303,6 +304,7 @@ static void counts_fill(const struct inventory *inventory, struct inventory_coun
     };
     for (uint32_t i = 0; i < inventory->orders.shard_count; i++) {
         const struct order_shard *shard = &inventory->orders.shards[i];
+        SCHEDULE_POINT("counts.shard");
         counts->orders_known += atomic_load_explicit(&shard->known, memory_order_acquire);
         counts->orders_held += atomic_load_explicit(&shard->held, memory_order_acquire);
     }

@@ -106,6 +106,7 @@ WORLD void order_look(struct inventory *inventory, uint64_t id, struct order_sta
     uint32_t covered = 0;
     *seen = (struct order_state_seen){.state = ORDER_NONE};
     if (inventory_order_covered(inventory, order_id(id), &view, &line, &covered, 1) == HF_OK) {
+        SCHEDULE_CHECK(view.state != ORDER_NONE); /* it has no LSN: nobody may see it */
         *seen = (struct order_state_seen){view.state, view.lsn, line.committed, covered};
     }
 }

@@ -549,5 +549,5 @@ int main(int argc, char **argv)
         {"answers_outlive_the_power", answers_outlive_the_power},
     };
     log_set_level(LOG_ERROR + 1); /* a log that is closed says so */
-    return schedule_main(argc, argv, cases, sizeof cases / sizeof *cases, 100, 2.0, 200000);
+    return schedule_main(argc, argv, cases, sizeof cases / sizeof *cases, 100, 2.0, 100000);
 }

@@ -623,5 +623,5 @@ int main(int argc, char **argv)
         {"presale_is_exact", presale_is_exact},
         {"readings_add_up", readings_add_up},
     };
-    return schedule_main(argc, argv, cases, sizeof cases / sizeof *cases, 12000, 2.0, 1000000);
+    return schedule_main(argc, argv, cases, sizeof cases / sizeof *cases, 12000, 2.0, 5000000);
 }
