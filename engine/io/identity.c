@@ -44,13 +44,11 @@ enum hf_status identity_read(const char *directory, struct id128 *cluster)
 /* 0 or an errno. */
 static int write_file(int folder, const char *name, const char *text)
 {
-    size_t len = strlen(text);
     int fd = openat(folder, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, STORAGE_FILE_MODE);
     if (fd < 0) {
         return errno;
     }
-    ssize_t written = write(fd, text, len);
-    int error = written < 0 ? errno : (size_t)written != len ? ENOSPC : 0;
+    int error = real_write_all(fd, text, strlen(text), 0, 0);
     if (error == 0 && fsync(fd) != 0) {
         error = errno;
     }

@@ -29,7 +29,7 @@ struct rule {
     uint32_t times;
     int32_t error; /* 0: a short count */
     uint64_t take; /* bytes that are done of a read or write */
-    char ending[32];
+    char ending[64];
     uint32_t met; /* written here */
     uint32_t unused;
 };

@@ -23,7 +23,7 @@ LIBRARY = os.environ.get("HOLDFAST_DISK_FAULTS") or sys.exit("HOLDFAST_DISK_FAUL
 OPEN, CLOSE, READ, WRITE, DATA_SYNC, SYNC, TRUNCATE, ALLOCATE, RENAME = range(9)
 ALWAYS = 0xffffffff
 ALL = 0xffffffffffffffff
-RULE = struct.Struct("<IIIiQ32sII")
+RULE = struct.Struct("<IIIiQ64sII")
 RULES = 4
 REST = struct.Struct("<QIIII")
 HELD = 1
@@ -59,15 +59,16 @@ class Faults:
 
 
 class FaultyEngine(Engine):
-    """Its files are below `data`, which is made before: it is what is watched."""
+    """below: the directory whose files are watched; the engine's own unless it is given."""
 
-    def __init__(self, *options, faults):
+    def __init__(self, *options, faults, below=None, data=None):
         self.faults = faults
-        super().__init__("--wal-segment-bytes", "4M", *options)
+        self.below = below
+        super().__init__("--wal-segment-bytes", "4M", *options, data=data)
 
     def spawn(self, *more):
         os.environ.update(LD_PRELOAD=LIBRARY, DISK_FAULTS=self.faults.file.name,
-                          DISK_FAULTS_BELOW=self.data)
+                          DISK_FAULTS_BELOW=self.below or self.data)
         try:
             super().spawn(*more)
         finally:
@@ -176,18 +177,37 @@ def status_of(engine):
     return json.loads(run("status", "--url", engine.url, "--json"))
 
 
+def reserve_many(shop, item):
+    """A thousand, unless the log is busy. Their ids, or none, and the response."""
+    ids = [new_id() for _ in range(1000)]
+    response = shop.ask(reserve_batch=batch(ids, [item] * len(ids)))
+    if response.status == BUSY:
+        time.sleep(0.001 * response.retry_after_ms)
+    if response.status == OK:
+        assert not response.batch.status, response
+        return ids, response
+    return [], response
+
+
+def grow_until(shop, item, condition):
+    """How many orders it took."""
+    count = 0
+    for _ in range(10000):
+        if condition():
+            return count
+        ids, response = reserve_many(shop, item)
+        assert response.status in (OK, BUSY), response
+        count += len(ids)
+    raise AssertionError("it never came to that")
+
+
 def fill(shop, item, most=4000):
     """Until changes are refused. The acknowledged orders, and the last response."""
     done = []
     for _ in range(most):
-        ids = [new_id() for _ in range(1000)]
-        response = shop.ask(reserve_batch=batch(ids, [item] * len(ids)))
-        if response.status == BUSY:
-            time.sleep(0.001 * response.retry_after_ms)
-            continue
-        if response.status != OK:
+        ids, response = reserve_many(shop, item)
+        if response.status not in (OK, BUSY):
             return done, response
-        assert not response.batch.status, response
         done += ids
     raise AssertionError("the log never got full")
 
@@ -212,6 +232,36 @@ def test_a_full_disk_makes_it_read_only_until_there_is_room():
             assert Shop(engine.url).stock(item).held == len(done) + 1
             assert Shop(engine.url).state(order) == HELD
             engine.stop()
+
+
+def test_a_checkpoint_or_copy_that_fails_is_not_built_upon():
+    """It is told, and it gets no name; what it stands for stays, and it is made when that can be."""
+    no_checkpoint, no_copy = "a checkpoint can't be made", "can't be archived"
+    # One failed write among many that go well is as bad.
+    cases = (("wal", ".ckp", no_checkpoint, WRITE, errno.EIO, 1),
+             ("wal", ".ckp", no_checkpoint, DATA_SYNC, errno.EIO, ALWAYS),
+             ("archive", "archive/wal-%016x.seg" % 1, no_copy, WRITE, errno.ENOSPC, 1),
+             ("archive", "archive/wal-%016x.seg" % 1, no_copy, DATA_SYNC, errno.EIO, ALWAYS))
+    for folder, ending, told, op, error, times in cases:
+        faults = Faults()
+        with tempfile.TemporaryDirectory(prefix="holdfast-test-") as parent:
+            archive = parent + "/archive"
+            options = ("--wal-spare-segments", "1", "--wal-bytes-max", "20M", "--archive-dir", archive)
+            os.mkdir(parent + "/data", 0o750)
+            with FaultyEngine(*options, below=parent, data=parent + "/data", faults=faults) as engine:
+                where = engine.data + "/wal" if folder == "wal" else archive
+                made = lambda: [n for n in os.listdir(where) if (where + "/" + n).endswith(ending)]
+                shop, item = begin(engine)
+                faults.set(op, error, ending=ending + ".tmp", times=times)
+                count = grow_until(shop, item, lambda: told in engine.errors() or made())
+                assert told in engine.errors(), engine.errors()
+                assert times == 1 or not made(), made()
+                faults.clear()
+                wait_until(made, "it is made when that can be")
+                engine.stop()
+                engine.start()
+                assert Shop(engine.url).stock(item).held == count
+                engine.stop()
 
 
 def test_a_directory_that_can_not_be_synced_is_not_built_upon():

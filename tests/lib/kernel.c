@@ -379,7 +379,7 @@ bool kernel_watch(const char *directory, const struct kernel_hooks *new_hooks)
         return false;
     }
     pthread_mutex_lock(&lock);
-    snprintf(root, sizeof root, "%s", real);
+    snprintf(root, sizeof root, "%s", strcmp(real, "/") == 0 ? "" : real);
     hooks = *new_hooks;
     call_count = 0;
     file_count = 0;

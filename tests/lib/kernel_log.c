@@ -1,6 +1,7 @@
 /* kernel_log.c - see kernel_log.h. Bytes are counted in sectors of 64. */
 #include "lib/kernel_log.h"
 
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 #include <sys/uio.h>
 
 #define SECTOR       64u
-#define FILE_SECTORS (8u * 1048576u / SECTOR) /* larger files are not in these tests */
+#define FILE_SECTORS (64u * 1048576u / SECTOR) /* larger files are not in these tests */
 #define FILES_MAX    4096u
 #define PENDING_MAX  256u
 #define PLANS_MAX    16u
@@ -17,6 +18,7 @@
 struct file_state {
     char name[KERNEL_NAME_BYTES_MAX]; /* "": none */
     uint8_t *unsynced;                /* FILE_SECTORS flags */
+    size_t end;                       /* behind the last that was ever set */
     bool size_unsynced;
     bool lost; /* a sync of it failed: what was unsynced then stays so */
 };
@@ -34,10 +36,11 @@ static struct {
     size_t call_count;
     uint64_t first_number; /* 0: not known yet */
     struct file_state files[FILES_MAX];
-    char pending[PENDING_MAX][KERNEL_NAME_BYTES_MAX]; /* directories, one entry a name */
+    char pending[PENDING_MAX][KERNEL_NAME_BYTES_MAX]; /* names */
     size_t pending_count;
     struct plan plans[PLANS_MAX];
     size_t plan_count;
+    bool forgets_calls;
 } state;
 
 static void give_up(const char *what)
@@ -75,15 +78,18 @@ static void mark(struct file_state *file, uint64_t offset, size_t len, uint8_t v
         first = (offset + SECTOR - 1) / SECTOR;
         end = (offset + len) / SECTOR;
     }
-    for (uint64_t i = first; i < end; i++) {
-        file->unsynced[i] = value;
+    if (first < end) {
+        memset(file->unsynced + first, value, (size_t)(end - first));
+    }
+    if (value != 0 && end > file->end) {
+        file->end = (size_t)end;
     }
 }
 
 static size_t count_unsynced(const struct file_state *file)
 {
     size_t bytes = file->size_unsynced ? 1 : 0;
-    for (size_t i = 0; file->unsynced && i < FILE_SECTORS; i++) {
+    for (size_t i = 0; i < file->end; i++) {
         bytes += file->unsynced[i] ? SECTOR : 0;
     }
     return bytes;
@@ -134,6 +140,12 @@ static void on_before(void *context, struct kernel_call *call)
     (void)context;
     bool is_planned = apply_plan(call);
     skip_sync(call);
+    if (call->op == KERNEL_WRITE) {
+        mark(file_at(call->file), call->offset, call->len, 1);
+    }
+    if (state.forgets_calls) {
+        return;
+    }
     if (state.first_number == 0) {
         state.first_number = call->number;
     }
@@ -156,30 +168,36 @@ static void on_before(void *context, struct kernel_call *call)
     };
     snprintf(entry->name, sizeof entry->name, "%s", call->name);
     snprintf(entry->to, sizeof entry->to, "%s", call->to ? call->to : "");
-    if (call->op == KERNEL_RENAME && call->file != 0) {
+    if (call->op == KERNEL_RENAME && call->file != 0 && !call->is_directory) {
         entry->unsynced = count_unsynced(file_at(call->file));
-    } else if (call->op == KERNEL_WRITE) {
-        mark(file_at(call->file), call->offset, call->len, 1);
     }
 }
 
-/* The directory that a name is in. */
 static void add_pending(const char *name)
 {
+    for (size_t i = 0; i < state.pending_count; i++) {
+        if (strcmp(state.pending[i], name) == 0) {
+            return;
+        }
+    }
     if (state.pending_count == PENDING_MAX) {
         give_up("too many names");
     }
-    char *directory = state.pending[state.pending_count++];
-    const char *slash = strrchr(name, '/');
-    snprintf(directory, KERNEL_NAME_BYTES_MAX, "%.*s", slash ? (int)(slash - name) : 1,
-             slash ? name : ".");
+    snprintf(state.pending[state.pending_count++], KERNEL_NAME_BYTES_MAX, "%s", name);
 }
 
-static void synced_directory(const char *name)
+static bool is_in(const char *name, const char *directory)
+{
+    const char *slash = strrchr(name, '/');
+    size_t len = slash ? (size_t)(slash - name) : 1;
+    return strlen(directory) == len && strncmp(slash ? name : ".", directory, len) == 0;
+}
+
+static void synced_directory(const char *directory)
 {
     size_t kept = 0;
     for (size_t i = 0; i < state.pending_count; i++) {
-        if (strcmp(state.pending[i], name) != 0) {
+        if (!is_in(state.pending[i], directory)) {
             memmove(state.pending[kept++], state.pending[i], KERNEL_NAME_BYTES_MAX);
         }
     }
@@ -211,7 +229,7 @@ static void after_sync(const struct kernel_call *call)
     if (call->result != 0) {
         file->lost = true;
     } else if (!file->lost) {
-        memset(file->unsynced, 0, FILE_SECTORS);
+        memset(file->unsynced, 0, file->end);
         file->size_unsynced = false;
     }
 }
@@ -222,7 +240,8 @@ static void after_name(const struct kernel_call *call)
         if (!call->is_directory) {
             struct file_state *file = file_at(call->file);
             snprintf(file->name, sizeof file->name, "%s", call->name);
-            file->size_unsynced = file->size_unsynced || (call->flags & 01000) != 0; /* O_TRUNC */
+            bool is_cut = (call->flags & O_TRUNC) != 0 && !call->created;
+            file->size_unsynced = file->size_unsynced || is_cut;
         }
         if (call->created) {
             add_pending(call->name);
@@ -233,8 +252,10 @@ static void after_name(const struct kernel_call *call)
         forget_name(call->op == KERNEL_RENAME ? call->to : call->name);
     }
     if (call->op == KERNEL_RENAME) {
-        struct file_state *file = file_at(call->file);
-        snprintf(file->name, sizeof file->name, "%s", call->to);
+        if (!call->is_directory) {
+            struct file_state *file = file_at(call->file);
+            snprintf(file->name, sizeof file->name, "%s", call->to);
+        }
         add_pending(call->to);
     }
     add_pending(call->name);
@@ -344,6 +365,11 @@ unsigned kernel_log_met(void)
     return met;
 }
 
+void kernel_log_disarm(void)
+{
+    state.plan_count = 0;
+}
+
 size_t kernel_log_unsynced(const char *name)
 {
     size_t bytes = 0;
@@ -359,7 +385,7 @@ size_t kernel_log_names_pending(const char *directory)
 {
     size_t count = 0;
     for (size_t i = 0; i < state.pending_count; i++) {
-        count += strcmp(state.pending[i], directory) == 0;
+        count += is_in(state.pending[i], directory);
     }
     return count;
 }
@@ -376,4 +402,26 @@ void kernel_log_print(void)
                 : !call->ended ? " (not ended)"
                                : "");
     }
+}
+
+void kernel_log_forget_calls(void)
+{
+    state.forgets_calls = true;
+}
+
+void kernel_log_report(FILE *to)
+{
+    unsigned files = 0;
+    for (size_t i = 0; i < FILES_MAX; i++) {
+        const struct file_state *file = &state.files[i];
+        files += file->name[0] != '\0';
+        size_t bytes = file->name[0] ? count_unsynced(file) : 0;
+        if (bytes > 0) {
+            fprintf(to, "bytes %zu %s\n", bytes, file->name);
+        }
+    }
+    for (size_t i = 0; i < state.pending_count; i++) {
+        fprintf(to, "name %s\n", state.pending[i]);
+    }
+    fprintf(to, "files %u\n", files);
 }

@@ -11,6 +11,8 @@
 #ifndef TESTS_LIB_KERNEL_LOG_H
 #define TESTS_LIB_KERNEL_LOG_H
 
+#include <stdio.h>
+
 #include "lib/kernel.h"
 
 #define KERNEL_LOG_CALLS_MAX 4096u
@@ -52,6 +54,9 @@ void kernel_log_plan(enum kernel_op op, unsigned nth, int error, size_t take);
 /* How many of the plans have been met. */
 unsigned kernel_log_met(void);
 
+/* Forgets the plans that have not been met. */
+void kernel_log_disarm(void);
+
 /* Bytes of the file, by its present name, that were written and are not durable; a size that was
  * cut and is not durable counts as one byte. */
 size_t kernel_log_unsynced(const char *name);
@@ -62,5 +67,12 @@ size_t kernel_log_names_pending(const char *directory);
 
 /* Prints the calls to stderr. */
 void kernel_log_print(void);
+
+/* For long runs: from now on what is durable is held, and calls are not remembered. */
+void kernel_log_forget_calls(void);
+
+/* Writes a line "bytes N NAME" for each file that is not durable in full, and "name NAME" for each
+ * name that was changed and is not; then "files N", which were opened and are there. */
+void kernel_log_report(FILE *to);
 
 #endif
