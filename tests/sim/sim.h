@@ -100,6 +100,7 @@ struct sim {
     uint32_t adjustments; /* ids used */
     bool full;            /* the disk takes no more than it has */
     bool read_only;       /* the engine said so when it was last looked at */
+    bool forgetting;      /* a pass was left in the middle: the next call ends just that one */
     bool write_fails;     /* one of this life, or is to fail yet */
     bool archive_down;    /* it has stopped in this life */
     uint64_t damaged;     /* checkpoint that was damaged; 0: none */

@@ -441,9 +441,10 @@ void sim_try_refusal(struct sim *sim)
     static const struct {
         bool (*spoil)(struct sim *sim, struct storage *storage);
         enum reach reach;
-    } kinds[] = {{lose_segment, REACH_LOST_REFUSED},
-                 {damage_segment, REACH_DAMAGED_REFUSED},
-                 {damage_checkpoints, REACH_NO_CHECKPOINT_REFUSED}};
+        const char *why; /* is in the message */
+    } kinds[] = {{lose_segment, REACH_LOST_REFUSED, "wal-"},
+                 {damage_segment, REACH_DAMAGED_REFUSED, "wal-"},
+                 {damage_checkpoints, REACH_NO_CHECKPOINT_REFUSED, "no whole checkpoint"}};
     if (!rng_chance(&sim->rng, 8)) {
         return;
     }
@@ -459,7 +460,8 @@ void sim_try_refusal(struct sim *sim)
             engine_open(&engine, &options, copy, &sim->machine.clock, &recovery);
         SIM_CHECK(sim, status == HF_DAMAGED, "%s, and the engine says %s",
                   kind == 0 ? "a segment is gone" : "something is damaged", hf_status_name(status));
-        SIM_CHECK(sim, recovery.message[0] != '\0', "the engine refuses, and does not say why");
+        SIM_CHECK(sim, strstr(recovery.message, kinds[kind].why) != NULL,
+                  "the engine refuses, and says: %s", recovery.message);
         SIM_CHECK(sim, fingerprint(copy) == before, "the engine refuses, and has changed files");
         sim_reached(sim, kinds[kind].reach);
     }
@@ -504,6 +506,13 @@ static void check_end(struct sim *sim)
               end.torn ? "torn" : "damaged", end.file, end.reason);
 }
 
+static bool count_temporary(void *context, const char *name)
+{
+    size_t len = strlen(name);
+    *(uint32_t *)context += len > 4 && strcmp(name + len - 4, ".tmp") == 0;
+    return true;
+}
+
 void sim_check_files(struct sim *sim, bool torn)
 {
     struct numbers segments = segments_of(sim->storage);
@@ -517,6 +526,9 @@ void sim_check_files(struct sim *sim, bool torn)
     SIM_CHECK(sim, begun(sim->storage) == sim->last_segment,
               "the mark names segment %llu, the last one is %llu",
               (unsigned long long)begun(sim->storage), (unsigned long long)sim->last_segment);
+    uint32_t temporary = 0;
+    CHECK(sim->storage->ops->list(sim->storage, count_temporary, &temporary) == HF_OK);
+    SIM_CHECK(sim, temporary == 0, "%u files that were in the making are left", temporary);
     if (torn || rng_chance(&sim->rng, 8)) {
         check_end(sim);
     }

@@ -683,6 +683,17 @@ void sim_expire(struct sim *sim)
     }
 }
 
+/* Whether something was done to an order after a time, as a part of it returned. */
+static bool changed_since(const struct sim *sim, struct id128 id, uint64_t ms)
+{
+    for (uint32_t i = 0; i < sim->history_count; i++) {
+        if (id_equal(sim->history[i].id, id) && sim->history[i].now_ms > ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What had ended when the engine was started two starts ago must be forgotten retain_ended after
  * the last start but one, if its deadline's hint is gone: docs/decisions/0012. For the log has a
  * block of each start, and the marks that are made from blocks are at most 100 ms apart. */
@@ -692,7 +703,8 @@ static bool must_go(const struct sim *sim, const struct model_order *order)
     return order->state != ORDER_HELD && order->ended_ms <= starts_ms[2] &&
            starts_ms[2] + 100 <= starts_ms[1] &&
            starts_ms[1] + sim->options.retain_ended_ms <= sim->now_ms &&
-           order->deadline_ms <= sim->now_ms && order->first_deadline_ms <= sim->now_ms;
+           order->deadline_ms <= sim->now_ms && order->first_deadline_ms <= sim->now_ms &&
+           !changed_since(sim, order->id, starts_ms[2]);
 }
 
 static void check_forgotten(struct sim *sim)
@@ -726,9 +738,11 @@ static void forget(struct sim *sim)
     }
     SIM_CHECK(sim, forgotten == 0, "%llu more orders are said to be forgotten",
               (unsigned long long)forgotten);
-    if (wal_admit(engine_wal(sim->engine)) == HF_OK) {
+    bool done = wal_admit(engine_wal(sim->engine)) == HF_OK;
+    if (done && !sim->forgetting) {
         check_forgotten(sim);
     }
+    sim->forgetting = !done;
 }
 
 void sim_submit_long(struct sim *sim)

@@ -144,6 +144,9 @@ static void look_at_room(struct sim *sim)
     sim->read_only = read_only;
     if (read_only && rng_chance(&sim->rng, 3)) {
         sim_submit_refused(sim);
+        uint64_t expired = engine_expire(sim->engine);
+        SIM_CHECK(sim, expired == 0, "READ_ONLY, and %llu orders expire",
+                  (unsigned long long)expired);
     }
     if (!sim->full || !rng_chance(&sim->rng, read_only ? 6 : 30)) {
         return;
@@ -281,6 +284,7 @@ static void begin_life(struct sim *sim)
               recovery.message);
     sim->reach[REACH_FULL_AT_START] += sim->full;
     note_torn(sim, &recovery);
+    sim->reach[REACH_DIGESTS] += recovery.digests;
     sim_reached(sim, REACH_RECOVERIES);
     check_lsn(sim, &recovery);
     check_checkpoint(sim, &recovery, newest, usable);
@@ -379,6 +383,7 @@ static void end_life(struct sim *sim)
         sim_give_room(sim);
     }
     sim->read_only = false;
+    sim->forgetting = false;
     sim->write_fails = false;
     sim->archive_down = false;
     pass_down(sim);

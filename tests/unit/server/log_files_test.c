@@ -59,6 +59,7 @@ struct golden {
 };
 
 static struct golden golden;
+static const char newest_checkpoint[] = "checkpoint-0000000000000004.ckp";
 
 static void snapshot(void)
 {
@@ -588,6 +589,62 @@ static void checkpoint_of_another_past_is_passed_over(void **state)
     assert_non_null(strstr(recovery.notice, "segment 5 does not go on where it ends"));
 }
 
+/* A damaged checkpoint still has its name, which proves the segment behind it, though every other
+ * file that did is gone. */
+static void damaged_checkpoint_proves_the_segment_behind_it(void **state)
+{
+    (void)state;
+    static const char *const gone[] = {"wal-0000000000000005.seg", "wal-0000000000000006.seg",
+                                       "wal-0000000000000007.seg", "wal-0000000000000008.seg",
+                                       MARK};
+    struct storage *storage = sim_storage_copy(golden.log.storage, 1);
+    uint64_t size;
+    sim_storage_data(storage, newest_checkpoint, &size)[WAL_PAGE_BYTES + 60] ^= 1;
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) {
+        assert_int_equal(storage->ops->unlink(storage, gone[i]), HF_OK);
+    }
+    bool complete;
+    struct engine_recovery recovery;
+    assert_false(start(storage, &complete, &recovery));
+    assert_non_null(strstr(recovery.message, "segment 5 is missing"));
+    storage_destroy(storage);
+}
+
+/* Header and frames are whole, each for itself. */
+static void checkpoint_that_is_not_what_its_header_tells_is_damaged(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t at;
+        uint64_t add;
+    } cases[] = {{120, 1}, {128, UINT64_MAX}, {144, 1}, {152, 1}, {0, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct kept_file *file = file_named(newest_checkpoint);
+        struct storage *storage = sim_storage_copy(golden.log.storage, 1);
+        uint64_t size;
+        if (cases[i].at == 0) { /* a page more */
+            assert_int_equal(
+                storage->ops->create_zeroed(storage, file->name, file->size + WAL_PAGE_BYTES),
+                HF_OK);
+        }
+        uint8_t *data = sim_storage_data(storage, file->name, &size);
+        memcpy(data, file->data, file->size);
+        if (cases[i].at) {
+            store_u64(data + cases[i].at, load_u64(data + cases[i].at) + cases[i].add);
+            store_u64(data + 288, hash_bytes(data, 288));
+            store_u64(data + 304, hash_bytes(data, 304));
+        }
+        struct checkpoint_info info;
+        struct engine_recovery recovery;
+        bool complete;
+        assert_int_equal(checkpoint_verify(storage, 4, &info, NULL, NULL), HF_DAMAGED);
+        assert_true(start(storage, &complete, &recovery));
+        assert_true(complete);
+        assert_int_equal(recovery.checkpoint, 2);
+        storage_destroy(storage);
+    }
+}
+
 /* ---- Files that can't be read ---- */
 
 /* Each file in turn can't be opened, or can't be read. */
@@ -676,6 +733,8 @@ int main(void)
         cmocka_unit_test(number_missing_in_what_the_checkpoint_covers_is_refused),
         cmocka_unit_test(files_of_another_cluster_are_refused_by_name),
         cmocka_unit_test(checkpoint_of_another_past_is_passed_over),
+        cmocka_unit_test(damaged_checkpoint_proves_the_segment_behind_it),
+        cmocka_unit_test(checkpoint_that_is_not_what_its_header_tells_is_damaged),
         cmocka_unit_test(files_that_cant_be_read),
         cmocka_unit_test(newest_checkpoint_that_cant_be_read_is_passed_over),
         cmocka_unit_test(out_of_memory_is_no_reason_to_pass_a_checkpoint_over),
