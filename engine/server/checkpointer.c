@@ -281,6 +281,7 @@ enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engin
 {
     checkpointer->engine = engine;
     checkpointer->last = newest;
+    checkpointer->retry_pause_ns = RETRY_NS_MIN;
     uint64_t *numbers;
     size_t count;
     enum hf_status status = checkpoint_list(engine->storage, &numbers, &count);
@@ -465,9 +466,8 @@ static bool is_due(struct checkpointer *checkpointer)
     return bytes >= most / 4 || (idle && bytes >= most / 8);
 }
 
-/* Makes a checkpoint if one is due, archives what could not be archived before. After a failure
- * both wait: a disk that is full or broken is not to be kept busy. */
-static void look(struct checkpointer *checkpointer)
+/* After a failure both wait: a disk that is full or broken is not to be kept busy. */
+void checkpointer_look(struct checkpointer *checkpointer)
 {
     bool due = is_due(checkpointer);
     if ((!due && !checkpointer->archive_failed) ||
@@ -496,7 +496,7 @@ static void *checkpointer_main(void *argument)
     struct checkpointer *checkpointer = argument;
     /* acquire: pairs with the release in checkpointer_stop. */
     while (!atomic_load_explicit(&checkpointer->stop, memory_order_acquire)) {
-        look(checkpointer);
+        checkpointer_look(checkpointer);
         nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);
     }
     return NULL;
@@ -505,7 +505,6 @@ static void *checkpointer_main(void *argument)
 enum hf_status checkpointer_start(struct checkpointer *checkpointer)
 {
     CHECK(!checkpointer->running);
-    checkpointer->retry_pause_ns = RETRY_NS_MIN;
     checkpointer->running = true;
     if (pthread_create(&checkpointer->thread, NULL, checkpointer_main, checkpointer) != 0) {
         checkpointer->running = false;

@@ -70,4 +70,8 @@ void checkpointer_stop(struct checkpointer *checkpointer);
  * new is sealed), CANCELED, or why it failed (told in the log). */
 enum hf_status checkpointer_run(struct checkpointer *checkpointer);
 
+/* What the thread does five times a second: makes a checkpoint if one is due, archives what could
+ * not be archived before. Otherwise for tests alone. */
+void checkpointer_look(struct checkpointer *checkpointer);
+
 #endif
