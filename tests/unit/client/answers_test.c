@@ -25,6 +25,8 @@
 #include "base/arena.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "base/test_point.h"
+#include "lib/budget.h"
 #include "lib/patience.h"
 #include "lib/rng.h"
 #include "rpc/codec.h"
@@ -230,7 +232,8 @@ static void *engine_run(void *arg)
     return NULL;
 }
 
-static void engine_start(struct engine *engine, unsigned delay_ms, unsigned spoil)
+static void engine_start_at(struct engine *engine, const char *url, unsigned delay_ms,
+                            unsigned spoil)
 {
     memset(engine, 0, sizeof *engine);
     engine->delay_ms = delay_ms;
@@ -249,12 +252,16 @@ static void engine_start(struct engine *engine, unsigned delay_ms, unsigned spoi
         .context = engine,
     };
     assert_int_equal(transport_server_open(&engine->server, &options), HF_OK);
-    assert_int_equal(transport_server_listen(engine->server, "tcp://127.0.0.1:0", engine->url,
-                                             sizeof engine->url),
+    assert_int_equal(transport_server_listen(engine->server, url, engine->url, sizeof engine->url),
                      HF_OK);
     for (unsigned i = 0; i < ANSWERERS; i++) {
         assert_int_equal(pthread_create(&engine->threads[i], NULL, engine_run, engine), 0);
     }
+}
+
+static void engine_start(struct engine *engine, unsigned delay_ms, unsigned spoil)
+{
+    engine_start_at(engine, "tcp://127.0.0.1:0", delay_ms, spoil);
 }
 
 static void engine_stop(struct engine *engine)
@@ -293,7 +300,8 @@ static bool is_answered(struct caller *caller, enum hf_status status, enum hf_st
         atomic_fetch_add(&caller->unanswered, 1);
         return false;
     }
-    if (caller->late && (status == HF_TIMED_OUT || status == HF_UNREACHABLE)) {
+    if (caller->late &&
+        (status == HF_TIMED_OUT || status == HF_UNREACHABLE || status == HF_CANCELED)) {
         return false;
     }
     assert_int_equal(status, expected);
@@ -384,6 +392,11 @@ static void call_one(struct caller *caller, struct rng *rng, struct started *sta
         check_result(caller, status, &result, token_of(id.bytes, WHAT_COMMIT), false);
         break;
     case 3:
+        if (rng_chance(rng, 2)) { /* in a message of its own */
+            status = hf_commit_late(caller->client, id, NULL, 0, &result);
+            check_result(caller, status, &result, token_of(id.bytes, WHAT_COMMIT), false);
+            break;
+        }
         status = hf_release(caller->client, id, &result);
         check_result(caller, status, &result, token_of(id.bytes, WHAT_RELEASE), false);
         break;
@@ -448,7 +461,7 @@ static void client_gives_10000_calls_of_16_threads_their_own_answers(void **stat
     (void)state;
     struct engine engine;
     engine_start(&engine, 0, 0);
-    callers_run(&engine, false, 10 * PATIENCE_MS);
+    callers_run(&engine, false, patience_ms());
     engine_stop(&engine);
 }
 
@@ -459,7 +472,7 @@ static void client_tells_those_alone_whose_answer_does_not_fit(void **state)
     (void)state;
     struct engine engine;
     engine_start(&engine, 0, 40);
-    callers_run(&engine, false, 10 * PATIENCE_MS);
+    callers_run(&engine, false, patience_ms());
     assert_true(atomic_load(&engine.spoiled) > 0);
     engine_stop(&engine);
 }
@@ -486,12 +499,107 @@ static void client_gives_late_answers_to_nobody(void **state)
     engine_stop(&engine);
 }
 
+/* ---- Whatever step takes long ---- */
+
+static struct rng step_rng;
+static pthread_mutex_t step_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Every third step between two of the client's, or the engine's, takes up to some ticks. */
+static void take_long(const char *name)
+{
+    (void)name;
+    pthread_mutex_lock(&step_lock);
+    unsigned ms = rng_chance(&step_rng, 3) ? (unsigned)rng_below(&step_rng, 25) : 0;
+    pthread_mutex_unlock(&step_lock);
+    sleep_ms(ms);
+}
+
+#define STEPPERS 4u
+#define PENDING  12u
+
+static void *stepper_run(void *arg)
+{
+    struct caller *caller = arg;
+    struct rng rng;
+    struct started started[10];
+    rng_init(&rng, caller->seed);
+    for (unsigned i = 0; i < 10; i++) {
+        call_one(caller, &rng, &started[i]);
+    }
+    while (atomic_load(&caller->ended) < atomic_load(&caller->started)) {
+        sleep_ms(1);
+    }
+    return NULL;
+}
+
+/* The engine goes and comes back, calls end by their timeouts, and the client is closed with orders
+ * that wait in its queues, in its messages and with the engine. */
+static void steps_run(uint64_t seed)
+{
+    struct engine engine;
+    struct hf_client *client;
+    struct caller callers[STEPPERS];
+    struct caller closing = {.late = true};
+    struct started pending[PENDING];
+    struct rng rng;
+    char url[128];
+    rng_init(&rng, seed);
+    engine_start(&engine, 5, 0);
+    (void)snprintf(url, sizeof url, "%s", engine.url);
+    const struct hf_options options = {.timeout_ms = (uint32_t)rng_between(&rng, 5, 60),
+                                       .in_flight_max = (uint32_t)rng_between(&rng, 1, 4),
+                                       .batch_max = rng_chance(&rng, 3) ? 1 : 5};
+    assert_int_equal(hf_client_open(&client, url, &options), HF_OK);
+    for (unsigned i = 0; i < STEPPERS; i++) {
+        callers[i] = (struct caller){.client = client, .late = true, .seed = seed * STEPPERS + i};
+        assert_int_equal(pthread_create(&callers[i].thread, NULL, stepper_run, &callers[i]), 0);
+    }
+    if (rng_chance(&rng, 2)) {
+        sleep_ms((unsigned)rng_below(&rng, 30));
+        engine_stop(&engine);
+        sleep_ms((unsigned)rng_below(&rng, 20));
+        engine_start_at(&engine, url, 5, 0);
+    }
+    for (unsigned i = 0; i < STEPPERS; i++) {
+        pthread_join(callers[i].thread, NULL);
+    }
+    for (unsigned i = 0; i < PENDING; i++) {
+        struct hf_order order = {.id = hf_id_random(), .line_count = 1, .lines = &one_line};
+        pending[i] =
+            (struct started){.caller = &closing, .token = token_of(order.id.bytes, WHAT_RESERVE)};
+        assert_int_equal(hf_reserve_async(client, &order, started_done, &pending[i]), HF_OK);
+    }
+    sleep_ms((unsigned)rng_below(&rng, 10));
+    hf_client_close(client);
+    for (unsigned i = 0; i < PENDING; i++) {
+        if (atomic_load(&pending[i].times) != 1) {
+            fail_msg("SEED=%llu: a call has ended %u times", (unsigned long long)seed,
+                     atomic_load(&pending[i].times));
+        }
+    }
+    engine_stop(&engine);
+}
+
+static void client_ends_every_call_once_whatever_step_takes_long(void **state)
+{
+    (void)state;
+    uint64_t first = rng_seed_from_env(1);
+    struct budget budget = budget_make("lives of a client", 10, 4.0, 5000);
+    rng_init(&step_rng, first);
+    test_point_set(take_long);
+    while (budget_next(&budget)) {
+        steps_run(first + budget.round);
+    }
+    test_point_set(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(client_gives_10000_calls_of_16_threads_their_own_answers),
         cmocka_unit_test(client_tells_those_alone_whose_answer_does_not_fit),
         cmocka_unit_test(client_gives_late_answers_to_nobody),
+        cmocka_unit_test(client_ends_every_call_once_whatever_step_takes_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
