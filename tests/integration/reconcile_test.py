@@ -223,6 +223,11 @@ def test_apply_stops_where_much_does_not_match():
         other = [("x" + row[0],) + row[1:] for row in rows]
         refused(other, "24 of the engine's 24", "24 of the file's 24", "--max-share")
         refused(rows[:10], "14 of the engine's 24")
+        # All of the engine's are there, but most of the file's are another shop's.
+        mixed = [(order, "returned" if i < 1 else "paid", "A", 2)
+                 for i, (order, _, _, _) in enumerate(rows)]
+        mixed += [("y%d" % i, "paid", "A", 2) for i in range(30)]
+        refused(mixed, "0 of the engine's 24", "30 of the file's 53")
         ended = [(order, "returned" if i < 12 else "paid", "A", 2)
                  for i, (order, _, _, _) in enumerate(rows)]
         refused(ended, "12 orders would be changed", "--max-share, 1 %")
@@ -237,6 +242,19 @@ def test_apply_stops_where_much_does_not_match():
         path = write(ended, "order,state,sku,qty")
         told(path, engine, "--apply", "--yes", "--max-share", "50", expect=0)
         assert sold() == 24
+        os.unlink(path)
+
+
+def test_reconcile_calls_only_the_same_row_twice_a_double_commit():
+    with Engine() as engine:
+        item, rows = paid_orders(engine, 3)
+        ids = [row[0] for row in rows]
+        path = write([(ids[0], "paid", "A", 2), (ids[0], "paid", "A", 2),   # the same, twice
+                      (ids[1], "paid", "A", 2), (ids[1], "paid", "A", 1),   # two rows of one order
+                      (ids[2], "paid", "A", 1), (ids[2], "paid", "A", 1)],  # which add up
+                     "order,state,sku,qty")
+        kinds = {d["order"]: d["kind"] for d in reconcile(engine, path, expect=1)}
+        assert kinds == {ids[0]: "double_commit", ids[1]: "wrong_quantity"}, kinds
         os.unlink(path)
 
 

@@ -255,6 +255,40 @@ def test_replay_diff_agrees_with_a_quiet_engine_and_finds_another_log():
             assert "DIFF-0@default: stocked: rebuilt 0, engine 1000" in text, text
 
 
+def test_replay_diff_names_each_number_that_differs():
+    with Folders() as folders:
+        data = folders.make("data")
+        with Engine(data=data) as engine, Engine() as other:
+            shops = [Shop(engine.url), Shop(other.url)]
+            items = [shop.define("DIFF", 100) for shop in shops]
+            # The same numbers by another way: nothing differs, but it is another log.
+            for delta in (5, -5):
+                assert shops[1].adjust_status(os.urandom(16), items[1], delta=delta) == wire.OK
+            done = subprocess.run([BINARY, "wal", "replay", "--data", data, "--diff", other.url],
+                                  capture_output=True, text=True)
+            assert done.returncode == 1 and " 0 differences" in done.stdout, done
+            assert "is it that engine's?" in done.stderr, done
+            orders = [os.urandom(16) for _ in range(3)]
+            for i, order in enumerate(orders):
+                assert shops[0].reserve(order, [line(items[0], i + 1)]).status == wire.OK
+            assert shops[0].commit(orders[1]).status == wire.OK
+            shops[1].define("ZZZ", 1)
+            shops[1].define("DIFF", 1, pool="shop")
+            text = run("wal", "replay", "--data", data, "--diff", other.url, expect=1)
+            for told in ("DIFF@default: held: rebuilt 4, engine 0",
+                         "DIFF@default: sold: rebuilt 2, engine 0",
+                         "DIFF@shop: defined: rebuilt 0, engine 1",
+                         "ZZZ@default: defined: rebuilt 0, engine 1",
+                         "engine: items: rebuilt 1, engine 3",
+                         "orders: held: rebuilt 2, engine 0",
+                         "orders: known: rebuilt 3, engine 0"):
+                assert told in text, (told, text)
+            assert "DIFF@default: stocked" not in text, text
+            # And the other way: what is there here is not there.
+            text = run("wal", "replay", "--data", other.data, "--diff", engine.url, expect=1)
+            assert "ZZZ@default: defined: rebuilt 1, engine 0" in text, text
+
+
 def test_why_adds_up_for_every_kind_of_change():
     with Folders() as folders:
         data = folders.make("data")

@@ -401,6 +401,45 @@ static void checkpoint_keeps_how_long_ago_orders_ended(void **state)
     rig_close(&rig);
 }
 
+/* The log's own times tell how long ago an order ended, before the engine has run for long again.
+ */
+static void log_tells_a_new_start_how_long_ago_orders_ended(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_rig(&rig, 100);
+    assert_int_equal(reserve(&rig, 1, 0, 1, 1000), HF_OK);
+    assert_int_equal(edit(&rig, REQUEST_COMMIT, 1, 0), HF_OK);
+    rig.ms += WAL_MARKS_STEP_MS;
+    assert_int_equal(reserve(&rig, 2, 0, 1, 10 * HOLD_MS), HF_OK); /* a mark behind order 1 */
+    rig_crash(&rig);
+    assert_int_equal(pass_ms(&rig, RETAIN_MS + WAL_MARKS_STEP_MS), 1);
+    assert_false(is_known(&rig, 1));
+    assert_true(is_known(&rig, 2));
+    rig_close(&rig);
+}
+
+/* So do a checkpoint's, of what it covers: all that the log behind it has is younger. */
+static void checkpoint_tells_a_new_start_how_long_ago_orders_ended(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_rig(&rig, 100);
+    assert_int_equal(reserve(&rig, 1, 0, 1, 1000), HF_OK);
+    assert_int_equal(edit(&rig, REQUEST_COMMIT, 1, 0), HF_OK);
+    rig.ms += WAL_MARKS_STEP_MS;
+    assert_int_equal(reserve(&rig, 2, 0, 1, 10 * HOLD_MS), HF_OK); /* a mark behind order 1 */
+    rig.ms += RETAIN_MS + WAL_MARKS_STEP_MS;
+    seal_segment(&rig);
+    assert_int_equal(engine_checkpoint(rig.engine), HF_OK);
+    rig_crash(&rig);
+    assert_int_equal(pass_ms(&rig, 0), 1);
+    assert_false(is_known(&rig, 1));
+    assert_true(is_known(&rig, 2));
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
@@ -414,6 +453,8 @@ int main(void)
         TEST(forgetting_goes_in_even_steps),
         TEST(sweep_leaves_deadlines_of_held_orders_as_they_are),
         TEST(checkpoint_keeps_how_long_ago_orders_ended),
+        TEST(log_tells_a_new_start_how_long_ago_orders_ended),
+        TEST(checkpoint_tells_a_new_start_how_long_ago_orders_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,6 +224,54 @@ static void preflight_finds_whose_directory_it_is(void **state)
     tempdir_remove(dir);
 }
 
+/* The log's folder as well as the data directory, there or still to be made, however written. */
+static void preflight_takes_no_folder_of_the_engines_own_for_an_archive(void **state)
+{
+    (void)state;
+    char *dir = tempdir_make();
+    char *data = tempdir_join(dir, "data");
+    char *log = tempdir_join(dir, "data/wal");
+    char *other = tempdir_join(dir, "data/old");
+    char *round = tempdir_join(dir, "data/../data/wal");
+    for (int there = 0; there < 2; there++) {
+        if (there) {
+            assert_int_equal(mkdir(data, 0700), 0);
+            assert_int_equal(mkdir(log, 0700), 0);
+        }
+        const char *const own[] = {data, log, there ? round : log};
+        for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+            assert_false(data_fits(data, own[i]));
+            assert_non_null(strstr(reason, "is the engine's own directory"));
+        }
+        assert_true(data_fits(data, other));
+        assert_true(data_fits(data, dir));
+    }
+    free(round);
+    free(other);
+    free(log);
+    free(data);
+    tempdir_remove(dir);
+}
+
+static void preflight_finds_whose_archive_it_is(void **state)
+{
+    (void)state;
+    int lock;
+    char *dir = tempdir_make();
+    char *data = tempdir_join(dir, "data");
+    char *archive = tempdir_join(dir, "archive");
+    assert_int_equal(mkdir(archive, 0700), 0);
+    assert_int_equal(storage_lock(archive, &lock), HF_OK);
+    assert_false(data_fits(data, archive));
+    assert_non_null(strstr(reason, "archive-dir: "));
+    assert_non_null(strstr(reason, hf_status_text(HF_LOCKED)));
+    storage_unlock(lock);
+    assert_true(data_fits(data, archive));
+    free(archive);
+    free(data);
+    tempdir_remove(dir);
+}
+
 static void preflight_takes_no_other_file_for_a_lock(void **state)
 {
     (void)state;
@@ -288,6 +336,8 @@ int main(void)
         cmocka_unit_test(preflight_looks_at_directories_and_makes_none),
         cmocka_unit_test(preflight_lets_a_socket_be_in_the_directory_to_come),
         cmocka_unit_test(preflight_finds_whose_directory_it_is),
+        cmocka_unit_test(preflight_takes_no_folder_of_the_engines_own_for_an_archive),
+        cmocka_unit_test(preflight_finds_whose_archive_it_is),
         cmocka_unit_test(preflight_takes_no_other_file_for_a_lock),
         cmocka_unit_test(preflight_finds_two_names_of_one_address),
     };

@@ -299,6 +299,7 @@ static void record_of_the_ledger_that_can_not_be_is_refused(void **state)
         (void)ticket_record_encode(record, 1, 1, 1);
         store_u32(record + 20, 1);
     });
+    FRAME_REFUSED(FRAME_LEDGER, 1, true, store_u64(frame + 24, load_u64(frame + 24) + 1));
     /* Stock that was told before, an adjustment that was made before. */
     FRAME_REFUSED(FRAME_LEDGER, 1, false,
                   (void)stock_record_encode(add_record(frame, 32, 1), 1, 1, 0));
@@ -364,6 +365,135 @@ static void bytes_behind_header_and_frames_are_zero(void **state)
     }
     assert_int_equal(load(log.storage, 1), HF_OK);
     small_log_free(&log);
+}
+
+static void checkpoint_under_another_name_is_refused(void **state)
+{
+    (void)state;
+    struct small_log log;
+    struct checkpoint_info info;
+    char names[2][STORAGE_NAME_BYTES_MAX];
+    make_checkpoint(&log);
+    checkpoint_name(names[0], NUMBER);
+    checkpoint_name(names[1], NUMBER - 1);
+    assert_int_equal(log.storage->ops->rename(log.storage, names[0], names[1]), HF_OK);
+    assert_int_equal(checkpoint_read_info(log.storage, NUMBER - 1, &info), HF_DAMAGED);
+    assert_int_equal(checkpoint_verify(log.storage, NUMBER - 1, &info, NULL, NULL), HF_DAMAGED);
+    assert_non_null(strstr(info.message, "another number"));
+    small_log_free(&log);
+}
+
+/* ---- Layout: docs/checkpoint-format.md ---- */
+
+static void record_of_a_plain_order_has_the_documented_layout(void **state)
+{
+    (void)state;
+    struct order_line_view line = {.item = 258, .qty = 3};
+    const struct order_image image = {.id = {0x0011223344556677ull, 0x8899AABBCCDDEEFFull},
+                                      .buyer = 9,
+                                      .lsn = 4800,
+                                      .deadline_ms = SMALL_MS,
+                                      .extended_ms = 77,
+                                      .state = ORDER_EXPIRED,
+                                      .counted = true,
+                                      .line_count = 1,
+                                      .lines = &line};
+    uint8_t bytes[64];
+    memset(bytes, 0xEE, sizeof bytes);
+    assert_int_equal(order_record_encode(bytes, &image), 64);
+    assert_int_equal(bytes[0], 40);
+    assert_int_equal(bytes[1], 1); /* counted */
+    assert_int_equal(bytes[2], 4); /* expired */
+    assert_int_equal(bytes[3], 0);
+    assert_int_equal(load_u32(bytes + 4), 64);
+    assert_int_equal(bytes[8], 0x00);
+    assert_int_equal(bytes[23], 0xFF);
+    assert_int_equal(load_u64(bytes + 24), 9);
+    assert_int_equal(load_u64(bytes + 32), 4800);
+    assert_int_equal(load_u64(bytes + 40), SMALL_MS);
+    assert_int_equal(load_u32(bytes + 48), 258);
+    assert_int_equal(load_u32(bytes + 52), 3);
+    assert_int_equal(load_u32(bytes + 56), 77);
+    assert_int_equal(load_u32(bytes + 60), 0);
+    struct order_image read;
+    struct order_line_view found;
+    assert_true(order_record_decode(bytes, 64, &read, &found));
+    assert_true(id_equal(read.id, image.id));
+    assert_int_equal(read.buyer, 9);
+    assert_int_equal(read.lsn, 4800);
+    assert_int_equal(read.deadline_ms, SMALL_MS);
+    assert_int_equal(read.extended_ms, 77);
+    assert_int_equal(read.state, ORDER_EXPIRED);
+    assert_true(read.counted && !read.block && !read.shaped);
+    assert_int_equal(found.item, 258);
+    assert_int_equal(found.qty, 3);
+}
+
+static void record_of_an_order_of_grants_has_the_documented_layout(void **state)
+{
+    (void)state;
+    struct order_line_view lines[2] = {{.item = 258,
+                                        .qty = 9,
+                                        .released = 1,
+                                        .committed = 7,
+                                        .returned = 2,
+                                        .presale_qty = 4,
+                                        .ticket = 5,
+                                        .line = 1,
+                                        .counted = true},
+                                       {.item = 259, .qty = 8, .line = 3}};
+    const struct order_image image = {.id = {0x0011223344556677ull, 0x8899AABBCCDDEEFFull},
+                                      .buyer = 9,
+                                      .lsn = 4800,
+                                      .deadline_ms = SMALL_MS,
+                                      .contents = 0x1122334455660003ull,
+                                      .extended_ms = 77,
+                                      .state = ORDER_COMMITTED,
+                                      .shaped = true,
+                                      .block = true,
+                                      .line_count = 2,
+                                      .lines = lines};
+    uint8_t bytes[136];
+    memset(bytes, 0xEE, sizeof bytes);
+    assert_int_equal(order_record_encode(bytes, &image), 136);
+    assert_int_equal(bytes[0], 41);
+    assert_int_equal(bytes[1], 2); /* of grants */
+    assert_int_equal(bytes[2], 2); /* committed */
+    assert_int_equal(load_u32(bytes + 4), 136);
+    assert_int_equal(bytes[8], 0x00);
+    assert_int_equal(load_u64(bytes + 24), 9);
+    assert_int_equal(load_u64(bytes + 32), 4800);
+    assert_int_equal(load_u64(bytes + 40), SMALL_MS);
+    assert_int_equal(load_u64(bytes + 48), 0x1122334455660003ull);
+    assert_int_equal(load_u32(bytes + 56), 77);
+    assert_int_equal(load_u32(bytes + 60), 2);
+    assert_int_equal(load_u64(bytes + 64), 0);
+    const uint32_t first[7] = {258, 9, 1, 7, 2, 4, 5};
+    for (unsigned i = 0; i < 7; i++) {
+        assert_int_equal(load_u32(bytes + 72 + 4 * i), first[i]);
+    }
+    assert_int_equal(load_u16(bytes + 100), 1);
+    assert_int_equal(bytes[102], 1); /* counted */
+    assert_int_equal(bytes[103], 0);
+    assert_int_equal(load_u32(bytes + 104), 259);
+    assert_int_equal(load_u16(bytes + 132), 3);
+    assert_int_equal(bytes[134], 0);
+    struct order_image read;
+    struct order_line_view found[2];
+    assert_true(order_record_decode(bytes, 136, &read, found));
+    assert_int_equal(read.lsn, 4800);
+    assert_int_equal(read.extended_ms, 77);
+    assert_int_equal(read.contents, image.contents);
+    assert_true(read.shaped && read.block && !read.counted);
+    assert_int_equal(found[0].released, 1);
+    assert_int_equal(found[0].committed, 7);
+    assert_int_equal(found[0].returned, 2);
+    assert_int_equal(found[0].presale_qty, 4);
+    assert_int_equal(found[0].ticket, 5);
+    assert_int_equal(found[0].line, 1);
+    assert_true(found[0].counted);
+    assert_int_equal(found[1].item, 259);
+    assert_false(found[1].counted);
 }
 
 /* ---- Versions ---- */
@@ -452,6 +582,9 @@ int main(void)
         cmocka_unit_test(frame_of_orders_that_does_not_fit_is_refused),
         cmocka_unit_test(record_of_an_order_that_can_not_be_is_refused),
         cmocka_unit_test(record_of_the_ledger_that_can_not_be_is_refused),
+        cmocka_unit_test(checkpoint_under_another_name_is_refused),
+        cmocka_unit_test(record_of_a_plain_order_has_the_documented_layout),
+        cmocka_unit_test(record_of_an_order_of_grants_has_the_documented_layout),
         cmocka_unit_test(header_of_another_version_is_refused),
         cmocka_unit_test(every_bit_of_a_header_of_either_version_counts),
         cmocka_unit_test(marks_of_version_1_are_not_used),

@@ -8,6 +8,7 @@
 #include "unit/wal/wal_rig.h"
 
 #include "base/limits.h"
+#include "wal/follow.h"
 
 #define SEGMENT_SIZE (8 * WAL_PAGE_BYTES)
 
@@ -536,6 +537,82 @@ static void first_segment_begins_at_the_beginning(void **state)
     }
 }
 
+/* ---- Following ---- */
+
+/* The index of the last block that a follower is given. */
+static uint64_t follow_to_end(struct made *made)
+{
+    struct wal_follow *follow;
+    struct wal_block block;
+    uint64_t oldest;
+    uint64_t last = 0;
+    assert_int_equal(wal_follow_open(&follow, made->storage, 0, 0, &oldest), HF_OK);
+    while (wal_follow_next(follow, &block) == HF_OK) {
+        assert_int_equal(block.header.index, last + 1);
+        last = block.header.index;
+    }
+    wal_follow_close(follow);
+    return last;
+}
+
+/* Block 3 is given out when block 4 proves it durable: one that does not fit proves nothing. */
+#define CHECK_PROOF(change)                                                                        \
+    do {                                                                                           \
+        struct made made;                                                                          \
+        struct block_header header;                                                                \
+        const char *reason;                                                                        \
+        made_init(&made, 1, 0, 0);                                                                 \
+        uint8_t *at = made_data(&made, 2) + 2 * WAL_PAGE_BYTES;                                    \
+        assert_true(block_header_decode(&header, at, &reason));                                    \
+        change;                                                                                    \
+        block_header_encode(&header, at);                                                          \
+        if (follow_to_end(&made) != 2) {                                                           \
+            fail_msg("it proves something: %s", #change);                                          \
+        }                                                                                          \
+        storage_destroy(made.storage);                                                             \
+    } while (0)
+
+static void follower_believes_no_block_that_does_not_fit(void **state)
+{
+    (void)state;
+    struct made whole;
+    made_init(&whole, 1, 0, 0);
+    assert_int_equal(follow_to_end(&whole), 3); /* nothing proves the last one yet */
+    storage_destroy(whole.storage);
+    CHECK_PROOF(header.cluster.lo++);
+    CHECK_PROOF(header.index++);
+    CHECK_PROOF(header.segment = 1);
+    CHECK_PROOF(header.previous_hash++);
+    CHECK_PROOF(header.first_lsn += 8);
+    CHECK_PROOF(header.payload_bytes = 7 * WAL_PAGE_BYTES); /* beyond the segment */
+}
+
+static void follower_enters_no_segment_that_does_not_fit(void **state)
+{
+    (void)state;
+#define CHECK_ENTERED(change)                                                                      \
+    do {                                                                                           \
+        struct made made;                                                                          \
+        struct segment_header header;                                                              \
+        const char *reason;                                                                        \
+        made_init(&made, 1, 0, 0);                                                                 \
+        uint8_t *page = made_data(&made, 2);                                                       \
+        assert_true(segment_header_decode(&header, page, &reason));                                \
+        change;                                                                                    \
+        segment_header_encode(&header, page);                                                      \
+        if (follow_to_end(&made) > 2) {                                                            \
+            fail_msg("entered: %s", #change);                                                      \
+        }                                                                                          \
+        storage_destroy(made.storage);                                                             \
+    } while (0)
+    CHECK_ENTERED(header.cluster.lo++);
+    CHECK_ENTERED(header.number = 3);
+    CHECK_ENTERED(header.first_index++);
+    CHECK_ENTERED(header.previous_hash++);
+    CHECK_ENTERED(header.first_lsn += 8; header.durable_index = 0);
+#undef CHECK_ENTERED
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -551,6 +628,8 @@ int main(void)
         cmocka_unit_test(block_of_another_log_is_damage),
         cmocka_unit_test(term_of_zero_is_not_read),
         cmocka_unit_test(segment_that_does_not_fit_is_not_read),
+        cmocka_unit_test(follower_believes_no_block_that_does_not_fit),
+        cmocka_unit_test(follower_enters_no_segment_that_does_not_fit),
         cmocka_unit_test(first_segment_begins_at_the_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
