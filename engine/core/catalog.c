@@ -408,3 +408,9 @@ void catalog_set_presale(struct catalog *catalog, uint32_t item, bool presale)
     /* release: pairs with the acquire in catalog_sale_rule. */
     atomic_store_explicit(&catalog->items[item].presale, presale, memory_order_release);
 }
+
+bool catalog_item_presale(const struct catalog *catalog, uint32_t item)
+{
+    /* acquire: pairs with the release in catalog_set_presale. */
+    return atomic_load_explicit(&catalog->items[item].presale, memory_order_acquire);
+}

@@ -101,4 +101,7 @@ void catalog_set_hot(struct catalog *catalog, uint32_t item, bool hot);
  * 0, so that no unit is pre-sold unnoticed. Of an item in use, or of the next one to be added. */
 void catalog_set_presale(struct catalog *catalog, uint32_t item, bool presale);
 
+/* The same as it is now: whoever was given units by a cap sees it set. */
+bool catalog_item_presale(const struct catalog *catalog, uint32_t item);
+
 #endif

@@ -270,7 +270,7 @@ static enum hf_status units_fill(struct filling *filling, const struct choice *c
     part->taken = most;
     return choice->presale
                ? stock_take_presale(stock, txn->slot, choice->item, most, &part->presale)
-               : stock_take(stock, txn->slot, choice->item, most);
+               : plain_take(txn, choice->item, most, &part->presale);
 }
 
 /* Fills the line from one item, within the limit. */

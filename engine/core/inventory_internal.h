@@ -127,6 +127,10 @@ enum hf_status units_take(struct txn *txn, const struct order_line *lines, uint3
 enum hf_status units_take_presale(struct txn *txn, const struct order_line *lines,
                                   uint32_t line_count, uint32_t *presale, uint32_t *blocking_line);
 
+/* Takes of one item that was not pre-sold when its rule was read. Should it be by now, *beyond says
+ * how many of the units are beyond what is in stock; else it is 0. */
+enum hf_status plain_take(struct txn *txn, uint32_t item, int64_t qty, int64_t *beyond);
+
 /* Undoes units_take. */
 void units_give_back(struct txn *txn, const struct order_line *lines, uint32_t line_count);
 

@@ -65,6 +65,19 @@ static uint32_t run_end(const uint64_t *keys, const struct order_line *lines, ui
     return end;
 }
 
+enum hf_status plain_take(struct txn *txn, uint32_t item, int64_t qty, int64_t *beyond)
+{
+    struct stock *stock = txn->inventory->stock;
+    *beyond = 0;
+    enum hf_status status = stock_take(stock, txn->slot, item, qty);
+    /* The flag is set before the cap is raised: whoever was given units by the cap sees it. */
+    if (status == HF_OK && catalog_item_presale(txn->inventory->catalog, item)) {
+        stock_give(stock, txn->slot, item, qty);
+        status = stock_take_presale(stock, txn->slot, item, qty, beyond);
+    }
+    return status;
+}
+
 /* Takes of one item. beyond: NULL, or how many of the units are beyond what is in stock. */
 static enum hf_status item_take(struct txn *txn, uint32_t item, int64_t qty, int64_t *beyond)
 {
@@ -75,6 +88,7 @@ static enum hf_status item_take(struct txn *txn, uint32_t item, int64_t qty, int
         if (rule.presale) {
             return stock_take_presale(stock, txn->slot, item, qty, beyond);
         }
+        return plain_take(txn, item, qty, beyond);
     }
     return stock_take(stock, txn->slot, item, qty);
 }
@@ -514,6 +528,17 @@ static enum hf_status reserve_count(struct txn *txn, const struct order_request 
     return status;
 }
 
+/* Whether an item may be pre-sold by now, though it might not when its rule was read: then units
+ * that were taken as any may be beyond what is in stock, and need tickets. */
+static bool presale_opened(const struct inventory *inventory, const struct order_request *request)
+{
+    bool opened = false;
+    for (uint32_t i = 0; i < request->line_count; i++) {
+        opened |= catalog_item_presale(inventory->catalog, request->lines[i].item);
+    }
+    return __builtin_expect(opened, 0);
+}
+
 /* No such order yet: under the shard's lock. */
 static enum txn_step reserve_new(struct txn *txn, const struct order_request *request,
                                  uint64_t hash, struct order_shard *shard,
@@ -538,6 +563,13 @@ static enum txn_step reserve_new(struct txn *txn, const struct order_request *re
     }
     outcome->status = units_take(txn, request->lines, request->line_count, &outcome->blocking_line);
     bool taken = outcome->status == HF_OK;
+    if (taken && presale_opened(txn->inventory, request)) {
+        units_give_back(txn, request->lines, request->line_count);
+        if (draft.flags & EVENT_COUNTED) {
+            buyers_give(txn->inventory->buyers, rules.sku, request->buyer, request->lines[0].qty);
+        }
+        return TXN_AGAIN;
+    }
     if (!taken || !reserve_enter(txn, hash, shard, &draft, outcome)) {
         if (taken) {
             units_give_back(txn, request->lines, request->line_count);
