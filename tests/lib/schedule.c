@@ -97,6 +97,9 @@ static struct {
 #endif
 } run = {.running = NOBODY};
 
+/* The thread that all coroutines are of. */
+static _Thread_local bool conducted;
+
 /* ---- What is printed when a case fails ---- */
 
 static void trace_print(void)
@@ -284,6 +287,9 @@ static uint32_t choose(bool waits)
 
 static void on_point(const char *name)
 {
+    if (!conducted) {
+        return; /* a thread of the system's that the code under test has started */
+    }
     if (run.running == NOBODY || run.alone) {
         /* The case sets up, or looks at what it has: nobody else could end a wait. */
         run.waits_alone += name[0] == '~';
@@ -411,6 +417,7 @@ int schedule_main(int argc, char **argv, const struct schedule_case *cases, unsi
     run.main.fiber = __tsan_get_current_fiber();
 #endif
     run.main.entered = true;
+    conducted = true;
     bool found = argc < 2;
 #if defined(ASAN) || defined(TSAN)
     floor = (floor + 9) / 10; /* a change of coroutine is many times slower there */

@@ -511,6 +511,7 @@ static void run_engine(struct schedule *schedule, bool power_fails)
                                   .orders_max = 512,
                                   .hold_ms_default = HOLD_MS,
                                   .hold_ms_max = HOLD_MS},
+                    .recovery_threads = 1,
                     .wal = {.segment_bytes = 256 * 4096,
                             .group_bytes = GROUP_BYTES,
                             .spare_segments = 1,

@@ -397,7 +397,10 @@ static void buy_two(void *context)
 {
     struct actor *actor = context;
     for (unsigned round = 0; round < 2; round++) {
-        reserve(actor, actor->first_id + round, 0, 1);
+        struct order_line line = {item_of(actor->world, 0), 1};
+        struct line_shape shape = {.policy = LINE_UP_TO, .min_qty = 1};
+        reserve_lines(actor, actor->first_id + round, 7, &line, 1,
+                      chance(actor, 2) ? &shape : NULL);
         if (chance(actor, 2)) {
             publish(actor);
         }

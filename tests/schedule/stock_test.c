@@ -494,6 +494,31 @@ static void a_debt_is_settled(struct schedule *schedule)
     world_close(world);
 }
 
+static void take_one(void *context)
+{
+    struct actor *actor = context;
+    take(actor, actor->number, 0, 1);
+}
+
+static void restock_one(void *context)
+{
+    struct actor *actor = context;
+    restock(actor->world, actor->number, 0, 1);
+}
+
+/* Units come to the base, which a scan has read, while others leave a shard that it has not. */
+static void a_restock_is_told(struct schedule *schedule)
+{
+    struct world *world = world_open(schedule);
+    define(world, 0, true, 1);
+    scatter(world, 0, 1);
+    define(world, 1, false, 0);
+    add_actors(world, 2, take_one);
+    schedule_add(schedule, restock_one, &actors[2]);
+    schedule_run(schedule);
+    world_close(world);
+}
+
 static void define_anew(void *context)
 {
     struct actor *actor = context;
@@ -619,6 +644,7 @@ int main(int argc, char **argv)
         {"several_items_are_one_taking", several_items_are_one_taking},
         {"several_items_have_one_moment", several_items_have_one_moment},
         {"a_debt_is_settled", a_debt_is_settled},
+        {"a_restock_is_told", a_restock_is_told},
         {"definitions_move_what_is_free", definitions_move_what_is_free},
         {"presale_is_exact", presale_is_exact},
         {"readings_add_up", readings_add_up},
