@@ -198,6 +198,7 @@ static void make_get_order(struct caller *caller, struct linear_call *call)
     CHECK(memcmp(info.id.bytes, id.bytes, sizeof id.bytes) == 0);
     call->state = (uint8_t)info.state;
     call->deadline_ms = info.deadline_ms;
+    call->lsn = info.lsn;
     for (uint32_t i = 0; i < info.line_count; i++) {
         unsigned index = item_index(round, info.lines[i].item);
         call->units[index] = (uint8_t)(call->units[index] + info.lines[i].qty);

@@ -32,8 +32,9 @@ struct world_order {
     uint8_t unused;
     uint8_t granted[LINEAR_ITEMS];
     uint8_t released[LINEAR_ITEMS];
-    uint32_t unused_too;
+    uint32_t changed; /* since lsn was told */
     uint64_t deadline_ms;
+    uint64_t lsn; /* of its last change that was told; 0: none was */
 };
 
 struct world_adjustment {
@@ -53,7 +54,7 @@ struct node {
     struct world_adjustment adjustments[LINEAR_ADJUSTMENTS];
 };
 
-static_assert(sizeof(struct node) == MASK_WORDS * 8 + 8 + LINEAR_ITEMS * 12 + LINEAR_ORDERS * 24 +
+static_assert(sizeof(struct node) == MASK_WORDS * 8 + 8 + LINEAR_ITEMS * 12 + LINEAR_ORDERS * 32 +
                                          LINEAR_ADJUSTMENTS * 8,
               "no padding");
 
@@ -356,6 +357,27 @@ static bool deadline_is(const struct step *step, const struct world_order *order
     return order->loose || near_ms(step, step->call->deadline_ms, order->deadline_ms);
 }
 
+/* The order is changed by the call. False: its record stands before the one of the last change. */
+static bool change_order(const struct linear_call *call, struct world_order *order)
+{
+    bool later = !call->answered || call->lsn == 0 || call->lsn > order->lsn;
+    order->changed = !call->answered || call->lsn == 0;
+    order->lsn = order->changed ? order->lsn : call->lsn;
+    return later;
+}
+
+/* What a reader is told of the last change; false: that is not it. */
+static bool lsn_is(const struct linear_call *call, struct world_order *order)
+{
+    bool right = call->lsn == 0 || order->lsn == 0 ||
+                 (order->changed ? call->lsn > order->lsn : call->lsn == order->lsn);
+    if (call->lsn > 0) {
+        order->lsn = call->lsn;
+        order->changed = 0;
+    }
+    return right;
+}
+
 static bool state_is(const struct linear_call *call, const struct world_order *order)
 {
     return call->brief || call->state == order->state;
@@ -422,12 +444,15 @@ static bool step_reserve(const struct step *step, struct node *node)
     order->state = LINEAR_HELD;
     order->content = call->content;
     set_deadline(order, call);
-    return true;
+    return change_order(call, order);
 }
 
 /* Whether an operation that is not a repetition fits: it was not answered, or with OK, and so. */
-static bool answered_anew(const struct linear_call *call, const struct world_order *order)
+static bool answered_anew(const struct linear_call *call, struct world_order *order)
 {
+    if (!change_order(call, order)) {
+        return false;
+    }
     return !call->answered ||
            (call->status == HF_OK && replayed_is(call, false) && state_is(call, order));
 }
@@ -586,7 +611,7 @@ static bool step_extend(const struct step *step, struct node *node)
     }
     if (!call->answered) {
         set_deadline(order, call);
-        return true;
+        return change_order(call, order);
     }
     if (call->status == HF_OK && replayed_is(call, true) && deadline_is(step, order)) {
         /* Not later than it was. */
@@ -599,15 +624,15 @@ static bool step_extend(const struct step *step, struct node *node)
     return later && answered_anew(call, order) && deadline_fits(step, call->deadline_ms);
 }
 
-static bool step_get_order(const struct step *step, const struct node *node)
+static bool step_get_order(const struct step *step, struct node *node)
 {
     const struct linear_call *call = step->call;
-    const struct world_order *order = &node->orders[call->order];
+    struct world_order *order = &node->orders[call->order];
     if (order->state == LINEAR_UNKNOWN) {
         return call->status == HF_NOT_FOUND;
     }
     return call->status == HF_OK && call->state == order->state &&
-           units_agree(order, call->units) && deadline_is(step, order);
+           units_agree(order, call->units) && deadline_is(step, order) && lsn_is(call, order);
 }
 
 static bool step_get_stock(const struct step *step, const struct node *node)
@@ -797,6 +822,7 @@ static bool search_expiries(struct search *search, const struct node *node, uint
             struct node next = *node;
             give_held(&next, order);
             next.orders[i].state = LINEAR_EXPIRED;
+            next.orders[i].changed = 1;
             if (search_from(search, &next)) {
                 return true;
             }

@@ -109,6 +109,7 @@ struct linear_call {
     uint8_t blocking;     /* of SOLD_OUT: the line that was short, from 1 */
     uint8_t state;        /* the order's, enum linear_state */
     uint64_t deadline_ms;
+    uint64_t lsn; /* of the order's change, or of its last one in a reading; 0: not known */
     uint8_t units[LINEAR_ITEMS];             /* that the order has now: reserve, get_order */
     struct linear_stock stock[LINEAR_ITEMS]; /* of a reading; of an adjustment: [0].stocked */
 };

@@ -41,8 +41,8 @@ void linear_plan_make(struct linear_plan *plan, uint32_t hold_ms_max, struct rng
     plan->hold_ms_max = hold_ms_max;
     plan->shuttle = rng_chance(rng, 4);
     for (unsigned i = 0; i < PLAN_ITEMS; i++) {
-        plan->stocked[i] = plan->shuttle ? (i == 0 ? SHUTTLE_UNITS : 0)
-                                         : (int32_t)rng_between(rng, i == 0, 3);
+        plan->stocked[i] =
+            plan->shuttle ? (i == 0 ? SHUTTLE_UNITS : 0) : (int32_t)rng_between(rng, i == 0, 3);
     }
     plan_orders(plan, rng);
     plan_changes(plan, rng);

@@ -204,6 +204,7 @@ static void read_answer(const uint32_t *items, struct linear_call *call, unsigne
     case RESPONSE_ORDER:
         call->state = (uint8_t)response->order.state;
         call->deadline_ms = response->order.deadline_ms;
+        call->lsn = response->order.lsn;
         read_grants(items, call, response->order.grants, response->order.grant_count);
         break;
     case RESPONSE_STOCK:
@@ -262,6 +263,9 @@ void linear_wire_answer(const struct response *response, const uint32_t *items,
                         struct linear_call *calls, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
+        /* What was done anew depends on its own record alone. Of a brief answer it is not known
+         * whether it was. */
+        calls[i].lsn = count == 1 && !calls[i].brief ? response->lsn : 0;
         read_answer(items, &calls[i], i, response);
     }
 }

@@ -121,7 +121,7 @@ static void open_shop(struct schedule *schedule)
                 .group_bytes = KIB(64),
                 .spare_segments = 1,
                 .in_flight_max = 1,
-                .digest_every_bytes = KIB(16)},
+                .digest_every_bytes = 512},
     };
     recover();
 }

@@ -236,6 +236,29 @@ static void a_part_that_is_released_is_free(void **state)
     expect(LINEAR_ILLEGAL);
 }
 
+/* A change's record stands behind the one of the change before. */
+static void an_order_s_lsn_is_that_of_its_last_change(void **state)
+{
+    (void)state;
+    begin(9, 0);
+    reserve(1, 2, 0, 1, 0, HF_OK)->lsn = 48;
+    struct linear_call *commit = edit(LINEAR_COMMIT, 3, 4, 0, HF_OK, LINEAR_COMMITTED);
+    struct linear_call *read = edit(LINEAR_GET_ORDER, 5, 6, 0, HF_OK, LINEAR_COMMITTED);
+    read->units[0] = 1;
+    read->deadline_ms = 1 + HOLD_MS;
+    commit->lsn = 96;
+    for (uint64_t lsn = 48; lsn <= 144; lsn += 48) {
+        read->lsn = lsn;
+        expect(lsn == 96 ? LINEAR_LEGAL : LINEAR_ILLEGAL);
+    }
+    commit->lsn = 48;
+    expect(LINEAR_ILLEGAL);
+    commit->lsn = 0; /* not told, but later */
+    expect(LINEAR_LEGAL);
+    read->lsn = 48;
+    expect(LINEAR_ILLEGAL);
+}
+
 /* ---- Stock ---- */
 
 static void the_last_unit_sold_twice_is_refused(void **state)
@@ -502,6 +525,7 @@ int main(void)
         cmocka_unit_test(an_answer_before_its_call_is_refused),
         cmocka_unit_test(other_contents_are_a_conflict),
         cmocka_unit_test(a_part_that_is_released_is_free),
+        cmocka_unit_test(an_order_s_lsn_is_that_of_its_last_change),
         cmocka_unit_test(the_last_unit_sold_twice_is_refused),
         cmocka_unit_test(sold_out_while_units_are_free_is_refused),
         cmocka_unit_test(a_unit_that_was_given_back_is_free),

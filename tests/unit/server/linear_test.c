@@ -140,7 +140,7 @@ static void shop_open(struct shop *shop, uint64_t seed)
                             .group_bytes = KIB(64),
                             .spare_segments = 1,
                             .in_flight_max = 1,
-                            .digest_every_bytes = KIB(16)}},
+                            .digest_every_bytes = 512}},
     };
     shop_recover(shop);
 }
