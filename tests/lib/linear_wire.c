@@ -205,6 +205,7 @@ static void read_answer(const uint32_t *items, struct linear_call *call, unsigne
         call->state = (uint8_t)response->order.state;
         call->deadline_ms = response->order.deadline_ms;
         call->lsn = response->order.lsn;
+        CHECK(response->lsn >= response->order.lsn); /* it depends on what it tells */
         read_grants(items, call, response->order.grants, response->order.grant_count);
         break;
     case RESPONSE_STOCK:
@@ -264,8 +265,9 @@ void linear_wire_answer(const struct response *response, const uint32_t *items,
 {
     for (unsigned i = 0; i < count; i++) {
         /* What was done anew depends on its own record alone. Of a brief answer it is not known
-         * whether it was. */
-        calls[i].lsn = count == 1 && !calls[i].brief ? response->lsn : 0;
+         * whether it was. No record ends at 1: what depends on nothing is wrong. */
+        uint64_t lsn = response->lsn > 0 ? response->lsn : 1;
+        calls[i].lsn = count == 1 && !calls[i].brief ? lsn : 0;
         read_answer(items, &calls[i], i, response);
     }
 }
