@@ -318,6 +318,21 @@ static void must_have_synced(struct disk *disk, const struct trace_record *recor
     }
 }
 
+/* What is acknowledged in a file must not go with its name, or with one of those above it. */
+static void must_be_reached(struct disk *disk, const char *path)
+{
+    char above[DISK_PATH_BYTES];
+    const struct name *now = names_find(&disk->now, path);
+    const struct name *safe = names_find(&disk->safe, path);
+    if (now && (!safe || safe->inode != now->inode)) {
+        set_fault(disk, "a durable write below %s, whose name is not durable", path);
+    }
+    parent_of(path, above);
+    if (strcmp(above, ".") != 0) {
+        must_be_reached(disk, above);
+    }
+}
+
 static void before_write(struct disk *disk, const struct trace_record *record)
 {
     struct inode *inode = inode_of(disk, record);
@@ -345,6 +360,7 @@ static void after_write(struct disk *disk, const struct trace_record *record)
     uint64_t end = change->offset + change->len;
     inode->now = end > inode->now ? end : inode->now;
     if (record->flags & (RWF_DSYNC | RWF_SYNC)) {
+        must_be_reached(disk, trace_name(record));
         change->durable = true;
         settle_write(inode, change);
         settle_changes(inode);

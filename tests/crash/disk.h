@@ -10,9 +10,10 @@
  *   - A rename that is not durable may have left both names, and never none.
  *   - A file without a durable name is gone, and so is all that is in a directory without one.
  *
- * Beside it stand two rules for the engine itself, which hold between its own calls: a file that
- * gets its name by a rename has nothing unsynced, and a thread that has changed names syncs the
- * directory before it goes on to write or to change others.
+ * Beside it stand three rules for the engine itself, which hold between its own calls: a file that
+ * gets its name by a rename has nothing unsynced; a thread that has changed names syncs the
+ * directory before it goes on to write or to change others; and what is written with RWF_DSYNC lies
+ * in a file whose name is durable, with those of the directories above it.
  *
  * Threads: one. Memory: all of the trace's files; out of memory aborts. */
 #ifndef CRASH_DISK_H

@@ -21,6 +21,7 @@
 #include "lib/kernel.h"
 #include "lib/tempdir.h"
 
+#define WAIT_FAILED_S   100
 #define WAIT_S          300 /* only what hangs takes so long */
 #define FILL_SKUS       120u
 #define LABEL_BYTES     250u
@@ -45,10 +46,41 @@ const char *const shop_settings[] = {"wal-segment-bytes",
                                      "1",
                                      NULL};
 
+static uint64_t present_seed;
+
+/* An engine is at work and not meant to end: a call to it would wait for long. */
+static volatile sig_atomic_t alive;
+
+static void child_ended(int number)
+{
+    (void)number;
+    if (alive) {
+        static const char said[] = "an engine ended by itself\n";
+        char text[64] = "SEED=";
+        size_t len = 5;
+        char digits[24];
+        size_t count = 0;
+        for (uint64_t rest = present_seed; count == 0 || rest > 0; rest /= 10) {
+            digits[count++] = (char)('0' + rest % 10);
+        }
+        while (count > 0) {
+            text[len++] = digits[--count];
+        }
+        text[len++] = ':';
+        text[len++] = ' ';
+        memcpy(text + len, said, sizeof said - 1);
+        len += sizeof said - 1;
+        (void)!write(STDERR_FILENO, text, len);
+        _exit(1);
+    }
+}
+
 static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *format, ...)
 {
     va_list arguments;
+    alive = 0;
     va_start(arguments, format);
+    fprintf(stderr, "SEED=%llu: ", (unsigned long long)present_seed);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
     fputc('\n', stderr);
@@ -267,6 +299,9 @@ static void tell_left(struct shop *shop)
         }
     }
     follow(shop);
+    if (disk_fault(shop->live)) {
+        die("a rule was broken: %s", disk_fault(shop->live));
+    }
 }
 
 /* Waits for its end. Its status, as waitpid has it. */
@@ -286,6 +321,7 @@ static int wait_end(struct shop *shop)
 
 static void kill_engine(struct shop *shop)
 {
+    alive = 0;
     kill(shop->engine, SIGKILL);
     wait_end(shop);
 }
@@ -306,6 +342,7 @@ static void check_ready(struct shop *shop, bool ready)
         kill_engine(shop);
         die("the engine does not start, though nothing was lost; see %s/stderr.txt", shop->folder);
     }
+    alive = 1;
     connect_client(shop);
 }
 
@@ -651,17 +688,13 @@ static void ask_again(struct shop *shop)
 
 /* ---- Lives ---- */
 
-/* Killed just before one of its first directory syncs, or behind a mkdir: what it did to names is
- * in the cache alone. */
-static void short_life(struct shop *shop, const char *io, bool fresh)
+/* An engine that is killed while it starts: what it did to names is in the cache alone, or the
+ * place is one of its first directory syncs, whichever the dice say. */
+static void short_life(struct shop *shop, const char *io, const char *behind)
 {
     char text[32];
-    bool early = !fresh || rng_chance(&shop->rng, 2);
-    snprintf(text, sizeof text, early ? "fsync %u" : "mkdir %u",
-             1 + (unsigned)rng_below(&shop->rng, early ? 8 : 3));
-    bool ready = start(
-        shop, &(struct life){.io = io, .kill = early ? NULL : text, .early = early ? text : NULL});
-    (void)ready;
+    snprintf(text, sizeof text, "fsync %u", 1 + (unsigned)rng_below(&shop->rng, 8));
+    (void)start(shop, &(struct life){.io = io, .kill = behind, .early = behind ? NULL : text});
     kill_engine(shop);
 }
 
@@ -685,6 +718,19 @@ static void long_life(struct shop *shop, const char *io, unsigned from, unsigned
     some_work(shop, 60);
 }
 
+/* It has noticed that a write failed, or has more to write than that. */
+static void wait_failed(struct shop *shop)
+{
+    uint64_t begin = now_ns();
+    while (!has_ended(shop)) {
+        if (now_ns() - begin > WAIT_FAILED_S * 1000000000ull) {
+            kill(shop->engine, SIGKILL);
+            die("a write to the log failed, and the engine goes on");
+        }
+        pause_ms(2);
+    }
+}
+
 /* A write to the log fails: the engine ends, and says nothing that is not so. */
 static void failing_life(struct shop *shop, const char *io)
 {
@@ -692,10 +738,12 @@ static void failing_life(struct shop *shop, const char *io)
     snprintf(text, sizeof text, "%u", 60 + (unsigned)rng_below(&shop->rng, 20));
     check_ready(shop, start(shop, &(struct life){.io = io, .fail = text}));
     ask_again(shop);
+    alive = 0;
     while (shop->order_count < SHOP_ORDERS_MAX && !has_ended(shop)) {
         new_order(shop, false);
         pause_ms(1);
     }
+    wait_failed(shop);
     int status = wait_end(shop);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 4) {
         die("a write failed, and the engine ended with status %x instead of exit 4", status);
@@ -729,6 +777,8 @@ void shop_run(struct shop *shop, uint64_t seed, const char *binary, const char *
     memset(shop, 0, sizeof *shop);
     binary_path = realpath(binary, NULL);
     CHECK(binary_path != NULL);
+    present_seed = seed;
+    signal(SIGCHLD, child_ended);
     rng_init(&shop->rng, seed);
     pthread_mutex_init(&shop->mutex, NULL);
     shop->folder = tempdir_make();
@@ -740,11 +790,12 @@ void shop_run(struct shop *shop, uint64_t seed, const char *binary, const char *
     shop->live = disk_make(shop->trace);
     const char *ways[2] = {"sync", getenv("HOLDFAST_STATES_SYNC") ? "sync" : "auto"};
     unsigned first = (unsigned)rng_below(&shop->rng, 2);
-    short_life(shop, ways[first], true);
-    short_life(shop, ways[first], true);
+    short_life(shop, ways[first], "mkdir 1");  /* of the data directory */
+    short_life(shop, ways[first], "rename 1"); /* of the first segment */
+    short_life(shop, ways[first], NULL);
     long_life(shop, ways[1], 1, 3);
     kill_engine(shop);
-    short_life(shop, ways[first], false);
+    short_life(shop, ways[first], NULL);
     long_life(shop, ways[0], 3, 4);
     kill_engine(shop);
     failing_life(shop, ways[first]);
@@ -752,14 +803,11 @@ void shop_run(struct shop *shop, uint64_t seed, const char *binary, const char *
     ask_again(shop);
     some_work(shop, 10);
     wait_below(shop, 1);
+    alive = 0;
     kill(shop->engine, SIGTERM);
     int status = wait_end(shop);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         die("the engine was told to stop and ended with status %x", status);
-    }
-    const char *fault = disk_fault(shop->live);
-    if (fault) {
-        die("a rule was broken: %s", fault);
     }
 }
 

@@ -125,12 +125,13 @@ static void report(struct shop *shop, const struct judge *judge, const struct di
     char *folder = tempdir_join(shop->folder, "state");
     CHECK(mkdir(folder, 0700) == 0);
     judge_write(image, folder);
-    printf("SEED=%" PRIu64 ": the power failed after record %" PRIu64 " (%s%s of %s%s%s)\n"
-           "  lost: %s\n  broken: %s\n  the state: %s; the trace: %s/trace\n",
-           seed, disk_at(disk), last->kind == TRACE_BEFORE ? "before " : "after ",
+    printf("SEED=%" PRIu64 ": broken: %s\n  the power failed after record %" PRIu64
+           " (%s%s of %s%s%s)\n"
+           "  lost: %s\n  the state: %s; the trace: %s/trace\n",
+           seed, judge->what, disk_at(disk), last->kind == TRACE_BEFORE ? "before " : "after ",
            kernel_op_name((enum kernel_op)last->op), trace_name(last), last->to_bytes ? " to " : "",
            last->to_bytes ? trace_to(last) : "", image->dropped[0] ? image->dropped : "nothing",
-           judge->what, folder, shop->folder);
+           folder, shop->folder);
     free(folder);
 }
 
