@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -42,6 +43,8 @@ const char *const shop_settings[] = {"wal-segment-bytes",
                                      "0",
                                      "items-max",
                                      "1000",
+                                     "wal-spare-segments",
+                                     "1",
                                      "recovery-threads",
                                      "1",
                                      NULL};
@@ -113,6 +116,7 @@ struct life {
     const char *early; /* for TRACE_EARLY */
     const char *fail;  /* for TRACE_FAIL */
     uint64_t seed;     /* of its troubles; 0: none */
+    bool no_archive;   /* whose sync would be one of the data directory's parent, too */
 };
 
 static const char *binary_path;
@@ -133,8 +137,10 @@ static void exec_engine(const struct shop *shop, const struct life *life, int ou
     arguments[n++] = "serve";
     arguments[n++] = "--data";
     arguments[n++] = data;
-    arguments[n++] = "--archive-dir";
-    arguments[n++] = archive;
+    if (!life->no_archive) {
+        arguments[n++] = "--archive-dir";
+        arguments[n++] = archive;
+    }
     arguments[n++] = "--listen";
     arguments[n++] = url;
     arguments[n++] = "--wal-io";
@@ -264,6 +270,28 @@ static void left_write(struct shop *shop, const struct trace_record *call)
     }
     append_left(shop, call, got > 0 ? 0 : -1, data, got > 0 ? (uint64_t)got : 0);
     free(data);
+    free(path);
+}
+
+/* What the engine says must be no error, but where one was made. */
+static void check_said(struct shop *shop)
+{
+    char *path = tempdir_join(shop->folder, "stderr.txt");
+    char line[1024];
+    FILE *file = fopen(path, "r");
+    if (file && fseek(file, shop->said, SEEK_SET) == 0) {
+        while (fgets(line, sizeof line, file)) {
+            line[strcspn(line, "\n")] = '\0';
+            if (strstr(line, "Z ERROR ")) {
+                kill(shop->engine, SIGKILL);
+                die("the engine says: %s", line);
+            }
+        }
+        shop->said = ftell(file);
+    }
+    if (file) {
+        fclose(file);
+    }
     free(path);
 }
 
@@ -635,6 +663,7 @@ static void wait_for(struct shop *shop, const char *form, unsigned number)
         if (now_ns() - begin > WAIT_S * 1000000000ull) {
             die("file %u of %s does not come", number, form);
         }
+        check_said(shop);
         pause_ms(2);
     }
 }
@@ -694,7 +723,10 @@ static void short_life(struct shop *shop, const char *io, const char *behind)
 {
     char text[32];
     snprintf(text, sizeof text, "fsync %u", 1 + (unsigned)rng_below(&shop->rng, 8));
-    (void)start(shop, &(struct life){.io = io, .kill = behind, .early = behind ? NULL : text});
+    (void)start(shop, &(struct life){.io = io,
+                                     .kill = behind,
+                                     .early = behind ? NULL : text,
+                                     .no_archive = behind != NULL});
     kill_engine(shop);
 }
 
@@ -716,6 +748,7 @@ static void long_life(struct shop *shop, const char *io, unsigned from, unsigned
         }
     }
     some_work(shop, 60);
+    check_said(shop);
 }
 
 /* It has noticed that a write failed, or has more to write than that. */
@@ -790,15 +823,16 @@ void shop_run(struct shop *shop, uint64_t seed, const char *binary, const char *
     shop->live = disk_make(shop->trace);
     const char *ways[2] = {"sync", getenv("HOLDFAST_STATES_SYNC") ? "sync" : "auto"};
     unsigned first = (unsigned)rng_below(&shop->rng, 2);
-    short_life(shop, ways[first], "mkdir 1");  /* of the data directory */
-    short_life(shop, ways[first], "rename 1"); /* of the first segment */
-    short_life(shop, ways[first], NULL);
+    short_life(shop, ways[first], "mkdir 1");  /* the data directory */
+    short_life(shop, ways[first], "rename 1"); /* the first segment, which holds nothing */
+    short_life(shop, ways[first], "rename 3"); /* anew, its mark, and the second segment */
     long_life(shop, ways[1], 1, 3);
     kill_engine(shop);
     short_life(shop, ways[first], NULL);
     long_life(shop, ways[0], 3, 4);
     kill_engine(shop);
     failing_life(shop, ways[first]);
+    shop->said = LONG_MAX; /* there it did */
     check_ready(shop, start(shop, &(struct life){.io = ways[1]}));
     ask_again(shop);
     some_work(shop, 10);

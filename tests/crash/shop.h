@@ -88,6 +88,7 @@ struct shop {
     uint64_t started[SHOP_LIVES_MAX]; /* records when each life began */
     unsigned lives;
     unsigned fills;
+    long said; /* bytes of what the engines said that were looked at */
 };
 
 /* Runs all lives. Ends the program with a message when the engine does what it must not do even
