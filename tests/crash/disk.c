@@ -80,6 +80,7 @@ struct disk {
         char parent[DISK_PATH_BYTES]; /* of names that it changed and has not synced; "": none */
     } threads[THREADS_MAX];
     unsigned thread_count;
+    uint64_t write_failed; /* records then; 0: none has */
     char fault[512];
 };
 
@@ -325,12 +326,18 @@ static void must_be_reached(struct disk *disk, const char *path)
     const struct name *now = names_find(&disk->now, path);
     const struct name *safe = names_find(&disk->safe, path);
     if (now && (!safe || safe->inode != now->inode)) {
-        set_fault(disk, "a durable write below %s, whose name is not durable", path);
+        set_fault(disk, "what is in %s is made durable, and its name is not", path);
     }
     parent_of(path, above);
     if (strcmp(above, ".") != 0) {
         must_be_reached(disk, above);
     }
+}
+
+static bool ends_with(const char *name, const char *ending)
+{
+    size_t len = strlen(name);
+    return len >= strlen(ending) && strcmp(name + len - strlen(ending), ending) == 0;
 }
 
 static void before_write(struct disk *disk, const struct trace_record *record)
@@ -352,6 +359,9 @@ static void after_write(struct disk *disk, const struct trace_record *record)
     CHECK(change != NULL);
     change->done = true;
     change->call = 0;
+    if (record->result < 0 && disk->write_failed == 0) {
+        disk->write_failed = disk->at;
+    }
     if (record->result <= 0) { /* some of it may be there all the same */
         return;
     }
@@ -399,6 +409,9 @@ static void after_sync(struct disk *disk, const struct trace_record *record)
         return;
     }
     struct inode *inode = inode_of(disk, record);
+    if (!ends_with(trace_name(record), ".tmp")) {
+        must_be_reached(disk, trace_name(record));
+    }
     for (unsigned i = 0; i < inode->count; i++) {
         inode->changes[i].durable |= inode->changes[i].sync == record->number;
     }
@@ -422,12 +435,6 @@ static void after_open(struct disk *disk, const struct trace_record *record)
     }
     CHECK(record->file < FILES_MAX);
     disk->files[record->file] = inode;
-}
-
-static bool ends_with(const char *name, const char *ending)
-{
-    size_t len = strlen(name);
-    return len >= strlen(ending) && strcmp(name + len - strlen(ending), ending) == 0;
 }
 
 static void after_rename(struct disk *disk, const struct trace_record *record)
@@ -510,6 +517,7 @@ static void start(struct disk *disk)
     memset(disk->files, 0, sizeof disk->files);
     disk->unfinished_count = 0;
     disk->thread_count = 0;
+    disk->write_failed = 0;
     for (struct inode *inode = disk->inodes; inode; inode = inode->next) {
         for (unsigned i = 0; i < inode->count; i++) {
             inode->changes[i].call = 0;
@@ -649,6 +657,11 @@ unsigned disk_unfinished(const struct disk *disk, const struct trace_record **re
     unsigned count = disk->unfinished_count < max ? disk->unfinished_count : max;
     memcpy(records, disk->unfinished, count * sizeof *records);
     return count;
+}
+
+uint64_t disk_write_failed(const struct disk *disk)
+{
+    return disk->write_failed;
 }
 
 bool disk_has(const struct disk *disk, const char *path)

@@ -12,8 +12,9 @@
  *
  * Beside it stand three rules for the engine itself, which hold between its own calls: a file that
  * gets its name by a rename has nothing unsynced; a thread that has changed names syncs the
- * directory before it goes on to write or to change others; and what is written with RWF_DSYNC lies
- * in a file whose name is durable, with those of the directories above it.
+ * directory before it goes on to write or to change others; and what is made
+ * durable lies in a file whose name is durable, with those of the directories above it, unless it
+ * is a file that gets its name later (NAME.tmp).
  *
  * Threads: one. Memory: all of the trace's files; out of memory aborts. */
 #ifndef CRASH_DISK_H
@@ -49,6 +50,9 @@ unsigned disk_pending_data(const struct disk *disk);
 /* Calls whose end the engine did not see: their BEFORE records, up to max. */
 unsigned disk_unfinished(const struct disk *disk, const struct trace_record **records,
                          unsigned max);
+
+/* Records when a write failed in the present life; 0: none has. */
+uint64_t disk_write_failed(const struct disk *disk);
 
 /* Whether the name is there now, for a running process. */
 bool disk_has(const struct disk *disk, const char *path);

@@ -29,7 +29,8 @@
 #define UNITS           1000
 #define SCARCE_UNITS    30
 #define ARGUMENTS_MAX   64
-#define WORK_ORDERS_MAX 500u /* the others are for a life whose log fails */
+#define FAILING_ORDERS  120u /* of a life whose log fails */
+#define WORK_ORDERS_MAX (SHOP_ORDERS_MAX - 2 * FAILING_ORDERS)
 
 const char *const shop_settings[] = {"wal-segment-bytes",
                                      "4M",
@@ -751,6 +752,35 @@ static void long_life(struct shop *shop, const char *io, unsigned from, unsigned
     check_said(shop);
 }
 
+/* What was asked for after a write had failed must not be answered as if it were done. */
+static void check_refused(struct shop *shop)
+{
+    follow(shop);
+    uint64_t failed = disk_write_failed(shop->live);
+    pthread_mutex_lock(&shop->mutex);
+    for (unsigned i = 0; failed != 0 && i < shop->order_count; i++) {
+        const struct shop_version *first = &shop->orders[i].versions[0];
+        if (first->asked > failed && first->answered != SHOP_NEVER) {
+            kill(shop->engine, SIGKILL);
+            die("a write to the log failed, and the engine goes on to answer");
+        }
+    }
+    pthread_mutex_unlock(&shop->mutex);
+}
+
+/* So that each order makes a write of its own. */
+static void wait_answer_or_failure(struct shop *shop)
+{
+    for (bool waits = true; waits;) {
+        follow(shop);
+        pthread_mutex_lock(&shop->mutex);
+        waits = shop->in_flight > 0 && disk_write_failed(shop->live) == 0;
+        pthread_mutex_unlock(&shop->mutex);
+        waits &= !has_ended(shop);
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    }
+}
+
 /* It has noticed that a write failed, or has more to write than that. */
 static void wait_failed(struct shop *shop)
 {
@@ -772,9 +802,11 @@ static void failing_life(struct shop *shop, const char *io)
     check_ready(shop, start(shop, &(struct life){.io = io, .fail = text}));
     ask_again(shop);
     alive = 0;
-    while (shop->order_count < SHOP_ORDERS_MAX && !has_ended(shop)) {
+    for (unsigned i = 0; i < FAILING_ORDERS && !has_ended(shop); i++) {
         new_order(shop, false);
+        wait_answer_or_failure(shop);
         pause_ms(1);
+        check_refused(shop);
     }
     wait_failed(shop);
     int status = wait_end(shop);
@@ -831,8 +863,9 @@ void shop_run(struct shop *shop, uint64_t seed, const char *binary, const char *
     short_life(shop, ways[first], NULL);
     long_life(shop, ways[0], 3, 4);
     kill_engine(shop);
-    failing_life(shop, ways[first]);
+    failing_life(shop, ways[0]);
     shop->said = LONG_MAX; /* there it did */
+    failing_life(shop, ways[1]);
     check_ready(shop, start(shop, &(struct life){.io = ways[1]}));
     ask_again(shop);
     some_work(shop, 10);
