@@ -385,8 +385,9 @@ static void interrupt(struct judge *judge, struct storage *storage, struct rng *
     }
 }
 
+/* notices: something is damaged, and recovery may say so. */
 static bool open_and_check(struct judge *judge, struct storage *storage, uint64_t at,
-                           uint64_t time_ns, uint64_t *digest)
+                           uint64_t time_ns, bool notices, uint64_t *digest)
 {
     struct engine *engine = NULL;
     struct engine_recovery recovery = {0};
@@ -397,7 +398,7 @@ static bool open_and_check(struct judge *judge, struct storage *storage, uint64_
     }
     judge->torn += recovery.torn_bytes > 0;
     bool fine = check_books(judge, engine, at, time_ns);
-    if (fine && recovery.notice[0]) {
+    if (fine && !notices && recovery.notice[0]) {
         fine = broken(judge, "recovery says: %s", recovery.notice);
     }
     *digest = engine_digest(engine);
@@ -418,16 +419,45 @@ static bool check_recovery(struct judge *judge, struct storage *storage, uint64_
     if (rng_chance(rng, 3)) {
         interrupt(judge, storage, rng);
     }
-    if (!open_and_check(judge, storage, at, time_ns, &first)) {
+    if (!open_and_check(judge, storage, at, time_ns, false, &first)) {
         return false;
     }
-    if (!open_and_check(judge, storage, at, time_ns, &second)) {
+    if (!open_and_check(judge, storage, at, time_ns, false, &second)) {
         char what[sizeof judge->what];
         memcpy(what, judge->what, sizeof what);
         snprintf(judge->what, sizeof judge->what, "after a second power cut: %.2000s", what);
         return false;
     }
     return first == second || broken(judge, "a second recovery comes to another state");
+}
+
+/* The newest checkpoint is damaged: the one before it and its segments are kept for that. */
+static bool check_second_line(struct judge *judge, const struct disk_image *image, uint64_t at,
+                              uint64_t time_ns, struct rng *rng)
+{
+    const char *newest = NULL;
+    uint64_t digest;
+    for (unsigned i = 0; i < image->count; i++) {
+        const char *path = image->files[i].path;
+        bool is_one = number_of(path, LOG_FOLDER "checkpoint-", ".ckp") != 0;
+        newest = is_one && (!newest || strcmp(path, newest) > 0) ? path : newest;
+    }
+    if (!newest) {
+        return true;
+    }
+    struct storage *storage = make_storage(image, rng_next(rng));
+    uint64_t size;
+    uint8_t *data = sim_storage_data(storage, newest + strlen(LOG_FOLDER), &size);
+    data[rng_below(rng, size < 64 ? size : 64)] ^= 0x10; /* in its header */
+    bool fine = open_and_check(judge, storage, at, time_ns, true, &digest);
+    judge->second_line++;
+    storage_destroy(storage);
+    if (!fine) {
+        char what[sizeof judge->what];
+        memcpy(what, judge->what, sizeof what);
+        snprintf(judge->what, sizeof judge->what, "with a damaged checkpoint: %.2000s", what);
+    }
+    return fine;
 }
 
 bool judge_state(struct judge *judge, const struct disk_image *image, uint64_t at, uint64_t time_ns,
@@ -440,7 +470,7 @@ bool judge_state(struct judge *judge, const struct disk_image *image, uint64_t a
     struct storage *storage = make_storage(image, rng_next(rng));
     bool fine = check_recovery(judge, storage, at, time_ns, rng);
     storage_destroy(storage);
-    return fine;
+    return fine && (!rng_chance(rng, 4) || check_second_line(judge, image, at, time_ns, rng));
 }
 
 /* ---- The binary ---- */

@@ -13,6 +13,7 @@ struct judge {
     char what[2048];        /* the first violation; "": none */
     uint64_t reopened;      /* states whose recovery was interrupted, too */
     uint64_t verified;      /* by the code of `wal verify`, too */
+    uint64_t second_line;   /* opened with the newest checkpoint damaged, too */
     uint64_t torn;          /* whose log ended in a torn block */
 };
 

@@ -25,6 +25,7 @@
 #define WAIT_FAILED_S   100
 #define WAIT_S          300 /* only what hangs takes so long */
 #define FILL_SKUS       120u
+#define FILLS_MAX       1000u /* some 8 segments: the mark follows within milliseconds */
 #define LABEL_BYTES     250u
 #define UNITS           1000
 #define SCARCE_UNITS    30
@@ -690,7 +691,10 @@ static void some_work(struct shop *shop, unsigned steps)
 /* Work, until the segment is in use. */
 static void work_until(struct shop *shop, unsigned segment)
 {
-    while (!has(shop, MARK, segment)) {
+    for (unsigned fills = 0; !has(shop, MARK, segment); fills++) {
+        if (fills == FILLS_MAX) {
+            die("so much was written, and no mark says that segment %u was begun", segment);
+        }
         if (fill(shop) != HF_OK) {
             die("rules can't be changed: %s", hf_last_message());
         }

@@ -53,6 +53,7 @@ static struct {
     uint64_t lives;
     uint64_t reopened;
     uint64_t verified;
+    uint64_t second_line;
     uint64_t torn;
     uint64_t by_binary;
     uint64_t violations;
@@ -166,6 +167,7 @@ static bool try_states(struct shop *shop, struct rng *rng, uint64_t seed, const 
     totals.reopened += judge.reopened;
     totals.verified += judge.verified;
     totals.torn += judge.torn;
+    totals.second_line += judge.second_line;
     totals.records += disk_at(disk);
     judge_deinit(&judge);
     disk_free(disk);
@@ -200,8 +202,10 @@ static void print_totals(void)
                i + 1 < PLACE_KINDS ? "," : "");
     }
     printf("\n%" PRIu64 " recoveries were interrupted, %" PRIu64 " met a torn end, %" PRIu64
-           " logs were verified, %" PRIu64 " opened by the binary; violations %" PRIu64 "\n",
-           totals.reopened, totals.torn, totals.verified, totals.by_binary, totals.violations);
+           " logs were verified, %" PRIu64 " lost a checkpoint, %" PRIu64
+           " opened by the binary; violations %" PRIu64 "\n",
+           totals.reopened, totals.torn, totals.verified, totals.second_line, totals.by_binary,
+           totals.violations);
 }
 
 int main(int argc, char **argv)
