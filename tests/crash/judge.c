@@ -470,7 +470,7 @@ bool judge_state(struct judge *judge, const struct disk_image *image, uint64_t a
     struct storage *storage = make_storage(image, rng_next(rng));
     bool fine = check_recovery(judge, storage, at, time_ns, rng);
     storage_destroy(storage);
-    return fine && (!rng_chance(rng, 4) || check_second_line(judge, image, at, time_ns, rng));
+    return fine && (rng_chance(rng, 2) || check_second_line(judge, image, at, time_ns, rng));
 }
 
 /* ---- The binary ---- */

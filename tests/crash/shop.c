@@ -639,16 +639,33 @@ static bool has_ended(const struct shop *shop)
 /* Names' forms; has() and wait_for() fill in the number. */
 #define MARK       "data/wal/begun-%016x.mark"
 #define CHECKPOINT "data/wal/checkpoint-%016x.ckp"
+#define SEGMENT    "data/wal/wal-%016x.seg"
 #define ARCHIVED   "archive/wal-%016x.seg"
+
+static bool has_number(struct shop *shop, const char *form, unsigned number)
+{
+    char name[DISK_PATH_BYTES];
+    snprintf(name, sizeof name, form, number);
+    return disk_has(shop->live, name);
+}
+
+/* A segment before one that is there: the log had it, and gives it back once the archive has it. */
+static void check_given_back(struct shop *shop, unsigned upto)
+{
+    for (unsigned i = 1; i < upto; i++) {
+        if (!has_number(shop, SEGMENT, i) && !has_number(shop, ARCHIVED, i)) {
+            kill(shop->engine, SIGKILL);
+            die("segment %u was given back and is not in the archive", i);
+        }
+    }
+}
 
 /* Whether a file of that kind is there, of this number or one of the next: some are passed over. */
 static bool has(struct shop *shop, const char *form, unsigned number)
 {
     follow(shop);
     for (unsigned i = number; i < number + 16; i++) {
-        char name[DISK_PATH_BYTES];
-        snprintf(name, sizeof name, form, i);
-        if (disk_has(shop->live, name)) {
+        if (has_number(shop, form, i)) {
             return true;
         }
     }
@@ -666,6 +683,7 @@ static void wait_for(struct shop *shop, const char *form, unsigned number)
             die("file %u of %s does not come", number, form);
         }
         check_said(shop);
+        check_given_back(shop, number);
         pause_ms(2);
     }
 }
