@@ -251,6 +251,26 @@ static void wal_writes_digests_every_so_many_bytes(void **state)
     rig_deinit(&rig);
 }
 
+/* A group is always filling: a DIGEST block goes behind it all the same. */
+static void wal_writes_digests_while_there_is_no_end_of_appends(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_init(&rig, 8);
+    rig.options.digest_every_bytes = 20000;
+    assert_int_equal(rig_open(&rig), HF_OK);
+    for (int i = 0; i < 200; i++) {
+        rig_append(&rig, 50, NULL); /* 2400 bytes */
+        wal_step(rig.wal, false);
+    }
+    rig_settle(&rig);
+    struct rig_log log;
+    rig_read(&log, rig.storage);
+    assert_true(log.digest_blocks >= 5 && log.digest_blocks <= 200 * 2400 / 20000);
+    rig_log_free(&log);
+    rig_deinit(&rig);
+}
+
 static void wal_seals_the_last_data_block_when_idle(void **state)
 {
     (void)state;
@@ -744,6 +764,7 @@ int main(void)
         cmocka_unit_test(wal_append_says_that_it_waits_until_it_has_its_place),
         cmocka_unit_test(wal_goes_on_over_segments),
         cmocka_unit_test(wal_writes_digests_every_so_many_bytes),
+        cmocka_unit_test(wal_writes_digests_while_there_is_no_end_of_appends),
         cmocka_unit_test(wal_seals_the_last_data_block_when_idle),
         cmocka_unit_test(wal_seals_its_times_when_idle),
         cmocka_unit_test(wal_seals_a_step_of_wall_time_when_idle),
