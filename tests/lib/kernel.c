@@ -86,6 +86,9 @@ static struct {
     ssize_t (*pwrite)(int, const void *, size_t, off_t);
     ssize_t (*pwritev)(int, const struct iovec *, int, off_t);
     ssize_t (*pwritev2)(int, const struct iovec *, int, off_t, int);
+    int (*queue_init)(unsigned, struct io_uring *, unsigned);
+    int (*ring_register)(unsigned, unsigned, const void *, unsigned);
+    int (*register_buffers)(struct io_uring *, const struct iovec *, unsigned);
     int (*submit)(struct io_uring *);
     int (*get_cqe)(struct io_uring *, struct io_uring_cqe **, unsigned, unsigned, sigset_t *);
 } next;
@@ -110,6 +113,9 @@ __attribute__((constructor(101))) static void find_all(void)
     find_next(&next.pwrite, "pwrite");
     find_next(&next.pwritev, "pwritev");
     find_next(&next.pwritev2, "pwritev2");
+    find_next(&next.queue_init, "io_uring_queue_init");
+    find_next(&next.ring_register, "io_uring_register");
+    find_next(&next.register_buffers, "io_uring_register_buffers");
     find_next(&next.submit, "io_uring_submit");
     find_next(&next.get_cqe, "__io_uring_get_cqe");
     find_next(&next.openat, "openat");
@@ -412,7 +418,10 @@ const char *kernel_op_name(enum kernel_op op)
         [KERNEL_DATA_SYNC] = "fdatasync", [KERNEL_SYNC] = "fsync",
         [KERNEL_TRUNCATE] = "ftruncate",  [KERNEL_ALLOCATE] = "fallocate",
         [KERNEL_RENAME] = "rename",       [KERNEL_UNLINK] = "unlink",
-        [KERNEL_MKDIR] = "mkdir",         [KERNEL_RING_SUBMIT] = "io_uring_submit",
+        [KERNEL_MKDIR] = "mkdir",         [KERNEL_RING_MAKE] = "io_uring_queue_init",
+        [KERNEL_RING_ENABLE] = "io_uring_register",
+        [KERNEL_RING_REGISTER] = "io_uring_register_buffers",
+        [KERNEL_RING_SUBMIT] = "io_uring_submit",
         [KERNEL_RING_WAIT] = "io_uring_wait",
     };
     return names[op];
@@ -860,6 +869,37 @@ static int ring_event_end(struct frame *frame, int result)
     errno = result < 0 ? -result : 0;
     ssize_t told_result = after(frame, result < 0 ? -1 : result);
     return told_result < 0 ? -errno : (int)told_result;
+}
+
+EXPORT int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
+{
+    struct frame frame;
+    if (!told()) {
+        return next.queue_init(entries, ring, flags);
+    }
+    int error = ring_event(KERNEL_RING_MAKE, &frame);
+    return ring_event_end(&frame, error ? error : next.queue_init(entries, ring, flags));
+}
+
+EXPORT int io_uring_register(unsigned fd, unsigned opcode, const void *arg, unsigned args)
+{
+    struct frame frame;
+    if (!told() || opcode != IORING_REGISTER_ENABLE_RINGS) {
+        return next.ring_register(fd, opcode, arg, args);
+    }
+    int error = ring_event(KERNEL_RING_ENABLE, &frame);
+    return ring_event_end(&frame, error ? error : next.ring_register(fd, opcode, arg, args));
+}
+
+EXPORT int io_uring_register_buffers(struct io_uring *ring, const struct iovec *parts,
+                                     unsigned count)
+{
+    struct frame frame;
+    if (!told()) {
+        return next.register_buffers(ring, parts, count);
+    }
+    int error = ring_event(KERNEL_RING_REGISTER, &frame);
+    return ring_event_end(&frame, error ? error : next.register_buffers(ring, parts, count));
 }
 
 static struct ring_write *ring_write_add(const struct io_uring *ring, uint64_t user_data)

@@ -32,19 +32,22 @@
 #define KERNEL_FDS_MAX        4096
 
 enum kernel_op {
-    KERNEL_OPEN,        /* open, openat, also of directories */
-    KERNEL_CLOSE,       /* close, closedir */
-    KERNEL_READ,        /* pread, read */
-    KERNEL_WRITE,       /* pwritev2, pwritev, pwrite, write, or through the ring */
-    KERNEL_DATA_SYNC,   /* fdatasync */
-    KERNEL_SYNC,        /* fsync, also of directories */
-    KERNEL_TRUNCATE,    /* ftruncate; offset: the new size */
-    KERNEL_ALLOCATE,    /* fallocate; offset, len; flags: its mode */
-    KERNEL_RENAME,      /* rename, renameat, renameat2; flags: RENAME_... */
-    KERNEL_UNLINK,      /* unlink, unlinkat; flags: AT_REMOVEDIR for rmdir */
-    KERNEL_MKDIR,       /* mkdir, mkdirat */
-    KERNEL_RING_SUBMIT, /* io_uring_submit itself, before its writes are told; no file */
-    KERNEL_RING_WAIT,   /* waiting for, or looking at, the ring's completions; no file */
+    KERNEL_OPEN,          /* open, openat, also of directories */
+    KERNEL_CLOSE,         /* close, closedir */
+    KERNEL_READ,          /* pread, read */
+    KERNEL_WRITE,         /* pwritev2, pwritev, pwrite, write, or through the ring */
+    KERNEL_DATA_SYNC,     /* fdatasync */
+    KERNEL_SYNC,          /* fsync, also of directories */
+    KERNEL_TRUNCATE,      /* ftruncate; offset: the new size */
+    KERNEL_ALLOCATE,      /* fallocate; offset, len; flags: its mode */
+    KERNEL_RENAME,        /* rename, renameat, renameat2; flags: RENAME_... */
+    KERNEL_UNLINK,        /* unlink, unlinkat; flags: AT_REMOVEDIR for rmdir */
+    KERNEL_MKDIR,         /* mkdir, mkdirat */
+    KERNEL_RING_MAKE,     /* io_uring_queue_init; no file, as in all that follow */
+    KERNEL_RING_ENABLE,   /* io_uring_register, to enable a ring */
+    KERNEL_RING_REGISTER, /* io_uring_register_buffers */
+    KERNEL_RING_SUBMIT,   /* io_uring_submit itself, before its writes are told */
+    KERNEL_RING_WAIT,     /* waiting for, or looking at, the ring's completions */
     KERNEL_OPS,
 };
 

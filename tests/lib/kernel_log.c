@@ -100,7 +100,7 @@ static size_t count_unsynced(const struct file_state *file)
 static bool apply_plan(struct kernel_call *call)
 {
     bool is_planned = false;
-    bool of_ring = call->op == KERNEL_RING_SUBMIT || call->op == KERNEL_RING_WAIT;
+    bool of_ring = call->op >= KERNEL_RING_MAKE;
     for (size_t i = 0; i < state.plan_count; i++) {
         struct plan *plan = &state.plans[i];
         bool fits = plan->op == call->op || (plan->op == KERNEL_OPS && !of_ring);

@@ -47,8 +47,8 @@ const struct kernel_log_call *kernel_log_calls(size_t *count);
 /* How many calls of that kind were made since then: of a file whose name begins so; NULL: any. */
 unsigned kernel_log_count(enum kernel_op op, const char *prefix);
 
-/* Plans a fault for the call that is the nth from now on, from 1: of one kind, or of any but
- * RING_WAIT and RING_SUBMIT (KERNEL_OPS). error and take as in kernel.h. Plans add up. */
+/* Plans a fault for the call that is the nth from now on, from 1: of one kind, or of any but the
+ * ring's own (KERNEL_OPS). error and take as in kernel.h. Plans add up. */
 void kernel_log_plan(enum kernel_op op, unsigned nth, int error, size_t take);
 
 /* How many of the plans have been met. */

@@ -482,6 +482,10 @@ static void prepare(struct run *run, struct rig *rig, const struct operation *op
                                              operation->act == act_wear_away ? MIB(3) : KIB(4)),
                      HF_OK);
     assert_int_equal(rig->ops->open(rig->storage, "a", true, &run->file, &size), HF_OK);
+    if (operation->act == act_settle) { /* one to wait for, one to remove */
+        assert_int_equal(rig->ops->create_zeroed(rig->storage, "1.seg", KIB(4)), HF_OK);
+        assert_int_equal(rig->ops->create_zeroed(rig->storage, "2.seg.tmp", KIB(4)), HF_OK);
+    }
     kernel_log_clear();
 }
 
@@ -503,6 +507,9 @@ static void check(struct run *run, const struct operation *operation, const stru
         } else {
             check_failure(run, operation, fault, call, place, count);
         }
+    }
+    if (run->status != HF_OK && fault->error != 0) {
+        EXPECT(strcmp(storage_reason(run->status), strerrordesc_np(fault->error)) == 0);
     }
     if (run->status == HF_NO_SPACE && operation->act == act_create_zeroed) {
         check_nothing_left(run);
@@ -553,6 +560,32 @@ static void run_all(enum storage_mode mode)
     print_message("%u faults\n", runs);
 }
 
+/* As many files as there are places for; what is closed makes room again, and so does a failure. */
+static void faults_leave_room_for_all_files(void **state)
+{
+    (void)state;
+    enum { MOST = 256 };
+    struct rig rig;
+    storage_file files[MOST + 1];
+    uint64_t size;
+    assert_true(rig_open(&rig, STORAGE_SYNC));
+    assert_int_equal(rig.ops->create_zeroed(rig.storage, "a", KIB(4)), HF_OK);
+    for (unsigned i = 0; i < MOST; i++) {
+        kernel_log_clear();
+        kernel_log_plan(KERNEL_OPEN, 1, EIO, 0);
+        assert_int_equal(rig.ops->open(rig.storage, "a", false, &files[i], &size), HF_IO_ERROR);
+        assert_int_equal(rig.ops->open(rig.storage, "a", false, &files[i], &size), HF_OK);
+        for (unsigned other = 0; other < i; other++) {
+            assert_int_not_equal(files[other], files[i]);
+        }
+    }
+    assert_int_equal(rig.ops->open(rig.storage, "a", false, &files[MOST], &size), HF_IO_ERROR);
+    assert_string_equal(storage_reason(HF_IO_ERROR), strerrordesc_np(EMFILE));
+    rig.ops->close(rig.storage, files[100]);
+    assert_int_equal(rig.ops->open(rig.storage, "a", false, &files[100], &size), HF_OK);
+    rig_close(&rig); /* closes them all */
+}
+
 static void faults_of_every_call_through_the_ring(void **state)
 {
     (void)state;
@@ -573,6 +606,7 @@ int main(void)
         setenv("TMPDIR", "/dev/shm", 1);
     }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(faults_leave_room_for_all_files),
         cmocka_unit_test(faults_of_every_call_through_the_ring),
         cmocka_unit_test(faults_of_every_call_with_pwritev2),
     };

@@ -228,6 +228,28 @@ static void order_zeroed_file_is_written_synced_named_and_its_name_synced(void *
     assert_false(rig_exists(rig, "a.tmp", &size));
 }
 
+/* What an interrupted process left under the name in the making, and an older file of the name. */
+static void order_new_file_has_nothing_of_an_old_one(void **state)
+{
+    struct rig *rig = rig_of(state);
+    storage_file file;
+    uint64_t size;
+    assert_int_equal(rig->ops->create_zeroed(rig->storage, "a.tmp", 4 * FILE_BYTES), HF_OK);
+    assert_int_equal(rig->ops->create_zeroed(rig->storage, "a", 2 * FILE_BYTES), HF_OK);
+    assert_int_equal(rig->ops->open(rig->storage, "a", true, &file, &size), HF_OK);
+    assert_int_equal(size, 2 * FILE_BYTES);
+    assert_int_equal(rig->ops->write_sync(rig->storage, file, rig->buffer, FILE_BYTES, 0), HF_OK);
+    rig->ops->close(rig->storage, file);
+    assert_int_equal(rig->ops->create_zeroed(rig->storage, "a", FILE_BYTES), HF_OK);
+    assert_int_equal(rig_read(rig, "a", rig->back), FILE_BYTES);
+    for (size_t i = 0; i < FILE_BYTES; i++) {
+        assert_int_equal(rig->back[i], 0);
+    }
+    assert_int_equal(rig->ops->create(rig->storage, "a", &file), HF_OK);
+    assert_int_equal(rig_read(rig, "a", rig->back), 0);
+    rig->ops->close(rig->storage, file);
+}
+
 static void order_large_zeroed_file_is_written_in_full(void **state)
 {
     struct rig *rig = rig_of(state);
@@ -428,6 +450,7 @@ int main(void)
         BOTH(order_write_sync_and_sync_do_sync),
         BOTH(order_truncate_cuts_and_sync_makes_it_durable),
         BOTH(order_zeroed_file_is_written_synced_named_and_its_name_synced),
+        BOTH(order_new_file_has_nothing_of_an_old_one),
         BOTH(order_large_zeroed_file_is_written_in_full),
         BOTH(order_rename_and_unlink_sync_the_directory),
         BOTH(order_what_is_not_there_is_durably_not_there),

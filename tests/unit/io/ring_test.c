@@ -296,6 +296,182 @@ static void ring_that_can_not_be_waited_for_fails_all(void **state)
     close_place(&place);
 }
 
+/* The memory of writes under way is the kernel's: the storage ends when it is done with them. */
+static void ring_ends_after_its_writes(void **state)
+{
+    (void)state;
+    struct place place;
+    if (!open_place(&place, STORAGE_URING)) {
+        skip();
+    }
+    for (unsigned i = 0; i < WRITES; i++) {
+        assert_int_equal(submit(&place, i), HF_OK);
+    }
+    storage_destroy(place.rig.storage);
+    place.rig.storage = NULL;
+    size_t count;
+    const struct kernel_log_call *calls = kernel_log_calls(&count);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(calls[i].op != KERNEL_WRITE || calls[i].ended);
+    }
+    for (unsigned i = 0; i < WRITES; i++) {
+        place.completions[i] = 1;
+    }
+    check_contents(&place);
+    rig_close(&place.rig);
+}
+
+/* ---- Making the ring ---- */
+
+/* A storage in a directory of its own, after a plan. */
+static enum hf_status open_planned(struct rig *rig, enum storage_mode mode, unsigned failures,
+                                   int error)
+{
+    rig->storage = NULL;
+    for (unsigned i = 1; i <= failures; i++) {
+        kernel_log_plan(KERNEL_RING_MAKE, i, error, 0);
+    }
+    enum hf_status status = storage_open(&rig->storage, rig->directory, mode, false);
+    rig->ops = rig->storage ? rig->storage->ops : NULL;
+    return status;
+}
+
+static void check_one_write(struct rig *rig, const char *name, bool ring)
+{
+    storage_file file;
+    uint64_t size;
+    assert_string_equal(rig->ops->name(rig->storage), name);
+    assert_int_equal(rig->ops->create_zeroed(rig->storage, "a", FILE_BYTES), HF_OK);
+    assert_int_equal(rig->ops->open(rig->storage, "a", true, &file, &size), HF_OK);
+    kernel_log_clear();
+    assert_int_equal(rig->ops->submit_write(rig->storage, file, rig->buffer, WRITE_BYTES, 0, 1),
+                     HF_OK);
+    struct storage_completion done;
+    assert_int_equal(rig->ops->reap(rig->storage, true, &done, 1), 1);
+    assert_int_equal(done.status, HF_OK);
+    size_t count;
+    const struct kernel_log_call *calls = kernel_log_calls(&count);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(calls[i].op != KERNEL_WRITE || calls[i].ring == ring);
+    }
+    assert_int_equal(kernel_log_unsynced("data/a"), 0);
+    rig->ops->close(rig->storage, file);
+}
+
+static void ring_that_is_not_permitted_is_not_needed(void **state)
+{
+    (void)state;
+    static const int errors[] = {EPERM, ENOSYS, ENOMEM, EINVAL};
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
+        struct rig rig;
+        (void)rig_open(&rig, STORAGE_SYNC);
+        storage_destroy(rig.storage);
+        kernel_log_clear();
+        assert_int_equal(open_planned(&rig, STORAGE_URING, 2, errors[i]), HF_UNSUPPORTED);
+        assert_null(rig.storage);
+        kernel_log_clear();
+        assert_int_equal(open_planned(&rig, STORAGE_AUTO, 2, errors[i]), HF_OK);
+        check_one_write(&rig, "pwritev2", false);
+        rig_close(&rig);
+    }
+}
+
+/* An older kernel does not know the newest flags. */
+static void ring_is_made_without_the_flags_of_new_kernels(void **state)
+{
+    (void)state;
+    struct rig rig;
+    if (!rig_open(&rig, STORAGE_URING)) {
+        rig_close(&rig);
+        skip();
+    }
+    storage_destroy(rig.storage);
+    kernel_log_clear();
+    assert_int_equal(open_planned(&rig, STORAGE_URING, 1, EINVAL), HF_OK);
+    check_one_write(&rig, "io_uring", true);
+    assert_int_equal(kernel_log_count(KERNEL_RING_ENABLE, NULL), 0);
+    rig_close(&rig);
+}
+
+static void ring_that_can_not_be_enabled_takes_no_write(void **state)
+{
+    (void)state;
+    struct place place;
+    if (!open_place(&place, STORAGE_URING)) {
+        skip();
+    }
+    kernel_log_plan(KERNEL_RING_ENABLE, 1, EBADF, 0);
+    enum hf_status status = submit(&place, 0);
+    if (kernel_log_met() == 0) { /* a kernel before 6.1: it needs no enabling */
+        reap_all(&place, 1);
+    } else {
+        assert_int_equal(status, HF_IO_ERROR);
+        assert_int_equal(kernel_log_count(KERNEL_WRITE, NULL), 0);
+    }
+    close_place(&place);
+}
+
+/* Often not permitted (RLIMIT_MEMLOCK): then it does without. */
+static void ring_does_without_registered_buffers(void **state)
+{
+    (void)state;
+    struct place place;
+    if (!open_place(&place, STORAGE_URING)) {
+        skip();
+    }
+    void *buffers[1] = {place.rig.buffer};
+    kernel_log_plan(KERNEL_RING_REGISTER, 1, ENOMEM, 0);
+    place.rig.ops->register_buffers(place.rig.storage, buffers, FILE_BYTES, 1);
+    for (unsigned i = 0; i < WRITES; i++) {
+        assert_int_equal(submit(&place, i), HF_OK);
+    }
+    reap_all(&place, WRITES);
+    for (unsigned i = 0; i < WRITES; i++) {
+        assert_int_equal(place.status[i], HF_OK);
+    }
+    check_contents(&place);
+    close_place(&place);
+}
+
+/* From a registered buffer, from one that only begins in it, from others: each write's own bytes. */
+static void ring_takes_each_buffer_for_what_it_is(void **state)
+{
+    (void)state;
+    struct place place;
+    if (!open_place(&place, STORAGE_URING)) {
+        skip();
+    }
+    void *buffers[2] = {place.rig.buffer + WRITE_BYTES, place.rig.buffer + 4 * WRITE_BYTES};
+    place.rig.ops->register_buffers(place.rig.storage, buffers, WRITE_BYTES + WAL_PAGE_BYTES, 2);
+    kernel_log_plan(KERNEL_WRITE, 2, 0, WAL_PAGE_BYTES);
+    kernel_log_plan(KERNEL_WRITE, 5, 0, 2 * WAL_PAGE_BYTES);
+    for (unsigned i = 0; i < WRITES; i++) {
+        assert_int_equal(submit(&place, i), HF_OK);
+    }
+    reap_all(&place, WRITES);
+    for (unsigned i = 0; i < WRITES; i++) {
+        assert_int_equal(place.status[i], HF_OK);
+    }
+    check_contents(&place);
+    close_place(&place);
+}
+
+/* ---- Where the file system has no RWF_DSYNC ---- */
+
+static void sync_write_whose_sync_fails_has_failed(void **state)
+{
+    (void)state;
+    struct place place;
+    assert_true(open_place(&place, STORAGE_SYNC));
+    kernel_log_plan(KERNEL_WRITE, 1, EOPNOTSUPP, 0);
+    kernel_log_plan(KERNEL_DATA_SYNC, 1, EIO, 0);
+    assert_int_equal(submit(&place, 0), HF_OK);
+    reap_all(&place, 1);
+    assert_int_equal(place.status[0], HF_IO_ERROR);
+    assert_int_equal(kernel_log_count(KERNEL_DATA_SYNC, NULL), 1);
+    close_place(&place);
+}
+
 /* ---- As many as there may be ---- */
 
 static void run_full(enum storage_mode mode)
@@ -450,6 +626,13 @@ int main(void)
         cmocka_unit_test(ring_that_refuses_the_rest_of_a_write_takes_no_more),
         cmocka_unit_test(ring_that_is_broken_takes_no_rest_either),
         cmocka_unit_test(ring_that_can_not_be_waited_for_fails_all),
+        cmocka_unit_test(ring_ends_after_its_writes),
+        cmocka_unit_test(ring_that_is_not_permitted_is_not_needed),
+        cmocka_unit_test(ring_is_made_without_the_flags_of_new_kernels),
+        cmocka_unit_test(ring_that_can_not_be_enabled_takes_no_write),
+        cmocka_unit_test(ring_does_without_registered_buffers),
+        cmocka_unit_test(ring_takes_each_buffer_for_what_it_is),
+        cmocka_unit_test(sync_write_whose_sync_fails_has_failed),
         cmocka_unit_test(ring_takes_as_many_as_there_may_be),
         cmocka_unit_test(sync_takes_as_many_as_there_may_be),
         cmocka_unit_test_teardown(ring_random_faults_lose_nothing, tell_seed),
