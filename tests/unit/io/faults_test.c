@@ -130,9 +130,7 @@ static void act_read(struct run *run)
 static void check_read(struct run *run)
 {
     EXPECT(run->got == FILE_BYTES);
-    for (size_t i = 0; i < FILE_BYTES; i++) {
-        EXPECT(run->rig->back[i] == 0);
-    }
+    EXPECT(memcmp(run->rig->back, run->rig->buffer, FILE_BYTES) == 0);
 }
 
 static void act_open(struct run *run)
@@ -301,26 +299,27 @@ struct fault {
     const char *name;
     int error;   /* 0: none, but a short count */
     size_t take; /* bytes of a read or write that are done */
+    bool both;   /* through the ring too: but for log writes both ways share their code */
 };
 
 static const struct fault faults[] = {
-    {"a short count of a page", 0, WAL_PAGE_BYTES},
-    {"a short count of 3 pages", 0, 3 * WAL_PAGE_BYTES},
-    {"a short count of 128 bytes", 0, 128},
-    {"a short count of 9 sectors", 0, 9 * 512},
-    {"a count of 0", 0, 0},
-    {"EINTR", EINTR, 0},
-    {"EAGAIN", EAGAIN, 0},
-    {"EIO", EIO, 0},
-    {"EIO with a page written", EIO, WAL_PAGE_BYTES},
-    {"ENOSPC", ENOSPC, 0},
-    {"ENOSPC with a page written", ENOSPC, WAL_PAGE_BYTES},
-    {"EDQUOT", EDQUOT, 0},
-    {"EMFILE", EMFILE, 0},
-    {"EACCES", EACCES, 0},
-    {"EROFS", EROFS, 0},
-    {"ENOMEM", ENOMEM, 0},
-    {"EIO though it was done", EIO, KERNEL_ALL},
+    {"a short count of a page", 0, WAL_PAGE_BYTES, true},
+    {"a short count of 3 pages", 0, 3 * WAL_PAGE_BYTES, false},
+    {"a short count of 128 bytes", 0, 128, false},
+    {"a short count of 9 sectors", 0, 9 * 512, false},
+    {"a count of 0", 0, 0, false},
+    {"EINTR", EINTR, 0, true},
+    {"EAGAIN", EAGAIN, 0, false},
+    {"EIO", EIO, 0, true},
+    {"EIO with a page written", EIO, WAL_PAGE_BYTES, false},
+    {"ENOSPC", ENOSPC, 0, true},
+    {"ENOSPC with a page written", ENOSPC, WAL_PAGE_BYTES, false},
+    {"EDQUOT", EDQUOT, 0, false},
+    {"EMFILE", EMFILE, 0, false},
+    {"EACCES", EACCES, 0, false},
+    {"EROFS", EROFS, 0, false},
+    {"ENOMEM", ENOMEM, 0, false},
+    {"EIO though it was done", EIO, KERNEL_ALL, false},
 };
 
 #define FAULTS (sizeof faults / sizeof *faults)
@@ -482,6 +481,10 @@ static void prepare(struct run *run, struct rig *rig, const struct operation *op
                                              operation->act == act_wear_away ? MIB(3) : KIB(4)),
                      HF_OK);
     assert_int_equal(rig->ops->open(rig->storage, "a", true, &run->file, &size), HF_OK);
+    if (operation->act == act_read) {
+        assert_int_equal(rig->ops->write(rig->storage, run->file, rig->buffer, FILE_BYTES, 0),
+                         HF_OK);
+    }
     if (operation->act == act_settle) { /* one to wait for, one to remove */
         assert_int_equal(rig->ops->create_zeroed(rig->storage, "1.seg", KIB(4)), HF_OK);
         assert_int_equal(rig->ops->create_zeroed(rig->storage, "2.seg.tmp", KIB(4)), HF_OK);
@@ -548,6 +551,9 @@ static void run_all(enum storage_mode mode)
         }
         for (size_t f = 0; f < FAULTS; f++) {
             unsigned nth = 1;
+            if (mode == STORAGE_URING && !faults[f].both && operations[o].act != act_log_write) {
+                continue;
+            }
             while (run_fault(&rig, &operations[o], &faults[f], nth)) {
                 nth++;
                 runs++;
