@@ -9,7 +9,7 @@ static void plan_orders(struct linear_plan *plan, struct rng *rng)
 {
     for (unsigned i = 0; i < PLAN_ORDERS; i++) {
         uint8_t(*wanted)[LINEAR_ITEMS] = plan->wanted[i];
-        uint64_t kind = plan->shuttle ? 0 : rng_below(rng, 4);
+        uint64_t kind = plan->shuttle ? 0 : plan->watched ? 2 : rng_below(rng, 4);
         plan->split[i] = kind == 0;
         wanted[0][0] = (uint8_t)(kind == 1 ? 0 : rng_between(rng, 1, 2));
         wanted[0][1] = (uint8_t)(kind == 1 || kind == 2 ? rng_between(rng, 1, 2) : 0);
@@ -40,6 +40,8 @@ void linear_plan_make(struct linear_plan *plan, uint32_t hold_ms_max, struct rng
     memset(plan, 0, sizeof *plan);
     plan->hold_ms_max = hold_ms_max;
     plan->shuttle = rng_chance(rng, 4);
+    plan->watched = !plan->shuttle && rng_chance(rng, 4);
+    plan->order_count = rng_chance(rng, 3) ? (unsigned)rng_between(rng, 1, 2) : PLAN_ORDERS;
     for (unsigned i = 0; i < PLAN_ITEMS; i++) {
         plan->stocked[i] =
             plan->shuttle ? (i == 0 ? SHUTTLE_UNITS : 0) : (int32_t)rng_between(rng, i == 0, 3);
@@ -87,10 +89,14 @@ static unsigned next_edits(const struct linear_plan *plan, struct rng *rng, uint
 unsigned linear_plan_next(const struct linear_plan *plan, unsigned thread, struct rng *rng,
                           struct linear_call calls[PLAN_CALLS])
 {
-    uint8_t order = (uint8_t)rng_below(rng, PLAN_ORDERS);
-    uint8_t other = (uint8_t)((order + rng_between(rng, 1, PLAN_ORDERS - 1)) % PLAN_ORDERS);
+    unsigned orders = plan->order_count;
+    uint8_t order = (uint8_t)rng_below(rng, orders);
+    uint8_t other = (uint8_t)((order + 1 + rng_below(rng, orders)) % orders);
     uint64_t kind = rng_below(rng, 100);
-    bool two = rng_chance(rng, 6);
+    bool two = rng_chance(rng, 6) && other != order;
+    if (plan->watched && rng_chance(rng, 3)) {
+        kind = 80;
+    }
     if (plan->shuttle && kind >= 30) {
         kind = thread == 0 ? 99 : kind % 60;
     }

@@ -21,7 +21,9 @@
 struct linear_plan {
     int32_t stocked[PLAN_ITEMS];
     uint32_t hold_ms_max;
-    bool shuttle;
+    bool shuttle;         /* little but moves, and lines that may be filled from both pools */
+    bool watched;         /* orders of both items, and many readings */
+    unsigned order_count; /* that are in use, from the first: the fewer, the more often they meet */
     bool split[PLAN_ORDERS];
     uint8_t wanted[PLAN_ORDERS][2][LINEAR_ITEMS]; /* of each order, as it is and as it is not */
     struct linear_call changes[PLAN_ADJUSTMENTS];
