@@ -99,9 +99,11 @@ static void failed_checkpoint_is_tried_again_later_and_later(void **state)
     const struct checkpointer *checkpointer = &rig.engine->checkpointer;
     for (size_t i = 0; i < sizeof pauses_ms / sizeof pauses_ms[0]; i++) {
         sim_storage_fail_write(rig.storage, 1, HF_NO_SPACE);
+        uint64_t before = sim_storage_operations(rig.storage);
         assert_int_equal(look(&rig), 0);
         assert_true(checkpointer->failed);
         uint64_t operations = sim_storage_operations(rig.storage);
+        assert_true(operations > before); /* tried */
         rig.ms += pauses_ms[i] - 1;
         assert_int_equal(look(&rig), 0);
         assert_int_equal(sim_storage_operations(rig.storage), operations); /* not tried */

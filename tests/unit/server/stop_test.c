@@ -207,6 +207,16 @@ static void stop_answers_what_is_under_way(void **state)
     struct wal *wal = engine_wal(shop.engine);
     assert_true(wal_commit_lsn(wal) >= wal_tail_lsn(wal));
     engine_close(shop.engine);
+    /* The last thing that a log which was stopped holds is the digest of all before. */
+    struct wal_reader *reader;
+    struct wal_block block;
+    enum block_type last = BLOCK_NOOP;
+    assert_int_equal(wal_reader_open(&reader, shop.storage), HF_OK);
+    while (wal_reader_next(reader, &block) == HF_OK) {
+        last = block.header.type;
+    }
+    wal_reader_close(reader);
+    assert_int_equal(last, BLOCK_DIGEST);
     storage_destroy(shop.storage);
     tempdir_remove(shop.directory);
 }
