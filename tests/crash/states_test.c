@@ -22,8 +22,9 @@
 #include "lib/kernel.h"
 #include "lib/tempdir.h"
 
-#define STATES_EACH 48u /* of a shop */
-#define BY_BINARY   2u  /* of those, also by the real binary */
+#define STATES_EACH 48u  /* of a shop */
+#define STATES_LONG 250u /* with HOLDFAST_LONG */
+#define BY_BINARY   2u   /* of those, also by the real binary */
 
 /* Places by what makes them worth while. */
 enum place_kind {
@@ -108,7 +109,8 @@ static int compare_picks(const void *a, const void *b)
 static unsigned choose(const struct places *places, struct rng *rng, struct pick *picks)
 {
     unsigned count = 0;
-    while (count < STATES_EACH) {
+    unsigned most = getenv("HOLDFAST_LONG") ? STATES_LONG : STATES_EACH;
+    while (count < most) {
         enum place_kind kind = (enum place_kind)rng_below(rng, PLACE_KINDS);
         if (places[kind].count == 0 || (kind == PLACE_QUIET && !rng_chance(rng, 4))) {
             continue;
@@ -139,7 +141,7 @@ static void report(struct shop *shop, const struct judge *judge, const struct di
 /* False: a promise is broken. */
 static bool try_states(struct shop *shop, struct rng *rng, uint64_t seed, const char *binary)
 {
-    static struct pick picks[STATES_EACH];
+    static struct pick picks[STATES_LONG];
     struct places places[PLACE_KINDS] = {{0}};
     struct judge judge;
     find_places(shop, places);
