@@ -650,10 +650,10 @@ static bool has_number(struct shop *shop, const char *form, unsigned number)
     return disk_has(shop->live, name);
 }
 
-/* A segment before one that is there: the log had it, and gives it back once the archive has it. */
+/* Segments that there were: the log gives one back once the archive has it. */
 static void check_given_back(struct shop *shop, unsigned upto)
 {
-    for (unsigned i = 1; i < upto; i++) {
+    for (unsigned i = 1; i <= upto; i++) {
         if (!has_number(shop, SEGMENT, i) && !has_number(shop, ARCHIVED, i)) {
             kill(shop->engine, SIGKILL);
             die("segment %u was given back and is not in the archive", i);
