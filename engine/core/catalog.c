@@ -301,6 +301,7 @@ uint32_t catalog_next_sku(struct catalog *catalog, struct bytes after)
     if (catalog->sorted_count < count) {
         while (catalog->sorted_count < count) {
             catalog->sorted[catalog->sorted_count] = catalog->sorted_count + 1;
+            SCHEDULE_POINT("catalog.sort");
             catalog->sorted_count++;
         }
         qsort_r(catalog->sorted, count, sizeof(uint32_t), compare_skus, catalog);

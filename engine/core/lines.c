@@ -9,6 +9,7 @@
 #include <sys/sysinfo.h>
 
 #include "base/check.h"
+#include "base/schedule.h"
 #include "base/spin.h"
 #include "core/pages.h"
 
@@ -113,6 +114,7 @@ static void *pool_cut(struct lines *lines, struct pool *pool, size_t bytes)
         pool->end = chunk + CHUNK_BYTES;
     }
     void *block = pool->next;
+    SCHEDULE_POINT("lines.cut");
     pool->next += bytes;
     return block;
 }
@@ -123,6 +125,7 @@ struct order_line_view *lines_alloc(struct lines *lines, uint32_t key, uint32_t 
     uint32_t class = class_of(count);
     spin_lock(&pool->spin);
     void *block = pool->free[class];
+    SCHEDULE_POINT("lines.alloc");
     if (block) {
         pool->free[class] = pool->free[class]->next;
     } else {
@@ -140,6 +143,7 @@ void lines_free(struct lines *lines, uint32_t key, struct order_line_view *block
     struct free_block *freed = (void *)block;
     spin_lock(&pool->spin);
     freed->next = pool->free[class];
+    SCHEDULE_POINT("lines.free");
     pool->free[class] = freed;
     spin_unlock(&pool->spin);
 }

@@ -89,6 +89,7 @@ static void slot_enlist(struct publication *publication, unsigned slot)
 void publication_begin(struct publication *publication, unsigned slot)
 {
     CHECK(slot < THREADS_MAX);
+    SCHEDULE_POINT("publication.enlist");
     /* Before the turn: who has not seen the slot sees that there are more now (reading_again). */
     slot_enlist(publication, slot);
     _Atomic uint64_t *number = &publication->turns[slot].number;

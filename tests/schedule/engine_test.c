@@ -64,8 +64,10 @@ struct world {
     struct engine *engine;
     uint32_t episode;
     uint32_t items[ITEMS];
-    unsigned running; /* clients */
-    bool power_fails; /* in this episode */
+    uint32_t adjusted;   /* a third item */
+    int64_t adjustments; /* of it, by 1 each, that were answered */
+    unsigned running;    /* clients */
+    bool power_fails;    /* in this episode */
     uint32_t change_count;
     struct change changes[CHANGES_MAX];
     uint32_t seen_count;
@@ -329,6 +331,27 @@ static void reserve_others(struct client *client, uint32_t order)
     ask_end(&ask);
 }
 
+/* A third item, which two operators change at once. */
+static void adjust_some(struct client *client, unsigned round)
+{
+    struct world *world = client->world;
+    struct ask ask;
+    uint8_t id[ID_BYTES];
+    id_to_bytes((struct id128){0xC000u + world->episode, 1 + client->number * ROUNDS + round}, id);
+    struct adjustment_message adjustment = {
+        .id = {id, ID_BYTES}, .item = world->adjusted, .has_delta = true, .delta = 1};
+    struct request request = {.type = REQUEST_ADJUST};
+    request.adjust.count = 1;
+    request.adjust.adjustments = &adjustment;
+    const struct response *response = ask_for(world, &ask, &request);
+    if (response->status == HF_OK) {
+        SCHEDULE_CHECK(response->adjust.results[0].status == HF_OK);
+        world->adjustments++;
+    }
+    SCHEDULE_CHECK(response->status == HF_OK || world->power_fails);
+    ask_end(&ask);
+}
+
 static uint32_t order_of(unsigned client, unsigned round)
 {
     return (client * ROUNDS + round) * 2;
@@ -345,7 +368,11 @@ static void work(void *context)
         uint32_t got;
         uint32_t others = order_of((unsigned)rng_below(rng, CLIENTS), round);
         /* One of them reads most of the time. */
-        switch (rng_below(rng, client->number == 0 ? 4 : 9)) {
+        switch (rng_below(rng, client->number == 0 ? 4 : 11)) {
+        case 9:
+        case 10:
+            adjust_some(client, round);
+            break;
         case 0:
         case 1:
             read_items(client);
@@ -443,10 +470,10 @@ static void crash(struct world *world)
     }
 }
 
-/* One unit of each of two new items. */
+/* One unit of each of two new items, and none of a third. */
 static void make_items(struct world *world)
 {
-    for (uint32_t i = 0; i < ITEMS; i++) {
+    for (uint32_t i = 0; i <= ITEMS; i++) {
         char sku[8];
         snprintf(sku, sizeof sku, "%c%u", 'a' + (char)i, world->episode);
         struct item_message item = {.sku = bytes_of(sku),
@@ -460,8 +487,13 @@ static void make_items(struct world *world)
         engine_submit(world->engine, &ask.call, &define);
         settle(world);
         SCHEDULE_CHECK(ask.done && ask.call.response.status == HF_OK);
-        world->items[i] = ask.call.response.define.items[0];
+        uint32_t made = ask.call.response.define.items[0];
         ask_end(&ask);
+        if (i == ITEMS) {
+            world->adjusted = made; /* it has no units yet */
+            break;
+        }
+        world->items[i] = made;
 
         uint8_t id[ID_BYTES];
         id_to_bytes((struct id128){0xA000u + world->episode, 1 + i}, id);
@@ -484,6 +516,7 @@ static void make_items(struct world *world)
 static void episode(struct world *world)
 {
     make_items(world);
+    world->adjustments = 0;
     world->change_count = 0;
     world->seen_count = 0;
     unsigned clients = CLIENTS - rng_chance(&world->schedule->rng, 4);
@@ -496,6 +529,10 @@ static void episode(struct world *world)
     schedule_run(world->schedule);
     if (!world->power_fails) {
         settle(world);
+        struct item_view view;
+        SCHEDULE_CHECK(inventory_item(engine_inventory(world->engine), world->adjusted, &view) ==
+                       HF_OK);
+        SCHEDULE_CHECK_EQUAL(view.stock.stocked, world->adjustments);
         check_history(world);
         verify(world);
     }
@@ -507,7 +544,7 @@ static void run_engine(struct schedule *schedule, bool power_fails)
     *world = (struct world){
         .schedule = schedule,
         .storage = sim_storage_make(schedule->seed + 1),
-        .options = {.inventory = {.items_max = ITEMS * EPISODES,
+        .options = {.inventory = {.items_max = (ITEMS + 1) * EPISODES,
                                   .orders_max = 512,
                                   .hold_ms_default = HOLD_MS,
                                   .hold_ms_max = HOLD_MS},

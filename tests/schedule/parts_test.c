@@ -1,10 +1,14 @@
 /* parts_test.c - parts of the core alone, in every interleaving that a seed finds: turns of
- * publication, entries of the order table, units of buyers.
+ * publication, entries of the order table, blocks for lines, tickets, units of buyers.
  *
  * Threads: coroutines of one thread (lib/schedule.h). */
+#include <string.h>
+
 #include "base/check.h"
 #include "core/buyers.h"
+#include "core/lines.h"
 #include "core/orders.h"
+#include "core/presale.h"
 #include "core/publication.h"
 #include "lib/schedule.h"
 
@@ -177,6 +181,106 @@ static void an_entry_has_one_order(struct schedule *schedule)
     orders_deinit(&orders);
 }
 
+/* ---- Blocks for lines ---- */
+
+struct block_thread {
+    struct schedule *schedule;
+    struct lines *lines;
+    uint32_t mark; /* what it writes into its blocks */
+};
+
+/* Blocks of one pool, each written all over: nobody else has it. */
+static void have_blocks(void *context)
+{
+    struct block_thread *self = context;
+    struct order_line_view *blocks[2] = {NULL, NULL};
+    for (unsigned round = 0; round < 6; round++) {
+        unsigned which = (unsigned)rng_below(&self->schedule->rng, 2);
+        if (!blocks[which]) {
+            blocks[which] = lines_alloc(self->lines, 0, 2);
+            SCHEDULE_CHECK(blocks[which] != NULL);
+            blocks[which][0].qty = self->mark + which;
+            blocks[which][1].qty = self->mark + which;
+        } else {
+            schedule_point("test.block");
+            SCHEDULE_CHECK_EQUAL(blocks[which][0].qty, self->mark + which);
+            SCHEDULE_CHECK_EQUAL(blocks[which][1].qty, self->mark + which);
+            lines_free(self->lines, 0, blocks[which], 2);
+            blocks[which] = NULL;
+        }
+    }
+}
+
+static void a_block_has_one_owner(struct schedule *schedule)
+{
+    struct lines *lines;
+    SCHEDULE_CHECK(lines_init(&lines) == HF_OK);
+    struct block_thread threads[3];
+    for (unsigned i = 0; i < 3; i++) {
+        threads[i] = (struct block_thread){schedule, lines, 1000 * (i + 1)};
+        schedule_add(schedule, have_blocks, &threads[i]);
+    }
+    schedule_run(schedule);
+    lines_deinit(lines);
+}
+
+/* ---- Tickets of two items, from one pool of chunks ---- */
+
+struct ticket_thread {
+    struct schedule *schedule;
+    struct presale *presale;
+    uint32_t drawn[2]; /* by item: the last one of this thread */
+    uint64_t units[2]; /* by item: what its tickets have */
+};
+
+static bool tickets_taken[3][64];
+
+static void draw_tickets(void *context)
+{
+    struct ticket_thread *self = context;
+    struct rng *rng = &self->schedule->rng;
+    for (unsigned round = 0; round < 4; round++) {
+        uint32_t item = 1 + (uint32_t)rng_below(rng, 2);
+        uint32_t ticket = presale_draw(self->presale, item);
+        SCHEDULE_CHECK(ticket > self->drawn[item - 1] && ticket < 64);
+        SCHEDULE_CHECK(!tickets_taken[item][ticket]);
+        tickets_taken[item][ticket] = true;
+        self->drawn[item - 1] = ticket;
+        uint32_t units = 1 + (uint32_t)rng_below(rng, 3);
+        /* A later ticket may have its chunk by now (presale_draw): then it has no room. */
+        if (!presale_take(self->presale, item, ticket, units)) {
+            continue;
+        }
+        presale_publish(self->presale, item, ticket);
+        self->units[item - 1] += units;
+        if (rng_chance(rng, 2)) {
+            SCHEDULE_CHECK(presale_change(self->presale, item, ticket, -(int64_t)units));
+            self->units[item - 1] -= units;
+        }
+    }
+}
+
+static void tickets_are_drawn_once(struct schedule *schedule)
+{
+    struct presale *presale;
+    SCHEDULE_CHECK(presale_init(&presale, 2, 64) == HF_OK);
+    memset(tickets_taken, 0, sizeof tickets_taken);
+    struct ticket_thread threads[3];
+    for (unsigned i = 0; i < 3; i++) {
+        threads[i] = (struct ticket_thread){.schedule = schedule, .presale = presale};
+        schedule_add(schedule, draw_tickets, &threads[i]);
+    }
+    schedule_run(schedule);
+    for (uint32_t item = 1; item <= 2; item++) {
+        uint64_t units = 0;
+        for (unsigned i = 0; i < 3; i++) {
+            units += threads[i].units[item - 1];
+        }
+        SCHEDULE_CHECK_EQUAL(presale_behind(presale, item, 0), units);
+    }
+    presale_deinit(presale);
+}
+
 /* ---- The table of buyers, with one shard ---- */
 
 struct buyer_thread {
@@ -228,6 +332,8 @@ int main(int argc, char **argv)
     static const struct schedule_case cases[] = {
         {"readers_look_between_publications", readers_look_between_publications},
         {"an_entry_has_one_order", an_entry_has_one_order},
+        {"a_block_has_one_owner", a_block_has_one_owner},
+        {"tickets_are_drawn_once", tickets_are_drawn_once},
         {"buyers_are_counted_apart", buyers_are_counted_apart},
     };
     return schedule_main(argc, argv, cases, sizeof cases / sizeof *cases, 2000, 1.5, 1000000);
