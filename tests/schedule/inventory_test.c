@@ -439,8 +439,8 @@ static void forget_some(void *context)
 {
     struct actor *actor = context;
     struct world *world = actor->world;
-    for (unsigned round = 0; round < 2; round++) {
-        if (chance(actor, 2)) {
+    for (unsigned round = 0; round < 3; round++) {
+        if (!chance(actor, 3)) {
             struct hint_cursor sweep = {0};
             while (!sweep.done) {
                 inventory_sweep_hints(world->inventory, &sweep, 8, actor->txn->now_ms);
@@ -463,7 +463,7 @@ static void come_and_go(void *context)
 {
     struct actor *actor = context;
     for (unsigned round = 0; round < actor->rounds; round++) {
-        uint64_t id = 1 + below(actor, 2);
+        uint64_t id = 1 + (below(actor, 4) == 0);
         reserve(actor, id, (uint32_t)below(actor, 2), 1);
         publish(actor);
         edit(actor, chance(actor, 2) ? inventory_commit : inventory_release, id);
@@ -561,16 +561,32 @@ static void read_rules(void *context)
         SCHEDULE_CHECK(rule.opens_at_ms == k && rule.hold_ms == k && rule.hold_ms_max == k);
         SCHEDULE_CHECK(rule.closes_at_ms == (k ? UINT32_MAX + (uint64_t)k : 0));
         last = k;
+        struct bytes sku;
+        SCHEDULE_CHECK(!inventory_next_sku(inventory, bytes_of(world->sku), &sku) || sku.len > 0);
         uint32_t item = inventory_find_item(inventory, bytes_of(world->new_sku), bytes_of("a"));
         if (item) {
             struct item_view view;
             SCHEDULE_CHECK(inventory_item(inventory, item, &view) == HF_OK);
             SCHEDULE_CHECK(bytes_equal(view.sku, bytes_of(world->new_sku)));
             SCHEDULE_CHECK(bytes_equal(view.pool, bytes_of("a")));
-            struct bytes sku;
             SCHEDULE_CHECK(inventory_next_sku(inventory, bytes_of(world->sku), &sku));
         }
     }
+}
+
+/* Every SKU is met once, in the order of codes. */
+static void check_skus(struct world *world)
+{
+    struct inventory_counts counts;
+    inventory_counts(world->inventory, &counts);
+    struct bytes sku = bytes_of("");
+    uint64_t met = 0;
+    while (inventory_next_sku(world->inventory, sku, &sku)) {
+        SCHEDULE_CHECK(sku.len > 0);
+        met++;
+        SCHEDULE_CHECK(met <= counts.skus);
+    }
+    SCHEDULE_CHECK_EQUAL(met, counts.skus);
 }
 
 static void rules_are_read_whole(struct world *world)
@@ -583,6 +599,7 @@ static void rules_are_read_whole(struct world *world)
         schedule_add(schedule, read_rules, &world->actors[2]);
     }
     schedule_run(schedule);
+    check_skus(world);
 }
 
 /* Sets units aside and gives them back, or counts them off, while they are sold. */

@@ -199,12 +199,14 @@ static void have_blocks(void *context)
         if (!blocks[which]) {
             blocks[which] = lines_alloc(self->lines, 0, 2);
             SCHEDULE_CHECK(blocks[which] != NULL);
-            blocks[which][0].qty = self->mark + which;
-            blocks[which][1].qty = self->mark + which;
+            blocks[which][0].item = 0; /* where a free block has its link */
+            blocks[which][0].qty = 0;
+            blocks[which][0].committed = self->mark + which;
+            blocks[which][1].committed = self->mark + which;
         } else {
             schedule_point("test.block");
-            SCHEDULE_CHECK_EQUAL(blocks[which][0].qty, self->mark + which);
-            SCHEDULE_CHECK_EQUAL(blocks[which][1].qty, self->mark + which);
+            SCHEDULE_CHECK_EQUAL(blocks[which][0].committed, self->mark + which);
+            SCHEDULE_CHECK_EQUAL(blocks[which][1].committed, self->mark + which);
             lines_free(self->lines, 0, blocks[which], 2);
             blocks[which] = NULL;
         }
