@@ -495,7 +495,6 @@ static uint32_t step_visit(struct orders *orders, struct order_shard *shard, str
         if (order->state == ORDER_NONE) {
             continue; /* not published yet */
         }
-        SCHEDULE_POINT("orders.visit");
         if (looked == look_max || !visit(context, shard, handle, order)) {
             step->to = step->keys[i];
             step->stopped = true;

@@ -524,6 +524,44 @@ static void what_is_forgotten_makes_room(struct world *world)
     expire_all(world);
 }
 
+static void return_one(void *context)
+{
+    struct actor *actor = context;
+    edit(actor, inventory_return, 1 + actor->number);
+    publish(actor);
+}
+
+static void forget_all(void *context)
+{
+    struct actor *actor = context;
+    struct order_cursor cursor = {0};
+    while (!cursor.done) {
+        DECIDE(actor, inventory_forget(actor->txn, UINT64_MAX, &cursor, 4, NULL));
+    }
+    publish(actor);
+}
+
+/* Orders that may be forgotten at any moment, and are returned meanwhile. */
+static void what_is_edited_is_not_forgotten(struct world *world)
+{
+    make_item(world, "a", 4, 0, false);
+    make_item(world, "b", 4, 0, false);
+    for (uint64_t id = 1; id <= 2; id++) {
+        reserve(&world->actors[0], id, 0, 1);
+        publish(&world->actors[0]);
+        edit(&world->actors[0], inventory_commit, id);
+        publish(&world->actors[0]);
+    }
+    struct hint_cursor sweep = {0};
+    while (!sweep.done) {
+        inventory_sweep_hints(world->inventory, &sweep, 8, world->now_ms);
+    }
+    schedule_add(world->schedule, return_one, &world->actors[0]);
+    schedule_add(world->schedule, return_one, &world->actors[1]);
+    schedule_add(world->schedule, forget_all, &world->actors[2]);
+    schedule_run(world->schedule);
+}
+
 /* ---- Definitions ---- */
 
 /* Rule k has k in each of its fields: a reader never sees two of them mixed. */
@@ -719,6 +757,7 @@ CASE(tickets_cover_in_their_order)
 CASE(what_is_seen_may_be_ended)
 CASE(presale_opens_beside_sales)
 CASE(what_is_forgotten_makes_room)
+CASE(what_is_edited_is_not_forgotten)
 CASE(rules_are_read_whole)
 CASE(what_is_set_aside_is_not_sold)
 CASE(no_deadline_is_lost)
@@ -734,6 +773,7 @@ int main(int argc, char **argv)
         {"what_is_seen_may_be_ended", run_what_is_seen_may_be_ended},
         {"presale_opens_beside_sales", run_presale_opens_beside_sales},
         {"what_is_forgotten_makes_room", run_what_is_forgotten_makes_room},
+        {"what_is_edited_is_not_forgotten", run_what_is_edited_is_not_forgotten},
         {"rules_are_read_whole", run_rules_are_read_whole},
         {"what_is_set_aside_is_not_sold", run_what_is_set_aside_is_not_sold},
         {"no_deadline_is_lost", run_no_deadline_is_lost},
