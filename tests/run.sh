@@ -75,8 +75,8 @@ while [ $# -gt 0 ]; do
 done
 
 # What the tests use besides the build: spin checks the models, python3 drives whole processes,
-# pkg-config builds against an installed library, patch tries whether the mutants still fit.
-test_packages='python3 spin pkg-config patch'
+# pkg-config builds against an installed library.
+test_packages='python3 spin pkg-config'
 case $kind in
 clang | fuzz) test_packages="$test_packages clang" ;;
 esac

@@ -54,12 +54,47 @@ def read_all(folder):
     return [read(os.path.join(folder, name)) for name in sorted(os.listdir(folder)) if name.endswith(".patch")]
 
 
-def patch(root, mutant, *options):
-    """Runs patch(1). Returns what is wrong, or None. An offset is fine, another context is not."""
-    result = subprocess.run(["patch", "-p1", "--forward", "--fuzz=0", "--no-backup-if-mismatch", "-r", "-",
-                             "-s", *options, "-i", os.path.abspath(mutant.path)],
-                            cwd=root, capture_output=True, text=True, check=False)
-    return None if result.returncode == 0 else (result.stdout + result.stderr).strip()
+def hunks(diff):
+    """(file, line, lines before, lines after) of each hunk of a unified diff, in its order."""
+    found, path = [], None
+    for line in diff.split("\n"):
+        match = re.match(r"\+\+\+ b/(\S+)", line)
+        if match:
+            path = match.group(1)
+            continue
+        match = re.match(r"@@ -(\d+)", line)
+        if match:
+            found.append((path, int(match.group(1)), [], []))
+        elif found and line[:1] in (" ", "-", "+") and not line.startswith("--- "):
+            if line[0] != "+":
+                found[-1][2].append(line[1:])
+            if line[0] != "-":
+                found[-1][3].append(line[1:])
+    return found
+
+
+def planted(root, mutant):
+    """{path: text with the mutation} of the files that it changes. Raises Wrong where it does not fit:
+    an offset is fine, another context is not."""
+    with open(mutant.path, encoding="utf-8") as file:
+        diff = file.read().partition("\n\n")[2]
+    texts = {}
+    for path, at, before, after in hunks(diff):
+        if path not in texts:
+            try:
+                with open(os.path.join(root, path), encoding="utf-8") as file:
+                    texts[path] = file.read().split("\n")
+            except FileNotFoundError as what:
+                raise Wrong("there is no %s" % path) from what
+        lines = texts[path]
+        places = [i for i in range(len(lines) - len(before) + 1) if lines[i:i + len(before)] == before]
+        if not places:
+            raise Wrong("it no longer fits %s, near line %d" % (path, at))
+        place = min(places, key=lambda i: abs(i + 1 - at))
+        lines[place:place + len(before)] = after
+    if not texts:
+        raise Wrong("it changes nothing")
+    return {path: "\n".join(lines) for path, lines in texts.items()}
 
 
 def main():
@@ -76,9 +111,7 @@ def main():
         count += 1
         try:
             mutant = read(os.path.join(folder, name))
-            said = patch(root, mutant, "--dry-run")
-            if said:
-                raise Wrong("it no longer fits the source: %s" % said)
+            planted(root, mutant)
             for test in mutant.tests:
                 if known is not None and test not in known:
                     raise Wrong("there is no test %s" % test)

@@ -158,10 +158,14 @@ class Lane:
 
     def plant(self, mutant):
         """One mutant's outcome."""
-        said = mutants.patch(self.source, mutant)
-        if said:
-            return Outcome("does not fit", "", 0.0, said.splitlines()[0])
         try:
+            texts = mutants.planted(self.source, mutant)
+        except mutants.Wrong as what:
+            return Outcome("does not fit", "", 0.0, str(what))
+        before = {path: read_bytes(os.path.join(self.source, path)) for path in texts}
+        try:
+            for path, text in texts.items():
+                write_bytes(os.path.join(self.source, path), text.encode())
             outcome = None
             for name in mutant.tests:
                 outcome = self.run_test(name)
@@ -169,14 +173,18 @@ class Lane:
                     break
             return outcome
         finally:
-            said = mutants.patch(self.source, mutant, "-R")
-            if said:
-                raise Failed("%s can't be taken back: %s" % (mutant.name, said))
+            for path, content in before.items():
+                write_bytes(os.path.join(self.source, path), content)
 
 
 def read_bytes(path):
     with open(path, "rb") as file:
         return file.read()
+
+
+def write_bytes(path, content):
+    with open(path, "wb") as file:
+        file.write(content)
 
 
 class Work:

@@ -57,11 +57,8 @@ with tempfile.TemporaryDirectory() as root:
     for before, fits in (("one\ntwo\n", True), ("zero\none\ntwo\n", True), ("one\nthree\n", False), ("four\n", False)):
         with open(source, "w", encoding="utf-8") as file:
             file.write(before)
-        assert (mutants.patch(root, mutants.read(one), "--dry-run") is None) == fits, before
-        if fits:
-            assert mutants.patch(root, mutants.read(one)) is None
-            with open(source, encoding="utf-8") as file:
-                assert file.read() == before.replace("two", "three")
-            assert mutants.patch(root, mutants.read(one), "-R") is None
-            with open(source, encoding="utf-8") as file:
-                assert file.read() == before
+        try:
+            made = mutants.planted(root, mutants.read(one))
+            assert fits and made == {"engine/io/real.c": before.replace("two", "three")}, (before, made)
+        except mutants.Wrong:
+            assert not fits, before
