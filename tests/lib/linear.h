@@ -5,9 +5,9 @@
  * was answered, and what with; or that no answer came (the engine was killed), so that it has
  * happened at some time after the call, or never. The checker looks for an order of all calls that
  *   - keeps to the times: a call that was answered before another was made comes before it;
- *   - is legal: each answer is what a shop with one clerk would give there (docs/DESIGN's states of
- *     orders, and the sums of stock), also after a kill: so what was answered, and what a reader
- *     saw, survives.
+ *   - is legal: each answer is what a shop with one clerk would give there (the states of orders
+ *     in docs/protocol.md, and the sums of stock), also after a kill: so what was answered, and
+ *     what a reader saw, survives.
  * All of a history is looked at together, so an order of several lines, a move between pools and a
  * reading of several items are each one step: nobody may see half of one.
  *
@@ -20,9 +20,12 @@
  *   - An order whose deadline has passed expires at any time after it. None expires early, and none
  *     is committed late.
  *
+ * Why so, and what else was considered: docs/decisions/0024-histories.md.
+ *
  * The search: Wing and Gong, "Testing and Verifying Concurrent Objects", 1993, with Lowe's memory
  * of what was tried, "Testing for linearizability", 2017. Its cost grows with how many calls
- * overlap, not with the length of the history: some thousand states for four threads.
+ * overlap, not with the length of the history: for four callers it is some thirty states, unless
+ * there is no such order.
  *
  * Threads: one. A history is filled by one thread, after the others have ended. */
 #ifndef TESTS_LIB_LINEAR_H
