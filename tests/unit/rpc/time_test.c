@@ -130,6 +130,82 @@ static void server_cuts_a_message_off_that_comes_in_for_ever(void **state)
     echo_stop(&echo);
 }
 
+/* A write has its own time, however long the connection has been there. */
+static void server_gives_each_write_its_time(void **state)
+{
+    (void)state;
+    const unsigned send_timeout_ms = 60000;
+    enum { REPLY = 32 << 20 }; /* more than goes on the way */
+    struct echo echo;
+    uint8_t head[12];
+    uint8_t *got = malloc(REPLY + 12);
+    echo_start_with(
+        &echo, "tcp://127.0.0.1:0",
+        (struct transport_server_options){.contexts = 4, .send_timeout_ms = (int)send_timeout_ms});
+    echo.zeros = calloc(1, REPLY);
+    assert_non_null(echo.zeros);
+    assert_non_null(got);
+    int fd = raw_dial(echo.url);
+    raw_handshake(fd);
+    raw_head(head, 0);
+    raw_send(fd, head, sizeof head);
+    raw_receive(fd, got, 12);
+    let_pass(2 * send_timeout_ms);
+    echo.reply_bytes = REPLY;
+    uint64_t start = now_ms();
+    raw_send(fd, head, sizeof head);
+    sleep_ms(LOOK_MS);
+    if (now_ms() - start < send_timeout_ms / 2) {
+        assert_int_equal(echo_stats(&echo).cut_off, 0);
+        raw_receive(fd, got, REPLY + 12);
+    }
+    raw_send(fd, head, sizeof head);
+    uint64_t until = patience_until();
+    while (atomic_load(&echo.ended) < 3) {
+        assert_true(now_ms() < until);
+        sleep_ms(1);
+    }
+    let_pass(send_timeout_ms); /* and this one's is over */
+    while (echo_stats(&echo).cut_off == 0) {
+        assert_true(now_ms() < until);
+        sleep_ms(1);
+    }
+    (void)close(fd);
+    free(got);
+    echo_stop(&echo);
+}
+
+static void server_makes_room_of_who_has_been_idle_longest(void **state)
+{
+    (void)state;
+    enum { MAX = 3 };
+    struct echo echo;
+    int fds[MAX];
+    echo_start_with(&echo, "tcp://127.0.0.1:0",
+                    (struct transport_server_options){.contexts = 4,
+                                                      .send_timeout_ms = PATIENCE_MS,
+                                                      .connections_max = MAX,
+                                                      .idle_ms_max = 10 * PATIENCE_MS});
+    for (int i = 0; i < MAX; i++) {
+        fds[i] = raw_join(echo.url, 0x30, 0x31);
+        let_pass(1000);
+    }
+    int refused = raw_dial(echo.url);
+    assert_true(raw_hung_up(refused));
+    for (int i = 0; i < MAX; i++) {
+        assert_quiet(fds[i]); /* none for so long */
+    }
+    let_pass(20 * PATIENCE_MS);
+    assert_true(raw_hung_up(fds[0]));
+    assert_quiet(fds[1]);
+    assert_quiet(fds[2]);
+    for (int i = 0; i < MAX; i++) {
+        (void)close(fds[i]);
+    }
+    (void)close(refused);
+    echo_stop(&echo);
+}
+
 /* Accepts what is there, and hangs up; how many there were. */
 static unsigned turn_away(int listening, int wait_ms)
 {
@@ -198,6 +274,8 @@ int main(void)
         cmocka_unit_test(client_gives_a_peer_up_that_does_not_greet_in_time),
         cmocka_unit_test(server_drops_a_client_that_does_not_greet_in_time),
         cmocka_unit_test(server_cuts_a_message_off_that_comes_in_for_ever),
+        cmocka_unit_test(server_gives_each_write_its_time),
+        cmocka_unit_test(server_makes_room_of_who_has_been_idle_longest),
         cmocka_unit_test(client_dials_ever_less_often_up_to_each_second),
         cmocka_unit_test(client_that_is_idle_connects_by_itself),
     };
