@@ -20,6 +20,8 @@ from shop import Shop, edit, edits, given, line, order, pb, reserve
 from wire import BUSY, COMMITTED, HELD, NOT_FOUND, OK, Connection
 
 THREADS = 6
+CONTEXTS = 24
+AT_ONCE = CONTEXTS // 2 - 1  # below what a connection may have in hand: one that is slow is cut off there
 ITEMS = 40
 HOLD_MS = 3600 * 1000
 
@@ -109,7 +111,7 @@ class Caller(threading.Thread):
         connection = Connection(self.url, piece=self.random.choice((0, 0, 0, 700, 61)))
         waiting = {}
         sent = b""
-        for _ in range(self.random.randrange(1, 20)):
+        for _ in range(self.random.randint(1, AT_ONCE)):
             request, check, lost = self.question()
             framed, request_id = connection.frame(request.SerializeToString())
             waiting[request_id] = check, lost
@@ -168,7 +170,7 @@ def check_books(shop, callers, items):
 
 def test_each_answer_is_its_own_requests():
     for number in Budget("crowds of connections", 1, 6, 60):
-        with Engine("--contexts", "24", ipc=True) as engine:
+        with Engine("--contexts", str(CONTEXTS), ipc=True) as engine:
             shop = Shop(engine.url)
             items = [shop.define("PIPE-%d" % i, 10**9) for i in range(ITEMS)]
             empty = shop.define("EMPTY")
