@@ -201,6 +201,12 @@ static void want_of_both(void *context)
     uint32_t fallback = item_of(actor->world, 1 - actor->number % 2);
     struct line_shape shape = {
         .split = chance(actor, 2), .fallback_count = 1, .fallbacks = &fallback};
+    if (actor->count == 1 && chance(actor, 2)) {
+        /* One more than there are, so that it comes short with a unit in its hands. */
+        line.qty = 2;
+        shape.policy = LINE_UP_TO;
+        shape.min_qty = 1;
+    }
     for (unsigned round = 0; round < actor->rounds; round++) {
         uint64_t id = actor->first_id + round;
         SCHEDULE_CHECK(reserve_lines(actor, id, 7, &line, 1, &shape).status == HF_OK);
@@ -232,6 +238,7 @@ static void units_that_move_are_for_sale(struct world *world)
     make_item(world, "b", 0, 0, hot);
     for (unsigned i = 0; i < wanting; i++) {
         world->actors[i].first_id = 1 + 2 * i;
+        world->actors[i].count = wanting;
         schedule_add(schedule, want_of_both, &world->actors[i]);
     }
     schedule_add(schedule, move_units, &world->actors[2]);
