@@ -856,9 +856,8 @@ EXPORT int mkdir(const char *path, mode_t mode)
 /* ---- The ring ---- */
 
 /* An event of the ring itself. 0, or the -errno that it is to fail with. */
-static int ring_event(enum kernel_op op, struct frame *frame)
+static int ring_event(struct frame *frame)
 {
-    frame_init(frame, op);
     frame->call.ring = true;
     before(frame);
     return -frame->call.error;
@@ -877,7 +876,8 @@ EXPORT int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned
     if (!told()) {
         return next.queue_init(entries, ring, flags);
     }
-    int error = ring_event(KERNEL_RING_MAKE, &frame);
+    frame_init(&frame, KERNEL_RING_MAKE);
+    int error = ring_event(&frame);
     return ring_event_end(&frame, error ? error : next.queue_init(entries, ring, flags));
 }
 
@@ -887,7 +887,8 @@ EXPORT int io_uring_register(unsigned fd, unsigned opcode, const void *arg, unsi
     if (!told() || opcode != IORING_REGISTER_ENABLE_RINGS) {
         return next.ring_register(fd, opcode, arg, args);
     }
-    int error = ring_event(KERNEL_RING_ENABLE, &frame);
+    frame_init(&frame, KERNEL_RING_ENABLE);
+    int error = ring_event(&frame);
     return ring_event_end(&frame, error ? error : next.ring_register(fd, opcode, arg, args));
 }
 
@@ -898,7 +899,8 @@ EXPORT int io_uring_register_buffers(struct io_uring *ring, const struct iovec *
     if (!told()) {
         return next.register_buffers(ring, parts, count);
     }
-    int error = ring_event(KERNEL_RING_REGISTER, &frame);
+    frame_init(&frame, KERNEL_RING_REGISTER);
+    int error = ring_event(&frame);
     return ring_event_end(&frame, error ? error : next.register_buffers(ring, parts, count));
 }
 
@@ -1005,7 +1007,8 @@ EXPORT int io_uring_submit(struct io_uring *ring)
     if (!told()) {
         return next.submit(ring);
     }
-    int error = ring_event(KERNEL_RING_SUBMIT, &frame);
+    frame_init(&frame, KERNEL_RING_SUBMIT);
+    int error = ring_event(&frame);
     if (error != 0) {
         return ring_event_end(&frame, error);
     }
@@ -1024,7 +1027,10 @@ EXPORT int __io_uring_get_cqe(struct io_uring *ring, struct io_uring_cqe **cqe, 
     if (!told()) {
         return next.get_cqe(ring, cqe, submit, wait_count, mask);
     }
-    int error = ring_event(KERNEL_RING_WAIT, &frame);
+    frame_init(&frame, KERNEL_RING_WAIT);
+    frame.call.len = wait_count;
+    frame.call.offset = io_uring_cq_ready(ring);
+    int error = ring_event(&frame);
     if (error != 0) {
         *cqe = NULL;
         return ring_event_end(&frame, error);

@@ -47,7 +47,9 @@ enum kernel_op {
     KERNEL_RING_ENABLE,   /* io_uring_register, to enable a ring */
     KERNEL_RING_REGISTER, /* io_uring_register_buffers */
     KERNEL_RING_SUBMIT,   /* io_uring_submit itself, before its writes are told */
-    KERNEL_RING_WAIT,     /* waiting for, or looking at, the ring's completions */
+    KERNEL_RING_WAIT,     /* waiting for, or looking at, the ring's completions;
+                           * len: how many are waited for; offset: how many
+                           * are there already */
     KERNEL_OPS,
 };
 

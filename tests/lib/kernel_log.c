@@ -41,11 +41,12 @@ static struct {
     struct plan plans[PLANS_MAX];
     size_t plan_count;
     bool forgets_calls;
+    unsigned under_way; /* writes that the ring has */
 } state;
 
 static void give_up(const char *what)
 {
-    fprintf(stderr, "kernel_log: %s\n", what);
+    fprintf(stderr, "%s (kernel_log)\n", what);
     abort();
 }
 
@@ -140,6 +141,11 @@ static void on_before(void *context, struct kernel_call *call)
     (void)context;
     bool is_planned = apply_plan(call);
     skip_sync(call);
+    if (call->op == KERNEL_RING_WAIT && call->len > state.under_way + call->offset) {
+        kernel_log_print();
+        give_up("check failed: the ring is waited for, endlessly: it has no write");
+    }
+    state.under_way += call->op == KERNEL_WRITE && call->ring;
     if (call->op == KERNEL_WRITE) {
         mark(file_at(call->file), call->offset, call->len, 1);
     }
@@ -270,6 +276,7 @@ static void on_after(void *context, const struct kernel_call *call)
         state.calls[i].ended = true;
         state.calls[i].file = call->file;
     }
+    state.under_way -= call->op == KERNEL_WRITE && call->ring;
     bool fine = call->result >= 0;
     switch (call->op) {
     case KERNEL_WRITE:
@@ -313,6 +320,7 @@ static void forget_files(void)
         state.files[i] = (struct file_state){0};
     }
     state.pending_count = 0;
+    state.under_way = 0;
 }
 
 void kernel_log_start(const char *directory)
