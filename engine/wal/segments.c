@@ -20,18 +20,22 @@
 
 /* ---- The writer's side ---- */
 
-/* Bytes for blocks in a fresh segment. */
-static uint64_t usable_bytes(const struct wal *wal)
+uint64_t wal_groups_in(const struct wal *wal, uint64_t bytes)
 {
-    return wal->options.segment_bytes - WAL_PAGE_BYTES;
+    return bytes / block_span_bytes(wal->options.group_bytes);
 }
 
 bool wal_segment_room_suffices(const struct wal *wal)
 {
     /* relaxed: see wal_admit. */
-    uint64_t room = atomic_load_explicit(&wal->segments.room_bytes, memory_order_relaxed);
+    uint64_t filling = atomic_load_explicit(&wal->append.filling, memory_order_relaxed);
+    /* acquire: pairs with the release in the writer's submit(). The room is then what a group left
+     * that is not counted as waiting any more. */
+    uint64_t sealed = atomic_load_explicit(&wal->segments.sealed, memory_order_acquire);
+    uint64_t waiting = filling > sealed ? filling - sealed : 0; /* `sealed` may be newer */
+    uint64_t room = atomic_load_explicit(&wal->segments.room_groups, memory_order_relaxed);
     unsigned ready = atomic_load_explicit(&wal->segments.ready, memory_order_relaxed);
-    return room + ready * usable_bytes(wal) >= wal->reserve_bytes;
+    return room + ready * wal->segment_groups >= waiting + wal->reserve_groups;
 }
 
 /* Goes on to the next segment. BUSY when none is ready. */
@@ -67,7 +71,7 @@ static enum hf_status begin_next(struct wal *wal)
     writer->recycled = next.recycled;
     writer->offset = 0;
     /* relaxed: hints for wal_admit; the room first, so that it never looks as if both were gone. */
-    atomic_store_explicit(&segments->room_bytes, usable_bytes(wal), memory_order_relaxed);
+    atomic_store_explicit(&segments->room_groups, wal->segment_groups, memory_order_relaxed);
     atomic_store_explicit(&segments->ready, ready, memory_order_relaxed);
     atomic_fetch_add_explicit(&wal->stats.segments, 1, memory_order_relaxed);
     wal_sleep_wake(&wal->prepare_sleep);

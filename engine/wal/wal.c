@@ -61,12 +61,11 @@ static void set_sizes(struct wal *wal, const struct wal_options *options)
     wal->buffer_bytes = WAL_PAGE_BYTES + span_bytes;
     wal->memory_bytes = WAL_GROUPS * wal->buffer_bytes;
     /* Twice what all buffers hold, for work that was admitted and has not appended yet; but never
-     * more than a fresh segment has, or small segments would never do. */
-    uint64_t usable_bytes = options->segment_bytes - WAL_PAGE_BYTES;
-    wal->reserve_bytes = 2 * WAL_GROUPS * span_bytes;
-    if (wal->reserve_bytes > usable_bytes) {
-        wal->reserve_bytes = usable_bytes;
-    }
+     * more than a fresh segment has, or small segments would never do. What waits to be sealed
+     * comes on top: else a small segment's room would be given away once for each buffer. */
+    wal->segment_groups = wal_groups_in(wal, options->segment_bytes - WAL_PAGE_BYTES);
+    wal->reserve_groups =
+        2 * WAL_GROUPS < wal->segment_groups ? 2 * WAL_GROUPS : wal->segment_groups;
 }
 
 /* Memory and locks; everything else is zero. */

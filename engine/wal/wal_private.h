@@ -112,7 +112,8 @@ struct segments {
     /* For wal_admit and wal_recycle. */
     _Atomic unsigned ready;          /* prepared_count */
     _Atomic bool stuck;              /* the last attempt to prepare one failed: see stuck_reason */
-    _Atomic uint64_t room_bytes;     /* left in the present segment */
+    _Atomic uint64_t room_groups;    /* the present segment still has room for so many, of any size */
+    _Atomic uint64_t sealed;         /* writer.submitted */
     _Atomic uint64_t durable_number; /* segment of the last durable block */
 };
 
@@ -156,7 +157,8 @@ struct wal {
     struct segments segments;
 
     struct wal_options options; /* group_bytes is not 0 any more */
-    uint64_t reserve_bytes;     /* of segments' room, that must be there for new work */
+    uint64_t segment_groups;    /* that fit a fresh segment, whatever their sizes */
+    uint64_t reserve_groups;    /* room that must be there for new work */
     struct storage *storage;
     struct timekeeper *time;
     const struct clock *clock;
@@ -227,7 +229,11 @@ bool wal_mark_begun(struct wal *wal);
  * failed. */
 enum hf_status wal_prepare(struct wal *wal);
 
-/* The present segment's room and those made ready suffice for all that may be in hand. */
+/* How many groups fit so many bytes, whatever their sizes: a block is not split. */
+uint64_t wal_groups_in(const struct wal *wal, uint64_t bytes);
+
+/* The present segment's room and those made ready suffice for all that is closed and not sealed,
+ * and for all that may be in hand besides. */
 bool wal_segment_room_suffices(const struct wal *wal);
 
 /* Closes the files of segments before the one that is durable. The writer's thread. */

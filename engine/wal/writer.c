@@ -212,8 +212,8 @@ void wal_seal(struct wal *wal, struct wal_group *group, struct sealed_block *blo
     writer->offset += span;
     CHECK(writer->offset <= writer->segment_bytes);
     /* relaxed: a hint for wal_admit. */
-    atomic_store_explicit(&wal->segments.room_bytes, writer->segment_bytes - writer->offset,
-                          memory_order_relaxed);
+    uint64_t room = wal_groups_in(wal, writer->segment_bytes - writer->offset);
+    atomic_store_explicit(&wal->segments.room_groups, room, memory_order_relaxed);
 }
 
 /* ---- What comes next ---- */
@@ -328,6 +328,8 @@ static void submit(struct wal *wal, struct wal_group *group)
     enum hf_status status = wal->storage->ops->submit_write(
         wal->storage, writer->file, block.data, block.len, block.offset, writer->submitted);
     writer->submitted++;
+    /* release: pairs with the acquire in wal_segment_room_suffices. Its room was taken before. */
+    atomic_store_explicit(&wal->segments.sealed, writer->submitted, memory_order_release);
     if (status != HF_OK) {
         wal_fail(wal, "a write could not be started");
         return;

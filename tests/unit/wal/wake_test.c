@@ -262,6 +262,69 @@ static void lack_of_room_is_busy_and_a_full_disk_read_only(void **state)
     rig_deinit(&rig);
 }
 
+/* One appender that asks before each append; the writer may be behind by as much as it likes. The
+ * disk has room for the first segments alone. */
+static void append_until_read_only(uint32_t group_bytes, uint64_t segment_bytes, unsigned segments,
+                                   uint64_t seed)
+{
+    struct rig rig;
+    struct rng rng;
+    rng_init(&rng, seed);
+    rig_init(&rig, seed);
+    rig.options.group_bytes = group_bytes;
+    rig.options.segment_bytes = segment_bytes;
+    rig.options.spare_segments = 2;
+    sim_storage_set_capacity(rig.storage, segments * segment_bytes);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    while (wal_prepare_step(rig.wal)) {
+    }
+    uint64_t most = (group_bytes < WAL_APPEND_BYTES_MAX ? group_bytes : WAL_APPEND_BYTES_MAX) / 48;
+    enum hf_status status = HF_OK;
+    for (unsigned refused = 0; refused < 2;) {
+        status = wal_admit(rig.wal);
+        if (status == HF_OK) {
+            uint64_t count = seed % 2 ? most : rng_between(&rng, 1, most);
+            assert_int_equal(rig_append(&rig, (uint32_t)count, NULL), HF_OK);
+            refused = 0;
+        } else {
+            rig_settle(&rig); /* all of it has room: or this fails */
+            refused++;
+        }
+        if (seed % 3 == 0 && rng_chance(&rng, 2)) {
+            wal_step(rig.wal, false);
+        }
+        (void)wal_prepare_step(rig.wal);
+    }
+    assert_int_equal(status, HF_READ_ONLY);
+    assert_int_equal(wal_commit_lsn(rig.wal), wal_tail_lsn(rig.wal));
+    assert_true(wal_tail_lsn(rig.wal) >= group_bytes / 2); /* some was admitted */
+    rig_deinit(&rig);
+}
+
+static void what_is_admitted_has_room_whatever_a_segment_has(void **state)
+{
+    (void)state;
+    static const uint32_t groups[] = {KIB(4), KIB(8), KIB(8) + 8, KIB(32)};
+    for (unsigned i = 0; i < sizeof groups / sizeof groups[0]; i++) {
+        uint64_t pages = WAL_SEGMENT_BYTES_LEAST(groups[i]) / WAL_PAGE_BYTES + 1;
+        for (unsigned halves = 2; halves <= 24; halves++) {
+            for (uint64_t seed = 1; seed <= 6; seed++) {
+                append_until_read_only(groups[i], pages * halves / 2 * WAL_PAGE_BYTES,
+                                       2 + halves % 2, seed);
+            }
+        }
+    }
+}
+
+/* The least that an operator may set: a segment holds less than all buffers do. */
+static void what_is_admitted_has_room_in_the_smallest_segments(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        append_until_read_only((uint32_t)WAL_GROUP_BYTES_MAX, WAL_SEGMENT_BYTES_MIN, 3, seed);
+    }
+}
+
 /* ---- Told ---- */
 
 static void waiters_of_one_group_are_told_with_it_and_not_before(void **state)
@@ -445,6 +508,8 @@ int main(void)
         TEST(append_waits_for_a_buffer_and_goes_on),
         TEST(work_is_admitted_while_three_buffers_are_free),
         TEST(lack_of_room_is_busy_and_a_full_disk_read_only),
+        TEST(what_is_admitted_has_room_whatever_a_segment_has),
+        TEST(what_is_admitted_has_room_in_the_smallest_segments),
         TEST(waiters_of_one_group_are_told_with_it_and_not_before),
         TEST(failed_write_ends_all_acknowledgements_whichever_it_is),
         TEST(nothing_is_written_behind_a_failed_write),
