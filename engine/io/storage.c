@@ -60,7 +60,11 @@ enum hf_status storage_make_directory(const char *directory)
         log_error("%s: the directory can't be made: %s", directory, strerror(error));
         return failed_status(error);
     }
-    return sync_parent(directory, made);
+    enum hf_status status = sync_parent(directory, made);
+    if (status != HF_OK && made) {
+        rmdir(directory); /* or the next try would find it, and take its name for durable */
+    }
+    return status;
 }
 
 /* ---- Reasons ---- */

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -378,6 +379,32 @@ static void order_directorys_name_is_durable_once_it_is_opened(void **state)
     free(directory);
 }
 
+/* Or a second try would find it there, and take its name for durable. */
+static void order_a_directory_whose_name_is_not_durable_is_not_left(void **state)
+{
+    struct rig *rig = *state;
+    char *directory = tempdir_join(rig->parent, "other");
+    static const struct {
+        enum kernel_op op;
+        int error;
+    } faults[] = {{KERNEL_OPEN, EACCES}, {KERNEL_SYNC, EIO}, {KERNEL_SYNC, EROFS}};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        kernel_log_clear();
+        kernel_log_plan(faults[i].op, 1, faults[i].error, 0);
+        assert_int_equal(storage_make_directory(directory), HF_IO_ERROR);
+        assert_string_equal(storage_reason(HF_IO_ERROR), strerrordesc_np(faults[i].error));
+        assert_int_equal(access(directory, F_OK), -1);
+        /* One that is there is not ours to remove. */
+        kernel_log_clear();
+        assert_int_equal(storage_make_directory(directory), HF_OK);
+        assert_int_equal(kernel_log_names_pending("."), 0);
+        kernel_log_plan(KERNEL_SYNC, 1, EIO, 0);
+        assert_int_equal(storage_make_directory(directory), HF_IO_ERROR);
+        assert_int_equal(rmdir(directory), 0);
+    }
+    free(directory);
+}
+
 static void order_reading_and_listing_change_nothing(void **state)
 {
     struct rig *rig = rig_of(state);
@@ -458,6 +485,7 @@ int main(void)
         BOTH(order_worn_file_is_gone_durably_before_it_is_cut),
         BOTH(order_settling_waits_for_old_writes_of_each_segment),
         BOTH(order_directorys_name_is_durable_once_it_is_opened),
+        BOTH(order_a_directory_whose_name_is_not_durable_is_not_left),
         BOTH(order_reading_and_listing_change_nothing),
         BOTH(order_writes_go_past_the_page_cache),
         BOTH(order_writes_through_the_page_cache_where_they_must),
