@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from harness import WAIT_S, Engine, main, run, wait_until
+from harness import WAIT_S, Engine, main, preloaded, run, wait_until
 from shop import Shop, batch, line, new_id
 from wire import BUSY, OK, READ_ONLY
 
@@ -67,13 +67,9 @@ class FaultyEngine(Engine):
         super().__init__("--wal-segment-bytes", "4M", *options, data=data)
 
     def spawn(self, *more):
-        os.environ.update(LD_PRELOAD=LIBRARY, DISK_FAULTS=self.faults.file.name,
-                          DISK_FAULTS_BELOW=self.below or self.data)
-        try:
+        with preloaded(LIBRARY, DISK_FAULTS=self.faults.file.name,
+                       DISK_FAULTS_BELOW=self.below or self.data):
             super().spawn(*more)
-        finally:
-            for name in ("LD_PRELOAD", "DISK_FAULTS", "DISK_FAULTS_BELOW"):
-                del os.environ[name]
 
     def ends_with(self, status):
         code = self.process.wait(WAIT_S)

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from harness import Engine, main, run
+from harness import Engine, main, preloaded, run
 from shop import Shop, batch, line, new_id
 from wire import BUSY, OK
 
@@ -27,15 +27,15 @@ class Checked:
 
     def __init__(self, below):
         self.report = tempfile.NamedTemporaryFile(prefix="holdfast-report-")
-        self.set = {"LD_PRELOAD": LIBRARY, "DURABLE_BELOW": below, "DURABLE_REPORT": self.report.name}
+        self.environment = preloaded(LIBRARY, DURABLE_BELOW=below,
+                                     DURABLE_REPORT=self.report.name)
 
     def __enter__(self):
-        os.environ.update(self.set)
+        self.environment.__enter__()
         return self
 
-    def __exit__(self, *unused):
-        for name in self.set:
-            del os.environ[name]
+    def __exit__(self, *error):
+        self.environment.__exit__(*error)
 
     def left(self):
         with open(self.report.name, encoding="utf-8") as file:

@@ -1,5 +1,6 @@
 """Runs a real engine on a temporary data directory, and the command line beside it."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -29,6 +30,21 @@ def free_port():
                 continue
             return s.getsockname()[1]
     raise RuntimeError("no port is free")
+
+
+@contextlib.contextmanager
+def preloaded(library, **settings):
+    """Programs that are started inside load this library before all others, and find the settings in
+    their environment. By its name, and its folder apart: LD_PRELOAD ends a path at a space."""
+    before = dict(os.environ)
+    folder, name = os.path.split(library)
+    folders = [folder] + [f for f in [before.get("LD_LIBRARY_PATH")] if f]
+    os.environ.update(settings, LD_PRELOAD=name, LD_LIBRARY_PATH=":".join(folders))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Engine:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from harness import Engine, main, run, wait_until
+from harness import Engine, main, preloaded, run, wait_until
 from shop import Shop, edit, edits, line, new_id
 from wire import CLOSED, NOT_OPEN, OK
 
@@ -35,12 +35,8 @@ class ShiftedEngine(Engine):
         self.memory[0:8] = struct.pack("<q", int(seconds * 1000))
 
     def start(self, *more):
-        os.environ["LD_PRELOAD"] = LIBRARY
-        os.environ["CLOCK_SHIFT"] = self.shift_file.name
-        try:
+        with preloaded(LIBRARY, CLOCK_SHIFT=self.shift_file.name):
             super().start(*more)
-        finally:
-            del os.environ["LD_PRELOAD"], os.environ["CLOCK_SHIFT"]
 
     def clock(self):
         return json.loads(run("status", "--url", self.url, "--json"))["clock"]
