@@ -37,6 +37,7 @@ END
 }
 
 kind=release
+long=
 # Only what hangs meets it: several times what the longest test takes on a slow and busy machine.
 timeout_s=900
 while [ $# -gt 0 ]; do
@@ -49,11 +50,16 @@ while [ $# -gt 0 ]; do
         kind=${1#--}
         ;;
     --mutants | --fuzz)
+        if [ "$kind" != release ] || [ -n "$long" ]; then
+            echo "run.sh: $1 goes with no other option: it has a build of its own" >&2
+            exit 2
+        fi
         kind=${1#--}
         shift
         break
         ;;
     --long)
+        long=1
         export HOLDFAST_LONG=1
         timeout_s=14400
         ;;

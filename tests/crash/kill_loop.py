@@ -1,6 +1,8 @@
 """Kills the engine with SIGKILL in the middle of full load, again and again, and asks everything back.
 
-usage: kill_loop.py [KILLS]     (default: 10 s of them and 2 at least, or 50 when HOLDFAST_LONG is set)
+usage: kill_loop.py [KILLS | --seconds N]
+
+The default is 10 s and at least 2 kills, or 50 kills when HOLDFAST_LONG is set.
 
 One engine directory lives through all of it, so each start recovers all that came before. For each
 kill a load generator runs against the engine, which goes on with the same order ids after the

@@ -19,8 +19,11 @@ def begin(floor, seconds, many):
     if arguments[:1] == ["--seconds"] and len(arguments) == 2:
         os.environ["HOLDFAST_TEST_SECONDS"] = arguments[1]
         os.environ["HOLDFAST_LONG"] = "0"
-    elif arguments:
+    elif len(arguments) == 1 and arguments[0].isdigit():
         exactly = int(arguments[0])
+    elif arguments:
+        print("usage: %s [KILLS | --seconds N]" % os.path.basename(sys.argv[0]), file=sys.stderr)
+        sys.exit(2)
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1 << 32))
     print("SEED=%d" % seed, flush=True)
     return Budget("kills", floor, seconds, many, exactly), random.Random(seed)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # run.sh - fuzzes each target for a while with libFuzzer, and prints what came of it. Called by
-# sh tests/run.sh --fuzz; see its --help.
+# sh tests/run.sh --fuzz; see tests/run.sh --help.
 #
 # usage: run.sh ROOT BUILD [--lanes N] [SECONDS] [TARGET...]
 #
@@ -34,6 +34,16 @@ case $seconds$lanes in
     exit 2
     ;;
 esac
+for target in $targets; do
+    case $target in
+    fuzz_* | *[!a-z]*) known=no ;;
+    *) [ -f "$root/tests/fuzz/$target.c" ] && known=yes || known=no ;;
+    esac
+    if [ $known = no ]; then
+        echo "run.sh: there is no target $target: each is a tests/fuzz/TARGET.c without fuzz_" >&2
+        exit 2
+    fi
+done
 say "building $build"
 cmake -S "$root" -B "$build" -G Ninja -DHOLDFAST_FUZZ=ON -DCMAKE_C_COMPILER=clang \
     -DCMAKE_CXX_COMPILER=clang++ >/dev/null &&
@@ -43,12 +53,6 @@ if [ -z "$targets" ]; then
         targets="$targets ${program##*/libfuzzer_}"
     done
 fi
-for target in $targets; do
-    if [ ! -x "$build/tests/fuzz/libfuzzer_$target" ]; then
-        echo "run.sh: there is no target $target" >&2
-        exit 2
-    fi
-done
 cache=${HOLDFAST_FUZZ_CACHE:-$build/corpus}
 results=$build/fuzz-results
 mkdir -p "$cache" "$build/crashes" "$results" || exit 2

@@ -11,7 +11,8 @@ import sys
 import tempfile
 import time
 
-BINARY = os.environ.get("HOLDFAST_BINARY") or sys.exit("HOLDFAST_BINARY is not set")
+BINARY = os.environ.get("HOLDFAST_BINARY") or sys.exit(
+    "HOLDFAST_BINARY is not set: the path of the engine's program, such as build/engine/cli/holdfast")
 # Only what hangs takes so long, also on a slow and busy machine with sanitizers.
 WAIT_S = 300
 

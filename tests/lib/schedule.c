@@ -405,6 +405,20 @@ static void run_case(const struct schedule_case *each, uint64_t seed)
     run.case_name = NULL;
 }
 
+static bool is_case(const char *name, const struct schedule_case *cases, unsigned case_count)
+{
+    for (unsigned i = 0; i < case_count; i++) {
+        if (strcmp(name, cases[i].name) == 0) {
+            return true;
+        }
+    }
+    fprintf(stderr, "there is no case %s; the cases are:\n", name);
+    for (unsigned i = 0; i < case_count; i++) {
+        fprintf(stderr, "  %s\n", cases[i].name);
+    }
+    return false;
+}
+
 int schedule_main(int argc, char **argv, const struct schedule_case *cases, unsigned case_count,
                   uint64_t floor, double seconds, uint64_t many)
 {
@@ -418,7 +432,9 @@ int schedule_main(int argc, char **argv, const struct schedule_case *cases, unsi
 #endif
     run.main.entered = true;
     conducted = true;
-    bool found = argc < 2;
+    if (argc > 1 && !is_case(argv[1], cases, case_count)) {
+        return 2;
+    }
 #if defined(ASAN) || defined(TSAN)
     floor = (floor + 9) / 10; /* a change of coroutine is many times slower there */
     many = (many + 9) / 10;
@@ -429,13 +445,8 @@ int schedule_main(int argc, char **argv, const struct schedule_case *cases, unsi
             if (argc >= 2 && strcmp(argv[1], cases[i].name) != 0) {
                 continue;
             }
-            found = true;
             run_case(&cases[i], rng_seed_from_env(budget.round));
         }
-    }
-    if (!found) {
-        fprintf(stderr, "there is no case %s\n", argv[1]);
-        return 2;
     }
     printf("%u cases, %llu interleavings, %llu points\n", argc < 2 ? case_count : 1,
            (unsigned long long)run.runs, (unsigned long long)(run.all_steps + run.steps));

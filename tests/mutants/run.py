@@ -13,6 +13,7 @@ caught; 1 some are not; 2 wrong usage, or the tests don't pass without mutations
 """
 
 import argparse
+import fcntl
 import fnmatch
 import json
 import os
@@ -156,6 +157,11 @@ class Lane:
         how = next((line for line in tail if "***Exception" in line), tail[-1] if tail else "")
         return Outcome("FAILED, no assertion", name, seconds, how.strip())
 
+    def run_clean(self, name):
+        """Runs one test without a mutation."""
+        outcome = self.run_test(name)
+        return outcome._replace(verdict="passed") if outcome.verdict == "SURVIVED" else outcome
+
     def plant(self, mutant):
         """One mutant's outcome."""
         try:
@@ -278,13 +284,21 @@ def main():
     planted = [mutant for mutant in chosen if not mutant.equivalent]
     lanes = [Lane(number + 1, os.path.abspath(options.work), options.limit)
              for number in range(max(1, min(options.lanes, len(planted))))]
+    os.makedirs(options.work, exist_ok=True)
+    # Held until the process ends: two runs would plant into the same copies.
+    lock = open(os.path.join(options.work, "lock"), "w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as what:
+        raise Failed("another run is at work in %s: wait for it, or name another folder with --work" % (
+            options.work)) from what
     print("%d mutants, %d lanes: building each without a mutation" % (len(planted), len(lanes)), flush=True)
     for lane in lanes:
         lane.prepare()
     tests = sorted({name for mutant in planted for name in mutant.tests})
     print("%d tests, without a mutation" % len(tests), flush=True)
-    clean = in_lanes(lanes, Work(tests), lambda lane, name: (name, lane.run_test(name)))
-    bad = [name for name, outcome in clean.items() if outcome.verdict != "SURVIVED"]
+    clean = in_lanes(lanes, Work(tests), lambda lane, name: (name, lane.run_clean(name)))
+    bad = [name for name, outcome in clean.items() if outcome.verdict != "passed"]
     if bad:
         raise Failed("without any mutation these do not pass: %s" % ", ".join(sorted(bad)))
     began = time.monotonic()
