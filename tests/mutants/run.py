@@ -141,7 +141,7 @@ class Lane:
         ran = subprocess.run(["ctest", "--test-dir", self.build, "-R", "^%s$" % re.escape(name),
                               "--output-on-failure", "--timeout", str(self.limit_s)],
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                             errors="replace", env={"HOLDFAST_TEST_PATIENCE_MS": "5000", **os.environ})
+                             errors="replace", env={"HOLDFAST_TEST_PATIENCE_MS": "15000", **os.environ})
         seconds = time.monotonic() - began
         output = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout)
         if "Not Run" in output or "Skipped" in output:
