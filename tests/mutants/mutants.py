@@ -7,7 +7,8 @@ change to the engine:
     Test: the ctest names that must fail by an assertion, each alone; the first is tried first
     Equivalent: why no test can tell; in place of Test
 
-usage: mutants.py ROOT [BUILD]   checks them all; with a build, also that it has the tests they name
+usage: mutants.py ROOT [BUILD]   checks them all, also that no two are the same; with a build, that it has
+                                 the tests they name
 """
 
 import os
@@ -97,6 +98,15 @@ def planted(root, mutant):
     return {path: "\n".join(lines) for path, lines in texts.items()}
 
 
+def same_as(root, mutant, seen):
+    """The name of an earlier mutant that leads to the same source (spaces aside), or None. seen has the
+    earlier ones, and is given this one."""
+    texts = planted(root, mutant)
+    key = tuple(sorted((path, "".join(text.split())) for path, text in texts.items()))
+    earlier = seen.setdefault(hash(key), mutant.name)
+    return None if earlier == mutant.name else earlier
+
+
 def main():
     root = sys.argv[1]
     known = None
@@ -104,14 +114,16 @@ def main():
         listed = subprocess.run(["ctest", "--test-dir", sys.argv[2], "-N"], capture_output=True, text=True, check=True)
         known = set(re.findall(r"^\s*Test +#\d+: (\S+)", listed.stdout, re.MULTILINE))
     folder = os.path.join(root, "tests", "mutants")
-    wrong, count = [], 0
+    wrong, count, seen = [], 0, {}
     for name in sorted(os.listdir(folder)):
         if not name.endswith(".patch"):
             continue
         count += 1
         try:
             mutant = read(os.path.join(folder, name))
-            planted(root, mutant)
+            twin = same_as(root, mutant, seen)
+            if twin is not None:
+                raise Wrong("it is the same mutation as %s: keep one, with the tests of both" % twin)
             for test in mutant.tests:
                 if known is not None and test not in known:
                     raise Wrong("there is no test %s" % test)

@@ -62,3 +62,13 @@ with tempfile.TemporaryDirectory() as root:
             assert fits and made == {"engine/io/real.c": before.replace("two", "three")}, (before, made)
         except mutants.Wrong:
             assert not fits, before
+
+    with open(source, "w", encoding="utf-8") as file:
+        file.write("one\ntwo\n")
+    seen = {}
+    assert mutants.same_as(root, mutants.read(one), seen) is None
+    for line, twin in (("three", "io-sync"), ("  three", "io-sync"), ("four", None)):
+        other = os.path.join(root, "io-other.patch")
+        with open(other, "w", encoding="utf-8") as file:
+            file.write("Breaks: y\nTest: b\n\n" + DIFF.replace("three", line))
+        assert mutants.same_as(root, mutants.read(other), dict(seen)) == twin, line
