@@ -19,31 +19,6 @@ static void open_rig(struct rig *rig, struct storage *archive)
     define_phone(rig, (int64_t)1 << 40);
 }
 
-/* Half a MiB of log: changes of stock that change nothing, with many words. */
-static void write_log(struct rig *rig)
-{
-    enum { COUNT = 1600 };
-    static uint64_t id;
-    static uint8_t ids[COUNT][ID_BYTES];
-    static struct adjustment_message changes[COUNT];
-    static char reason[REASON_BYTES_MAX + 1];
-    memset(reason, 'r', REASON_BYTES_MAX);
-    for (unsigned i = 0; i < COUNT; i++) {
-        id_to_bytes((struct id128){0xF1, ++id}, ids[i]);
-        changes[i] = (struct adjustment_message){.id = {ids[i], ID_BYTES},
-                                                 .item = 1,
-                                                 .has_delta = true,
-                                                 .reason = bytes_of(reason),
-                                                 .reference = bytes_of(reason)};
-    }
-    struct request request = {.type = REQUEST_ADJUST};
-    request.adjust.count = COUNT;
-    request.adjust.adjustments = changes;
-    struct ask ask;
-    assert_int_equal(ask_wait(rig, &ask, &request)->adjust.results[0].status, HF_OK);
-    ask_free(&ask);
-}
-
 static uint64_t sealed(struct rig *rig)
 {
     return wal_sealed_segment(engine_wal(rig->engine));

@@ -202,4 +202,29 @@ RIG void define_phone(struct rig *rig, int64_t units)
     ask_free(&ask);
 }
 
+/* Half a MiB of log: changes of stock that change nothing, with many words. */
+RIG void write_log(struct rig *rig)
+{
+    enum { COUNT = 1600 };
+    static uint64_t id;
+    static uint8_t ids[COUNT][ID_BYTES];
+    static struct adjustment_message changes[COUNT];
+    static char reason[REASON_BYTES_MAX + 1];
+    memset(reason, 'r', REASON_BYTES_MAX);
+    for (unsigned i = 0; i < COUNT; i++) {
+        id_to_bytes((struct id128){0xF1, ++id}, ids[i]);
+        changes[i] = (struct adjustment_message){.id = {ids[i], ID_BYTES},
+                                                 .item = 1,
+                                                 .has_delta = true,
+                                                 .reason = bytes_of(reason),
+                                                 .reference = bytes_of(reason)};
+    }
+    struct request request = {.type = REQUEST_ADJUST};
+    request.adjust.count = COUNT;
+    request.adjust.adjustments = changes;
+    struct ask ask;
+    assert_int_equal(ask_wait(rig, &ask, &request)->adjust.results[0].status, HF_OK);
+    ask_free(&ask);
+}
+
 #endif

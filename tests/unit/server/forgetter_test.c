@@ -352,29 +352,11 @@ static uint64_t wall_off_unix_ns(void *context)
     return (START_MS + ((struct rig *)context)->ms + WALL_OFF_MS) * 1000000u;
 }
 
-/* Fills the log's first segment, at one moment: changes of stock that change nothing. */
+/* Fills the log's first segment, at one moment. */
 static void seal_segment(struct rig *rig)
 {
-    enum { AT_ONCE = 1000 };
-    static uint8_t ids[AT_ONCE][ID_BYTES];
-    static struct adjustment_message changes[AT_ONCE];
-    static const char reason[] = "0123456789012345678901234567890123456789012345678901234567890123";
-    uint64_t id = 1;
     while (wal_sealed_segment(engine_wal(rig->engine)) == 0) {
-        for (unsigned i = 0; i < AT_ONCE; i++) {
-            id_to_bytes((struct id128){0xF1, id++}, ids[i]);
-            changes[i] = (struct adjustment_message){.id = {ids[i], ID_BYTES},
-                                                     .item = 1,
-                                                     .has_delta = true,
-                                                     .reason = bytes_of(reason),
-                                                     .reference = bytes_of(reason)};
-        }
-        struct request request = {.type = REQUEST_ADJUST};
-        request.adjust.count = AT_ONCE;
-        request.adjust.adjustments = changes;
-        struct ask ask;
-        assert_int_equal(ask_wait(rig, &ask, &request)->adjust.results[0].status, HF_OK);
-        ask_free(&ask);
+        write_log(rig);
     }
 }
 
