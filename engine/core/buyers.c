@@ -45,7 +45,9 @@ struct buyers {
     struct table table;
     struct shard *shards;
     uint32_t shard_count;
-    unsigned shard_shift;                                /* shard = hash >> shard_shift >> 1 */
+    unsigned shard_shift; /* shard = hash >> shard_shift >> 1 */
+    uint32_t *
+        *claims; /* by shard, by slot: units that orders of a checkpoint claimed. NULL: none */
     _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t undrawn; /* room that no shard has drawn */
 };
 
@@ -82,6 +84,7 @@ void buyers_deinit(struct buyers *buyers)
     if (!buyers) {
         return;
     }
+    buyers_claims_end(buyers);
     table_deinit(&buyers->table);
     free(buyers->shards);
     free(buyers);
@@ -300,24 +303,30 @@ enum hf_status buyers_force(struct buyers *buyers, uint32_t sku, uint64_t buyer,
     return status;
 }
 
-void buyers_give(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t units)
+bool buyers_try_give(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t units)
 {
     if (units == 0) {
-        return;
+        return true;
     }
     uint64_t hash = pair_hash(sku, buyer);
     struct shard *shard = shard_of(buyers, hash);
     spin_lock(&shard->spin);
     struct slot *slot = slot_find(shard, hash, sku, buyer);
-    CHECK(slot != NULL);
-    CHECK(slot->units >= units);
+    bool counted = slot != NULL && slot->units >= units;
     SCHEDULE_POINT("buyers.give");
-    if (slot->units == units) {
+    if (counted && slot->units == units) {
         pair_remove(shard, slot);
-    } else {
+    } else if (counted) {
         slot->units -= units;
     }
     spin_unlock(&shard->spin);
+    return counted;
+}
+
+void buyers_give(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t units)
+{
+    bool counted = buyers_try_give(buyers, sku, buyer, units);
+    CHECK(counted);
 }
 
 uint32_t buyers_units(struct buyers *buyers, uint32_t sku, uint64_t buyer)
@@ -354,4 +363,45 @@ void buyers_visit(struct buyers *buyers,
             }
         }
     }
+}
+
+/* ---- Claims: while a checkpoint is loaded ---- */
+
+bool buyers_claims_begin(struct buyers *buyers)
+{
+    CHECK(!buyers->claims);
+    buyers->claims = calloc(buyers->shard_count, sizeof *buyers->claims);
+    bool made = buyers->claims != NULL;
+    for (uint32_t i = 0; i < buyers->shard_count && made; i++) {
+        uint32_t capacity = atomic_load_explicit(&buyers->shards[i].capacity, memory_order_relaxed);
+        buyers->claims[i] = calloc((size_t)capacity + 1, sizeof *buyers->claims[i]);
+        made = buyers->claims[i] != NULL;
+    }
+    return made;
+}
+
+bool buyers_claim(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t units)
+{
+    uint64_t hash = pair_hash(sku, buyer);
+    struct shard *shard = shard_of(buyers, hash);
+    uint32_t *claims = buyers->claims[shard - buyers->shards];
+    spin_lock(&shard->spin);
+    const struct slot *slot = slot_find(shard, hash, sku, buyer);
+    uint64_t at =
+        slot ? (uint64_t)(slot - atomic_load_explicit(&shard->slots, memory_order_relaxed)) : 0;
+    bool counted = slot && units <= slot->units - claims[at];
+    if (counted) {
+        claims[at] += units;
+    }
+    spin_unlock(&shard->spin);
+    return counted;
+}
+
+void buyers_claims_end(struct buyers *buyers)
+{
+    for (uint32_t i = 0; i < buyers->shard_count && buyers->claims; i++) {
+        free(buyers->claims[i]);
+    }
+    free(buyers->claims);
+    buyers->claims = NULL;
 }

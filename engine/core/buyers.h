@@ -41,8 +41,10 @@ enum hf_status buyers_take(struct buyers *buyers, uint32_t sku, uint64_t buyer, 
  * table has no room, or the pair's units would leave a uint32. */
 enum hf_status buyers_force(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t units);
 
-/* Gives units back that were counted. */
+/* Gives units back that were counted. buyers_try_give: false, and nothing is changed, when not so
+ * many are counted (replay, of files that contradict each other). */
 void buyers_give(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t units);
+bool buyers_try_give(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t units);
 
 /* Gives back memory that the table has grown out of. Returns whether there is more. Next to free
  * when there is none. No lock held; one thread at a time, beside all others. */
@@ -58,5 +60,13 @@ uint64_t buyers_count(const struct buyers *buyers);
 void buyers_visit(struct buyers *buyers,
                   void (*visit)(void *context, uint32_t sku, uint64_t buyer, uint32_t units),
                   void *context);
+
+/* What orders that are loaded from a checkpoint count of units that were loaded before: all of them
+ * together no more than there are. Between _begin and _end nothing else may run but claims, from
+ * any threads. buyers_claims_begin: false when out of memory; _end is due then, too. buyers_claim:
+ * false when so many are not left. */
+bool buyers_claims_begin(struct buyers *buyers);
+bool buyers_claim(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t units);
+void buyers_claims_end(struct buyers *buyers);
 
 #endif

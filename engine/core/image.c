@@ -119,7 +119,7 @@ static bool line_fits_shape(const struct order_line_view *line, const struct ord
         return line->presale_qty == 0 && line->ticket == 0 &&
                (!line->counted || image->line_count == 1);
     }
-    return line->presale_qty <= line->qty && (line->ticket == 0 || line->presale_qty > 0) &&
+    return line->presale_qty <= line->qty && (line->ticket != 0) == (line->presale_qty != 0) &&
            line->line >= 1 && line->line <= (uint16_t)image->contents;
 }
 
@@ -272,6 +272,40 @@ enum hf_status inventory_load_ticket(struct inventory *inventory, uint32_t item,
     return presale_change(inventory->presale, item, ticket, units) ? HF_OK : HF_FULL;
 }
 
+bool inventory_claims_begin(struct inventory *inventory)
+{
+    inventory->claiming = true;
+    return buyers_claims_begin(inventory->buyers) &&
+           presale_claims_begin(inventory->presale, catalog_items(inventory->catalog));
+}
+
+void inventory_claims_end(struct inventory *inventory)
+{
+    inventory->claiming = false;
+    buyers_claims_end(inventory->buyers);
+    presale_claims_end(inventory->presale, catalog_items(inventory->catalog));
+}
+
+/* Whether the ledger counts what an order has of limits and of tickets. */
+static bool order_claims(struct inventory *inventory, const struct order *order)
+{
+    if (!inventory->claiming || !(order->flags & (ORDER_COUNTED | ORDER_BLOCK))) {
+        return true;
+    }
+    bool counted = true;
+    for (uint32_t i = 0; i < order->line_count && counted; i++) {
+        struct order_line_view line = transition_line(order, i);
+        uint32_t live = (uint32_t)line_live((enum order_state)order->state, &line);
+        uint32_t presold = live < line.presale_qty ? live : line.presale_qty;
+        counted = (!line.counted || live == 0 ||
+                   buyers_claim(inventory->buyers, catalog_item_sku(inventory->catalog, line.item),
+                                order->buyer, live)) &&
+                  (line.ticket == 0 ||
+                   presale_claim(inventory->presale, line.item, line.ticket, presold));
+    }
+    return counted;
+}
+
 /* Takes and sells what an order has of stock. */
 static void order_load_units(const struct replay_lane *lane, const struct order *order)
 {
@@ -308,6 +342,9 @@ enum hf_status replay_load_order(struct replay_lane *lane, const struct order_im
     }
     struct order *order = orders_at(orders, handle);
     order_fill(order, image, block);
+    if (!order_claims(inventory, order)) {
+        return HF_CONFLICT;
+    }
     order_load_units(lane, order);
     counter_add(&shard->known, 1);
     counter_add(&shard->held, order->state == ORDER_HELD);

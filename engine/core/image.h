@@ -63,6 +63,12 @@ enum hf_status inventory_load_buyer(struct inventory *inventory, uint32_t sku, u
 enum hf_status inventory_load_ticket(struct inventory *inventory, uint32_t item, uint32_t ticket,
                                      uint32_t units);
 
+/* From here to inventory_claims_end the orders that are loaded are held against the buyers' units
+ * and tickets, which were all loaded before: what they contradict is refused with CONFLICT, and the
+ * inventory is then of no use. False: out of memory; _end is due then, too. */
+bool inventory_claims_begin(struct inventory *inventory);
+void inventory_claims_end(struct inventory *inventory);
+
 /* An order and its units; its buyer's units and its tickets were loaded before, its deadline is
  * entered by inventory_replayed(). FULL when the table has no room, or out of memory. */
 enum hf_status inventory_load_order(struct inventory *inventory, const struct order_image *image);

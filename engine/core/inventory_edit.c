@@ -339,7 +339,7 @@ static void late_uncount(struct txn *txn, const struct order *order, uint32_t gr
                         order->buyer, (uint32_t)again.counted);
         }
         if (again.presale > 0) {
-            presale_change(inventory->presale, grant.item, grant.ticket, -again.presale);
+            CHECK(presale_change(inventory->presale, grant.item, grant.ticket, -again.presale));
         }
     }
 }
@@ -365,7 +365,7 @@ static enum hf_status late_count_grant(struct txn *txn, uint64_t buyer,
     enum hf_status status =
         buyers_take(inventory->buyers, rule.sku, buyer, qty, qty, limit, &taken);
     if (status != HF_OK && again.presale > 0) {
-        presale_change(inventory->presale, grant->item, grant->ticket, -again.presale);
+        CHECK(presale_change(inventory->presale, grant->item, grant->ticket, -again.presale));
     }
     return status;
 }

@@ -159,8 +159,8 @@ static void grant_give_back(struct txn *txn, uint64_t buyer, const struct order_
         limit_give_back(txn, buyer, grant->item, grant->qty);
     }
     if (grant->ticket != 0) {
-        presale_change(txn->inventory->presale, grant->item, grant->ticket,
-                       -(int64_t)grant->presale_qty);
+        CHECK(presale_change(txn->inventory->presale, grant->item, grant->ticket,
+                             -(int64_t)grant->presale_qty));
     }
 }
 

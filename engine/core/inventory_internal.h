@@ -49,6 +49,7 @@ struct inventory {
     _Atomic uint64_t moves_done;
     struct adjustments adjustments; /* under admin */
     pthread_mutex_t admin;
+    bool claiming; /* a checkpoint's orders are held against its ledger */
 };
 
 /* A definition between its decision and its publication: all memory that it needs. */

@@ -73,8 +73,8 @@ static bool counts_matter(const struct order *order)
     return order->flags & (ORDER_COUNTED | ORDER_BLOCK);
 }
 
-/* A change of a line's counts: what is given back, and in replay what is taken. OK; FULL: nothing
- * is changed. */
+/* A change of a line's counts: what is given back, and in replay what is taken. OK; FULL; DAMAGED:
+ * what is given back was never counted. Nothing is changed unless it is OK. */
 static enum hf_status counts_change(struct inventory *inventory, uint64_t buyer,
                                     const struct order_line_view *line, struct line_counts counts)
 {
@@ -85,15 +85,18 @@ static enum hf_status counts_change(struct inventory *inventory, uint64_t buyer,
         if (status != HF_OK) {
             return status;
         }
-    } else if (counts.counted < 0) {
-        buyers_give(inventory->buyers, sku, buyer, (uint32_t)-counts.counted);
+    } else if (counts.counted < 0 && !buyers_try_give(inventory->buyers, sku, buyer,
+                                                      (uint32_t)-counts.counted)) {
+        return HF_DAMAGED;
     }
     bool room = counts.presale == 0 ||
                 presale_change(inventory->presale, line->item, line->ticket, counts.presale);
     if (!room && counts.counted > 0) {
         buyers_give(inventory->buyers, sku, buyer, (uint32_t)counts.counted);
+    } else if (!room && counts.counted < 0) {
+        CHECK(buyers_force(inventory->buyers, sku, buyer, (uint32_t)-counts.counted) == HF_OK);
     }
-    return room ? HF_OK : HF_FULL;
+    return room ? HF_OK : counts.presale > 0 ? HF_FULL : HF_DAMAGED;
 }
 
 /* Undoes one that was OK. */

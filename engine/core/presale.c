@@ -53,6 +53,9 @@ struct presale {
     _Alignas(CACHE_LINE_BYTES) struct spin pool;
     uint32_t pool_free; /* first of the chunks that were used before; NO_CHUNK: none */
     uint32_t pool_used; /* chunks that were ever taken */
+    /* While a checkpoint's orders claim their tickets, else NULL. */
+    uint32_t *claim_chunks; /* of all items, each item's oldest first */
+    uint32_t *claim_first;  /* by item: where its chunks begin; and the end of the last one's */
 };
 
 static uint64_t items_bytes(const struct presale *presale)
@@ -100,6 +103,8 @@ void presale_deinit(struct presale *presale)
     pages_unmap(presale->items, items_bytes(presale));
     pages_unmap(presale->chunks, chunks_bytes(presale));
     pages_unmap(presale->units, units_bytes(presale));
+    free(presale->claim_chunks);
+    free(presale->claim_first);
     free(presale);
 }
 
@@ -254,23 +259,23 @@ static void ticket_set(struct presale *presale, struct queue *queue, uint32_t ch
     *at = kept;
 }
 
-/* Changes the units of a ticket by delta, not 0; mark: PENDING when it had none and gets some.
- * False: there is no room for its chunk, or for so many units. */
+/* Changes the units of a ticket by delta, not 0; mark: PENDING when it must have none and gets
+ * some. False: there is no room for its chunk, or for so many units; it has not so many to take, or
+ * has some already. */
 static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t ticket,
                           int64_t delta, uint32_t mark)
 {
     uint32_t chunk = chunk_find(presale, queue, number_of(ticket), delta > 0);
     if (chunk == NO_CHUNK) {
-        CHECK(delta > 0); /* there is no chunk, so there are no units to take */
         return false;
     }
     uint32_t kept = *ticket_at(presale, chunk, ticket);
     SCHEDULE_POINT("presale.change");
     int64_t before = kept & ~PENDING;
-    CHECK(delta >= -before);
-    CHECK(mark == 0 || before == 0);
-    if (delta > (int64_t)PRESALE_UNITS_MAX - before) {
-        return false; /* a log that gives one ticket to several orders */
+    /* A log or a checkpoint that gives one ticket to several orders, or counts other units. */
+    if (delta < -before || (mark != 0 && before != 0) ||
+        delta > (int64_t)PRESALE_UNITS_MAX - before) {
+        return false;
     }
     uint32_t after = (uint32_t)(before + delta);
     ticket_set(presale, queue, chunk, ticket, after ? after | (kept & PENDING) | mark : 0);
@@ -365,4 +370,83 @@ void presale_visit(struct presale *presale, uint32_t item,
             }
         }
     }
+}
+
+/* ---- Claims: while a checkpoint is loaded ---- */
+
+bool presale_claims_begin(struct presale *presale, uint32_t items)
+{
+    CHECK(items <= presale->items_max);
+    CHECK(!presale->claim_first);
+    presale->claim_chunks = malloc(((size_t)presale->pool_used + 1) * sizeof(uint32_t));
+    presale->claim_first = malloc(((size_t)items + 2) * sizeof(uint32_t));
+    if (!presale->claim_chunks || !presale->claim_first) {
+        return false;
+    }
+    uint32_t count = 0;
+    for (uint32_t item = 1; item <= items; item++) {
+        uint32_t first = count;
+        presale->claim_first[item] = first;
+        for (uint32_t at = presale->items[item].newest; at != NO_CHUNK;
+             at = presale->chunks[at].older) {
+            presale->claim_chunks[count++] = at;
+        }
+        for (uint32_t end = count; first + 1 < end; first++) {
+            uint32_t newer = presale->claim_chunks[first];
+            presale->claim_chunks[first] = presale->claim_chunks[--end];
+            presale->claim_chunks[end] = newer;
+        }
+    }
+    presale->claim_first[items + 1] = count;
+    return true;
+}
+
+/* chunk_find without a walk: orders come in no order of their tickets. */
+static uint32_t claim_chunk(const struct presale *presale, uint32_t item, uint32_t number)
+{
+    uint32_t low = presale->claim_first[item];
+    uint32_t end = presale->claim_first[item + 1];
+    uint32_t high = end;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (presale->chunks[presale->claim_chunks[middle]].number < number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    bool found = low < end && presale->chunks[presale->claim_chunks[low]].number == number;
+    return found ? presale->claim_chunks[low] : NO_CHUNK;
+}
+
+bool presale_claim(struct presale *presale, uint32_t item, uint32_t ticket, uint32_t units)
+{
+    CHECK(ticket >= 1);
+    const struct queue *queue = item_lock(presale, item);
+    uint32_t chunk = claim_chunk(presale, item, number_of(ticket));
+    uint32_t *at = chunk == NO_CHUNK ? NULL : ticket_at(presale, chunk, ticket);
+    bool fits = ticket <= queue->last && (at ? *at : 0) == units;
+    if (fits && at) {
+        *at |= PENDING; /* nobody else's any more */
+    }
+    item_unlock(presale, item);
+    return fits;
+}
+
+void presale_claims_end(struct presale *presale, uint32_t items)
+{
+    uint32_t count =
+        presale->claim_chunks && presale->claim_first ? presale->claim_first[items + 1] : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t *units = units_of(presale, presale->claim_chunks[i]);
+        for (uint32_t j = 0; j < PRESALE_CHUNK_TICKETS; j++) {
+            if (units[j] & PENDING) { /* else the page may not be there yet */
+                units[j] &= ~PENDING;
+            }
+        }
+    }
+    free(presale->claim_chunks);
+    free(presale->claim_first);
+    presale->claim_chunks = NULL;
+    presale->claim_first = NULL;
 }

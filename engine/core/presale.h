@@ -38,15 +38,16 @@ void presale_deinit(struct presale *presale);
  * it its units soon: while 4096 later ones are drawn, its chunk may be used anew. */
 uint32_t presale_draw(struct presale *presale, uint32_t item);
 
-/* Changes a ticket's units by delta; never below 0 in all. A ticket above all that were drawn
- * (replay) counts as drawn, with those below it. False: no room for it, nothing was changed
- * (replay, also of more than PRESALE_UNITS_MAX; or a ticket whose chunk was used anew before it got
- * units). O(chunks after it). */
+/* Changes a ticket's units by delta. A ticket above all that were drawn (replay) counts as drawn,
+ * with those below it. False, and nothing was changed: no room for it (replay, also of more than
+ * PRESALE_UNITS_MAX; or a ticket whose chunk was used anew before it got units); or it has fewer
+ * units than it is to lose (replay). O(chunks after it). */
 bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int64_t delta);
 
 /* Gives a ticket that has none its units, for an order that is decided but has no LSN yet: they
  * keep their place, but are not seen (presale_behind) until presale_publish. presale_change gives
- * them back if it comes to nothing. False: as with presale_change. */
+ * them back if it comes to nothing. False: as with presale_change; or the ticket has units, of another
+ * order by a checkpoint that gave it to both. */
 bool presale_take(struct presale *presale, uint32_t item, uint32_t ticket, uint32_t units);
 
 /* What presale_take gave is seen from now on. */
@@ -63,5 +64,14 @@ uint32_t presale_last(struct presale *presale, uint32_t item);
  * meanwhile. */
 void presale_visit(struct presale *presale, uint32_t item,
                    void (*visit)(void *context, uint32_t ticket, uint32_t units), void *context);
+
+/* What orders that are loaded from a checkpoint have of tickets that were loaded before: each has
+ * a ticket of its own, which was drawn and has just the order's units; 0: none any more. Between
+ * _begin and _end nothing else may run but claims, from any threads. items: as many as are defined.
+ * presale_claims_begin: false when out of memory; _end is due then, too. presale_claim: false when
+ * it is not so. */
+bool presale_claims_begin(struct presale *presale, uint32_t items);
+bool presale_claim(struct presale *presale, uint32_t item, uint32_t ticket, uint32_t units);
+void presale_claims_end(struct presale *presale, uint32_t items);
 
 #endif

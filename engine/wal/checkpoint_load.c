@@ -240,7 +240,8 @@ static enum hf_status load_order_record(struct part_loader *loader, struct order
     if (!order_record_decode(record, bytes, &image, loader->lines)) {
         return HF_DAMAGED;
     }
-    if (key < loader->previous_key || key / (UINT64_MAX / CHECKPOINT_SEEKS + 1) != number) {
+    if (image.lsn > loader->reader.header.info.start.lsn || key < loader->previous_key ||
+        key / (UINT64_MAX / CHECKPOINT_SEEKS + 1) != number) {
         return HF_DAMAGED;
     }
     loader->previous_key = key;
@@ -290,6 +291,10 @@ static enum hf_status load_frame(struct part_loader *loader, struct orders_part 
         uint64_t key = ahead.keys[(records.count - 1) % INDEX_AHEAD];
         status = load_order_record(loader, part, number, record, bytes, key);
         ahead_next(&ahead, loader->lane);
+    }
+    if (status == HF_CONFLICT) {
+        return frame_reader_fault(&loader->reader, "an order has other units of a limit or of a "
+                                                   "pre-sale ticket than the ledger counts");
     }
     if (status == HF_DAMAGED || (status == HF_OK && !records_done(&records, header))) {
         return frame_reader_fault(&loader->reader, "a record of an order that can't be");
@@ -517,6 +522,18 @@ static enum hf_status check_chain(struct frame_reader *reader)
     return HF_OK;
 }
 
+/* Whether there is what the header counts. */
+static enum hf_status check_definitions(struct frame_reader *reader,
+                                        const struct inventory *inventory)
+{
+    struct inventory_counts counts;
+    inventory_counts(inventory, &counts);
+    if (counts.skus != reader->header.info.skus || counts.items != reader->header.info.items) {
+        return frame_reader_fault(reader, "the header counts other definitions than there are");
+    }
+    return HF_OK;
+}
+
 /* The ledger first, since orders need its items; then the orders. */
 static enum hf_status load_all(struct orders_load *load, struct frame_reader *reader,
                                struct checkpoint_info *info)
@@ -525,8 +542,17 @@ static enum hf_status load_all(struct orders_load *load, struct frame_reader *re
     if (load->inventory) {
         status = checkpoint_load_ledger(reader, load->inventory, &info->marks);
     }
+    if (status == HF_OK && load->inventory) {
+        status = check_definitions(reader, load->inventory);
+    }
+    if (status == HF_OK && load->inventory && !inventory_claims_begin(load->inventory)) {
+        status = HF_NO_MEMORY;
+    }
     if (status == HF_OK) {
         status = load_orders(load, reader, info);
+    }
+    if (load->inventory) {
+        inventory_claims_end(load->inventory);
     }
     return status == HF_OK ? check_chain(reader) : status;
 }
