@@ -50,7 +50,7 @@ static uint64_t guarded(struct timekeeper *time, uint64_t ahead, uint64_t wall_m
     return (guard & ~TIME_MASK) == steps ? guard & TIME_MASK : wall_ms;
 }
 
-void timekeeper_read(struct timekeeper *time, struct time_reading *now)
+static void read_once(struct timekeeper *time, struct time_reading *now)
 {
     /* acquire: pairs with the release in set_ahead; the guard that belongs to it is there. */
     uint64_t ahead = atomic_load_explicit(&time->wall_ahead, memory_order_acquire);
@@ -61,6 +61,16 @@ void timekeeper_read(struct timekeeper *time, struct time_reading *now)
     /* 34 years would not fit where it is kept. */
     now->boot = boot_ms >> CLOCK_BOOT_BITS == 0 ? time->boot : 0;
     now->boot_ms = now->boot ? (uint64_t)boot_ms : 0;
+}
+
+void timekeeper_read(struct timekeeper *time, struct time_reading *now)
+{
+    read_once(time, now);
+    if (now->wall_ms != time_shown_ms(now->engine_ms, now->ahead_ms)) {
+        /* While this thread was held up, another one read a later time, which the guard then gave
+         * us beside an earlier engine time. That is so no more; or wall time is slewed back. */
+        read_once(time, now);
+    }
 }
 
 uint64_t timekeeper_engine_ms(struct timekeeper *time)

@@ -30,6 +30,7 @@ struct machine {
     int64_t ahead_ms;   /* wall clock less time since the start */
     int64_t phase_ns;   /* and a little more */
     int64_t held_up_ns; /* between the start and the end of reading the wall clock */
+    int64_t late_ms;    /* once: between the reading of the time since the start, and its use */
     uint64_t boot;
     struct timekeeper time;
 };
@@ -45,7 +46,15 @@ static uint64_t machine_unix_ns(void *context)
 
 static uint64_t machine_boottime_ns(void *context)
 {
-    return (uint64_t)((struct machine *)context)->boot_ns;
+    struct machine *machine = context;
+    uint64_t ns = (uint64_t)machine->boot_ns;
+    if (machine->late_ms > 0) { /* another thread goes first */
+        struct time_reading others;
+        machine->boot_ns += machine->late_ms * 1000000;
+        machine->late_ms = 0;
+        timekeeper_read(&machine->time, &others);
+    }
+    return ns;
 }
 
 static uint64_t machine_boot(void *context)
@@ -268,6 +277,22 @@ static void wall_time_waits_rather_than_go_back_while_it_is_slewed(void **state)
             seen = after;
         }
         assert_int_equal(reading(machine).ahead_ms, -900);
+    }
+}
+
+/* What is sold from a moment on is not held from a moment before it. */
+static void a_reader_that_is_held_up_gets_times_of_one_moment(void **state)
+{
+    (void)state;
+    struct machine *machine = machine_new();
+    struct time_reading before;
+    struct time_reading now;
+    for (int64_t late_ms = 1; late_ms < 100; late_ms++) {
+        timekeeper_read(&machine->time, &before);
+        machine->late_ms = late_ms;
+        timekeeper_read(&machine->time, &now);
+        assert_int_equal(now.wall_ms, before.wall_ms + (uint64_t)late_ms);
+        assert_int_equal(now.wall_ms, time_shown_ms(now.engine_ms, now.ahead_ms));
     }
 }
 
@@ -633,6 +658,7 @@ int main(void)
         cmocka_unit_test(a_wild_clock_is_never_believed),
         cmocka_unit_test(a_small_difference_is_made_good_and_wall_time_never_goes_back),
         cmocka_unit_test(wall_time_waits_rather_than_go_back_while_it_is_slewed),
+        cmocka_unit_test(a_reader_that_is_held_up_gets_times_of_one_moment),
         cmocka_unit_test(being_held_up_is_no_jump),
         cmocka_unit_test(sleep_confirms_nothing),
         cmocka_unit_test(wall_time_is_the_clocks_to_the_millisecond),
