@@ -117,17 +117,20 @@ static uint64_t connection_idle_since(const struct connection *connection)
     return busy ? 0 : link->progress_ms > link->made_ms ? link->progress_ms : link->made_ms;
 }
 
-/* When a connection was refused, makes room for the next. */
+/* When a connection was refused, makes room for the next: for one, and not while another is on its
+ * way out, whose place will be free. */
 static void watch_idle(struct acceptor *acceptor)
 {
     struct connection *found = NULL;
     uint64_t found_since = UINT64_MAX;
+    uint32_t staying = 0;
     pthread_mutex_lock(&acceptor->lock);
     bool wanted =
         acceptor->options.idle_ms_max > 0 && acceptor->is_full && acceptor_is_full(acceptor);
     for (struct connection *at = wanted ? acceptor->first : NULL; at; at = at->next) {
         pthread_mutex_lock(&at->link.lock);
         uint64_t since = connection_idle_since(at);
+        staying += !at->link.closed;
         pthread_mutex_unlock(&at->link.lock);
         /* The list's oldest are its last. */
         if (since != 0 && since <= found_since) {
@@ -135,7 +138,8 @@ static void watch_idle(struct acceptor *acceptor)
             found_since = since;
         }
     }
-    if (found && now_ms() - found_since < acceptor->options.idle_ms_max) {
+    if (found && (staying < acceptor->options.connections_max ||
+                  now_ms() - found_since < acceptor->options.idle_ms_max)) {
         found = NULL;
     }
     if (found) {
