@@ -308,7 +308,9 @@ static void names_found_after_a_kill_survive_a_power_cut(void **state)
         uint64_t size;
         rig_init(&rig, seed);
         sim_storage_crash_after(rig.storage, 1 + seed % 12);
-        (void)rig_open(&rig);
+        if (rig_open(&rig) == HF_OK) {
+            (void)wal_prepare(rig.wal);
+        }
         bool crashed = sim_storage_crashed(rig.storage);
         sim_storage_kill(rig.storage);
         rig_close(&rig);
