@@ -309,7 +309,7 @@ static void names_found_after_a_kill_survive_a_power_cut(void **state)
         rig_init(&rig, seed);
         sim_storage_crash_after(rig.storage, 1 + seed % 12);
         if (rig_open(&rig) == HF_OK) {
-            (void)wal_prepare(rig.wal);
+            (void)wal_prepare_step(rig.wal);
         }
         bool crashed = sim_storage_crashed(rig.storage);
         sim_storage_kill(rig.storage);
