@@ -494,6 +494,63 @@ static void a_debt_is_settled(struct schedule *schedule)
     world_close(world);
 }
 
+/* Two threads each have a unit at most, which they give back somewhere and take again: all other
+ * units are free at each moment. */
+static void take_what_is_free(void *context)
+{
+    struct actor *actor = context;
+    struct world *world = actor->world;
+    int64_t qty = world->total_low[0] - 2;
+    for (unsigned round = 0; round < actor->rounds; round++) {
+        SCHEDULE_CHECK(debit(world, actor->number, 0, qty, 0) == HF_OK);
+        restock(world, actor->number, 0, -qty);
+        restock(world, actor->number, 0, qty);
+    }
+}
+
+static void a_debit_that_fits_is_made(struct schedule *schedule)
+{
+    struct world *world = world_open(schedule);
+    int64_t units = 2 + (int64_t)rng_between(&schedule->rng, 1, 3);
+    define(world, 0, true, units);
+    if (rng_chance(&schedule->rng, 2)) {
+        scatter(world, 0, units);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        actors[i].rounds = 2;
+        if (i < 2) {
+            SCHEDULE_CHECK(take(&actors[i], i, 0, 1) == HF_OK);
+        }
+    }
+    add_actors(world, 2, give_and_take_again);
+    schedule_add(schedule, take_what_is_free, &actors[2]);
+    schedule_run(schedule);
+    world_close(world);
+}
+
+static void take_away_three(void *context)
+{
+    struct actor *actor = context;
+    if (debit(actor->world, actor->number, 0, 3, 0) == HF_OK) {
+        restock(actor->world, actor->number, 0, -3);
+    }
+}
+
+/* Two threads and an operator want more than there is: what all got was there. */
+static void a_debit_keeps_to_its_floor(struct schedule *schedule)
+{
+    struct world *world = world_open(schedule);
+    define(world, 0, !rng_chance(&schedule->rng, 3), 4);
+    if (rng_chance(&schedule->rng, 2)) {
+        scatter(world, 0, 4);
+    }
+    add_actors(world, 2, take_until_sold_out);
+    schedule_add(schedule, take_away_three, &actors[2]);
+    schedule_run(schedule);
+    SCHEDULE_CHECK_EQUAL(world->out_certain[0], world->total_low[0]);
+    world_close(world);
+}
+
 static void take_one(void *context)
 {
     struct actor *actor = context;
@@ -644,6 +701,8 @@ int main(int argc, char **argv)
         {"several_items_are_one_taking", several_items_are_one_taking},
         {"several_items_have_one_moment", several_items_have_one_moment},
         {"a_debt_is_settled", a_debt_is_settled},
+        {"a_debit_that_fits_is_made", a_debit_that_fits_is_made},
+        {"a_debit_keeps_to_its_floor", a_debit_keeps_to_its_floor},
         {"a_restock_is_told", a_restock_is_told},
         {"definitions_move_what_is_free", definitions_move_what_is_free},
         {"presale_is_exact", presale_is_exact},
