@@ -369,6 +369,31 @@ static void field_that_is_named_may_be_set_to_nothing(void **state)
     rig_close(&rig);
 }
 
+/* ---- Wheels ---- */
+
+/* Each slot's orders have their deadlines in a wheel of its own: all of them are looked at. */
+static void orders_of_every_slot_expire(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct inventory_options options = rig_options(64);
+    rig_open(&rig, &options);
+    uint32_t item = rig_item(&rig, "a", 100);
+    for (unsigned slot = 0; slot <= EXPIRY_WHEELS; slot++) {
+        rig.txn->slot = slot;
+        assert_int_equal(rig_reserve(&rig, 1 + slot, item, 1).status, HF_OK);
+    }
+    rig.txn->slot = 0;
+    rig.txn->now_ms += options.hold_ms_default;
+    rig_expire(&rig);
+    for (unsigned slot = 0; slot <= EXPIRY_WHEELS; slot++) {
+        assert_int_equal(rig_state(&rig, 1 + slot), ORDER_EXPIRED);
+    }
+    assert_int_equal(rig_stock(&rig, item).available, 100);
+    rig_check(&rig);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +407,7 @@ int main(void)
         cmocka_unit_test(lines_of_a_forgotten_order_are_used_again),
         cmocka_unit_test(plan_of_a_forced_adjustment_is_made),
         cmocka_unit_test(field_that_is_named_may_be_set_to_nothing),
+        cmocka_unit_test(orders_of_every_slot_expire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* wake_test.c - who waits for the log is told and woken: each condition by itself, in one thread, so
- * that what would leave somebody waiting fails at once instead of hanging.
+/* wake_test.c - who waits for the log is told and woken: each condition by itself, in one thread,
+ * so that what would leave somebody waiting fails at once instead of hanging.
  *
  * It looks into the log (wal_private.h): that somebody is asleep is said by the test.
  * Threads: one, but for the appender that waits for a buffer. */
@@ -168,8 +168,8 @@ static void rest(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* All buffers are full: it is counted as one who waits, and goes on when one comes free; or ends when
- * the log closes. The limits are for a log that is at fault. */
+/* All buffers are full: it is counted as one who waits, and goes on when one comes free; or ends
+ * when the log closes. The limits are for a log that is at fault. */
 static void append_waits_for_a_buffer_and_goes_on(void **state)
 {
     (void)state;
@@ -325,6 +325,62 @@ static void what_is_admitted_has_room_in_the_smallest_segments(void **state)
     }
 }
 
+/* No room is left, and no segment is ready. */
+static void fill_the_log(struct rig *rig)
+{
+    rig_init(rig, 1);
+    assert_int_equal(rig_open(rig), HF_OK);
+    for (int i = 0; i < 100 && wal_admit(rig->wal) == HF_OK; i++) {
+        assert_int_equal(rig_append(rig, BIG, NULL), HF_OK);
+        rig_settle(rig);
+    }
+    assert_int_equal(wal_admit(rig->wal), HF_BUSY);
+    sim_storage_set_capacity(rig->storage, sim_storage_used(rig->storage));
+}
+
+/* What was admitted before the disk was full is written when there is room again. */
+static void full_disk_does_not_close_the_log(void **state)
+{
+    (void)state;
+    struct rig rig;
+    fill_the_log(&rig);
+    for (int i = 0; i < 100 && !rig.wal->writer.blocked; i++) {
+        assert_int_equal(rig_append(&rig, BIG, NULL), HF_OK);
+        for (int k = 0; k < 10; k++) {
+            wal_step(rig.wal, false);
+        }
+        assert_int_not_equal(wal_state(rig.wal), WAL_CLOSED);
+    }
+    assert_true(rig.wal->writer.blocked);
+    assert_int_equal(wal_state(rig.wal), WAL_READ_ONLY);
+    sim_storage_set_capacity(rig.storage, UINT64_MAX);
+    rig_settle(&rig);
+    assert_int_equal(wal_commit_lsn(rig.wal), wal_tail_lsn(rig.wal));
+    rig_deinit(&rig);
+}
+
+/* The writer waits for the preparer's segment, except that a log that is to stop does not wait for
+ * one that can't be made. */
+static void stopping_log_waits_for_a_segment_that_can_be_made(void **state)
+{
+    (void)state;
+    struct rig rig;
+    fill_the_log(&rig);
+    struct wal *wal = rig.wal;
+    assert_int_equal(wal->segments.prepared_count, 0);
+    wal->started = true; /* by somebody else: it is the preparer who makes segments */
+    for (unsigned stopping = 0; stopping < 2; stopping++) {
+        atomic_store(&wal->stopping, stopping);
+        atomic_store(&wal->segments.stuck, false);
+        assert_int_equal(wal_segment_make_room(wal, wal->writer.segment_bytes), HF_BUSY);
+        atomic_store(&wal->segments.stuck, true);
+        assert_int_equal(wal_segment_make_room(wal, wal->writer.segment_bytes),
+                         stopping ? HF_NO_SPACE : HF_BUSY);
+    }
+    wal->started = false;
+    rig_deinit(&rig);
+}
+
 /* ---- Told ---- */
 
 static void waiters_of_one_group_are_told_with_it_and_not_before(void **state)
@@ -469,6 +525,34 @@ static void write_that_can_not_begin_closes_the_log(void **state)
     rig_deinit(&rig);
 }
 
+/* Who comes once the log is closed is told when it stops, and what was under way has come to its
+ * end: the disk is done with the buffers. */
+static void stop_of_a_closed_log_tells_the_last_one(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_log(&rig, 2);
+    sim_storage_hold(rig.storage, true);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(rig_append(&rig, BIG, NULL), HF_OK);
+        assert_int_equal(rig_append(&rig, BIG, NULL), HF_OK);
+        wal_step(rig.wal, false);
+    }
+    assert_int_equal(rig.wal->writer.in_flight, 2);
+    wal_fail(rig.wal, "a test");
+    while (wal_step(rig.wal, false)) {
+    }
+    struct rig_waiter waiter;
+    wait_for(&rig, &waiter, 0);
+    assert_int_equal(waiter.told, 0);
+    sim_storage_hold(rig.storage, false);
+    wal_stop(rig.wal);
+    assert_int_equal(waiter.told, 1);
+    assert_int_equal(waiter.status, HF_INTERNAL);
+    assert_int_equal(rig.wal->writer.in_flight, 0);
+    rig_deinit(&rig);
+}
+
 /* All that was appended is written before the log stops, and all are told. */
 static void stop_writes_and_tells_all(void **state)
 {
@@ -510,10 +594,13 @@ int main(void)
         TEST(lack_of_room_is_busy_and_a_full_disk_read_only),
         TEST(what_is_admitted_has_room_whatever_a_segment_has),
         TEST(what_is_admitted_has_room_in_the_smallest_segments),
+        TEST(full_disk_does_not_close_the_log),
+        TEST(stopping_log_waits_for_a_segment_that_can_be_made),
         TEST(waiters_of_one_group_are_told_with_it_and_not_before),
         TEST(failed_write_ends_all_acknowledgements_whichever_it_is),
         TEST(nothing_is_written_behind_a_failed_write),
         TEST(write_that_can_not_begin_closes_the_log),
+        TEST(stop_of_a_closed_log_tells_the_last_one),
         TEST(stop_writes_and_tells_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -348,10 +348,20 @@ static void wal_seals_a_step_of_wall_time_when_idle(void **state)
         rig.clock.ns += 5000000000u;
     }
     assert_int_equal(stats.blocks, 1);
+    rig.clock.wall_ahead_ns = 0;
+    for (unsigned s = 0; s <= 310; s += 5) { /* and back */
+        timekeeper_tick(rig_last_time);
+        rig_settle(&rig);
+        rig.clock.ns += 5000000000u;
+    }
+    wal_stats(rig.wal, &stats);
+    assert_int_equal(stats.blocks, 2);
     struct rig_log log;
     rig_read(&log, rig.storage);
     assert_int_equal(log.blocks[1].header.type, BLOCK_NOOP);
     assert_int_equal(log.blocks[1].header.wall_ms - log.blocks[1].header.engine_ms, 7200000);
+    assert_int_equal(log.blocks[2].header.type, BLOCK_NOOP);
+    assert_int_equal(log.blocks[2].header.wall_ms, log.blocks[2].header.engine_ms);
     rig_log_free(&log);
     rig_deinit(&rig);
 }
