@@ -20,6 +20,7 @@ struct fault_storage {
     int error;
     unsigned times;
     unsigned asked;
+    unsigned after; /* so many are done first */
     char names[HANDLES_MAX][STORAGE_NAME_BYTES_MAX];
 };
 
@@ -38,7 +39,7 @@ static enum hf_status fault(struct storage *storage, enum fault_operation operat
         return HF_OK;
     }
     faulty->asked++;
-    if (faulty->times == 0) {
+    if (faulty->times == 0 || faulty->asked <= faulty->after) {
         return HF_OK;
     }
     faulty->times -= faulty->times != FAULT_ALWAYS;
@@ -60,7 +61,8 @@ static const char *fault_name(const struct storage *storage)
 static enum hf_status fault_list(struct storage *storage,
                                  bool (*visit)(void *context, const char *name), void *context)
 {
-    return DOWN(storage, list, visit, context);
+    enum hf_status status = fault(storage, FAULT_LIST, "");
+    return status == HF_OK ? DOWN(storage, list, visit, context) : status;
 }
 
 static enum hf_status fault_open(struct storage *storage, const char *name, bool writable,
@@ -220,6 +222,14 @@ void fault_storage_set(struct storage *storage, enum fault_operation operation, 
     faulty->error = error;
     faulty->times = times;
     faulty->asked = 0;
+    faulty->after = 0;
+}
+
+void fault_storage_set_later(struct storage *storage, enum fault_operation operation,
+                             const char *prefix, int error, unsigned times, unsigned after)
+{
+    fault_storage_set(storage, operation, prefix, error, times);
+    fault_of(storage)->after = after;
 }
 
 unsigned fault_storage_asked(const struct storage *storage)

@@ -15,6 +15,7 @@ enum fault_operation {
     FAULT_CREATE,
     FAULT_RENAME, /* the name that it had */
     FAULT_UNLINK,
+    FAULT_LIST, /* of all names: the prefix is "" */
 };
 
 #define FAULT_ALWAYS (~0u)
@@ -26,6 +27,10 @@ struct storage *fault_storage_make(struct storage *under);
  * fault at a time; 0 times: none. */
 void fault_storage_set(struct storage *storage, enum fault_operation operation, const char *prefix,
                        int error, unsigned times);
+
+/* As that, once the operation was done so many times. */
+void fault_storage_set_later(struct storage *storage, enum fault_operation operation,
+                             const char *prefix, int error, unsigned times, unsigned after);
 
 /* How often an operation was asked for on such files since the fault was set, failing or not. */
 unsigned fault_storage_asked(const struct storage *storage);

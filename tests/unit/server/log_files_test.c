@@ -677,6 +677,35 @@ static void files_that_cant_be_read(void **state)
     }
 }
 
+/* The folder can't be listed, once, at each time that a start asks for it: what the names prove to
+ * be missing is never passed over. */
+static void names_that_cant_be_listed(void **state)
+{
+    (void)state;
+    static const char *const gone[] = {"", "wal-0000000000000004.seg", "wal-0000000000000005.seg",
+                                       "wal-0000000000000006.seg"};
+    for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) {
+        bool more = true;
+        for (unsigned n = 0; more; n++) {
+            struct storage *disk = sim_storage_copy(golden.log.storage, 1);
+            if (gone[i][0] != '\0') {
+                assert_int_equal(disk->ops->unlink(disk, gone[i]), HF_OK);
+            }
+            struct storage *storage = fault_storage_make(disk);
+            fault_storage_set_later(storage, FAULT_LIST, "", EIO, 1, n);
+            bool complete;
+            struct engine_recovery recovery;
+            bool started = start(storage, &complete, &recovery);
+            more = fault_storage_asked(storage) > n;
+            if (started ? gone[i][0] != '\0' || !complete : gone[i][0] == '\0' && !more) {
+                fail_msg("without \"%s\", list %u: %d %s", gone[i], n, started, recovery.message);
+            }
+            storage_destroy(storage);
+            assert_true(n < 100);
+        }
+    }
+}
+
 static void newest_checkpoint_that_cant_be_read_is_passed_over(void **state)
 {
     (void)state;
@@ -736,6 +765,7 @@ int main(void)
         cmocka_unit_test(damaged_checkpoint_proves_the_segment_behind_it),
         cmocka_unit_test(checkpoint_that_is_not_what_its_header_tells_is_damaged),
         cmocka_unit_test(files_that_cant_be_read),
+        cmocka_unit_test(names_that_cant_be_listed),
         cmocka_unit_test(newest_checkpoint_that_cant_be_read_is_passed_over),
         cmocka_unit_test(out_of_memory_is_no_reason_to_pass_a_checkpoint_over),
     };

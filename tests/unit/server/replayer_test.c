@@ -171,6 +171,26 @@ static void first_of_many_misfits_is_told(void **state)
     }
 }
 
+/* Records of two files that follow one another: the fault is told in the file where it is. */
+static void misfit_is_told_in_its_own_file(void **state)
+{
+    (void)state;
+    struct small_log log;
+    small_log_make(&log);
+    small_event(&log, small_held(6, 1));
+    small_event(&log, small_held(7, 1));
+    small_block(&log, BLOCK_DATA);
+    small_segment(&log);
+    add_misfit(&log, 1000);
+    small_block(&log, BLOCK_DATA);
+    BY_ANY_THREADS(log.storage, {
+        assert_int_equal(outcome.status, HF_DAMAGED);
+        assert_string_equal(outcome.fault.file, "wal-0000000000000003.seg");
+        assert_int_equal(outcome.fault.offset, WAL_PAGE_BYTES + BLOCK_HEADER_BYTES);
+    });
+    small_log_free(&log);
+}
+
 /* The reader refuses them; so does who applies what is read. */
 static void block_of_an_unknown_type_is_told(void **state)
 {
@@ -210,6 +230,7 @@ int main(void)
         cmocka_unit_test(block_that_counts_other_records_is_told),
         cmocka_unit_test(digest_that_does_not_fit_is_told),
         cmocka_unit_test(first_of_many_misfits_is_told),
+        cmocka_unit_test(misfit_is_told_in_its_own_file),
         cmocka_unit_test(block_of_an_unknown_type_is_told),
         cmocka_unit_test(replay_says_when_there_is_no_room),
     };

@@ -156,6 +156,36 @@ static void spare_that_fails_stays_a_spare(void **state)
     }
 }
 
+/* A segment that can't be given back stays the log's, and goes the next time; one whose name was
+ * changed by a try that could not finish has gone. */
+static void segment_is_given_back_when_it_can_be(void **state)
+{
+    (void)state;
+    for (unsigned renamed = 0; renamed < 2; renamed++) {
+        struct rig rig;
+        begin(&rig);
+        fill_segments(&rig, 4);
+        uint64_t bytes = wal_log_bytes(rig.wal);
+        if (renamed) {
+            struct storage *disk = fault_storage_under(rig.storage);
+            assert_int_equal(
+                disk->ops->rename(disk, "wal-0000000000000001.seg", "spare-0000000000000001.seg"),
+                HF_OK);
+        } else {
+            fault_storage_set(rig.storage, FAULT_RENAME, "wal-", EIO, FAULT_ALWAYS);
+            wal_recycle(rig.wal, 3, NULL);
+            assert_int_equal(wal_log_bytes(rig.wal), bytes);
+            assert_int_equal(fault_storage_asked(rig.storage), 1);
+            fault_storage_set(rig.storage, FAULT_RENAME, "wal-", 0, 0);
+        }
+        wal_recycle(rig.wal, 3, NULL);
+        assert_int_equal(spares(&rig), 3);
+        assert_int_equal(wal_log_bytes(rig.wal), bytes - 3 * rig.options.segment_bytes);
+        wal_stop(rig.wal);
+        rig_deinit(&rig);
+    }
+}
+
 /* One bad file does not keep the others from being used, and is used itself once it can be. */
 static void spare_that_fails_does_not_stand_before_the_others(void **state)
 {
@@ -255,6 +285,7 @@ int main(void)
     log_set_level(LOG_ERROR + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_reason_is_told_as_it_is),
+        cmocka_unit_test(segment_is_given_back_when_it_can_be),
         cmocka_unit_test(spare_that_fails_stays_a_spare),
         cmocka_unit_test(spare_that_fails_does_not_stand_before_the_others),
         cmocka_unit_test(spare_of_another_size_that_cant_be_removed_is_no_hindrance),
