@@ -86,7 +86,8 @@ uint64_t oracle_judge_item(const struct hf_stock *before, const struct hf_stock 
     int64_t claimed_least = claims->committed + (holds_soft ? 0 : claims->held);
     int64_t missing = positive(larger(claims->committed - sold, claimed_least - taken_most));
     int64_t surplus =
-        positive(larger(sold - claims->committed, taken - claims->committed - claims->held));
+        positive(larger(sold - claims->committed, taken - claims->committed - claims->held) -
+                 claims->doubtful);
     verdict->duplicated += (uint64_t)surplus;
 
     if (after->available != sellable(after) - after->held - after->sold) {
@@ -344,6 +345,7 @@ static struct claims *add_claims(const struct inquiry *inquiry)
         } else {
             const struct demand_round *round = demand_round_of(inquiry->demand, number);
             claim->gave_back |= !round || round->kind != ROUND_PROBE;
+            claim->doubtful += fate_is_open(fate) ? (int64_t)wish.qty : 0;
         }
     }
     for (uint32_t i = 0; i < inquiry->room->count; i++) {

@@ -5,10 +5,11 @@
  *             given back after that
  * lost        acknowledged orders that the engine knows differently or not at all; if all those
  *             that were asked back are right, units that are missing in the items' sums
- * duplicated  units held and sold beyond those that were acknowledged
+ * duplicated  units held and sold beyond those that were acknowledged or are in doubt
  *
  * With options->retain_s an order that ended so long ago may be unknown to the engine: it is then
- * forgotten, not lost. What the items' sums say is bound to hold all the same.
+ * forgotten, not lost. What the items' sums say is bound to hold all the same, but for orders whose
+ * last answer is missing and which are forgotten: their units may have been sold or not.
  *
  * Every order is asked back up to ORACLE_ASK_ALL of them; of more a random sample, while the items'
  * sums still cover all of them. Threads: one calls; it starts some of its own. */
@@ -48,6 +49,8 @@ struct verdict {
 struct claims {
     int64_t held; /* units acknowledged and neither committed nor released */
     int64_t committed;
+    int64_t doubtful;     /* units that nobody can tell of: acknowledged, then a commit or a release
+                             without an answer, and the order was forgotten */
     bool gave_back;       /* something may have been given back while it was sold */
     uint32_t refused_qty; /* least quantity refused as sold out with nothing given back later, or
                              UINT32_MAX */

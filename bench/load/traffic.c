@@ -480,8 +480,12 @@ static uint32_t settle_follow(struct message *message, uint64_t *numbers, const 
             ledger_set(&traffic->ledger, number, FATE_EXPIRED);
             tally->expired++;
         } else {
-            /* The engine contradicts itself: it said OK to the reserve. The oracle will look. */
-            ledger_set(&traffic->ledger, number, FATE_HELD);
+            /* The engine contradicts itself: it said OK to the reserve. The oracle will look. But
+             * one that forgets may have done this the first time that it was asked, and have
+             * forgotten the order since: what became of it stays unknown. */
+            if (status != HF_NOT_FOUND || !(traffic->options->retain_s > 0)) {
+                ledger_set(&traffic->ledger, number, FATE_HELD);
+            }
             tally->failed++;
             note_error(traffic, is_commit ? "commit" : "release", status);
         }

@@ -64,6 +64,26 @@ static void oracle_notices_units_taken_twice(void **state)
     assert_string_not_equal(verdict.note, "");
 }
 
+static void oracle_excuses_what_is_in_doubt_and_no_more(void **state)
+{
+    (void)state;
+    struct claims doubtful = claims;
+    doubtful.doubtful = 3;
+    struct hf_stock sold = after;
+    for (int64_t more = 0; more <= 4; more++) {
+        struct verdict verdict = {.checked = true};
+        sold.sold = after.sold + more;
+        sold.available = after.available - more;
+        assert_int_equal(oracle_judge_item(&before, &sold, &doubtful, false, &verdict), 0);
+        assert_int_equal(verdict.duplicated, more > 3 ? more - 3 : 0);
+    }
+    /* What is in doubt is no excuse for a sale that is missing. */
+    struct verdict verdict = {.checked = true};
+    sold.sold = after.sold - 1;
+    sold.available = after.available + 1;
+    assert_int_equal(oracle_judge_item(&before, &sold, &doubtful, false, &verdict), 1);
+}
+
 static void oracle_notices_overselling_by_its_own_count_and_by_the_engines(void **state)
 {
     (void)state;
@@ -138,6 +158,7 @@ int main(void)
         cmocka_unit_test(oracle_finds_nothing_when_all_agrees),
         cmocka_unit_test(oracle_notices_a_lost_hold_and_a_lost_sale),
         cmocka_unit_test(oracle_notices_units_taken_twice),
+        cmocka_unit_test(oracle_excuses_what_is_in_doubt_and_no_more),
         cmocka_unit_test(oracle_notices_overselling_by_its_own_count_and_by_the_engines),
         cmocka_unit_test(oracle_notices_underselling_from_the_refused_quantity_up),
         cmocka_unit_test(oracle_counts_from_where_the_item_stood),
