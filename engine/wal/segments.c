@@ -25,6 +25,14 @@ uint64_t wal_groups_in(const struct wal *wal, uint64_t bytes)
     return bytes / block_span_bytes(wal->options.group_bytes);
 }
 
+static bool room_is_there(const struct wal *wal, uint64_t groups)
+{
+    /* relaxed: see wal_admit. */
+    uint64_t room = atomic_load_explicit(&wal->segments.room_groups, memory_order_relaxed);
+    unsigned ready = atomic_load_explicit(&wal->segments.ready, memory_order_relaxed);
+    return room + ready * wal->segment_groups >= groups;
+}
+
 bool wal_segment_room_suffices(const struct wal *wal)
 {
     /* relaxed: see wal_admit. */
@@ -33,9 +41,12 @@ bool wal_segment_room_suffices(const struct wal *wal)
      * that is not counted as waiting any more. */
     uint64_t sealed = atomic_load_explicit(&wal->segments.sealed, memory_order_acquire);
     uint64_t waiting = filling > sealed ? filling - sealed : 0; /* `sealed` may be newer */
-    uint64_t room = atomic_load_explicit(&wal->segments.room_groups, memory_order_relaxed);
-    unsigned ready = atomic_load_explicit(&wal->segments.ready, memory_order_relaxed);
-    return room + ready * wal->segment_groups >= waiting + wal->reserve_groups;
+    return room_is_there(wal, waiting + wal->reserve_groups);
+}
+
+bool wal_segment_room_is_ample(const struct wal *wal)
+{
+    return room_is_there(wal, WAL_GROUPS + wal->reserve_groups);
 }
 
 /* Goes on to the next segment. BUSY when none is ready. */

@@ -212,8 +212,9 @@ static enum hf_status open_behind(struct wal *wal, const struct wal_end *end, ui
     if (status == HF_OK) {
         (void)wal_mark_begun(wal); /* or later */
     }
-    if (status == HF_OK && !wal_segment_room_suffices(wal)) {
-        /* A full disk is no reason not to open: reads are answered. */
+    if (status == HF_OK && !wal_segment_room_is_ample(wal)) {
+        /* Or the first appends of a small segment would be refused until the preparer has begun. A
+         * full disk is no reason not to open: reads are answered. */
         wal_segment_prepare(wal);
     }
     return status;

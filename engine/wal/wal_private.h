@@ -236,6 +236,9 @@ uint64_t wal_groups_in(const struct wal *wal, uint64_t bytes);
  * and for all that may be in hand besides. */
 bool wal_segment_room_suffices(const struct wal *wal);
 
+/* They will suffice for a while, also when no other segment is made ready meanwhile. */
+bool wal_segment_room_is_ample(const struct wal *wal);
+
 /* Closes the files of segments before the one that is durable. The writer's thread. */
 void wal_segment_retire(struct wal *wal, uint64_t durable_number);
 

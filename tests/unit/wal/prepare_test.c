@@ -43,6 +43,25 @@ static enum hf_status fill(struct rig *rig)
     return status;
 }
 
+/* The preparer has not begun yet, and a segment holds few groups: a log that has just been opened
+ * takes work all the same, wherever in a segment it goes on. */
+static void log_that_was_just_opened_takes_work(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin(&rig);
+    for (unsigned groups = 0; groups < 4; groups++) {
+        assert_int_equal(wal_admit(rig.wal), HF_OK);
+        assert_int_equal(rig_append(&rig, WAL_APPEND_BYTES_MAX / 48, NULL), HF_OK);
+        assert_int_equal(wal_admit(rig.wal), HF_OK);
+        rig_settle(&rig);
+        assert_int_equal(wal_admit(rig.wal), HF_OK);
+        rig_close(&rig);
+        assert_int_equal(rig_open(&rig), HF_OK);
+    }
+    rig_deinit(&rig);
+}
+
 static void fill_segments(struct rig *rig, uint64_t sealed)
 {
     while (wal_sealed_segment(rig->wal) < sealed) {
@@ -284,6 +303,7 @@ int main(void)
 {
     log_set_level(LOG_ERROR + 1);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(log_that_was_just_opened_takes_work),
         cmocka_unit_test(each_reason_is_told_as_it_is),
         cmocka_unit_test(segment_is_given_back_when_it_can_be),
         cmocka_unit_test(spare_that_fails_stays_a_spare),
