@@ -139,10 +139,9 @@ uint64_t forgetter_step(struct engine *engine)
 
 uint64_t forgetter_run(struct engine *engine)
 {
-    uint64_t count = 0;
     engine->forgetter.next_pass_ms = 0;
     timekeeper_tick(&engine->time);
-    (void)forgetter_step(engine);
+    uint64_t count = forgetter_step(engine); /* of a pass that was under way */
     while (engine->forgetter.cut_lsn != 0 && wal_admit(engine->wal) == HF_OK) {
         count += pass_step(engine, LOOKS_A_STEP, timekeeper_engine_ms(&engine->time));
     }

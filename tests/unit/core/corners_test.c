@@ -1,6 +1,6 @@
 /* corners_test.c - corners that random histories seldom get into: two names of one hash, a deadline
  * just a wheel's turn ahead, images that differ from possible ones in a number, memory that comes
- * back.
+ * back or has run out.
  *
  * Threads: one. */
 #include <setjmp.h>
@@ -394,6 +394,52 @@ static void orders_of_every_slot_expire(void **state)
     rig_close(&rig);
 }
 
+/* Uses up the address space for orders' lines. */
+static void use_up_lines(struct lines *lines)
+{
+    for (uint32_t count = ORDER_LINES_MAX; count >= 1; count /= 2) {
+        for (uint32_t key = 0; key < 16; key++) { /* each pool */
+            while (lines_alloc(lines, key, count) != NULL) {
+            }
+        }
+    }
+}
+
+/* A late commit takes units and counts them before it needs memory: without any, it gives all of
+ * them back. */
+static void late_commit_without_memory_keeps_nothing(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct inventory_options options = rig_options(64);
+    rig_open(&rig, &options);
+    uint32_t item = rig_item(&rig, "a", 10);
+    struct sku_rule rule = {.sku = bytes_of("a"), .limit_per_buyer = 5};
+    assert_int_equal(inventory_define_sku(rig.txn, &rule), HF_OK);
+    rig_publish(&rig);
+    assert_int_equal(rig_reserve(&rig, 1, item, 5).status, HF_OK);
+    rig.txn->now_ms += options.hold_ms_default;
+    rig_expire(&rig);
+    use_up_lines(rig.inventory->lines);
+    uint64_t lsn = rig.lsn;
+    /* Fewer units than the order has: its line gets a block. */
+    struct line_qty four = {1, 4};
+    struct order_edit edit = {.id = {0xB0, 1}, .late_ok = true, .line_count = 1, .lines = &four};
+    struct order_outcome outcome;
+    RIG_RUN(&rig, inventory_commit(rig.txn, &edit, &outcome));
+    assert_int_equal(outcome.status, HF_FULL);
+    assert_string_equal(outcome.reason, "out of memory");
+    assert_int_equal(rig.lsn, lsn);
+    assert_int_equal(rig_state(&rig, 1), ORDER_EXPIRED);
+    assert_int_equal(rig_stock(&rig, item).available, 10);
+    assert_int_equal(rig_stock(&rig, item).held, 0);
+    rig_check(&rig);
+    /* All are there for others, up to the buyer's limit. */
+    assert_int_equal(rig_reserve(&rig, 2, item, 5).status, HF_OK);
+    rig_check(&rig);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +454,7 @@ int main(void)
         cmocka_unit_test(plan_of_a_forced_adjustment_is_made),
         cmocka_unit_test(field_that_is_named_may_be_set_to_nothing),
         cmocka_unit_test(orders_of_every_slot_expire),
+        cmocka_unit_test(late_commit_without_memory_keeps_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

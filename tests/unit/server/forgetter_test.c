@@ -1,12 +1,15 @@
 /* forgetter_test.c - ended orders are remembered for retain_ended, and not for ever: what is
- * forgotten, when, what stays, and that a small table takes any number of orders.
+ * forgotten, when, what stays, and that a small table takes any number of orders. What is done when
+ * the log takes nothing.
  *
  * Threads: one. */
 #include "base/hash.h"
 #include "base/log.h"
 #include "engine_rig.h"
+#include "server/engine_internal.h"
 #include "server/forgetter.h"
 #include "wal/marks.h"
+#include "wal/wal_private.h"
 
 #define RETAIN_MS       10000u
 #define ORDERS_MAX_HERE 4096u
@@ -22,12 +25,61 @@ static void open_rig(struct rig *rig, uint64_t units)
     define_phone(rig, (int64_t)units);
 }
 
+/* ---- Between two steps (CMakeLists.txt) ---- */
+
+static struct wal *failing; /* this log fails when it was decided what goes into it */
+
+enum txn_step __wrap_inventory_forget(struct txn *txn, uint64_t before_lsn,
+                                      struct order_cursor *cursor, uint32_t look_max,
+                                      uint64_t *hinted);
+enum txn_step __real_inventory_forget(struct txn *txn, uint64_t before_lsn,
+                                      struct order_cursor *cursor, uint32_t look_max,
+                                      uint64_t *hinted);
+enum txn_step __wrap_inventory_expire(struct txn *txn);
+enum txn_step __real_inventory_expire(struct txn *txn);
+
+static void fail_log(void)
+{
+    if (failing) {
+        wal_fail(failing, "a test");
+        failing = NULL;
+    }
+}
+
+enum txn_step __wrap_inventory_forget(struct txn *txn, uint64_t before_lsn,
+                                      struct order_cursor *cursor, uint32_t look_max,
+                                      uint64_t *hinted)
+{
+    enum txn_step step = __real_inventory_forget(txn, before_lsn, cursor, look_max, hinted);
+    fail_log();
+    return step;
+}
+
+enum txn_step __wrap_inventory_expire(struct txn *txn)
+{
+    enum txn_step step = __real_inventory_expire(txn);
+    fail_log();
+    return step;
+}
+
+#define LOOKS_MAX 10000u /* at the clock while it forgets: more are made by going round for ever */
+
+static uint64_t forget(struct rig *rig)
+{
+    rig->looks_left = LOOKS_MAX;
+    uint64_t forgotten = engine_forget(rig->engine);
+    rig->looks_left = 0;
+    return forgotten;
+}
+
+/* ---- */
+
 /* Time goes by, and the engine looks at it. */
 static uint64_t pass_ms(struct rig *rig, uint64_t ms)
 {
     rig->ms += ms;
     engine_expire(rig->engine);
-    uint64_t forgotten = engine_forget(rig->engine);
+    uint64_t forgotten = forget(rig);
     rig_settle(rig);
     return forgotten;
 }
@@ -196,6 +248,128 @@ static void nothing_is_forgotten_when_retain_ended_is_zero(void **state)
     assert_int_equal(edit(&rig, REQUEST_RELEASE, 1, 0), HF_OK);
     assert_int_equal(pass_ms(&rig, 100000000), 0);
     assert_true(is_known(&rig, 1));
+    rig_close(&rig);
+}
+
+/* Not even the forgetter's own times move, before there is anything to forget. */
+static void no_pass_begins_when_retain_ended_is_zero(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, MIB(4));
+    assert_int_equal(rig.options.retain_ended_ms, 0);
+    assert_int_equal(forgetter_step(rig.engine), 0);
+    assert_int_equal(rig.engine->forgetter.next_pass_ms, 0);
+    rig_close(&rig);
+}
+
+/* There is no time so long ago. */
+static void nothing_is_forgotten_when_retain_ended_is_longer_than_time(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_rig(&rig, 10);
+    engine_close(rig.engine);
+    rig.options.retain_ended_ms = UINT64_MAX;
+    rig_recover(&rig);
+    assert_int_equal(reserve(&rig, 1, 0, 1, 1000), HF_OK);
+    assert_int_equal(edit(&rig, REQUEST_RELEASE, 1, 0), HF_OK);
+    pass_ms(&rig, WAL_MARKS_STEP_MS);
+    assert_int_equal(pass_ms(&rig, 100000000), 0);
+    assert_true(is_known(&rig, 1));
+    rig_close(&rig);
+}
+
+/* ---- A log that takes nothing ---- */
+
+static void end_an_order(struct rig *rig)
+{
+    assert_int_equal(reserve(rig, 1, 0, 1, 1000), HF_OK);
+    assert_int_equal(edit(rig, REQUEST_RELEASE, 1, 0), HF_OK);
+    pass_ms(rig, WAL_MARKS_STEP_MS);
+}
+
+static void full_disk_keeps_orders_known_until_there_is_room(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_rig(&rig, 10);
+    end_an_order(&rig);
+    sim_storage_set_capacity(rig.storage, sim_storage_used(rig.storage));
+    for (int i = 0; i < 100 && wal_admit(engine_wal(rig.engine)) == HF_OK; i++) {
+        write_log(&rig);
+    }
+    assert_int_not_equal(wal_admit(engine_wal(rig.engine)), HF_OK);
+    uint64_t lsn = wal_tail_lsn(engine_wal(rig.engine));
+    assert_int_equal(pass_ms(&rig, RETAIN_MS + WAL_MARKS_STEP_MS), 0);
+    assert_int_equal(wal_tail_lsn(engine_wal(rig.engine)), lsn);
+    assert_true(is_known(&rig, 1));
+    sim_storage_set_capacity(rig.storage, UINT64_MAX);
+    assert_true(wal_prepare_step(engine_wal(rig.engine)));
+    assert_int_equal(wal_admit(engine_wal(rig.engine)), HF_OK);
+    assert_int_equal(pass_ms(&rig, 1), 1);
+    assert_false(is_known(&rig, 1));
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
+static void order_is_counted_as_forgotten_once_that_is_in_the_log(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_rig(&rig, 10);
+    end_an_order(&rig);
+    rig.ms += RETAIN_MS;
+    engine_expire(rig.engine); /* its deadline goes by */
+    failing = engine_wal(rig.engine);
+    assert_int_equal(forget(&rig), 0);
+    assert_null(failing);
+    assert_int_equal(rig.engine->forgetter.forgotten, 0);
+    rig_close(&rig);
+}
+
+static void order_is_counted_as_expired_once_that_is_in_the_log(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_rig(&rig, 10);
+    assert_int_equal(reserve(&rig, 1, 0, 1, 1000), HF_OK);
+    rig.ms += 1000;
+    failing = engine_wal(rig.engine);
+    assert_int_equal(engine_expire(rig.engine), 0);
+    assert_null(failing);
+    assert_int_equal(atomic_load(&rig.engine->expired), 0);
+    rig_close(&rig);
+}
+
+static struct wal *written; /* into this log, when somebody looks at the clock */
+
+static uint64_t write_and_tell_time(void *context)
+{
+    static const uint8_t record[48];
+    struct wal *wal = written;
+    written = NULL;
+    uint64_t lsn;
+    if (wal) {
+        assert_int_equal(wal_append(wal, record, sizeof record, 1, 0, &lsn), HF_OK);
+    }
+    return rig_boottime_ns(context);
+}
+
+/* Else an order that ended meanwhile would be forgotten too early. */
+static void record_is_not_taken_for_older_than_it_is(void **state)
+{
+    (void)state;
+    struct rig rig;
+    open_rig(&rig, 10);
+    rig.clock.boottime_ns = write_and_tell_time;
+    rig.ms += WAL_MARKS_STEP_MS;
+    uint64_t lsn = wal_tail_lsn(engine_wal(rig.engine));
+    written = engine_wal(rig.engine);
+    assert_int_equal(forgetter_step(rig.engine), 0);
+    assert_null(written);
+    assert_true(wal_tail_lsn(engine_wal(rig.engine)) > lsn);
+    assert_int_equal(wal_marks_lsn(&rig.engine->forgetter.marks, UINT64_MAX), lsn);
     rig_close(&rig);
 }
 
@@ -429,7 +603,13 @@ int main(void)
         TEST(ended_orders_go_after_retain_ended_and_not_before),
         TEST(return_begins_the_time_anew),
         TEST(forgotten_orders_leave_totals_and_limits_and_free_their_ids),
+        TEST(no_pass_begins_when_retain_ended_is_zero),
         TEST(nothing_is_forgotten_when_retain_ended_is_zero),
+        TEST(nothing_is_forgotten_when_retain_ended_is_longer_than_time),
+        TEST(full_disk_keeps_orders_known_until_there_is_room),
+        TEST(order_is_counted_as_forgotten_once_that_is_in_the_log),
+        TEST(order_is_counted_as_expired_once_that_is_in_the_log),
+        TEST(record_is_not_taken_for_older_than_it_is),
         TEST(small_table_takes_any_number_of_orders),
         TEST(deadlines_of_ended_orders_are_swept_out_when_holds_are_long),
         TEST(forgetting_goes_in_even_steps),

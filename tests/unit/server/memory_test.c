@@ -2,10 +2,11 @@
  * nothing, or is done; and when memory is there again it is done.
  *
  * Every piece that a request's arena asks the system for is refused once, the first, the second and
- * so on, until the request needs no more. */
+ * so on, until the request needs no more. What makes a worker asks calloc() (CMakeLists.txt). */
 #include "engine_rig.h"
 
 #include "rpc/codec.h"
+#include "server/engine_internal.h"
 
 #define ORDERS 3u
 
@@ -18,6 +19,16 @@ static void *give(size_t bytes)
     }
     countdown -= countdown != UINT32_MAX;
     return malloc(bytes);
+}
+
+static bool calloc_fails;
+
+void *__wrap_calloc(size_t count, size_t bytes);
+void *__real_calloc(size_t count, size_t bytes);
+
+void *__wrap_calloc(size_t count, size_t bytes)
+{
+    return calloc_fails ? NULL : __real_calloc(count, bytes);
 }
 
 /* As ask_wait, from the request's bytes: decoded, done, encoded. Returns the response's status. */
@@ -161,6 +172,40 @@ static void memory_that_is_refused_makes_other_requests_busy(void **state)
     rig_close(&rig);
 }
 
+/* All workers are busy, and there is no memory for one more. */
+static void request_without_a_worker_is_busy_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, MIB(4));
+    define_phone(&rig, 100);
+    struct order_message orders[ORDERS];
+    struct line_message lines[ORDERS];
+    uint8_t ids[ORDERS][ID_BYTES];
+    struct request request;
+    orders_make(&request, orders, lines, ids, 1);
+    struct worker *busy = worker_acquire(rig.engine);
+    assert_non_null(busy);
+    assert_null(rig.engine->workers_free);
+    struct ask ask;
+    calloc_fails = true;
+    ask_submit(&rig, &ask, &request);
+    calloc_fails = false;
+    assert_true(ask.done); /* it waits for nothing */
+    assert_int_equal(ask.call.response.status, HF_BUSY);
+    assert_int_equal(ask.call.response.retry_after_ms, 1000);
+    assert_true(message_has(&ask.call.response, "out of memory"));
+    assert_int_equal(held(&rig), 0);
+    ask_free(&ask);
+    /* There is memory again. */
+    assert_int_equal(ask_wait(&rig, &ask, &request)->orders.results[0].status, HF_OK);
+    assert_int_equal(held(&rig), 2 * ORDERS);
+    ask_free(&ask);
+    worker_release(busy, true);
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
 static void memory_beyond_the_cap_is_invalid(void **state)
 {
     (void)state;
@@ -189,6 +234,7 @@ int main(void)
         cmocka_unit_test(memory_that_is_refused_makes_a_reserve_busy),
         cmocka_unit_test(memory_that_is_refused_makes_other_requests_busy),
         cmocka_unit_test(memory_beyond_the_cap_is_invalid),
+        cmocka_unit_test(request_without_a_worker_is_busy_and_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* prepare_test.c - segments to come can't be made, for each reason there is: work is refused with
- * that reason, nothing is forgotten, and it goes on by itself.
+ * that reason, nothing is forgotten, and it goes on by itself. What an earlier process prepared; when
+ * a segment's file is closed.
  *
  * Threads: one. */
 #include <errno.h>
@@ -299,6 +300,85 @@ static void mark_that_cant_be_renamed_is_renamed_later(void **state)
     rig_deinit(&rig);
 }
 
+/* What an engine with another segment size has prepared goes, newest first, before any of it can be
+ * taken for a segment of this size. */
+static void prepared_segments_of_another_size_are_removed(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin_with(&rig, 2);
+    while (wal_prepare_step(rig.wal)) {
+    }
+    assert_true(there(&rig, "wal-0000000000000002.seg"));
+    assert_true(there(&rig, "wal-0000000000000003.seg"));
+    wal_stop(rig.wal);
+    rig_close(&rig);
+    rig.options.segment_bytes = WAL_SEGMENT_BYTES_MIN + WAL_PAGE_BYTES;
+    assert_int_equal(rig_open(&rig), HF_OK);
+    assert_false(there(&rig, "wal-0000000000000003.seg"));
+    assert_true(there(&rig, "wal-0000000000000001.seg")); /* the log itself stays */
+    while (wal_prepare_step(rig.wal)) {
+    }
+    uint64_t size;
+    assert_non_null(sim_storage_data(fault_storage_under(rig.storage), "wal-0000000000000002.seg",
+                                     &size));
+    assert_int_equal(size, rig.options.segment_bytes);
+    assert_goes_on(&rig);
+    rig_deinit(&rig);
+}
+
+/* One that can't be removed is no segment of this log: it does not open. */
+static void prepared_segment_of_another_size_that_stays_keeps_the_log_closed(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin_with(&rig, 2);
+    while (wal_prepare_step(rig.wal)) {
+    }
+    wal_stop(rig.wal);
+    rig_close(&rig);
+    rig.options.segment_bytes = WAL_SEGMENT_BYTES_MIN + WAL_PAGE_BYTES;
+    const char *last = "wal-0000000000000003.seg";
+    fault_storage_set(rig.storage, FAULT_UNLINK, last, EACCES, FAULT_ALWAYS);
+    assert_int_not_equal(rig_open(&rig), HF_OK);
+    assert_int_equal(fault_storage_asked(rig.storage), 1);
+    assert_true(there(&rig, "wal-0000000000000002.seg")); /* no gap before the last */
+    fault_storage_set(rig.storage, FAULT_UNLINK, last, 0, 0);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    assert_goes_on(&rig);
+    rig_deinit(&rig);
+}
+
+/* A segment's file is written until its last block is durable, and that is known only when a later
+ * segment has one. */
+static void file_stays_open_while_its_segment_may_be_written(void **state)
+{
+    (void)state;
+    struct rig rig;
+    begin_with(&rig, 2);
+    while (wal_prepare_step(rig.wal)) {
+    }
+    fill_segments(&rig, 1);
+    const struct writer *writer = &rig.wal->writer;
+    assert_int_equal(writer->segment, 2);
+    assert_int_equal(writer->retired_count, 0);
+    for (unsigned i = 0; i < 100 && writer->segment == 2; i++) {
+        assert_int_equal(rig_append(&rig, WAL_APPEND_BYTES_MAX / 48, NULL), HF_OK);
+        wal_step(rig.wal, false);
+    }
+    assert_int_equal(writer->segment, 3);
+    assert_int_equal(writer->retired_count, 1);
+    wal_segment_retire(rig.wal, 1);
+    assert_int_equal(writer->retired_count, 1);
+    wal_segment_retire(rig.wal, 2); /* one of its blocks is durable, others are under way */
+    assert_int_equal(writer->retired_count, 1);
+    wal_segment_retire(rig.wal, 3);
+    assert_int_equal(writer->retired_count, 0);
+    rig_settle(&rig);
+    wal_stop(rig.wal);
+    rig_deinit(&rig);
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR + 1);
@@ -311,6 +391,9 @@ int main(void)
         cmocka_unit_test(spare_of_another_size_that_cant_be_removed_is_no_hindrance),
         cmocka_unit_test(file_that_was_made_is_not_made_again),
         cmocka_unit_test(mark_that_cant_be_renamed_is_renamed_later),
+        cmocka_unit_test(prepared_segments_of_another_size_are_removed),
+        cmocka_unit_test(prepared_segment_of_another_size_that_stays_keeps_the_log_closed),
+        cmocka_unit_test(file_stays_open_while_its_segment_may_be_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
