@@ -692,6 +692,71 @@ static void readings_add_up(struct schedule *schedule)
     world_close(world);
 }
 
+/* Two units in one go, then the third: no moment has one. */
+static void sell_two_and_one(void *context)
+{
+    struct actor *actor = context;
+    struct world *world = actor->world;
+    stock_sell(world->stock, 0, item_of(world, 0), 2);
+    stock_sell(world->stock, 1, item_of(world, 0), 1);
+}
+
+static void read_what_was_sold(void *context)
+{
+    struct actor *actor = context;
+    struct world *world = actor->world;
+    struct stock_view view;
+    stock_read(world->stock, item_of(world, 0), &view);
+    SCHEDULE_CHECK_EQUAL(view.held, 3 - view.sold);
+    SCHEDULE_CHECK_EQUAL(view.available, 0);
+    SCHEDULE_CHECK(view.sold == 0 || view.sold == 2 || view.sold == 3);
+}
+
+static void what_was_sold_is_of_one_moment(struct schedule *schedule)
+{
+    struct world *world = world_open(schedule);
+    define(world, 0, true, 3);
+    define(world, 1, false, 0);
+    SCHEDULE_CHECK(take(&actors[0], 0, 0, 3) == HF_OK);
+    schedule_add(schedule, sell_two_and_one, &actors[0]);
+    schedule_add(schedule, read_what_was_sold, &actors[1]);
+    schedule_run(schedule);
+    world_close(world);
+}
+
+/* One unit goes to and fro between two shards, and another stays held. */
+static void move_to_and_fro(void *context)
+{
+    struct actor *actor = context;
+    for (unsigned round = 0; round < 3; round++) {
+        SCHEDULE_CHECK(take(actor, round % 2, 0, 1) == HF_OK);
+        give(actor, 1 - round % 2, 0, 1);
+    }
+}
+
+static void read_what_is_held(void *context)
+{
+    struct actor *actor = context;
+    struct world *world = actor->world;
+    struct stock_view view;
+    stock_read(world->stock, item_of(world, 0), &view);
+    SCHEDULE_CHECK(view.held >= 1 && view.held <= 2);
+    SCHEDULE_CHECK_EQUAL(view.available, 2 - view.held);
+}
+
+static void units_that_come_back_are_seen_once(struct schedule *schedule)
+{
+    struct world *world = world_open(schedule);
+    define(world, 0, true, 2);
+    define(world, 1, false, 0);
+    SCHEDULE_CHECK(take(&actors[0], 0, 0, 2) == HF_OK);
+    give(&actors[0], 0, 0, 1);
+    schedule_add(schedule, move_to_and_fro, &actors[1]);
+    schedule_add(schedule, read_what_is_held, &actors[2]);
+    schedule_run(schedule);
+    world_close(world);
+}
+
 int main(int argc, char **argv)
 {
     static const struct schedule_case cases[] = {
@@ -707,6 +772,8 @@ int main(int argc, char **argv)
         {"definitions_move_what_is_free", definitions_move_what_is_free},
         {"presale_is_exact", presale_is_exact},
         {"readings_add_up", readings_add_up},
+        {"what_was_sold_is_of_one_moment", what_was_sold_is_of_one_moment},
+        {"units_that_come_back_are_seen_once", units_that_come_back_are_seen_once},
     };
     return schedule_main(argc, argv, cases, sizeof cases / sizeof *cases, 12000, 2.0, 5000000);
 }

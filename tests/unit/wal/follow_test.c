@@ -324,6 +324,60 @@ static void follow_says_damaged_when_a_proven_payload_is_not_what_was_written(vo
     rig_deinit(&rig);
 }
 
+/* Each byte of a block's header in turn is not yet what it will be: as long as it isn't, the header
+ * proves nothing. */
+static void follow_waits_while_a_header_is_torn(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t serial = 0;
+    uint64_t size;
+    rig_begin(&rig);
+    struct wal_follow *follow = follow_from(&rig, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
+        rig_settle(&rig);
+    }
+    /* Segment header, EPOCH block, the first record's, and the one that proves it. */
+    uint8_t *data = sim_storage_data(rig.storage, "wal-0000000000000001.seg", &size);
+    uint8_t *header = data + (size_t)3 * WAL_PAGE_BYTES;
+    for (unsigned i = 0; i < BLOCK_HEADER_BYTES; i++) {
+        header[i] ^= 1;
+        assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+        assert_int_equal(serial, 0);
+        header[i] ^= 1;
+    }
+    assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+    assert_int_equal(serial, 1);
+    wal_follow_close(follow);
+    rig_deinit(&rig);
+}
+
+/* The same of a segment's header. */
+static void follow_waits_while_the_next_segments_header_is_torn(void **state)
+{
+    (void)state;
+    struct rig rig;
+    uint64_t size;
+    rig_begin(&rig);
+    seal(&rig, 1);
+    uint8_t *header = sim_storage_data(rig.storage, "wal-0000000000000002.seg", &size);
+    uint64_t before = 0;
+    for (unsigned i = 0; i < SEGMENT_HEADER_BYTES; i++) {
+        uint64_t serial = 0;
+        struct wal_follow *follow = follow_from(&rig, 0);
+        header[i] ^= 1;
+        assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+        assert_true(serial < rig.next_serial && (i == 0 || serial == before));
+        before = serial;
+        header[i] ^= 1;
+        assert_int_equal(read_on(follow, &serial), HF_NOT_FOUND);
+        assert_true(serial > before);
+        wal_follow_close(follow);
+    }
+    rig_deinit(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +392,8 @@ int main(void)
         cmocka_unit_test(follow_goes_on_in_the_archive_when_its_segment_is_worn_away),
         cmocka_unit_test(follow_goes_on_when_all_of_its_segment_was_read_and_given_back),
         cmocka_unit_test(follow_says_damaged_when_a_proven_payload_is_not_what_was_written),
+        cmocka_unit_test(follow_waits_while_a_header_is_torn),
+        cmocka_unit_test(follow_waits_while_the_next_segments_header_is_torn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
