@@ -460,6 +460,13 @@ static uint32_t settle_reserve(struct message *message, const uint32_t *statuses
     return left;
 }
 
+/* Whether orders that this commit or release ended when it was first sent may be forgotten by now. */
+static bool may_have_been_forgotten(const struct message *message)
+{
+    double retain_s = message->lane->traffic->options->retain_s;
+    return retain_s > 0 && (double)(link_now_ns() - message->since_ns) >= retain_s * 1e9;
+}
+
 /* The same for commits and releases. */
 static uint32_t settle_follow(struct message *message, uint64_t *numbers, const uint32_t *statuses,
                               struct tally *tally)
@@ -481,9 +488,9 @@ static uint32_t settle_follow(struct message *message, uint64_t *numbers, const 
             tally->expired++;
         } else {
             /* The engine contradicts itself: it said OK to the reserve. The oracle will look. But
-             * one that forgets may have done this the first time that it was asked, and have
-             * forgotten the order since: what became of it stays unknown. */
-            if (status != HF_NOT_FOUND || !(traffic->options->retain_s > 0)) {
+             * it may have done this when it was first asked, and have forgotten the order since:
+             * then what became of it stays unknown. */
+            if (status != HF_NOT_FOUND || !may_have_been_forgotten(message)) {
                 ledger_set(&traffic->ledger, number, FATE_HELD);
             }
             tally->failed++;
