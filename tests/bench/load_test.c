@@ -187,19 +187,18 @@ static void load_takes_an_order_for_forgotten_only_after_its_time(void **state)
         int code;
         const char *mix;
     } cases[] = {
-        {NULL, "1h", {.forget_ended_every = 5}, 1},
-        {"1h", "1h", {.forget_ended_every = 5}, 1},
+        {NULL, "1h", {.forget_ended_every = 5}, 1, "100,60,30"},
+        {"1h", "1h", {.forget_ended_every = 5}, 1, "100,60,30"},
         /* Stalled, so that a millisecond passes between an order's end and its being asked for. */
-        {"1ms", "1h", {.forget_ended_every = 5, .stall_at = 5, .stall_ms = 5}, 0},
+        {"1ms", "1h", {.forget_ended_every = 5, .stall_at = 5, .stall_ms = 5}, 0, "100,60,30"},
         /* None is committed: of one whose commit took a millisecond nobody could tell. */
         {"1ms", "1h", {.forget_reserve_every = 50}, 1, "100,0,0"},
-        {"1h", "1h", {.forget_reserve_every = 50}, 1},
-        {"1ms", "1h", {.forget_commit_every = 50}, 1},
+        {"1h", "1h", {.forget_reserve_every = 50}, 1, "100,60,30"},
+        {"1ms", "1h", {.forget_commit_every = 50}, 1, "100,60,30"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         toy_reset(&cases[i].faults, 0, 0);
-        const char *mix = cases[i].mix ? cases[i].mix : "100,60,30";
-        int code = cases[i].retain ? LOAD("--skus", "3", "--orders", "1000", "--mix", mix,
+        int code = cases[i].retain ? LOAD("--skus", "3", "--orders", "1000", "--mix", cases[i].mix,
                                           "--hold", cases[i].hold, "--retain", cases[i].retain)
                                    : LOAD("--skus", "3", "--orders", "1000", "--mix", "100,60,30");
         if (code != cases[i].code) {
