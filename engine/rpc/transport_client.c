@@ -69,6 +69,7 @@ static bool slot_fill(struct slot *slot, struct bytes request)
         slot->bytes = bytes;
         slot->room = request.len;
     }
+    CHECK(request.len <= slot->room);
     if (request.len > 0) {
         memcpy(slot->bytes, request.data, request.len);
     }
@@ -213,6 +214,7 @@ struct transport_call *calls_give_up(struct transport_client *client, enum give_
             *any_sent = true;
         }
         struct transport_call *call = slot_end(client, slot);
+        CHECK(!slot->call);
         call->status = which == GIVE_UP_ALL ? HF_CANCELED : status;
         *last = call;
         last = &call->next;

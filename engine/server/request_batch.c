@@ -5,6 +5,7 @@
  * Threads: any; a worker and a call belong to one. */
 #include <inttypes.h>
 
+#include "base/check.h"
 #include "server/engine_internal.h"
 
 #define PREFETCH_AHEAD 8u /* orders of a batch whose cache lines are on their way */
@@ -116,6 +117,7 @@ static bool batch_order(struct worker *worker, struct engine_call *call,
                     ORDER_LINES_MAX);
         return false;
     }
+    CHECK((uint64_t)first_line + count <= batch->item_count);
     for (uint32_t k = 0; k < count; k++) {
         uint32_t at = first_line + k;
         lines[k].item = batch->item[at];
