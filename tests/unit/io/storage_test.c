@@ -277,7 +277,7 @@ static void storage_wears_a_file_away_in_pieces(void **state)
 }
 
 /* The last directory that was synced. */
-static ino_t synced_directory;
+static _Atomic ino_t synced_directory; /* threads that take a lock sync, too */
 
 /* The storage calls this one. */
 int fsync(int fd)
