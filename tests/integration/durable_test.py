@@ -18,8 +18,9 @@ LIBRARY = os.environ.get("HOLDFAST_DURABLE_CHECK") or sys.exit("HOLDFAST_DURABLE
 
 
 def is_promised(what):
-    """A lock's file need not be there, nor gone."""
-    return not what.endswith("/LOCK")
+    """A lock's file need not be there, nor gone; nor a segment in the making, which a stop may meet:
+    the next start removes it."""
+    return not what.endswith(("/LOCK", ".seg.tmp"))
 
 
 class Checked:
