@@ -26,7 +26,7 @@
 #define SEED_USUAL 0x57c4u
 
 #ifdef HOLDFAST_SCHEDULE
-#define FEWER 250u /* each point may yield: windows are wide */
+#define FEWER 500u /* each point may yield: windows are wide */
 #include "lib/schedule.h"
 #elif defined(HOLDFAST_SANITIZED)
 #define FEWER 10u
