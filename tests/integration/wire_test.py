@@ -868,9 +868,12 @@ def test_clients_that_misbehave_cost_only_themselves():
 
 
 def test_engine_without_memory_says_so_and_goes_on():
-    with Engine("--items-max", "1000", "--orders-max", "100000") as engine:
+    rooms, askers, turns, orders = (8 << 20, 0), 12, 5, 3000
+    # Room for every order that is asked for: memory runs out here, and nothing else.
+    orders_max = 2 * len(rooms) * askers * turns * orders
+    with Engine("--items-max", "1000", "--orders-max", str(orders_max)) as engine:
         shop = Shop(engine.url)
-        item = shop.define("PHONE", 1000000)
+        item = shop.define("PHONE", orders_max)
         assert shop.reserve(new_id(), [line(item)]).status == OK
         with open("/proc/%d/status" % engine.process.pid) as status:
             size = [int(row.split()[1]) for row in status if row.startswith("VmSize")][0] * 1024
@@ -883,10 +886,10 @@ def test_engine_without_memory_says_so_and_goes_on():
             # Connections may be cut off: there is no memory for them.
             try:
                 own = Shop(engine.url)
-                for _ in range(5):
+                for _ in range(turns):
                     reply = own.connection.exchange(message((10, "msg", b"\x0a\x00" * big)))
                     many = own.ask(reserve=reserve(*[order(new_id(), [line(item)])
-                                                     for _ in range(3000)]))
+                                                     for _ in range(orders)]))
                     with lock:
                         statuses.append(pb.Response.FromString(reply).status)
                         statuses.append(many.status)
@@ -894,11 +897,11 @@ def test_engine_without_memory_says_so_and_goes_on():
                 pass
 
         # Hardly any, and none at all.
-        for room in (8 << 20, 0):
+        for room in rooms:
             resource.prlimit(engine.process.pid, resource.RLIMIT_AS,
                              (size + room, resource.RLIM_INFINITY))
             threads = [threading.Thread(target=ask_for_much, args=(100000 + 10000 * i,))
-                       for i in range(12)]
+                       for i in range(askers)]
             for thread in threads:
                 thread.start()
             for thread in threads:
