@@ -8,7 +8,7 @@
 #   - it includes only its own folder and the layers below; never another folder of its layer;
 #   - <holdfast/status.h> may be included by all, <holdfast/client.h> by client, bench and cli;
 #   - nng only in engine/rpc/transport_private.h and, to be measured bare, in bench/peers/;
-#     protobuf-c only in engine/rpc/codec*, liburing only in engine/io/; no include goes up with
+#     protobuf-c only in engine/wire/codec*, liburing only in engine/io/; no include goes up with
 #     "../";
 #   - an include in quotes names a file of this tree.
 # And the top level holds only the entries that section 11 names, and what .gitignore ignores.
@@ -26,7 +26,8 @@ check_includes() {
         fi
     done | sort) | awk -v root="$1" '
         BEGIN {
-            split("base 0 io 1 core 1 wal 2 rpc 2 client 3 server 3 bench 4 cli 5", table, " ")
+            split("base 0 io 1 core 1 wal 2 wire 2 rpc 2 client 3 checkpoint 3 history 4 " \
+                  "server 5 feed 6 bench 6 cli 7", table, " ")
             for (i = 1; i in table; i += 2) layer[table[i]] = table[i + 1]
         }
         { files[++file_count] = $0; exists[$0] = 1 }
@@ -72,8 +73,8 @@ check_includes() {
                 return
             }
             if (name ~ /^protobuf-c\// || name ~ /\.pb-c\.h$/) {
-                if (path !~ /^engine\/rpc\/codec(_layout)?\.[ch]$/)
-                    wrong(path, line, "protobuf-c belongs to engine/rpc/codec.c and codec_layout")
+                if (path !~ /^engine\/wire\/codec(_layout)?\.[ch]$/)
+                    wrong(path, line, "protobuf-c belongs to engine/wire/codec.c and codec_layout")
                 return
             }
             if (name ~ /^liburing(\.h$|\/)/) {
@@ -153,9 +154,13 @@ make_good_tree() {
     put engine/io/ring.c '#include <liburing.h>' '#include "io/storage.h"' '#include "storage.h"'
     put engine/core/stock.h '#include "base/bytes.h"'
     put engine/wal/wal.h '#include "core/stock.h"' '#include "io/storage.h"'
+    put engine/checkpoint/checkpoint.h '#include "core/stock.h"' '#include "wal/wal.h"'
+    put engine/history/check.h '#include "checkpoint/checkpoint.h"'
+    put engine/feed/feed.h '#include "history/check.h"'
+    put engine/wire/message.h '#include "base/bytes.h"'
     put engine/rpc/transport.h '#include "base/bytes.h"'
     put engine/rpc/transport_private.h '#include <nng/nng.h>' '#include "rpc/transport.h"'
-    put engine/rpc/codec.c '#include "holdfast.pb-c.h"' '#include <protobuf-c/protobuf-c.h>'
+    put engine/wire/codec.c '#include "holdfast.pb-c.h"' '#include <protobuf-c/protobuf-c.h>'
     put engine/client/client.c '#include <holdfast/client.h>' '#include "rpc/transport.h"'
     put engine/server/engine.h '#include "wal/wal.h"' '#include "rpc/transport.h"'
     put bench/load/load.h '#include <holdfast/client.h>' '#include "server/engine.h"'
@@ -207,6 +212,10 @@ self_test() {
     expect_broken engine/io/x.c '"core/stock.h"'
     expect_broken engine/wal/x.c '"rpc/transport.h"'
     expect_broken engine/rpc/x.c '"wal/wal.h"'
+expect_broken engine/rpc/x.c '"wire/message.h"'          # wire stands beside rpc
+expect_broken engine/wal/x.c '"checkpoint/checkpoint.h"'
+expect_broken engine/checkpoint/x.c '"history/check.h"'
+expect_broken engine/server/x.c '"feed/feed.h"'
     expect_broken engine/client/x.c '"server/engine.h"'
     expect_broken engine/core/x.c '"wal/wal.h"'
     expect_broken engine/server/x.c '"load/load.h"'           # bench is above the server
@@ -217,7 +226,7 @@ self_test() {
     expect_broken engine/rpc/x.c '<nng/nng.h>'
     expect_broken bench/peers.cc '<nng/protocol/reqrep0/rep.h>'
     expect_broken engine/rpc/x.c '"holdfast.pb-c.h"'
-    expect_broken engine/rpc/message.h '"holdfast.pb-c.h"'
+    expect_broken engine/wire/message.h '"holdfast.pb-c.h"'
     expect_broken engine/server/x.c '<protobuf-c/protobuf-c.h>'
     expect_broken engine/wal/x.c '<liburing.h>'
     expect_broken engine/wal/x.c '"../io/storage.h"'

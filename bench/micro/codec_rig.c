@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "micro/rig.h"
-#include "rpc/codec.h"
+#include "wire/codec.h"
 
 #define ITEMS       10000u
 #define DEADLINE_MS UINT64_C(1790000000000)

@@ -17,7 +17,7 @@
 #include "micro/null_storage.h"
 #include "micro/rig.h"
 #include "micro/stopwatch.h"
-#include "rpc/codec.h"
+#include "wire/codec.h"
 #include "server/engine.h"
 
 #define HOLD_MS 60000u

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "wal/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 
 /* Learns the items of the newest whole checkpoint; *segment_max: the segment behind it, 1 if there
  * is none. */

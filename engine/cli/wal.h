@@ -12,10 +12,10 @@
 #include "base/arena.h"
 #include "cli/args.h"
 #include "io/storage.h"
-#include "wal/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "wal/reader.h"
 #include "wal/record.h"
-#include "wal/replay.h"
+#include "history/replay.h"
 
 #define DATA_DEFAULT "./holdfast-data"
 

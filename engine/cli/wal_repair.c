@@ -4,7 +4,7 @@
  * in one exchange of names; the old one stays as it was. A crash leaves the one or the other.
  *
  * Threads: the main thread. */
-#include "wal/repair.h"
+#include "history/repair.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -14,7 +14,7 @@
 #include "cli/wal.h"
 #include "io/identity.h"
 #include "io/storage.h"
-#include "wal/check.h"
+#include "history/check.h"
 
 /* The state is built unasked up to here: some seconds, and no more memory than a machine that runs
  * an engine can spare. */

@@ -15,7 +15,7 @@
 #include <holdfast/client.h>
 
 #include "base/arena.h"
-#include "rpc/message.h"
+#include "wire/message.h"
 #include "rpc/transport.h"
 
 #define CLIENT_TIMEOUT_MS_DEFAULT 5000u

@@ -16,7 +16,7 @@
 #include "base/limits.h"
 #include "base/test_point.h"
 #include "client/client_internal.h"
-#include "rpc/codec.h"
+#include "wire/codec.h"
 
 #define NS_PER_MS        1000000u
 #define RETRY_MS_DEFAULT 5u

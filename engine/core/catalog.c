@@ -17,7 +17,7 @@
 #include "base/mutex.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "core/pages.h"
+#include "base/pages.h"
 
 struct sku {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t version; /* odd while the rules change */

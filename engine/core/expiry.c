@@ -14,7 +14,7 @@
 #include "base/limits.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "core/pages.h"
+#include "base/pages.h"
 
 #define LEVELS       3u
 #define LEVEL_BITS   SCHEDULE_BOUND(12u, 6u)

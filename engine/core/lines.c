@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "core/pages.h"
+#include "base/pages.h"
 
 #define POOLS       16u
 #define CLASSES     12u /* 1 << 11 == ORDER_LINES_MAX */

@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "base/schedule.h"
-#include "core/pages.h"
+#include "base/pages.h"
 
 #define GROWTH        1u         /* an index doubles: moved least often, half empty at worst */
 #define ENTRIES_AHEAD 8u         /* new entries whose cache lines are on their way */

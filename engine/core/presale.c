@@ -16,7 +16,7 @@
 #include "base/limits.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "core/pages.h"
+#include "base/pages.h"
 
 #define LOCKS    64u
 #define NO_CHUNK 0u

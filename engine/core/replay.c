@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "core/inventory_internal.h"
-#include "core/pages.h"
+#include "base/pages.h"
 
 /* ---- Lanes ---- */
 

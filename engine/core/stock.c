@@ -77,7 +77,7 @@
 #include "base/limits.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "core/pages.h"
+#include "base/pages.h"
 
 #define SHARDS         SCHEDULE_BOUND(STOCK_SHARDS, 3u)
 #define CELLS          (1u + SHARDS) /* the base cell, then the shards */

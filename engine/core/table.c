@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "base/schedule.h"
-#include "core/pages.h"
+#include "base/pages.h"
 
 /* A full table's share; below, fewer shards will do. */
 #define SHARD_ENTRIES_MIN SCHEDULE_BOUND(16384u, 64u)

@@ -20,7 +20,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "wal/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 
 struct engine;
 

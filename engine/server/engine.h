@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "core/inventory.h"
 #include "io/storage.h"
-#include "rpc/message.h"
+#include "wire/message.h"
 #include "wal/wal.h"
 
 struct engine;

@@ -18,7 +18,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
-#include "core/pages.h"
+#include "base/pages.h"
 #include "core/replay.h"
 #include "wal/record.h"
 

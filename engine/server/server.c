@@ -21,7 +21,7 @@
 
 #include "base/check.h"
 #include "io/identity.h"
-#include "rpc/codec.h"
+#include "wire/codec.h"
 #include "rpc/transport.h"
 #include "server/preflight.h"
 

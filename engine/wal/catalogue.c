@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "base/limits.h"
-#include "wal/checkpoint_format.h"
 #include "wal/format.h"
 
 enum hf_status catalogue_read(struct catalogue *catalogue, struct storage *storage)
@@ -176,10 +175,7 @@ static bool page_cluster(enum segment_kind kind, const uint8_t *page, struct id1
 {
     const char *reason;
     if (kind == SEGMENT_CHECKPOINT) {
-        struct checkpoint_header header;
-        bool whole = checkpoint_header_decode(&header, page, &reason);
-        *cluster = header.info.start.cluster;
-        return whole;
+        return checkpoint_cluster_decode(cluster, page, &reason);
     }
     struct segment_header header;
     bool whole = segment_header_decode(&header, page, &reason);

@@ -125,6 +125,19 @@ bool segment_header_decode(struct segment_header *header, const uint8_t *from, c
     return true;
 }
 
+bool checkpoint_cluster_decode(struct id128 *cluster, const uint8_t *page, const char **reason)
+{
+    *reason = NULL;
+    if (memcmp(page, CHECKPOINT_MAGIC, 8) != 0) {
+        *reason = "no checkpoint header here";
+    } else if (load_u64(page + CHECKPOINT_CHECKSUM_AT) != hash_bytes(page, CHECKPOINT_CHECKSUM_AT)) {
+        *reason = "the checkpoint header's checksum does not match";
+    } else {
+        *cluster = id_from_bytes(page + CHECKPOINT_CLUSTER_AT);
+    }
+    return !*reason;
+}
+
 /* The lowest bytes of a number that has no others. */
 static void store_bytes(uint8_t *to, uint64_t value, unsigned bytes)
 {

@@ -79,6 +79,15 @@ void block_header_encode(const struct block_header *header, uint8_t *to);
  * fit. The payload is not looked at. */
 bool block_header_decode(struct block_header *header, const uint8_t *from, const char **reason);
 
+/* What the log must know of a checkpoint's first page: to which cluster it belongs. The rest of that
+ * page is checkpoint/format.h's. */
+#define CHECKPOINT_MAGIC       "HFCHKPT1"
+#define CHECKPOINT_CLUSTER_AT  16u
+#define CHECKPOINT_CHECKSUM_AT 288u /* u64 over the bytes before it; the same in every version */
+
+/* False, with a static reason, when the magic or that checksum doesn't fit. */
+bool checkpoint_cluster_decode(struct id128 *cluster, const uint8_t *page, const char **reason);
+
 /* True when magic and header checksum fit, whatever the version and type: a header that is intact
  * and still can't be decoded comes from a newer version. */
 bool segment_header_intact(const uint8_t *from);

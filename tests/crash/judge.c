@@ -19,7 +19,7 @@
 #include "lib/tempdir.h"
 #include "server/config.h"
 #include "server/engine.h"
-#include "wal/check.h"
+#include "history/check.h"
 
 #define LOG_FOLDER "data/wal/"
 #define LINES_ROOM 8u

@@ -17,7 +17,7 @@
 #include "core/image.h"
 #include "fuzz.h"
 #include "lib/sim_storage.h"
-#include "wal/checkpoint_file.h"
+#include "checkpoint/file.h"
 #include "wal/record.h"
 
 const unsigned fuzz_runs = 1500;

@@ -7,7 +7,7 @@
 
 #include "base/limits.h"
 #include "fuzz.h"
-#include "rpc/codec_layout.h"
+#include "wire/codec_layout.h"
 
 /* ---- Numbers ---- */
 

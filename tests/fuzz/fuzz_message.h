@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "lib/rng.h"
-#include "rpc/message.h"
+#include "wire/message.h"
 
 /* Changes one thing in a decoded message, whose memory and what is added are the arena's. */
 void fuzz_mutate_request(struct rng *rng, struct arena *arena, struct request *request);

@@ -17,7 +17,7 @@
 #include "fuzz_message.h"
 #include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
-#include "rpc/codec.h"
+#include "wire/codec.h"
 #include "server/engine.h"
 
 const unsigned fuzz_runs = 2000;

@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "fuzz.h"
 #include "fuzz_message.h"
-#include "rpc/codec.h"
+#include "wire/codec.h"
 
 const unsigned fuzz_runs = 60000;
 

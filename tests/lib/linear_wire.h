@@ -8,7 +8,7 @@
 #define TESTS_LIB_LINEAR_WIRE_H
 
 #include "lib/linear_plan.h"
-#include "rpc/message.h"
+#include "wire/message.h"
 
 struct linear_wire {
     struct request request;

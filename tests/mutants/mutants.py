@@ -18,7 +18,7 @@ import sys
 from collections import namedtuple
 
 BREAKS_MAX = 160
-MODULES = ("base", "io", "core", "wal", "rpc", "client", "server", "cli")
+MODULES = ("base", "io", "core", "wal", "checkpoint", "history", "feed", "wire", "rpc", "client", "server", "cli")
 
 Mutant = namedtuple("Mutant", "name path breaks tests equivalent")
 

@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "sim.h"
-#include "wal/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "wal/format.h"
 
 #define NUMBERS_MAX 256u

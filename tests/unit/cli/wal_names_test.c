@@ -2,7 +2,7 @@
  *
  * Threads: one. */
 #include "cli/wal.h"
-#include "unit/wal/ticket_checkpoint.h"
+#include "unit/checkpoint/ticket_checkpoint.h"
 
 static void wal_names_come_from_a_checkpoint_with_many_tickets(void **state)
 {

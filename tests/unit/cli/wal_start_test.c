@@ -1,5 +1,5 @@
 /* wal_start_test.c - what the engine's start makes of a log that is torn or damaged: it refuses, or
- * drops only what was never acknowledged. The same logs as in unit/wal/repair_test.c. */
+ * drops only what was never acknowledged. The same logs as in unit/history/repair_test.c. */
 #include "lib/sim_clock.h"
 #include "server/engine.h"
 #include "unit/wal/small_log.h"

@@ -29,7 +29,7 @@
 #include "lib/budget.h"
 #include "lib/patience.h"
 #include "lib/rng.h"
-#include "rpc/codec.h"
+#include "wire/codec.h"
 #include "rpc/transport.h"
 
 #define THREADS   16u

@@ -21,7 +21,7 @@
 #include "base/limits.h"
 #include "base/test_point.h"
 #include "lib/patience.h"
-#include "rpc/codec.h"
+#include "wire/codec.h"
 #include "rpc/transport.h"
 
 static uint64_t now_ms(void)

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #include "core/orders.h"
-#include "core/pages.h"
+#include "base/pages.h"
 #include "lib/rng.h"
 
 #ifdef HOLDFAST_SANITIZED

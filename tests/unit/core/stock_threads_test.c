@@ -33,6 +33,7 @@
 #else
 #define FEWER 1u
 #endif
+#define FEWER_OF(rounds) (1 + ((rounds) - 1) / FEWER) /* at least one */
 
 struct shared;
 
@@ -144,7 +145,7 @@ static void take_until_sold_out(struct worker *worker)
 static void sell_out(struct shared *shared, bool hot)
 {
     stock_define(shared->stock, ITEM, 0, 0, hot);
-    for (unsigned round = 0; round < 1000 / FEWER; round++) {
+    for (unsigned round = 0; round < FEWER_OF(1000); round++) {
         stock_restock(shared->stock, 0, ITEM, 100);
         run(shared, take_until_sold_out, NULL);
         assert_int_equal(all_taken(shared), 100);
@@ -180,7 +181,7 @@ static void stock_sells_exactly_what_there_is_by_many_units(void **state)
 {
     struct shared *shared = *state;
     stock_define(shared->stock, ITEM, 0, 0, true);
-    for (unsigned round = 0; round < 300 / FEWER; round++) {
+    for (unsigned round = 0; round < FEWER_OF(300); round++) {
         stock_restock(shared->stock, 0, ITEM, 1000);
         run(shared, take_many_at_once, NULL);
         assert_int_equal(all_taken(shared), 1000);
@@ -571,7 +572,7 @@ static void take_any_until_sold_out(struct worker *worker)
 static void stock_take_any_sells_exactly_what_there_is(void **state)
 {
     struct shared *shared = *state;
-    for (unsigned round = 0; round < 300 / FEWER; round++) {
+    for (unsigned round = 0; round < FEWER_OF(300); round++) {
         for (uint32_t item = 1; item <= ITEMS; item++) {
             stock_restock(shared->stock, round % STOCK_SHARDS, item, 50 * item);
         }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "core/pages.h"
+#include "base/pages.h"
 #include "core/table.h"
 
 static void table_chooses_shards_for_16384_entries_each(void **state)

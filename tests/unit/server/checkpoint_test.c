@@ -12,7 +12,7 @@
 #include "lib/budget.h"
 #include "lib/tempdir.h"
 #include "state_dump.h"
-#include "wal/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "wal/record.h"
 
 #define RETAIN_MS     1000u

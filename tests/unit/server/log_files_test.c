@@ -18,8 +18,8 @@
 #include "lib/sim_clock.h"
 #include "server/engine.h"
 #include "unit/wal/small_log.h"
-#include "wal/check.h"
-#include "wal/checkpoint_format.h"
+#include "history/check.h"
+#include "checkpoint/format.h"
 
 #define FILES_MAX    32u
 #define VERSIONS_MAX 8u

@@ -5,7 +5,7 @@
  * so on, until the request needs no more. What makes a worker asks calloc() (CMakeLists.txt). */
 #include "engine_rig.h"
 
-#include "rpc/codec.h"
+#include "wire/codec.h"
 #include "server/engine_internal.h"
 
 #define ORDERS 3u

@@ -16,7 +16,7 @@
 #include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "server/engine.h"
-#include "wal/checkpoint.h"
+#include "checkpoint/checkpoint.h"
 #include "wal/record.h"
 
 #define START_MS      1762790400000ull

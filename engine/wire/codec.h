@@ -1,0 +1,31 @@
+/* codec.h - messages to and from protobuf. The only user of protobuf-c.
+ *
+ * Threads: any; an arena belongs to one call. All memory comes from the arena: nothing is to be
+ * freed but the arena. */
+#ifndef WIRE_CODEC_H
+#define WIRE_CODEC_H
+
+#include "base/arena.h"
+#include "wire/message.h"
+
+/* Decodes a request. OK; NO_MEMORY when the machine has none now, with *error: the same message may
+ * be decoded later; or INVALID with *error: a message that says what is wrong, static or in
+ * the arena ("not a holdfast.v1.Request", "message: longer than ...", "reserve.orders[3].lines[0].
+ * sku: not valid UTF-8", "decoding needs more than ... bytes"). A request without a body decodes to
+ * REQUEST_NONE. The result points into `bytes`' copy in the arena; `bytes` may go away. */
+enum hf_status codec_request_decode(struct arena *arena, struct bytes bytes,
+                                    struct request *request, const char **error);
+
+/* Encodes a request into the arena. OK or NO_MEMORY. */
+enum hf_status codec_request_encode(struct arena *arena, const struct request *request,
+                                    struct bytes *out);
+
+/* Decodes a response. OK, or INVALID. */
+enum hf_status codec_response_decode(struct arena *arena, struct bytes bytes,
+                                     struct response *response);
+
+/* Encodes a response into the arena. OK or NO_MEMORY. */
+enum hf_status codec_response_encode(struct arena *arena, const struct response *response,
+                                     struct bytes *out);
+
+#endif
