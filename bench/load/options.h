@@ -15,7 +15,7 @@
 
 struct load_options {
     const char *url;
-    const char *token; /* NULL: none */
+    const char *token;      /* NULL: none */
     const char *token_file; /* where it is from; NULL: elsewhere */
 
     /* How long. */

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "base/cell.h"
+#include "base/check.h"
 #include "base/csv.h"
 
 #define CHUNK 1000u /* items a message: some 100 KB */

@@ -460,7 +460,8 @@ static uint32_t settle_reserve(struct message *message, const uint32_t *statuses
     return left;
 }
 
-/* Whether orders that this commit or release ended when it was first sent may be forgotten by now. */
+/* Whether orders that this commit or release ended when it was first sent may be forgotten by now.
+ */
 static bool may_have_been_forgotten(const struct message *message)
 {
     double retain_s = message->lane->traffic->options->retain_s;

@@ -17,8 +17,8 @@
 #include "micro/null_storage.h"
 #include "micro/rig.h"
 #include "micro/stopwatch.h"
-#include "wire/codec.h"
 #include "server/engine.h"
+#include "wire/codec.h"
 
 #define HOLD_MS 60000u
 

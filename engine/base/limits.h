@@ -13,29 +13,31 @@
 #define GIB(n)           ((uint64_t)(n) << 30)
 
 /* ---- What a request may carry (sections 1 and 7 of the design) ---- */
-#define CODE_BYTES_MAX      64u      /* a SKU's or pool's code */
-#define LABEL_BYTES_MAX     256u     /* a SKU's label */
-#define REASON_BYTES_MAX    128u     /* an adjustment's reason, and its reference */
-#define TEXT_GIVEN_BYTES_MAX 4096u   /* one of these as a caller of the library gives it: white space
-                                        and uncomposed characters are not counted when it is kept */
-#define TOKEN_BYTES_MAX     256u     /* a request's token */
-#define ORDER_LINES_MAX     2048u    /* lines of one order; grants too: a split line has one an item */
-#define LINE_FALLBACKS_MAX  64u      /* items that a line may fall back to */
-#define ORDER_FALLBACKS_MAX 2048u    /* of all lines of one order: looked at under a spin lock, some
-                                        100 ns each */
-#define REQUEST_ORDERS_MAX  65536u   /* orders of one request, rows or columns */
-#define REQUEST_LINES_MAX   131072u  /* lines of all orders of one request */
-#define REQUEST_ADMIN_MAX   65536u   /* definitions, adjustments, reads of one request */
-#define LIST_STOCK_MAX      10000u   /* items of one ListStock answer */
-#define LIST_ORDERS_MAX     1000u    /* orders of one ListOrders answer */
-#define LIST_ORDERS_LOOKED_MAX 65536u /* orders that one ListOrders request looks at: some 5 ms */
-#define QTY_MAX             1000000000u /* units of one line; a sum over 2048 lines fits int64 */
-#define STOCK_MAX           ((int64_t)1 << 53) /* units of one item: exact in JSON numbers */
+#define CODE_BYTES_MAX   64u  /* a SKU's or pool's code */
+#define LABEL_BYTES_MAX  256u /* a SKU's label */
+#define REASON_BYTES_MAX 128u /* an adjustment's reason, and its reference */
+#define TEXT_GIVEN_BYTES_MAX                                                                       \
+    4096u                        /* one of these as a caller of the library gives it: white space  \
+                                    and uncomposed characters are not counted when it is kept */
+#define TOKEN_BYTES_MAX    256u  /* a request's token */
+#define ORDER_LINES_MAX    2048u /* lines of one order; grants too: a split line has one an item */
+#define LINE_FALLBACKS_MAX 64u   /* items that a line may fall back to */
+#define ORDER_FALLBACKS_MAX                                                                        \
+    2048u /* of all lines of one order: looked at under a spin lock, some                          \
+             100 ns each */
+#define REQUEST_ORDERS_MAX     65536u  /* orders of one request, rows or columns */
+#define REQUEST_LINES_MAX      131072u /* lines of all orders of one request */
+#define REQUEST_ADMIN_MAX      65536u  /* definitions, adjustments, reads of one request */
+#define LIST_STOCK_MAX         10000u  /* items of one ListStock answer */
+#define LIST_ORDERS_MAX        1000u   /* orders of one ListOrders answer */
+#define LIST_ORDERS_LOOKED_MAX 65536u  /* orders that one ListOrders request looks at: some 5 ms */
+#define QTY_MAX                1000000000u /* units of one line; a sum over 2048 lines fits int64 */
+#define STOCK_MAX              ((int64_t)1 << 53) /* units of one item: exact in JSON numbers */
 /* When a sale may open or close: the years 2000 to 2099. Smaller numbers are seconds or a date in
  * digits, greater ones micro- or nanoseconds: a sale would be open at once, or never. */
 #define SALE_TIME_MS_MIN    946684800000u
 #define SALE_TIME_MS_MAX    4102444799999u
-#define HOLD_MS_DEFAULT     900000u  /* 15 minutes: what Chinese storefronts give a buyer to pay */
+#define HOLD_MS_DEFAULT     900000u /* 15 minutes: what Chinese storefronts give a buyer to pay */
 #define HOLD_MS_MAX_DEFAULT 604800000u /* 7 days */
 
 /* A message longer than REQUEST_BYTES_MAX is answered with INVALID; one longer than
@@ -44,8 +46,8 @@
 #define REQUEST_BYTES_MAX MIB(8)
 #define MESSAGE_BYTES_MAX (MIB(64) + KIB(64))
 
-/* Answers: what SP sockets take unless told otherwise is 1 MiB (NNG_OPT_RECVMAXSZ), and a longer message
- * breaks the connection. Any one order fits the least. */
+/* Answers: what SP sockets take unless told otherwise is 1 MiB (NNG_OPT_RECVMAXSZ), and a longer
+ * message breaks the connection. Any one order fits the least. */
 #define ANSWER_BYTES_DEFAULT MIB(1)
 #define ANSWER_BYTES_LEAST   KIB(256) /* that a caller may name */
 
@@ -54,36 +56,38 @@
 #define ANSWER_ARENA_BYTES_MAX MIB(32) /* what executing and answering a request may take more */
 
 /* ---- Core ---- */
-#define READ_ITEMS_AT_ONCE   256u        /* items whose stock is read at one moment: some 15 us */
-#define THREADS_MAX          64u         /* threads that may be in the core at once */
-#define ITEMS_MAX_DEFAULT    (1u << 20)
-#define ITEMS_MAX            (1u << 24)
-#define ORDERS_MAX_DEFAULT   (1u << 26)
-#define ORDERS_MAX           (1u << 30)
-#define ORDERS_READY_DEFAULT (1u << 20)
-#define BUYERS_MAX_DEFAULT   (1u << 26)
-#define RECOVERY_THREADS_MAX 16u
+#define READ_ITEMS_AT_ONCE      256u /* items whose stock is read at one moment: some 15 us */
+#define THREADS_MAX             64u  /* threads that may be in the core at once */
+#define ITEMS_MAX_DEFAULT       (1u << 20)
+#define ITEMS_MAX               (1u << 24)
+#define ORDERS_MAX_DEFAULT      (1u << 26)
+#define ORDERS_MAX              (1u << 30)
+#define ORDERS_READY_DEFAULT    (1u << 20)
+#define BUYERS_MAX_DEFAULT      (1u << 26)
+#define RECOVERY_THREADS_MAX    16u
 #define RETAIN_ENDED_MS_DEFAULT 86400000u /* 24 h: how long ended orders are remembered */
-#define TXN_EVENTS_MAX       1024u       /* outcomes between two appends of one thread */
-#define STOCK_SHARDS         8u          /* shards of an item that is split */
+#define TXN_EVENTS_MAX          1024u     /* outcomes between two appends of one thread */
+#define STOCK_SHARDS            8u        /* shards of an item that is split */
 
 /* ---- Log ---- */
-#define WAL_PAGE_BYTES           4096u   /* unit of O_DIRECT writes */
-#define WAL_SEGMENT_BYTES_DEFAULT MIB(64)
-#define WAL_SEGMENT_BYTES_MIN    MIB(4)
-#define WAL_SEGMENT_BYTES_MAX    GIB(4)
-#define WAL_GROUP_BYTES_MAX      MIB(1)  /* payload of one block */
-#define WAL_GROUPS               8u      /* group buffers: filling, in flight, free */
-#define WAL_RECORD_BYTES_MAX     KIB(256) /* one record */
-#define WAL_APPEND_BYTES_MAX     KIB(512) /* one append: the records of a transaction's flush */
-#define WAL_SPARE_SEGMENTS_DEFAULT 4u    /* segments prepared ahead of use */
-#define WAL_SPARE_SEGMENTS_MAX   16u
-#define WAL_BYTES_MAX_DEFAULT    GIB(4)   /* of segments; checkpoints see to it that there are not more */
+#define WAL_PAGE_BYTES             4096u /* unit of O_DIRECT writes */
+#define WAL_SEGMENT_BYTES_DEFAULT  MIB(64)
+#define WAL_SEGMENT_BYTES_MIN      MIB(4)
+#define WAL_SEGMENT_BYTES_MAX      GIB(4)
+#define WAL_GROUP_BYTES_MAX        MIB(1)   /* payload of one block */
+#define WAL_GROUPS                 8u       /* group buffers: filling, in flight, free */
+#define WAL_RECORD_BYTES_MAX       KIB(256) /* one record */
+#define WAL_APPEND_BYTES_MAX       KIB(512) /* one append: the records of a transaction's flush */
+#define WAL_SPARE_SEGMENTS_DEFAULT 4u       /* segments prepared ahead of use */
+#define WAL_SPARE_SEGMENTS_MAX     16u
+#define WAL_BYTES_MAX_DEFAULT                                                                      \
+    GIB(4) /* of segments; checkpoints see to it that there are not more */
 #define CHECKPOINT_MEMORY_DEFAULT MIB(512) /* for sorting */
-#define CHECKPOINT_MEMORY_MIN    MIB(1)
-#define WAL_DIGEST_EVERY_BYTES   MIB(16) /* log between two DIGEST blocks */
+#define CHECKPOINT_MEMORY_MIN     MIB(1)
+#define WAL_DIGEST_EVERY_BYTES    MIB(16) /* log between two DIGEST blocks */
 
-static_assert(WAL_RECORD_BYTES_MAX >= 64 + (uint64_t)ORDER_LINES_MAX * 32, "an order fits a record");
+static_assert(WAL_RECORD_BYTES_MAX >= 64 + (uint64_t)ORDER_LINES_MAX * 32,
+              "an order fits a record");
 static_assert(WAL_APPEND_BYTES_MAX >= WAL_RECORD_BYTES_MAX + TXN_EVENTS_MAX * 48, "a flush fits");
 static_assert(WAL_GROUP_BYTES_MAX >= WAL_APPEND_BYTES_MAX, "an append fits a group");
 
@@ -96,29 +100,29 @@ static_assert(WAL_SEGMENT_BYTES_MIN >= WAL_SEGMENT_BYTES_LEAST(WAL_GROUP_BYTES_M
 static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an order's sum fits");
 
 /* ---- Time (docs/decisions/0014-time.md) ---- */
-#define CLOCK_SLEW_MS        1000u     /* a wall clock that is off by more has jumped */
-#define CLOCK_SLEW_PART      10u       /* of the time that goes by: what is corrected meanwhile */
-#define CLOCK_CONFIRM_MS     300000u   /* how long a jump must last to be believed: ntpd's stepout */
-#define CLOCK_CONFIRM_STEP_MS 10000u   /* what counts of the time between two looks, at most */
-#define CLOCK_START_AHEAD_MS 86400000u /* after another boot: how far ahead is believed at once */
+#define CLOCK_SLEW_MS         1000u   /* a wall clock that is off by more has jumped */
+#define CLOCK_SLEW_PART       10u     /* of the time that goes by: what is corrected meanwhile */
+#define CLOCK_CONFIRM_MS      300000u /* how long a jump must last to be believed: ntpd's stepout */
+#define CLOCK_CONFIRM_STEP_MS 10000u  /* what counts of the time between two looks, at most */
+#define CLOCK_START_AHEAD_MS  86400000u /* after another boot: how far ahead is believed at once */
 
 /* ---- Transport ---- */
-#define SERVER_CONTEXTS_DEFAULT    256u  /* requests in hand at once */
-#define SERVER_CONTEXTS_MAX        4096u
-#define SERVER_SEND_TIMEOUT_MS     5000  /* a client that does not read for so long is cut off */
-#define SERVER_CONNECTIONS_MAX     16384u /* fewer where there are fewer descriptors */
-#define SERVER_FILES_LEAST         64u   /* descriptors that an engine starts with; it takes some 20 */
-#define SERVER_FILES_KEPT          384u  /* descriptors that are the log's and others', not theirs */
-#define SERVER_MEMORY_BYTES_MAX    GIB(1) /* of connections' long messages and unread answers */
-#define CLIENT_IN_FLIGHT_MAX       64u   /* messages a client has under way at once */
-#define CLIENT_BATCH_ORDERS_MAX    4096u /* orders that the client library puts in one message */
+#define SERVER_CONTEXTS_DEFAULT 256u /* requests in hand at once */
+#define SERVER_CONTEXTS_MAX     4096u
+#define SERVER_SEND_TIMEOUT_MS  5000   /* a client that does not read for so long is cut off */
+#define SERVER_CONNECTIONS_MAX  16384u /* fewer where there are fewer descriptors */
+#define SERVER_FILES_LEAST      64u  /* descriptors that an engine starts with; it takes some 20 */
+#define SERVER_FILES_KEPT       384u /* descriptors that are the log's and others', not theirs */
+#define SERVER_MEMORY_BYTES_MAX GIB(1) /* of connections' long messages and unread answers */
+#define CLIENT_IN_FLIGHT_MAX    64u    /* messages a client has under way at once */
+#define CLIENT_BATCH_ORDERS_MAX 4096u  /* orders that the client library puts in one message */
 
 /* ---- Change stream ---- */
-#define STREAM_SUBSCRIBERS_MAX      128u  /* connections that are published to */
-#define STREAM_FETCHERS_MAX         64u   /* connections that ask */
+#define STREAM_SUBSCRIBERS_MAX      128u    /* connections that are published to */
+#define STREAM_FETCHERS_MAX         64u     /* connections that ask */
 #define STREAM_FETCH_IDLE_MS        180000u /* when all are there, who said nothing for so long goes */
-#define STREAM_BACKLOG_MESSAGES_MAX 4096u /* that wait for one subscriber; more are lost to it */
-#define STREAM_BACKLOG_BYTES_MAX    MIB(4) /* likewise; above any one message */
+#define STREAM_BACKLOG_MESSAGES_MAX 4096u    /* that wait for one subscriber; more are lost to it */
+#define STREAM_BACKLOG_BYTES_MAX    MIB(4)   /* likewise; above any one message */
 #define STREAM_MEMORY_BYTES_MAX     MIB(256) /* of all subscribers' backlogs; of all unread answers */
 #define STREAM_SEND_TIMEOUT_MS      30000 /* a subscriber that takes nothing for so long is cut off */
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/diag.h"
 
 #define MS_NS           1000000
 #define TIME_MS_MAX     9000000000000 /* the year 2255: in ns it fits 63 bits */
@@ -120,7 +120,7 @@ static bool may_say(struct timekeeper *time, int64_t now_ns)
     }
     time->lines_left--;
     if (time->lines_unsaid > 0) {
-        log_warn("clock: %" PRIu32 " more changes were not reported here", time->lines_unsaid);
+        diag_warn("clock: %" PRIu32 " more changes were not reported here", time->lines_unsaid);
         time->lines_unsaid = 0;
     }
     return true;
@@ -222,10 +222,10 @@ static void doubt(struct timekeeper *time, const struct look *look)
     time->status.step_ms = look->difference_ms;
     time->status.step_at_ms = (uint64_t)(look->wall_ns / MS_NS);
     if (may_say(time, look->boot_ns)) {
-        log_warn("clock: the machine's clock has jumped%s: it is %s %s the engine's wall time; it "
-                 "will be believed when it has stayed so for %u s",
-                 again ? " again" : "", span_text(look->difference_ms, text),
-                 side(look->difference_ms), CLOCK_CONFIRM_MS / 1000);
+        diag_warn("clock: the machine's clock has jumped%s: it is %s %s the engine's wall time; it "
+                  "will be believed when it has stayed so for %u s",
+                  again ? " again" : "", span_text(look->difference_ms, text),
+                  side(look->difference_ms), CLOCK_CONFIRM_MS / 1000);
     }
 }
 
@@ -233,8 +233,8 @@ static void doubt_gone(struct timekeeper *time, const struct look *look)
 {
     char text[SPAN_TEXT_BYTES];
     if (may_say(time, look->boot_ns)) {
-        log_warn("clock: the machine's clock is right again; the jump of %s was not believed",
-                 span_text(time->doubted_ms, text));
+        diag_warn("clock: the machine's clock is right again; the jump of %s was not believed",
+                  span_text(time->doubted_ms, text));
     }
     time->doubted_ms = 0;
     time->slewed_ns = look->boot_ns;
@@ -247,10 +247,10 @@ static void doubt_ends(struct timekeeper *time, const struct look *look)
     time->doubted_ms = 0;
     time->status.steps_believed++;
     if (may_say(time, look->boot_ns)) {
-        log_warn("clock: the machine's clock is believed: the engine's wall time stepped %s by %s; "
-                 "holds last as long as before",
-                 look->difference_ms < 0 ? "back" : "forward",
-                 span_text(look->difference_ms, text));
+        diag_warn(
+            "clock: the machine's clock is believed: the engine's wall time stepped %s by %s; "
+            "holds last as long as before",
+            look->difference_ms < 0 ? "back" : "forward", span_text(look->difference_ms, text));
     }
 }
 
@@ -332,12 +332,12 @@ static void say_start(const struct time_past *past, bool same, bool trust, int64
 {
     char text[SPAN_TEXT_BYTES];
     if (!same) {
-        log_info("clock: the log is from before this start of the machine, or from another one: "
-                 "holds last as long as they had left when it ended%s",
-                 past->engine_ms ? "" : "; it was written by an older version");
+        diag_info("clock: the log is from before this start of the machine, or from another one: "
+                  "holds last as long as they had left when it ended%s",
+                  past->engine_ms ? "" : "; it was written by an older version");
     }
     if (trust && is_jump(difference_ms)) {
-        log_warn(
+        diag_warn(
             "clock: the machine's clock is %s %s where the log's last time leads; it is believed "
             "because of trust-clock",
             span_text(difference_ms, text), side(difference_ms));

@@ -19,9 +19,9 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
-#include "core/replay.h"
 #include "checkpoint/file.h"
 #include "checkpoint/gather.h"
+#include "core/replay.h"
 #include "wal/record.h"
 
 #define MEMORY_BYTES_MIN MIB(1)

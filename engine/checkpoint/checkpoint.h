@@ -81,12 +81,12 @@ enum hf_status checkpoint_load(struct storage *storage, uint64_t number,
                                void *context);
 
 struct checkpoint_build_options {
-    struct storage *storage;   /* has the segments and the base; gets the new file */
-    struct storage *out;       /* NULL: storage; where the new file goes */
-    uint64_t base;             /* number of the checkpoint to start from; 0: the log's beginning */
-    uint64_t upto;             /* last segment to cover: sealed, above base */
-    uint64_t memory_bytes;     /* for order records, at least 1 MiB */
-    bool gently;               /* an engine writes to the same disk: see wal_reader_go_easy */
+    struct storage *storage; /* has the segments and the base; gets the new file */
+    struct storage *out;     /* NULL: storage; where the new file goes */
+    uint64_t base;           /* number of the checkpoint to start from; 0: the log's beginning */
+    uint64_t upto;           /* last segment to cover: sealed, above base */
+    uint64_t memory_bytes;   /* for order records, at least 1 MiB */
+    bool gently;             /* an engine writes to the same disk: see wal_reader_go_easy */
     struct inventory_options inventory; /* the ledger's sizes; orders are none of it, but what else
                                            follows from orders_max */
     /* Called often, between steps of some 100 us: may sleep to go easy; false stops the building

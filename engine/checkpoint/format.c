@@ -124,8 +124,8 @@ static bool numbers_fit(const struct checkpoint_header *header)
     return true;
 }
 
-/* NULL when the page is a header of a version that is known, with the cluster it names; else what is
- * wrong with it. */
+/* NULL when the page is a header of a version that is known, with the cluster it names; else what
+ * is wrong with it. */
 static const char *header_fault(const uint8_t *page, struct id128 *cluster)
 {
     const char *reason;

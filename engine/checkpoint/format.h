@@ -11,8 +11,8 @@
 #include "checkpoint/checkpoint.h"
 #include "core/image.h"
 
-#define CHECKPOINT_VERSION     2u /* as written: marks are of engine time */
-#define CHECKPOINT_READ_MIN    1u /* its marks are of a wall clock that may have been wrong */
+#define CHECKPOINT_VERSION     2u  /* as written: marks are of engine time */
+#define CHECKPOINT_READ_MIN    1u  /* its marks are of a wall clock that may have been wrong */
 #define CHECKPOINT_SEEKS       16u /* parts of the orders, by the highest bits of id_hash() */
 #define FRAME_HEADER_BYTES     48u
 #define FRAME_BYTES_MAX        MIB(1) /* header, payload and padding */

@@ -9,8 +9,8 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
-#include "core/replay.h"
 #include "checkpoint/file.h"
+#include "core/replay.h"
 #include "wal/record.h"
 #include "wal/segment.h"
 

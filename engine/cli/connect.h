@@ -31,17 +31,16 @@ struct connection {
 #define CONNECTION_OPTIONS_STEP_BY_STEP(c)                                                         \
     CONNECTION_OPTIONS_WITH(                                                                       \
         c, "how long the command may take in all (default: no limit, but 5s for each answer)")
-#define CONNECTION_OPTIONS_WITH(c, timeout_help)                                                   \
-    {"url", OPTION_TEXT, &(c).url,                                                                 \
-     NULL,  "URL",       "the engine (default: $HOLDFAST_URL, else " URL_DEFAULT ")"},             \
-        {"timeout",          OPTION_DURATION, &(c).timeout_ms,                                     \
-         &(c).timeout_given, "DURATION",      timeout_help},                                       \
-        {"token", OPTION_TEXT, &(c).token,                                                         \
-         NULL,    "TEXT",      "sent along if the engine wants one (default: $HOLDFAST_TOKEN)"},   \
-        {"token-file", OPTION_TEXT, &(c).token_file,                                               \
-         NULL,         "FILE",      "the same from a file, which `ps` does not show"},              \
-    {                                                                                              \
-        "json", OPTION_FLAG, &(c).json, NULL, NULL, "print JSON"                                   \
+#define CONNECTION_OPTIONS_WITH(c, timeout_help)                                                     \
+    {"url", OPTION_TEXT, &(c).url,                                                                   \
+     NULL,  "URL",       "the engine (default: $HOLDFAST_URL, else " URL_DEFAULT ")"},               \
+        {"timeout", OPTION_DURATION, &(c).timeout_ms, &(c).timeout_given, "DURATION", timeout_help}, \
+        {"token", OPTION_TEXT, &(c).token,                                                           \
+         NULL,    "TEXT",      "sent along if the engine wants one (default: $HOLDFAST_TOKEN)"},     \
+        {"token-file", OPTION_TEXT, &(c).token_file,                                                 \
+         NULL,         "FILE",      "the same from a file, which `ps` does not show"},               \
+    {                                                                                                \
+        "json", OPTION_FLAG, &(c).json, NULL, NULL, "print JSON"                                     \
     }
 
 /* Opens a client. ARGS_GO_ON, or the exit code; what was wrong has been said. */

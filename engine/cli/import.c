@@ -130,8 +130,9 @@ static bool read_duration(const char *text, uint32_t *ms, char *reason)
 static bool read_time(const char *text, uint64_t *unix_ms, char *reason)
 {
     if (cell_is_date(bytes_of(text))) {
-        snprintf(reason, CELL_ERROR_BYTES, "is a date that can be read in two ways: write it as "
-                                           "2026-11-30T20:00+08:00");
+        snprintf(reason, CELL_ERROR_BYTES,
+                 "is a date that can be read in two ways: write it as "
+                 "2026-11-30T20:00+08:00");
         return false;
     }
     return parse_sale_time(text, unix_ms, reason);
@@ -223,8 +224,9 @@ static void map_columns(struct import *import, const char *path, const struct cs
                         column_parser parsers[CSV_FIELDS_MAX])
 {
     if (!any_known(csv)) {
-        bad(import, path, "row 1: '%.64s' is not a column's name, nor is any other in the row: is "
-                          "the header missing? It names sku, stock and so on",
+        bad(import, path,
+            "row 1: '%.64s' is not a column's name, nor is any other in the row: is "
+            "the header missing? It names sku, stock and so on",
             csv_column_name(csv, 0));
         return;
     }

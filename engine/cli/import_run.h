@@ -23,7 +23,7 @@ struct import_summary {
     char reference[REASON_BYTES_MAX + 1];
     enum hf_status status;              /* OK, or the first thing that went wrong */
     char message[CONNECT_REASON_BYTES]; /* what that was */
-    uint32_t ended; /* rows that name a closes_at that is past */
+    uint32_t ended;                     /* rows that name a closes_at that is past */
     uint32_t refused;
     enum hf_status refused_status[IMPORT_REFUSED_SHOWN];
     char refused_texts[IMPORT_REFUSED_SHOWN][CONNECT_REASON_BYTES]; /* the first ones */

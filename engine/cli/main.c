@@ -102,8 +102,7 @@ int run_subcommand(const char *command, const char *summary, const struct subcom
         return EXIT_DONE;
     }
     int shift = of_word ? 1 : 0;
-    const struct subcommand *found =
-        argc >= 2 ? find(subcommands, count, argv[1 + shift]) : NULL;
+    const struct subcommand *found = argc >= 2 ? find(subcommands, count, argv[1 + shift]) : NULL;
     if (!found) {
         return no_such_command(who, subcommands, count, argc - shift, argv + shift);
     }

@@ -87,8 +87,7 @@ static enum hf_status begin_with(struct run *run, uint64_t number,
     }
     if (checkpoint_is_lost(status)) {
         if (rebuild->from.message[0]) {
-            fprintf(stderr, "A checkpoint was passed over: %s\n",
-                    rebuild->from.message);
+            fprintf(stderr, "A checkpoint was passed over: %s\n", rebuild->from.message);
         } else {
             fprintf(stderr,
                     "A checkpoint is damaged and was passed over: %s, offset %" PRIu64 ": %s\n",

@@ -66,10 +66,13 @@ static const struct command_spec spec = {
         "Nothing is changed without --apply --yes; running it twice changes nothing more. Exit 1:\n"
         "differences remain.\n"
         "\n"
-        "A file of other orders, or one that was cut off, makes orphans of the engine's orders. So\n"
-        "--apply changes nothing when more than 10 orders, and more than --max-share of those that\n"
+        "A file of other orders, or one that was cut off, makes orphans of the engine's orders. "
+        "So\n"
+        "--apply changes nothing when more than 10 orders, and more than --max-share of those "
+        "that\n"
         "the engine holds units for, would be changed; or when more than half of these are not in\n"
-        "the file, or more than half of the file's not in the engine. --max-share 100 lifts both.\n",
+        "the file, or more than half of the file's not in the engine. --max-share 100 lifts "
+        "both.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .arguments_min = 1,
@@ -341,8 +344,8 @@ struct work {
     uint64_t engine_live; /* of these, held or committed, and not left alone */
     uint64_t file_live;   /* held or paid in the file */
     struct tally tally;
-    uint64_t newer; /* left alone: --as-of */
-    bool acts; /* with --apply, --yes and no reason against it */
+    uint64_t newer;                          /* left alone: --as-of */
+    bool acts;                               /* with --apply, --yes and no reason against it */
     char refusal[CONNECT_REASON_BYTES + 64]; /* why not, with --apply; "": nothing is against it */
     uint64_t mended;
     uint64_t remaining;

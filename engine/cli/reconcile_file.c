@@ -250,8 +250,7 @@ static bool read_row(struct reading *reading, const struct csv_row *cells)
     struct row row = {.number = cells->number};
     if (!read_order(reading, &row, field(cells, reading->order)) ||
         !read_state(reading, &row, field(cells, reading->state)) ||
-        !read_item(reading, &row, cells) ||
-        !read_qty(reading, &row, field(cells, reading->qty))) {
+        !read_item(reading, &row, cells) || !read_qty(reading, &row, field(cells, reading->qty))) {
         return false;
     }
     if (reading->count == reading->room) {

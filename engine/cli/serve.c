@@ -123,8 +123,8 @@ static void warn_of_token(void)
 {
     for (unsigned i = 0; i < given_count; i++) {
         if (strcmp(given[i].name, "token") == 0) {
-            log_warn("--token on the command line can be seen by every user of this machine: "
-                     "--token-file keeps it to its readers");
+            diag_warn("--token on the command line can be seen by every user of this machine: "
+                      "--token-file keeps it to its readers");
             return;
         }
     }
@@ -143,7 +143,7 @@ static void announce(const char *what, const char *url)
 
 static int refused(enum hf_status status, const char *reason)
 {
-    log_error("%s", reason);
+    diag_error("%s", reason);
     if (json) {
         print_json(error_object(status, reason));
     }
@@ -165,10 +165,10 @@ int command_serve(int argc, char **argv)
     if (!read_settings(&config, error)) {
         return config.address_refused ? refused(HF_INVALID, error) : args_wrong(&spec, "%s", error);
     }
-    log_set_level(config.log_level);
+    diag_set_level(config.diag_level);
     const char *allocator = cli_allocator();
-    log_info("holdfast %s, %s%s", HOLDFAST_VERSION, allocator ? "jemalloc " : "system allocator",
-             allocator ? allocator : "");
+    diag_info("holdfast %s, %s%s", HOLDFAST_VERSION, allocator ? "jemalloc " : "system allocator",
+              allocator ? allocator : "");
     cli_allocator_ready();
     warn_of_token();
     if (!preflight(&config, error)) {

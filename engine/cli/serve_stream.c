@@ -16,8 +16,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/diag.h"
 #include "base/escape.h"
-#include "base/log.h"
 #include "cli/changes.h"
 #include "cli/overlay.h"
 #include "cli/print.h"
@@ -156,8 +156,8 @@ static void *publisher_main(void *argument)
         if (status == HF_NOT_FOUND) {
             wait_a_little();
         } else if (status != HF_OK && !stopping()) {
-            log_warn("the change stream can't be read (%s): it goes on with what comes now",
-                     hf_status_text(status));
+            diag_warn("the change stream can't be read (%s): it goes on with what comes now",
+                      hf_status_text(status));
             close_view(&view);
             since_ms = now_ms();
             nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
@@ -214,7 +214,7 @@ bool serve_stream_start(const struct config *config, server_announce announce)
     serving.archive = config->archive_dir[0] != '\0' ? config->archive_dir : NULL;
     if (stream_open(&serving.stream, publishes ? config->stream : NULL,
                     answers ? config->stream_fetch : NULL, error) != HF_OK) {
-        log_error("stream: %s", error);
+        diag_error("stream: %s", error);
         return false;
     }
     if (publishes) {
@@ -228,7 +228,7 @@ bool serve_stream_start(const struct config *config, server_announce announce)
         .token = config->token, .open = open_log, .stop = &serving.stop});
     if (!serving.fetch || (publishes && !start_thread(publisher_main)) ||
         (answers && !start_thread(responder_main))) {
-        log_error("stream: no memory, or a thread can't be started");
+        diag_error("stream: no memory, or a thread can't be started");
         serve_stream_stop();
         return false;
     }

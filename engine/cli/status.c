@@ -79,15 +79,13 @@ static void show_clock(const struct hf_engine_status *status)
 
 static json_t *clock_object(const struct hf_engine_status *status)
 {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "state", status->clock,
-                     "wall_ms", (json_int_t)status->wall_ms, "difference_ms",
-                     (json_int_t)status->clock_difference_ms, "doubted_ms",
-                     (json_int_t)status->clock_doubted_ms, "confirms_ms",
-                     (json_int_t)status->clock_confirms_ms, "steps_seen",
-                     (json_int_t)status->clock_steps_seen, "steps_believed",
-                     (json_int_t)status->clock_steps_believed, "step_ms",
-                     (json_int_t)status->clock_step_ms, "step_at_ms",
-                     (json_int_t)status->clock_step_at_ms);
+    return json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "state", status->clock, "wall_ms",
+        (json_int_t)status->wall_ms, "difference_ms", (json_int_t)status->clock_difference_ms,
+        "doubted_ms", (json_int_t)status->clock_doubted_ms, "confirms_ms",
+        (json_int_t)status->clock_confirms_ms, "steps_seen", (json_int_t)status->clock_steps_seen,
+        "steps_believed", (json_int_t)status->clock_steps_believed, "step_ms",
+        (json_int_t)status->clock_step_ms, "step_at_ms", (json_int_t)status->clock_step_at_ms);
 }
 
 static void show(const struct hf_engine_status *status)
@@ -116,9 +114,8 @@ static void show(const struct hf_engine_status *status)
 
 static void show_json(const struct hf_engine_status *status)
 {
-    json_t *object =
-        json_pack("{s:s, s:s, s:s}", "version", status->version, "state", status->state, "wal_io",
-                  status->wal_io);
+    json_t *object = json_pack("{s:s, s:s, s:s}", "version", status->version, "state",
+                               status->state, "wal_io", status->wal_io);
     const struct {
         const char *name;
         uint64_t value;

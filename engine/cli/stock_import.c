@@ -54,8 +54,10 @@ static const struct command_spec spec = {
         "\n"
         "An empty cell leaves what it is about as it is. A SKU's rules (label and below) may be\n"
         "named in any of its rows. The whole file is checked first, by the engine too: if any row\n"
-        "is wrong or refused, nothing is done. Importing the same file again changes nothing, also\n"
-        "after sales; to set the same stock once more, name another --reference. Rows are numbered\n"
+        "is wrong or refused, nothing is done. Importing the same file again changes nothing, "
+        "also\n"
+        "after sales; to set the same stock once more, name another --reference. Rows are "
+        "numbered\n"
         "from 1, the header's.\n"
         "\n"
         "--dry-run makes the engine's check alone, and tells what the import would come to.\n",
@@ -74,13 +76,12 @@ static json_t *summary_object(const struct import_summary *summary)
                   (json_int_t)summary->units, "refused", (json_int_t)summary->refused);
     json_t *more = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "ended_sales",
-        (json_int_t)summary->ended, "items", (json_int_t)summary->items,
-        "new_skus", (json_int_t)summary->new_skus, "new_items", (json_int_t)summary->new_items,
-        "changed_rules", (json_int_t)summary->changed_rules, "changed_items",
-        (json_int_t)summary->changed_items, "stock_set", (json_int_t)summary->stock_set,
-        "replayed", (json_int_t)summary->replayed, "changed_stock",
-        (json_int_t)summary->changed_stock, "units_added", (json_int_t)summary->units_added,
-        "units_removed", (json_int_t)summary->units_removed);
+        (json_int_t)summary->ended, "items", (json_int_t)summary->items, "new_skus",
+        (json_int_t)summary->new_skus, "new_items", (json_int_t)summary->new_items, "changed_rules",
+        (json_int_t)summary->changed_rules, "changed_items", (json_int_t)summary->changed_items,
+        "stock_set", (json_int_t)summary->stock_set, "replayed", (json_int_t)summary->replayed,
+        "changed_stock", (json_int_t)summary->changed_stock, "units_added",
+        (json_int_t)summary->units_added, "units_removed", (json_int_t)summary->units_removed);
     json_object_update_missing(object, more);
     json_decref(more);
     if (summary->status != HF_OK) {

@@ -233,8 +233,7 @@ static bool zone_known(char *reason)
                                             : "/usr/share/zoneinfo",
                         name);
     if ((used > 0 && (size_t)used < sizeof path && access(path, R_OK) == 0) ||
-        strcmp(name, "UTC") == 0 || strcmp(name, "GMT") == 0 ||
-        (mark && *mark != '/')) {
+        strcmp(name, "UTC") == 0 || strcmp(name, "GMT") == 0 || (mark && *mark != '/')) {
         return true;
     }
     return refuse(

@@ -10,12 +10,12 @@
 #include <jansson.h>
 
 #include "base/arena.h"
-#include "cli/args.h"
-#include "io/storage.h"
 #include "checkpoint/checkpoint.h"
+#include "cli/args.h"
+#include "history/replay.h"
+#include "io/storage.h"
 #include "wal/reader.h"
 #include "wal/record.h"
-#include "history/replay.h"
 
 #define DATA_DEFAULT "./holdfast-data"
 

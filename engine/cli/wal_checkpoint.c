@@ -60,8 +60,7 @@ static enum hf_status find_base(struct plan *plan)
         if (found == HF_OK) {
             plan->base = number;
         } else if (checkpoint_is_lost(found)) {
-            fprintf(stderr, "A checkpoint is passed over: %s\n",
-                    plan->base_info.message);
+            fprintf(stderr, "A checkpoint is passed over: %s\n", plan->base_info.message);
         } else {
             status = found;
         }

@@ -52,17 +52,18 @@ static const struct option_spec options[] = {
 static const struct command_spec spec = {
     .name = "wal dump",
     .arguments = "",
-    .help = "Prints a log's records, one a line: its LSN, the time when its block was sealed, its\n"
-            "type, and what it holds. Reads only; may run beside the log's engine.\n"
-            "\n"
-            "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like (without an\n"
-            "offset: local time), or @ and Unix milliseconds. By time, all of the log is read, and\n"
-            "each record counts by its own: times go back where a clock was set back. With\n"
-            "--follow, the first record that comes later than --to ends it.\n"
-            "\n"
-            "--sku and --item find records that name an item: definitions,\n"
-            "adjustments, moves and ORDER_HELD. What became of those orders later is found with\n"
-            "--order. What the engine has given back to be used again is printed with --archive.\n",
+    .help =
+        "Prints a log's records, one a line: its LSN, the time when its block was sealed, its\n"
+        "type, and what it holds. Reads only; may run beside the log's engine.\n"
+        "\n"
+        "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like (without an\n"
+        "offset: local time), or @ and Unix milliseconds. By time, all of the log is read, and\n"
+        "each record counts by its own: times go back where a clock was set back. With\n"
+        "--follow, the first record that comes later than --to ends it.\n"
+        "\n"
+        "--sku and --item find records that name an item: definitions,\n"
+        "adjustments, moves and ORDER_HELD. What became of those orders later is found with\n"
+        "--order. What the engine has given back to be used again is printed with --archive.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -183,7 +184,7 @@ struct dump {
     uint64_t lsn; /* all before it has been looked at */
     bool any;     /* a block has been */
     bool following;
-    bool broken;  /* a record can't be read, which has been said */
+    bool broken; /* a record can't be read, which has been said */
 };
 
 static void say_damage_json(const char *file, uint64_t offset, const char *reason)

@@ -12,9 +12,9 @@
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
+#include "history/check.h"
 #include "io/identity.h"
 #include "io/storage.h"
-#include "history/check.h"
 
 /* The state is built unasked up to here: some seconds, and no more memory than a machine that runs
  * an engine can spare. */

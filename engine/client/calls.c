@@ -714,8 +714,7 @@ static enum hf_status run_adjust(struct hf_client *client, struct request *reque
 /* Fills in the request's adjustments and sends it. */
 static enum hf_status send_adjustments(struct hf_client *client, struct request *request,
                                        const struct hf_adjustment *adjustments, uint32_t count,
-                                       struct hf_adjust_result *results,
-                                       struct hf_defined *defined)
+                                       struct hf_adjust_result *results, struct hf_defined *defined)
 {
     struct adjustment_message *messages = calloc((size_t)count + 1, sizeof *messages);
     enum hf_status status = HF_OK;
@@ -751,14 +750,13 @@ enum hf_status hf_check(struct hf_client *client, const struct hf_dry_run *asked
     if (asked->sku_count > REQUEST_ADMIN_MAX || asked->item_count > REQUEST_ADMIN_MAX ||
         asked->sku_count + asked->item_count > REQUEST_ADMIN_MAX ||
         asked->adjustment_count > REQUEST_ADMIN_MAX) {
-        return client_fail(HF_INVALID,
-                           "%u SKUs and %u items, and %u adjustments: at most %u of either",
-                           asked->sku_count, asked->item_count, asked->adjustment_count,
-                           REQUEST_ADMIN_MAX);
+        return client_fail(
+            HF_INVALID, "%u SKUs and %u items, and %u adjustments: at most %u of either",
+            asked->sku_count, asked->item_count, asked->adjustment_count, REQUEST_ADMIN_MAX);
     }
     struct definitions messages;
-    enum hf_status status = make_definitions(asked->skus, asked->sku_count, asked->items,
-                                             asked->item_count, &messages);
+    enum hf_status status =
+        make_definitions(asked->skus, asked->sku_count, asked->items, asked->item_count, &messages);
     if (status == HF_OK) {
         struct request request = {.type = REQUEST_ADJUST};
         request.adjust.dry_run = true;

@@ -15,8 +15,8 @@
 #include <holdfast/client.h>
 
 #include "base/arena.h"
-#include "wire/message.h"
 #include "rpc/transport.h"
+#include "wire/message.h"
 
 #define CLIENT_TIMEOUT_MS_DEFAULT 5000u
 #define CLIENT_IN_FLIGHT_DEFAULT  16u

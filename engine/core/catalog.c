@@ -15,9 +15,9 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "base/mutex.h"
+#include "base/pages.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "base/pages.h"
 
 struct sku {
     _Alignas(CACHE_LINE_BYTES) _Atomic uint32_t version; /* odd while the rules change */

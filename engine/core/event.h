@@ -16,10 +16,10 @@
 enum event_type {
     EVENT_ORDER_HELD = 1,      /* id, buyer, deadline_ms, lines */
     EVENT_ORDER_COMMITTED = 2, /* id; quantities: units committed per line, the rest is released */
-    EVENT_ORDER_RELEASED = 3,  /* id; quantities: units released per line since the order was made */
-    EVENT_ORDER_EXPIRED = 4,   /* id */
-    EVENT_ORDER_EXTENDED = 5,  /* id, deadline_ms */
-    EVENT_ORDER_RETURNED = 6,  /* id; quantities: units returned per line since the order was made */
+    EVENT_ORDER_RELEASED = 3, /* id; quantities: units released per line since the order was made */
+    EVENT_ORDER_EXPIRED = 4,  /* id */
+    EVENT_ORDER_EXTENDED = 5, /* id, deadline_ms */
+    EVENT_ORDER_RETURNED = 6, /* id; quantities: units returned per line since the order was made */
     EVENT_ORDER_FORGOTTEN = 7, /* id: it had ended, and is remembered no longer */
     EVENT_SKU_DEFINED = 16,    /* sku */
     EVENT_ITEM_DEFINED = 17,   /* item */
@@ -54,8 +54,8 @@ struct order_grant {
 
 /* The sale rules of one SKU. Times are Unix ms. */
 struct sku_rule {
-    struct bytes sku;   /* 1..CODE_BYTES_MAX bytes of UTF-8 */
-    struct bytes label; /* 0..LABEL_BYTES_MAX */
+    struct bytes sku;         /* 1..CODE_BYTES_MAX bytes of UTF-8 */
+    struct bytes label;       /* 0..LABEL_BYTES_MAX */
     uint32_t limit_per_buyer; /* 0: none */
     uint64_t opens_at_ms;     /* 0: always open */
     uint64_t closes_at_ms;    /* 0: never closes */
@@ -68,7 +68,7 @@ struct sku_rule {
 struct item_def {
     uint32_t item; /* handle; dense, from 1 */
     struct bytes sku;
-    struct bytes pool; /* 1..CODE_BYTES_MAX bytes of UTF-8 */
+    struct bytes pool;   /* 1..CODE_BYTES_MAX bytes of UTF-8 */
     int64_t safety;      /* 0..STOCK_MAX */
     int64_t presale_cap; /* 0..STOCK_MAX */
     bool hot;
@@ -100,7 +100,7 @@ struct event {
     struct id128 id;
     uint64_t buyer;
     uint64_t deadline_ms;
-    uint32_t line_count; /* of the order: of lines or grants, and of quantities where not NULL */
+    uint32_t line_count;   /* of the order: of lines or grants, and of quantities where not NULL */
     struct order_line one; /* the line, when line_count is 1 in ORDER_HELD */
     const struct order_line *lines;   /* ORDER_HELD of a plain order; &one or elsewhere */
     const struct order_grant *grants; /* ORDER_HELD of a shaped order; NULL: it is plain */

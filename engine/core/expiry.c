@@ -12,9 +12,9 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/pages.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "base/pages.h"
 
 #define LEVELS       3u
 #define LEVEL_BITS   SCHEDULE_BOUND(12u, 6u)

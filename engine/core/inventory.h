@@ -39,7 +39,7 @@ struct inventory_options {
     uint32_t hold_ms_default; /* when neither the order nor its rules say */
     uint32_t hold_ms_max;     /* when the rules don't say */
     uint64_t buyers_max;      /* buyers counted at once, one for each limited SKU; 0: orders_max */
-    uint64_t tickets_max; /* pre-sale tickets with units, see presale_init(); 0: orders_max */
+    uint64_t tickets_max;     /* pre-sale tickets with units, see presale_init(); 0: orders_max */
     uint64_t orders_ready; /* orders whose memory is made ready at once, so that the first ones of a
                               rush meet no page fault; 0: none; more than orders_max: all */
 };
@@ -203,7 +203,7 @@ struct txn {
     uint64_t now_ms; /* the decision's time, which deadlines are in: set by the caller before each
                         operation */
     int64_t wall_ahead_ms; /* what the wall clock, which sales open by, is ahead of now_ms */
-    bool publishing; /* from inventory_publish_begin to the end of inventory_publish */
+    bool publishing;       /* from inventory_publish_begin to the end of inventory_publish */
     uint32_t event_count;
     struct event events[TXN_EVENTS_MAX];
     uint32_t changed[TXN_EVENTS_MAX]; /* the order handle behind each event; core's own */

@@ -342,10 +342,9 @@ bool move_again(const struct adjustment_made *before, const struct move *asked, 
                 enum hf_status *status)
 {
     bool same = before && asked->units >= 1 && before->delta == -asked->units;
-    return adjustment_again(before, asked->from, same,
-                            asked->has_expected ? &asked->expected : NULL,
-                            adjustment_move_texts(asked->reason, asked->reference, asked->to),
-                            replayed, status);
+    return adjustment_again(
+        before, asked->from, same, asked->has_expected ? &asked->expected : NULL,
+        adjustment_move_texts(asked->reason, asked->reference, asked->to), replayed, status);
 }
 
 /* Lowers what is free before the record is made: the stock on hand, with what may be sold beyond

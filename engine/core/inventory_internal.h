@@ -32,7 +32,7 @@
 
 struct inventory {
     struct inventory_options options;
-    char hold_max_reason[80]; /* why an order that asks for more than hold_ms_max is refused */
+    char hold_max_reason[80];   /* why an order that asks for more than hold_ms_max is refused */
     char orders_max_reason[64]; /* why there is no room for one more order */
     char buyers_max_reason[64]; /* likewise for counting one more buyer */
     struct stock *stock;
@@ -210,8 +210,8 @@ bool order_held_fits(const struct inventory *inventory, const struct event *even
  * in event->digest_delta. For ORDER_HELD the order is zeroed but for what a table sets (id,
  * ORDER_BUSY). The order is nobody else's meanwhile. Not for ORDER_FORGOTTEN. block: memory for the
  * lines, used where the order becomes one with ORDER_BLOCK, else left alone; may be NULL when it
- * does not. OK; DAMAGED: it does not fit; FULL: no room for its buyer or a ticket. Nothing is changed
- * unless it is OK. */
+ * does not. OK; DAMAGED: it does not fit; FULL: no room for its buyer or a ticket. Nothing is
+ * changed unless it is OK. */
 enum hf_status order_apply(const struct replay_lane *lane, struct order *order, struct event *event,
                            struct order_line_view *block);
 

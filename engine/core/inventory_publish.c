@@ -85,8 +85,8 @@ static enum hf_status counts_change(struct inventory *inventory, uint64_t buyer,
         if (status != HF_OK) {
             return status;
         }
-    } else if (counts.counted < 0 && !buyers_try_give(inventory->buyers, sku, buyer,
-                                                      (uint32_t)-counts.counted)) {
+    } else if (counts.counted < 0 &&
+               !buyers_try_give(inventory->buyers, sku, buyer, (uint32_t)-counts.counted)) {
         return HF_DAMAGED;
     }
     bool room = counts.presale == 0 ||
@@ -412,8 +412,7 @@ static enum hf_status held_apply(const struct replay_lane *lane, struct event *e
     struct inventory *inventory = lane->inventory;
     for (uint32_t i = 0; i < event->line_count; i++) {
         struct order_line_view line = transition_held_line(event, i);
-        enum hf_status status =
-            counts_change(inventory, event->buyer, &line, held_counts(&line));
+        enum hf_status status = counts_change(inventory, event->buyer, &line, held_counts(&line));
         while (status != HF_OK && i-- > 0) {
             line = transition_held_line(event, i);
             counts_change_back(inventory, event->buyer, &line, held_counts(&line));

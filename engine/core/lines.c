@@ -9,9 +9,9 @@
 #include <sys/sysinfo.h>
 
 #include "base/check.h"
+#include "base/pages.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "base/pages.h"
 
 #define POOLS       16u
 #define CLASSES     12u /* 1 << 11 == ORDER_LINES_MAX */

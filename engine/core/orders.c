@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/schedule.h"
 #include "base/pages.h"
+#include "base/schedule.h"
 
 #define GROWTH        1u         /* an index doubles: moved least often, half empty at worst */
 #define ENTRIES_AHEAD 8u         /* new entries whose cache lines are on their way */

@@ -14,9 +14,9 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/pages.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "base/pages.h"
 
 #define LOCKS    64u
 #define NO_CHUNK 0u

@@ -46,8 +46,8 @@ bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int
 
 /* Gives a ticket that has none its units, for an order that is decided but has no LSN yet: they
  * keep their place, but are not seen (presale_behind) until presale_publish. presale_change gives
- * them back if it comes to nothing. False: as with presale_change; or the ticket has units, of another
- * order by a checkpoint that gave it to both. */
+ * them back if it comes to nothing. False: as with presale_change; or the ticket has units, of
+ * another order by a checkpoint that gave it to both. */
 bool presale_take(struct presale *presale, uint32_t item, uint32_t ticket, uint32_t units);
 
 /* What presale_take gave is seen from now on. */

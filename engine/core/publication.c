@@ -14,12 +14,12 @@
  * the gate, closing the gate and looking at the turns: all seq_cst, so that one of the two sees the
  * other. Who finds the gate closed takes its turn back and waits; the reader waits for those who
  * are in. One of these may wait for the log's disk (an append without a free buffer), and says so
- * (`waits`) as long as it has no LSN: beside such ones the reader looks after a while, since nothing
- * of theirs is in the log. Should one of them go on meanwhile, the reader looks again: nobody else
- * can begin, so that is seldom and has an end. Beside one that is past its append the reader never
- * looks, however long that takes: it would see half of it, or a later record without an earlier
- * one. `waits` is false again before there is an LSN, so who sees anything of a publication sees
- * that it does not wait.
+ * (`waits`) as long as it has no LSN: beside such ones the reader looks after a while, since
+ * nothing of theirs is in the log. Should one of them go on meanwhile, the reader looks again:
+ * nobody else can begin, so that is seldom and has an end. Beside one that is past its append the
+ * reader never looks, however long that takes: it would see half of it, or a later record without
+ * an earlier one. `waits` is false again before there is an LSN, so who sees anything of a
+ * publication sees that it does not wait.
  *
  * Source: the reader's side is a sequence lock of many writers, each with its own count. */
 #include "core/publication.h"

@@ -6,8 +6,8 @@
 
 #include <stdlib.h>
 
-#include "core/inventory_internal.h"
 #include "base/pages.h"
+#include "core/inventory_internal.h"
 
 /* ---- Lanes ---- */
 

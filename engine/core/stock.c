@@ -75,17 +75,17 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/pages.h"
 #include "base/schedule.h"
 #include "base/spin.h"
-#include "base/pages.h"
 
 #define SHARDS         SCHEDULE_BOUND(STOCK_SHARDS, 3u)
 #define CELLS          (1u + SHARDS) /* the base cell, then the shards */
 #define SPLIT_BIT      INT64_C(1)
-#define UNIT           INT64_C(2)         /* one unit in a word */
-#define CELL_UNITS_MAX ((int64_t)1 << 60) /* far above what an operator can define */
+#define UNIT           INT64_C(2)              /* one unit in a word */
+#define CELL_UNITS_MAX ((int64_t)1 << 60)      /* far above what an operator can define */
 #define SPLIT_AFTER    SCHEDULE_BOUND(64u, 2u) /* failed CASes on the base cell */
-#define READ_TRIES     16u                /* of stock_read, for two equal readings */
+#define READ_TRIES     16u                     /* of stock_read, for two equal readings */
 
 #define PARTS_MAX (1u + LINE_FALLBACKS_MAX)
 
@@ -96,7 +96,7 @@ static_assert(PARTS_MAX <= UINT8_MAX, "a part's index is a byte");
 /* A line of its own, so that threads of different cells don't disturb each other. */
 struct cell {
     alignas(CACHE_LINE_BYTES) _Atomic int64_t word;
-    _Atomic int64_t sold;     /* may be below 0: units sold by one cell, returned by another */
+    _Atomic int64_t sold; /* may be below 0: units sold by one cell, returned by another */
     _Atomic uint64_t credits_started;
     _Atomic uint64_t credits_done;
 };

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/schedule.h"
 #include "base/pages.h"
+#include "base/schedule.h"
 
 /* A full table's share; below, fewer shards will do. */
 #define SHARD_ENTRIES_MIN SCHEDULE_BOUND(16384u, 64u)

@@ -9,14 +9,14 @@
 #define HISTORY_CHECK_H
 
 #include "checkpoint/checkpoint.h"
-#include "wal/reader.h"
 #include "history/replay.h"
+#include "wal/reader.h"
 
 struct wal_check_options {
     struct storage *storage;
     const struct id128
         *cluster; /* the data directory says that its log is this one; NULL: nothing */
-    bool state; /* build the state and compare it with DIGEST blocks and checkpoints */
+    bool state;   /* build the state and compare it with DIGEST blocks and checkpoints */
     bool patient; /* an engine may be writing: look again before a torn tail is told */
     /* Now and then; NULL: none. */
     void (*progress)(void *context, const char *what, uint64_t done, uint64_t total);

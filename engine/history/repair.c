@@ -579,9 +579,9 @@ static enum hf_status run(struct repair *repair)
     /* Behind a checkpoint there must be a block. */
     if (status == HF_OK && report->base && repair->cut.segment == 0) {
         const struct wal_end *cut = &repair->cut;
-        status = add_block(
-            repair, BLOCK_NOOP, 0, 0,
-            (struct block_times){cut->wall_ms, cut->engine_ms, cut->boot_ms, cut->boot});
+        status =
+            add_block(repair, BLOCK_NOOP, 0, 0,
+                      (struct block_times){cut->wall_ms, cut->engine_ms, cut->boot_ms, cut->boot});
     }
     if (status == HF_OK && options->skip && report->has_fault) {
         count_short_items(repair);

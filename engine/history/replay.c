@@ -9,8 +9,8 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
-#include "core/presale.h"
 #include "checkpoint/file.h"
+#include "core/presale.h"
 #include "wal/segment.h"
 
 /* Room for what a running engine writes while a tool looks; address space alone. */

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/diag.h"
 #include "io/real.h"
 
 #define TEXT_BYTES (ID_TEXT_BYTES) /* a UUID and the line's end */
@@ -32,7 +32,7 @@ enum hf_status identity_read(const char *directory, struct id128 *cluster)
         return HF_NOT_FOUND;
     }
     if (error != 0) {
-        log_warn("%s/" IDENTITY_NAME ": can't be read: %s", directory, strerror(error));
+        diag_warn("%s/" IDENTITY_NAME ": can't be read: %s", directory, strerror(error));
         return HF_IO_ERROR;
     }
     text[strcspn(text, "\n")] = '\0';

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/diag.h"
 #include "base/limits.h"
-#include "base/log.h"
 
 #define ZERO_BYTES MIB(1) /* of one write of zeros: 64 MiB take 25 ms so (measured, NVMe) */
 
@@ -97,7 +97,7 @@ static enum hf_status read_names(struct real_storage *real, struct name_list *li
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
         int error = errno;
-        log_error("the directory can't be listed: %s", strerror(error));
+        diag_error("the directory can't be listed: %s", strerror(error));
         if (fd >= 0) {
             close(fd);
         }
@@ -154,7 +154,7 @@ static int open_for_writing(struct real_storage *real, const char *name, int fla
         if (fd >= 0 || errno != EINVAL) {
             return fd;
         }
-        log_warn("%s: the file system has no O_DIRECT; writes go through the page cache", name);
+        diag_warn("%s: the file system has no O_DIRECT; writes go through the page cache", name);
         pthread_mutex_lock(&real->mutex);
         real->direct = false;
         pthread_mutex_unlock(&real->mutex);
@@ -231,7 +231,7 @@ enum hf_status real_open(struct storage *storage, const char *name, bool writabl
     CHECK(!writable || !real->read_only);
     storage_file slot = take_slot(real);
     if (slot < 0) {
-        log_error("%s: too many files are open", name);
+        diag_error("%s: too many files are open", name);
         return failed_status(EMFILE);
     }
     struct real_file *entry = &real->files[slot];
@@ -242,7 +242,7 @@ enum hf_status real_open(struct storage *storage, const char *name, bool writabl
     int error = open_both(real, entry, writable, size);
     if (error != 0) {
         if (error != ENOENT) {
-            log_error("%s: can't be opened: %s", name, strerror(error));
+            diag_error("%s: can't be opened: %s", name, strerror(error));
         }
         give_slot(real, slot);
         return real_status(error);
@@ -258,7 +258,7 @@ enum hf_status real_create(struct storage *storage, const char *name, storage_fi
     int fd = open_for_writing(real, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC);
     if (fd < 0) {
         int error = errno;
-        log_error("%s: can't be made: %s", name, strerror(error));
+        diag_error("%s: can't be made: %s", name, strerror(error));
         return write_status(error);
     }
     close(fd);
@@ -323,8 +323,8 @@ enum hf_status real_read(struct storage *storage, storage_file file, void *buffe
                 continue;
             }
             int error = errno;
-            log_error("%s: reading %zu bytes at %llu failed: %s", entry->name, len,
-                      (unsigned long long)offset, strerror(error));
+            diag_error("%s: reading %zu bytes at %llu failed: %s", entry->name, len,
+                       (unsigned long long)offset, strerror(error));
             return failed_status(error);
         }
         *got += (size_t)n;
@@ -345,8 +345,8 @@ const struct real_file *real_writable(const struct real_storage *real, storage_f
 enum hf_status real_write_failed(const struct real_file *file, size_t len, uint64_t offset,
                                  int error)
 {
-    log_error("%s: writing %zu bytes at %llu failed: %s", file->name, len,
-              (unsigned long long)offset, strerror(error));
+    diag_error("%s: writing %zu bytes at %llu failed: %s", file->name, len,
+               (unsigned long long)offset, strerror(error));
     return write_status(error);
 }
 
@@ -390,8 +390,8 @@ enum hf_status real_truncate(struct storage *storage, storage_file file, uint64_
     CHECK(size % WAL_PAGE_BYTES == 0);
     if (ftruncate(entry->write_fd, (off_t)size) != 0) {
         int error = errno;
-        log_error("%s: can't be cut to %llu bytes: %s", entry->name, (unsigned long long)size,
-                  strerror(error));
+        diag_error("%s: can't be cut to %llu bytes: %s", entry->name, (unsigned long long)size,
+                   strerror(error));
         return write_status(error);
     }
     return HF_OK;
@@ -410,7 +410,7 @@ enum hf_status real_sync(struct storage *storage, storage_file file)
     /* Never again after a failure: the kernel may have dropped the pages and say OK next time. */
     if (fdatasync(entry->write_fd) != 0) {
         int error = errno;
-        log_error("%s: fdatasync failed: %s", entry->name, strerror(error));
+        diag_error("%s: fdatasync failed: %s", entry->name, strerror(error));
         return write_status(error);
     }
     return HF_OK;
@@ -420,7 +420,7 @@ static enum hf_status sync_directory(struct real_storage *real, const char *name
 {
     if (fsync(real->directory_fd) != 0) {
         int error = errno;
-        log_error("%s: syncing its directory failed: %s", name, strerror(error));
+        diag_error("%s: syncing its directory failed: %s", name, strerror(error));
         return write_status(error);
     }
     return HF_OK;
@@ -471,7 +471,7 @@ enum hf_status real_create_zeroed(struct storage *storage, const char *name, uin
     if (error != 0) {
         unlinkat(real->directory_fd, temporary, 0);
         if (write_status(error) != HF_NO_SPACE) {
-            log_error("%s: can't be made: %s", name, strerror(error));
+            diag_error("%s: can't be made: %s", name, strerror(error));
         }
         return write_status(error);
     }
@@ -496,7 +496,7 @@ enum hf_status real_rename(struct storage *storage, const char *from, const char
     CHECK(!real->read_only);
     if (renameat(real->directory_fd, from, real->directory_fd, to) != 0) {
         int error = errno;
-        log_error("%s: can't be renamed to %s: %s", from, to, strerror(error));
+        diag_error("%s: can't be renamed to %s: %s", from, to, strerror(error));
         return error == ENOENT ? not_there(real, from) : real_status(error);
     }
     return sync_directory(real, to);
@@ -511,7 +511,7 @@ enum hf_status real_unlink(struct storage *storage, const char *name)
         if (error == ENOENT) {
             return not_there(real, name);
         }
-        log_error("%s: can't be removed: %s", name, strerror(error));
+        diag_error("%s: can't be removed: %s", name, strerror(error));
         return real_status(error);
     }
     return sync_directory(real, name);
@@ -551,7 +551,7 @@ static bool tidy_visit(void *context, const char *name)
     if (ends_with(name, ".seg.tmp") || ends_with(name, ".ckp.tmp") ||
         ends_with(name, ".mark.tmp")) {
         if (unlinkat(real->directory_fd, name, 0) != 0) {
-            log_warn("%s: a leftover that can't be removed: %s", name, strerror(errno));
+            diag_warn("%s: a leftover that can't be removed: %s", name, strerror(errno));
         }
     } else if (ends_with(name, ".seg")) {
         wait_for_old_writes(real->directory_fd, name);

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/diag.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "io/real.h"
 
 #define WEAR_BYTES MIB(2) /* of one piece: a discard of it takes less than a millisecond */
@@ -48,7 +48,7 @@ static enum hf_status sync_parent(const char *directory, bool made)
     if (error == 0 || (refused && !made)) {
         return HF_OK;
     }
-    log_error("%s: its parent can't be synced: %s", directory, strerror(error));
+    diag_error("%s: its parent can't be synced: %s", directory, strerror(error));
     return failed_status(error);
 }
 
@@ -57,7 +57,7 @@ enum hf_status storage_make_directory(const char *directory)
     bool made = mkdir(directory, STORAGE_DIRECTORY_MODE) == 0;
     int error = errno;
     if (!made && error != EEXIST) {
-        log_error("%s: the directory can't be made: %s", directory, strerror(error));
+        diag_error("%s: the directory can't be made: %s", directory, strerror(error));
         return failed_status(error);
     }
     enum hf_status status = sync_parent(directory, made);
@@ -101,11 +101,11 @@ static struct real_storage *make_for_mode(enum storage_mode mode, bool read_only
             return real;
         }
         if (mode == STORAGE_URING) {
-            log_error("io_uring can't be used here: %s", why_not);
+            diag_error("io_uring can't be used here: %s", why_not);
             *status = HF_UNSUPPORTED;
             return NULL;
         }
-        log_warn("io_uring can't be used here (%s): the log is written with pwritev2", why_not);
+        diag_warn("io_uring can't be used here (%s): the log is written with pwritev2", why_not);
     }
     *status = HF_NO_MEMORY;
     return sync_storage_make();
@@ -124,7 +124,7 @@ enum hf_status storage_open(struct storage **out, const char *directory, enum st
     int directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory_fd < 0) {
         int error = errno;
-        log_error("%s: the directory can't be opened: %s", directory, strerror(error));
+        diag_error("%s: the directory can't be opened: %s", directory, strerror(error));
         return real_status(error);
     }
     enum hf_status status;
@@ -194,7 +194,7 @@ static enum hf_status lock_file(const char *path, int *lock)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, STORAGE_FILE_MODE);
     if (fd < 0) {
         int error = errno;
-        log_error("%s: can't be opened: %s", path, strerror(error));
+        diag_error("%s: can't be opened: %s", path, strerror(error));
         return failed_status(error);
     }
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -238,8 +238,8 @@ bool storage_lock_missing(const char *directory, struct timespec *modified)
 {
     struct stat about;
     int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool missing = fd >= 0 && fstat(fd, &about) == 0 && faccessat(fd, "LOCK", F_OK, 0) != 0 &&
-                   errno == ENOENT;
+    bool missing =
+        fd >= 0 && fstat(fd, &about) == 0 && faccessat(fd, "LOCK", F_OK, 0) != 0 && errno == ENOENT;
     if (missing) {
         *modified = about.st_mtim;
     }

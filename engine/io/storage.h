@@ -151,9 +151,9 @@ const char *storage_reason(enum hf_status status);
 /* For implementations: the calling thread's operation failed with an errno. */
 void storage_note_error(int error, enum hf_status status);
 
-/* Makes a directory (not its parents), and its name durable: where that fails, no directory is left.
- * An existing one is fine, and its name is made durable where that is permitted. OK; NO_SPACE,
- * IO_ERROR (said in the log), NO_MEMORY. */
+/* Makes a directory (not its parents), and its name durable: where that fails, no directory is
+ * left. An existing one is fine, and its name is made durable where that is permitted. OK;
+ * NO_SPACE, IO_ERROR (said in the log), NO_MEMORY. */
 enum hf_status storage_make_directory(const char *directory);
 
 /* Makes the directory (not its parents) if it is missing, and takes its exclusive lock (flock on

@@ -16,8 +16,8 @@
 #include <sys/uio.h>
 
 #include "base/check.h"
+#include "base/diag.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "io/real.h"
 
 #define BUFFERS_MAX 64u
@@ -57,7 +57,7 @@ static int enable(struct uring_storage *uring)
         int rc =
             io_uring_register((unsigned)uring->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
         if (rc < 0) {
-            log_error("io_uring: the ring can't be enabled: %s", strerror(-rc));
+            diag_error("io_uring: the ring can't be enabled: %s", strerror(-rc));
             return rc;
         }
         uring->enabled = true;
@@ -83,7 +83,7 @@ static void uring_register_buffers(struct storage *storage, void *const *buffers
     int rc = io_uring_register_buffers(&uring->ring, parts, count);
     if (rc < 0) {
         /* Often RLIMIT_MEMLOCK. It costs a few microseconds a write, no more. */
-        log_debug("io_uring: buffers are not registered: %s", strerror(-rc));
+        diag_debug("io_uring: buffers are not registered: %s", strerror(-rc));
         return;
     }
     uring->buffer_count = count;
@@ -225,7 +225,7 @@ static unsigned uring_reap(struct storage *storage, bool wait,
             break;
         }
         if (rc < 0 && rc != -EAGAIN) {
-            log_error("io_uring: waiting for writes failed: %s", strerror(-rc));
+            diag_error("io_uring: waiting for writes failed: %s", strerror(-rc));
             uring->broken = true;
             uring->lost = true;
             break;

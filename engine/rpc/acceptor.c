@@ -4,7 +4,7 @@
  * Threads: any. A connection is in the list as long as it is read from. */
 #include "rpc/transport_private.h"
 
-#include "base/log.h"
+#include "base/diag.h"
 #include "base/test_point.h"
 
 #define STALLED_MS 250 /* a connection that took no message for so long does not read */
@@ -81,8 +81,8 @@ static bool acceptor_add_link(struct acceptor *acceptor, const char *url)
     acceptor->links += !full;
     pthread_mutex_unlock(&acceptor->lock);
     if (tell) {
-        log_warn("%s: %u connections, as many as may be: further ones are refused", url,
-                 acceptor->options.connections_max);
+        diag_warn("%s: %u connections, as many as may be: further ones are refused", url,
+                  acceptor->options.connections_max);
     }
     return !full;
 }

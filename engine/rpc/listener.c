@@ -13,7 +13,7 @@
 #include <sys/un.h>
 
 #include "base/address.h"
-#include "base/log.h"
+#include "base/diag.h"
 
 #define ACCEPT_PAUSE_MS 50 /* after a failure, such as having no more descriptors */
 
@@ -89,7 +89,7 @@ static void listener_accepted(void *arg)
     listener->pausing = !listener->pausing && error != 0;
     if (listener->pausing) {
         if (!listener->failing) {
-            log_warn("%s: accepting: %s", listener->url, nng_strerror(error));
+            diag_warn("%s: accepting: %s", listener->url, nng_strerror(error));
         }
         listener->failing = true; /* said once, until it works again */
         nng_sleep_aio(ACCEPT_PAUSE_MS, listener->accepting);
@@ -123,7 +123,7 @@ static void narrow_socket(const struct listener *listener)
     struct stat about;
     if (lstat(path, &about) == 0 && S_ISSOCK(about.st_mode) &&
         chmod(path, about.st_mode & 0660) != 0) {
-        log_warn("%s: its mode can't be set: %s", listener->url, strerror(errno));
+        diag_warn("%s: its mode can't be set: %s", listener->url, strerror(errno));
     }
 }
 

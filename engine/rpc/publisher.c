@@ -6,7 +6,7 @@
  * locked; the writes are started after that, because nng may call back at once. */
 #include "rpc/publisher.h"
 
-#include "base/log.h"
+#include "base/diag.h"
 #include "rpc/transport_private.h"
 
 struct publisher {
@@ -87,8 +87,8 @@ static void count_lost(struct publisher *publisher)
     atomic_fetch_add_explicit(&publisher->lost, 1, memory_order_relaxed);
     /* relaxed: said once, by whoever comes first. */
     if (!atomic_exchange_explicit(&publisher->losing, true, memory_order_relaxed)) {
-        log_warn("the change stream: a subscriber is too slow and loses messages; this is said "
-                 "once");
+        diag_warn("the change stream: a subscriber is too slow and loses messages; this is said "
+                  "once");
     }
 }
 

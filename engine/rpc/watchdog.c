@@ -5,7 +5,7 @@
 
 #include <errno.h>
 
-#include "base/log.h"
+#include "base/diag.h"
 
 #define WATCH_EVERY_MS     100u
 #define WATCH_CLOSE_MAX    256u /* connections closed in one round */
@@ -20,7 +20,7 @@
 static void relisten(struct acceptor *acceptor, struct listener *listener)
 {
     if (listener->up) {
-        log_warn("%s has stopped taking connections: listening anew", listener->url);
+        diag_warn("%s has stopped taking connections: listening anew", listener->url);
         listener_stop(listener);
     }
     for (int i = 0; i < RELISTEN_TRIES && !acceptor_stopping(acceptor); i++) {
@@ -30,7 +30,7 @@ static void relisten(struct acceptor *acceptor, struct listener *listener)
         }
         pause_ms(20);
     }
-    log_error("%s cannot be listened on; trying again", listener->url);
+    diag_error("%s cannot be listened on; trying again", listener->url);
 }
 
 /* Looks at one listener: dead when it fails two probes in a row and no connection has come

@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/diag.h"
 #include "server/engine_internal.h"
 
 #define LOOK_EVERY_NS       200000000L /* whether one is due */
@@ -209,10 +209,10 @@ static enum hf_status copy_file(struct copy *copy, const char *name, const char 
 
 static void tell_archive_failed(const char *name, enum hf_status status)
 {
-    log_error("%s can't be archived (%s): it is kept, and the log grows until it can", name,
-              status == HF_CONFLICT ? "the archive has another log's file of that name, which is "
-                                      "left alone: give this engine an archive of its own"
-                                    : storage_reason(status));
+    diag_error("%s can't be archived (%s): it is kept, and the log grows until it can", name,
+               status == HF_CONFLICT ? "the archive has another log's file of that name, which is "
+                                       "left alone: give this engine an archive of its own"
+                                     : storage_reason(status));
 }
 
 /* A sealed segment into the archive: copied, synced, then named, so that a file with a name is
@@ -238,7 +238,7 @@ static bool archive_segment(void *context, uint64_t number)
     if (status != HF_OK && !checkpointer->archive_failed) {
         tell_archive_failed(name, status);
     } else if (status == HF_OK && checkpointer->archive_failed) {
-        log_info("segments can be archived again");
+        diag_info("segments can be archived again");
     }
     checkpointer->archive_failed = status != HF_OK;
     return status == HF_OK;
@@ -272,7 +272,7 @@ static void remove_one(struct storage *storage, uint64_t number)
     checkpoint_name(name, number);
     enum hf_status status = checkpoint_remove(storage, number);
     if (status != HF_OK && status != HF_NOT_FOUND) {
-        log_warn("%s: an old checkpoint can't be removed (%s)", name, storage_reason(status));
+        diag_warn("%s: an old checkpoint can't be removed (%s)", name, storage_reason(status));
     }
 }
 
@@ -321,7 +321,7 @@ static void remove_outdated(struct checkpointer *checkpointer)
     enum hf_status status =
         storage_wear_away(checkpointer->engine->storage, name, rest, checkpointer);
     if (status != HF_OK && status != HF_CANCELED) {
-        log_warn("%s: an old checkpoint can't be removed (%s)", name, storage_reason(status));
+        diag_warn("%s: an old checkpoint can't be removed (%s)", name, storage_reason(status));
     }
 }
 
@@ -347,10 +347,10 @@ static void note_made(struct checkpointer *checkpointer, const struct checkpoint
     atomic_fetch_add_explicit(&checkpointer->made, 1, memory_order_relaxed);
     atomic_store_explicit(&checkpointer->last_lsn, info->start.lsn, memory_order_relaxed);
     atomic_store_explicit(&checkpointer->last_ms, took_ms, memory_order_relaxed);
-    log_info("checkpoint %llu: LSN %llu, %llu orders, %llu MiB, in %llu ms",
-             (unsigned long long)info->number, (unsigned long long)info->start.lsn,
-             (unsigned long long)info->orders, (unsigned long long)(info->file_bytes >> 20),
-             (unsigned long long)took_ms);
+    diag_info("checkpoint %llu: LSN %llu, %llu orders, %llu MiB, in %llu ms",
+              (unsigned long long)info->number, (unsigned long long)info->start.lsn,
+              (unsigned long long)info->orders, (unsigned long long)(info->file_bytes >> 20),
+              (unsigned long long)took_ms);
 }
 
 static uint64_t memory_bytes(const struct checkpointer *checkpointer)
@@ -409,7 +409,7 @@ static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto
         memcpy(why, info.message, sizeof why);
         status = make(checkpointer, checkpointer->previous, upto, &info);
         if (status == HF_OK) {
-            log_warn(
+            diag_warn(
                 "the checkpoint before this one, or the log behind it, can't be used, and that "
                 "checkpoint was removed: %s",
                 why);
@@ -421,8 +421,8 @@ static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto
         return status;
     }
     if (status != HF_OK && !checkpointer->failed) {
-        log_error("a checkpoint can't be made, and the log grows until one can: %s%s%s",
-                  storage_reason(status), info.message[0] ? ": " : "", info.message);
+        diag_error("a checkpoint can't be made, and the log grows until one can: %s%s%s",
+                   storage_reason(status), info.message[0] ? ": " : "", info.message);
     }
     checkpointer->failed = status != HF_OK;
     return status;

@@ -56,7 +56,7 @@ static const struct setting settings[] = {
      "listen beyond loopback without a token: whoever can connect may do everything"},
     {"wal-io", "WORD", KIND_WAL_IO, FIELD(wal_io), 0, 0, 0, 0, "auto",
      "how the log is written: auto, uring or sync"},
-    {"log-level", "WORD", KIND_LEVEL, FIELD(log_level), 0, 0, 0, 0, "info",
+    {"log-level", "WORD", KIND_LEVEL, FIELD(diag_level), 0, 0, 0, 0, "info",
      "debug, info, warn or error"},
     {"items-max", "N", KIND_NUMBER, FIELD(items_max), 0, 1, ITEMS_MAX, ITEMS_MAX_DEFAULT, NULL,
      "items (SKU x pool) that may be defined"},
@@ -339,7 +339,7 @@ bool config_set(struct config *config, const char *name, const char *value, bool
     case KIND_LEVEL:
         words = level_words;
         word = word_index(words, value);
-        config->log_level = word < 0 ? config->log_level : (enum log_level)word;
+        config->diag_level = word < 0 ? config->diag_level : (enum diag_level)word;
         break;
     default:
         return set_number(config, setting, value, error, error_bytes);
@@ -352,7 +352,7 @@ bool config_set(struct config *config, const char *name, const char *value, bool
 
 void config_init(struct config *config)
 {
-    *config = (struct config){.wal_io = STORAGE_AUTO, .log_level = LOG_INFO};
+    *config = (struct config){.wal_io = STORAGE_AUTO, .diag_level = DIAG_INFO};
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         const struct setting *setting = &settings[i];
         if (setting->kind == KIND_TEXT || setting->kind == KIND_ADDRESS) {

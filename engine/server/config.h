@@ -8,13 +8,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/diag.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "io/storage.h"
 #include "server/engine.h"
 
-#define CONFIG_LISTEN_MAX 16u
-#define CONFIG_TEXT_BYTES 1024u
+#define CONFIG_LISTEN_MAX    16u
+#define CONFIG_TEXT_BYTES    1024u
 #define CONFIG_INITIAL_BYTES 64u
 
 struct config {
@@ -25,7 +25,7 @@ struct config {
     char token_file[CONFIG_TEXT_BYTES]; /* "": none */
     bool insecure;                      /* listens beyond loopback without a token */
     enum storage_mode wal_io;
-    enum log_level log_level;
+    enum diag_level diag_level;
     uint64_t items_max;
     uint64_t orders_max;
     uint64_t orders_ready;

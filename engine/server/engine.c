@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/diag.h"
 #include "base/schedule.h"
 #include "wal/record.h"
 

@@ -18,8 +18,8 @@
 #include "base/clock.h"
 #include "core/inventory.h"
 #include "io/storage.h"
-#include "wire/message.h"
 #include "wal/wal.h"
+#include "wire/message.h"
 
 struct engine;
 
@@ -29,13 +29,13 @@ struct engine_options {
     uint64_t retain_ended_ms; /* how long ended orders are remembered; 0: for ever */
     /* Checkpoints: one is due when the segments since the last hold wal_bytes_max / 8 and the
      * engine has little to do, or hold wal_bytes_max / 4 whatever it does. */
-    uint64_t wal_bytes_max;         /* 0: no checkpoints are made */
+    uint64_t wal_bytes_max; /* 0: no checkpoints are made */
     bool trust_clock; /* the wall clock is right at this start, however far from the log's last time
                        */
-    uint64_t checkpoint_memory;     /* bytes for sorting; 0: the default */
-    unsigned recovery_threads;      /* 0: as many as there are processors, at most 4 */
-    struct storage *archive;        /* gets each sealed segment before it is recycled; NULL: none.
-                                       Not owned */
+    uint64_t checkpoint_memory;  /* bytes for sorting; 0: the default */
+    unsigned recovery_threads;   /* 0: as many as there are processors, at most 4 */
+    struct storage *archive;     /* gets each sealed segment before it is recycled; NULL: none.
+                                    Not owned */
     const struct id128 *cluster; /* the log must be this cluster's; NULL: whichever it is. Read by
                                     engine_open alone */
     const char
@@ -51,12 +51,12 @@ struct engine_recovery {
     uint64_t records;
     uint64_t lsn;
     uint64_t torn_bytes; /* cut off: never acknowledged */
-    uint64_t checkpoint;  /* number of the checkpoint that recovery began with; 0: none */
+    uint64_t checkpoint; /* number of the checkpoint that recovery began with; 0: none */
     uint64_t checkpoint_orders;
-    char notice[640];    /* what was passed over, as a checkpoint that is damaged; else "" */
-    bool unreadable;     /* a newer checkpoint was passed over because it can't be read just now */
-    uint64_t digests;    /* DIGEST blocks that agreed */
-    char message[1024];  /* why engine_open failed, for the operator; else "" */
+    char notice[640];   /* what was passed over, as a checkpoint that is damaged; else "" */
+    bool unreadable;    /* a newer checkpoint was passed over because it can't be read just now */
+    uint64_t digests;   /* DIGEST blocks that agreed */
+    char message[1024]; /* why engine_open failed, for the operator; else "" */
 };
 
 /* Recovers the log in storage and opens it for work. The engine does not own storage or clock.

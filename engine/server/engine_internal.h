@@ -18,13 +18,13 @@
 struct worker {
     struct worker *next;
     struct engine *engine;
-    uint64_t lsn;     /* end of the last record that this request appended; 0: none */
+    uint64_t lsn;           /* end of the last record that this request appended; 0: none */
     int64_t shown_ahead_ms; /* what deadlines are shown with: time_shown_ms */
-    bool depends_on_tail; /* an outcome was a refusal or a replay: rule 3 */
+    bool depends_on_tail;   /* an outcome was a refusal or a replay: rule 3 */
     uint32_t lines_decided; /* since the clock was last looked at */
-    uint64_t admitted_lsn; /* `lsn` when the log was last asked whether it takes more */
-    bool read_only;        /* it does not: the rest of the request is refused */
-    uint8_t *records; /* WAL_APPEND_BYTES_MAX */
+    uint64_t admitted_lsn;  /* `lsn` when the log was last asked whether it takes more */
+    bool read_only;         /* it does not: the rest of the request is refused */
+    uint8_t *records;       /* WAL_APPEND_BYTES_MAX */
     struct txn txn;
 };
 
@@ -43,7 +43,7 @@ struct engine {
     struct worker *workers_free;
     struct worker *workers_spent; /* left with events when the log closed: those orders must stay
                                      invisible until the process ends */
-    unsigned worker_count; /* made so far, at most THREADS_MAX */
+    unsigned worker_count;        /* made so far, at most THREADS_MAX */
 
     struct worker *expirer; /* made at open: expiry never waits for a worker */
     struct forgetter forgetter;
@@ -179,16 +179,13 @@ struct stock_message request_stock_of(const struct item_view *view);
 bool request_reserve(struct worker *worker, struct engine_call *call,
                      const struct request *request);
 bool request_edit(struct worker *worker, struct engine_call *call, const struct request *request);
-bool request_extend(struct worker *worker, struct engine_call *call,
-                    const struct request *request);
+bool request_extend(struct worker *worker, struct engine_call *call, const struct request *request);
 bool request_reserve_batch(struct worker *worker, struct engine_call *call,
                            const struct request *request);
 bool request_edit_batch(struct worker *worker, struct engine_call *call,
                         const struct request *request);
-bool request_define(struct worker *worker, struct engine_call *call,
-                    const struct request *request);
-bool request_adjust(struct worker *worker, struct engine_call *call,
-                    const struct request *request);
+bool request_define(struct worker *worker, struct engine_call *call, const struct request *request);
+bool request_adjust(struct worker *worker, struct engine_call *call, const struct request *request);
 void request_get_order(struct engine *engine, struct engine_call *call,
                        const struct request *request);
 void request_get_stock(struct engine *engine, struct engine_call *call,

@@ -249,8 +249,7 @@ static bool no_other_has(const struct config_addresses *all, unsigned at, char *
     struct address mine = in_numbers(all->urls[at]);
     for (unsigned other = 0; other < at; other++) {
         struct address its = in_numbers(all->urls[other]);
-        if (address_same(&its, &mine) ||
-            (its.ipc && mine.ipc && same_path(its.path, mine.path))) {
+        if (address_same(&its, &mine) || (its.ipc && mine.ipc && same_path(its.path, mine.path))) {
             return no(reason, "%s has %.200s, which is the same address", all->settings[other],
                       all->urls[other]);
         }

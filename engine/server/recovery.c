@@ -288,8 +288,10 @@ static enum hf_status run(struct replay *replay, struct wal_end *end)
     }
     if (status == HF_OK && end->torn) {
         char what[160];
-        snprintf(what, sizeof what, "what the checkpoint covers is damaged, which costs nothing as "
-                 "long as that one is whole: %s", end->file);
+        snprintf(what, sizeof what,
+                 "what the checkpoint covers is damaged, which costs nothing as "
+                 "long as that one is whole: %s",
+                 end->file);
         add_notice(replay, what, end->reason);
     }
     struct wal_reader *reader;

@@ -526,8 +526,8 @@ bool request_edit(struct worker *worker, struct engine_call *call, const struct 
         struct place place = place_at(name, i);
         struct order_edit edit;
         struct order_outcome outcome = {.status = HF_INVALID};
-        if (parse_edit(call, place, &request->edit.edits[i], request->type == REQUEST_COMMIT,
-                       &edit, &outcome.status)) {
+        if (parse_edit(call, place, &request->edit.edits[i], request->type == REQUEST_COMMIT, &edit,
+                       &outcome.status)) {
             if (!request_decide(worker, decide, &edit, 1, &outcome)) {
                 return false;
             }

@@ -9,8 +9,8 @@
 #include "base/hash.h"
 #include "server/engine_internal.h"
 
-#define LIST_STOCK_DEFAULT    1000u
-#define LIST_ORDERS_DEFAULT   100u
+#define LIST_STOCK_DEFAULT  1000u
+#define LIST_ORDERS_DEFAULT 100u
 
 /* At most so much of an answer, by the longest form of each of its fields (proto/holdfast.proto).
  */

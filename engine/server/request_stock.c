@@ -259,15 +259,15 @@ static enum hf_status plan_all(struct engine *engine, struct engine_call *call, 
     plan_assume_made(plan, define->skus_before, define->items_before);
     for (uint32_t i = 0; i < define->sku_count && status == HF_OK; i++) {
         struct sku_rule rule = rule_of(&define->skus[i]);
-        status = note_planned(engine, call, place_at(names->skus, i),
-                              plan_define_sku(plan, &rule, define->skus[i].fields, &misfit),
-                              &misfit);
+        status =
+            note_planned(engine, call, place_at(names->skus, i),
+                         plan_define_sku(plan, &rule, define->skus[i].fields, &misfit), &misfit);
     }
     for (uint32_t i = 0; i < define->item_count && status == HF_OK; i++) {
         struct item_def def = def_of(&define->items[i]);
-        status = note_planned(engine, call, place_at(names->items, i),
-                              plan_define_item(plan, &def, define->items[i].fields, &items[i]),
-                              &misfit);
+        status =
+            note_planned(engine, call, place_at(names->items, i),
+                         plan_define_item(plan, &def, define->items[i].fields, &items[i]), &misfit);
     }
     return status;
 }
@@ -277,8 +277,7 @@ static enum hf_status define_one_sku(struct worker *worker, const struct sku_mes
     struct sku_rule rule = rule_of(sku);
     enum hf_status status = worker_admit(worker);
     if (status == HF_OK) {
-        status =
-            inventory_change_sku(&worker->txn, &rule, sku_fields_named(&rule, sku->fields));
+        status = inventory_change_sku(&worker->txn, &rule, sku_fields_named(&rule, sku->fields));
     }
     return status == HF_OK && !worker_flush(worker) ? HF_INTERNAL : status;
 }
@@ -333,8 +332,8 @@ static enum hf_status plan_and_define(struct worker *worker, struct engine_call 
                                       const struct define_message *define, uint32_t *items)
 {
     struct engine *engine = worker->engine;
-    struct plan *plan = plan_make(engine->inventory, define->sku_count + define->item_count,
-                                  define->item_count);
+    struct plan *plan =
+        plan_make(engine->inventory, define->sku_count + define->item_count, define->item_count);
     if (!request_memory_there(call, plan)) {
         return call->response.status;
     }
@@ -498,9 +497,9 @@ struct asked_change {
 static void plan_one(struct plan *plan, const struct asked_change *asked,
                      struct adjust_result_message *result)
 {
-    result->status =
-        asked->moves ? plan_move(plan, &asked->move, &result->replayed, &result->delta)
-                     : plan_adjust(plan, &asked->adjustment, &result->replayed, &result->delta);
+    result->status = asked->moves
+                         ? plan_move(plan, &asked->move, &result->replayed, &result->delta)
+                         : plan_adjust(plan, &asked->adjustment, &result->replayed, &result->delta);
 }
 
 /* Decides, appends and publishes it. False: the log is closed. */
@@ -534,9 +533,8 @@ static bool adjust_one(struct worker *worker, const struct stockroom *room,
         return true;
     }
     message = &taken;
-    result->status = asked.moves
-                         ? parse_move(room, call, place, message, &asked.move)
-                         : parse_adjustment(room, call, place, message, &asked.adjustment);
+    result->status = asked.moves ? parse_move(room, call, place, message, &asked.move)
+                                 : parse_adjustment(room, call, place, message, &asked.adjustment);
     if (result->status != HF_OK) {
         return true;
     }
@@ -632,8 +630,7 @@ bool request_adjust(struct worker *worker, struct engine_call *call, const struc
     request = &taken;
     uint32_t count = request->adjust.count;
     struct adjust_result_message *results = arena_calloc(call->arena, count, sizeof *results);
-    uint32_t *items =
-        arena_calloc(call->arena, request->adjust.after.item_count, sizeof *items);
+    uint32_t *items = arena_calloc(call->arena, request->adjust.after.item_count, sizeof *items);
     if (!request_memory_fits(call, results) || !request_memory_fits(call, items)) {
         return true;
     }

@@ -21,9 +21,9 @@
 
 #include "base/check.h"
 #include "io/identity.h"
-#include "wire/codec.h"
 #include "rpc/transport.h"
 #include "server/preflight.h"
+#include "wire/codec.h"
 
 #define WATCH_NS           100000000L /* how often main looks whether the log has failed */
 #define DRAIN_MS           5000u
@@ -202,8 +202,8 @@ static void say_wide_mode(const char *directory)
     struct stat about;
     if (stat(directory, &about) == 0 &&
         (about.st_mode & 0777 & ~(mode_t)STORAGE_DIRECTORY_MODE) != 0) {
-        log_warn("%s: its mode %04o lets others in: chmod 0750 keeps them out", directory,
-                 (unsigned)(about.st_mode & 0777));
+        diag_warn("%s: its mode %04o lets others in: chmod 0750 keeps them out", directory,
+                  (unsigned)(about.st_mode & 0777));
     }
 }
 
@@ -214,8 +214,8 @@ static void read_identity(struct server *server)
     enum hf_status status = identity_read(server->config->data, &server->cluster);
     server->cluster_known = status == HF_OK;
     if (status == HF_DAMAGED) {
-        log_warn("%s/" IDENTITY_NAME ": not a cluster's id: whatever log is there is taken",
-                 server->config->data);
+        diag_warn("%s/" IDENTITY_NAME ": not a cluster's id: whatever log is there is taken",
+                  server->config->data);
     }
 }
 
@@ -233,21 +233,22 @@ static bool start_storage(struct server *server)
     server->lock_made = storage_lock_missing(data, &server->modified);
     enum hf_status status = storage_lock(data, &server->lock);
     if (status != HF_OK) {
-        log_error("%s: %s", data, storage_reason(status));
+        diag_error("%s: %s", data, storage_reason(status));
         return false;
     }
     read_identity(server);
     char folder[CONFIG_TEXT_BYTES + 8];
     snprintf(folder, sizeof folder, "%s/wal", data);
     if (server->cluster_known && access(folder, F_OK) != 0) {
-        log_error("%s can't be opened (%s), but " IDENTITY_NAME " in %s says that there was a log: "
-                  "is its disk mounted? Without " IDENTITY_NAME " an engine begins a new log",
-                  folder, strerror(errno), data);
+        diag_error("%s can't be opened (%s), but " IDENTITY_NAME
+                   " in %s says that there was a log: "
+                   "is its disk mounted? Without " IDENTITY_NAME " an engine begins a new log",
+                   folder, strerror(errno), data);
         return false;
     }
     status = storage_open(&server->storage, folder, server->config->wal_io, false);
     if (status != HF_OK) {
-        log_error("%s can't be opened: %s", folder, storage_reason(status));
+        diag_error("%s can't be opened: %s", folder, storage_reason(status));
         return false;
     }
     return true;
@@ -265,7 +266,7 @@ static bool start_archive(struct server *server)
         status = storage_open(&server->archive, folder, STORAGE_SYNC, false);
     }
     if (status != HF_OK) {
-        log_error("archive-dir: %s can't be opened: %s", folder, storage_reason(status));
+        diag_error("archive-dir: %s can't be opened: %s", folder, storage_reason(status));
     }
     return status == HF_OK;
 }
@@ -277,13 +278,14 @@ static void note_identity(struct server *server)
     enum hf_status status =
         server->cluster_known ? HF_OK : identity_write(server->config->data, cluster);
     if (status != HF_OK) {
-        log_warn("%s/" IDENTITY_NAME " can't be written (%s): an empty folder would be taken for a "
-                 "new log",
-                 server->config->data, storage_reason(status));
+        diag_warn("%s/" IDENTITY_NAME
+                  " can't be written (%s): an empty folder would be taken for a "
+                  "new log",
+                  server->config->data, storage_reason(status));
     }
     status = server->archive ? storage_settle(server->archive) : HF_OK;
     if (status != HF_OK) {
-        log_warn("archive-dir: leftovers can't be removed (%s)", storage_reason(status));
+        diag_warn("archive-dir: leftovers can't be removed (%s)", storage_reason(status));
     }
 }
 
@@ -303,33 +305,33 @@ static bool start_engine(struct server *server)
         fputc('\n', stderr);
     }
     if (status != HF_OK) {
-        log_error("%s", recovery.message[0] ? recovery.message : storage_reason(status));
+        diag_error("%s", recovery.message[0] ? recovery.message : storage_reason(status));
         if (status == HF_DAMAGED) {
-            log_error("Look at it with: holdfast wal verify --data %s", server->config->data);
+            diag_error("Look at it with: holdfast wal verify --data %s", server->config->data);
         }
         return false;
     }
     server->engine_opened = true;
     note_identity(server);
     if (recovery.notice[0]) {
-        log_warn("%s", recovery.notice);
+        diag_warn("%s", recovery.notice);
     }
     if (recovery.checkpoint) {
-        log_info("checkpoint %llu: %llu orders", (unsigned long long)recovery.checkpoint,
-                 (unsigned long long)recovery.checkpoint_orders);
+        diag_info("checkpoint %llu: %llu orders", (unsigned long long)recovery.checkpoint,
+                  (unsigned long long)recovery.checkpoint_orders);
     }
     if (recovery.torn_bytes > 0) {
-        log_warn("the log's end was torn: %llu bytes that were never acknowledged were cut off",
-                 (unsigned long long)recovery.torn_bytes);
+        diag_warn("the log's end was torn: %llu bytes that were never acknowledged were cut off",
+                  (unsigned long long)recovery.torn_bytes);
     }
-    log_info("recovered %llu records of %llu blocks up to LSN %llu in %llu ms; %llu digests agree",
-             (unsigned long long)recovery.records, (unsigned long long)recovery.blocks,
-             (unsigned long long)recovery.lsn,
-             (unsigned long long)((clock_monotonic_ns(clock_real()) - begin_ns) / 1000000u),
-             (unsigned long long)recovery.digests);
+    diag_info("recovered %llu records of %llu blocks up to LSN %llu in %llu ms; %llu digests agree",
+              (unsigned long long)recovery.records, (unsigned long long)recovery.blocks,
+              (unsigned long long)recovery.lsn,
+              (unsigned long long)((clock_monotonic_ns(clock_real()) - begin_ns) / 1000000u),
+              (unsigned long long)recovery.digests);
     status = engine_start(server->engine);
     if (status != HF_OK) {
-        log_error("threads can't be started: %s", hf_status_text(status));
+        diag_error("threads can't be started: %s", hf_status_text(status));
         return false;
     }
     server->engine_started = true;
@@ -343,7 +345,7 @@ static bool listen_on(struct server *server, const char *url)
     if (status != HF_OK) {
         char reason[PREFLIGHT_REASON_BYTES];
         bool fits = preflight_address(url, NULL, reason);
-        log_error("can't listen on %s: %s", url, fits ? hf_status_text(status) : reason);
+        diag_error("can't listen on %s: %s", url, fits ? hf_status_text(status) : reason);
         return false;
     }
     server->announce("listening", actual);
@@ -380,7 +382,7 @@ static bool start_transport(struct server *server)
     };
     enum hf_status status = transport_server_open(&server->transport, &options);
     if (status != HF_OK) {
-        log_error("the transport can't be opened: %s", hf_status_text(status));
+        diag_error("the transport can't be opened: %s", hf_status_text(status));
         return false;
     }
     struct config_addresses all;
@@ -453,15 +455,15 @@ static int watch(struct server *server, const sigset_t *signals)
     for (;;) {
         int number = sigtimedwait(&waited, NULL, &(struct timespec){.tv_nsec = WATCH_NS});
         if (engine_failed(server->engine)) {
-            log_error("a write to the log failed: the engine stops; what was acknowledged is "
-                      "durable, nothing more will be acknowledged");
+            diag_error("a write to the log failed: the engine stops; what was acknowledged is "
+                       "durable, nothing more will be acknowledged");
             return SERVER_LOG_FAILED;
         }
         if (number == SIGHUP) {
-            log_info("SIGHUP changes nothing: settings are read at the start alone");
+            diag_info("SIGHUP changes nothing: settings are read at the start alone");
         }
         if (number == SIGTERM || number == SIGINT) {
-            log_info("stopping: answering the requests in hand; a second signal exits at once");
+            diag_info("stopping: answering the requests in hand; a second signal exits at once");
             return SERVER_DONE;
         }
     }
@@ -507,7 +509,7 @@ int server_run(const struct config *config, server_announce announce)
     }
     announce("ready", NULL);
     if (fflush(stdout) != 0) {
-        log_warn("the addresses and \"ready\" can't be printed: %s", strerror(errno));
+        diag_warn("the addresses and \"ready\" can't be printed: %s", strerror(errno));
         __fpurge(stdout); /* said, and no reason to stop, nor to have failed in the end */
         clearerr(stdout);
     }
@@ -518,6 +520,6 @@ int server_run(const struct config *config, server_announce announce)
     if (!stop_server(&server, result == SERVER_DONE ? DRAIN_MS : FAILED_DRAIN_MS)) {
         result = SERVER_LOG_FAILED; /* perhaps in its last write */
     }
-    log_info(result == SERVER_DONE ? "stopped" : "stopped after the failure");
+    diag_info(result == SERVER_DONE ? "stopped" : "stopped after the failure");
     return result;
 }

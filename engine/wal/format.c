@@ -130,7 +130,8 @@ bool checkpoint_cluster_decode(struct id128 *cluster, const uint8_t *page, const
     *reason = NULL;
     if (memcmp(page, CHECKPOINT_MAGIC, 8) != 0) {
         *reason = "no checkpoint header here";
-    } else if (load_u64(page + CHECKPOINT_CHECKSUM_AT) != hash_bytes(page, CHECKPOINT_CHECKSUM_AT)) {
+    } else if (load_u64(page + CHECKPOINT_CHECKSUM_AT) !=
+               hash_bytes(page, CHECKPOINT_CHECKSUM_AT)) {
         *reason = "the checkpoint header's checksum does not match";
     } else {
         *cluster = id_from_bytes(page + CHECKPOINT_CLUSTER_AT);

@@ -18,7 +18,7 @@
 
 #define WAL_FORMAT_VERSION   3u /* as written; docs/wal-format.md has what 1 and 2 had not */
 #define WAL_FORMAT_READ_MIN  1u
-#define WAL_FORMAT_TIMED     3u /* from here on blocks have an engine time */
+#define WAL_FORMAT_TIMED     3u  /* from here on blocks have an engine time */
 #define SEGMENT_HEADER_BYTES 96u /* of a page; the rest of the page is zeros */
 #define BLOCK_HEADER_BYTES   128u
 
@@ -58,12 +58,12 @@ struct block_header {
     uint32_t record_count;
     uint32_t payload_bytes; /* 0..WAL_GROUP_BYTES_MAX */
     uint64_t wall_ms;       /* when the block was sealed, as the engine believed: Unix ms */
-    uint64_t engine_ms; /* engine time then (base/timekeeper.h), 48 bits; 0: not known, as in all
-                           blocks of versions 1 and 2. Deadlines in records are in it */
-    uint64_t boot_ms;       /* time since the machine's start then, 40 bits */
-    uint64_t boot;          /* which start that was, 40 bits; 0: not known */
-    uint64_t payload_hash;  /* XXH3 of the payload */
-    uint64_t segment;       /* number of the segment it was written to */
+    uint64_t engine_ms;    /* engine time then (base/timekeeper.h), 48 bits; 0: not known, as in all
+                              blocks of versions 1 and 2. Deadlines in records are in it */
+    uint64_t boot_ms;      /* time since the machine's start then, 40 bits */
+    uint64_t boot;         /* which start that was, 40 bits; 0: not known */
+    uint64_t payload_hash; /* XXH3 of the payload */
+    uint64_t segment;      /* number of the segment it was written to */
 };
 
 /* Writes SEGMENT_HEADER_BYTES with their checksum. */
@@ -79,8 +79,8 @@ void block_header_encode(const struct block_header *header, uint8_t *to);
  * fit. The payload is not looked at. */
 bool block_header_decode(struct block_header *header, const uint8_t *from, const char **reason);
 
-/* What the log must know of a checkpoint's first page: to which cluster it belongs. The rest of that
- * page is checkpoint/format.h's. */
+/* What the log must know of a checkpoint's first page: to which cluster it belongs. The rest of
+ * that page is checkpoint/format.h's. */
 #define CHECKPOINT_MAGIC       "HFCHKPT1"
 #define CHECKPOINT_CLUSTER_AT  16u
 #define CHECKPOINT_CHECKSUM_AT 288u /* u64 over the bytes before it; the same in every version */

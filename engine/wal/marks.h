@@ -23,7 +23,7 @@
 #define WAL_MARKS_PART 16u
 
 struct wal_mark {
-    uint64_t lsn;     /* all before it was appended at or before engine_ms */
+    uint64_t lsn;       /* all before it was appended at or before engine_ms */
     uint64_t engine_ms; /* never less than the mark's before */
 };
 

@@ -26,23 +26,23 @@ struct wal_reader;
 
 /* Where a log ends, and in what condition. */
 struct wal_end {
-    bool empty;              /* there is no segment at all */
-    bool torn;               /* bytes at the end were never acknowledged and are to be cut off */
-    bool damaged;            /* see below; nothing may be written */
+    bool empty;   /* there is no segment at all */
+    bool torn;    /* bytes at the end were never acknowledged and are to be cut off */
+    bool damaged; /* see below; nothing may be written */
     struct id128 cluster;
-    uint64_t segment;        /* number of the segment that the last valid block is in, or that was
-                                begun last; 0 when empty */
-    uint64_t offset;         /* in that segment: where the next block goes */
-    uint64_t segment_bytes;  /* that segment's size */
-    uint64_t lsn;            /* end of the last valid block */
-    uint64_t next_index;     /* index the next block will have */
-    uint64_t term;           /* of the last valid block; 0 if none */
-    uint64_t previous_hash;  /* chain value for the next block */
-    uint64_t wall_ms;        /* of the last valid block, as the three that follow */
+    uint64_t segment;       /* number of the segment that the last valid block is in, or that was
+                               begun last; 0 when empty */
+    uint64_t offset;        /* in that segment: where the next block goes */
+    uint64_t segment_bytes; /* that segment's size */
+    uint64_t lsn;           /* end of the last valid block */
+    uint64_t next_index;    /* index the next block will have */
+    uint64_t term;          /* of the last valid block; 0 if none */
+    uint64_t previous_hash; /* chain value for the next block */
+    uint64_t wall_ms;       /* of the last valid block, as the three that follow */
     uint64_t engine_ms;
     uint64_t boot_ms;
     uint64_t boot;
-    uint64_t torn_bytes;     /* from offset to the last byte that is not zero */
+    uint64_t torn_bytes; /* from offset to the last byte that is not zero */
     /* When torn or damaged: where, and what was wrong. */
     char file[STORAGE_NAME_BYTES_MAX];
     uint64_t file_offset;
@@ -52,7 +52,7 @@ struct wal_end {
 
 struct wal_block {
     struct block_header header;
-    const uint8_t *payload;  /* valid until the next call */
+    const uint8_t *payload; /* valid until the next call */
     char file[STORAGE_NAME_BYTES_MAX];
     uint64_t file_offset;
 };
@@ -60,8 +60,8 @@ struct wal_block {
 /* Where reading begins when not at the log's first segment: behind a checkpoint. */
 struct wal_start {
     struct id128 cluster;
-    uint64_t segment;       /* number of the segment to begin with */
-    uint64_t lsn;           /* at its start, and the rest likewise */
+    uint64_t segment; /* number of the segment to begin with */
+    uint64_t lsn;     /* at its start, and the rest likewise */
     uint64_t next_index;
     uint64_t previous_hash;
     uint64_t term;

@@ -12,8 +12,8 @@
 #include "io/storage.h"
 
 enum segment_kind {
-    SEGMENT_LOG,   /* wal-<16 hex digits>.seg: part of the log, or prepared to become so */
-    SEGMENT_SPARE, /* spare-<16 hex digits>.seg: given back, to be used again */
+    SEGMENT_LOG,        /* wal-<16 hex digits>.seg: part of the log, or prepared to become so */
+    SEGMENT_SPARE,      /* spare-<16 hex digits>.seg: given back, to be used again */
     SEGMENT_CHECKPOINT, /* checkpoint-<16 hex digits>.ckp: covers the log up to that segment */
     SEGMENT_BEGUN,      /* begun-<16 hex digits>.mark: that segment holds a durable block */
 };

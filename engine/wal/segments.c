@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/diag.h"
 #include "wal/wal_private.h"
 
 /* ---- The writer's side ---- */
@@ -105,10 +105,10 @@ enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes)
     }
     /* Where no segment can be made, what was admitted waits until one can, as long as it takes; it
      * has not been acknowledged. Only who stops the log can't wait. */
-    bool stuck = status == HF_NO_SPACE ||
-                    (status == HF_BUSY &&
-                     /* relaxed: set by the preparer before it wakes the writer. */
-                     atomic_load_explicit(&wal->segments.stuck, memory_order_relaxed));
+    bool stuck =
+        status == HF_NO_SPACE || (status == HF_BUSY &&
+                                  /* relaxed: set by the preparer before it wakes the writer. */
+                                  atomic_load_explicit(&wal->segments.stuck, memory_order_relaxed));
     if (!stuck) {
         return status;
     }
@@ -191,8 +191,8 @@ static enum hf_status use_spare(struct wal *wal, uint64_t spare, const char *nam
         return status;
     }
     bool fits = size == wal->options.segment_bytes;
-    status = fits ? ops->rename(wal->storage, spare_name, name)
-                  : ops->unlink(wal->storage, spare_name);
+    status =
+        fits ? ops->rename(wal->storage, spare_name, name) : ops->unlink(wal->storage, spare_name);
     if (fits && status == HF_OK) {
         return HF_OK;
     }
@@ -294,11 +294,11 @@ static void note_preparation(struct wal *wal, enum hf_status status)
     /* relaxed: a hint; the writer is woken after it. */
     atomic_store_explicit(&segments->stuck, status != HF_OK, memory_order_relaxed);
     if (status != HF_OK && changed) {
-        log_error("the next log segment can't be made: %s; new work will be refused when the "
-                  "present one is full",
-                  reason);
+        diag_error("the next log segment can't be made: %s; new work will be refused when the "
+                   "present one is full",
+                   reason);
     } else if (status == HF_OK && changed) {
-        log_info("log segments can be made again");
+        diag_info("log segments can be made again");
     }
 }
 
@@ -366,9 +366,9 @@ bool wal_mark_begun(struct wal *wal)
     if (status == HF_OK || status == HF_NOT_FOUND) {
         segments->marked = status == HF_OK ? number : 0; /* somebody has removed it */
     } else if (!segments->mark_failed) {
-        log_warn("%s can't be made (%s): should the log's last file get lost, that may not be "
-                 "noticed",
-                 name, storage_reason(status));
+        diag_warn("%s can't be made (%s): should the log's last file get lost, that may not be "
+                  "noticed",
+                  name, storage_reason(status));
     }
     segments->mark_failed = status != HF_OK;
     return status == HF_OK;
@@ -472,7 +472,7 @@ void wal_recycle(struct wal *wal, uint64_t last, const struct wal_recycler *recy
         segment_name(name, SEGMENT_LOG, number);
         enum hf_status status = give_back(wal, name, number, keep, recycler);
         if (status != HF_OK && status != HF_CANCELED) {
-            log_warn("%s: the segment can't be given back (%s)", name, storage_reason(status));
+            diag_warn("%s: the segment can't be given back (%s)", name, storage_reason(status));
             return;
         }
         note_given_back(&wal->segments, number, keep);
@@ -590,7 +590,7 @@ static enum hf_status load_spares(struct wal *wal)
             segment_name(name, SEGMENT_SPARE, list.numbers[i]);
             enum hf_status removed = wal->storage->ops->unlink(wal->storage, name);
             if (removed != HF_OK && removed != HF_NOT_FOUND) { /* it only takes room */
-                log_warn("%s: a spare can't be removed (%s)", name, storage_reason(removed));
+                diag_warn("%s: a spare can't be removed (%s)", name, storage_reason(removed));
             }
         }
     }

@@ -206,8 +206,7 @@ static enum hf_status look_at_names(const struct wal_reader *reader, struct tail
     if (!catalogue_gap(&catalogue, reader->start_segment,
                        to_the_end ? UINT64_MAX : reader->last_segment, &tail->names) &&
         to_the_end && !catalogue_short(&catalogue, last, &tail->names) && reader->cluster_known) {
-        status =
-            catalogue_foreign(&catalogue, reader->storage, reader->end.cluster, &tail->names);
+        status = catalogue_foreign(&catalogue, reader->storage, reader->end.cluster, &tail->names);
     }
     catalogue_free(&catalogue);
     return status;

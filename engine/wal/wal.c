@@ -10,7 +10,7 @@
 #include <sys/random.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/diag.h"
 #include "wal/wal_private.h"
 
 /* How long the preparer waits before it tries again to make a segment. Room on a full disk may come
@@ -43,7 +43,7 @@ static enum hf_status random_id(struct id128 *id)
     while (got < sizeof bytes) {
         ssize_t n = getrandom(bytes + got, sizeof bytes - got, 0);
         if (n < 0 && errno != EINTR) {
-            log_error("no random numbers: %s", strerror(errno));
+            diag_error("no random numbers: %s", strerror(errno));
             return HF_IO_ERROR;
         }
         got += n > 0 ? (size_t)n : 0;
@@ -221,8 +221,8 @@ static enum hf_status open_behind(struct wal *wal, const struct wal_end *end, ui
 }
 
 enum hf_status wal_open(struct wal **out, const struct wal_options *options,
-                        struct storage *storage, struct timekeeper *time,
-                        const struct wal_end *end, uint64_t digest)
+                        struct storage *storage, struct timekeeper *time, const struct wal_end *end,
+                        uint64_t digest)
 {
     check_options(options);
     *out = NULL;

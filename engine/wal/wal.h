@@ -34,7 +34,7 @@ struct wal_options {
                                 are kept to be used again; spare_segments of them always are */
     uint64_t covered; /* segments up to this one are covered by a checkpoint: they were durable
                          when it was made, and whether they can be read does not matter */
-    uint32_t in_flight_max;  /* groups under way at once; 1 keeps the torn-tail rule exact */
+    uint32_t in_flight_max;      /* groups under way at once; 1 keeps the torn-tail rule exact */
     uint64_t digest_every_bytes; /* a DIGEST block after so much log; 0: none */
 };
 
@@ -58,8 +58,8 @@ enum wal_state {
  * is changed. Makes the first segment when the log is empty, and writes an EPOCH block with the
  * next term, which is durable on return. digest: the digest of the state at end->lsn. */
 enum hf_status wal_open(struct wal **out, const struct wal_options *options,
-                        struct storage *storage, struct timekeeper *time,
-                        const struct wal_end *end, uint64_t digest);
+                        struct storage *storage, struct timekeeper *time, const struct wal_end *end,
+                        uint64_t digest);
 
 /* Frees everything. The threads must have been stopped. */
 void wal_close(struct wal *wal);
@@ -88,8 +88,8 @@ enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, ui
 /* As wal_append. *waits is true while the call waits for the writer, false at all other times: so
  * it is false before the records have an LSN. */
 enum hf_status wal_append_patient(struct wal *wal, const void *records, uint32_t len,
-                                  uint32_t record_count, uint64_t digest_delta,
-                                  uint64_t *start_lsn, atomic_bool *waits);
+                                  uint32_t record_count, uint64_t digest_delta, uint64_t *start_lsn,
+                                  atomic_bool *waits);
 
 /* Waits until all before lsn is durable: the LSN of the caller's own last record, or wal_tail_lsn()
  * read after the decision, for refusals, replays and reads (rule 3). lsn: at most wal_tail_lsn().

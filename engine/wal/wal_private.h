@@ -110,10 +110,10 @@ struct segments {
     bool mark_failed; /* that was said. The preparer's own */
 
     /* For wal_admit and wal_recycle. */
-    _Atomic unsigned ready;          /* prepared_count */
-    _Atomic bool stuck;              /* the last attempt to prepare one failed: see stuck_reason */
-    _Atomic uint64_t room_groups;    /* the present segment still has room for so many, of any size */
-    _Atomic uint64_t sealed;         /* writer.submitted */
+    _Atomic unsigned ready;       /* prepared_count */
+    _Atomic bool stuck;           /* the last attempt to prepare one failed: see stuck_reason */
+    _Atomic uint64_t room_groups; /* the present segment still has room for so many, of any size */
+    _Atomic uint64_t sealed;      /* writer.submitted */
     _Atomic uint64_t durable_number; /* segment of the last durable block */
 };
 

@@ -16,8 +16,8 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/diag.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "wal/wal_private.h"
 
 static bool is_closed(const struct wal *wal)
@@ -37,7 +37,7 @@ void wal_fail(struct wal *wal, const char *what)
     wal->append.stalled = 0;
     spin_unlock(&wal->append.lock);
     if (!closed_before) {
-        log_error("the log is closed: %s", what);
+        diag_error("the log is closed: %s", what);
     }
     wal_sleep_wake(&wal->stall_sleep);
 }

@@ -230,12 +230,11 @@ LAYOUT(status_response, RESPONSE_BODY(status_info), StatusResponse, TEXT(status_
        NUMBER(status_response, clock_difference_ms), NUMBER(status_response, clock_doubted_ms),
        NUMBER(status_response, clock_confirms_ms), NUMBER(status_response, clock_steps_seen),
        NUMBER(status_response, clock_steps_believed), NUMBER(status_response, clock_step_ms),
-       NUMBER(status_response, clock_step_at_ms),
-       NUMBER(status_response, items_max), NUMBER(status_response, orders_max),
-       NUMBER(status_response, buyers_max), NUMBER(status_response, skus),
-       NUMBER(status_response, retain_ended_ms), NUMBER(status_response, hold_ms),
-       NUMBER(status_response, hold_ms_max), NUMBER(status_response, wal_bytes),
-       NUMBER(status_response, wal_bytes_max));
+       NUMBER(status_response, clock_step_at_ms), NUMBER(status_response, items_max),
+       NUMBER(status_response, orders_max), NUMBER(status_response, buyers_max),
+       NUMBER(status_response, skus), NUMBER(status_response, retain_ended_ms),
+       NUMBER(status_response, hold_ms), NUMBER(status_response, hold_ms_max),
+       NUMBER(status_response, wal_bytes), NUMBER(status_response, wal_bytes_max));
 
 /* ---- Bodies by the numbers of their fields ---- */
 

@@ -367,7 +367,7 @@ struct hf_engine_status {
     uint64_t items_max;
     uint64_t orders_max;
     uint64_t buyers_max;
-    uint64_t skus; /* in use; bounded by items_max, too */
+    uint64_t skus;            /* in use; bounded by items_max, too */
     uint64_t retain_ended_ms; /* 0: for ever */
     uint64_t hold_ms;
     uint64_t hold_ms_max;

@@ -18,7 +18,7 @@ static void options_reads_durations_with_a_unit(void **state)
     static const struct {
         const char *text;
         double seconds;
-    } good[] = {{"5s", 5},  {"2m", 120},  {"500ms", 0.5}, {"1h", 3600},
+    } good[] = {{"5s", 5},     {"2m", 120},    {"500ms", 0.5}, {"1h", 3600},
                 {"0.1s", 0.1}, {"1.5h", 5400}, {"0", 0}};
     static const char *const bad[] = {"",     "s",     "-1s", "5x", "5 s", "nan",
                                       "1e3s", "1..2s", "5ss", "10", "1.5"};

@@ -15,11 +15,11 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "history/check.h"
 #include "lib/sim_storage.h"
 #include "lib/tempdir.h"
 #include "server/config.h"
 #include "server/engine.h"
-#include "history/check.h"
 
 #define LOG_FOLDER "data/wal/"
 #define LINES_ROOM 8u

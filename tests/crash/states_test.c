@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/diag.h"
 #include "crash/judge.h"
 #include "lib/budget.h"
 #include "lib/kernel.h"
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
     /* Memory of files is used again, not given back and asked for anew. */
     mallopt(M_MMAP_THRESHOLD, 1 << 28);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
-    log_set_level((enum log_level)(LOG_ERROR + 1)); /* power cuts are the point here */
+    diag_set_level((enum diag_level)(DIAG_ERROR + 1)); /* power cuts are the point here */
     uint64_t first = rng_seed_from_env(1);
     struct budget budget = budget_make("shops", 1, 6.0, 60);
     bool fine = true;

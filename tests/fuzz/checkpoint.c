@@ -14,16 +14,16 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "checkpoint/file.h"
 #include "core/image.h"
 #include "fuzz.h"
 #include "lib/sim_storage.h"
-#include "checkpoint/file.h"
 #include "wal/record.h"
 
 const unsigned fuzz_runs = 1500;
 
-#define NUMBER      3u
-#define CHANGES_MAX 16u
+#define NUMBER       3u
+#define CHANGES_MAX  16u
 #define HEADER_END   288u /* the header's checksum */
 #define HEADER_END_2 304u /* and the second one, behind it */
 
@@ -291,7 +291,7 @@ static void change(struct tamper *tamper)
                                           ORDER_LINES_MAX,
                                           ORDER_LINES_MAX + 1,
                                           ITEMS_MAX + 1,
-                                          (uint32_t)(STOCK_MAX >> 32),     /* the upper half of 2^53 */
+                                          (uint32_t)(STOCK_MAX >> 32), /* the upper half of 2^53 */
                                           (uint32_t)(STOCK_MAX >> 32) + 1,
                                           INT32_MAX,
                                           (uint32_t)INT32_MAX + 1,

@@ -31,7 +31,7 @@ static void check_settings(const struct config *config)
         check_text(config->listen[i], sizeof config->listen[i]);
     }
     check_range("wal-io", config->wal_io, STORAGE_AUTO, STORAGE_SYNC);
-    check_range("log-level", config->log_level, LOG_DEBUG, LOG_ERROR);
+    check_range("log-level", config->diag_level, DIAG_DEBUG, DIAG_ERROR);
     check_range("items-max", config->items_max, 1, ITEMS_MAX);
     check_range("orders-max", config->orders_max, 1, ORDERS_MAX);
     check_range("hold-ms", config->hold_ms, 1, UINT32_MAX);

@@ -40,9 +40,8 @@ static size_t make_input(uint64_t number, uint8_t *data)
     FUZZ_CHECK(size <= FUZZ_INPUT_BYTES_MAX, "a seed of %zu bytes", size);
     if (!rng_chance(&rng, 4)) {
         for (uint64_t count = rng_between(&rng, 1, MUTATIONS_MAX); count > 0; count--) {
-            size = rng_chance(&rng, 3)
-                       ? fuzz_mutate_bytes(&rng, data, size, FUZZ_INPUT_BYTES_MAX)
-                       : fuzz_mutate(&rng, data, size, FUZZ_INPUT_BYTES_MAX);
+            size = rng_chance(&rng, 3) ? fuzz_mutate_bytes(&rng, data, size, FUZZ_INPUT_BYTES_MAX)
+                                       : fuzz_mutate(&rng, data, size, FUZZ_INPUT_BYTES_MAX);
         }
     }
     return size;

@@ -21,8 +21,9 @@ static const struct {
     {"qty", {0, 1, 2, QTY_MAX - 1, QTY_MAX, QTY_MAX + 1, INT32_MAX, UINT32_MAX}},
     {"min_qty", {0, 1, 2, QTY_MAX, QTY_MAX + 1, UINT32_MAX}},
     {"line", {0, 1, 2, 3, ORDER_LINES_MAX, ORDER_LINES_MAX + 1, UINT32_MAX}},
-    {"line_count", {0, 1, 2, 3, ORDER_LINES_MAX, ORDER_LINES_MAX + 1, REQUEST_LINES_MAX,
-                    REQUEST_LINES_MAX + 1, UINT32_MAX}},
+    {"line_count",
+     {0, 1, 2, 3, ORDER_LINES_MAX, ORDER_LINES_MAX + 1, REQUEST_LINES_MAX, REQUEST_LINES_MAX + 1,
+      UINT32_MAX}},
     {"item", {0, 1, 4, 5, 6, 7, 256, 257, UINT32_MAX}},
     {"to_item", {0, 1, 5, 6, 7, 256, 257, UINT32_MAX}},
     {"fallback", {0, 1, 5, 6, 7, 256, 257, UINT32_MAX}},
@@ -33,18 +34,21 @@ static const struct {
     {"fields", {0, 1, 7, 8, 127, 128, 255, UINT32_MAX}},
     {"safety", {0, 1, STOCK_MAX - 1, STOCK_MAX, STOCK_MAX + 1, INT64_MAX, UINT64_MAX}},
     {"presale_cap", {0, 1, STOCK_MAX - 1, STOCK_MAX, STOCK_MAX + 1, INT64_MAX, UINT64_MAX}},
-    {"delta", {0, 1, UINT64_MAX, STOCK_MAX, STOCK_MAX + 1, -(uint64_t)STOCK_MAX,
-               -(uint64_t)STOCK_MAX - 1, INT64_MAX, (uint64_t)INT64_MAX + 1}},
+    {"delta",
+     {0, 1, UINT64_MAX, STOCK_MAX, STOCK_MAX + 1, -(uint64_t)STOCK_MAX, -(uint64_t)STOCK_MAX - 1,
+      INT64_MAX, (uint64_t)INT64_MAX + 1}},
     {"set_to", {0, 1, UINT64_MAX, STOCK_MAX - 1, STOCK_MAX, STOCK_MAX + 1, INT64_MAX}},
     {"expected", {0, 1, UINT64_MAX, STOCK_MAX, INT64_MAX, (uint64_t)INT64_MAX + 1}},
-    {"opens_at_ms", {0, 1, SALE_TIME_MS_MIN - 1, SALE_TIME_MS_MIN, 1794355200000u,
-                     SALE_TIME_MS_MAX, SALE_TIME_MS_MAX + 1, UINT64_MAX}},
-    {"closes_at_ms", {0, 1, SALE_TIME_MS_MIN - 1, SALE_TIME_MS_MIN, 1794355200000u,
-                      SALE_TIME_MS_MAX, SALE_TIME_MS_MAX + 1, UINT64_MAX}},
+    {"opens_at_ms",
+     {0, 1, SALE_TIME_MS_MIN - 1, SALE_TIME_MS_MIN, 1794355200000u, SALE_TIME_MS_MAX,
+      SALE_TIME_MS_MAX + 1, UINT64_MAX}},
+    {"closes_at_ms",
+     {0, 1, SALE_TIME_MS_MIN - 1, SALE_TIME_MS_MIN, 1794355200000u, SALE_TIME_MS_MAX,
+      SALE_TIME_MS_MAX + 1, UINT64_MAX}},
     {"skus_before", {0, 1, 250, 251, 252, UINT32_MAX}},
     {"items_before", {0, 1, 249, 250, 251, UINT32_MAX}},
-    {"limit", {0, 1, LIST_ORDERS_MAX, LIST_ORDERS_MAX + 1, LIST_STOCK_MAX, LIST_STOCK_MAX + 1,
-               UINT32_MAX}},
+    {"limit",
+     {0, 1, LIST_ORDERS_MAX, LIST_ORDERS_MAX + 1, LIST_STOCK_MAX, LIST_STOCK_MAX + 1, UINT32_MAX}},
 };
 
 static uint64_t number_for(struct rng *rng, const char *name)
@@ -137,7 +141,7 @@ static void repeated_resize(struct arena *arena, struct repeated repeated, uint3
 {
     uint8_t *rows = arena_calloc(arena, count + 1, repeated.bytes);
     FUZZ_CHECK(rows, "no room");
-    for (uint32_t i = 0; i < count && *repeated.count > 0; i++) {
+    for (uint32_t i = 0; i<count && * repeated.count> 0; i++) {
         memcpy(rows + i * repeated.bytes, *repeated.rows + i % *repeated.count * repeated.bytes,
                repeated.bytes);
     }
@@ -268,8 +272,7 @@ void fuzz_mutate_request(struct rng *rng, struct arena *arena, struct request *r
 {
     const struct body *body = codec_request_body((unsigned)request->type);
     if (rng_chance(rng, 40)) {
-        request->answer_bytes_max =
-            (uint32_t)ANSWER_BYTES_LEAST - 1 + (uint32_t)rng_below(rng, 3);
+        request->answer_bytes_max = (uint32_t)ANSWER_BYTES_LEAST - 1 + (uint32_t)rng_below(rng, 3);
     } else if (body) {
         mutate_fields(rng, arena, body->layout, (uint8_t *)&request->reserve);
     }

@@ -95,42 +95,43 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 /* ---- Seeds: files as people have them, with cells at and beside their bounds ---- */
 
-static const char *const columns[] = {"sku",         "pool",        "label",   "stock",
-                                      "safety",      "presale_cap", "hot",     "limit_per_buyer",
-                                      "opens_at",    "closes_at",   "paused",  "hold_ms",
+static const char *const columns[] = {"sku",         "pool",        "label",  "stock",
+                                      "safety",      "presale_cap", "hot",    "limit_per_buyer",
+                                      "opens_at",    "closes_at",   "paused", "hold_ms",
                                       "hold_ms_max", "colour"};
 #define COLUMNS (sizeof columns / sizeof columns[0])
 
 static const char *cell(struct rng *rng)
 {
-    static const char *const cells[] = {"",
-                                        "0",
-                                        "1",
-                                        "A",
-                                        "B",
-                                        "online",
-                                        "yes",
-                                        "no",
-                                        "9007199254740992",
-                                        "9007199254740993",
-                                        "-1",
-                                        "4294967295",
-                                        "4294967296",
-                                        "18446744073709551615",
-                                        "2026-11-11T10:00:00Z",
-                                        "2026-11-12",
-                                        "946684799999",
-                                        "946684800000",
-                                        "4102444799999",
-                                        "4102444800000",
-                                        "15m",
-                                        "7d",
-                                        "1.23E+15",
-                                        "#REF!",
-                                        "0123456789012345678901234567890123456789012345678901234567890123",
-                                        "01234567890123456789012345678901234567890123456789012345678901234",
-                                        "\"a, \"\"b\"\"\"",
-                                        "\xE6\x89\x8B\xE6\x9C\xBA"};
+    static const char *const cells[] = {
+        "",
+        "0",
+        "1",
+        "A",
+        "B",
+        "online",
+        "yes",
+        "no",
+        "9007199254740992",
+        "9007199254740993",
+        "-1",
+        "4294967295",
+        "4294967296",
+        "18446744073709551615",
+        "2026-11-11T10:00:00Z",
+        "2026-11-12",
+        "946684799999",
+        "946684800000",
+        "4102444799999",
+        "4102444800000",
+        "15m",
+        "7d",
+        "1.23E+15",
+        "#REF!",
+        "0123456789012345678901234567890123456789012345678901234567890123",
+        "01234567890123456789012345678901234567890123456789012345678901234",
+        "\"a, \"\"b\"\"\"",
+        "\xE6\x89\x8B\xE6\x9C\xBA"};
     return cells[rng_below(rng, sizeof cells / sizeof cells[0])];
 }
 

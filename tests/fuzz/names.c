@@ -1,9 +1,10 @@
 /* names.c - fuzzes what a log's folder says by its files' names: segments, spares, checkpoints and
  * marks with any numbers, cut, doubled, or not quite such names.
  *
- * A name is read as its kind and number exactly where it is what they would be written as. Lists are
- * sorted, and what they are taken to prove is told in words that end. Then a log of these files,
- * which are empty or hold zeros, is opened to be read, and ends without a block. Threads: one. */
+ * A name is read as its kind and number exactly where it is what they would be written as. Lists
+ * are sorted, and what they are taken to prove is told in words that end. Then a log of these
+ * files, which are empty or hold zeros, is opened to be read, and ends without a block. Threads:
+ * one. */
 #include <string.h>
 
 #include "fuzz.h"

@@ -237,9 +237,9 @@ static uint32_t units_near(struct rng *rng)
 
 static int64_t stock_near(struct rng *rng)
 {
-    static const int64_t bounds[] = {-STOCK_MAX - 1, -STOCK_MAX, -1,        0,
-                                     1,              1000,       1001,      STOCK_MAX - 1001,
-                                     STOCK_MAX - 1,  STOCK_MAX,  STOCK_MAX + 1};
+    static const int64_t bounds[] = {
+        -STOCK_MAX - 1, -STOCK_MAX, -1,           0, 1, 1000, 1001, STOCK_MAX - 1001,
+        STOCK_MAX - 1,  STOCK_MAX,  STOCK_MAX + 1};
     return bounds[rng_below(rng, sizeof bounds / sizeof bounds[0])];
 }
 
@@ -366,9 +366,9 @@ size_t fuzz_mutate(struct rng *rng, uint8_t *data, size_t size, size_t room)
     struct record_scratch scratch;
     const char *reason;
     size_t used;
-    for (size_t next = 0; next < size && count < RECORDS_MAX &&
-                          record_decode(copy + next, size - next, &event, &scratch, &used,
-                                        &reason) == HF_OK;
+    for (size_t next = 0;
+         next < size && count < RECORDS_MAX &&
+         record_decode(copy + next, size - next, &event, &scratch, &used, &reason) == HF_OK;
          next += used) {
         at[count++] = next;
     }

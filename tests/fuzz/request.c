@@ -17,8 +17,8 @@
 #include "fuzz_message.h"
 #include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
-#include "wire/codec.h"
 #include "server/engine.h"
+#include "wire/codec.h"
 
 const unsigned fuzz_runs = 2000;
 
@@ -615,8 +615,10 @@ static void make_original(void)
         items[i].pool = bytes_of(i == 4 ? "store-7" : "default");
         items[i].presale_cap = i == 2 ? 5 : i == 5 ? STOCK_MAX : 0;
         id_to_bytes((struct id128){0xAD, i}, ids[i]);
-        adjustments[i] = (struct adjustment_message){
-            .id = {ids[i], ID_BYTES}, .item = i + 1, .has_delta = true, .delta = i == 3 ? STOCK_MAX : 20};
+        adjustments[i] = (struct adjustment_message){.id = {ids[i], ID_BYTES},
+                                                     .item = i + 1,
+                                                     .has_delta = true,
+                                                     .delta = i == 3 ? STOCK_MAX : 20};
     }
     struct request define = {.type = REQUEST_DEFINE};
     define.define.item_count = ITEMS;

@@ -62,8 +62,8 @@ static void check_signed(const char *text)
         uint64_t size;
         bool is_number = digits(text + minus, &size);
         bool fits = is_number &&
-                    (minus ? size <= (uint64_t)INT64_MAX + 1 &&
-                                 (int64_t)-size >= bounds[i][0] && (int64_t)-size <= bounds[i][1]
+                    (minus ? size <= (uint64_t)INT64_MAX + 1 && (int64_t)-size >= bounds[i][0] &&
+                                 (int64_t)-size <= bounds[i][1]
                            : size <= INT64_MAX && (int64_t)size >= bounds[i][0] &&
                                  (int64_t)size <= bounds[i][1]);
         bool accepted = parse_signed(text, bounds[i][0], bounds[i][1], &value, reason);

@@ -1,8 +1,8 @@
 /* disk_faults.c - a library to preload into an engine: chosen system calls on its files fail, are
  * interrupted or do less, as a file says.
  *
- * DISK_FAULTS names a file of `struct control`, which is mapped: whoever writes to it changes what a
- * running engine meets, and can read what it has met. DISK_FAULTS_BELOW names the directory whose
+ * DISK_FAULTS names a file of `struct control`, which is mapped: whoever writes to it changes what
+ * a running engine meets, and can read what it has met. DISK_FAULTS_BELOW names the directory whose
  * files are meant. disk_faults_test.py has the same layout.
  *
  * Threads: any; kernel.h serializes the hooks. A rule is read anew at each call; a writer sets

@@ -1,7 +1,7 @@
 /* durable_check.c - a library to preload into a tool: when it ends, it writes to the file that
  * DURABLE_REPORT names what of the files below DURABLE_BELOW was changed and not made durable
- * (lib/kernel_log.h). Nothing is really synced meanwhile. Files of 64 MiB at most. Threads: any; the
- * hooks are serialized. */
+ * (lib/kernel_log.h). Nothing is really synced meanwhile. Files of 64 MiB at most. Threads: any;
+ * the hooks are serialized. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -71,8 +71,7 @@ static void rush_columns(struct client *client)
         struct hf_batch_result result;
         enum hf_status status = hf_reserve_batch(client->client, &batch, &result);
         CHECK(status == HF_OK);
-        atomic_fetch_add_explicit(&client->round->sold, (int)result.ok_count,
-                                  memory_order_relaxed);
+        atomic_fetch_add_explicit(&client->round->sold, (int)result.ok_count, memory_order_relaxed);
         if (result.ok_count < COLUMN) {
             for (uint32_t i = 0; i < COLUMN; i++) {
                 CHECK(result.status[i] == HF_OK || result.status[i] == HF_SOLD_OUT);

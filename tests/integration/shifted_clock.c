@@ -21,8 +21,7 @@ __attribute__((constructor)) static void shifted_clock_init(void)
 {
     const char *path = getenv("CLOCK_SHIFT");
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *memory =
-        fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *shift_ms, PROT_READ, MAP_SHARED, fd, 0);
+    void *memory = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *shift_ms, PROT_READ, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED) {
         fprintf(stderr, "shifted_clock: CLOCK_SHIFT does not name a file that can be mapped\n");
         abort();

@@ -413,12 +413,18 @@ void kernel_unwatch(void)
 const char *kernel_op_name(enum kernel_op op)
 {
     static const char *const names[KERNEL_OPS] = {
-        [KERNEL_OPEN] = "open",           [KERNEL_CLOSE] = "close",
-        [KERNEL_READ] = "read",           [KERNEL_WRITE] = "write",
-        [KERNEL_DATA_SYNC] = "fdatasync", [KERNEL_SYNC] = "fsync",
-        [KERNEL_TRUNCATE] = "ftruncate",  [KERNEL_ALLOCATE] = "fallocate",
-        [KERNEL_RENAME] = "rename",       [KERNEL_UNLINK] = "unlink",
-        [KERNEL_MKDIR] = "mkdir",         [KERNEL_RING_MAKE] = "io_uring_queue_init",
+        [KERNEL_OPEN] = "open",
+        [KERNEL_CLOSE] = "close",
+        [KERNEL_READ] = "read",
+        [KERNEL_WRITE] = "write",
+        [KERNEL_DATA_SYNC] = "fdatasync",
+        [KERNEL_SYNC] = "fsync",
+        [KERNEL_TRUNCATE] = "ftruncate",
+        [KERNEL_ALLOCATE] = "fallocate",
+        [KERNEL_RENAME] = "rename",
+        [KERNEL_UNLINK] = "unlink",
+        [KERNEL_MKDIR] = "mkdir",
+        [KERNEL_RING_MAKE] = "io_uring_queue_init",
         [KERNEL_RING_ENABLE] = "io_uring_register",
         [KERNEL_RING_REGISTER] = "io_uring_register_buffers",
         [KERNEL_RING_SUBMIT] = "io_uring_submit",
@@ -768,8 +774,8 @@ static void note_rename(const struct frame *frame)
         if (is_known(fd)) {
             char *name = open_files[fd].name;
             size_t len = strlen(frame->to);
-            bool other = strncmp(name, frame->to, len) == 0 &&
-                         (name[len] == '\0' || name[len] == '/');
+            bool other =
+                strncmp(name, frame->to, len) == 0 && (name[len] == '\0' || name[len] == '/');
             if (!other) {
                 rename_one(name, frame->name, frame->to);
             } else if (exchanged) {
@@ -783,8 +789,7 @@ static void note_rename(const struct frame *frame)
 EXPORT int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned flags)
 {
     struct frame frame;
-    if (!frame_for_path(&frame, KERNEL_RENAME, from_at, from) ||
-        !name_below(to_at, to, frame.to)) {
+    if (!frame_for_path(&frame, KERNEL_RENAME, from_at, from) || !name_below(to_at, to, frame.to)) {
         return (int)syscall(SYS_renameat2, from_at, from, to_at, to, flags);
     }
     frame.call.created = false;
@@ -996,7 +1001,8 @@ static void tell_completions(const struct io_uring *ring)
 {
     unsigned head;
     struct io_uring_cqe *cqe;
-    io_uring_for_each_cqe(ring, head, cqe) {
+    io_uring_for_each_cqe(ring, head, cqe)
+    {
         tell_completion(ring, cqe);
     }
 }

@@ -1,5 +1,5 @@
-/* patience.h - how long a test waits for what must come: so long that only what hangs takes it, on a
- * slow and busy machine, too.
+/* patience.h - how long a test waits for what must come: so long that only what hangs takes it, on
+ * a slow and busy machine, too.
  *
  * A mutated engine often hangs, and whoever plants mutations does not want to wait two minutes for
  * each: HOLDFAST_TEST_PATIENCE_MS in the environment takes its place.

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/diag.h"
 #include "core/inventory.h"
 #include "lib/schedule.h"
 #include "lib/sim_clock.h"
@@ -586,6 +586,6 @@ int main(int argc, char **argv)
         {"answers_wait_for_the_log", answers_wait_for_the_log},
         {"answers_outlive_the_power", answers_outlive_the_power},
     };
-    log_set_level(LOG_ERROR + 1); /* a log that is closed says so */
+    diag_set_level(DIAG_ERROR + 1); /* a log that is closed says so */
     return schedule_main(argc, argv, cases, sizeof cases / sizeof *cases, 100, 2.0, 100000);
 }

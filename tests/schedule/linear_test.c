@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/diag.h"
 #include "lib/linear_wire.h"
 #include "lib/schedule.h"
 #include "lib/sim_clock.h"
@@ -378,7 +378,7 @@ int main(int argc, char **argv)
     static const struct schedule_case cases[] = {
         {"callers_are_answered_as_by_one_clerk", callers_are_answered_as_by_one_clerk},
     };
-    log_set_level((enum log_level)(LOG_ERROR + 1)); /* failed writes are many */
+    diag_set_level((enum diag_level)(DIAG_ERROR + 1)); /* failed writes are many */
     int status = schedule_main(argc, argv, cases, 1, 100, 4.0, 200000);
     printf("%llu crashes, %llu sold out, %llu replayed, %llu found expired, %llu undecided\n",
            (unsigned long long)met.crashes, (unsigned long long)met.sold_out,

@@ -11,8 +11,8 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/limits.h"
-#include "sim.h"
 #include "checkpoint/checkpoint.h"
+#include "sim.h"
 #include "wal/format.h"
 
 #define NUMBERS_MAX 256u

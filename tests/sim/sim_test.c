@@ -39,8 +39,8 @@
 #include <sys/prctl.h>
 
 #include "base/check.h"
+#include "base/diag.h"
 #include "base/limits.h"
-#include "base/log.h"
 #include "lib/budget.h"
 #include "sim.h"
 
@@ -481,7 +481,7 @@ static void spare_the_kernel(void)
 
 int main(int argc, char **argv)
 {
-    log_set_level(LOG_ERROR + 1);
+    diag_set_level(DIAG_ERROR + 1);
     spare_the_kernel();
     struct budget budget = budget_make("seeds", SEEDS_FLOOR, SEEDS_S, SEEDS_LONG);
     uint64_t first = rng_seed_from_env(1);

@@ -55,7 +55,9 @@ static void address_is_one_line_of_what_can_be_seen(void **state)
     static const char *const bad[][2] = {
         {"ipc:///run/a\nready", "\\x0a at byte 12 is not allowed"},
         {"ipc:///run/\x1b[2J.sock", "\\x1b at byte 11 is not allowed"},
-        {"ipc:///run/a\xE2\x80\xA8" "b", "\\u2028 at byte 12 is not allowed"},
+        {"ipc:///run/a\xE2\x80\xA8"
+         "b",
+         "\\u2028 at byte 12 is not allowed"},
         {"ipc:///run/\xFF", "\\xff at byte 11 is not allowed"},
         {"tcp://127.0.0.1\r:1", "\\x0d at byte 15 is not allowed"},
     };

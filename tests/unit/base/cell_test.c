@@ -78,19 +78,51 @@ static void cell_names_are_not_what_a_spreadsheet_made(void **state)
 {
     (void)state;
     static const char *const bad[][2] = {
-        {"1.23E+15", "(1.23E+15)"}, {"8.5123E+04", "turned"}, {"1E+20", "turned"},
-        {"11/11/2026", "a date"},   {"2026/1/1", "a date"},   {"1-Nov", "a date"},
-        {"Nov-26", "a date"},       {"'00123", "apostrophe"}, {"#NAME?", "error"},
-        {"=\"00123\"", "formula"}, {"1.23E15", "(1.23E15)"}, {"4,5e-7", "turned"},
-        {"11\xE6\x9C\x88" "11\xE6\x97\xA5", "a date"},
-        {"2026\xE5\xB9\xB4" "11\xE6\x9C\x88", "a date"},
-        {"2026\xE5\xB9\xB4" "1\xE6\x9C\x88" "2\xE6\x97\xA5", "a date"},
+        {"1.23E+15", "(1.23E+15)"},
+        {"8.5123E+04", "turned"},
+        {"1E+20", "turned"},
+        {"11/11/2026", "a date"},
+        {"2026/1/1", "a date"},
+        {"1-Nov", "a date"},
+        {"Nov-26", "a date"},
+        {"'00123", "apostrophe"},
+        {"#NAME?", "error"},
+        {"=\"00123\"", "formula"},
+        {"1.23E15", "(1.23E15)"},
+        {"4,5e-7", "turned"},
+        {"11\xE6\x9C\x88"
+         "11\xE6\x97\xA5",
+         "a date"},
+        {"2026\xE5\xB9\xB4"
+         "11\xE6\x9C\x88",
+         "a date"},
+        {"2026\xE5\xB9\xB4"
+         "1\xE6\x9C\x88"
+         "2\xE6\x97\xA5",
+         "a date"},
     };
-    static const char *const fine[] = {"85123A", "1E5",  "12E3", "A1E+05",     "12/24/36",  "1/2",
-                                       "#1",     "##",   "E+15", "2026-11-11", "10-Noble",  "",
-                                       "=A",     "it's", "1.5",  "1,000",      "May-flower",
-                                       "1.E",    "1.5EX", "11\xE6\x9C\x88",
-                                       ("11\xE6\x9C\x88" "11\xE6\x97\xA5X")};
+    static const char *const fine[] = {"85123A",
+                                       "1E5",
+                                       "12E3",
+                                       "A1E+05",
+                                       "12/24/36",
+                                       "1/2",
+                                       "#1",
+                                       "##",
+                                       "E+15",
+                                       "2026-11-11",
+                                       "10-Noble",
+                                       "",
+                                       "=A",
+                                       "it's",
+                                       "1.5",
+                                       "1,000",
+                                       "May-flower",
+                                       "1.E",
+                                       "1.5EX",
+                                       "11\xE6\x9C\x88",
+                                       ("11\xE6\x9C\x88"
+                                        "11\xE6\x97\xA5X")};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         expect_word(cell_check_name(bytes_of(bad[i][0]), error), bad[i][0], bad[i][1]);
     }

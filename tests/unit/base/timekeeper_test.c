@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
+#include "base/diag.h"
 #include "base/timekeeper.h"
 #include "lib/budget.h"
 #include "lib/rng.h"
@@ -649,7 +649,7 @@ static void readers_see_whole_times_while_the_clock_is_slewed_and_steps(void **s
 
 int main(void)
 {
-    log_set_level(LOG_ERROR);
+    diag_set_level(DIAG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_log_believes_the_clock),
         cmocka_unit_test(a_glitch_moves_neither_time),

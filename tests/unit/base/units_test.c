@@ -16,18 +16,11 @@ struct sample {
 static void duration_takes_each_unit(void **state)
 {
     (void)state;
-    static const struct sample fine[] = {{"0", 0},
-                                         {"1500", 1500},
-                                         {"1500ms", 1500},
-                                         {"90s", 90000},
-                                         {"15m", 900000},
-                                         {"15min", 900000},
-                                         {"2h", 7200000},
-                                         {"7d", 604800000},
-                                         {"1.5h", 5400000},
-                                         {"0.5s", 500},
-                                         {"1.0", 1},
-                                         {"18446744073709551615", UINT64_MAX}};
+    static const struct sample fine[] = {
+        {"0", 0},        {"1500", 1500},    {"1500ms", 1500},
+        {"90s", 90000},  {"15m", 900000},   {"15min", 900000},
+        {"2h", 7200000}, {"7d", 604800000}, {"1.5h", 5400000},
+        {"0.5s", 500},   {"1.0", 1},        {"18446744073709551615", UINT64_MAX}};
     static const char *const bad[] = {
         "",    "m",     "5x",  "-5", "+5",  " 5",     "5 s",     "5M",    "5S",           "5K",
         "0x5", "5mins", "1.5", "1.", ".5s", "1.5.5s", "0.0005s", "1.5ms", "0.1234567890s"};
@@ -47,16 +40,12 @@ static void duration_takes_each_unit(void **state)
 static void size_takes_each_unit(void **state)
 {
     (void)state;
-    static const struct sample fine[] = {{"0", 0},
-                                         {"4096", 4096},
-                                         {"64K", 65536},
-                                         {"64kib", 65536},
-                                         {"3M", 3145728},
-                                         {"3MiB", 3145728},
-                                         {"2g", 2147483648},
-                                         {"1.5G", 1610612736},
-                                         {"0.5K", 512},
-                                         {"17179869183G", 17179869183u * 1073741824ull}};
+    static const struct sample fine[] = {
+        {"0", 0},           {"4096", 4096},
+        {"64K", 65536},     {"64kib", 65536},
+        {"3M", 3145728},    {"3MiB", 3145728},
+        {"2g", 2147483648}, {"1.5G", 1610612736},
+        {"0.5K", 512},      {"17179869183G", 17179869183u * 1073741824ull}};
     static const char *const bad[] = {"", "K", "5B", "5KB", "5T", "-1", "0.3K", "1.5", "5m5", "5s"};
     uint64_t bytes;
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {

@@ -5,8 +5,8 @@
  * Threads: one. */
 #include "unit/wal/wal_rig.h"
 
-#include "core/image.h"
 #include "checkpoint/file.h"
+#include "core/image.h"
 
 static void header_has_its_fields_where_the_document_says(void **state)
 {

@@ -14,10 +14,10 @@
 
 #include <cmocka.h>
 
+#include "checkpoint/file.h"
 #include "core/image.h"
 #include "core/replay.h"
 #include "lib/sim_storage.h"
-#include "checkpoint/file.h"
 #include "wal/record.h"
 
 #define NUMBER 1u

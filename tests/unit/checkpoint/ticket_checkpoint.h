@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
+#include "checkpoint/file.h"
 #include "core/presale.h"
 #include "lib/sim_storage.h"
-#include "checkpoint/file.h"
 #include "wal/record.h"
 
 /* More than tools keep as room for what a running engine adds. */

@@ -85,7 +85,7 @@ static void duration_takes_units_up_to_what_fits(void **state)
                 {"7d", 604800000},
                 {"49d", 4233600000u},
                 {"4294967295", UINT32_MAX}};
-    static const char *const bad[] = {"",     "m",          "5x",  "-5",
+    static const char *const bad[] = {"",    "m",          "5x",  "-5",
                                       "1.5", "4294967296", "50d", "99999999999999999999"};
     uint32_t ms;
     char reason[REASON_BYTES];

@@ -19,8 +19,8 @@ static uint64_t start_monotonic_ns(void *context)
 /* Starts an engine on a copy of the log. */
 static enum hf_status start(struct storage *log, struct engine_recovery *recovery)
 {
-    static const struct clock clock = {NULL, start_unix_ns, start_monotonic_ns,
-                                       start_monotonic_ns, sim_boot};
+    static const struct clock clock = {NULL, start_unix_ns, start_monotonic_ns, start_monotonic_ns,
+                                       sim_boot};
     const struct engine_options options = {
         .inventory = {.items_max = 8,
                       .orders_max = 64,

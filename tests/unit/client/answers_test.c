@@ -29,8 +29,8 @@
 #include "lib/budget.h"
 #include "lib/patience.h"
 #include "lib/rng.h"
-#include "wire/codec.h"
 #include "rpc/transport.h"
+#include "wire/codec.h"
 
 #define THREADS   16u
 #define CALLS     625u /* of each: 10 000 in all */

@@ -21,8 +21,8 @@
 #include "base/limits.h"
 #include "base/test_point.h"
 #include "lib/patience.h"
-#include "wire/codec.h"
 #include "rpc/transport.h"
+#include "wire/codec.h"
 
 static uint64_t now_ms(void)
 {

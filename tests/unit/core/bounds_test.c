@@ -161,7 +161,8 @@ static void replay_takes_grants_that_fit_one_another(void **state)
     }
     struct order_grant nobody = {.item = 1, .qty = 1, .line = 1, .counted = true};
     assert_int_equal(apply_grants(&rig, 200, 0, &nobody, 1, 1), HF_DAMAGED);
-    struct order_grant back[2] = {{.item = 1, .qty = 1, .line = 2}, {.item = 1, .qty = 1, .line = 1}};
+    struct order_grant back[2] = {{.item = 1, .qty = 1, .line = 2},
+                                  {.item = 1, .qty = 1, .line = 1}};
     assert_int_equal(apply_grants(&rig, 201, 7, back, 2, 2), HF_DAMAGED);
     close_checked(&rig);
 }
@@ -266,15 +267,14 @@ static void replay_takes_stock_within_its_bounds_alone(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct stock_change change = {
             .item = 1, .delta = rows[i].delta, .stocked = rows[i].stocked};
-        assert_int_equal(apply(&rig, (struct event){.type = EVENT_STOCK_ADJUSTED,
-                                                    .id = {0xAA, i},
-                                                    .adjust = &change}),
-                         rows[i].status);
+        assert_int_equal(
+            apply(&rig,
+                  (struct event){.type = EVENT_STOCK_ADJUSTED, .id = {0xAA, i}, .adjust = &change}),
+            rows[i].status);
     }
     static const int64_t bounds[] = {-1, 0, STOCK_MAX, STOCK_MAX + 1, INT64_MAX, INT64_MIN};
     for (size_t i = 0; i < COUNT(bounds); i++) {
-        enum hf_status status =
-            bounds[i] >= 0 && bounds[i] <= STOCK_MAX ? HF_OK : HF_DAMAGED;
+        enum hf_status status = bounds[i] >= 0 && bounds[i] <= STOCK_MAX ? HF_OK : HF_DAMAGED;
         struct item_def def = {.item = 1, .sku = bytes_of("a"), .pool = bytes_of("default")};
         def.safety = bounds[i];
         assert_int_equal(apply(&rig, (struct event){.type = EVENT_ITEM_DEFINED, .item = &def}),
@@ -308,7 +308,8 @@ static void replay_takes_moves_within_their_bounds_alone(void **state)
         struct stock_move move = {.from = 1,
                                   .to = 2,
                                   .units = rows[i].units,
-                                  .from_stocked = (int64_t)((uint64_t)from - (uint64_t)rows[i].units),
+                                  .from_stocked =
+                                      (int64_t)((uint64_t)from - (uint64_t)rows[i].units),
                                   .to_stocked = (int64_t)((uint64_t)to + (uint64_t)rows[i].units)};
         assert_int_equal(
             apply(&rig, (struct event){.type = EVENT_STOCK_MOVED, .id = {0xAB, i}, .move = &move}),
@@ -399,10 +400,11 @@ static void order_of_more_grants_than_asked_is_another(void **state)
     }
     for (size_t row = 0; row < COUNT(rows); row++) {
         struct order_line lines[2] = {{1, 9}, {2, 9}};
-        struct line_shape shapes[2] = {
-            {.policy = LINE_UP_TO, .split = rows[row].split, .fallback_count = 2,
-             .fallbacks = fallbacks},
-            {.policy = LINE_UP_TO}};
+        struct line_shape shapes[2] = {{.policy = LINE_UP_TO,
+                                        .split = rows[row].split,
+                                        .fallback_count = 2,
+                                        .fallbacks = fallbacks},
+                                       {.policy = LINE_UP_TO}};
         for (uint32_t more = 0; more < 2; more++) {
             struct order_request request = {.id = {0xB0, 10 * row + more},
                                             .buyer = 7,
@@ -415,9 +417,9 @@ static void order_of_more_grants_than_asked_is_another(void **state)
             for (uint32_t i = 0; i < count; i++) {
                 grants[i] = (struct order_grant){.item = 1 + i % 3, .qty = 1, .line = 1};
             }
-            assert_int_equal(apply_grants(&rig, 10 * row + more, 7, grants, count,
-                                          order_contents(&request)),
-                             HF_OK);
+            assert_int_equal(
+                apply_grants(&rig, 10 * row + more, 7, grants, count, order_contents(&request)),
+                HF_OK);
             struct order_outcome outcome;
             RIG_RUN(&rig, inventory_reserve(rig.txn, &request, &outcome));
             assert_int_equal(outcome.status, more ? HF_ID_CONFLICT : HF_OK);
@@ -453,9 +455,9 @@ static void checkpoint_is_taken_within_its_bounds_alone(void **state)
                   {1, 0, 2 * STOCK_MAX + 1},
                   {1, 0, INT64_MAX}};
     for (size_t i = 0; i < COUNT(stocks); i++) {
-        assert_int_equal(inventory_load_stock(inventory, stocks[i].item, stocks[i].stocked,
-                                              stocks[i].settled),
-                         HF_DAMAGED);
+        assert_int_equal(
+            inventory_load_stock(inventory, stocks[i].item, stocks[i].stocked, stocks[i].settled),
+            HF_DAMAGED);
     }
     struct adjustment_made made = {.id = {1, 1}, .item = 1, .delta = 1, .stocked = 1};
     static const struct {

@@ -12,8 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "core/orders.h"
 #include "base/pages.h"
+#include "core/orders.h"
 #include "lib/rng.h"
 
 #ifdef HOLDFAST_SANITIZED

@@ -3,8 +3,8 @@
  * Every promise is checked by counting on the callers' side: what takes answered OK, less what was
  * given back, is what the item must have lost.
  *
- * It is built twice: as it is (unit.core.stock_threads), and with schedule points that yield now and
- * then, for fewer rounds (schedule.stock_threads). */
+ * It is built twice: as it is (unit.core.stock_threads), and with schedule points that yield now
+ * and then, for fewer rounds (schedule.stock_threads). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +33,7 @@
 #else
 #define FEWER 1u
 #endif
-#define FEWER_OF(rounds) (1 + ((rounds) - 1) / FEWER) /* at least one */
+#define FEWER_OF(rounds) (1 + ((rounds)-1) / FEWER) /* at least one */
 
 struct shared;
 

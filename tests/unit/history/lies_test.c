@@ -8,9 +8,9 @@
  * Threads: one. */
 #include "unit/wal/small_log.h"
 
+#include "checkpoint/file.h"
 #include "core/transition.h"
 #include "history/check.h"
-#include "checkpoint/file.h"
 #include "history/repair.h"
 
 /* ---- Lies ---- */

@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
+#include "base/diag.h"
 #include "io/identity.h"
 #include "unit/io/disk_rig.h"
 
@@ -70,8 +70,8 @@ static enum hf_status reap_one(struct rig *rig, uint64_t token)
 static void act_log_write(struct run *run)
 {
     struct rig *rig = run->rig;
-    run->status = rig->ops->submit_write(rig->storage, run->file, rig->buffer, WRITE_BYTES,
-                                         WRITE_OFFSET, 77);
+    run->status =
+        rig->ops->submit_write(rig->storage, run->file, rig->buffer, WRITE_BYTES, WRITE_OFFSET, 77);
     if (run->status == HF_OK) {
         run->status = reap_one(rig, 77);
     }
@@ -80,8 +80,7 @@ static void act_log_write(struct run *run)
 static void act_write(struct run *run)
 {
     struct rig *rig = run->rig;
-    run->status =
-        rig->ops->write(rig->storage, run->file, rig->buffer, WRITE_BYTES, WRITE_OFFSET);
+    run->status = rig->ops->write(rig->storage, run->file, rig->buffer, WRITE_BYTES, WRITE_OFFSET);
 }
 
 static void act_write_sync(struct run *run)
@@ -379,8 +378,8 @@ static bool may_be_ignored(const struct operation *operation, const struct kerne
     /* To reserve the space is a help; without it the writes tell. */
     bool reserves = call->op == KERNEL_ALLOCATE && error != ENOSPC && error != EDQUOT;
     /* The directory was there already: its parent may be out of our reach. */
-    bool parent = call->is_directory && (error == EACCES || error == EROFS) &&
-                  operation->act == act_lock;
+    bool parent =
+        call->is_directory && (error == EACCES || error == EROFS) && operation->act == act_lock;
     return settles || wears || closes || reserves || parent;
 }
 
@@ -474,8 +473,8 @@ static void prepare(struct run *run, struct rig *rig, const struct operation *op
 {
     uint64_t size;
     *run = (struct run){.rig = rig};
-    remove_leftovers(rig, operation->act == act_make_directory ||
-                              operation->act == act_open_storage);
+    remove_leftovers(rig,
+                     operation->act == act_make_directory || operation->act == act_open_storage);
     assert_int_equal(rig->ops->create_zeroed(rig->storage, "a", FILE_BYTES), HF_OK);
     assert_int_equal(rig->ops->create_zeroed(rig->storage, "b",
                                              operation->act == act_wear_away ? MIB(3) : KIB(4)),
@@ -520,8 +519,8 @@ static void check(struct run *run, const struct operation *operation, const stru
 }
 
 /* False: the operation has no nth call. */
-static bool run_fault(struct rig *rig, const struct operation *operation,
-                      const struct fault *fault, unsigned nth)
+static bool run_fault(struct rig *rig, const struct operation *operation, const struct fault *fault,
+                      unsigned nth)
 {
     struct run run;
     prepare(&run, rig, operation);
@@ -607,7 +606,7 @@ static void faults_of_every_call_with_pwritev2(void **state)
 /* In memory where that can be: thousands of files, and how soon a disk syncs is of no interest. */
 int main(void)
 {
-    log_set_level((enum log_level)(LOG_ERROR + 1)); /* failures are what this is about */
+    diag_set_level((enum diag_level)(DIAG_ERROR + 1)); /* failures are what this is about */
     if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0) {
         setenv("TMPDIR", "/dev/shm", 1);
     }

@@ -114,7 +114,9 @@ static void order_log_write_is_durable_when_it_is_reaped(void **state)
         size_t from;
         size_t len;
         uint64_t offset;
-    } writes[] = {{0, 4096, 0}, {4096, 3 * 4096, 8192}, {KIB(128), 4096, 32768},
+    } writes[] = {{0, 4096, 0},
+                  {4096, 3 * 4096, 8192},
+                  {KIB(128), 4096, 32768},
                   {KIB(160), 2 * 4096, 4096 * 12}};
     for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
         kernel_log_clear();
@@ -160,8 +162,7 @@ static void order_log_write_is_synced_where_the_flag_is_refused(void **state)
     }
     storage_file file = make_and_open(rig, "a");
     kernel_log_plan(KERNEL_WRITE, 1, EOPNOTSUPP, 0);
-    assert_int_equal(rig->ops->submit_write(rig->storage, file, rig->buffer, 4096, 4096, 1),
-                     HF_OK);
+    assert_int_equal(rig->ops->submit_write(rig->storage, file, rig->buffer, 4096, 4096, 1), HF_OK);
     reap_ok(rig, 1);
     assert_true(place_of(KERNEL_DATA_SYNC, 0) > place_of(KERNEL_WRITE, 1));
     assert_int_equal(kernel_log_unsynced("data/a"), 0);
@@ -337,8 +338,8 @@ static void order_worn_file_is_gone_durably_before_it_is_cut(void **state)
 static void order_settling_waits_for_old_writes_of_each_segment(void **state)
 {
     struct rig *rig = rig_of(state);
-    const char *names[] = {"1.seg", "2.seg", "x.ckp", "3.seg.tmp", "4.ckp.tmp", "5.mark.tmp",
-                           "theirs.tmp"};
+    const char *names[] = {"1.seg",     "2.seg",      "x.ckp",     "3.seg.tmp",
+                           "4.ckp.tmp", "5.mark.tmp", "theirs.tmp"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_int_equal(rig->ops->create_zeroed(rig->storage, names[i], 8192), HF_OK);
     }
@@ -455,8 +456,7 @@ static void order_writes_through_the_page_cache_where_they_must(void **state)
     for (unsigned i = 1; i < kernel_log_count(KERNEL_OPEN, NULL); i++) {
         assert_int_equal(call_at(place_of(KERNEL_OPEN, i))->flags & O_DIRECT, 0);
     }
-    assert_int_equal(rig->ops->submit_write(rig->storage, file, rig->buffer, 4096, 4096, 1),
-                     HF_OK);
+    assert_int_equal(rig->ops->submit_write(rig->storage, file, rig->buffer, 4096, 4096, 1), HF_OK);
     reap_ok(rig, 1);
     assert_int_equal(kernel_log_unsynced("data/a"), 0);
     rig->ops->close(rig->storage, file);
@@ -465,7 +465,7 @@ static void order_writes_through_the_page_cache_where_they_must(void **state)
 #define BOTH(test)                                                                                 \
     {#test " (io_uring)", test, set_up_uring, tear_down, NULL},                                    \
     {                                                                                              \
-        #test " (pwritev2)", test, set_up_sync, tear_down, NULL                                    \
+#test " (pwritev2)", test, set_up_sync, tear_down, NULL                                    \
     }
 
 int main(void)

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "base/log.h"
+#include "base/diag.h"
 #include "lib/budget.h"
 #include "lib/rng.h"
 #include "unit/io/disk_rig.h"
@@ -130,11 +130,9 @@ static void run_one_among_many(enum storage_mode mode, const struct expected *ex
 static void one_among_many(enum storage_mode mode)
 {
     const struct expected all[] = {
-        {EIO, 0, HF_IO_ERROR},     {ENOSPC, 0, HF_NO_SPACE},
-        {EDQUOT, 0, HF_NO_SPACE},  {EBADF, 0, HF_IO_ERROR},
-        {0, 0, HF_IO_ERROR},       {EINTR, 0, HF_OK},
-        {EAGAIN, 0, HF_OK},        {0, WAL_PAGE_BYTES, HF_OK},
-        {0, 3 * WAL_PAGE_BYTES, HF_OK},
+        {EIO, 0, HF_IO_ERROR},   {ENOSPC, 0, HF_NO_SPACE},   {EDQUOT, 0, HF_NO_SPACE},
+        {EBADF, 0, HF_IO_ERROR}, {0, 0, HF_IO_ERROR},        {EINTR, 0, HF_OK},
+        {EAGAIN, 0, HF_OK},      {0, WAL_PAGE_BYTES, HF_OK}, {0, 3 * WAL_PAGE_BYTES, HF_OK},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         for (unsigned which = 0; which < WRITES; which += 3) {
@@ -433,7 +431,8 @@ static void ring_does_without_registered_buffers(void **state)
     close_place(&place);
 }
 
-/* From a registered buffer, from one that only begins in it, from others: each write's own bytes. */
+/* From a registered buffer, from one that only begins in it, from others: each write's own bytes.
+ */
 static void ring_takes_each_buffer_for_what_it_is(void **state)
 {
     (void)state;
@@ -558,8 +557,8 @@ static unsigned failures(void)
     unsigned failed = 0;
     const struct kernel_log_call *calls = kernel_log_calls(&count);
     for (size_t i = 0; i < count; i++) {
-        failed += calls[i].op == KERNEL_WRITE &&
-                  (calls[i].result == -EIO || calls[i].result == -ENOSPC);
+        failed +=
+            calls[i].op == KERNEL_WRITE && (calls[i].result == -EIO || calls[i].result == -ENOSPC);
     }
     return failed;
 }
@@ -615,7 +614,7 @@ static void sync_random_faults_lose_nothing(void **state)
 
 int main(void)
 {
-    log_set_level((enum log_level)(LOG_ERROR + 1)); /* failures are what this is about */
+    diag_set_level((enum diag_level)(DIAG_ERROR + 1)); /* failures are what this is about */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ring_failed_write_is_the_only_one_that_fails),
         cmocka_unit_test(sync_failed_write_is_the_only_one_that_fails),

@@ -1,6 +1,6 @@
-/* bounds_test.c - both sides of each bound that a request can meet: the greatest value is taken, one
- * more is refused with a message that names the field and the bound, wherever it stands: alone, as
- * the second line, as the second order, in rows and in columns, in a dry run.
+/* bounds_test.c - both sides of each bound that a request can meet: the greatest value is taken,
+ * one more is refused with a message that names the field and the bound, wherever it stands: alone,
+ * as the second line, as the second order, in rows and in columns, in a dry run.
  *
  * After each refusal the engine lives, and neither state nor log has changed. docs/protocol.md has
  * the bounds. Threads: one. */
@@ -202,10 +202,8 @@ static void units_of_a_line_are_bounded(void **state)
     static const struct {
         uint32_t qty;
         bool fine;
-    } rows[] = {{0, false},          {1, true},
-                {QTY_MAX - 1, true}, {QTY_MAX, true},
-                {QTY_MAX + 1, false}, {INT32_MAX, false},
-                {UINT32_MAX, false}};
+    } rows[] = {{0, false},           {1, true},          {QTY_MAX - 1, true}, {QTY_MAX, true},
+                {QTY_MAX + 1, false}, {INT32_MAX, false}, {UINT32_MAX, false}};
     struct rig rig;
     open_rig(&rig);
     for (unsigned form = 0; form < COUNT(forms); form++) {
@@ -242,8 +240,8 @@ static void one_order_out_of_bounds_leaves_the_others(void **state)
     uint32_t items[3];
     uint32_t qtys[3];
     for (unsigned i = 0; i < 3; i++) {
-        orders[i] = (struct order_message){
-            .id = id_of(10 + i), .line_count = 1, .lines = &lines[i]};
+        orders[i] =
+            (struct order_message){.id = id_of(10 + i), .line_count = 1, .lines = &lines[i]};
         hi[i] = 0x1D;
         lo[i] = 20 + i;
         items[i] = 1;
@@ -327,8 +325,8 @@ static void lines_of_an_order_are_bounded_and_their_sum_is_whole(void **state)
 static void items_are_those_that_there_are(void **state)
 {
     (void)state;
-    static const uint32_t items[] = {0, POOLS + 2, 127, 128, 129, ITEMS_MAX, ITEMS_MAX + 1,
-                                     INT32_MAX, UINT32_MAX};
+    static const uint32_t items[] = {0,         POOLS + 2,     127,       128,       129,
+                                     ITEMS_MAX, ITEMS_MAX + 1, INT32_MAX, UINT32_MAX};
     struct rig rig;
     open_rig(&rig);
     struct line_message last = {.item = POOLS + 1, .qty = 1};
@@ -486,10 +484,9 @@ static void orders_of_a_request_are_bounded(void **state)
         lo[i] = 9;
         items[i] = 1;
     }
-    static const enum request_type types[] = {REQUEST_RESERVE, REQUEST_RESERVE_BATCH,
-                                              REQUEST_COMMIT,  REQUEST_COMMIT_BATCH,
-                                              REQUEST_RETURN,  REQUEST_RELEASE,
-                                              REQUEST_RELEASE_BATCH};
+    static const enum request_type types[] = {
+        REQUEST_RESERVE, REQUEST_RESERVE_BATCH, REQUEST_COMMIT,       REQUEST_COMMIT_BATCH,
+        REQUEST_RETURN,  REQUEST_RELEASE,       REQUEST_RELEASE_BATCH};
     static const uint32_t counts[] = {0, MOST + 1, MOST};
     for (unsigned t = 0; t < COUNT(types); t++) {
         for (unsigned i = 0; i < COUNT(counts); i++) {
@@ -582,17 +579,18 @@ static void columns_are_as_long_as_one_another(void **state)
     for (unsigned column = 0; column < 6; column++) {
         for (unsigned length = 1; length <= 3; length += 2) {
             struct request request = {.type = REQUEST_RESERVE_BATCH, .batch = fine};
-            uint32_t *const counts[] = {&request.batch.id_hi_count, &request.batch.id_lo_count,
-                                        &request.batch.buyer_count, &request.batch.item_count,
-                                        &request.batch.qty_count, &request.batch.line_count_count};
+            uint32_t *const counts[] = {
+                &request.batch.id_hi_count, &request.batch.id_lo_count,
+                &request.batch.buyer_count, &request.batch.item_count,
+                &request.batch.qty_count,   &request.batch.line_count_count};
             *counts[column] = length;
             refused(&rig, &request, HF_INVALID, "reserve_batch.", " of them, but ");
         }
     }
     for (enum request_type type = REQUEST_COMMIT_BATCH; type <= REQUEST_RELEASE_BATCH; type++) {
         struct request request = {.type = type};
-        request.batch = (struct batch_message){
-            .id_hi_count = 2, .id_hi = ids, .id_lo_count = 1, .id_lo = ids};
+        request.batch =
+            (struct batch_message){.id_hi_count = 2, .id_hi = ids, .id_lo_count = 1, .id_lo = ids};
         refused(&rig, &request, HF_INVALID, "id_lo: 1 of them, but 2 of id_hi", NULL);
         request.batch.id_lo_count = 3;
         refused(&rig, &request, HF_INVALID, "id_lo: 3 of them, but 2 of id_hi", NULL);
@@ -630,8 +628,8 @@ static void named_lines_of_an_edit_are_bounded(void **state)
         edit.line_count = ORDER_LINES_MAX + 1;
         refused(&rig, &request, HF_INVALID, "lines: 2049 lines", "0..2048");
         static const struct line_qty_message bad[] = {
-            {0, 1}, {ORDER_LINES_MAX + 1, 1}, {65536, 1}, {65537, 1}, {UINT32_MAX, 1}, {1, 3},
-            {1, QTY_MAX + 1}, {1, UINT32_MAX}};
+            {0, 1}, {ORDER_LINES_MAX + 1, 1}, {65536, 1},     {65537, 1}, {UINT32_MAX, 1},
+            {1, 3}, {1, QTY_MAX + 1},         {1, UINT32_MAX}};
         edit.line_count = 1;
         for (unsigned i = 0; i < COUNT(bad); i++) {
             edit.lines = &bad[i];
@@ -741,10 +739,8 @@ static void adjustments_and_their_sums_are_bounded(void **state)
                 continue;
             }
             accepted(&rig, &request);
-            struct adjustment_message back = {.id = id_of(fresh_id()),
-                                              .item = POOLS + 1,
-                                              .has_set_to = true,
-                                              .set_to = half};
+            struct adjustment_message back = {
+                .id = id_of(fresh_id()), .item = POOLS + 1, .has_set_to = true, .set_to = half};
             request = adjust_of(&back, false);
             accepted(&rig, &request);
         }

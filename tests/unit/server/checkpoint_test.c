@@ -6,13 +6,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/diag.h"
+#include "checkpoint/checkpoint.h"
 #include "engine_rig.h"
 #include "history.h"
 #include "lib/budget.h"
 #include "lib/tempdir.h"
 #include "state_dump.h"
-#include "checkpoint/checkpoint.h"
 #include "wal/record.h"
 
 #define RETAIN_MS     1000u
@@ -897,7 +897,7 @@ static void leftovers_are_removed_at_the_next_start(void **state)
 
 int main(void)
 {
-    log_set_level(LOG_ERROR + 1);
+    diag_set_level(DIAG_ERROR + 1);
     const struct CMUnitTest tests[] = {
         TEST(checkpoints_are_the_state_that_the_log_leads_to),
         TEST(recovery_from_a_checkpoint_equals_that_from_the_whole_log),

@@ -75,8 +75,8 @@ static void config_bounds_the_segments_prepared_ahead(void **state)
     assert_false(set("wal-spare-segments", "17"));
 }
 
-/* Each number, from docs/operations.md and limits.h: the least and the greatest are taken, what is one
- * beyond is refused with the setting's name, and what was set stays. */
+/* Each number, from docs/operations.md and limits.h: the least and the greatest are taken, what is
+ * one beyond is refused with the setting's name, and what was set stays. */
 static void config_takes_each_number_up_to_its_bounds(void **state)
 {
     (void)state;
@@ -427,7 +427,9 @@ static void config_names_the_line_of_what_is_no_setting(void **state)
     }
     assert_false(read_bytes("data = a\n\0\n", 11));
     assert_error_has("line 2: byte 1 is a control character (0x00): not a text in UTF-8");
-    assert_false(read_bytes("\xFF\xFE" "d\0", 4)); /* UTF-16 */
+    assert_false(read_bytes("\xFF\xFE"
+                            "d\0",
+                            4)); /* UTF-16 */
     assert_error_has("line 1: ");
     assert_false(config_read(&config, "/dev/zero", error, sizeof error));
     assert_error_has("File too large");

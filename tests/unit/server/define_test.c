@@ -164,8 +164,8 @@ static void define_takes_no_sale_time_that_is_none(void **state)
     (void)state;
     struct rig rig;
     rig_open(&rig, MIB(4));
-    static const uint64_t bad[] = {1,          20261212,      1800000000,       946684799999,
-                                   4102444800000, 1800000000000000, UINT64_MAX};
+    static const uint64_t bad[] = {
+        1, 20261212, 1800000000, 946684799999, 4102444800000, 1800000000000000, UINT64_MAX};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct sku_message sku = {.sku = bytes_of("s"), .opens_at_ms = bad[i]};
         define_sku(&rig, sku, HF_INVALID, "must be Unix milliseconds of the years 2000 to 2099");

@@ -14,7 +14,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "base/log.h"
+#include "base/diag.h"
 #include "core/inventory_internal.h"
 #include "engine_rig.h"
 
@@ -812,7 +812,7 @@ static void engine_recovers_the_greatest_values(void **state)
 
 int main(void)
 {
-    log_set_level(LOG_ERROR);
+    diag_set_level(DIAG_ERROR);
     const struct CMUnitTest tests[] = {
         TEST(engine_answers_only_what_is_durable),
         TEST(engine_gives_the_first_answer_again_after_a_crash),

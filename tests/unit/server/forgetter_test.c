@@ -3,8 +3,8 @@
  * the log takes nothing.
  *
  * Threads: one. */
+#include "base/diag.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "engine_rig.h"
 #include "server/engine_internal.h"
 #include "server/forgetter.h"
@@ -62,7 +62,8 @@ enum txn_step __wrap_inventory_expire(struct txn *txn)
     return step;
 }
 
-#define LOOKS_MAX 10000u /* at the clock while it forgets: more are made by going round for ever */
+#define LOOKS_MAX 10000u /* at the clock while it forgets: more are made by going round for ever   \
+                          */
 
 static uint64_t forget(struct rig *rig)
 {
@@ -598,7 +599,7 @@ static void checkpoint_tells_a_new_start_how_long_ago_orders_ended(void **state)
 
 int main(void)
 {
-    log_set_level(LOG_ERROR);
+    diag_set_level(DIAG_ERROR);
     const struct CMUnitTest tests[] = {
         TEST(ended_orders_go_after_retain_ended_and_not_before),
         TEST(return_begins_the_time_anew),

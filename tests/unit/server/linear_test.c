@@ -16,7 +16,7 @@
 #include <time.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/diag.h"
 #include "lib/budget.h"
 #include "lib/linear_wire.h"
 #include "lib/rng.h"
@@ -457,7 +457,7 @@ static void run_round(struct shop *shop, uint64_t seed)
 int main(void)
 {
     static struct shop shop;
-    log_set_level((enum log_level)(LOG_ERROR + 1)); /* failed writes are many */
+    diag_set_level((enum diag_level)(DIAG_ERROR + 1)); /* failed writes are many */
     uint64_t first = rng_seed_from_env(1);
     struct budget budget = budget_make("rounds", 60, 4.0, 100000);
     while (budget_next(&budget)) {

@@ -13,13 +13,13 @@
  * Threads: one. */
 #include <errno.h>
 
-#include "base/log.h"
+#include "base/diag.h"
+#include "checkpoint/format.h"
+#include "history/check.h"
 #include "lib/fault_storage.h"
 #include "lib/sim_clock.h"
 #include "server/engine.h"
 #include "unit/wal/small_log.h"
-#include "history/check.h"
-#include "checkpoint/format.h"
 
 #define FILES_MAX    32u
 #define VERSIONS_MAX 8u
@@ -206,7 +206,7 @@ static bool keep_file(void *context, const char *name)
 static int set_up(void **state)
 {
     (void)state;
-    log_set_level(LOG_ERROR + 1);
+    diag_set_level(DIAG_ERROR + 1);
     make_log();
     golden.log.storage->ops->list(golden.log.storage, keep_file, NULL);
     assert_int_equal(golden.file_count, 11);

@@ -5,8 +5,8 @@
  * so on, until the request needs no more. What makes a worker asks calloc() (CMakeLists.txt). */
 #include "engine_rig.h"
 
-#include "wire/codec.h"
 #include "server/engine_internal.h"
+#include "wire/codec.h"
 
 #define ORDERS 3u
 

@@ -11,12 +11,12 @@
 
 #include <cmocka.h>
 
+#include "checkpoint/checkpoint.h"
 #include "lib/budget.h"
 #include "lib/history.h"
 #include "lib/sim_clock.h"
 #include "lib/sim_storage.h"
 #include "server/engine.h"
-#include "checkpoint/checkpoint.h"
 #include "wal/record.h"
 
 #define START_MS      1762790400000ull

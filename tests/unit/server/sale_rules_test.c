@@ -4,7 +4,7 @@
  *
  * Threads: one. Every engine here is restarted from its log in the end: what was decided is found
  * again. */
-#include "base/log.h"
+#include "base/diag.h"
 #include "engine_rig.h"
 
 /* Items, by handle: each SKU's rules are set by the test. */
@@ -929,7 +929,7 @@ static void get_skus_tells_the_rules(void **state)
 
 int main(void)
 {
-    log_set_level(LOG_ERROR);
+    diag_set_level(DIAG_ERROR);
     const struct CMUnitTest tests[] = {
         TEST(lines_are_checked_field_by_field),
         TEST(lines_and_fallbacks_are_bounded_together),

@@ -52,8 +52,8 @@ static struct request request_of(enum request_type type)
     case REQUEST_RESERVE_BATCH:
     case REQUEST_COMMIT_BATCH:
     case REQUEST_RELEASE_BATCH:
-        request.batch = (struct batch_message){
-            .id_hi_count = 1, .id_hi = &hi, .id_lo_count = 1, .id_lo = &lo};
+        request.batch =
+            (struct batch_message){.id_hi_count = 1, .id_hi = &hi, .id_lo_count = 1, .id_lo = &lo};
         request.batch.item_count = type == REQUEST_RESERVE_BATCH;
         request.batch.item = &item;
         break;
@@ -90,9 +90,8 @@ static const enum request_type changes[] = {
     REQUEST_EXTEND,  REQUEST_RESERVE_BATCH, REQUEST_COMMIT_BATCH, REQUEST_RELEASE_BATCH,
     REQUEST_DEFINE,  REQUEST_ADJUST,
 };
-static const enum request_type reads[] = {REQUEST_GET_ORDER,  REQUEST_GET_STOCK,
-                                          REQUEST_GET_SKUS,   REQUEST_LIST_STOCK,
-                                          REQUEST_LIST_ORDERS, REQUEST_STATUS};
+static const enum request_type reads[] = {REQUEST_GET_ORDER,  REQUEST_GET_STOCK,   REQUEST_GET_SKUS,
+                                          REQUEST_LIST_STOCK, REQUEST_LIST_ORDERS, REQUEST_STATUS};
 
 /* Each change is told `status`, at once, and changes nothing; a dry run too. */
 static void assert_changes_refused(struct rig *rig, enum hf_status status, const char *message)
@@ -512,8 +511,7 @@ static void request_does_not_wait_for_an_order_when_the_log_closes(void **state)
     define_phone(&rig, 5);
     struct worker *worker = worker_acquire(rig.engine);
     struct order_line line = {1, 1};
-    struct order_request asked = {
-        .id = id_from_bytes(other_id), .line_count = 1, .lines = &line};
+    struct order_request asked = {.id = id_from_bytes(other_id), .line_count = 1, .lines = &line};
     struct order_outcome outcome;
     assert_int_equal(inventory_reserve(&worker->txn, &asked, &outcome), TXN_DONE);
     assert_int_equal(outcome.status, HF_OK);
@@ -556,8 +554,7 @@ static void request_waits_for_an_order_until_it_is_published(void **state)
     define_phone(&rig, 5);
     struct worker *worker = worker_acquire(rig.engine);
     struct order_line line = {1, 1};
-    struct order_request asked = {
-        .id = id_from_bytes(other_id), .line_count = 1, .lines = &line};
+    struct order_request asked = {.id = id_from_bytes(other_id), .line_count = 1, .lines = &line};
     struct order_outcome outcome;
     assert_int_equal(inventory_reserve(&worker->txn, &asked, &outcome), TXN_DONE);
     rig.clock.boottime_ns = publishing_boottime_ns;
@@ -610,8 +607,8 @@ static void worker_is_waited_for_until_one_is_free_or_the_log_closes(void **stat
             sim_storage_stop(rig.storage);
             static const uint64_t record[3] = {4 | (uint64_t)24 << 32, 0, 0};
             uint64_t lsn;
-            assert_int_equal(
-                wal_append(engine_wal(rig.engine), record, sizeof record, 1, 0, &lsn), HF_OK);
+            assert_int_equal(wal_append(engine_wal(rig.engine), record, sizeof record, 1, 0, &lsn),
+                             HF_OK);
             rig_settle(&rig);
             assert_true(engine_failed(rig.engine));
         } else {

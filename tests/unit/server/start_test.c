@@ -1,7 +1,7 @@
 /* start_test.c - what a start takes for its own log, and what it says of the log's end.
  *
  * Threads: one. */
-#include "base/log.h"
+#include "base/diag.h"
 #include "engine_rig.h"
 #include "wal/reader.h"
 
@@ -108,7 +108,7 @@ static void start_tells_of_a_torn_tail(void **state)
 
 int main(void)
 {
-    log_set_level(LOG_ERROR);
+    diag_set_level(DIAG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(start_takes_its_own_log_alone),
         cmocka_unit_test(start_begins_no_log_where_there_was_one),

@@ -1,6 +1,6 @@
-/* stop_test.c - an engine with its threads, on a real disk: calls are answered, what is due expires,
- * and a stop ends all of it. What never ends fails by an assertion: it is done in a thread that is
- * watched.
+/* stop_test.c - an engine with its threads, on a real disk: calls are answered, what is due
+ * expires, and a stop ends all of it. What never ends fails by an assertion: it is done in a thread
+ * that is watched.
  *
  * Threads: the engine's, and one that starts and stops it. */
 #include <setjmp.h>
@@ -21,7 +21,7 @@
 #include "server/engine_internal.h"
 
 #define HOLD_MS 20u
-#define LIMIT   5000u  /* milliseconds of sleep, for what is at fault */
+#define LIMIT   5000u /* milliseconds of sleep, for what is at fault */
 
 static void rest(void)
 {
@@ -56,8 +56,8 @@ static void shop_open(struct shop *shop)
     struct engine_recovery recovery;
     shop->directory = tempdir_make();
     assert_int_equal(storage_open(&shop->storage, shop->directory, STORAGE_SYNC, false), HF_OK);
-    assert_int_equal(
-        engine_open(&shop->engine, &options, shop->storage, clock_real(), &recovery), HF_OK);
+    assert_int_equal(engine_open(&shop->engine, &options, shop->storage, clock_real(), &recovery),
+                     HF_OK);
     assert_int_equal(engine_start(shop->engine), HF_OK);
 }
 

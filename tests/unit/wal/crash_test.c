@@ -1,6 +1,6 @@
 /* crash_test.c - power cuts and kills at any operation: what was acknowledged is still there, what
  * is there is a prefix of what was appended, and it is never called damaged. */
-#include "base/log.h"
+#include "base/diag.h"
 #include "lib/budget.h"
 #include "unit/wal/wal_rig.h"
 
@@ -365,7 +365,7 @@ static void recycling_never_takes_the_last_durable_block(void **state)
 
 int main(void)
 {
-    log_set_level((enum log_level)(LOG_ERROR + 1)); /* faults are the point here */
+    diag_set_level((enum diag_level)(DIAG_ERROR + 1)); /* faults are the point here */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(acked_records_survive_any_crash),
         cmocka_unit_test(every_operation_may_be_the_last),

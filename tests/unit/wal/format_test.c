@@ -201,7 +201,7 @@ static void an_intact_header_of_another_version_is_refused(void **state)
         {12, 3, 2},
         {12, 6, 2},
         {12, 9, 2},
-        {14, 1, 2}, /* reserved */
+        {14, 1, 2},  /* reserved */
         {92, 97, 4}, /* payload: not a multiple of 8, too large, less than its records */
         {92, (uint32_t)WAL_GROUP_BYTES_MAX + 8, 4},
         {92, 8, 4},

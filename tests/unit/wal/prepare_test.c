@@ -1,11 +1,11 @@
 /* prepare_test.c - segments to come can't be made, for each reason there is: work is refused with
- * that reason, nothing is forgotten, and it goes on by itself. What an earlier process prepared; when
- * a segment's file is closed.
+ * that reason, nothing is forgotten, and it goes on by itself. What an earlier process prepared;
+ * when a segment's file is closed.
  *
  * Threads: one. */
 #include <errno.h>
 
-#include "base/log.h"
+#include "base/diag.h"
 #include "lib/fault_storage.h"
 #include "unit/wal/wal_rig.h"
 #include "wal/wal_private.h"
@@ -320,8 +320,8 @@ static void prepared_segments_of_another_size_are_removed(void **state)
     while (wal_prepare_step(rig.wal)) {
     }
     uint64_t size;
-    assert_non_null(sim_storage_data(fault_storage_under(rig.storage), "wal-0000000000000002.seg",
-                                     &size));
+    assert_non_null(
+        sim_storage_data(fault_storage_under(rig.storage), "wal-0000000000000002.seg", &size));
     assert_int_equal(size, rig.options.segment_bytes);
     assert_goes_on(&rig);
     rig_deinit(&rig);
@@ -381,7 +381,7 @@ static void file_stays_open_while_its_segment_may_be_written(void **state)
 
 int main(void)
 {
-    log_set_level(LOG_ERROR + 1);
+    diag_set_level(DIAG_ERROR + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(log_that_was_just_opened_takes_work),
         cmocka_unit_test(each_reason_is_told_as_it_is),

@@ -446,9 +446,8 @@ static void craft_prepared(struct craft *craft, unsigned prepared)
     for (unsigned i = 0; i < prepared; i++) {
         char name[STORAGE_NAME_BYTES_MAX];
         snprintf(name, sizeof name, "wal-%016x.seg", 4 + i);
-        assert_int_equal(craft->storage->ops->create_zeroed(craft->storage, name,
-                                                            SMALL_SEGMENT_BYTES),
-                         HF_OK);
+        assert_int_equal(
+            craft->storage->ops->create_zeroed(craft->storage, name, SMALL_SEGMENT_BYTES), HF_OK);
     }
 }
 
@@ -537,7 +536,9 @@ static void number_missing_before_a_later_one_is_damage_whatever_it_held(void **
         craft_remove(&craft, name);
         if (missing < 5) {
             expect_names_damage(&craft, name, reasons[missing],
-                                missing == 2 ? 3 : missing == 3 ? 5 : 7);
+                                missing == 2   ? 3
+                                : missing == 3 ? 5
+                                               : 7);
         } else { /* the last one prepared: nothing was in it, and nothing proves it */
             struct wal_end end;
             read_end(craft.storage, &end);

@@ -474,11 +474,16 @@ static void record_of_an_adjustment_out_of_range_is_refused(void **state)
         int64_t stocked;
         enum hf_status status;
     } cases[] = {
-        {STOCK_MAX, STOCK_MAX, HF_OK},         {-STOCK_MAX, 0, HF_OK},
-        {STOCK_MAX + 1, STOCK_MAX, HF_DAMAGED}, {-STOCK_MAX - 1, 0, HF_DAMAGED},
-        {INT64_MAX, 0, HF_DAMAGED},            {INT64_MIN, 0, HF_DAMAGED},
-        {1, STOCK_MAX + 1, HF_DAMAGED},        {1, -1, HF_DAMAGED},
-        {1, INT64_MAX, HF_DAMAGED},            {1, INT64_MIN, HF_DAMAGED},
+        {STOCK_MAX, STOCK_MAX, HF_OK},
+        {-STOCK_MAX, 0, HF_OK},
+        {STOCK_MAX + 1, STOCK_MAX, HF_DAMAGED},
+        {-STOCK_MAX - 1, 0, HF_DAMAGED},
+        {INT64_MAX, 0, HF_DAMAGED},
+        {INT64_MIN, 0, HF_DAMAGED},
+        {1, STOCK_MAX + 1, HF_DAMAGED},
+        {1, -1, HF_DAMAGED},
+        {1, INT64_MAX, HF_DAMAGED},
+        {1, INT64_MIN, HF_DAMAGED},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct stock_change change = {

@@ -232,8 +232,8 @@ static __attribute__((unused)) void rig_init(struct rig *rig, uint64_t seed)
 #define RIG_STALLS_MAX 1000u /* passes of the writer that free no buffer: it never will */
 #define RIG_IDLE_MAX   10u   /* passes that do nothing: there will be nothing more */
 
-/* Where an append would wait for the writer there is nobody else to run it. What would wait for ever
- * fails instead. */
+/* Where an append would wait for the writer there is nobody else to run it. What would wait for
+ * ever fails instead. */
 static __attribute__((unused)) void rig_stall(void *context)
 {
     struct rig *rig = context;
@@ -253,9 +253,8 @@ static __attribute__((unused)) enum hf_status rig_open(struct rig *rig)
     rig_read(&log, rig->storage);
     rig->digest = log.digest;
     rig->next_serial = log.count > 0 ? log.serials[log.count - 1] + 1 : 0;
-    enum hf_status status =
-        wal_open(&rig->wal, &rig->options, rig->storage, rig_time(&rig->clock.clock, &log.end),
-                 &log.end, rig->digest);
+    enum hf_status status = wal_open(&rig->wal, &rig->options, rig->storage,
+                                     rig_time(&rig->clock.clock, &log.end), &log.end, rig->digest);
     rig_log_free(&log);
     if (status == HF_OK) {
         wal_set_stall_hook(rig->wal, rig_stall, rig);
@@ -301,8 +300,8 @@ static __attribute__((unused)) void rig_settle(struct rig *rig)
     while (wal_commit_lsn(rig->wal) < wal_tail_lsn(rig->wal) && wal_state(rig->wal) != WAL_CLOSED) {
         idle = wal_step(rig->wal, true) ? 0 : idle + 1;
         if (idle >= RIG_IDLE_MAX) {
-            fail_msg("%llu bytes are never durable", (unsigned long long)(wal_tail_lsn(rig->wal) -
-                                                                          wal_commit_lsn(rig->wal)));
+            fail_msg("%llu bytes are never durable",
+                     (unsigned long long)(wal_tail_lsn(rig->wal) - wal_commit_lsn(rig->wal)));
         }
     }
     while (wal_step(rig->wal, false)) {

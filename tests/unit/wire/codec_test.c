@@ -108,9 +108,10 @@ static void codec_reserve_survives_the_trip(void **state)
         {.id = bytes_of("x"), .line_count = 1, .lines = lines + 2},
         {.id = bytes_of("")},
     };
-    struct request request = {
-        .token = bytes_of("secret"), .timeout_ms = 250, .answer_bytes_max = 300000,
-        .type = REQUEST_RESERVE};
+    struct request request = {.token = bytes_of("secret"),
+                              .timeout_ms = 250,
+                              .answer_bytes_max = 300000,
+                              .type = REQUEST_RESERVE};
     request.reserve.count = 3;
     request.reserve.orders = orders;
     struct request got = request_trip(&request);

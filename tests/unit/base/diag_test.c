@@ -1,4 +1,4 @@
-/* log_test.c - what reaches standard error: lines, failed checks. */
+/* diag_test.c - what reaches standard error: lines, failed checks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/diag.h"
 
 #define CAPTURE_BYTES 16384
 
@@ -46,7 +46,7 @@ static void capture(void (*action)(void))
 static void log_one_line(void)
 {
     errno = EBADF;
-    log_warn("%s has %d units", "85123A", 7);
+    diag_warn("%s has %d units", "85123A", 7);
     assert_int_equal(errno, EBADF);
 }
 
@@ -71,14 +71,14 @@ static void log_line_has_time_level_and_text(void **state)
 
 static void log_all_levels(void)
 {
-    log_debug("d");
-    log_info("i");
-    log_set_level(LOG_ERROR);
-    log_warn("w");
-    log_error("e");
-    log_set_level(LOG_DEBUG);
-    log_debug("d2");
-    log_set_level(LOG_INFO);
+    diag_debug("d");
+    diag_info("i");
+    diag_set_level(DIAG_ERROR);
+    diag_warn("w");
+    diag_error("e");
+    diag_set_level(DIAG_DEBUG);
+    diag_debug("d2");
+    diag_set_level(DIAG_INFO);
 }
 
 static void log_line_is_dropped_below_the_level(void **state)
@@ -94,7 +94,7 @@ static void log_line_is_dropped_below_the_level(void **state)
 
 static void log_forged_line(void)
 {
-    log_info("code %s", "A\n2026-11-11T00:00:00.000Z ERROR all is lost\x1b[2J");
+    diag_info("code %s", "A\n2026-11-11T00:00:00.000Z ERROR all is lost\x1b[2J");
 }
 
 static void log_line_stays_one_line_whatever_the_text(void **state)
@@ -110,7 +110,7 @@ static void log_long_line(void)
     char *text = calloc(1, 10001);
     assert_non_null(text);
     memset(text, 'x', 10000);
-    log_info("%s", text);
+    diag_info("%s", text);
     free(text);
 }
 

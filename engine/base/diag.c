@@ -1,8 +1,8 @@
-/* log.c - lines for the operator, on stderr.
+/* diag.c - lines for the operator, on stderr.
  *
  * Threads: any. A line is built on the caller's stack and leaves in one write, so that lines of
  * different threads do not mix. */
-#include "base/log.h"
+#include "base/diag.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -19,15 +19,15 @@
 #define LINE_BYTES_MAX 4096
 
 /* Alone, so relaxed: a thread that sees a new level late drops or prints a few lines more. */
-static _Atomic int least_level = LOG_INFO;
+static _Atomic int least_level = DIAG_INFO;
 
-void log_set_level(enum log_level level)
+void diag_set_level(enum diag_level level)
 {
     atomic_store_explicit(&least_level, (int)level, memory_order_relaxed);
 }
 
 /* Writes "2026-11-11T00:00:00.000Z LEVEL " and returns its length. */
-static size_t write_prefix(char *line, size_t line_bytes, enum log_level level)
+static size_t write_prefix(char *line, size_t line_bytes, enum diag_level level)
 {
     static const char *const names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
     CHECK((size_t)level < sizeof names / sizeof *names);
@@ -42,7 +42,7 @@ static size_t write_prefix(char *line, size_t line_bytes, enum log_level level)
     return len + (size_t)more;
 }
 
-void log_line(enum log_level level, const char *format, ...)
+void diag_line(enum diag_level level, const char *format, ...)
 {
     if ((int)level < atomic_load_explicit(&least_level, memory_order_relaxed)) {
         return;
