@@ -1,8 +1,14 @@
-/* pages.c - address space whose memory comes with use. Threads: any. */
+/* pages.c - memory in whole pages from the system. The only caller of mmap. Threads: any. */
 #include "base/pages.h"
 
 #include <stddef.h>
 #include <sys/mman.h>
+
+void *pages_map_buffer(uint64_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
 
 void *pages_map(uint64_t bytes)
 {

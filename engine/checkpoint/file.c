@@ -8,23 +8,19 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/pages.h"
 #include "wal/segment.h"
 
 static uint8_t *buffer_make(void)
 {
-    void *memory =
-        mmap(NULL, FRAME_BYTES_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
+    return pages_map_buffer(FRAME_BYTES_MAX);
 }
 
 static void buffer_free(uint8_t *buffer)
 {
-    if (buffer) {
-        munmap(buffer, FRAME_BYTES_MAX);
-    }
+    pages_unmap(buffer, FRAME_BYTES_MAX);
 }
 
 void checkpoint_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number)

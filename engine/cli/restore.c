@@ -17,12 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/pages.h"
 
 #define COPY_BYTES MIB(1)
 
@@ -290,14 +290,13 @@ enum hf_status restore_build(const struct rebuild *rebuild, struct storage *stor
                  storage_reason(status));
         return status;
     }
-    restore.buffer =
-        mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (restore.buffer == MAP_FAILED) {
+    restore.buffer = pages_map_buffer(BUFFER_BYTES);
+    if (!restore.buffer) {
         snprintf(message, RESTORE_MESSAGE_BYTES, "%s: out of memory", directory);
         status = HF_NO_MEMORY;
     } else {
         status = build(&restore);
-        munmap(restore.buffer, BUFFER_BYTES);
+        pages_unmap(restore.buffer, BUFFER_BYTES);
     }
     storage_unlock(lock);
     return status;

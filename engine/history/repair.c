@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/pages.h"
 #include "wal/segment.h"
 
 #define COPY_BYTES  MIB(1)
@@ -607,8 +607,8 @@ enum hf_status wal_repair(const struct wal_repair_options *options,
         return HF_OK;
     }
     size_t bytes = 2 * BLOCK_BYTES + WAL_PAGE_BYTES;
-    repair.buffer = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (repair.buffer == MAP_FAILED) {
+    repair.buffer = pages_map_buffer(bytes);
+    if (!repair.buffer) {
         return HF_NO_MEMORY;
     }
     repair.out = repair.buffer + BLOCK_BYTES;
@@ -616,6 +616,6 @@ enum hf_status wal_repair(const struct wal_repair_options *options,
     if (repair.replay.inventory) {
         wal_replay_end(&repair.replay);
     }
-    munmap(repair.buffer, bytes);
+    pages_unmap(repair.buffer, bytes);
     return status;
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "base/check.h"
 #include "base/diag.h"
 #include "base/limits.h"
+#include "base/pages.h"
 
 #define ZERO_BYTES MIB(1) /* of one write of zeros: 64 MiB take 25 ms so (measured, NVMe) */
 
@@ -435,8 +435,8 @@ static int write_zeros(int fd, uint64_t size)
     if (fallocate(fd, 0, 0, (off_t)size) != 0 && (errno == ENOSPC || errno == EDQUOT)) {
         return errno;
     }
-    void *zeros = mmap(NULL, ZERO_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (zeros == MAP_FAILED) {
+    void *zeros = pages_map_buffer(ZERO_BYTES);
+    if (!zeros) {
         return ENOMEM;
     }
     int error = 0;
@@ -445,7 +445,7 @@ static int write_zeros(int fd, uint64_t size)
         error =
             real_write_all(fd, zeros, (size_t)(left < ZERO_BYTES ? left : ZERO_BYTES), offset, 0);
     }
-    munmap(zeros, ZERO_BYTES);
+    pages_unmap(zeros, ZERO_BYTES);
     if (error == 0 && fdatasync(fd) != 0) {
         error = errno;
     }

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "base/check.h"
 #include "base/diag.h"
+#include "base/pages.h"
 #include "server/engine_internal.h"
 
 #define LOOK_EVERY_NS       200000000L /* whether one is due */
@@ -188,9 +188,8 @@ static enum hf_status copy_open(struct copy *copy, const char *name, const char 
 static enum hf_status copy_file(struct copy *copy, const char *name, const char *temporary)
 {
     struct storage *from = copy->from;
-    void *buffer =
-        mmap(NULL, 2 * COPY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (buffer == MAP_FAILED) {
+    void *buffer = pages_map_buffer(2 * COPY_BYTES);
+    if (!buffer) {
         return HF_NO_MEMORY;
     }
     copy->buffer = buffer;
@@ -203,7 +202,7 @@ static enum hf_status copy_file(struct copy *copy, const char *name, const char 
         }
         from->ops->close(from, copy->source);
     }
-    munmap(buffer, 2 * COPY_BYTES);
+    pages_unmap(buffer, 2 * COPY_BYTES);
     return status;
 }
 

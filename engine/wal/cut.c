@@ -7,10 +7,10 @@
  *
  * Threads: one; nobody else may use the log. */
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/pages.h"
 #include "wal/reader_private.h"
 #include "wal/wal.h"
 
@@ -106,13 +106,12 @@ enum hf_status wal_cut(struct storage *storage, const struct wal_end *end)
     if (status != HF_OK || end->segment == 0) {
         return status;
     }
-    uint8_t *memory =
-        mmap(NULL, 2 * CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
+    uint8_t *memory = pages_map_buffer(2 * CHUNK_BYTES);
+    if (!memory) {
         return HF_NO_MEMORY;
     }
     struct cut cut = {storage, end, -1, memory, memory + CHUNK_BYTES};
     status = cut_segment(&cut);
-    munmap(memory, 2 * CHUNK_BYTES);
+    pages_unmap(memory, 2 * CHUNK_BYTES);
     return status;
 }

@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/pages.h"
 #include "wal/reader_private.h"
 
 /* ---- Bytes of the open segment ---- */
@@ -466,10 +466,9 @@ enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *stora
     if (start) {
         begin_at(reader, start);
     }
-    reader->buffer =
-        mmap(NULL, READER_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    reader->buffer = pages_map_buffer(READER_BUFFER_BYTES);
     enum hf_status status = HF_NO_MEMORY;
-    if (reader->buffer != MAP_FAILED) {
+    if (reader->buffer) {
         status = reader_list_segments(reader);
         if (status == HF_OK) {
             status = measure(reader);
@@ -496,9 +495,7 @@ void wal_reader_close(struct wal_reader *reader)
     }
     reader_close_segment(reader);
     segment_list_free(&reader->segments);
-    if (reader->buffer != MAP_FAILED) {
-        munmap(reader->buffer, READER_BUFFER_BYTES);
-    }
+    pages_unmap(reader->buffer, READER_BUFFER_BYTES);
     free(reader);
 }
 

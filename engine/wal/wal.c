@@ -6,11 +6,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "base/check.h"
 #include "base/diag.h"
+#include "base/pages.h"
 #include "wal/wal_private.h"
 
 /* How long the preparer waits before it tries again to make a segment. Room on a full disk may come
@@ -78,9 +78,8 @@ static struct wal *make(const struct wal_options *options, struct storage *stora
     }
     memset(wal, 0, sizeof *wal);
     set_sizes(wal, options);
-    wal->memory =
-        mmap(NULL, wal->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (wal->memory == MAP_FAILED) {
+    wal->memory = pages_map_buffer(wal->memory_bytes);
+    if (!wal->memory) {
         free(wal);
         return NULL;
     }
@@ -262,7 +261,7 @@ void wal_close(struct wal *wal)
     wal_sleep_deinit(&wal->writer_sleep);
     wal_sleep_deinit(&wal->stall_sleep);
     wal_sleep_deinit(&wal->prepare_sleep);
-    munmap(wal->memory, wal->memory_bytes);
+    pages_unmap(wal->memory, wal->memory_bytes);
     free(wal);
 }
 
@@ -309,7 +308,7 @@ enum hf_status wal_start(struct wal *wal)
     CHECK(!wal->started);
     wal->started = true;
     /* Touched now, not when the first groups fill. A hint: not every kernel knows it. */
-    (void)madvise(wal->memory, wal->memory_bytes, MADV_POPULATE_WRITE);
+    pages_populate(wal->memory, wal->memory_bytes);
     if (pthread_create(&wal->writer_thread, NULL, run_writer, wal) != 0) {
         wal->started = false;
         return HF_NO_MEMORY;
