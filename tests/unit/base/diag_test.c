@@ -43,18 +43,18 @@ static void capture(void (*action)(void))
     captured[len] = '\0';
 }
 
-static void log_one_line(void)
+static void write_one_line(void)
 {
     errno = EBADF;
     diag_warn("%s has %d units", "85123A", 7);
     assert_int_equal(errno, EBADF);
 }
 
-static void log_line_has_time_level_and_text(void **state)
+static void diag_line_has_time_level_and_text(void **state)
 {
     (void)state;
     time_t before = time(NULL);
-    capture(log_one_line);
+    capture(write_one_line);
     struct tm utc = {0};
     int ms = -1;
     int text_at = 0;
@@ -65,11 +65,11 @@ static void log_line_has_time_level_and_text(void **state)
     assert_string_equal(captured + text_at, " WARN 85123A has 7 units\n");
     utc.tm_year -= 1900;
     utc.tm_mon -= 1;
-    time_t logged = timegm(&utc);
-    assert_true(logged >= before && logged <= time(NULL));
+    time_t written = timegm(&utc);
+    assert_true(written >= before && written <= time(NULL));
 }
 
-static void log_all_levels(void)
+static void write_all_levels(void)
 {
     diag_debug("d");
     diag_info("i");
@@ -81,10 +81,10 @@ static void log_all_levels(void)
     diag_set_level(DIAG_INFO);
 }
 
-static void log_line_is_dropped_below_the_level(void **state)
+static void diag_line_is_dropped_below_the_level(void **state)
 {
     (void)state;
-    capture(log_all_levels);
+    capture(write_all_levels);
     assert_null(strstr(captured, "DEBUG d\n"));
     assert_non_null(strstr(captured, "INFO i\n"));
     assert_null(strstr(captured, "WARN"));
@@ -92,20 +92,20 @@ static void log_line_is_dropped_below_the_level(void **state)
     assert_non_null(strstr(captured, "DEBUG d2\n"));
 }
 
-static void log_forged_line(void)
+static void write_forged_line(void)
 {
     diag_info("code %s", "A\n2026-11-11T00:00:00.000Z ERROR all is lost\x1b[2J");
 }
 
-static void log_line_stays_one_line_whatever_the_text(void **state)
+static void diag_line_stays_one_line_whatever_the_text(void **state)
 {
     (void)state;
-    capture(log_forged_line);
+    capture(write_forged_line);
     assert_ptr_equal(strchr(captured, '\n'), captured + strlen(captured) - 1);
     assert_null(strchr(captured, '\x1b'));
 }
 
-static void log_long_line(void)
+static void write_long_line(void)
 {
     char *text = calloc(1, 10001);
     assert_non_null(text);
@@ -114,10 +114,10 @@ static void log_long_line(void)
     free(text);
 }
 
-static void log_line_is_cut_at_the_size_of_one_write(void **state)
+static void diag_line_is_cut_at_the_size_of_one_write(void **state)
 {
     (void)state;
-    capture(log_long_line);
+    capture(write_long_line);
     assert_int_equal(strlen(captured), 4096);
     assert_int_equal(captured[4095], '\n');
     assert_int_equal(captured[4094], 'x');
@@ -144,7 +144,7 @@ static void check_names_what_failed_and_aborts(void **state)
 {
     (void)state;
     capture(fail_check_in_child);
-    assert_non_null(strstr(captured, "log_test.c:"));
+    assert_non_null(strstr(captured, "diag_test.c:"));
     assert_non_null(strstr(captured, "one == 2"));
     assert_null(strstr(captured, "one == 1"));
 }
@@ -152,10 +152,10 @@ static void check_names_what_failed_and_aborts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(log_line_has_time_level_and_text),
-        cmocka_unit_test(log_line_is_dropped_below_the_level),
-        cmocka_unit_test(log_line_stays_one_line_whatever_the_text),
-        cmocka_unit_test(log_line_is_cut_at_the_size_of_one_write),
+        cmocka_unit_test(diag_line_has_time_level_and_text),
+        cmocka_unit_test(diag_line_is_dropped_below_the_level),
+        cmocka_unit_test(diag_line_stays_one_line_whatever_the_text),
+        cmocka_unit_test(diag_line_is_cut_at_the_size_of_one_write),
         cmocka_unit_test(check_names_what_failed_and_aborts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
