@@ -187,7 +187,7 @@ static bool open_page(const struct load_options *options, FILE **page)
     return true;
 }
 
-int command_load(int argc, char **argv)
+int cmd_load(int argc, char **argv)
 {
     struct load_options options;
     switch (options_parse(&options, argc, argv)) {

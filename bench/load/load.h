@@ -9,6 +9,6 @@
 /* Runs the subcommand; argv[0] is its name. Returns the exit code: 0 done and everything was kept;
  * 1 something was oversold, undersold, lost or duplicated; 2 wrong usage; 3 the engine can't be
  * reached. */
-int command_load(int argc, char **argv);
+int cmd_load(int argc, char **argv);
 
 #endif

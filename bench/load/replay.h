@@ -9,7 +9,7 @@
 #include "load/link.h"
 #include "load/options.h"
 
-/* Runs options->trace and reports on stdout. Returns the exit code, as command_load(). */
+/* Runs options->trace and reports on stdout. Returns the exit code, as cmd_load(). */
 int replay_run(const struct load_options *options, const struct link *link);
 
 #endif

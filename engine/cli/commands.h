@@ -1,7 +1,4 @@
-/* commands.h - the subcommands, and what each exits with.
- *
- * A command gets its own part of the command line: argv[0] is the subcommand's name. It returns the
- * process's exit code.
+/* commands.h - the subcommands (subcommand.h), and what each exits with.
  *
  * Threads: the main thread. */
 #ifndef CLI_COMMANDS_H
@@ -15,44 +12,33 @@ enum exit_code {
     EXIT_NOT_REACHABLE = 3, /* the engine did not answer */
 };
 
-int command_serve(int argc, char **argv);
-int command_stock(int argc, char **argv);
-int command_order(int argc, char **argv);
-int command_wal(int argc, char **argv);
-int command_status(int argc, char **argv);
-int command_reconcile(int argc, char **argv);
-
-/* One word below a subcommand, as `list` of `stock`. */
-struct subcommand {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *summary;
-};
-
-/* Runs argv[1] as one of `count` subcommands of `command`; also answers help. */
-int run_subcommand(const char *command, const char *summary, const struct subcommand *subcommands,
-                   unsigned count, int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_stock(int argc, char **argv);
+int cmd_order(int argc, char **argv);
+int cmd_wal(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_reconcile(int argc, char **argv);
 
 /* The words below `stock`. */
-int stock_import(int argc, char **argv);
-int stock_list(int argc, char **argv);
-int stock_show(int argc, char **argv);
-int stock_adjust(int argc, char **argv);
-int stock_move(int argc, char **argv);
-int stock_define_rules(int argc, char **argv);
-int stock_open_sale(int argc, char **argv);
-int stock_pause_sale(int argc, char **argv);
-int stock_resume_sale(int argc, char **argv);
-int stock_close_sale(int argc, char **argv);
+int cmd_stock_import(int argc, char **argv);
+int cmd_stock_list(int argc, char **argv);
+int cmd_stock_show(int argc, char **argv);
+int cmd_stock_adjust(int argc, char **argv);
+int cmd_stock_move(int argc, char **argv);
+int cmd_stock_define(int argc, char **argv);
+int cmd_stock_open(int argc, char **argv);
+int cmd_stock_pause(int argc, char **argv);
+int cmd_stock_resume(int argc, char **argv);
+int cmd_stock_close(int argc, char **argv);
 
 /* The words below `wal`. */
-int wal_verify(int argc, char **argv);
-int wal_dump(int argc, char **argv);
-int wal_stats_command(int argc, char **argv); /* the log has a wal_stats() and a wal_repair() */
-int wal_checkpoint(int argc, char **argv);
-int wal_repair_command(int argc, char **argv);
-int wal_replay(int argc, char **argv);
-int wal_why(int argc, char **argv);
-int wal_tail(int argc, char **argv);
+int cmd_wal_verify(int argc, char **argv);
+int cmd_wal_dump(int argc, char **argv);
+int cmd_wal_stats(int argc, char **argv); /* the log has a wal_stats() and a wal_repair() */
+int cmd_wal_checkpoint(int argc, char **argv);
+int cmd_wal_repair(int argc, char **argv);
+int cmd_wal_replay(int argc, char **argv);
+int cmd_wal_why(int argc, char **argv);
+int cmd_wal_tail(int argc, char **argv);
 
 #endif

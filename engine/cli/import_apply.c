@@ -8,6 +8,8 @@
  * from the import's reference and the item. So an import that broke off is simply run again.
  *
  * Threads: the caller's, and one more. `lock` guards what they share. */
+#include "cli/import_apply.h"
+
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -15,7 +17,6 @@
 #include <string.h>
 
 #include "cli/import_batch.h"
-#include "cli/import_run.h"
 
 struct apply {
     struct hf_client *client;

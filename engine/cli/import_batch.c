@@ -7,10 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
-#include "base/hash.h"
-#include "base/id.h"
 #include "base/limits.h"
+#include "cli/import_known.h"
 #include "cli/print.h"
 
 /* Each row is an item, and may begin a SKU. */
@@ -112,23 +110,6 @@ void import_batch_define(struct import_batch *batch, uint32_t from, const bool *
         batch->item_rows[batch->item_count] = i;
         batch->items[batch->item_count++] = item_of(row);
     }
-}
-
-/* The hash of "import", the reference, the SKU and the pool, each with a NUL behind it. */
-struct hf_id import_adjustment_id(const char *reference, const struct import_row *row)
-{
-    char text[16 + REASON_BYTES_MAX + 2 * HF_CODE_BYTES];
-    const char *const parts[] = {"import", reference, row->sku, row->pool};
-    size_t used = 0;
-    for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++) {
-        size_t bytes = strlen(parts[i]) + 1;
-        CHECK(used + bytes <= sizeof text);
-        memcpy(text + used, parts[i], bytes);
-        used += bytes;
-    }
-    struct hf_id id;
-    id_to_bytes(hash_bytes_128(text, used), id.bytes);
-    return id;
 }
 
 void import_batch_adjust(struct import_batch *batch, uint32_t from, const uint32_t *handles,

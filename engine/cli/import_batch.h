@@ -49,9 +49,6 @@ void import_batch_define(struct import_batch *batch, uint32_t from, const bool *
 void import_batch_adjust(struct import_batch *batch, uint32_t from, const uint32_t *handles,
                          const bool *left_out);
 
-/* The id of an import's setting of a row's stock: an import that is repeated repeats it. */
-struct hf_id import_adjustment_id(const char *reference, const struct import_row *row);
-
 /* The sorted row that an engine's message about a batch is about, as "define.items[3].safety: ...",
  * the row's column (NULL: none in particular), and the rest of the message. False: it is about none
  * of them. */

@@ -15,6 +15,7 @@
 #include "cli/order.h"
 #include "cli/print.h"
 #include "cli/stock.h"
+#include "cli/subcommand.h"
 #include "cli/values.h"
 
 static struct connection connection;
@@ -367,7 +368,7 @@ static int reserve_lines(const char *id_text, const struct line_wish *wishes, ui
     return code;
 }
 
-static int order_reserve(int argc, char **argv)
+static int cmd_order_reserve(int argc, char **argv)
 {
     struct args args;
     int code = args_parse(&reserve_spec, argc, argv, &args);
@@ -514,7 +515,7 @@ static enum hf_status commit_lines(struct hf_client *client, struct hf_id id,
                 : hf_commit_lines(client, id, lines, line_count, result);
 }
 
-static int order_commit(int argc, char **argv)
+static int cmd_order_commit(int argc, char **argv)
 {
     return edit_order(&commit_spec, commit_whole, commit_lines, argc, argv);
 }
@@ -531,7 +532,7 @@ static const struct command_spec release_spec = {
     .arguments_max = -1,
 };
 
-static int order_release(int argc, char **argv)
+static int cmd_order_release(int argc, char **argv)
 {
     return edit_order(&release_spec, hf_release, hf_release_lines, argc, argv);
 }
@@ -549,7 +550,7 @@ static const struct command_spec return_spec = {
     .arguments_max = -1,
 };
 
-static int order_return(int argc, char **argv)
+static int cmd_order_return(int argc, char **argv)
 {
     return edit_order(&return_spec, NULL, hf_return_lines, argc, argv);
 }
@@ -573,7 +574,7 @@ static const struct command_spec extend_spec = {
     .arguments_max = 1,
 };
 
-static int order_extend(int argc, char **argv)
+static int cmd_order_extend(int argc, char **argv)
 {
     struct args args;
     struct hf_client *client;
@@ -597,18 +598,23 @@ static int order_extend(int argc, char **argv)
 }
 
 static const struct subcommand commands[] = {
-    {"reserve", order_reserve, "hold units for a buyer, all of an order or nothing"},
-    {"commit", order_commit, "sell what an order holds"},
-    {"release", order_release, "give back what an order holds"},
-    {"extend", order_extend, "move a held order's deadline"},
-    {"return", order_return, "take sold units back into stock"},
-    {"show", order_show, "show an order"},
-    {"list", order_list, "list orders of a buyer, of a SKU, in some state"},
+    {"reserve", cmd_order_reserve, "hold units for a buyer, all of an order or nothing"},
+    {"commit", cmd_order_commit, "sell what an order holds"},
+    {"release", cmd_order_release, "give back what an order holds"},
+    {"extend", cmd_order_extend, "move a held order's deadline"},
+    {"return", cmd_order_return, "take sold units back into stock"},
+    {"show", cmd_order_show, "show an order"},
+    {"list", cmd_order_list, "list orders of a buyer, of a SKU, in some state"},
 };
 
-int command_order(int argc, char **argv)
+static const struct subcommand_group group = {
+    .name = "holdfast order",
+    .summary = "Reserves, commits, releases, extends, returns, shows and lists orders.",
+    .subcommands = commands,
+    .count = sizeof commands / sizeof *commands,
+};
+
+int cmd_order(int argc, char **argv)
 {
-    return run_subcommand("order",
-                          "Reserves, commits, releases, extends, returns, shows and lists orders.",
-                          commands, sizeof commands / sizeof *commands, argc, argv);
+    return run_subcommand(&group, argc, argv);
 }

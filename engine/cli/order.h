@@ -34,7 +34,7 @@ int order_check_id(const struct command_spec *spec, const char *id_text);
 int order_check_buyer(const struct command_spec *spec, const char *buyer_text);
 
 /* Words below `order`. */
-int order_show(int argc, char **argv);
-int order_list(int argc, char **argv);
+int cmd_order_show(int argc, char **argv);
+int cmd_order_list(int argc, char **argv);
 
 #endif

@@ -185,7 +185,7 @@ static int read_and_show(struct hf_client *client, struct hf_id id)
     return code;
 }
 
-int order_show(int argc, char **argv)
+int cmd_order_show(int argc, char **argv)
 {
     struct args args;
     struct hf_client *client;
@@ -429,7 +429,7 @@ static int read_filter(struct hf_order_filter *filter, struct item_name *item)
     return ARGS_GO_ON;
 }
 
-int order_list(int argc, char **argv)
+int cmd_order_list(int argc, char **argv)
 {
     struct args args;
     struct item_name item;

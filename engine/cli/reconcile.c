@@ -794,7 +794,7 @@ static int reconcile(struct work *work, const char *path)
     return code;
 }
 
-int command_reconcile(int argc, char **argv)
+int cmd_reconcile(int argc, char **argv)
 {
     static struct work work;
     struct args args;

@@ -150,7 +150,7 @@ static int refused(enum hf_status status, const char *reason)
     return SERVER_REFUSED;
 }
 
-int command_serve(int argc, char **argv)
+int cmd_serve(int argc, char **argv)
 {
     static struct config config;
     static char error[CONFIG_ERROR_MAX];

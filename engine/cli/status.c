@@ -143,7 +143,7 @@ static void show_json(const struct hf_engine_status *status)
     print_json(object);
 }
 
-int command_status(int argc, char **argv)
+int cmd_status(int argc, char **argv)
 {
     struct args args;
     struct hf_client *client;

@@ -198,7 +198,7 @@ static int change(const struct command_spec *command, const struct hf_adjustment
     return code;
 }
 
-int stock_adjust(int argc, char **argv)
+int cmd_stock_adjust(int argc, char **argv)
 {
     struct args args;
     struct item_name item;
@@ -257,7 +257,7 @@ static int read_move(const struct args *args, struct item_name *from, char to[HF
     return read_options(&move_spec, adjustment);
 }
 
-int stock_move(int argc, char **argv)
+int cmd_stock_move(int argc, char **argv)
 {
     struct args args;
     struct item_name from = {.has_pool = true};

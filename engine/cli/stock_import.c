@@ -13,7 +13,9 @@
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/import.h"
-#include "cli/import_run.h"
+#include "cli/import_apply.h"
+#include "cli/import_check.h"
+#include "cli/import_summary.h"
 #include "cli/print.h"
 #include "cli/times.h"
 
@@ -268,7 +270,7 @@ static int take_reference(void)
     return ARGS_GO_ON;
 }
 
-int stock_import(int argc, char **argv)
+int cmd_stock_import(int argc, char **argv)
 {
     struct args args;
     int code = args_parse(&spec, argc, argv, &args);

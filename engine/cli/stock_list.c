@@ -69,7 +69,7 @@ static enum hf_status list_all(struct hf_client *client, bool *begun)
     }
 }
 
-int stock_list(int argc, char **argv)
+int cmd_stock_list(int argc, char **argv)
 {
     struct args args;
     struct hf_client *client;
@@ -239,7 +239,7 @@ static int show_item(struct hf_client *client, const struct item_name *name, con
     return code;
 }
 
-int stock_show(int argc, char **argv)
+int cmd_stock_show(int argc, char **argv)
 {
     struct args args;
     struct hf_client *client;

@@ -102,7 +102,7 @@ static int tell_defined(struct hf_client *client, const struct hf_sku *sku,
     return EXIT_DONE;
 }
 
-int stock_define_rules(int argc, char **argv)
+int cmd_stock_define(int argc, char **argv)
 {
     struct args args;
     struct item_name name;

@@ -258,7 +258,7 @@ static struct hf_sku opened(const struct hf_sku_rules *was, uint64_t now_ms)
     return sku;
 }
 
-int stock_open_sale(int argc, char **argv)
+int cmd_stock_open(int argc, char **argv)
 {
     static const char *const done[2] = {"open", "opens at"};
     return run_change(&open_spec, argc, argv, opened, done, SALE_LATER);
@@ -282,7 +282,7 @@ static struct hf_sku closed(const struct hf_sku_rules *was, uint64_t now_ms)
                            .fields = has_at || !is_closed ? HF_SKU_CLOSES_AT : 0u};
 }
 
-int stock_close_sale(int argc, char **argv)
+int cmd_stock_close(int argc, char **argv)
 {
     static const char *const done[2] = {"closed", "closes at"};
     return run_change(&close_spec, argc, argv, closed, done, SALE_ENDS);
@@ -307,7 +307,7 @@ static struct hf_sku paused(const struct hf_sku_rules *was, uint64_t now_ms)
     return (struct hf_sku){.paused = true, .fields = HF_SKU_PAUSED};
 }
 
-int stock_pause_sale(int argc, char **argv)
+int cmd_stock_pause(int argc, char **argv)
 {
     static const char *const done[2] = {"paused", "paused"};
     return run_change(&pause_spec, argc, argv, paused, done, SALE_ANY);
@@ -332,7 +332,7 @@ static struct hf_sku resumed(const struct hf_sku_rules *was, uint64_t now_ms)
     return (struct hf_sku){.fields = HF_SKU_PAUSED};
 }
 
-int stock_resume_sale(int argc, char **argv)
+int cmd_stock_resume(int argc, char **argv)
 {
     static const char *const done[2] = {"resumed", "resumed"};
     return run_change(&resume_spec, argc, argv, resumed, done, SALE_NOW);

@@ -12,23 +12,29 @@
 
 #include "cli/commands.h"
 #include "cli/print.h"
+#include "cli/subcommand.h"
 
 static const struct subcommand commands[] = {
-    {"verify", wal_verify, "check every byte of a log"},
-    {"dump", wal_dump, "print a log's records"},
-    {"stats", wal_stats_command, "count what a log holds, by SKU, time and type"},
-    {"checkpoint", wal_checkpoint, "make a checkpoint while no engine runs"},
-    {"repair", wal_repair_command, "make a damaged log whole again"},
-    {"replay", wal_replay, "rebuild the state as of any moment; build a data directory of it"},
-    {"why", wal_why, "tell how an item's stock came to be what it is"},
-    {"tail", wal_tail, "follow a log's records as they become durable"},
+    {"verify", cmd_wal_verify, "check every byte of a log"},
+    {"dump", cmd_wal_dump, "print a log's records"},
+    {"stats", cmd_wal_stats, "count what a log holds, by SKU, time and type"},
+    {"checkpoint", cmd_wal_checkpoint, "make a checkpoint while no engine runs"},
+    {"repair", cmd_wal_repair, "make a damaged log whole again"},
+    {"replay", cmd_wal_replay, "rebuild the state as of any moment; build a data directory of it"},
+    {"why", cmd_wal_why, "tell how an item's stock came to be what it is"},
+    {"tail", cmd_wal_tail, "follow a log's records as they become durable"},
 };
 
-int command_wal(int argc, char **argv)
+static const struct subcommand_group group = {
+    .name = "holdfast wal",
+    .summary = "Looks at a write-ahead log, also beside its engine; repairs it without.",
+    .subcommands = commands,
+    .count = sizeof commands / sizeof *commands,
+};
+
+int cmd_wal(int argc, char **argv)
 {
-    return run_subcommand("wal",
-                          "Looks at a write-ahead log, also beside its engine; repairs it without.",
-                          commands, sizeof commands / sizeof *commands, argc, argv);
+    return run_subcommand(&group, argc, argv);
 }
 
 int wal_failed(enum hf_status status, bool json, const char *format, ...)

@@ -225,7 +225,7 @@ static int make(bool *changed)
     return code;
 }
 
-int wal_checkpoint(int argc, char **argv)
+int cmd_wal_checkpoint(int argc, char **argv)
 {
     struct args args;
     int code = args_parse(&spec, argc, argv, &args);

@@ -385,7 +385,7 @@ static enum hf_status open_at(struct dump *dump)
     return status;
 }
 
-int wal_dump(int argc, char **argv)
+int cmd_wal_dump(int argc, char **argv)
 {
     struct args args;
     struct filter filter;

@@ -370,7 +370,7 @@ static int repair_locked(bool *changed)
     return code;
 }
 
-int wal_repair_command(int argc, char **argv)
+int cmd_wal_repair(int argc, char **argv)
 {
     struct args args;
     int code = args_parse(&spec, argc, argv, &args);

@@ -477,7 +477,7 @@ static int replay(struct storage *storage, const struct rebuild_options *wanted)
     return code;
 }
 
-int wal_replay(int argc, char **argv)
+int cmd_wal_replay(int argc, char **argv)
 {
     struct args args;
     char reason[REASON_BYTES];

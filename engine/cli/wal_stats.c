@@ -623,7 +623,7 @@ static enum hf_status count_once(struct counts *counts)
     return status;
 }
 
-int wal_stats_command(int argc, char **argv)
+int cmd_wal_stats(int argc, char **argv)
 {
     struct args args;
     struct wal_range range;

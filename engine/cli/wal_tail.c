@@ -121,7 +121,7 @@ static int tail(struct storage *storage)
     return code;
 }
 
-int wal_tail(int argc, char **argv)
+int cmd_wal_tail(int argc, char **argv)
 {
     struct args args;
     struct storage *storage;

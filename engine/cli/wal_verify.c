@@ -313,7 +313,7 @@ static uint64_t state_bytes(void)
     return wal_replay_bytes(&sizes);
 }
 
-int wal_verify(int argc, char **argv)
+int cmd_wal_verify(int argc, char **argv)
 {
     struct args args;
     struct wal_findings findings;

@@ -669,7 +669,7 @@ static void why_deinit(struct why *why)
     arena_deinit(&why->texts);
 }
 
-int wal_why(int argc, char **argv)
+int cmd_wal_why(int argc, char **argv)
 {
     static struct why why;
     struct args args;

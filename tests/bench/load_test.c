@@ -35,7 +35,7 @@ static int run_load(const char *const *arguments)
     int saved = dup(STDOUT_FILENO);
     assert_true(saved >= 0);
     assert_true(dup2(fileno(capture), STDOUT_FILENO) >= 0);
-    int code = command_load(argc, argv);
+    int code = cmd_load(argc, argv);
     fflush(stdout);
     assert_true(dup2(saved, STDOUT_FILENO) >= 0);
     close(saved);

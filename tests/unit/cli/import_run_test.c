@@ -15,9 +15,10 @@
 
 #include <cmocka.h>
 
-#include "cli/commands.h"
+#include "cli/import_apply.h"
 #include "cli/import_batch.h"
-#include "cli/import_run.h"
+#include "cli/import_check.h"
+#include "cli/import_known.h"
 #include "client/client_internal.h"
 
 /* ---- The engine ---- */
@@ -177,19 +178,6 @@ enum hf_status hf_check(struct hf_client *client, const struct hf_dry_run *asked
     free(handles);
     engine.asked++;
     return status;
-}
-
-/* main.c has it; nothing here is found by a word. */
-int run_subcommand(const char *command, const char *summary, const struct subcommand *subcommands,
-                   unsigned count, int argc, char **argv)
-{
-    (void)summary;
-    (void)subcommands;
-    (void)count;
-    (void)argc;
-    (void)argv;
-    fail_msg("%s", command);
-    return EXIT_USAGE;
 }
 
 /* ---- Imports ---- */

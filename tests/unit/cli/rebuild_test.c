@@ -8,22 +8,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "cli/commands.h"
 #include "cli/restore.h"
 #include "lib/tempdir.h"
-
-/* main.c has it; nothing here is found by a word. */
-int run_subcommand(const char *command, const char *summary, const struct subcommand *subcommands,
-                   unsigned count, int argc, char **argv)
-{
-    (void)summary;
-    (void)subcommands;
-    (void)count;
-    (void)argc;
-    (void)argv;
-    fail_msg("%s", command);
-    return EXIT_USAGE;
-}
 
 /* ---- Helpers ---- */
 

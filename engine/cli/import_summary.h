@@ -1,10 +1,10 @@
-/* import_run.h - doing what an import's file says, or telling what it would do.
+/* import_summary.h - what an import did, or would do: counts, and the rows that were refused. The
+ * check and the import fill it in with the same functions.
  *
- * Threads: the main thread; import_apply() has one of its own while it runs. */
-#ifndef CLI_IMPORT_RUN_H
-#define CLI_IMPORT_RUN_H
+ * Threads: a summary belongs to one, or is guarded by its owner's lock. */
+#ifndef CLI_IMPORT_SUMMARY_H
+#define CLI_IMPORT_SUMMARY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <holdfast/client.h>
@@ -12,7 +12,6 @@
 #include "base/limits.h"
 #include "cli/connect.h"
 #include "cli/import.h"
-#include "cli/print.h"
 
 #define IMPORT_REFUSED_SHOWN 20u
 
@@ -39,21 +38,6 @@ struct import_summary {
     int64_t units_added;
     int64_t units_removed;
 };
-
-/* Asks the engine what import_apply() would do and be refused, and tells in the summary. Changes
- * nothing. OK: all rows were asked about; where any is refused, the import would do nothing and the
- * counts are 0. Else why the engine could not be asked is in summary->message. */
-enum hf_status import_check(struct hf_client *client, const struct import *import,
-                            struct progress *progress, struct import_summary *summary);
-
-/* Defines the items and sets their stock; what the file does not say about an item stays as it is.
- * For an import that has been checked: what is refused all the same has changed since. OK:
- * everything was dealt with, refused rows are in the summary; else where it broke off is in
- * summary->message. */
-enum hf_status import_apply(struct hf_client *client, const struct import *import,
-                            struct progress *progress, struct import_summary *summary);
-
-/* ---- Used by both ---- */
 
 void import_count_defined(struct import_summary *summary, const struct hf_defined *defined,
                           uint32_t items);
