@@ -86,9 +86,6 @@
 #define CHECKPOINT_MEMORY_MIN     MIB(1)
 #define WAL_DIGEST_EVERY_BYTES    MIB(16) /* log between two DIGEST blocks */
 
-static_assert(WAL_RECORD_BYTES_MAX >= 64 + (uint64_t)ORDER_LINES_MAX * 32,
-              "an order fits a record");
-static_assert(WAL_APPEND_BYTES_MAX >= WAL_RECORD_BYTES_MAX + TXN_EVENTS_MAX * 48, "a flush fits");
 static_assert(WAL_GROUP_BYTES_MAX >= WAL_APPEND_BYTES_MAX, "an append fits a group");
 
 /* The smallest segments that a log with groups of so many bytes works with: each holds two full

@@ -240,7 +240,8 @@ static enum hf_status base_next(struct build *build)
         build->done_bytes += frame_span(header.payload_bytes);
     }
     unsigned type;
-    if (!checkpoint_record_peek(base->next, base->left, &type, &base->bytes) || base->bytes < 64) {
+    if (!checkpoint_record_peek(base->next, base->left, &type, &base->bytes) ||
+        base->bytes < ORDER_RECORD_BYTES) {
         return fail_base(build, frame_reader_fault(&base->reader, "a record that can't be"));
     }
     base->record = base->next;

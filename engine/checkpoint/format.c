@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "wal/format.h"
+#include "wal/record.h"
 #include "wal/segment.h"
 
 static const char frame_magic[] = "HFCHFRAM";
@@ -228,6 +229,13 @@ uint64_t frame_chain(uint64_t chain, uint64_t hash)
 
 /* ---- Records ---- */
 
+#define STOCK_BYTES      32u
+#define ADJUSTMENT_BYTES 56u
+#define SHORT_BYTES      24u /* of a buyer, a ticket, a mark */
+
+static_assert(RECORD_ADMIN_BYTES_MAX <= LEDGER_RECORD_BYTES_MAX, "SKUs and items fit their room");
+static_assert(ADJUSTMENT_BYTES <= LEDGER_RECORD_BYTES_MAX, "so does what is ours");
+
 static uint32_t begin(uint8_t *to, unsigned type, unsigned flags, unsigned state, uint32_t bytes)
 {
     CHECK(bytes % 8 == 0);
@@ -241,7 +249,7 @@ static uint32_t begin(uint8_t *to, unsigned type, unsigned flags, unsigned state
 
 uint32_t stock_record_encode(uint8_t *to, uint32_t item, int64_t stocked, int64_t settled)
 {
-    uint32_t bytes = begin(to, CHECKPOINT_STOCK, 0, 0, 32);
+    uint32_t bytes = begin(to, CHECKPOINT_STOCK, 0, 0, STOCK_BYTES);
     store_u32(to + 8, item);
     store_u64(to + 16, (uint64_t)stocked);
     store_u64(to + 24, (uint64_t)settled);
@@ -250,7 +258,7 @@ uint32_t stock_record_encode(uint8_t *to, uint32_t item, int64_t stocked, int64_
 
 uint32_t adjustment_record_encode(uint8_t *to, const struct adjustment_made *made)
 {
-    uint32_t bytes = begin(to, CHECKPOINT_ADJUSTMENT, 0, 0, 56);
+    uint32_t bytes = begin(to, CHECKPOINT_ADJUSTMENT, 0, 0, ADJUSTMENT_BYTES);
     store_u32(to + 8, made->item);
     id_to_bytes(made->id, to + 16);
     store_u64(to + 32, (uint64_t)made->delta);
@@ -261,7 +269,7 @@ uint32_t adjustment_record_encode(uint8_t *to, const struct adjustment_made *mad
 
 uint32_t buyer_record_encode(uint8_t *to, uint32_t sku, uint64_t buyer, uint32_t units)
 {
-    uint32_t bytes = begin(to, CHECKPOINT_BUYER, 0, 0, 24);
+    uint32_t bytes = begin(to, CHECKPOINT_BUYER, 0, 0, SHORT_BYTES);
     store_u32(to + 8, sku);
     store_u32(to + 12, units);
     store_u64(to + 16, buyer);
@@ -270,7 +278,7 @@ uint32_t buyer_record_encode(uint8_t *to, uint32_t sku, uint64_t buyer, uint32_t
 
 uint32_t ticket_record_encode(uint8_t *to, uint32_t item, uint32_t ticket, uint32_t units)
 {
-    uint32_t bytes = begin(to, CHECKPOINT_TICKET, 0, 0, 24);
+    uint32_t bytes = begin(to, CHECKPOINT_TICKET, 0, 0, SHORT_BYTES);
     store_u32(to + 8, item);
     store_u32(to + 12, ticket);
     store_u32(to + 16, units);
@@ -279,7 +287,7 @@ uint32_t ticket_record_encode(uint8_t *to, uint32_t item, uint32_t ticket, uint3
 
 uint32_t mark_record_encode(uint8_t *to, const struct wal_marks *marks, uint32_t i)
 {
-    uint32_t bytes = begin(to, CHECKPOINT_MARK, 0, 0, 24);
+    uint32_t bytes = begin(to, CHECKPOINT_MARK, 0, 0, SHORT_BYTES);
     store_u64(to + 8, marks->marks[i].lsn);
     store_u64(to + 16, marks->marks[i].engine_ms);
     return bytes;
@@ -292,7 +300,7 @@ bool checkpoint_record_peek(const uint8_t *from, size_t len, unsigned *type, uin
     }
     *type = from[0];
     *bytes = load_u32(from + 4);
-    return *bytes >= 24 && *bytes % 8 == 0 && *bytes <= len;
+    return *bytes >= SHORT_BYTES && *bytes % 8 == 0 && *bytes <= len;
 }
 
 static enum hf_status load_mark(const uint8_t *from, struct wal_marks *marks)
@@ -326,22 +334,22 @@ enum hf_status ledger_record_load(const uint8_t *from, uint32_t bytes, struct in
         return HF_DAMAGED;
     }
     unsigned type = from[0];
-    if (type == CHECKPOINT_STOCK && bytes == 32 && load_u32(from + 12) == 0) {
+    if (type == CHECKPOINT_STOCK && bytes == STOCK_BYTES && load_u32(from + 12) == 0) {
         return inventory_load_stock(inventory, load_u32(from + 8), (int64_t)load_u64(from + 16),
                                     (int64_t)load_u64(from + 24));
     }
-    if (type == CHECKPOINT_ADJUSTMENT && bytes == 56) {
+    if (type == CHECKPOINT_ADJUSTMENT && bytes == ADJUSTMENT_BYTES) {
         return load_adjustment(from, inventory);
     }
-    if (type == CHECKPOINT_BUYER && bytes == 24) {
+    if (type == CHECKPOINT_BUYER && bytes == SHORT_BYTES) {
         return inventory_load_buyer(inventory, load_u32(from + 8), load_u64(from + 16),
                                     load_u32(from + 12));
     }
-    if (type == CHECKPOINT_TICKET && bytes == 24 && load_u32(from + 20) == 0) {
+    if (type == CHECKPOINT_TICKET && bytes == SHORT_BYTES && load_u32(from + 20) == 0) {
         return inventory_load_ticket(inventory, load_u32(from + 8), load_u32(from + 12),
                                      load_u32(from + 16));
     }
-    return type == CHECKPOINT_MARK && bytes == 24 ? load_mark(from, marks) : HF_DAMAGED;
+    return type == CHECKPOINT_MARK && bytes == SHORT_BYTES ? load_mark(from, marks) : HF_DAMAGED;
 }
 
 /* ---- Orders ---- */
@@ -358,7 +366,8 @@ static bool one_plain_line(const struct order_image *image)
 
 uint32_t order_record_bytes(const struct order_image *image)
 {
-    return one_plain_line(image) ? 64 : 72 + 32 * image->line_count;
+    return one_plain_line(image) ? ORDER_RECORD_BYTES
+                                 : ORDER_LINES_AT + ORDER_LINE_BYTES * image->line_count;
 }
 
 /* What both forms begin with: 48 bytes. */
@@ -401,7 +410,7 @@ uint32_t order_record_encode(uint8_t *to, const struct order_image *image)
     store_u32(to + 56, image->extended_ms);
     store_u32(to + 60, image->line_count);
     for (uint32_t i = 0; i < image->line_count; i++) {
-        encode_line(to + 72 + 32 * (size_t)i, &image->lines[i]);
+        encode_line(to + ORDER_LINES_AT + ORDER_LINE_BYTES * (size_t)i, &image->lines[i]);
     }
     return bytes;
 }
@@ -430,8 +439,9 @@ bool order_record_decode(const uint8_t *from, uint32_t bytes, struct order_image
                          struct order_line_view *lines)
 {
     bool one = from[0] == CHECKPOINT_ORDER;
-    if (bytes < 64 || (one && bytes != 64) || (!one && from[0] != CHECKPOINT_ORDER_LINES) ||
-        from[3] != 0 || (from[1] & ~(one ? ORDER_RECORD_COUNTED : ORDER_RECORD_SHAPED)) != 0 ||
+    if (bytes < ORDER_RECORD_BYTES || (one && bytes != ORDER_RECORD_BYTES) ||
+        (!one && from[0] != CHECKPOINT_ORDER_LINES) || from[3] != 0 ||
+        (from[1] & ~(one ? ORDER_RECORD_COUNTED : ORDER_RECORD_SHAPED)) != 0 ||
         from[2] == ORDER_NONE || from[2] > ORDER_RETURNED) {
         return false;
     }
@@ -455,11 +465,12 @@ bool order_record_decode(const uint8_t *from, uint32_t bytes, struct order_image
     }
     image->contents = load_u64(from + 48);
     if (image->line_count < 1 || image->line_count > ORDER_LINES_MAX ||
-        bytes != 72 + 32 * image->line_count || load_u64(from + 64) != 0) {
+        bytes != ORDER_LINES_AT + ORDER_LINE_BYTES * image->line_count ||
+        load_u64(from + 64) != 0) {
         return false;
     }
     for (uint32_t i = 0; i < image->line_count; i++) {
-        const uint8_t *line = from + 72 + 32 * (size_t)i;
+        const uint8_t *line = from + ORDER_LINES_AT + ORDER_LINE_BYTES * (size_t)i;
         if (line[30] > 1 || line[31] != 0) {
             return false;
         }

@@ -11,13 +11,18 @@
 #include "checkpoint/checkpoint.h"
 #include "core/image.h"
 
-#define CHECKPOINT_VERSION     2u  /* as written: marks are of engine time */
-#define CHECKPOINT_READ_MIN    1u  /* its marks are of a wall clock that may have been wrong */
-#define CHECKPOINT_SEEKS       16u /* parts of the orders, by the highest bits of id_hash() */
-#define FRAME_HEADER_BYTES     48u
-#define FRAME_BYTES_MAX        MIB(1) /* header, payload and padding */
-#define FRAME_PAYLOAD_MAX      (FRAME_BYTES_MAX - FRAME_HEADER_BYTES)
-#define ORDER_RECORD_BYTES_MAX (80u + 32u * ORDER_LINES_MAX)
+#define CHECKPOINT_VERSION  2u  /* as written: marks are of engine time */
+#define CHECKPOINT_READ_MIN 1u  /* its marks are of a wall clock that may have been wrong */
+#define CHECKPOINT_SEEKS    16u /* parts of the orders, by the highest bits of id_hash() */
+#define FRAME_HEADER_BYTES  48u
+#define FRAME_BYTES_MAX     MIB(1) /* header, payload and padding */
+#define FRAME_PAYLOAD_MAX   (FRAME_BYTES_MAX - FRAME_HEADER_BYTES)
+
+/* Sizes of an order's record: of one plain line, which is the shortest; of any other. */
+#define ORDER_RECORD_BYTES     64u
+#define ORDER_LINES_AT         72u
+#define ORDER_LINE_BYTES       32u
+#define ORDER_RECORD_BYTES_MAX (ORDER_LINES_AT + ORDER_LINE_BYTES * ORDER_LINES_MAX)
 
 static_assert(FRAME_PAYLOAD_MAX >= 2 * ORDER_RECORD_BYTES_MAX, "a frame holds the longest orders");
 
@@ -83,7 +88,7 @@ enum checkpoint_record {
     CHECKPOINT_ORDER_LINES = 41, /* any other */
 };
 
-#define LEDGER_RECORD_BYTES_MAX 1024u
+#define LEDGER_RECORD_BYTES_MAX 1024u /* its room in a frame: so frames' bounds are fixed */
 
 /* Each writes a record and returns its bytes. */
 uint32_t stock_record_encode(uint8_t *to, uint32_t item, int64_t stocked, int64_t settled);

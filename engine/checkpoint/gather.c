@@ -34,7 +34,7 @@ struct chunk {
 static_assert(sizeof(struct chunk) + GATHER_RECORD_BYTES_MAX <= GATHER_CHUNK_BYTES,
               "a record fits a chunk");
 static_assert(GATHER_RECORD_BYTES_MAX / 8 <= UINT16_MAX, "its length fits its header");
-static_assert(GATHER_RECORD_BYTES_MAX >= 64 + 20 * (uint64_t)ORDER_LINES_MAX, "an order fits");
+static_assert(GATHER_RECORD_BYTES_MAX >= RECORD_ORDER_BYTES_MAX, "an order fits");
 
 struct bucket {
     uint8_t *at; /* where the next record goes */

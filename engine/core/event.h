@@ -114,7 +114,30 @@ struct event {
         const struct stock_move *move;
     };
     uint64_t digest_delta; /* what the event adds to the state's digest, modulo 2^64 */
-    uint64_t lsn;          /* end of the event's record; set by who appends it */
+    uint64_t lsn;          /* end of the event's record; set by whoever appends it */
 };
+
+/* Upper bounds of an event's record in the log, by which core counts what a transaction will take.
+ * The sizes themselves are wal/record.c's, which checks each of them against its bound. */
+#define EVENT_BYTES          40u /* of an order, without quantities */
+#define EVENT_HELD_BYTES     48u /* ORDER_HELD, one plain line */
+#define EVENT_HELD_LINES(n)  (64u + 8u * (n))
+#define EVENT_HELD_GRANTS(n) (96u + 24u * (n)) /* ORDER_HELD of a shaped order */
+#define EVENT_QUANTITIES(n)  (40u + 4u * (n))
+#define EVENT_ADMIN_BYTES    1024u /* a definition, an adjustment or a move */
+
+/* The bound of one event, by its type and what it has of lines. */
+static inline uint64_t event_bytes_max(const struct event *event)
+{
+    if (event->type >= EVENT_SKU_DEFINED) {
+        return EVENT_ADMIN_BYTES;
+    }
+    if (event->type == EVENT_ORDER_HELD) {
+        return event->grants            ? EVENT_HELD_GRANTS(event->line_count)
+               : event->line_count == 1 ? EVENT_HELD_BYTES
+                                        : EVENT_HELD_LINES(event->line_count);
+    }
+    return event->quantities ? EVENT_QUANTITIES(event->line_count) : EVENT_BYTES;
+}
 
 #endif

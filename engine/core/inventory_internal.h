@@ -62,13 +62,6 @@ struct definition {
     int64_t debited; /* units taken when it was decided: what it leaves fewer free */
 };
 
-/* Upper bounds of what an event takes in the log; wal/record.h has the sizes themselves. */
-#define EVENT_BYTES          40u
-#define EVENT_HELD_BYTES     48u
-#define EVENT_HELD_LINES(n)  (64u + 8u * (n))
-#define EVENT_HELD_GRANTS(n) (96u + 24u * (n)) /* of a shaped order */
-#define EVENT_QUANTITIES(n)  (40u + 4u * (n))
-#define EVENT_ADMIN_BYTES    1024u
 #define TXN_ORDERS_BYTES_MAX (WAL_APPEND_BYTES_MAX - EVENT_ADMIN_BYTES)
 
 static_assert(EVENT_HELD_GRANTS(ORDER_LINES_MAX) <= TXN_ORDERS_BYTES_MAX, "any order fits alone");

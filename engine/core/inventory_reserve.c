@@ -360,17 +360,10 @@ uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_sh
     return handle;
 }
 
-static uint64_t held_bytes(const struct event *event)
-{
-    return event->grants            ? EVENT_HELD_GRANTS(event->line_count)
-           : event->line_count == 1 ? EVENT_HELD_BYTES
-                                    : EVENT_HELD_LINES(event->line_count);
-}
-
 static void reserve_add_event(struct txn *txn, const struct event *draft, uint32_t handle)
 {
     uint32_t n = draft->line_count;
-    struct event *event = txn_add(txn, EVENT_ORDER_HELD, handle, held_bytes(draft));
+    struct event *event = txn_add(txn, EVENT_ORDER_HELD, handle, event_bytes_max(draft));
     *event = *draft;
     if (draft->grants) {
         struct order_grant *copy = txn_bytes(txn, n * sizeof *copy);

@@ -22,13 +22,12 @@
 #include "core/replay.h"
 #include "wal/record.h"
 
-#define BATCH_BYTES        WAL_GROUP_BYTES_MAX
-#define BATCH_BLOCKS       512u /* blocks that one batch may hold parts of */
-#define RECORD_BYTES_LEAST 24u  /* of an order's */
-#define ROUTES_MAX         (BATCH_BYTES / RECORD_BYTES_LEAST + 1)
-#define RING               8u  /* batches */
-#define INDEX_AHEAD        32u /* records from prefetching the index until it is looked at */
-#define ORDER_AHEAD        10u /* and from prefetching an order's entry */
+#define BATCH_BYTES  WAL_GROUP_BYTES_MAX
+#define BATCH_BLOCKS 512u /* blocks that one batch may hold parts of */
+#define ROUTES_MAX   (BATCH_BYTES / RECORD_ORDER_BYTES_MIN + 1)
+#define RING         8u  /* batches */
+#define INDEX_AHEAD  32u /* records from prefetching the index until it is looked at */
+#define ORDER_AHEAD  10u /* and from prefetching an order's entry */
 
 /* Where a record of a lane's own lies in the batch. */
 struct route {

@@ -21,10 +21,24 @@ enum record_flags {
     RECORD_MULTILINE = RECORD_FLAG_MULTILINE,
 };
 
-#define GRANTS_AT   56u /* where a record's grants begin */
-#define GRANT_BYTES 20u
+/* Sizes of the records, and where their last, variable part begins. The decoder has none of them:
+ * it reads field after field, and a record that it has not used up is refused. */
+#define HELD_BYTES      48u /* ORDER_HELD, one plain line */
+#define HELD_LINES_AT   48u
+#define LINE_BYTES      8u
+#define EDIT_BYTES      24u /* the id alone */
+#define QUANTITIES_AT   32u
+#define QUANTITY_BYTES  4u
+#define EXTENDED_BYTES  32u
+#define SKU_TEXTS_AT    40u
+#define ITEM_TEXTS_AT   32u
+#define ADJUST_TEXTS_AT 48u
+#define MOVE_TEXTS_AT   56u
+#define TEXT_LEN_BYTES  2u
+#define GRANTS_AT       RECORD_GRANTS_AT
+#define GRANT_BYTES     RECORD_GRANT_BYTES
 
-static_assert(sizeof(struct order_line) == 8, "lines are copied as they are");
+static_assert(sizeof(struct order_line) == LINE_BYTES, "lines are copied as they are");
 static_assert(sizeof(struct order_grant) == GRANT_BYTES, "grants are read where they lie");
 static_assert(offsetof(struct order_grant, qty) == 4 &&
                   offsetof(struct order_grant, presale_qty) == 8 &&
@@ -32,9 +46,33 @@ static_assert(offsetof(struct order_grant, qty) == 4 &&
                   offsetof(struct order_grant, line) == 16 &&
                   offsetof(struct order_grant, counted) == 18 && sizeof(bool) == 1,
               "grants are read where they lie");
-static_assert(GRANTS_AT + GRANT_BYTES * (uint64_t)ORDER_LINES_MAX + 7 <= WAL_RECORD_BYTES_MAX,
-              "a shaped order fits");
-static_assert(48 + 8 * (uint64_t)ORDER_LINES_MAX <= WAL_RECORD_BYTES_MAX, "an order fits");
+
+/* Any order fits a record, and the bounds by which core counts what a transaction takes
+ * (core/event.h) are no less than the sizes. */
+#define LINES_MAX ((uint64_t)ORDER_LINES_MAX)
+static_assert(RECORD_ORDER_BYTES_MAX <= WAL_RECORD_BYTES_MAX, "an order with grants fits");
+static_assert(HELD_LINES_AT + LINE_BYTES * LINES_MAX <= RECORD_ORDER_BYTES_MAX, "so do its lines");
+static_assert(QUANTITIES_AT + QUANTITY_BYTES * LINES_MAX <= RECORD_ORDER_BYTES_MAX,
+              "and an edit's quantities");
+static_assert(RECORD_ORDER_BYTES_MIN == EDIT_BYTES, "an edit is the shortest");
+static_assert(RECORD_ADMIN_BYTES_MAX <= EVENT_ADMIN_BYTES, "core's bound of an admin event");
+static_assert(ADJUST_TEXTS_AT + 2 * (TEXT_LEN_BYTES + REASON_BYTES_MAX) + 7 <=
+                  RECORD_ADMIN_BYTES_MAX,
+              "an adjustment is no longer than a SKU");
+static_assert(MOVE_TEXTS_AT + 2 * (TEXT_LEN_BYTES + REASON_BYTES_MAX) + 7 <= RECORD_ADMIN_BYTES_MAX,
+              "nor is a move");
+static_assert(SKU_TEXTS_AT + 2 * TEXT_LEN_BYTES + CODE_BYTES_MAX + LABEL_BYTES_MAX + 7 <=
+                  RECORD_ADMIN_BYTES_MAX,
+              "a SKU's record has its texts");
+static_assert(HELD_BYTES <= EVENT_HELD_BYTES && EDIT_BYTES <= EVENT_BYTES &&
+                  EXTENDED_BYTES <= EVENT_BYTES,
+              "core's bounds of orders' events");
+static_assert(HELD_LINES_AT + LINE_BYTES * LINES_MAX <= EVENT_HELD_LINES(LINES_MAX) &&
+                  RECORD_ORDER_BYTES_MAX <= EVENT_HELD_GRANTS(LINES_MAX) &&
+                  QUANTITIES_AT + QUANTITY_BYTES * LINES_MAX + 7 <= EVENT_QUANTITIES(LINES_MAX),
+              "core's bounds of what has lines");
+static_assert(WAL_APPEND_BYTES_MAX >= WAL_RECORD_BYTES_MAX + TXN_EVENTS_MAX * HELD_BYTES,
+              "an append holds the longest record and a batch of short ones");
 
 static uint32_t padded(size_t bytes)
 {
@@ -45,7 +83,7 @@ static uint32_t padded(size_t bytes)
 
 static uint32_t strings_bytes(uint32_t fixed_bytes, struct bytes a, struct bytes b)
 {
-    return padded(fixed_bytes + 2 + a.len + 2 + b.len);
+    return padded(fixed_bytes + TEXT_LEN_BYTES + a.len + TEXT_LEN_BYTES + b.len);
 }
 
 uint32_t record_bytes(const struct event *event)
@@ -55,26 +93,37 @@ uint32_t record_bytes(const struct event *event)
         if (event->grants) {
             return padded(GRANTS_AT + GRANT_BYTES * (size_t)event->line_count);
         }
-        return event->line_count == 1 ? 48 : 48 + 8 * event->line_count;
+        return event->line_count == 1 ? HELD_BYTES : HELD_LINES_AT + LINE_BYTES * event->line_count;
     case EVENT_ORDER_COMMITTED:
     case EVENT_ORDER_RELEASED:
     case EVENT_ORDER_RETURNED:
-        return event->quantities ? 32 + padded(4 * (size_t)event->line_count) : 24;
+        return event->quantities
+                   ? QUANTITIES_AT + padded(QUANTITY_BYTES * (size_t)event->line_count)
+                   : EDIT_BYTES;
     case EVENT_ORDER_EXPIRED:
     case EVENT_ORDER_FORGOTTEN:
-        return 24;
+        return EDIT_BYTES;
     case EVENT_ORDER_EXTENDED:
-        return 32;
+        return EXTENDED_BYTES;
     case EVENT_SKU_DEFINED:
-        return strings_bytes(40, event->sku->sku, event->sku->label);
+        return strings_bytes(SKU_TEXTS_AT, event->sku->sku, event->sku->label);
     case EVENT_ITEM_DEFINED:
-        return strings_bytes(32, event->item->sku, event->item->pool);
+        return strings_bytes(ITEM_TEXTS_AT, event->item->sku, event->item->pool);
     case EVENT_STOCK_ADJUSTED:
-        return strings_bytes(48, event->adjust->reason, event->adjust->reference);
+        return strings_bytes(ADJUST_TEXTS_AT, event->adjust->reason, event->adjust->reference);
     case EVENT_STOCK_MOVED:
-        return strings_bytes(56, event->move->reason, event->move->reference);
+        return strings_bytes(MOVE_TEXTS_AT, event->move->reason, event->move->reference);
     }
     check_failed(__FILE__, __LINE__, __func__, "the event has a type");
+}
+
+/* Zeros from the last field up to the record's end. What was counted (record_bytes) is what was
+ * written, up to the padding. */
+static void fill_padding(uint8_t *to, const uint8_t *end)
+{
+    CHECK(to <= end);
+    CHECK(end - to < 8);
+    memset(to, 0, (size_t)(end - to));
 }
 
 /* Field by field: the last byte of a grant in memory is anything. */
@@ -98,7 +147,7 @@ static void encode_grants(const struct event *event, uint8_t *to, const uint8_t 
         to[18] = grant->counted ? 1 : 0;
         to[19] = 0;
     }
-    memset(to, 0, (size_t)(end - to));
+    fill_padding(to, end);
 }
 
 static void encode_held(const struct event *event, uint8_t *to, const uint8_t *end)
@@ -111,8 +160,9 @@ static void encode_held(const struct event *event, uint8_t *to, const uint8_t *e
         return;
     }
     if (event->line_count == 1) {
+        CHECK(end == to + HELD_BYTES);
         to[1] |= (uint8_t)(event->flags & EVENT_COUNTED);
-        memcpy(to + 8, event->lines, 8);
+        memcpy(to + 8, event->lines, LINE_BYTES);
         id_to_bytes(event->id, to + 16);
         store_u64(to + 32, event->buyer);
         store_u64(to + 40, event->deadline_ms);
@@ -125,13 +175,16 @@ static void encode_held(const struct event *event, uint8_t *to, const uint8_t *e
     store_u64(to + 32, event->deadline_ms);
     store_u32(to + 40, event->line_count);
     store_u32(to + 44, 0);
-    memcpy(to + 48, event->lines, 8 * (size_t)event->line_count);
+    size_t lines_bytes = LINE_BYTES * (size_t)event->line_count;
+    CHECK(end == to + HELD_LINES_AT + lines_bytes);
+    memcpy(to + HELD_LINES_AT, event->lines, lines_bytes);
 }
 
-static void encode_edit(const struct event *event, uint8_t *to)
+static void encode_edit(const struct event *event, uint8_t *to, const uint8_t *end)
 {
     id_to_bytes(event->id, to + 8);
     if (!event->quantities) {
+        CHECK(end == to + EDIT_BYTES);
         return;
     }
     CHECK(event->line_count >= 1);
@@ -139,10 +192,9 @@ static void encode_edit(const struct event *event, uint8_t *to)
     to[1] |= RECORD_QUANTITIES;
     store_u32(to + 24, event->line_count);
     store_u32(to + 28, 0);
-    memcpy(to + 32, event->quantities, 4 * (size_t)event->line_count);
-    if (event->line_count % 2 != 0) {
-        store_u32(to + 32 + 4 * (size_t)event->line_count, 0);
-    }
+    size_t quantities_bytes = QUANTITY_BYTES * (size_t)event->line_count;
+    memcpy(to + QUANTITIES_AT, event->quantities, quantities_bytes);
+    fill_padding(to + QUANTITIES_AT + quantities_bytes, end);
 }
 
 /* Two strings, each with its u16 length, and zeros up to the record's end. */
@@ -157,7 +209,7 @@ static void encode_strings(struct bytes a, struct bytes b, uint8_t *to, const ui
         }
         to += 2 + strings[i].len;
     }
-    memset(to, 0, (size_t)(end - to));
+    fill_padding(to, end);
 }
 
 static void encode_sku(const struct sku_rule *sku, uint8_t *to, const uint8_t *end)
@@ -168,7 +220,7 @@ static void encode_sku(const struct sku_rule *sku, uint8_t *to, const uint8_t *e
     store_u32(to + 20, sku->paused ? 1 : 0);
     store_u64(to + 24, sku->opens_at_ms);
     store_u64(to + 32, sku->closes_at_ms);
-    encode_strings(sku->sku, sku->label, to + 40, end);
+    encode_strings(sku->sku, sku->label, to + SKU_TEXTS_AT, end);
 }
 
 static void encode_item(const struct item_def *item, uint8_t *to, const uint8_t *end)
@@ -177,7 +229,7 @@ static void encode_item(const struct item_def *item, uint8_t *to, const uint8_t 
     store_u32(to + 12, item->hot ? 1 : 0);
     store_u64(to + 16, (uint64_t)item->safety);
     store_u64(to + 24, (uint64_t)item->presale_cap);
-    encode_strings(item->sku, item->pool, to + 32, end);
+    encode_strings(item->sku, item->pool, to + ITEM_TEXTS_AT, end);
 }
 
 static void encode_adjust(const struct event *event, uint8_t *to, const uint8_t *end)
@@ -187,7 +239,7 @@ static void encode_adjust(const struct event *event, uint8_t *to, const uint8_t 
     id_to_bytes(event->id, to + 16);
     store_u64(to + 32, (uint64_t)event->adjust->delta);
     store_u64(to + 40, (uint64_t)event->adjust->stocked);
-    encode_strings(event->adjust->reason, event->adjust->reference, to + 48, end);
+    encode_strings(event->adjust->reason, event->adjust->reference, to + ADJUST_TEXTS_AT, end);
 }
 
 static void encode_move(const struct event *event, uint8_t *to, const uint8_t *end)
@@ -198,12 +250,14 @@ static void encode_move(const struct event *event, uint8_t *to, const uint8_t *e
     store_u64(to + 32, (uint64_t)event->move->units);
     store_u64(to + 40, (uint64_t)event->move->from_stocked);
     store_u64(to + 48, (uint64_t)event->move->to_stocked);
-    encode_strings(event->move->reason, event->move->reference, to + 56, end);
+    encode_strings(event->move->reason, event->move->reference, to + MOVE_TEXTS_AT, end);
 }
 
 uint32_t record_encode(const struct event *event, uint8_t *to)
 {
     uint32_t bytes = record_bytes(event);
+    CHECK(bytes % 8 == 0);
+    CHECK(bytes <= event_bytes_max(event));
     const uint8_t *end = to + bytes;
     to[0] = (uint8_t)event->type;
     to[1] = (uint8_t)(event->flags & (EVENT_LATE | EVENT_FORCED));
@@ -216,7 +270,7 @@ uint32_t record_encode(const struct event *event, uint8_t *to)
     case EVENT_ORDER_COMMITTED:
     case EVENT_ORDER_RELEASED:
     case EVENT_ORDER_RETURNED:
-        encode_edit(event, to);
+        encode_edit(event, to, end);
         break;
     case EVENT_ORDER_EXPIRED:
     case EVENT_ORDER_FORGOTTEN:

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/limits.h"
 #include "core/event.h"
 #include "holdfast/status.h"
 
@@ -43,6 +44,16 @@ static inline bool record_is_order(enum event_type type)
 {
     return type <= EVENT_ORDER_FORGOTTEN;
 }
+
+/* Sizes of orders' records: the shortest, and the longest, which is an ORDER_HELD with grants. */
+#define RECORD_GRANTS_AT       56u /* where a record's grants begin */
+#define RECORD_GRANT_BYTES     20u
+#define RECORD_ORDER_BYTES_MIN 24u
+#define RECORD_ORDER_BYTES_MAX                                                                     \
+    ((RECORD_GRANTS_AT + RECORD_GRANT_BYTES * (uint64_t)ORDER_LINES_MAX + 7) / 8 * 8)
+
+/* The longest record of any other event: a SKU's, whose texts are the longest. */
+#define RECORD_ADMIN_BYTES_MAX (64u + CODE_BYTES_MAX + LABEL_BYTES_MAX)
 
 /* Flags of an ORDER_HELD record. */
 #define RECORD_FLAG_GRANTS    8u   /* told by its grants */
