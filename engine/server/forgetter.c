@@ -4,6 +4,7 @@
 #include "server/forgetter.h"
 
 #include "server/engine_internal.h"
+#include "server/worker.h"
 
 #define LOOK_MAX        1024u /* orders of one transaction: some 200 us when all of them go */
 #define PASSES_A_RETAIN 16u   /* how often a pass begins, if the one before is over */

@@ -6,6 +6,8 @@
  *
  * Threads: the caller's reads and checks the log; those that it starts apply it (replayer.h).
  * Source: the design's sections 4 and 6. */
+#include "server/recovery.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

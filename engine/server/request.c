@@ -3,86 +3,21 @@
  * Threads: any. What a request changed is published before its answer waits, and the answer waits
  * for its own last record or, when it changed nothing, for the log's tail as it was when it was
  * decided (the design's section 4, rule 3). */
-#include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "base/check.h"
-#include "base/escape.h"
 #include "base/schedule.h"
+#include "server/answer.h"
 #include "server/engine_internal.h"
+#include "server/request_batch.h"
+#include "server/request_orders.h"
+#include "server/request_read.h"
+#include "server/request_stock.h"
 
 #define BUSY_RETRY_MS      5u
 #define READ_ONLY_RETRY_MS 1000u
-#define MESSAGE_TEXT_BYTES 512u
 
 /* ---- Answers ---- */
-
-/* A copy of the text in the arena, on one line: it may hold bytes of the client's. */
-static struct bytes keep_text(struct arena *arena, const char *text)
-{
-    char shown[MESSAGE_TEXT_BYTES];
-    size_t len = escape_text(bytes_of(text), shown, sizeof shown);
-    uint8_t *copy = arena_alloc(arena, len);
-    if (!copy) {
-        return (struct bytes){0};
-    }
-    memcpy(copy, shown, len);
-    return (struct bytes){copy, len};
-}
-
-void answer_fail(struct engine_call *call, enum hf_status status, const char *format, ...)
-{
-    char text[MESSAGE_TEXT_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    call->response = (struct response){.status = status};
-    call->response.message = keep_text(call->arena, text);
-}
-
-static size_t place_text(struct place place, char *text, size_t text_bytes)
-{
-    size_t len = (size_t)snprintf(text, text_bytes, "%s", place.name);
-    if (place.index != PLACE_NONE) {
-        len += (size_t)snprintf(text + len, text_bytes - len, "[%u]", place.index);
-    }
-    if (place.line != PLACE_NONE) {
-        len += (size_t)snprintf(text + len, text_bytes - len, ".lines[%u]", place.line);
-    }
-    return len;
-}
-
-void answer_note(struct engine_call *call, struct place place, const char *format, ...)
-{
-    if (call->response.message.len > 0) {
-        return;
-    }
-    char text[MESSAGE_TEXT_BYTES];
-    size_t len = place_text(place, text, sizeof text);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text + len, sizeof text - len, format, arguments);
-    va_end(arguments);
-    call->response.message = keep_text(call->arena, text);
-}
-
-void answer_starved(struct engine_call *call)
-{
-    answer_fail(call, HF_BUSY, "out of memory");
-    call->response.retry_after_ms = REQUEST_MEMORY_RETRY_MS;
-}
-
-void answer_no_memory(struct engine_call *call)
-{
-    if (call->arena->starved) {
-        answer_starved(call);
-    } else {
-        answer_fail(call, HF_INVALID, "the request needs more memory than one may take");
-    }
-}
 
 static void call_durable(struct wal_waiter *waiter, enum hf_status status)
 {

@@ -3,10 +3,14 @@
  * Columns are for callers that have many orders at hand: plain lines by handle, and an answer of
  * statuses alone. Each order stands for itself.
  * Threads: any; a worker and a call belong to one. */
+#include "server/request_batch.h"
+
 #include <inttypes.h>
 
 #include "base/check.h"
+#include "server/decide.h"
 #include "server/engine_internal.h"
+#include "server/request_check.h"
 
 #define PREFETCH_AHEAD 8u /* orders of a batch whose cache lines are on their way */
 

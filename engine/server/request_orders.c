@@ -1,134 +1,17 @@
-/* request_orders.c - reserve, commit, release, return, extend: rows; and how one order is decided.
+/* request_orders.c - reserve, commit, release, return, extend: rows.
  *
  * Each order of a request stands for itself: a bad or refused one leaves the others undisturbed.
  * Threads: any; a worker and a call belong to one. */
+#include "server/request_orders.h"
+
 #include <string.h>
 
 #include "base/check.h"
+#include "server/decide.h"
 #include "server/engine_internal.h"
+#include "server/request_check.h"
 
-#define TIME_LINES                                                                                 \
-    256u /* decided between two looks at the clock: a batch's orders take some 50 us */
 #define GRANTS_ROOM 512u /* that are taken from the arena at once */
-
-/* ---- Deciding ---- */
-
-void request_note_outcome(struct worker *worker, const struct order_outcome *outcome)
-{
-    if (outcome->status != HF_OK || outcome->replayed) {
-        worker->depends_on_tail = true;
-    }
-}
-
-/* False: the disk has filled up since the request was started; *outcome says so. */
-static bool may_start(struct worker *worker, struct order_outcome *outcome)
-{
-    enum hf_status status = worker_admit(worker);
-    if (status != HF_OK) {
-        *outcome = (struct order_outcome){.status = status};
-        request_note_outcome(worker, outcome);
-    }
-    return status == HF_OK;
-}
-
-/* What sales open by. */
-static uint64_t wall_ms(const struct worker *worker)
-{
-    return (uint64_t)((int64_t)worker->txn.now_ms + worker->txn.wall_ahead_ms);
-}
-
-/* Looks at the clock; true: time has gone on. */
-static bool look_at_clock(struct worker *worker)
-{
-    uint64_t before = wall_ms(worker);
-    worker->lines_decided = 0;
-    worker_look_at_clock(worker);
-    return wall_ms(worker) != before;
-}
-
-bool request_decide(struct worker *worker, decide_function decide, const void *subject,
-                    uint32_t lines, struct order_outcome *outcome)
-{
-    if (!may_start(worker, outcome)) {
-        return true;
-    }
-    worker->lines_decided += lines;
-    if (worker->lines_decided >= TIME_LINES) {
-        look_at_clock(worker);
-    }
-    unsigned step = 0;
-    bool sure =
-        false; /* a sale that seems not to be open yet was looked at with the present time */
-    for (;;) {
-        if (decide(&worker->txn, subject, outcome) == TXN_AGAIN) {
-            if (!worker_again(worker, &step)) {
-                return false;
-            }
-            look_at_clock(worker); /* the log may have kept us waiting */
-        } else if (outcome->status == HF_NOT_OPEN && !sure && look_at_clock(worker)) {
-            sure = true;
-        } else {
-            break;
-        }
-    }
-    request_note_outcome(worker, outcome);
-    return true;
-}
-
-enum txn_step decide_reserve(struct txn *txn, const void *order, struct order_outcome *outcome)
-{
-    return inventory_reserve(txn, order, outcome);
-}
-
-static enum txn_step decide_commit(struct txn *txn, const void *edit, struct order_outcome *outcome)
-{
-    return inventory_commit(txn, edit, outcome);
-}
-
-static enum txn_step decide_release(struct txn *txn, const void *edit,
-                                    struct order_outcome *outcome)
-{
-    return inventory_release(txn, edit, outcome);
-}
-
-static enum txn_step decide_return(struct txn *txn, const void *edit, struct order_outcome *outcome)
-{
-    return inventory_return(txn, edit, outcome);
-}
-
-struct extension {
-    struct id128 id;
-    uint32_t hold_ms;
-};
-
-static enum txn_step decide_extend(struct txn *txn, const void *subject,
-                                   struct order_outcome *outcome)
-{
-    const struct extension *extension = subject;
-    return inventory_extend(txn, extension->id, extension->hold_ms, outcome);
-}
-
-decide_function request_decision(enum request_type type, const char **name)
-{
-    switch (type) {
-    case REQUEST_COMMIT:
-        *name = "commit.orders";
-        return decide_commit;
-    case REQUEST_RELEASE:
-        *name = "release.orders";
-        return decide_release;
-    case REQUEST_COMMIT_BATCH:
-        *name = "commit_batch";
-        return decide_commit;
-    case REQUEST_RELEASE_BATCH:
-        *name = "release_batch";
-        return decide_release;
-    default:
-        CHECK(type == REQUEST_RETURN);
-        *name = "return_units.orders";
-        return decide_return;
-    }
-}
 
 /* ---- Results ---- */
 
@@ -156,27 +39,6 @@ static void note_refusal(struct engine_call *call, struct place place,
     }
     answer_note(call, place, ": %s",
                 outcome->reason ? outcome->reason : hf_status_text(outcome->status));
-}
-
-bool request_check_id(struct engine_call *call, struct place place, const char *field,
-                      struct id128 id)
-{
-    if (id_is_nil(id)) {
-        answer_note(call, place, "%s: " ID_NIL_REASON, field);
-        return false;
-    }
-    return true;
-}
-
-bool request_parse_id(struct engine_call *call, struct place place, struct bytes bytes,
-                      struct id128 *id)
-{
-    if (bytes.len != ID_BYTES) {
-        answer_note(call, place, ".id: %zu bytes, must be %u", bytes.len, ID_BYTES);
-        return false;
-    }
-    *id = id_from_bytes(bytes.data);
-    return request_check_id(call, place, ".id", *id);
 }
 
 /* The answer of a request whose every order was INVALID is INVALID itself; and BUSY, to be sent
@@ -427,15 +289,6 @@ static bool parse_order(struct worker *worker, struct engine_call *call, struct 
         outcome->status = no_memory(call, place);
     }
     return outcome->status == HF_OK;
-}
-
-bool request_count_fits(struct engine_call *call, const char *field, uint32_t count, uint32_t max)
-{
-    if (count == 0 || count > max) {
-        answer_fail(call, HF_INVALID, "%s: %u of them, must be 1..%u", field, count, max);
-        return false;
-    }
-    return true;
 }
 
 static struct result_message *alloc_results(struct engine_call *call, uint32_t count)

@@ -2,12 +2,15 @@
  *
  * Threads: any; no lock of the engine's own. What is read may not be durable yet: the answer waits
  * for the log's tail. */
+#include "server/request_read.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/hash.h"
 #include "server/engine_internal.h"
+#include "server/request_check.h"
 
 #define LIST_STOCK_DEFAULT  1000u
 #define LIST_ORDERS_DEFAULT 100u

@@ -3,103 +3,14 @@
  * Definitions and adjustments are made one at a time, each appended and published before the next:
  * they are rare, and the next may build on the one before.
  * Threads: any; they take the core's admin lock. */
+#include "server/request_stock.h"
+
 #include <string.h>
 
 #include "base/check.h"
 #include "core/plan.h"
 #include "server/engine_internal.h"
-
-static bool check_range(struct engine_call *call, struct place place, const char *field,
-                        int64_t value, int64_t min, int64_t max)
-{
-    if (value < min || value > max) {
-        answer_note(call, place, ".%s: %lld, must be %lld..%lld", field, (long long)value,
-                    (long long)min, (long long)max);
-        return false;
-    }
-    return true;
-}
-
-/* Where adjustments find their items: in the inventory, or in a plan of what it would be. */
-struct stockroom {
-    struct engine *engine;
-    struct plan *plan; /* NULL: changes are made */
-};
-
-static enum hf_status stockroom_item(const struct stockroom *room, uint32_t item,
-                                     struct item_view *view)
-{
-    return room->plan ? plan_item(room->plan, item, view)
-                      : inventory_item(room->engine->inventory, item, view);
-}
-
-static uint32_t stockroom_find(const struct stockroom *room, struct bytes sku, struct bytes pool)
-{
-    return room->plan ? plan_find_item(room->plan, sku, pool)
-                      : inventory_find_item(room->engine->inventory, sku, pool);
-}
-
-static uint32_t resolve(const struct stockroom *room, struct engine_call *call, struct place place,
-                        uint32_t item, struct bytes sku, struct bytes pool, enum hf_status *status)
-{
-    *status = HF_INVALID;
-    if (item != 0) {
-        if (inventory_has_item(room->engine->inventory, item)) {
-            return item;
-        }
-        *status = HF_UNKNOWN_ITEM;
-        answer_note(call, place, ".item: there is no item %u", item);
-        return 0;
-    }
-    if (!request_take_item(room->engine, call, place, &sku, &pool)) {
-        return 0;
-    }
-    item = stockroom_find(room, sku, pool);
-    if (item == 0) {
-        *status = HF_UNKNOWN_ITEM;
-        answer_note(call, place, ".sku: there is no item %.*s in pool %.*s", text_len(sku),
-                    (const char *)sku.data, text_len(pool), (const char *)pool.data);
-    }
-    return item;
-}
-
-uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct place place,
-                         uint32_t item, struct bytes sku, struct bytes pool, enum hf_status *status)
-{
-    struct stockroom room = {engine, NULL};
-    return resolve(&room, call, place, item, sku, pool, status);
-}
-
-struct stock_message request_stock_of(const struct item_view *view)
-{
-    return (struct stock_message){
-        .item = view->item,
-        .sku = view->sku,
-        .pool = view->pool,
-        .stocked = view->stock.stocked,
-        .held = view->stock.held,
-        .sold = view->stock.sold,
-        .available = view->stock.available,
-        .safety = view->stock.safety,
-        .presale_cap = view->stock.presale_cap,
-    };
-}
-
-bool request_memory_there(struct engine_call *call, const void *memory)
-{
-    if (!memory) {
-        answer_starved(call);
-    }
-    return memory != NULL;
-}
-
-bool request_memory_fits(struct engine_call *call, const void *memory)
-{
-    if (!memory) {
-        answer_no_memory(call);
-    }
-    return memory != NULL;
-}
+#include "server/request_check.h"
 
 /* ---- Define ---- */
 
@@ -386,7 +297,8 @@ static enum hf_status parse_named(const struct stockroom *room, struct engine_ca
         return HF_INVALID;
     }
     enum hf_status status;
-    *item = resolve(room, call, place, message->item, message->sku, message->pool, &status);
+    *item =
+        request_resolve_in(room, call, place, message->item, message->sku, message->pool, &status);
     return *item == 0 ? status : HF_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "engine_rig.h"
 #include "server/engine_internal.h"
 #include "server/forgetter.h"
+#include "server/worker.h"
 #include "wal/marks.h"
 #include "wal/wal_private.h"
 
@@ -62,8 +63,9 @@ enum txn_step __wrap_inventory_expire(struct txn *txn)
     return step;
 }
 
-#define LOOKS_MAX 10000u /* at the clock while it forgets: more are made by going round for ever   \
-                          */
+#define LOOKS_MAX                                                                                  \
+    10000u /* at the clock while it forgets: more are made by going round for ever                 \
+            */
 
 static uint64_t forget(struct rig *rig)
 {

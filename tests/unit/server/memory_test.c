@@ -6,6 +6,7 @@
 #include "engine_rig.h"
 
 #include "server/engine_internal.h"
+#include "server/worker.h"
 #include "wire/codec.h"
 
 #define ORDERS 3u

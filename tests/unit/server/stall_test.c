@@ -10,6 +10,7 @@
 
 #include "engine_rig.h"
 #include "server/engine_internal.h"
+#include "server/worker.h"
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 

@@ -19,6 +19,7 @@
 #include "io/real.h"
 #include "lib/tempdir.h"
 #include "server/engine_internal.h"
+#include "server/worker.h"
 
 #define HOLD_MS 20u
 #define LIMIT   5000u /* milliseconds of sleep, for what is at fault */

@@ -7,6 +7,7 @@
 
 #include "engine_rig.h"
 #include "server/engine_internal.h"
+#include "server/worker.h"
 
 #define NFC  "caf\xC3\xA9"
 #define NFD  "cafe\xCC\x81"

@@ -1,0 +1,186 @@
+/* worker.c - what a thread needs while it executes a request: a transaction, records, the time.
+ *
+ * Threads: any; a worker belongs to one at a time. Invariant: nothing is published without an LSN,
+ * and a worker is released with an empty transaction. */
+#include "server/worker.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/schedule.h"
+#include "server/engine_internal.h"
+#include "wal/record.h"
+
+struct worker *worker_new(struct engine *engine, unsigned slot)
+{
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker) {
+        return NULL;
+    }
+    worker->engine = engine;
+    worker->records = malloc(WAL_APPEND_BYTES_MAX);
+    if (!worker->records || txn_init(&worker->txn, engine->inventory, slot) != HF_OK) {
+        free(worker->records);
+        free(worker);
+        return NULL;
+    }
+    return worker;
+}
+
+void worker_free(struct worker *worker)
+{
+    if (worker) {
+        txn_deinit(&worker->txn);
+        free(worker->records);
+        free(worker);
+    }
+}
+
+void workers_free(struct worker *list)
+{
+    while (list) {
+        struct worker *next = list->next;
+        worker_free(list);
+        list = next;
+    }
+}
+
+static struct worker *worker_pop(struct engine *engine, bool *may_make)
+{
+    spin_lock(&engine->workers_lock);
+    struct worker *worker = engine->workers_free;
+    if (worker) {
+        engine->workers_free = worker->next;
+    }
+    *may_make = engine->worker_count < THREADS_MAX;
+    spin_unlock(&engine->workers_lock);
+    return worker;
+}
+
+/* Gives a new worker its slot. False: others were faster, there are THREADS_MAX. */
+static bool worker_enlist(struct engine *engine, struct worker *worker)
+{
+    spin_lock(&engine->workers_lock);
+    bool room = engine->worker_count < THREADS_MAX;
+    if (room) {
+        worker->txn.slot = engine->worker_count++;
+    }
+    spin_unlock(&engine->workers_lock);
+    return room;
+}
+
+void worker_look_at_clock(struct worker *worker)
+{
+    struct time_reading now;
+    timekeeper_read(&worker->engine->time, &now);
+    worker->txn.now_ms = now.engine_ms;
+    worker->txn.wall_ahead_ms = (int64_t)(now.wall_ms - now.engine_ms);
+    worker->shown_ahead_ms = now.ahead_ms;
+}
+
+static void worker_begin(struct worker *worker)
+{
+    CHECK(worker->txn.event_count == 0);
+    worker->lsn = 0;
+    worker->depends_on_tail = false;
+    worker->lines_decided = 0;
+    worker->admitted_lsn = 0;
+    worker->read_only = false;
+    worker_look_at_clock(worker);
+}
+
+struct worker *worker_acquire(struct engine *engine)
+{
+    for (unsigned step = 0;; step++) {
+        bool may_make;
+        struct worker *worker = worker_pop(engine, &may_make);
+        if (!worker && may_make) {
+            /* Made before it has a slot: a slot given to what can't be made would be lost. */
+            worker = worker_new(engine, 0);
+            if (!worker) {
+                return NULL;
+            }
+            if (!worker_enlist(engine, worker)) {
+                worker_free(worker);
+                worker = NULL;
+            }
+        }
+        if (worker) {
+            worker_begin(worker);
+            return worker;
+        }
+        if (wal_state(engine->wal) == WAL_CLOSED) {
+            return NULL; /* all may have been spent */
+        }
+        spin_pause(step);
+    }
+}
+
+void worker_release(struct worker *worker, bool usable)
+{
+    struct engine *engine = worker->engine;
+    CHECK(!usable || worker->txn.event_count == 0);
+    spin_lock(&engine->workers_lock);
+    struct worker **list = usable ? &engine->workers_free : &engine->workers_spent;
+    worker->next = *list;
+    *list = worker;
+    spin_unlock(&engine->workers_lock);
+}
+
+bool worker_flush(struct worker *worker)
+{
+    struct txn *txn = &worker->txn;
+    if (txn->event_count == 0) {
+        return true;
+    }
+    uint32_t len = 0;
+    uint64_t digest_delta = 0;
+    for (uint32_t i = 0; i < txn->event_count; i++) {
+        struct event *event = &txn->events[i];
+        CHECK(len + (uint64_t)record_bytes(event) <= WAL_APPEND_BYTES_MAX);
+        len += record_encode(event, worker->records + len);
+        event->lsn = len; /* the offset of its end, for now */
+        digest_delta += event->digest_delta;
+    }
+    uint64_t start_lsn;
+    SCHEDULE_POINT("flush.begin");
+    inventory_publish_begin(txn);
+    SCHEDULE_POINT("flush.append");
+    if (wal_append_patient(worker->engine->wal, worker->records, len, txn->event_count,
+                           digest_delta, &start_lsn, inventory_publish_waits(txn)) != HF_OK) {
+        inventory_publish_cancel(txn);
+        return false;
+    }
+    for (uint32_t i = 0; i < txn->event_count; i++) {
+        txn->events[i].lsn += start_lsn;
+    }
+    worker->lsn = start_lsn + len;
+    SCHEDULE_POINT("flush.publish");
+    atomic_fetch_add_explicit(&worker->engine->digest, digest_delta, memory_order_relaxed);
+    inventory_publish(txn);
+    CHECK(txn->event_count == 0);
+    return true;
+}
+
+bool worker_again(struct worker *worker, unsigned *step)
+{
+    if (worker->txn.event_count > 0) {
+        *step = 0;
+        return worker_flush(worker);
+    }
+    if (wal_state(worker->engine->wal) == WAL_CLOSED) {
+        return false;
+    }
+    spin_pause((*step)++);
+    worker_look_at_clock(worker);
+    return true;
+}
+
+enum hf_status worker_admit(struct worker *worker)
+{
+    if (worker->lsn != worker->admitted_lsn) {
+        worker->admitted_lsn = worker->lsn;
+        worker->read_only |= wal_admit(worker->engine->wal) == HF_READ_ONLY;
+    }
+    return worker->read_only ? HF_READ_ONLY : HF_OK;
+}

@@ -1,0 +1,59 @@
+/* worker.h - what a thread needs while it executes a request: a transaction, and room for its
+ * records.
+ *
+ * Taken from the engine's stock of them for one request at a time: there are as many as there have
+ * been requests at once, and each has a slot of its own in the core.
+ *
+ * Threads: any; a worker belongs to one at a time. Invariant: nothing is published without an LSN,
+ * and a worker is released with an empty transaction. */
+#ifndef SERVER_WORKER_H
+#define SERVER_WORKER_H
+
+#include "core/inventory.h"
+
+struct engine;
+
+struct worker {
+    struct worker *next;
+    struct engine *engine;
+    uint64_t lsn;           /* end of the last record that this request appended; 0: none */
+    int64_t shown_ahead_ms; /* what deadlines are shown with: time_shown_ms */
+    bool depends_on_tail;   /* an outcome was a refusal or a replay: rule 3 */
+    uint32_t lines_decided; /* since the clock was last looked at */
+    uint64_t admitted_lsn;  /* `lsn` when the log was last asked whether it takes more */
+    bool read_only;         /* it does not: the rest of the request is refused */
+    uint8_t *records;       /* WAL_APPEND_BYTES_MAX */
+    struct txn txn;
+};
+
+/* A worker with this slot in the core. NULL: out of memory. */
+struct worker *worker_new(struct engine *engine, unsigned slot);
+
+/* NULL is allowed. */
+void worker_free(struct worker *worker);
+
+/* All of a list. */
+void workers_free(struct worker *list);
+
+/* Takes the present time for the worker's decisions and answers. */
+void worker_look_at_clock(struct worker *worker);
+
+/* A worker with an empty transaction and the present time; waits for one if all THREADS_MAX are
+ * in use. NULL: out of memory, or the log is closed and no worker comes free any more. */
+struct worker *worker_acquire(struct engine *engine);
+
+/* Gives the worker back. usable false: its transaction could not be appended. */
+void worker_release(struct worker *worker, bool usable);
+
+/* Appends and publishes what the transaction holds. False: the log is closed. */
+bool worker_flush(struct worker *worker);
+
+/* After TXN_AGAIN: flushes, or pauses when there is nothing to flush. `step` counts the pauses,
+ * from 0. False: the log is closed, the decision can't be made. */
+bool worker_again(struct worker *worker, unsigned *step);
+
+/* May the request start one more order? What was admitted has room for a flush or two, but one
+ * request may make many. OK, or READ_ONLY when the disk has filled up since it was started. */
+enum hf_status worker_admit(struct worker *worker);
+
+#endif
