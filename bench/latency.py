@@ -16,7 +16,7 @@ import wire  # noqa: E402  (tests/integration/wire.py: asks the engine for its s
 
 PARTS = ["half", "single", "expiry", "growth"]
 
-# The first two are the design's, section 10. The others bound what its parts may cost an answer.
+# The first two are targets (docs/benchmarks.md). The others bound what parts may cost an answer.
 HALF_P999_US = 2000
 SINGLE_RATIO = 1.10
 EXPIRY_P999_US = 5000

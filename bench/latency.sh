@@ -17,7 +17,7 @@ Installs and builds what is missing, then measures, on temporary directories and
   single    one order from one client, beside nng's round trip and a durable write of 4 KiB
   expiry    open loop at a quarter of the greatest rate, while a million holds come due in a second
   growth    the same, while an order table that had no memory ready grows by millions
-Ends with one table, the design's targets, and one JSON file. 5 minutes.
+Ends with one table, the targets of docs/benchmarks.md, and one JSON file. 5 minutes.
 
   --quick       shorter runs: 1 minute, and less exact
   --only PART   only these: half, single, expiry, growth; may be repeated

@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(measure.ROOT, "tests", "integration"))
 
 import wire  # noqa: E402  (tests/integration/wire.py)
 
-TARGET_BYTES = 80  # a live one-line order, at 64 M orders: the design, section 10
+TARGET_BYTES = 80  # a live one-line order, at 64 M orders (docs/benchmarks.md)
 ORDERS_MAX = 1 << 26  # the engine's default
 POINTS = [1000000, 10000000, 64000000]  # how many the sizing table is for
 ITEMS_MAX = 1 << 24  # the most that an engine can be set to

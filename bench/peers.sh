@@ -17,7 +17,7 @@ usage: sh bench/peers.sh [--quick] [--only NAME]... [--json FILE] [--build DIR] 
 Installs and builds what is missing, then gives the same work - one-line reserves, durable before
 they are answered - to Holdfast, Redis and PostgreSQL, in turn, and measures nng's bare echo and the
 disk as the limits. All servers run on loopback, on temporary directories, and are gone afterwards.
-Ends with one table, the design's targets, and one JSON file.
+Ends with one table, the targets of docs/benchmarks.md, and one JSON file.
 
   --quick       short runs: less than 2 minutes, and less exact
   --only NAME   only these: limits, nng, redis, postgres, holdfast; may be repeated

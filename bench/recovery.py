@@ -11,7 +11,7 @@ import time
 import measure
 from measure import Failed, Server, say, spaced, verdict
 
-TARGET_RECORDS_PER_S = 10000000  # the design, section 10
+TARGET_RECORDS_PER_S = 10000000  # docs/benchmarks.md
 TARGET_DISK_SHARE = 0.8
 TARGET_SECONDS = 5  # for 20 million live orders
 READ_BYTES = 4 << 20

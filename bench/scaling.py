@@ -37,7 +37,7 @@ from measure import Failed, median, say, spaced
 CORES = [4, 16, 64]
 FILTER = ("^(scaling/|counters/(take|refuse)/.*/threads:[12]$|log/append/bytes:48/"
           "|log/append/bytes:48000/|log/running/bytes:48/)")
-HOT_TARGET = 1.9  # two threads on one hot item against one: the design, section 10
+HOT_TARGET = 1.9  # two threads on one hot item against one (docs/benchmarks.md)
 
 # (key, what, orders a request)
 WAYS = [
@@ -262,7 +262,7 @@ grow with the cores. misses: the remainder is cache lines that another core wrot
 cores meet half of the time and many cores always. bench/scaling.py opens with both formulas.
 This is extrapolation from two cores of a virtual machine: no transport, one socket, one cache. Take
 4 cores as an estimate, 16 as a guess, and 64 as a hint at which part gives way first.""")
-    print("target of the design: two threads on one hot item against one, at least %.1fx; "
+    print("target: two threads on one hot item against one, at least %.1fx; "
           "reached %.2fx (wall)  %s" % (HOT_TARGET, hot_ratio,
                                         measure.verdict(hot_ratio >= HOT_TARGET)))
 

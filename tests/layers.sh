@@ -1,5 +1,5 @@
 #!/bin/sh
-# layers.sh - holds the layer table of the design (section 11).
+# layers.sh - holds the layer table (docs/architecture.md, Layers).
 #
 #   sh tests/layers.sh [ROOT]       checks the tree at ROOT (default: this one)
 #   sh tests/layers.sh --self-test  checks that each rule is seen to be broken in a made-up tree
@@ -11,7 +11,7 @@
 #     protobuf-c only in engine/wire/codec*, liburing only in engine/io/; no include goes up with
 #     "../";
 #   - an include in quotes names a file of this tree.
-# And the top level holds only the entries that section 11 names, and what .gitignore ignores.
+# And the top level holds only the entries that check_top_level names, and what .gitignore ignores.
 #
 # Needs a POSIX shell, find and awk. Exit status: 0 all kept, 1 something broken, 2 usage.
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The table of bench/peers.sh: what was measured, Holdfast beside it, and the design's targets.
+"""The table of bench/peers.sh: what was measured, Holdfast beside it, and the targets.
 
 usage: table.py --runs FILE --versions FILE --place DIR --load NUMBER --quick true|false
                 --json FILE
@@ -16,7 +16,7 @@ import subprocess
 import sys
 
 # TigerBeetle is in no Debian archive, so its rate is quoted: its own `benchmark` command on a
-# machine of 2 cores, batches of 8190 transfers, client included (the design, section 10).
+# machine of 2 cores, batches of 8190 transfers, client included.
 TIGERBEETLE = {"name": "TigerBeetle", "low": 262000, "high": 315000}
 
 
@@ -98,7 +98,7 @@ RATIOS = [
      rate_of("holdfast_sold_out", "holdfast_batched_hot"), None, False),
 ]
 
-# key, what, row, target: rates that the design sets for its machine of 2 cores
+# key, what, row, target: rates on a machine of 2 cores (docs/benchmarks.md)
 RATES = [
     ("batched_hot", "batched, one hot SKU", "holdfast_batched_hot", 6e6),
     ("batched_spread", "batched, 10 000 SKUs", "holdfast_batched_spread", 6e6),

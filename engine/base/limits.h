@@ -12,7 +12,7 @@
 #define MIB(n)           ((uint64_t)(n) << 20)
 #define GIB(n)           ((uint64_t)(n) << 30)
 
-/* ---- What a request may carry (sections 1 and 7 of the design) ---- */
+/* ---- What a request may carry (docs/protocol.md, Limits) ---- */
 #define CODE_BYTES_MAX   64u  /* a SKU's or pool's code */
 #define LABEL_BYTES_MAX  256u /* a SKU's label */
 #define REASON_BYTES_MAX 128u /* an adjustment's reason, and its reference */

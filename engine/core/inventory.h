@@ -8,7 +8,7 @@
  *     publish   inventory_publish(): the new states become visible, units are given back,
  *               deadlines are entered.
  *
- * That is the discipline of the design's section 4: debit, append, credit; and visible only once
+ * That is docs/design.md, Discipline: debit, append, credit; and visible only once
  * there is an LSN. A transaction gathers up to TXN_EVENTS_MAX events, so one append serves many.
  *
  * An order in the hands of a transaction that is not published yet can't be decided on: the
@@ -231,7 +231,7 @@ void txn_deinit(struct txn *txn);
 enum txn_step inventory_reserve(struct txn *txn, const struct order_request *request,
                                 struct order_outcome *outcome);
 
-/* The transitions of the design's section 2. What a request says is looked at before the state:
+/* The transitions of docs/design.md, States. What a request says is looked at before the state:
  * INVALID, in every state, when a line number or quantity does not fit the order; `reason` says
  * which rule. A commit of an order that is committed must be the one that was made, else
  * ID_CONFLICT; `reason` says what was committed. Lines are those that were asked: where one has

@@ -1,8 +1,8 @@
 /* inventory_edit.c - deciding on existing orders: commit, release, return, extend, expire.
  *
- * Each operation follows its column of the design's section 2 under the order's shard lock. What it
- * names is held against the order first, in every state (edit_fits); and where the state says that
- * it was done before, against what was done then.
+ * Each operation follows its column of docs/design.md, States, under the order's shard lock. What
+ * it names is held against the order first, in every state (edit_fits); and where the state says
+ * that it was done before, against what was done then.
  *
  * Threads: any; inventory_expire one at a time.
  * Invariant: an order is BUSY from the event that is decided here until that is published; units

@@ -20,7 +20,7 @@
 struct config {
     char data[CONFIG_TEXT_BYTES];
     char listen[CONFIG_LISTEN_MAX][CONFIG_TEXT_BYTES];
-    unsigned listen_count; /* 0: the defaults of section 9 of the design */
+    unsigned listen_count; /* 0: the defaults in docs/operations.md */
     char token[TOKEN_BYTES_MAX + 1];
     char token_file[CONFIG_TEXT_BYTES]; /* "": none */
     bool insecure;                      /* listens beyond loopback without a token */

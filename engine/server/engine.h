@@ -5,7 +5,7 @@
  * and the log has its own; without, a simulation runs one thread through engine_submit(),
  * engine_step() and engine_expire(), with its own clock and storage.
  *
- * The order of things in engine_submit() is the design's section 4: decide (units are taken),
+ * The order of things in engine_submit() is docs/design.md, Discipline: decide (units are taken),
  * append (the records get their LSN), publish (states are visible, units are given back), and the
  * response waits for commit_lsn. */
 #ifndef SERVER_ENGINE_H

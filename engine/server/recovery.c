@@ -5,7 +5,7 @@
  * must agree with what was rebuilt so far: if it does not, the engine refuses to start.
  *
  * Threads: the caller's reads and checks the log; those that it starts apply it (replayer.h).
- * Source: the design's sections 4 and 6. */
+ * Source: docs/design.md, Discipline and Log. */
 #include "server/recovery.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
  *
  * Threads: any. What a request changed is published before its answer waits, and the answer waits
  * for its own last record or, when it changed nothing, for the log's tail as it was when it was
- * decided (the design's section 4, rule 3). */
+ * decided (docs/design.md, Discipline, rule 3). */
 #include <stddef.h>
 
 #include "base/check.h"

@@ -1,6 +1,6 @@
 /* config.c - fuzzes the reading of configuration files.
  *
- * A file that is accepted leaves every setting in its range (section 9 of the design, limits.h);
+ * A file that is accepted leaves every setting in its range (docs/operations.md, limits.h);
  * one that is refused is refused with a reason. Threads: one. */
 #include <string.h>
 #include <sys/mman.h>

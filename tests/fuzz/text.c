@@ -1,6 +1,6 @@
 /* text.c - fuzzes what reads short texts: ids, buyers, UTF-8, and what a text from outside may be.
  *
- * Expected values come from a second reading of RFC 3629 and of section 7 of the design.
+ * Expected values come from a second reading of RFC 3629 and of docs/design.md, Wire.
  * Threads: one. */
 #include <ctype.h>
 #include <string.h>

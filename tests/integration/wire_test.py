@@ -42,7 +42,7 @@ def test_numbers_of_the_contract_stay():
             pb.ORDER_STATE_EXPIRED, pb.ORDER_STATE_RETURNED) == (
                 HELD, COMMITTED, RELEASED, STATE_EXPIRED, RETURNED)
     assert (pb.LINE_POLICY_ALL, pb.LINE_POLICY_UP_TO, pb.LINE_POLICY_OPTIONAL) == (0, 1, 2)
-    # An order with every field, byte by byte, as the design's section 7 numbers them.
+    # An order with every field, byte by byte, as proto/holdfast.proto numbers them.
     full = pb.Order(id=b"i", buyer=7, hold_ms=9, lines=[pb.Line(
         item=1, sku="s", pool="p", qty=2, policy=1, min_qty=1, fallback=[3, 4], split=True)])
     assert full.SerializeToString() == message(

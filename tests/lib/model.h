@@ -1,6 +1,6 @@
 /* model.h - what the core should do, said in the plainest way: the oracle of randomized tests.
  *
- * Written from the design's sections 1 and 2, not from the engine. An order is a struct, a state
+ * Written from docs/design.md, Words and States, not from the engine. An order is a struct, a state
  * table is a switch, and whatever is a sum (held, sold, a buyer's units, who waits for stock) is
  * added up anew over all orders whenever it is asked for. Every operation is decided and visible at
  * once: there is no log and no second thread. An order whose deadline has passed counts as expired

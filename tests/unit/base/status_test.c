@@ -46,7 +46,7 @@ static void status_names_and_numbers_are_the_contracts(void **state)
     (void)state;
     struct wire_status wire[100];
     size_t count = read_contract(wire, 100);
-    assert_true(count >= 23); /* section 7 of the design */
+    assert_true(count >= 23); /* as proto/holdfast.proto has them */
     for (size_t i = 0; i < count; i++) {
         assert_string_equal(hf_status_name((enum hf_status)wire[i].value), wire[i].name);
         assert_in_range(wire[i].value, 0, HF_STATUS_LOCAL - 1);

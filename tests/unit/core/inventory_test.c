@@ -1,4 +1,4 @@
-/* inventory_test.c - the design's section 2 cell by cell, and the bounds of every operation.
+/* inventory_test.c - docs/design.md, States, cell by cell, and the bounds of every operation.
  *
  * The rig's engine holds for 1000 ms by default and 5000 ms at most; its time is 1 000 000. */
 #include <setjmp.h>
@@ -38,7 +38,7 @@ static void close_checked(struct rig *rig)
         assert_int_equal(got.state, wanted_state);                                                 \
     } while (0)
 
-/* ---- The table of section 2 ---- */
+/* ---- The table of docs/design.md, States ---- */
 
 /* Brings order 1, of two units of item 1, into a state. */
 static void bring(struct rig *rig, enum order_state state)
@@ -87,7 +87,7 @@ struct cell {
     enum order_state state;
 };
 
-/* Rows: from NONE, HELD, COMMITTED, RELEASED, EXPIRED, RETURNED; as the design has them. */
+/* Rows: from NONE, HELD, COMMITTED, RELEASED, EXPIRED, RETURNED; as docs/design.md has them. */
 static const struct cell table[6][OPERATIONS] = {
     [ORDER_NONE] = {{HF_OK, false, ORDER_HELD},
                     {HF_NOT_FOUND, false, ORDER_NONE},

@@ -1,5 +1,5 @@
 /* transition_test.c - which events fit an order, and what they make of it: each state with each
- * event and each quantity, against the state table and the sums of the design's section 2. */
+ * event and each quantity, against the state table and the sums of docs/design.md, States. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
