@@ -136,7 +136,10 @@ enum hf_status changes_next(struct changes *changes, struct event *event, uint64
             return status;
         }
         if (event->type == EVENT_ITEM_DEFINED) {
-            item_names_learn(&changes->names, event->item);
+            status = item_names_learn(&changes->names, event->item);
+            if (status != HF_OK) {
+                return status;
+            }
         }
         if (event->lsn > changes->lsn) {
             changes->lsn = event->lsn;

@@ -6,7 +6,8 @@
 
 #include <stdatomic.h>
 
-#include "cli/wal.h"
+#include "history/item_names.h"
+#include "history/replay.h"
 #include "wal/follow.h"
 
 /* As LSNs: from wherever the log begins; or from as late as all names are known, which is before

@@ -19,9 +19,10 @@
 #include "base/diag.h"
 #include "base/escape.h"
 #include "cli/changes.h"
-#include "cli/overlay.h"
 #include "cli/print.h"
 #include "cli/stream_fetch.h"
+#include "cli/wal.h"
+#include "history/overlay.h"
 #include "rpc/stream.h"
 
 #define POLL_NS 5000000L

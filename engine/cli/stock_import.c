@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "base/times.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/import.h"
@@ -17,7 +18,6 @@
 #include "cli/import_check.h"
 #include "cli/import_summary.h"
 #include "cli/print.h"
-#include "cli/times.h"
 
 static struct connection connection = {.step_by_step = true};
 static const char *reference_option;

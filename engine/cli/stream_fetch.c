@@ -13,6 +13,7 @@
 #include "cli/changes.h"
 #include "cli/print.h"
 #include "cli/values.h"
+#include "cli/wal.h"
 
 #define ANSWER_RECORDS_MAX 1000u
 #define ANSWER_BYTES       MIB(1) /* begun with; one more record may go beyond it */

@@ -1,4 +1,4 @@
-/* values.h - numbers, times and names as people write them on a command line or in a file.
+/* values.h - durations, items and lines as people write them on a command line or in a file.
  *
  * A parser gives true, or false with a reason that completes "'12x' ...": "is not a whole number".
  *
@@ -12,15 +12,8 @@
 #include <holdfast/client.h>
 
 #include "base/limits.h"
-#include "cli/times.h"
-
-#define REASON_BYTES 128u
-
-/* Decimal digits. */
-bool parse_unsigned(const char *text, uint64_t min, uint64_t max, uint64_t *value, char *reason);
-
-/* Decimal digits behind an optional sign. */
-bool parse_signed(const char *text, int64_t min, int64_t max, int64_t *value, char *reason);
+#include "base/parse.h"
+#include "base/times.h"
 
 /* yes, no, true, false, 1, 0, in any letter case. */
 bool parse_bool(const char *text, bool *value, char *reason);

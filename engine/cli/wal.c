@@ -3,16 +3,13 @@
  * Threads: the main thread. */
 #include "cli/wal.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/subcommand.h"
+#include "cli/values.h"
 
 static const struct subcommand commands[] = {
     {"verify", cmd_wal_verify, "check every byte of a log"},
@@ -39,7 +36,7 @@ int cmd_wal(int argc, char **argv)
 
 int wal_failed(enum hf_status status, bool json, const char *format, ...)
 {
-    char text[FOLDER_BYTES + 512];
+    char text[HISTORY_MESSAGE_BYTES];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -52,83 +49,30 @@ int wal_failed(enum hf_status status, bool json, const char *format, ...)
     return EXIT_NO;
 }
 
-int wal_log_find(struct wal_log *log, const char *data, bool json)
+int wal_find(struct history_log *log, const char *data, const char *archive, bool json)
 {
-    struct stat about;
-    *log = (struct wal_log){0};
-    int used = snprintf(log->folder, sizeof log->folder, "%s/wal", data);
-    if (used < 0 || (size_t)used >= sizeof log->folder) {
-        return wal_failed(HF_INVALID, json, "%.64s...: the name is too long", data);
+    enum hf_status status = history_log_find(log, data, archive);
+    return status == HF_OK ? ARGS_GO_ON : wal_failed(status, json, "%s", log->message);
+}
+
+int parse_range(const struct command_spec *spec, const char *from, const char *to,
+                struct wal_range *range)
+{
+    char reason[REASON_BYTES];
+    *range = WAL_RANGE_ALL;
+    if (from && !parse_position(from, &range->from, reason)) {
+        return args_wrong(spec, "option --from: '%s' %s", from, reason);
     }
-    if (stat(log->folder, &about) != 0) {
-        return wal_failed(HF_NOT_FOUND, json,
-                          "%s: there is no log: %s; --data names the engine's directory",
-                          log->folder, strerror(errno));
+    if (to && !parse_position(to, &range->to, reason)) {
+        return args_wrong(spec, "option --to: '%s' %s", to, reason);
     }
-    if (!S_ISDIR(about.st_mode)) {
-        return wal_failed(HF_NOT_FOUND, json, "%s: not a directory", log->folder);
-    }
-    enum hf_status status = storage_open(&log->storage, log->folder, STORAGE_SYNC, true);
-    if (status != HF_OK) {
-        return wal_failed(status, json, "%s: the log can't be opened: %s", log->folder,
-                          storage_reason(status));
+    if (range_is_backwards(range)) {
+        return args_wrong(spec, "--from %s is behind --to %s", from, to);
     }
     return ARGS_GO_ON;
 }
 
-enum hf_status wal_log_choose(struct wal_log *log, uint64_t lsn_max)
-{
-    uint64_t *numbers;
-    size_t count;
-    log->checkpoint = (struct checkpoint_info){0};
-    enum hf_status status = checkpoint_list(log->storage, &numbers, &count);
-    while (status == HF_OK && count > 0 && log->checkpoint.number == 0) {
-        struct checkpoint_info info;
-        enum hf_status read = checkpoint_read_info(log->storage, numbers[--count], &info);
-        if (read == HF_OK && info.start.lsn <= lsn_max) {
-            log->checkpoint = info;
-        } else if (read != HF_OK && !checkpoint_is_lost(read) && read != HF_NOT_FOUND) {
-            status = read;
-        }
-    }
-    free(numbers);
-    return status;
-}
-
-enum hf_status wal_log_read(struct wal_log *log, bool behind)
-{
-    wal_reader_close(log->reader);
-    log->reader = NULL;
-    const struct wal_start *start =
-        behind && log->checkpoint.number != 0 ? &log->checkpoint.start : NULL;
-    enum hf_status status = wal_first_segment(log->storage, &log->first);
-    if (status == HF_OK && start) {
-        log->first = start->segment;
-    }
-    if (status == HF_OK) {
-        status = wal_reader_open_at(&log->reader, log->storage, start, 0);
-    }
-    return status;
-}
-
-void wal_log_close(struct wal_log *log)
-{
-    wal_reader_close(log->reader);
-    if (log->storage) {
-        storage_destroy(log->storage);
-    }
-    log->reader = NULL;
-    log->storage = NULL;
-}
-
-bool wal_log_recycled(const struct wal_log *log, uint64_t segment)
-{
-    uint64_t first;
-    uint64_t stood = segment ? segment : log->first;
-    return wal_first_segment(log->storage, &first) == HF_OK && first > stood && stood != 0;
-}
-
-int wal_check_failed(const struct wal_log *log, enum hf_status status, bool json)
+int wal_check_failed(const struct history_log *log, enum hf_status status, bool json)
 {
     return wal_failed(status, json, "%s: checking failed: %s", log->folder,
                       status == HF_BUSY
@@ -136,9 +80,9 @@ int wal_check_failed(const struct wal_log *log, enum hf_status status, bool json
                           : storage_reason(status));
 }
 
-int wal_log_locked(struct wal_log *log, const char *data, bool json, int (*work)(bool *changed))
+int wal_log_locked(struct history_log *log, const char *data, bool json, int (*work)(bool *changed))
 {
-    int code = wal_log_find(log, data, json);
+    int code = wal_find(log, data, NULL, json);
     if (code != ARGS_GO_ON) {
         return code;
     }
@@ -159,13 +103,37 @@ int wal_log_locked(struct wal_log *log, const char *data, bool json, int (*work)
                           status == HF_LOCKED ? "an engine runs on it: stop it first"
                                               : storage_reason(status));
     }
-    wal_log_close(log);
+    history_log_close(log);
     return code;
+}
+
+void wal_learn_item(struct item_names *names, const struct item_def *def)
+{
+    if (item_names_learn(names, def) != HF_OK) {
+        must_have(NULL);
+    }
 }
 
 void wal_progress(void *context, const char *what, uint64_t done, uint64_t total)
 {
     progress_show(context, what, done, total);
+}
+
+void wal_passed_over(void *context, const char *why)
+{
+    progress_end(context);
+    fprintf(stderr, "A checkpoint was passed over: %s\n", why);
+}
+
+int wal_rebuild(struct rebuild *rebuild, struct storage *storage, struct rebuild_options wanted,
+                bool json)
+{
+    struct progress progress;
+    wanted.report = (struct rebuild_report){&progress, wal_passed_over, wal_progress};
+    progress_start(&progress);
+    enum hf_status status = rebuild_run(rebuild, storage, &wanted);
+    progress_end(&progress);
+    return status == HF_OK ? ARGS_GO_ON : wal_failed(status, json, "%s", rebuild->message);
 }
 
 void wal_say_damage(const char *folder, const struct wal_end *end)

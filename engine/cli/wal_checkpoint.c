@@ -15,7 +15,7 @@
 static const char *data = DATA_DEFAULT;
 static const char *out_folder;
 static bool json;
-static struct wal_log opened;
+static struct history_log opened;
 
 static const struct option_spec options[] = {
     WAL_DATA_OPTION(data),

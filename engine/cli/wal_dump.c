@@ -14,7 +14,6 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "cli/commands.h"
-#include "cli/overlay.h"
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
@@ -25,7 +24,7 @@ static const char *data = DATA_DEFAULT;
 static const char *archive;
 static bool json;
 static bool follow;
-static struct wal_log opened;
+static struct history_log opened;
 static const char *from_text;
 static const char *to_text;
 static uint64_t limit = UINT64_MAX;
@@ -213,7 +212,7 @@ static bool dump_block(struct dump *dump, const struct wal_block *block)
     const char *reason = NULL;
     while (dump->printed < limit && wal_records_next(&records, &event, &reason)) {
         if (event.type == EVENT_ITEM_DEFINED) {
-            item_names_learn(&dump->names, event.item);
+            wal_learn_item(&dump->names, event.item);
         }
         if (event.lsn > dump->lsn &&
             wanted(dump->filter, &dump->names, &event, block->header.wall_ms)) {
@@ -334,7 +333,7 @@ static int dump_once(struct dump *dump, bool *again)
         }
     }
     bool failed = status != HF_NOT_FOUND || end.damaged;
-    *again = *again || (failed && wal_log_recycled(&opened, end.segment));
+    *again = *again || (failed && history_log_recycled(&opened, end.segment));
     fflush(stdout);
     if (status == HF_NOT_FOUND) {
         return *again ? EXIT_NO : say_end(&end);
@@ -348,10 +347,10 @@ static int dump_all(struct dump *dump)
 {
     bool again = true;
     int code = EXIT_NO;
-    for (unsigned tries = 0; again && tries < WAL_TRIES_MAX; tries++) {
+    for (unsigned tries = 0; again && tries < HISTORY_TRIES_MAX; tries++) {
         enum hf_status status = HF_OK;
         if (tries > 0) {
-            status = wal_log_read(&opened, false);
+            status = history_log_read(&opened, false);
         }
         if (status != HF_OK) {
             return wal_failed(status, json, "%s: the log can't be opened: %s", opened.folder,
@@ -374,10 +373,10 @@ static enum hf_status open_at(struct dump *dump)
     enum hf_status status = HF_OK;
     /* With a time, the records may be anywhere. */
     if (from->value > 0 && !from->is_time) {
-        status = wal_log_choose(&opened, from->value - 1);
+        status = history_log_choose(&opened, from->value - 1);
     }
     if (status == HF_OK) {
-        status = wal_log_read(&opened, true);
+        status = history_log_read(&opened, true);
     }
     if (status == HF_OK && opened.first > 1) {
         status = item_names_load_newest(&dump->names, opened.storage);
@@ -395,7 +394,7 @@ int cmd_wal_dump(int argc, char **argv)
         code = make_filter(&filter);
     }
     if (code == ARGS_GO_ON) {
-        code = overlay_find(&opened, data, archive, json);
+        code = wal_find(&opened, data, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;
@@ -406,6 +405,6 @@ int cmd_wal_dump(int argc, char **argv)
                            : wal_failed(status, json, "%s: the log can't be opened: %s",
                                         opened.folder, storage_reason(status));
     item_names_deinit(&dump.names);
-    wal_log_close(&opened);
+    history_log_close(&opened);
     return code;
 }

@@ -30,7 +30,7 @@ static bool json;
 static bool yes;
 static bool skip;
 static bool all;
-static struct wal_log opened;
+static struct history_log opened;
 
 static const struct option_spec options[] = {
     WAL_DATA_OPTION(data),
@@ -76,7 +76,7 @@ static void show_lost(void *context, const struct wal_lost *lost)
     struct losses *losses = context;
     losses->count++;
     if (lost->event->type == EVENT_ITEM_DEFINED) {
-        item_names_learn(&losses->names, lost->event->item);
+        wal_learn_item(&losses->names, lost->event->item);
     }
     if (!all && losses->shown == (json ? LOST_SHOWN_JSON : LOST_SHOWN)) {
         return;
@@ -100,7 +100,7 @@ static enum hf_status learn_names(struct item_names *names)
     struct wal_block block;
     enum hf_status status = item_names_load_newest(names, opened.storage);
     if (status == HF_OK) {
-        status = wal_log_read(&opened, false);
+        status = history_log_read(&opened, false);
     }
     while (status == HF_OK && (status = wal_reader_next(opened.reader, &block)) == HF_OK) {
         struct wal_records records = {.block = &block};
@@ -108,7 +108,7 @@ static enum hf_status learn_names(struct item_names *names)
         const char *reason;
         while (block.header.type == BLOCK_DATA && wal_records_next(&records, &event, &reason)) {
             if (event.type == EVENT_ITEM_DEFINED) {
-                item_names_learn(names, event.item);
+                wal_learn_item(names, event.item);
             }
         }
     }

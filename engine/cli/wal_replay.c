@@ -10,10 +10,10 @@
 #include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
-#include "cli/overlay.h"
-#include "cli/rebuild.h"
-#include "cli/restore.h"
+#include "cli/print.h"
 #include "cli/stock.h"
+#include "cli/wal.h"
+#include "history/restore.h"
 
 #define COMPARE_TRIES 3u
 #define PAGE_ROWS     1024u
@@ -208,7 +208,11 @@ static bool tell(struct rebuild *rebuild)
 static int build_directory(struct rebuild *rebuild, struct storage *storage)
 {
     char message[RESTORE_MESSAGE_BYTES];
-    enum hf_status status = restore_build(rebuild, storage, out, message);
+    struct progress progress;
+    progress_start(&progress);
+    const struct rebuild_report report = {&progress, wal_passed_over, wal_progress};
+    enum hf_status status = restore_build(rebuild, storage, out, &report, message);
+    progress_end(&progress);
     if (status != HF_OK) {
         return wal_failed(status, json, "%s", message);
     }
@@ -346,9 +350,8 @@ static enum hf_status look(struct hf_client *client, struct storage *storage,
     }
     comparison->lsn = status->commit_lsn;
     const struct rebuild_options upto = {.until = {.value = comparison->lsn}};
-    enum hf_status rebuilt = rebuild_run(rebuild, storage, &upto);
-    if (rebuilt != HF_OK) {
-        *code = wal_failed(rebuilt, json, "%s", rebuild->message);
+    *code = wal_rebuild(rebuild, storage, upto, json);
+    if (*code != ARGS_GO_ON) {
         return HF_OK;
     }
     outcome = engine_rows(client, engine);
@@ -465,11 +468,11 @@ static int check_moment(const struct rebuild *rebuild, const struct rebuild_opti
 static int replay(struct storage *storage, const struct rebuild_options *wanted)
 {
     static struct rebuild rebuild;
-    enum hf_status status = rebuild_run(&rebuild, storage, wanted);
-    if (status != HF_OK) {
-        return wal_failed(status, json, "%s", rebuild.message);
+    int code = wal_rebuild(&rebuild, storage, *wanted, json);
+    if (code != ARGS_GO_ON) {
+        return code;
     }
-    int code = check_moment(&rebuild, wanted);
+    code = check_moment(&rebuild, wanted);
     if (code == ARGS_GO_ON) {
         code = out ? build_directory(&rebuild, storage) : tell(&rebuild) ? EXIT_DONE : EXIT_NO;
     }
@@ -493,14 +496,14 @@ int cmd_wal_replay(int argc, char **argv)
         code = args_wrong(&spec, "option --diff: compares the log's end, and goes with neither "
                                  "--until nor --out");
     }
-    struct storage *storage;
+    struct history_log log;
     if (code == ARGS_GO_ON) {
-        code = overlay_open(&storage, data, archive, json);
+        code = wal_find(&log, data, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;
     }
-    code = diff ? compare_with_engine(storage) : replay(storage, &wanted);
-    storage_destroy(storage);
+    code = diff ? compare_with_engine(log.storage) : replay(log.storage, &wanted);
+    history_log_close(&log);
     return code;
 }

@@ -10,7 +10,6 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "cli/commands.h"
-#include "cli/overlay.h"
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
@@ -27,7 +26,7 @@ static uint64_t top = 10;
 static uint32_t bucket_ms;
 static const char *from_text;
 static const char *to_text;
-static struct wal_log opened;
+static struct history_log opened;
 
 static const struct option_spec options[] = {
     WAL_DATA_OPTION(data),
@@ -271,7 +270,7 @@ static bool count_records(struct counts *counts, const struct wal_block *block)
         uint32_t bytes = records.offset - began;
         began = records.offset;
         if (event.type == EVENT_ITEM_DEFINED) {
-            item_names_learn(&counts->names, event.item);
+            wal_learn_item(&counts->names, event.item);
         }
         if (range_compare(&counts->range, event.lsn, wall_ms) != 0) {
             continue;
@@ -346,7 +345,7 @@ static enum hf_status count_all(struct counts *counts, struct progress *progress
         wal_reader_end(opened.reader, &end);
         status = HF_OK;
     }
-    if ((status == HF_IO_ERROR || end.damaged) && wal_log_recycled(&opened, seen)) {
+    if ((status == HF_IO_ERROR || end.damaged) && history_log_recycled(&opened, seen)) {
         return HF_BUSY;
     }
     if (end.damaged) {
@@ -610,7 +609,7 @@ static enum hf_status count_once(struct counts *counts)
     item_names_init(&counts->names);
     enum hf_status status = read_checkpoints(counts);
     if (status == HF_OK) {
-        status = wal_log_read(&opened, false);
+        status = history_log_read(&opened, false);
     }
     if (status == HF_OK && opened.first > 1) {
         status = item_names_load_newest(&counts->names, opened.storage);
@@ -633,13 +632,13 @@ int cmd_wal_stats(int argc, char **argv)
         code = parse_range(&spec, from_text, to_text, &range);
     }
     if (code == ARGS_GO_ON) {
-        code = overlay_find(&opened, data, archive, json);
+        code = wal_find(&opened, data, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;
     }
     enum hf_status status = HF_BUSY;
-    for (unsigned tries = 0; status == HF_BUSY && tries < WAL_TRIES_MAX; tries++) {
+    for (unsigned tries = 0; status == HF_BUSY && tries < HISTORY_TRIES_MAX; tries++) {
         counts_deinit(&counts);
         counts = (struct counts){.range = range};
         status = count_once(&counts);
@@ -652,6 +651,6 @@ int cmd_wal_stats(int argc, char **argv)
         code = wal_check_failed(&opened, status, json);
     }
     counts_deinit(&counts);
-    wal_log_close(&opened);
+    history_log_close(&opened);
     return code;
 }

@@ -9,7 +9,6 @@
 
 #include "cli/changes.h"
 #include "cli/commands.h"
-#include "cli/overlay.h"
 #include "cli/print.h"
 #include "cli/wal.h"
 
@@ -124,15 +123,15 @@ static int tail(struct storage *storage)
 int cmd_wal_tail(int argc, char **argv)
 {
     struct args args;
-    struct storage *storage;
+    struct history_log log;
     int code = args_parse(&spec, argc, argv, &args);
     if (code == ARGS_GO_ON) {
-        code = overlay_open(&storage, data, archive, json);
+        code = wal_find(&log, data, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;
     }
-    code = tail(storage);
-    storage_destroy(storage);
+    code = tail(log.storage);
+    history_log_close(&log);
     return code;
 }

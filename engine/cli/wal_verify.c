@@ -8,7 +8,6 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "cli/commands.h"
-#include "cli/overlay.h"
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
@@ -25,7 +24,7 @@ static const char *archive;
 static bool json;
 static bool state_wanted;
 static bool state_unwanted;
-static struct wal_log opened;
+static struct history_log opened;
 static bool lock_unfit;    /* DATA/LOCK is no file that can be locked: no engine starts */
 static bool being_written; /* the tail looks torn, but an engine is at work on it */
 
@@ -323,7 +322,7 @@ int cmd_wal_verify(int argc, char **argv)
         code = args_wrong(&spec, "--state and --no-state are opposites");
     }
     if (code == ARGS_GO_ON) {
-        code = overlay_find(&opened, data, archive, json);
+        code = wal_find(&opened, data, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;
@@ -339,7 +338,7 @@ int cmd_wal_verify(int argc, char **argv)
         .context = &progress};
     enum hf_status status = HF_BUSY;
     progress_start(&progress);
-    for (unsigned tries = 0; status == HF_BUSY && tries < WAL_TRIES_MAX; tries++) {
+    for (unsigned tries = 0; status == HF_BUSY && tries < HISTORY_TRIES_MAX; tries++) {
         status = wal_check(&wanted, &findings);
     }
     progress_end(&progress);
@@ -359,6 +358,6 @@ int cmd_wal_verify(int argc, char **argv)
     } else {
         code = wal_check_failed(&opened, status, json);
     }
-    wal_log_close(&opened);
+    history_log_close(&opened);
     return code;
 }

@@ -14,10 +14,9 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "cli/commands.h"
-#include "cli/overlay.h"
 #include "cli/print.h"
-#include "cli/rebuild.h"
 #include "cli/values.h"
+#include "cli/wal.h"
 
 #define TOP_DEFAULT      10u
 #define PAGE_ORDERS      1024u
@@ -650,12 +649,11 @@ static int explain(struct storage *storage, struct why *why, const char *name)
         .all = true,
         .from_oldest = true,
         .watch = {.context = why, .begin = begin, .before = before, .after = after}};
-    enum hf_status status = rebuild_run(&rebuild, storage, &wanted);
-    if (status != HF_OK) {
-        return wal_failed(status, json, "%s", rebuild.message);
+    int code = wal_rebuild(&rebuild, storage, wanted, json);
+    if (code == ARGS_GO_ON) {
+        code = tell_all(why, &rebuild, name);
+        rebuild_end(&rebuild);
     }
-    int code = tell_all(why, &rebuild, name);
-    rebuild_end(&rebuild);
     return code;
 }
 
@@ -678,16 +676,16 @@ int cmd_wal_why(int argc, char **argv)
     if (code == ARGS_GO_ON && !parse_item(args.values[0], &why.name, reason)) {
         code = args_wrong(&spec, "'%s' %s", args.values[0], reason);
     }
-    struct storage *storage;
+    struct history_log log;
     if (code == ARGS_GO_ON) {
-        code = overlay_open(&storage, data, archive, json);
+        code = wal_find(&log, data, archive, json);
     }
     if (code != ARGS_GO_ON) {
         return code;
     }
     arena_init(&why.texts, SIZE_MAX / 4);
-    code = explain(storage, &why, args.values[0]);
+    code = explain(log.storage, &why, args.values[0]);
     why_deinit(&why);
-    storage_destroy(storage);
+    history_log_close(&log);
     return code;
 }

@@ -1,4 +1,4 @@
-/* times_test.c - cli/times: local times, times with offsets, digits, and what is refused for being
+/* times_test.c - base/times: local times, times with offsets, digits, and what is refused for being
  * doubtful. Expected values are from `date -u -d ... +%s`.
  *
  * Threads: one. */
@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-#include "cli/values.h"
+#include "base/parse.h"
+#include "base/times.h"
 
 static void check_time(const char *zone, const char *text, uint64_t expected)
 {

@@ -1,5 +1,5 @@
-/* rebuild_test.c - cli/rebuild and cli/restore: the state of a moment is that of the records up to
- * it, a log that lies is not rebuilt, and what is restored leads to the same.
+/* rebuild_test.c - history/rebuild and history/restore: the state of a moment is that of the
+ * records up to it, a log that lies is not rebuilt, and what is restored leads to the same.
  *
  * Threads: one. */
 #include "unit/wal/small_log.h"
@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "cli/restore.h"
+#include "history/restore.h"
 #include "lib/tempdir.h"
 
 /* ---- Helpers ---- */
@@ -227,7 +227,8 @@ static void check_restored(struct small_log *log, uint64_t lsn, uint64_t checkpo
     uint64_t digest = rebuild.replay.digest;
     uint64_t known = orders_known();
     uint64_t ends = rebuild.replay.lsn;
-    if (restore_build(&rebuild, log->storage, directory, message) != HF_OK) {
+    if (restore_build(&rebuild, log->storage, directory, &(struct rebuild_report){0}, message) !=
+        HF_OK) {
         fail_msg("LSN %llu: %s", (unsigned long long)lsn, message);
     }
     rebuild_end(&rebuild);
@@ -271,7 +272,9 @@ static void nothing_is_restored_into_a_directory_that_holds_something(void **sta
     close(fd);
     small_log_make(&log);
     assert_int_equal(to_the_end(log.storage), HF_OK);
-    assert_int_equal(restore_build(&rebuild, log.storage, directory, message), HF_INVALID);
+    assert_int_equal(
+        restore_build(&rebuild, log.storage, directory, &(struct rebuild_report){0}, message),
+        HF_INVALID);
     assert_non_null(strstr(message, "is not empty; nothing was written"));
     assert_int_equal(count_files(directory), 1);
     rebuild_end(&rebuild);

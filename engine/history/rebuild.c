@@ -1,15 +1,13 @@
 /* rebuild.c - the state that a log led to at a moment of its past.
  *
- * Threads: the main thread. */
-#include "cli/rebuild.h"
+ * Threads: one. */
+#include "history/rebuild.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "cli/print.h"
 
 struct run {
     struct rebuild *rebuild;
@@ -72,6 +70,23 @@ static enum hf_status find_moment(struct run *run)
     return status == HF_NOT_FOUND ? HF_OK : status;
 }
 
+static void report_passed_over(const struct run *run)
+{
+    const struct rebuild_report *report = &run->options->report;
+    const struct rebuild *rebuild = run->rebuild;
+    char why[sizeof rebuild->message];
+    if (!report->passed_over) {
+        return;
+    }
+    if (rebuild->from.message[0]) {
+        snprintf(why, sizeof why, "%s", rebuild->from.message);
+    } else {
+        snprintf(why, sizeof why, "%s, offset %" PRIu64 ": %s", rebuild->replay.file,
+                 rebuild->replay.file_offset, rebuild->replay.reason);
+    }
+    report->passed_over(report->context, why);
+}
+
 /* Begins with a checkpoint, if it is one that serves. NOT_FOUND: it does not. */
 static enum hf_status begin_with(struct run *run, uint64_t number,
                                  const struct inventory_options *sizes)
@@ -86,13 +101,7 @@ static enum hf_status begin_with(struct run *run, uint64_t number,
         status = wal_replay_begin(&rebuild->replay, run->storage, number, sizes);
     }
     if (checkpoint_is_lost(status)) {
-        if (rebuild->from.message[0]) {
-            fprintf(stderr, "A checkpoint was passed over: %s\n", rebuild->from.message);
-        } else {
-            fprintf(stderr,
-                    "A checkpoint is damaged and was passed over: %s, offset %" PRIu64 ": %s\n",
-                    rebuild->replay.file, rebuild->replay.file_offset, rebuild->replay.reason);
-        }
+        report_passed_over(run);
     }
     if (status != HF_OK) {
         rebuild->from = (struct checkpoint_info){0};
@@ -233,26 +242,31 @@ static enum hf_status take_block(struct run *run, const struct wal_block *block,
     return status;
 }
 
+static void report_progress(const struct run *run, const struct wal_reader *reader)
+{
+    const struct rebuild_report *report = &run->options->report;
+    uint64_t done;
+    uint64_t total;
+    if (report->progress) {
+        wal_reader_progress(reader, &done, &total);
+        report->progress(report->context, "replaying", done, total);
+    }
+}
+
 static enum hf_status read_blocks(struct run *run, struct wal_reader *reader)
 {
     struct rebuild *rebuild = run->rebuild;
-    struct progress progress;
     struct wal_block block;
     struct wal_end end;
     bool stop = false;
     enum hf_status status = HF_OK;
-    progress_start(&progress);
     while (!stop && (status = wal_reader_next(reader, &block)) == HF_OK) {
-        uint64_t done;
-        uint64_t total;
         status = take_block(run, &block, &stop);
         if (status != HF_OK) {
             break;
         }
-        wal_reader_progress(reader, &done, &total);
-        progress_show(&progress, "replaying", done, total);
+        report_progress(run, reader);
     }
-    progress_end(&progress);
     rebuild->more = stop;
     if (status != HF_NOT_FOUND) {
         return status;

@@ -1,20 +1,26 @@
-/* wal_names.c - names of items, which the log's records call by their handles.
+/* item_names.c - names of items, which the log's records call by their handles.
  *
- * They are learned from ITEM_DEFINED records on the way; where the log's beginning has been given
- * back, from a checkpoint. A handle never gets another name, so any checkpoint will do.
+ * They are learned from ITEM_DEFINED records on the way; where the engine has recycled the log's
+ * beginning, from a checkpoint. A handle never gets another name, so any checkpoint will do.
  *
- * Threads: the main thread. */
+ * Threads: one. */
+#include "history/item_names.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/print.h"
-#include "cli/wal.h"
+#include "base/limits.h"
+#include "checkpoint/checkpoint.h"
+#include "history/replay.h"
 
+/* NULL: no memory. */
 static char *copy_bytes(struct arena *arena, struct bytes text)
 {
-    char *copy = must_have(arena_alloc(arena, text.len + 1));
-    memcpy(copy, text.data, text.len);
-    copy[text.len] = '\0';
+    char *copy = arena_alloc(arena, text.len + 1);
+    if (copy) {
+        memcpy(copy, text.data, text.len);
+        copy[text.len] = '\0';
+    }
     return copy;
 }
 
@@ -31,26 +37,47 @@ void item_names_deinit(struct item_names *names)
     *names = (struct item_names){0};
 }
 
-static void learn(struct item_names *names, uint32_t item, struct bytes sku, struct bytes pool)
+/* Makes room for the name of an item. False: no memory. */
+static bool make_room(struct item_names *names, uint32_t item)
 {
-    if (item > ITEMS_MAX) {
-        return; /* no engine makes such a handle; it stays without a name */
+    uint32_t count = item * 2 + 64;
+    if (item < names->count) {
+        return true;
     }
-    if (item >= names->count) {
-        uint32_t count = item * 2 + 64;
-        names->names = must_grow(names->names, count, sizeof *names->names);
-        memset(names->names + names->count, 0, (count - names->count) * sizeof *names->names);
-        names->count = count;
+    void *grown = reallocarray(names->names, count, sizeof *names->names);
+    if (!grown) {
+        return false;
     }
-    if (!names->names[item].sku) {
-        names->names[item].sku = copy_bytes(&names->arena, sku);
-        names->names[item].pool = copy_bytes(&names->arena, pool);
-    }
+    names->names = grown;
+    memset(names->names + names->count, 0, (count - names->count) * sizeof *names->names);
+    names->count = count;
+    return true;
 }
 
-void item_names_learn(struct item_names *names, const struct item_def *def)
+static enum hf_status learn(struct item_names *names, uint32_t item, struct bytes sku,
+                            struct bytes pool)
 {
-    learn(names, def->item, def->sku, def->pool);
+    if (item > ITEMS_MAX) {
+        return HF_OK; /* no engine makes such a handle; it stays without a name */
+    }
+    if (!make_room(names, item)) {
+        return HF_NO_MEMORY;
+    }
+    if (!names->names[item].sku) {
+        const char *pool_text = copy_bytes(&names->arena, pool);
+        const char *sku_text = pool_text ? copy_bytes(&names->arena, sku) : NULL;
+        if (!sku_text) {
+            return HF_NO_MEMORY;
+        }
+        names->names[item].sku = sku_text;
+        names->names[item].pool = pool_text;
+    }
+    return HF_OK;
+}
+
+enum hf_status item_names_learn(struct item_names *names, const struct item_def *def)
+{
+    return learn(names, def->item, def->sku, def->pool);
 }
 
 enum hf_status item_names_load(struct item_names *names, struct storage *storage, uint64_t number)
@@ -71,7 +98,7 @@ enum hf_status item_names_load(struct item_names *names, struct storage *storage
         struct item_view view;
         status = inventory_item(catalog, item, &view);
         if (status == HF_OK) {
-            learn(names, item, view.sku, view.pool);
+            status = learn(names, item, view.sku, view.pool);
         }
     }
     inventory_deinit(catalog);
@@ -86,7 +113,7 @@ enum hf_status item_names_load_newest(struct item_names *names, struct storage *
     if (status != HF_OK) {
         return status;
     }
-    /* The engine may take one away while we look. */
+    /* The engine may remove one while this reads them. */
     status = HF_DAMAGED;
     while (count > 0 && (checkpoint_is_lost(status) || status == HF_NOT_FOUND)) {
         status = item_names_load(names, storage, numbers[--count]);

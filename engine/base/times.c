@@ -1,7 +1,7 @@
 /* times.c - points in time as people write them.
  *
  * Threads: the main thread. */
-#include "cli/times.h"
+#include "base/times.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/values.h"
+#include "base/parse.h"
 
 __attribute__((format(printf, 2, 3))) static bool refuse(char *reason, const char *format, ...)
 {

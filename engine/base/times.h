@@ -5,8 +5,8 @@
  * alone are Unix milliseconds, and only where they can be meant so.
  *
  * Threads: the main thread (the zone belongs to the process). */
-#ifndef CLI_TIMES_H
-#define CLI_TIMES_H
+#ifndef BASE_TIMES_H
+#define BASE_TIMES_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,7 +19,7 @@
 #define TIME_DIGITS_MAX_MS SALE_TIME_MS_MAX
 
 /* A time as Unix milliseconds: 2026-11-11, 2026-11-11 10:00, 2026-11-11T10:00:00.000, with nothing
- * behind it (local time), or Z, +08:00, +0800; or Unix milliseconds; or 0. False with a reason that
+ * after it (local time), or Z, +08:00, +0800; or Unix milliseconds; or 0. False with a reason that
  * completes "'20261212' ..."; a local time that does not exist or is there twice, when clocks are
  * set, is refused too. */
 bool parse_time(const char *text, uint64_t *unix_ms, char *reason);

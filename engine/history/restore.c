@@ -8,8 +8,8 @@
  * it was. A log that ends just where a checkpoint does still needs a block behind it, to prove the
  * checkpoint's last segment: the first block behind is then written again as a NOOP.
  *
- * Threads: the main thread. */
-#include "cli/restore.h"
+ * Threads: one. */
+#include "history/restore.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,6 +23,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/pages.h"
+#include "history/overlay.h"
 
 #define COPY_BYTES MIB(1)
 
@@ -35,6 +36,7 @@ struct restore {
     struct storage *to;
     uint8_t *buffer; /* COPY_BYTES and a page, page aligned */
     const char *directory;
+    const struct rebuild_report *report;
     char *message;
 };
 
@@ -229,10 +231,11 @@ static enum hf_status give_name(struct restore *restore, const char *temporary, 
 /* Reads back what was built. */
 static enum hf_status compare(struct restore *restore)
 {
-    const struct rebuild_options all = {.all = true};
+    const struct rebuild_options all = {.all = true, .report = *restore->report};
     const struct wal_replay *wanted = &restore->rebuild->replay;
     struct rebuild *again = calloc(1, sizeof *again);
     if (!again) {
+        snprintf(restore->message, RESTORE_MESSAGE_BYTES, "%s: out of memory", restore->directory);
         return HF_NO_MEMORY;
     }
     enum hf_status status = rebuild_run(again, restore->to, &all);
@@ -275,10 +278,14 @@ static enum hf_status build(struct restore *restore)
 }
 
 enum hf_status restore_build(const struct rebuild *rebuild, struct storage *storage,
-                             const char *directory, char *message)
+                             const char *directory, const struct rebuild_report *report,
+                             char *message)
 {
-    struct restore restore = {
-        .rebuild = rebuild, .from = storage, .directory = directory, .message = message};
+    struct restore restore = {.rebuild = rebuild,
+                              .from = storage,
+                              .directory = directory,
+                              .report = report,
+                              .message = message};
     int lock;
     enum hf_status status = is_empty(&restore);
     if (status != HF_OK) {

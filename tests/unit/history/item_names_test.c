@@ -1,7 +1,7 @@
-/* wal_names_test.c - names of items from checkpoints.
+/* item_names_test.c - names of items from checkpoints.
  *
  * Threads: one. */
-#include "cli/wal.h"
+#include "history/item_names.h"
 #include "unit/checkpoint/ticket_checkpoint.h"
 
 static void wal_names_come_from_a_checkpoint_with_many_tickets(void **state)

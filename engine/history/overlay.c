@@ -1,16 +1,13 @@
 /* overlay.c - a log whose older segments are in an archive, as one directory.
  *
- * Threads: the main thread. */
-#include "cli/overlay.h"
+ * Threads: one at a time. */
+#include "history/overlay.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#include "cli/print.h"
-#include "cli/wal.h"
 
 /* A file's number here is twice its number in the storage it was found in, plus which one. */
 struct overlay {
@@ -40,6 +37,7 @@ struct names {
     size_t count;
     size_t room;
     bool segments_only;
+    bool no_memory;
 };
 
 static bool gather(void *context, const char *name)
@@ -50,8 +48,14 @@ static bool gather(void *context, const char *name)
         return true;
     }
     if (names->count == names->room) {
-        names->room = names->room ? 2 * names->room : 64;
-        names->names = must_grow(names->names, names->room, sizeof *names->names);
+        size_t room = names->room ? 2 * names->room : 64;
+        void *grown = reallocarray(names->names, room, sizeof *names->names);
+        if (!grown) {
+            names->no_memory = true;
+            return false;
+        }
+        names->names = grown;
+        names->room = room;
     }
     memcpy(names->names[names->count++], name, len + 1);
     return true;
@@ -62,7 +66,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-/* The data directory first: what leaves it meanwhile is in the archive already. */
+/* The data directory first: what leaves it during the listing is in the archive already. */
 static enum hf_status overlay_list(struct storage *storage,
                                    bool (*visit)(void *context, const char *name), void *context)
 {
@@ -72,6 +76,9 @@ static enum hf_status overlay_list(struct storage *storage,
     names.segments_only = true;
     if (status == HF_OK) {
         status = overlay->archive->ops->list(overlay->archive, gather, &names);
+    }
+    if (names.no_memory) {
+        status = HF_NO_MEMORY;
     }
     if (status == HF_OK && names.count > 0) {
         qsort(names.names, names.count, sizeof *names.names, compare_names);
@@ -139,7 +146,7 @@ static const struct storage_ops overlay_ops = {
     .destroy = overlay_destroy,
 };
 
-/* Opens a directory to read in it. NOT_FOUND, without a word in the log: there is none. */
+/* Opens a directory to read in it. NOT_FOUND, without a diagnostic: there is no such directory. */
 static enum hf_status open_directory(struct storage **out, const char *directory)
 {
     struct stat about;
@@ -150,12 +157,15 @@ static enum hf_status open_directory(struct storage **out, const char *directory
     return storage_open(out, directory, STORAGE_SYNC, true);
 }
 
-/* Adds the archive to the data directory's log, or closes that. */
-static enum hf_status add_archive(struct storage **storage, const char *archive)
+enum hf_status overlay_add(struct storage **storage, const char *archive)
 {
     struct storage *copies;
     enum hf_status status = open_directory(&copies, archive);
-    struct overlay *overlay = status == HF_OK ? must_alloc(1, sizeof *overlay) : NULL;
+    struct overlay *overlay = status == HF_OK ? calloc(1, sizeof *overlay) : NULL;
+    if (status == HF_OK && !overlay) {
+        storage_destroy(copies);
+        status = HF_NO_MEMORY;
+    }
     if (status == HF_OK) {
         *overlay = (struct overlay){.base = {&overlay_ops}, .data = *storage, .archive = copies};
         *storage = &overlay->base;
@@ -164,29 +174,6 @@ static enum hf_status add_archive(struct storage **storage, const char *archive)
         *storage = NULL;
     }
     return status;
-}
-
-int overlay_find(struct wal_log *log, const char *data, const char *archive, bool json)
-{
-    int code = wal_log_find(log, data, json);
-    if (code != ARGS_GO_ON || !archive) {
-        return code;
-    }
-    enum hf_status status = add_archive(&log->storage, archive);
-    if (status == HF_OK) {
-        return ARGS_GO_ON;
-    }
-    return wal_failed(status, json, "%s: the archive can't be opened: %s", archive,
-                      status == HF_NOT_FOUND ? "there is no such directory"
-                                             : storage_reason(status));
-}
-
-int overlay_open(struct storage **out, const char *data, const char *archive, bool json)
-{
-    struct wal_log log;
-    int code = overlay_find(&log, data, archive, json);
-    *out = log.storage;
-    return code;
 }
 
 enum hf_status overlay_try(struct storage **out, const char *data, const char *archive)
@@ -198,5 +185,5 @@ enum hf_status overlay_try(struct storage **out, const char *data, const char *a
         return HF_IO_ERROR;
     }
     enum hf_status status = open_directory(out, folder);
-    return status == HF_OK && archive ? add_archive(out, archive) : status;
+    return status == HF_OK && archive ? overlay_add(out, archive) : status;
 }

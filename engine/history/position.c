@@ -1,16 +1,13 @@
-/* wal_position.c - places in the log as an operator names them: LSN or time.
+/* position.c - positions in the log as an operator names them: an LSN or a time.
  *
- * Threads: any; pure functions but for parse_range, which says what is wrong. */
+ * Threads: those that read times need the main thread; the others any. Pure functions. */
+#include "history/position.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/values.h"
-#include "cli/wal.h"
-
-static bool all_digits(const char *text)
-{
-    return *text != '\0' && text[strspn(text, "0123456789")] == '\0';
-}
+#include "base/parse.h"
+#include "base/times.h"
 
 bool parse_position(const char *text, struct wal_position *position, char *reason)
 {
@@ -40,21 +37,9 @@ int position_compare(const struct wal_position *position, uint64_t lsn, uint64_t
     return (value > position->value) - (value < position->value);
 }
 
-int parse_range(const struct command_spec *spec, const char *from, const char *to,
-                struct wal_range *range)
+bool range_is_backwards(const struct wal_range *range)
 {
-    char reason[REASON_BYTES];
-    *range = (struct wal_range){.to = {.value = UINT64_MAX}};
-    if (from && !parse_position(from, &range->from, reason)) {
-        return args_wrong(spec, "option --from: '%s' %s", from, reason);
-    }
-    if (to && !parse_position(to, &range->to, reason)) {
-        return args_wrong(spec, "option --to: '%s' %s", to, reason);
-    }
-    if (range->from.is_time == range->to.is_time && range->from.value > range->to.value) {
-        return args_wrong(spec, "--from %s is behind --to %s", from, to);
-    }
-    return ARGS_GO_ON;
+    return range->from.is_time == range->to.is_time && range->from.value > range->to.value;
 }
 
 int range_compare(const struct wal_range *range, uint64_t lsn, uint64_t wall_ms)

@@ -1,0 +1,69 @@
+/* parse.c - whole numbers as people write them.
+ *
+ * Threads: any; pure functions. */
+#include "base/parse.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+__attribute__((format(printf, 2, 3))) static bool refuse(char *reason, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(reason, REASON_BYTES, format, args);
+    va_end(args);
+    return false;
+}
+
+/* Reads decimal digits from *text on, and moves it past them. False: no digit, or more than fits.
+ */
+static bool take_digits(const char **text, uint64_t *value)
+{
+    const char *at = *text;
+    uint64_t sum = 0;
+    bool fits = true;
+    for (; *at >= '0' && *at <= '9'; at++) {
+        unsigned digit = (unsigned)(*at - '0');
+        fits = fits && !__builtin_mul_overflow(sum, 10u, &sum) &&
+               !__builtin_add_overflow(sum, digit, &sum);
+    }
+    bool any = at != *text;
+    *text = at;
+    *value = sum;
+    return any && fits;
+}
+
+bool all_digits(const char *text)
+{
+    return *text != '\0' && text[strspn(text, "0123456789")] == '\0';
+}
+
+bool parse_unsigned(const char *text, uint64_t min, uint64_t max, uint64_t *value, char *reason)
+{
+    bool negative = *text == '-';
+    if (!all_digits(text + negative)) {
+        return refuse(reason, "is not a whole number");
+    }
+    if (negative || !take_digits(&text, value) || *value < min || *value > max) {
+        return refuse(reason, "is not between %" PRIu64 " and %" PRIu64, min, max);
+    }
+    return true;
+}
+
+bool parse_signed(const char *text, int64_t min, int64_t max, int64_t *value, char *reason)
+{
+    bool negative = *text == '-';
+    const char *digits = text + (*text == '-' || *text == '+');
+    uint64_t magnitude = 0;
+    if (!all_digits(digits)) {
+        return refuse(reason, "is not a whole number");
+    }
+    bool fits = take_digits(&digits, &magnitude) && magnitude <= INT64_MAX;
+    *value = !fits ? 0 : negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    if (!fits || *value < min || *value > max) {
+        return refuse(reason, "is not between %" PRId64 " and %" PRId64, min, max);
+    }
+    return true;
+}
