@@ -1,136 +1,31 @@
-/* client.c - opening and closing a client, ids, and each thread's last message.
+/* client.c - opens and closes a client.
  *
  * Threads: any. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "base/address.h"
-#include "base/id.h"
+#include "base/check.h"
 #include "base/limits.h"
 #include "client/client_internal.h"
+#include "client/deadline.h"
+#include "client/fail.h"
+#include "client/flight.h"
+#include "client/singles.h"
+#include "client/validate.h"
+#include "rpc/transport.h"
 
-/* ---- What each thread keeps ---- */
+#define TIMEOUT_MS_DEFAULT 5000u
+#define IN_FLIGHT_DEFAULT  16u
+#define BATCH_DEFAULT      1024u
 
-static _Thread_local char last_message[HF_MESSAGE_BYTES];
-
-/* Freed when the thread ends, through the key's destructor. Its size stands in front of it. */
-static pthread_key_t memory_key;
-static pthread_once_t memory_once = PTHREAD_ONCE_INIT;
-
-struct thread_memory {
-    size_t bytes;
-    max_align_t data[];
-};
-
-static void make_memory_key(void)
-{
-    pthread_key_create(&memory_key, free);
-}
-
-void *client_thread_memory(size_t bytes)
-{
-    pthread_once(&memory_once, make_memory_key);
-    struct thread_memory *memory = pthread_getspecific(memory_key);
-    if (!memory || memory->bytes < bytes) {
-        memory = realloc(memory, sizeof *memory + bytes);
-        if (!memory) {
-            return NULL;
-        }
-        memory->bytes = bytes;
-        pthread_setspecific(memory_key, memory);
-    }
-    return memory->data;
-}
-
-enum hf_status client_fail(enum hf_status status, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(last_message, sizeof last_message, format, arguments);
-    va_end(arguments);
-    return status;
-}
-
-enum hf_status client_fail_as(enum hf_status status, const struct response *response)
-{
-    if (response && response->message.len > 0) {
-        int len = response->message.len < HF_MESSAGE_BYTES ? (int)response->message.len
-                                                           : HF_MESSAGE_BYTES - 1;
-        return client_fail(status, "%.*s", len, (const char *)response->message.data);
-    }
-    return client_fail(status, "%s", hf_status_text(status));
-}
-
-const char *hf_last_message(void)
-{
-    return last_message;
-}
-
-struct hf_result client_result(const struct result_message *from)
-{
-    return (struct hf_result){
-        .status = from->status,
-        .replayed = from->replayed,
-        .blocking_line = from->blocking_line,
-        .deadline_ms = from->deadline_ms,
-        .state = (enum hf_order_state)from->state,
-    };
-}
-
-uint32_t client_copy_grants(struct hf_grant *to, uint32_t max, const struct result_message *from)
-{
-    uint32_t count = from->grant_count < max ? from->grant_count : max;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct grant_message *grant = &from->grants[i];
-        to[i] = (struct hf_grant){grant->line, grant->item, grant->qty, grant->presale_qty};
-    }
-    return count;
-}
-
-struct bytes client_text(const char *text)
-{
-    return text ? bytes_of(text) : (struct bytes){0};
-}
-
-/* ---- Ids ---- */
-
-struct hf_id hf_id_from_text(const char *text)
-{
-    struct hf_id id;
-    id_to_bytes(id_from_text(text, strlen(text)), id.bytes);
-    return id;
-}
-
-struct hf_id hf_id_random(void)
-{
-    struct hf_id id;
-    size_t done = 0;
-    while (done < sizeof id.bytes) {
-        ssize_t got = getrandom(id.bytes + done, sizeof id.bytes - done, 0);
-        if (got > 0) {
-            done += (size_t)got;
-        }
-    }
-    id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0F) | 0x40); /* version 4 */
-    id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3F) | 0x80); /* the RFC's variant */
-    return id;
-}
-
-void hf_id_to_text(struct hf_id id, char text[37])
-{
-    id_to_text(id_from_bytes(id.bytes), text);
-}
-
-void hf_free(void *memory)
-{
-    free(memory);
-}
-
-/* ---- Life ---- */
+/* What holdfast/client.h promises. */
+static_assert(CLIENT_IN_FLIGHT_MAX == 64, "in_flight_max");
+static_assert(CLIENT_BATCH_ORDERS_MAX == 4096, "batch_max");
+static_assert(TOKEN_BYTES_MAX == 256, "token");
+static_assert(IN_FLIGHT_DEFAULT <= CLIENT_IN_FLIGHT_MAX, "a default is a permitted value");
+static_assert(BATCH_DEFAULT <= CLIENT_BATCH_ORDERS_MAX, "a default is a permitted value");
 
 static enum hf_status check_options(const struct hf_options *options)
 {
@@ -142,7 +37,7 @@ static enum hf_status check_options(const struct hf_options *options)
         return client_fail(HF_INVALID, "batch_max: %u, must be 0..%u", options->batch_max,
                            CLIENT_BATCH_ORDERS_MAX);
     }
-    return check_text("token", options->token, TOKEN_BYTES_MAX);
+    return validate_text("token", options->token, TOKEN_BYTES_MAX);
 }
 
 static uint32_t or_default(uint32_t value, uint32_t otherwise)
@@ -160,7 +55,7 @@ static enum hf_status open_parts(struct hf_client *client, const char *url, cons
     if (status != HF_OK) {
         return status;
     }
-    status = messages_open(client);
+    status = flights_open(client, singles_dispatch);
     if (status != HF_OK) {
         transport_client_close(client->transport);
     }
@@ -188,12 +83,14 @@ enum hf_status hf_client_open(struct hf_client **client, const char *url,
     if (!made) {
         return client_fail(HF_NO_MEMORY, "out of memory");
     }
-    made->timeout_ms = or_default(options->timeout_ms, CLIENT_TIMEOUT_MS_DEFAULT);
+    made->timeout_ms = or_default(options->timeout_ms, TIMEOUT_MS_DEFAULT);
     made->until_ns = options->total_timeout_ms > 0
-                         ? client_now_ns() + (uint64_t)options->total_timeout_ms * 1000000u
+                         ? client_now_ns() + (uint64_t)options->total_timeout_ms * NS_PER_MS
                          : UINT64_MAX;
-    made->in_flight_max = or_default(options->in_flight_max, CLIENT_IN_FLIGHT_DEFAULT);
-    made->batch_max = or_default(options->batch_max, CLIENT_BATCH_DEFAULT);
+    made->in_flight_max = or_default(options->in_flight_max, IN_FLIGHT_DEFAULT);
+    made->batch_max = or_default(options->batch_max, BATCH_DEFAULT);
+    CHECK(made->in_flight_max <= CLIENT_IN_FLIGHT_MAX);
+    CHECK(made->batch_max <= CLIENT_BATCH_ORDERS_MAX);
     singles_init(made);
     enum hf_status status = open_parts(made, url, options->token);
     if (status != HF_OK) {
@@ -216,13 +113,18 @@ void hf_client_close(struct hf_client *client)
     pthread_cond_broadcast(&client->retry);
     bool retry_started = client->retry_started; /* none is started once `closing` is set */
     pthread_mutex_unlock(&client->lock);
-    /* Nobody sends any more once this thread has ended: the transport may be closed. */
+    /* Once this thread has ended nothing is sent any more, so the transport may be closed. */
     if (retry_started) {
         pthread_join(client->retry_thread, NULL);
     }
     singles_cancel(client);
     transport_client_close(client->transport);
-    messages_close(client);
+    flights_close(client);
     free(client->token);
     free(client);
+}
+
+void hf_free(void *memory)
+{
+    free(memory);
 }

@@ -1,21 +1,21 @@
-/* wait.c - a caller that waits for its call's done().
- *
- * Threads: one waits, another ends it. */
+/* wait.c - a caller that waits for its call's done(). */
+#include "client/wait.h"
+
+#include <assert.h>
 #include <errno.h>
 
-#include "client/client_internal.h"
+#include "base/check.h"
+#include "client/deadline.h"
 
-#define NS_PER_MS    1000000u
-#define TRY_EVERY_MS 10u /* to take a call back that is being sent or answered just now */
+#define TRANSPORT_LATE_MS 100u /* by which the transport may end a call after its timeout */
+#define TRY_EVERY_MS      10u  /* to take a call back that is being sent or answered just now */
+
+static_assert(GRACE_MS > LATE_MS_MAX + TRANSPORT_LATE_MS, "the grace outlasts both delays");
 
 void wait_init(struct wait *wait)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&wait->lock, NULL);
-    pthread_cond_init(&wait->cond, &attributes);
-    pthread_condattr_destroy(&attributes);
+    client_cond_init(&wait->cond);
     wait->done = false;
 }
 
@@ -27,6 +27,7 @@ void wait_deinit(struct wait *wait)
 
 void wait_end(struct wait *wait)
 {
+    CHECK(!wait->done);
     wait->done = true;
     pthread_cond_signal(&wait->cond);
 }

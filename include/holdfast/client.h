@@ -32,7 +32,7 @@
 extern "C" {
 #endif
 
-#define HF_MESSAGE_BYTES 256 /* of hf_outcome-like messages, with the terminator */
+#define HF_MESSAGE_BYTES 256 /* of hf_last_message(), with the terminator */
 #define HF_CODE_BYTES    65  /* a SKU's or pool's code, with the terminator */
 
 struct hf_client;

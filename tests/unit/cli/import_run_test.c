@@ -19,7 +19,7 @@
 #include "cli/import_batch.h"
 #include "cli/import_check.h"
 #include "cli/import_known.h"
-#include "client/client_internal.h"
+#include "client/fail.h"
 
 /* ---- The engine ---- */
 

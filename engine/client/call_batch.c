@@ -1,18 +1,24 @@
-/* batch.c - many orders in one message, as columns.
+/* call_batch.c - calls about many orders in one message, as columns.
  *
  * The columns are encoded before a call returns, so they stay the caller's. Threads: any. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/limits.h"
+#include "client/call.h"
 #include "client/client_internal.h"
+#include "client/deadline.h"
+#include "client/fail.h"
+#include "client/thread_memory.h"
+#include "client/validate.h"
 
 static enum hf_status check_ids(uint32_t count, const uint64_t *id_hi, const uint64_t *id_lo)
 {
     if (!id_hi || !id_lo) {
         return client_fail(HF_INVALID, "%s: missing", id_hi ? "id_lo" : "id_hi");
     }
-    return check_count("count", count, REQUEST_ORDERS_MAX);
+    return validate_count("count", count, REQUEST_ORDERS_MAX);
 }
 
 /* Fills in a reserve batch; the engine checks what is inside the columns. */
@@ -67,10 +73,10 @@ static enum hf_status edit_request(enum request_type type, uint32_t count, const
 }
 
 /* The result that a response holds; its status column points into the message. */
-static enum hf_status read_result(const struct message *message, uint32_t count,
+static enum hf_status read_result(const struct flight *flight, uint32_t count,
                                   struct hf_batch_result *result)
 {
-    const struct response *response = &message->response;
+    const struct response *response = &flight->response;
     *result = (struct hf_batch_result){.count = count};
     if (response->type != RESPONSE_BATCH) {
         enum hf_status status = response->status != HF_OK ? response->status : HF_INTERNAL;
@@ -94,16 +100,16 @@ static enum hf_status read_result(const struct message *message, uint32_t count,
 static enum hf_status run_batch(struct hf_client *client, struct request *request,
                                 struct hf_batch_result *result)
 {
-    struct message *message;
-    enum hf_status status = message_exchange(client, request, &message);
+    struct flight *flight;
+    enum hf_status status = flight_exchange(client, request, &flight);
     if (status != HF_OK) {
         return status;
     }
     uint32_t count = request->batch.id_hi_count;
     struct hf_batch_result got;
-    status = read_result(message, count, &got);
+    status = read_result(flight, count, &got);
     if (status == HF_OK && got.status) {
-        uint32_t *kept = client_thread_memory(count * sizeof *kept);
+        uint32_t *kept = thread_memory(count * sizeof *kept);
         if (kept) {
             memcpy(kept, got.status, count * sizeof *kept);
         } else {
@@ -111,7 +117,7 @@ static enum hf_status run_batch(struct hf_client *client, struct request *reques
         }
         got.status = kept;
     }
-    message_release(message);
+    flight_release(flight);
     if (result) {
         *result = got;
     }
@@ -144,26 +150,27 @@ enum hf_status hf_release_batch(struct hf_client *client, uint32_t count, const 
 
 /* ---- Asynchronous ---- */
 
-static void batch_finished(struct message *message, enum hf_status status)
+static void batch_finished(struct flight *flight, enum hf_status status)
 {
-    struct hf_batch_result result = {.count = message->batch_count};
+    struct hf_batch_result result = {.count = flight->batch_count};
     if (status == HF_OK) {
-        status = read_result(message, message->batch_count, &result);
+        status = read_result(flight, flight->batch_count, &result);
     }
-    message->batch_done(message->user, status, &result);
-    message_release(message);
+    CHECK(result.count == flight->batch_count);
+    flight->batch_done(flight->user, status, &result);
+    flight_release(flight);
 }
 
 static enum hf_status start_batch(struct hf_client *client, struct request *request,
                                   hf_batch_done done, void *user)
 {
-    struct message *message = message_try_take(client);
-    if (!message) {
+    struct flight *flight = flight_try_take(client);
+    if (!flight) {
         return client_fail(HF_BUSY, "all %u messages are under way", client->in_flight_max);
     }
-    message->batch_done = done;
-    message->batch_count = request->batch.id_hi_count;
-    message_send(message, request, client_deadline_ns(client), NULL, batch_finished, user);
+    flight->batch_done = done;
+    flight->batch_count = request->batch.id_hi_count;
+    flight_send(flight, request, client_deadline_ns(client), NULL, batch_finished, user);
     return HF_OK;
 }
 

@@ -1,14 +1,24 @@
-/* check.c - arguments are looked at before anything is sent: a malformed order must not spoil the
- * message that it would share with others.
- *
- * Threads: any. */
+/* validate.c - arguments are checked before anything is sent. */
+#include "client/validate.h"
+
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/limits.h"
-#include "client/client_internal.h"
+#include "client/caller_order.h"
+#include "client/fail.h"
 
-enum hf_status check_count(const char *field, uint32_t count, uint32_t max)
+/* What holdfast/client.h promises. */
+static_assert(ORDER_LINES_MAX == 2048, "line_count");
+static_assert(LINE_FALLBACKS_MAX == 64, "fallback_count");
+static_assert(ORDER_FALLBACKS_MAX == 2048, "fallbacks of an order");
+static_assert(QTY_MAX == 1000000000, "qty");
+static_assert(REQUEST_ADMIN_MAX == 65536, "definitions and adjustments");
+static_assert(REQUEST_ORDERS_MAX == 65536, "orders of a batch");
+
+enum hf_status validate_count(const char *field, uint32_t count, uint32_t max)
 {
     if (count == 0 || count > max) {
         return client_fail(HF_INVALID, "%s: %u, must be 1..%u", field, count, max);
@@ -16,7 +26,7 @@ enum hf_status check_count(const char *field, uint32_t count, uint32_t max)
     return HF_OK;
 }
 
-enum hf_status check_text(const char *field, const char *text, size_t bytes_max)
+enum hf_status validate_text(const char *field, const char *text, size_t bytes_max)
 {
     if (!text) {
         return HF_OK;
@@ -31,16 +41,16 @@ enum hf_status check_text(const char *field, const char *text, size_t bytes_max)
     return HF_OK;
 }
 
-enum hf_status check_code(const char *field, const char *code, bool may_be_missing)
+enum hf_status validate_code(const char *field, const char *code, bool may_be_missing)
 {
     if (!code || code[0] == '\0') {
         return may_be_missing ? HF_OK : client_fail(HF_INVALID, "%s: missing", field);
     }
-    return check_text(field, code, TEXT_GIVEN_BYTES_MAX);
+    return validate_text(field, code, TEXT_GIVEN_BYTES_MAX);
 }
 
 /* How the line may be filled. */
-static enum hf_status check_shape(const struct hf_line *line, uint32_t number)
+static enum hf_status validate_shape(const struct hf_line *line, uint32_t number)
 {
     if ((unsigned)line->policy > HF_LINE_OPTIONAL) {
         return client_fail(HF_INVALID, "lines[%u].policy: %u, must be 0..%u", number,
@@ -61,13 +71,13 @@ static enum hf_status check_shape(const struct hf_line *line, uint32_t number)
     return HF_OK;
 }
 
-static enum hf_status check_line(const struct hf_line *line, uint32_t number)
+static enum hf_status validate_line(const struct hf_line *line, uint32_t number)
 {
     if (line->qty == 0 || line->qty > QTY_MAX) {
         return client_fail(HF_INVALID, "lines[%u].qty: %u, must be 1..%u", number, line->qty,
                            QTY_MAX);
     }
-    if (check_shape(line, number) != HF_OK) {
+    if (validate_shape(line, number) != HF_OK) {
         return HF_INVALID;
     }
     if (line->item != 0) {
@@ -75,48 +85,30 @@ static enum hf_status check_line(const struct hf_line *line, uint32_t number)
     }
     char field[32];
     (void)snprintf(field, sizeof field, "lines[%u].sku", number);
-    enum hf_status status = check_code(field, line->sku, false);
+    enum hf_status status = validate_code(field, line->sku, false);
     (void)snprintf(field, sizeof field, "lines[%u].pool", number);
-    return status == HF_OK ? check_code(field, line->pool, true) : status;
+    return status == HF_OK ? validate_code(field, line->pool, true) : status;
 }
 
-uint32_t order_grants_max(const struct hf_order *order)
-{
-    uint32_t count = order->line_count;
-    for (uint32_t i = 0; i < order->line_count; i++) {
-        count += order->lines[i].split ? order->lines[i].fallback_count : 0;
-    }
-    return count;
-}
-
-static uint32_t order_fallbacks(const struct hf_order *order)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < order->line_count; i++) {
-        count += order->lines[i].fallback_count;
-    }
-    return count;
-}
-
-enum hf_status check_order(const struct hf_order *order)
+enum hf_status validate_order(const struct hf_order *order)
 {
     if (!order) {
         return client_fail(HF_INVALID, "order: missing");
     }
-    enum hf_status status = check_count("line_count", order->line_count, ORDER_LINES_MAX);
+    enum hf_status status = validate_count("line_count", order->line_count, ORDER_LINES_MAX);
     if (status == HF_OK && !order->lines) {
         status = client_fail(HF_INVALID, "lines: missing");
     }
     for (uint32_t i = 0; i < order->line_count && status == HF_OK; i++) {
-        status = check_line(&order->lines[i], i);
+        status = validate_line(&order->lines[i], i);
     }
-    if (status == HF_OK && order_grants_max(order) > ORDER_LINES_MAX) {
+    if (status == HF_OK && caller_order_grants_max(order) > ORDER_LINES_MAX) {
         status = client_fail(HF_INVALID, "lines: with the fallbacks of split lines %u, at most %u",
-                             order_grants_max(order), ORDER_LINES_MAX);
+                             caller_order_grants_max(order), ORDER_LINES_MAX);
     }
-    if (status == HF_OK && order_fallbacks(order) > ORDER_FALLBACKS_MAX) {
+    if (status == HF_OK && caller_order_fallbacks(order) > ORDER_FALLBACKS_MAX) {
         status = client_fail(HF_INVALID, "lines: their fallbacks are %u, at most %u",
-                             order_fallbacks(order), ORDER_FALLBACKS_MAX);
+                             caller_order_fallbacks(order), ORDER_FALLBACKS_MAX);
     }
     return status;
 }
