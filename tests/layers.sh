@@ -7,7 +7,7 @@
 # Rules, for each C or C++ file under engine/, bench/, proto/ and include/:
 #   - it includes only its own folder and the layers below; never another folder of its layer;
 #   - <holdfast/status.h> may be included by all, <holdfast/client.h> by client, bench and cli;
-#   - nng only in engine/rpc/transport_private.h and, to be measured bare, in bench/peers/;
+#   - nng only in engine/rpc/nng.h and, to be measured bare, in bench/peers/;
 #     protobuf-c only in engine/wire/codec*, liburing only in engine/io/; no include goes up with
 #     "../";
 #   - an include in quotes names a file of this tree.
@@ -68,8 +68,8 @@ check_includes() {
                 return
             }
             if (name ~ /^nng\//) {
-                if (path != "engine/rpc/transport_private.h" && path !~ /^bench\/peers\//)
-                    wrong(path, line, "nng belongs to engine/rpc/transport_private.h and bench/peers/")
+                if (path != "engine/rpc/nng.h" && path !~ /^bench\/peers\//)
+                    wrong(path, line, "nng belongs to engine/rpc/nng.h and bench/peers/")
                 return
             }
             if (name ~ /^protobuf-c\// || name ~ /\.pb-c\.h$/) {
@@ -159,7 +159,8 @@ make_good_tree() {
     put engine/feed/feed.h '#include "history/check.h"'
     put engine/wire/message.h '#include "base/bytes.h"'
     put engine/rpc/transport.h '#include "base/bytes.h"'
-    put engine/rpc/transport_private.h '#include <nng/nng.h>' '#include "rpc/transport.h"'
+    put engine/rpc/nng.h '#include <nng/nng.h>'
+    put engine/rpc/link.h '#include "rpc/nng.h"' '#include "base/bytes.h"'
     put engine/wire/codec.c '#include "holdfast.pb-c.h"' '#include <protobuf-c/protobuf-c.h>'
     put engine/client/client.c '#include <holdfast/client.h>' '#include "rpc/transport.h"'
     put engine/server/engine.h '#include "wal/wal.h"' '#include "rpc/transport.h"'

@@ -1,17 +1,21 @@
-/* exchange.c - REP: requests in hand, from a connection to the handler and back.
- *
- * Threads: the handler is called on nng's threads, any number at once; the reply comes from any. A
- * fixed number of exchanges is passed round; a connection that finds none waits for one, and is not
- * read from meanwhile. */
-#include "rpc/transport_private.h"
+/* exchange.c - REP: requests in hand, from a connection to the handler and back. See exchange.h. */
+#include "rpc/exchange.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
 #include "base/test_point.h"
+#include "rpc/frame.h"
+#include "rpc/link_receive.h"
+#include "rpc/link_send.h"
+#include "rpc/timing.h"
 
 /* ---- Exchanges ---- */
 
 static struct transport_server *server_of(const struct connection *connection)
 {
-    return (struct transport_server *)connection->acceptor;
+    return (struct transport_server *)connection->set;
 }
 
 /* So many requests less are in hand. */
@@ -83,7 +87,7 @@ void exchange_end(struct transport_exchange *exchange)
 
 /* ---- To the handler ---- */
 
-enum admission { ADMIT, REFUSE, CUT_OFF };
+enum admission { ADMIT, REFUSE, DISCONNECT };
 
 /* Counts a request in and says what to do with it. Replies under way count only against a
  * connection that has stalled: that a reply has left is known some time after the client has it,
@@ -92,11 +96,11 @@ static enum admission connection_enter(struct connection *connection)
 {
     uint32_t most = server_of(connection)->options.per_connection;
     struct link *link = &connection->link;
-    enum admission admission = CUT_OFF;
+    enum admission admission = DISCONNECT;
     pthread_mutex_lock(&link->lock);
     uint32_t handling = ++connection->handling;
     bool over = handling + link_unsent(link) > most;
-    if (handling < 2 * most && !(over && connection_stalled(connection, now_ms()))) {
+    if (handling < 2 * most && !(over && connection_stalled(connection, timing_now_ms()))) {
         admission = handling > most ? REFUSE : ADMIT;
     }
     pthread_mutex_unlock(&link->lock);
@@ -121,8 +125,8 @@ static void exchange_begin(struct transport_exchange *exchange)
     struct transport_server *server = exchange->server;
     const struct transport_server_options *options = &server->options;
     enum admission admission = connection_enter(exchange->connection);
-    if (admission == CUT_OFF) {
-        connection_cut_off(exchange->connection);
+    if (admission == DISCONNECT) {
+        connection_disconnect(exchange->connection);
         exchange_drop(exchange);
         return;
     }
@@ -165,7 +169,7 @@ static struct transport_exchange *connection_take(struct connection *connection,
             break;
         }
         /* When stopping it is not begun: its client will repeat it elsewhere. */
-        if (!acceptor_stopping(&server->acceptor)) {
+        if (!connections_stopping(&server->acceptor.connections)) {
             struct transport_exchange *exchange = exchange_take(server, connection);
             if (!exchange) {
                 *next = NEXT_ELSEWHERE; /* from here on */
@@ -205,7 +209,7 @@ static void rep_received(struct link *link)
         }
     }
     (void)server_feed(server, false);
-    link_go_on(link, next);
+    link_continue(link, next);
     /* release: pairs with the acquire in server_wait_handlers. */
     atomic_fetch_sub_explicit(&server->working, 1, memory_order_release);
 }
@@ -224,7 +228,7 @@ static void rep_release(struct link *link)
 const struct link_kind rep_kind = {
     .self = PROTOCOL_REP,
     .peer = PROTOCOL_REQ,
-    .rests = true,
+    .chokes = true,
     .greeted = connection_greeted,
     .received = rep_received,
     .sent = rep_sent,
@@ -264,7 +268,7 @@ void transport_reply(struct transport_exchange *exchange, struct bytes reply)
     }
     if (!added) {
         if (!closed) {
-            connection_cut_off(connection); /* no memory: or else it would wait for ever */
+            connection_disconnect(connection); /* no memory: or else it would wait for ever */
         }
         server_settle(server, 1);
     }

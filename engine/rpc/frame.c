@@ -1,19 +1,20 @@
-/* frame.c - SP's bytes in a stream: the handshake, messages' heads, the backtrace of REQ/REP.
+/* frame.c - SP's bytes in a stream: the handshake, messages' heads, the backtrace. See frame.h.
  *
- * A message is 8 bytes of length, big-endian (over ipc a byte 1 before them), and its bytes. Those
- * of REQ/REP begin with the backtrace: words of 4 bytes, of which the last one has its first bit
- * set.
- *
- * Threads: who reads the link. */
-#include "rpc/transport_private.h"
+ * Threads: the one that reads the link. */
+#include "rpc/frame.h"
 
-void greeting_of(uint8_t greeting[GREETING_LEN], uint8_t protocol)
+#include <string.h>
+
+#include "base/check.h"
+#include "rpc/link.h"
+
+void frame_greeting(uint8_t greeting[GREETING_LEN], uint8_t protocol)
 {
     const uint8_t bytes[GREETING_LEN] = {0, 'S', 'P', 0, 0, protocol, 0, 0};
     memcpy(greeting, bytes, sizeof bytes);
 }
 
-size_t message_head(uint8_t head[MESSAGE_HEAD_MAX], bool is_ipc, uint64_t len)
+size_t frame_head(uint8_t head[FRAME_HEAD_MAX], bool is_ipc, uint64_t len)
 {
     size_t at = 0;
     if (is_ipc) {
@@ -25,10 +26,10 @@ size_t message_head(uint8_t head[MESSAGE_HEAD_MAX], bool is_ipc, uint64_t len)
     return at;
 }
 
-enum parsed parse_greeting(struct link *link)
+enum parsed frame_take_greeting(struct link *link)
 {
     uint8_t expected[GREETING_LEN];
-    greeting_of(expected, link->kind->peer);
+    frame_greeting(expected, link->kind->peer);
     size_t have = link->end - link->begin;
     size_t compare = have < GREETING_LEN ? have : GREETING_LEN;
     if (memcmp(link->chunk->bytes + link->begin, expected, compare) != 0) {

@@ -1,9 +1,11 @@
-/* link.c - a stream with SP's framing: its life, from the handshake until nothing refers to it.
- *
- * Threads: any; transport_private.h says who may do what. */
-#include "rpc/transport_private.h"
+/* link.c - a stream with SP's framing, from the handshake until nothing refers to it. See link.h.
+ */
+#include "rpc/link.h"
 
 #include "base/test_point.h"
+#include "rpc/link_receive.h"
+#include "rpc/link_send.h"
+#include "rpc/timing.h"
 
 _Thread_local struct link *corked;
 
@@ -50,7 +52,7 @@ bool link_init(struct link *link, const struct link_kind *kind, void *owner, nng
     link->message_bytes_max = message_bytes_max;
     link->budget = budget;
     link->chunk_bytes = CHUNK_BYTES_MIN;
-    link->made_ms = now_ms();
+    link->made_ms = timing_now_ms();
     atomic_init(&link->refs, 1);
     pthread_mutex_init(&link->lock, NULL);
     if (nng_aio_alloc(&link->receiving, link_received, link) != 0 ||
@@ -106,7 +108,7 @@ bool link_shut(struct link *link)
 void link_down(struct link *link)
 {
     (void)link_shut(link);
-    test_point("link_down"); /* no lock: shut, and not told */
+    test_point("link_down"); /* no lock: shut, and down() not called yet */
     link->kind->down(link);
     link_put(link);
 }

@@ -1,7 +1,12 @@
-/* link_receive.c - a link's reading side: memory to read into, and who goes on reading.
+/* link_receive.c - a link's reading side: memory to read into, and which callback reads next.
  *
- * Threads: one reads at a time (transport_private.h); link_received() is nng's callback. */
-#include "rpc/transport_private.h"
+ * Threads: one reads at a time (link.h); link_received() is nng's callback. */
+#include "rpc/link_receive.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "rpc/timing.h"
 
 #define CHUNK_GROWTH_MIN ((size_t)262144) /* a long message's first piece of memory */
 #define SMALL_BYTES_MAX  ((size_t)8192)   /* messages that are handled before the next read */
@@ -11,7 +16,7 @@ static void link_note_long(struct link *link)
 {
     if (link->needed > CHUNK_BYTES_MAX &&
         atomic_load_explicit(&link->long_since_ms, memory_order_relaxed) == 0) {
-        atomic_store_explicit(&link->long_since_ms, now_ms(), memory_order_relaxed);
+        atomic_store_explicit(&link->long_since_ms, timing_now_ms(), memory_order_relaxed);
     }
 }
 
@@ -66,7 +71,7 @@ static bool link_make_room(struct link *link)
 
 bool link_choke(struct link *link)
 {
-    if (!link->kind->rests) {
+    if (!link->kind->chokes) {
         return false;
     }
     pthread_mutex_lock(&link->lock);
@@ -106,10 +111,11 @@ enum next next_of(enum parsed parsed)
 
 enum next link_greeting(struct link *link)
 {
-    return link->greeted ? NEXT_TAKE : next_of(link->chunk ? parse_greeting(link) : PARSED_PART);
+    return link->greeted ? NEXT_TAKE
+                         : next_of(link->chunk ? frame_take_greeting(link) : PARSED_PART);
 }
 
-void link_go_on(struct link *link, enum next next)
+void link_continue(struct link *link, enum next next)
 {
     if (next == NEXT_READ) {
         link_receive(link);

@@ -1,14 +1,19 @@
-/* link_send.c - a link's writing side: what is added while a write is under way goes with the next.
+/* link_send.c - a link's writing side: what is added while a write is under way leaves with the
+ * next.
  *
  * Threads: any, under the link's lock; link_sent() is nng's callback. */
-#include "rpc/transport_private.h"
+#include "rpc/link_send.h"
+
+#include "base/check.h"
+#include "rpc/frame.h"
+#include "rpc/timing.h"
 
 /* What is left of `leaving` is to be written: by link_unlock(). Lock held, not closed. */
 static void link_set_write(struct link *link)
 {
     nng_iov iov = {link->leaving.bytes + link->left_bytes, link->leaving.len - link->left_bytes};
     CHECK(nng_aio_set_iov(link->sending, 1, &iov) == 0);
-    link->write_ms = now_ms();
+    link->write_ms = timing_now_ms();
     link_get(link); /* put back in link_sent */
     gate_enter(link);
 }
@@ -49,14 +54,14 @@ void link_flush(struct link *link)
 
 bool link_add(struct link *link, struct bytes header, struct bytes body)
 {
-    uint8_t head[MESSAGE_HEAD_MAX];
-    size_t head_bytes = message_head(head, link->is_ipc, header.len + body.len);
+    uint8_t head[FRAME_HEAD_MAX];
+    size_t head_bytes = frame_head(head, link->is_ipc, header.len + body.len);
     if (link->closed ||
         !outbox_reserve(&link->pending, head_bytes + header.len + body.len, link->budget)) {
         return false;
     }
     if (link_unsent(link) == 0) {
-        link->progress_ms = now_ms();
+        link->progress_ms = timing_now_ms();
     }
     outbox_add(&link->pending, head, head_bytes);
     outbox_add(&link->pending, header.data, header.len);
@@ -68,7 +73,7 @@ bool link_add(struct link *link, struct bytes header, struct bytes body)
 bool link_send_greeting(struct link *link)
 {
     uint8_t greeting[GREETING_LEN];
-    greeting_of(greeting, link->kind->self);
+    frame_greeting(greeting, link->kind->self);
     pthread_mutex_lock(&link->lock);
     bool fine = outbox_reserve(&link->pending, sizeof greeting, link->budget);
     if (fine) {
@@ -93,7 +98,7 @@ static unsigned link_written(struct link *link, bool *write)
     unsigned messages = link->leaving.messages;
     outbox_clear(&link->leaving, link->budget);
     link->is_sending = false;
-    link->progress_ms = now_ms();
+    link->progress_ms = timing_now_ms();
     *write = link_begin_write(link);
     if (link->choked && link->pending.len < OUTBOX_BYTES_MAX / 2) {
         link->choked = false;

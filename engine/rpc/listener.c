@@ -1,18 +1,19 @@
-/* listener.c - listeners: their addresses, and taking connections on them.
+/* listener.c - listeners: their addresses, and accepting connections on them.
  *
- * Threads: opened by anyone, opened anew by the watchdog alone; listener_accepted() is nng's
- * callback. */
-#include "rpc/transport_private.h"
+ * Threads: see listener.h; listener_accepted() is nng's callback. */
+#include "rpc/listener.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/address.h"
+#include "base/check.h"
 #include "base/diag.h"
 
 #define ACCEPT_PAUSE_MS 50 /* after a failure, such as having no more descriptors */
@@ -22,10 +23,10 @@
 /* The path as a socket address. */
 static void ipc_address(const char *path, struct listener *listener)
 {
-    struct sockaddr_un *address = (struct sockaddr_un *)&listener->address;
+    struct sockaddr_un *address = (struct sockaddr_un *)&listener->target.address;
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, path, strlen(path) + 1);
-    listener->address_bytes = sizeof *address;
+    listener->target.address_bytes = sizeof *address;
 }
 
 /* Where to dial a TCP listener: its address, with the loopback for "any". */
@@ -36,16 +37,16 @@ static bool tcp_address(struct listener *listener)
         return false;
     }
     if (bound.s_family == NNG_AF_INET) {
-        struct sockaddr_in *address = (struct sockaddr_in *)&listener->address;
+        struct sockaddr_in *address = (struct sockaddr_in *)&listener->target.address;
         memset(address, 0, sizeof *address);
         address->sin_family = AF_INET;
         address->sin_port = bound.s_in.sa_port;
         address->sin_addr.s_addr = bound.s_in.sa_addr ? bound.s_in.sa_addr : htonl(INADDR_LOOPBACK);
-        listener->address_bytes = sizeof *address;
+        listener->target.address_bytes = sizeof *address;
         return true;
     }
     if (bound.s_family == NNG_AF_INET6) {
-        struct sockaddr_in6 *address = (struct sockaddr_in6 *)&listener->address;
+        struct sockaddr_in6 *address = (struct sockaddr_in6 *)&listener->target.address;
         memset(address, 0, sizeof *address);
         address->sin6_family = AF_INET6;
         address->sin6_port = bound.s_in6.sa_port;
@@ -53,7 +54,7 @@ static bool tcp_address(struct listener *listener)
         if (IN6_IS_ADDR_UNSPECIFIED(&address->sin6_addr)) {
             address->sin6_addr = in6addr_loopback;
         }
-        listener->address_bytes = sizeof *address;
+        listener->target.address_bytes = sizeof *address;
         return true;
     }
     return false;
@@ -84,7 +85,8 @@ static void listener_accepted(void *arg)
     }
     if (!listener->pausing && error == 0) {
         listener->failing = false;
-        connection_begin(listener, nng_aio_get_output(listener->accepting, 0));
+        connection_begin(listener->connections, nng_aio_get_output(listener->accepting, 0),
+                         listener->is_ipc, listener->url);
     }
     listener->pausing = !listener->pausing && error != 0;
     if (listener->pausing) {
@@ -119,7 +121,7 @@ void listener_stop(struct listener *listener)
  * others mean nothing. Nobody else's is touched: it was made just now. */
 static void narrow_socket(const struct listener *listener)
 {
-    const char *path = ((const struct sockaddr_un *)&listener->address)->sun_path;
+    const char *path = ((const struct sockaddr_un *)&listener->target.address)->sun_path;
     struct stat about;
     if (lstat(path, &about) == 0 && S_ISSOCK(about.st_mode) &&
         chmod(path, about.st_mode & 0660) != 0) {
@@ -129,7 +131,7 @@ static void narrow_socket(const struct listener *listener)
 
 enum hf_status listener_start(struct listener *listener)
 {
-    if (listener->is_ipc && !probe_frees_path(listener)) {
+    if (listener->is_ipc && !probe_frees_path(&listener->target)) {
         return HF_UNREACHABLE;
     }
     listener->pausing = false;
@@ -166,20 +168,32 @@ enum hf_status listener_start(struct listener *listener)
     return HF_OK;
 }
 
-static enum hf_status add_listener(struct acceptor *acceptor, struct listener *listener)
+/* ---- All of a server's ---- */
+
+void listeners_init(struct listeners *all)
 {
-    pthread_mutex_lock(&acceptor->lock);
-    enum hf_status status =
-        acceptor->listener_count == LISTENERS_MAX ? HF_INVALID : listener_start(listener);
+    pthread_mutex_init(&all->lock, NULL);
+}
+
+void listeners_deinit(struct listeners *all)
+{
+    CHECK(all->count == 0);
+    pthread_mutex_destroy(&all->lock);
+}
+
+static enum hf_status add_listener(struct listeners *all, struct listener *listener)
+{
+    pthread_mutex_lock(&all->lock);
+    enum hf_status status = all->count == LISTENERS_MAX ? HF_INVALID : listener_start(listener);
     if (status == HF_OK) {
-        acceptor->listeners[acceptor->listener_count++] = listener;
+        all->at[all->count++] = listener;
     }
-    pthread_mutex_unlock(&acceptor->lock);
+    pthread_mutex_unlock(&all->lock);
     return status;
 }
 
-enum hf_status acceptor_listen(struct acceptor *acceptor, const char *url, char *actual_url,
-                               size_t actual_url_bytes)
+enum hf_status listeners_add(struct listeners *all, struct connections *connections,
+                             const char *url, char *actual_url, size_t actual_url_bytes)
 {
     struct address address;
     char reason[ADDRESS_REASON_BYTES];
@@ -190,13 +204,14 @@ enum hf_status acceptor_listen(struct acceptor *acceptor, const char *url, char 
     if (!listener) {
         return HF_NO_MEMORY;
     }
-    listener->acceptor = acceptor;
+    listener->connections = connections;
+    listener->target.protocol = connections->options.kind->self;
     listener->is_ipc = address.ipc;
     if (address.ipc) {
         ipc_address(address.path, listener);
     }
     memcpy(listener->url, url, strlen(url) + 1);
-    enum hf_status status = add_listener(acceptor, listener);
+    enum hf_status status = add_listener(all, listener);
     if (status != HF_OK) {
         free(listener);
         return status;
@@ -205,4 +220,22 @@ enum hf_status acceptor_listen(struct acceptor *acceptor, const char *url, char 
         (void)snprintf(actual_url, actual_url_bytes, "%s", listener->url);
     }
     return HF_OK;
+}
+
+unsigned listeners_count(struct listeners *all)
+{
+    pthread_mutex_lock(&all->lock);
+    unsigned count = all->count;
+    pthread_mutex_unlock(&all->lock);
+    return count;
+}
+
+/* Without the lock: nobody adds one any more, and nng's callbacks end in listener_stop(). */
+void listeners_close(struct listeners *all)
+{
+    for (unsigned i = 0; i < all->count; i++) {
+        listener_stop(all->at[i]);
+        free(all->at[i]);
+    }
+    all->count = 0;
 }

@@ -1,7 +1,10 @@
-/* memory.c - memory that connections read into and write from, and the budget that they share.
- *
- * Threads: a budget's and a chunk's references: any. An outbox is guarded by its link's lock. */
-#include "rpc/transport_private.h"
+/* memory.c - memory that connections read into and write from, and its budget. See memory.h. */
+#include "rpc/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
 
 /* ---- The budget ---- */
 

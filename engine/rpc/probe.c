@@ -1,17 +1,15 @@
-/* probe.c - whether a listener lives, asked from outside, as a client would.
- *
- * It introduces itself as what the listener is itself, which a live one takes in and then refuses:
- * REP speaks to REQ alone. To connect and hang up is what makes an ipc listener of an nng 1.5.2
- * socket stop (nng issue 1518); so it waits until it is refused.
- *
- * Threads: any; waits for the network. */
-#include "rpc/transport_private.h"
+/* probe.c - whether a listener is alive, tested from outside. See probe.h. */
+#include "rpc/probe.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "rpc/frame.h"
+#include "rpc/timing.h"
 
 #define PROBE_TIMEOUT_MS 2000 /* for the handshake */
 #define PROBE_REFUSAL_MS 1000 /* then for being refused */
@@ -19,7 +17,7 @@
 /* Waits until the socket is ready or the time has come. */
 static bool probe_wait(int fd, short events, uint64_t until_ms)
 {
-    uint64_t now = now_ms();
+    uint64_t now = timing_now_ms();
     struct pollfd wait = {.fd = fd, .events = events};
     return now < until_ms && poll(&wait, 1, (int)(until_ms - now)) == 1;
 }
@@ -42,40 +40,40 @@ static bool probe_refused(int fd, const uint8_t expected[GREETING_LEN], uint64_t
         }
         len += (size_t)n;
         if (len == GREETING_LEN) {
-            until_ms = now_ms() + PROBE_REFUSAL_MS;
+            until_ms = timing_now_ms() + PROBE_REFUSAL_MS;
         }
     }
     return len == GREETING_LEN && memcmp(got, expected, len) == 0;
 }
 
-static bool probe_introduce(int fd, const struct listener *listener, uint64_t until_ms)
+static bool probe_introduce(int fd, const struct probe_target *target, uint64_t until_ms)
 {
     uint8_t introduction[GREETING_LEN];
-    greeting_of(introduction, listener->acceptor->options.kind->self);
+    frame_greeting(introduction, target->protocol);
     return send(fd, introduction, sizeof introduction, MSG_NOSIGNAL) == sizeof introduction &&
            probe_refused(fd, introduction, until_ms);
 }
 
-enum probe probe_dial(const struct listener *listener)
+enum probe probe_dial(const struct probe_target *target)
 {
-    int fd = socket(listener->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(target->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
         return PROBE_UNKNOWN; /* out of descriptors: not the listener's fault */
     }
-    uint64_t until_ms = now_ms() + PROBE_TIMEOUT_MS;
-    int rc = connect(fd, (const struct sockaddr *)&listener->address, listener->address_bytes);
+    uint64_t until_ms = timing_now_ms() + PROBE_TIMEOUT_MS;
+    int rc = connect(fd, (const struct sockaddr *)&target->address, target->address_bytes);
     enum probe probe = PROBE_DEAD;
     if ((rc == 0 || (errno == EINPROGRESS && probe_wait(fd, POLLOUT, until_ms))) &&
-        probe_introduce(fd, listener, until_ms)) {
+        probe_introduce(fd, target, until_ms)) {
         probe = PROBE_ALIVE;
     }
     (void)close(fd);
     return probe;
 }
 
-bool probe_frees_path(const struct listener *listener)
+bool probe_frees_path(const struct probe_target *target)
 {
-    const struct sockaddr_un *address = (const struct sockaddr_un *)&listener->address;
+    const struct sockaddr_un *address = (const struct sockaddr_un *)&target->address;
     struct stat info;
     if (lstat(address->sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) {
         return true; /* anything but a socket is left alone, and binding will say so */
@@ -86,7 +84,7 @@ bool probe_frees_path(const struct listener *listener)
     }
     bool answers = connect(fd, (const struct sockaddr *)address, sizeof *address) == 0;
     if (answers) {
-        (void)probe_introduce(fd, listener, now_ms() + PROBE_TIMEOUT_MS);
+        (void)probe_introduce(fd, target, timing_now_ms() + PROBE_TIMEOUT_MS);
     } else if (errno == ECONNREFUSED) {
         (void)unlink(address->sun_path);
     }

@@ -6,8 +6,14 @@
  * locked; the writes are started after that, because nng may call back at once. */
 #include "rpc/publisher.h"
 
+#include <stdlib.h>
+
+#include "base/check.h"
 #include "base/diag.h"
-#include "rpc/transport_private.h"
+#include "rpc/acceptor.h"
+#include "rpc/frame.h"
+#include "rpc/link_receive.h"
+#include "rpc/link_send.h"
 
 struct publisher {
     struct acceptor acceptor; /* first: they are one piece of memory */
@@ -22,7 +28,7 @@ static void subscriber_received(struct link *link)
     if (next == NEXT_TAKE) {
         next = link->begin == link->end ? NEXT_READ : NEXT_DOWN;
     }
-    link_go_on(link, next);
+    link_continue(link, next);
 }
 
 static const struct link_kind pub_kind = {
@@ -45,12 +51,12 @@ enum hf_status publisher_open(struct publisher **out, const struct publisher_opt
     }
     publisher->options = *options;
     acceptor_init(&publisher->acceptor,
-                  &(struct acceptor_options){.kind = &pub_kind,
-                                             .memory_bytes_max = options->memory_bytes_max,
-                                             .connections_max = options->subscribers_max,
-                                             .in_hand_max = options->backlog_messages,
-                                             .send_timeout_ms = options->send_timeout_ms});
-    if (watchdog_start(&publisher->acceptor) != HF_OK) {
+                  &(struct connection_options){.kind = &pub_kind,
+                                               .memory_bytes_max = options->memory_bytes_max,
+                                               .connections_max = options->subscribers_max,
+                                               .in_hand_max = options->backlog_messages,
+                                               .send_timeout_ms = options->send_timeout_ms});
+    if (acceptor_start(&publisher->acceptor) != HF_OK) {
         publisher_close(publisher);
         return HF_NO_MEMORY;
     }
@@ -67,9 +73,9 @@ enum hf_status publisher_listen(struct publisher *publisher, const char *url, ch
 void publisher_close(struct publisher *publisher)
 {
     acceptor_stop(&publisher->acceptor);
-    while (acceptor_close_first(&publisher->acceptor)) {
+    while (connections_close_first(&publisher->acceptor.connections)) {
     }
-    acceptor_wait_released(&publisher->acceptor);
+    connections_wait_released(&publisher->acceptor.connections);
     acceptor_deinit(&publisher->acceptor);
     free(publisher);
 }
@@ -79,7 +85,7 @@ static bool backlog_has_room(const struct publisher_options *options, const stru
                              size_t len)
 {
     return link_unsent(link) < options->backlog_messages &&
-           link->pending.len + link->leaving.len + MESSAGE_HEAD_MAX + len <= options->backlog_bytes;
+           link->pending.len + link->leaving.len + FRAME_HEAD_MAX + len <= options->backlog_bytes;
 }
 
 static void count_lost(struct publisher *publisher)
@@ -113,17 +119,17 @@ static bool subscriber_add(struct publisher *publisher, struct link *link, struc
 
 void publisher_send(struct publisher *publisher, struct bytes message)
 {
-    struct acceptor *acceptor = &publisher->acceptor;
+    struct connections *set = &publisher->acceptor.connections;
     struct link *writing[STREAM_SUBSCRIBERS_MAX];
     unsigned count = 0;
-    pthread_mutex_lock(&acceptor->lock);
-    for (struct connection *at = acceptor->first; at; at = at->next) {
+    pthread_mutex_lock(&set->lock);
+    for (struct connection *at = set->first; at; at = at->next) {
         if (at->counted && subscriber_add(publisher, &at->link, message)) {
             CHECK(count < STREAM_SUBSCRIBERS_MAX);
             writing[count++] = &at->link;
         }
     }
-    pthread_mutex_unlock(&acceptor->lock);
+    pthread_mutex_unlock(&set->lock);
     for (unsigned i = 0; i < count; i++) {
         link_write(writing[i]);
         link_put(writing[i]);
@@ -134,8 +140,9 @@ void publisher_stats(const struct publisher *publisher, struct publisher_stats *
 {
     /* Counters for people: relaxed, each is right by itself. */
     const struct acceptor *acceptor = &publisher->acceptor;
-    stats->subscribers = atomic_load_explicit(&acceptor->connections, memory_order_relaxed);
+    stats->subscribers = atomic_load_explicit(&acceptor->connections.open, memory_order_relaxed);
     stats->lost = atomic_load_explicit(&publisher->lost, memory_order_relaxed);
-    stats->cut_off = atomic_load_explicit(&acceptor->cut_off, memory_order_relaxed);
-    stats->relistens = atomic_load_explicit(&acceptor->relistens, memory_order_relaxed);
+    stats->cut_off =
+        atomic_load_explicit(&acceptor->connections.disconnected, memory_order_relaxed);
+    stats->relistens = atomic_load_explicit(&acceptor->watchdog.relistens, memory_order_relaxed);
 }

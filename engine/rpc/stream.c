@@ -7,10 +7,16 @@
 #include "rpc/stream.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "base/check.h"
+#include "base/limits.h"
+#include "rpc/frame.h"
 #include "rpc/publisher.h"
-#include "rpc/transport_private.h"
+#include "rpc/timing.h"
+#include "rpc/transport.h"
 
 #define RECEIVE_MS              200
 #define FETCH_BYTES_MAX         (32u + TOKEN_BYTES_MAX) /* an LSN and a token */
@@ -64,7 +70,7 @@ static void request_refused(void *context, struct transport_exchange *exchange)
 enum hf_status stream_receive(struct stream *stream, struct bytes *request)
 {
     CHECK(!stream->current);
-    struct timespec until = in_ms(RECEIVE_MS);
+    struct timespec until = timing_in_ms(RECEIVE_MS);
     pthread_mutex_lock(&stream->lock);
     while (!stream->first &&
            pthread_cond_timedwait(&stream->wake, &stream->lock, &until) != ETIMEDOUT) {
@@ -150,7 +156,7 @@ enum hf_status stream_open(struct stream **out, const char *publish_url, const c
         return HF_NO_MEMORY;
     }
     pthread_mutex_init(&stream->lock, NULL);
-    cond_init_monotonic(&stream->wake);
+    timing_cond_init(&stream->wake);
     const char *url = publish_url;
     enum hf_status status = publish_url ? open_publisher(stream, publish_url) : HF_OK;
     if (status == HF_OK && fetch_url) {

@@ -1,7 +1,7 @@
 /* timing.c - the transport's clock: milliseconds that only go forward.
  *
  * Threads: any. */
-#include "rpc/transport_private.h"
+#include "rpc/timing.h"
 
 #include <errno.h>
 
@@ -9,21 +9,21 @@
 
 atomic_uint_fast64_t timing_shift_ms;
 
-uint64_t now_ms(void)
+uint64_t timing_now_ms(void)
 {
-    /* relaxed: a test's alone, and a number that nothing else is told by. */
+    /* relaxed: only a test sets it, and nothing else depends on it. */
     return clock_monotonic_ns(clock_real()) / 1000000u +
            atomic_load_explicit(&timing_shift_ms, memory_order_relaxed);
 }
 
-void pause_ms(unsigned ms)
+void timing_pause_ms(unsigned ms)
 {
     struct timespec wait = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
     while (nanosleep(&wait, &wait) != 0 && errno == EINTR) {
     }
 }
 
-void cond_init_monotonic(pthread_cond_t *cond)
+void timing_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
@@ -32,7 +32,7 @@ void cond_init_monotonic(pthread_cond_t *cond)
     pthread_condattr_destroy(&attributes);
 }
 
-struct timespec in_ms(uint64_t ms)
+struct timespec timing_in_ms(uint64_t ms)
 {
     struct timespec at;
     (void)clock_gettime(CLOCK_MONOTONIC, &at);

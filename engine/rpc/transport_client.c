@@ -1,148 +1,20 @@
-/* transport_client.c - REQ: calls, from their start to their reply or their end without one.
+/* transport_client.c - REQ: opening a client, starting calls, closing it.
  *
- * A call's request is kept in its slot until the call ends, to be sent again on the next
- * connection.
- *
- * Threads: any start calls; done() runs on nng's threads. */
-#include "rpc/transport_private.h"
+ * Threads: one opens and closes a client; any start calls. */
+#include <stdlib.h>
+#include <string.h>
 
-#define SLOT_KEEPS ((size_t)65536) /* bytes of memory between two calls */
+#include "base/address.h"
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "rpc/client_call.h"
+#include "rpc/dial.h"
+#include "rpc/link_send.h"
+#include "rpc/timing.h"
+#include "rpc/transport.h"
 
-/* ---- Slots ---- */
-
-/* The slot is free; its call is the caller's to end. Lock held. */
-static struct transport_call *slot_end(struct transport_client *client, struct slot *slot)
-{
-    struct transport_call *call = slot->call;
-    slot->call = NULL;
-    if (slot->room > SLOT_KEEPS) {
-        free(slot->bytes);
-        slot->bytes = NULL;
-        slot->room = 0;
-    }
-    slot->next_free = client->free_slots;
-    client->free_slots = slot;
-    CHECK(client->busy_slots > 0);
-    client->busy_slots--;
-    return call;
-}
-
-/* So many done() have returned. */
-static void calls_ended(struct transport_client *client, unsigned count)
-{
-    pthread_mutex_lock(&client->lock);
-    CHECK(client->under_way >= count);
-    client->under_way -= count;
-    pthread_mutex_unlock(&client->lock);
-}
-
-/* Adds the slot's request to what is to be sent. Client's lock held. */
-static void slot_send(struct transport_client *client, struct slot *slot)
-{
-    uint8_t id[4] = {(uint8_t)(slot->id >> 24), (uint8_t)(slot->id >> 16), (uint8_t)(slot->id >> 8),
-                     (uint8_t)slot->id};
-    struct link *link = client->link;
-    pthread_mutex_lock(&link->lock);
-    /* Without memory it looks as lost: its caller is told when the time is over. */
-    slot->sent |=
-        link_add(link, (struct bytes){id, sizeof id}, (struct bytes){slot->bytes, slot->len});
-    pthread_mutex_unlock(&link->lock);
-}
-
-void client_send_all(struct transport_client *client)
-{
-    for (unsigned i = 0; i < client->slot_count; i++) {
-        if (client->slots[i].call) {
-            slot_send(client, &client->slots[i]);
-        }
-    }
-}
-
-/* Keeps a copy of the request. Only who has the slot. */
-static bool slot_fill(struct slot *slot, struct bytes request)
-{
-    if (slot->room < request.len) {
-        uint8_t *bytes = realloc(slot->bytes, request.len);
-        if (!bytes) {
-            return false;
-        }
-        slot->bytes = bytes;
-        slot->room = request.len;
-    }
-    CHECK(request.len <= slot->room);
-    if (request.len > 0) {
-        memcpy(slot->bytes, request.data, request.len);
-    }
-    slot->len = request.len;
-    return true;
-}
-
-/* ---- Replies ---- */
-
-struct reply {
-    struct transport_call *call;
-    struct bytes bytes;
-};
-
-/* The call that a reply is for; NULL: none waits for it any more. Lock held. */
-static struct transport_call *client_find(struct transport_client *client, struct bytes header)
-{
-    if (header.len != 4) {
-        return NULL;
-    }
-    uint32_t id = (uint32_t)header.data[0] << 24 | (uint32_t)header.data[1] << 16 |
-                  (uint32_t)header.data[2] << 8 | header.data[3];
-    uint32_t at = id & (CALLS_MAX - 1);
-    if (at >= client->slot_count || !client->slots[at].call || client->slots[at].id != id) {
-        return NULL;
-    }
-    return slot_end(client, &client->slots[at]);
-}
-
-/* Takes replies out of what has come in, at most BATCH_MAX; how many. */
-static unsigned client_take(struct transport_client *client, struct link *link,
-                            struct reply *replies, enum next *next)
-{
-    unsigned count = 0;
-    struct frame frame;
-    enum parsed parsed = PARSED_FRAME;
-    pthread_mutex_lock(&client->lock);
-    while (count < BATCH_MAX && (parsed = link_next(link, &frame)) == PARSED_FRAME) {
-        struct transport_call *call = client_find(client, frame.header);
-        if (call) {
-            replies[count++] = (struct reply){call, frame.body};
-        }
-        link_take(link, &frame);
-    }
-    pthread_mutex_unlock(&client->lock);
-    *next = next_of(parsed);
-    return count;
-}
-
-void client_received(struct link *link)
-{
-    struct transport_client *client = client_of(link);
-    struct reply replies[BATCH_MAX];
-    struct chunk *chunk = link->chunk; /* when others read, it may soon be another one */
-    if (chunk) {
-        chunk_get(chunk);
-    }
-    enum next next = link_greeting(link);
-    while (next == NEXT_TAKE) {
-        size_t begin = link->begin;
-        unsigned count = client_take(client, link, replies, &next);
-        next = link_pass_on(link, next, begin);
-        corked = link;
-        for (unsigned i = 0; i < count; i++) {
-            replies[i].call->done(replies[i].call, HF_OK, replies[i].bytes);
-        }
-        corked = NULL;
-        link_flush(link);
-        calls_ended(client, count);
-    }
-    chunk_put(chunk);
-    link_go_on(link, next);
-}
+#define CLOSE_MS 1000u /* for what nng has still to end when a client is closed */
 
 /* ---- Calls ---- */
 
@@ -151,22 +23,11 @@ void client_received(struct link *link)
 static enum hf_status client_begin(struct transport_client *client, struct transport_call *call,
                                    struct bytes request, uint32_t timeout_ms, struct link **link)
 {
-    struct slot *slot = client->free_slots;
-    if (client->closing || !slot) {
-        return client->closing ? HF_CANCELED : HF_BUSY;
+    struct slot *slot;
+    enum hf_status status = slot_begin(client, call, request, timeout_ms, &slot);
+    if (status != HF_OK) {
+        return status;
     }
-    if (!slot_fill(slot, request)) {
-        return HF_NO_MEMORY;
-    }
-    client->free_slots = slot->next_free;
-    client->busy_slots++;
-    client->under_way++;
-    slot->call = call;
-    slot->sent = false;
-    slot->dials = client->dials;
-    slot->until_ms = now_ms() + timeout_ms;
-    client->shortest_ms = timeout_ms < client->shortest_ms ? timeout_ms : client->shortest_ms;
-    slot->id = 0x80000000u | (client->ids++ << SLOT_BITS) | (uint32_t)(slot - client->slots);
     if (client->link_greeted) {
         *link = client->link;
         link_get(*link);
@@ -196,54 +57,116 @@ enum hf_status transport_client_call(struct transport_client *client, struct tra
     return status;
 }
 
-struct transport_call *calls_give_up(struct transport_client *client, enum give_up which,
-                                     bool *any_sent)
-{
-    struct transport_call *first = NULL;
-    struct transport_call **last = &first;
-    uint64_t now = now_ms();
-    for (unsigned i = 0; i < client->slot_count; i++) {
-        struct slot *slot = &client->slots[i];
-        if (!slot->call || (which == GIVE_UP_LATE && now < slot->until_ms) ||
-            (which == GIVE_UP_REFUSED && slot->dials >= client->dials)) {
-            continue;
-        }
-        /* Not sent means not done; sent means unknown. */
-        enum hf_status status = slot->sent ? HF_TIMED_OUT : HF_UNREACHABLE;
-        if (slot->sent && any_sent) {
-            *any_sent = true;
-        }
-        struct transport_call *call = slot_end(client, slot);
-        CHECK(!slot->call);
-        call->status = which == GIVE_UP_ALL ? HF_CANCELED : status;
-        *last = call;
-        last = &call->next;
-    }
-    *last = NULL;
-    return first;
-}
-
-void calls_tell(struct transport_client *client, struct transport_call *first)
-{
-    while (first) {
-        struct transport_call *call = first;
-        first = call->next; /* done() may start the call anew */
-        call->done(call, call->status, (struct bytes){NULL, 0});
-        calls_ended(client, 1);
-    }
-}
-
 bool transport_client_forget(struct transport_client *client, struct transport_call *call)
 {
-    bool found = false;
     pthread_mutex_lock(&client->lock);
-    for (unsigned i = 0; i < client->slot_count && !found; i++) {
-        if (client->slots[i].call == call) {
-            (void)slot_end(client, &client->slots[i]);
-            client->under_way--;
-            found = true;
-        }
-    }
+    bool found = calls_forget(client, call);
     pthread_mutex_unlock(&client->lock);
     return found;
+}
+
+/* ---- Opening and closing ---- */
+
+static enum hf_status client_open_slots(struct transport_client *client)
+{
+    client->slots = calloc(client->slot_count, sizeof *client->slots);
+    if (!client->slots) {
+        client->slot_count = 0;
+        return HF_NO_MEMORY;
+    }
+    for (unsigned i = 0; i < client->slot_count; i++) {
+        client->slots[i].next_free = client->free_slots;
+        client->free_slots = &client->slots[i];
+    }
+    return HF_OK;
+}
+
+enum hf_status transport_client_open(struct transport_client **out, const char *url,
+                                     unsigned in_flight_max)
+{
+    CHECK(in_flight_max >= 1);
+    CHECK(in_flight_max <= CALLS_MAX);
+    struct address address;
+    char reason[ADDRESS_REASON_BYTES];
+    if (!address_parse(url, ADDRESS_CONNECT, &address, reason)) {
+        return HF_INVALID;
+    }
+    struct transport_client *client = calloc(1, sizeof *client);
+    if (!client) {
+        return HF_NO_MEMORY;
+    }
+    client->slot_count = in_flight_max;
+    client->is_ipc = address.ipc;
+    client->redial_pause_ms = RECONNECT_MIN_MS;
+    client->shortest_ms = UINT32_MAX;
+    /* Not the ids of another client before this one, at the same address. */
+    client->ids = (uint32_t)hash_u64(clock_monotonic_ns(clock_real()) ^ (uintptr_t)client);
+    memcpy(client->url, url, strlen(url) + 1);
+    pthread_mutex_init(&client->lock, NULL);
+    enum hf_status status = client_open_slots(client);
+    if (status == HF_OK) {
+        status = dial_open(client);
+    }
+    if (status != HF_OK) {
+        transport_client_close(client);
+        return status;
+    }
+    dial_start(client);
+    *out = client;
+    return HF_OK;
+}
+
+/* Waits until all done() have returned, and until nothing refers to the client's links; for these
+ * not for ever: what is left after CLOSE_MS frees the client when it ends. False: that is so, and
+ * the client is not to be touched any more. */
+static bool client_wait_idle(struct transport_client *client)
+{
+    uint64_t until_ms = timing_now_ms() + CLOSE_MS;
+    for (;;) {
+        pthread_mutex_lock(&client->lock);
+        bool told = client->under_way == 0;
+        bool idle = told && client->links == 0;
+        bool abandoned = told && !idle && timing_now_ms() >= until_ms;
+        client->abandoned = abandoned;
+        pthread_mutex_unlock(&client->lock);
+        if (idle || abandoned) {
+            return idle;
+        }
+        timing_pause_ms(1);
+    }
+}
+
+void transport_client_close(struct transport_client *client)
+{
+    pthread_mutex_lock(&client->lock);
+    client->closing = true; /* no call starts afterwards, and no tick */
+    pthread_mutex_unlock(&client->lock);
+    dial_stop(client);
+    pthread_mutex_lock(&client->lock);
+    struct link *link = client->link;
+    if (link) {
+        link_get(link);
+    }
+    struct transport_call *calls = calls_give_up(client, GIVE_UP_ALL, NULL);
+    pthread_mutex_unlock(&client->lock);
+    if (link) {
+        (void)link_shut(link);
+        link_put(link);
+    }
+    calls_finish(client, calls);
+    if (client_wait_idle(client)) {
+        client_free(client);
+    }
+}
+
+bool transport_client_connected(const struct transport_client *client)
+{
+    /* acquire: pairs with the release in client_down. */
+    return atomic_load_explicit(&client->connections, memory_order_acquire) > 0;
+}
+
+uint64_t transport_client_connections(const struct transport_client *client)
+{
+    /* acquire: pairs with the release in client_greeted. */
+    return atomic_load_explicit(&client->connections_total, memory_order_acquire);
 }

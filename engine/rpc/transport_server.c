@@ -1,7 +1,13 @@
 /* transport_server.c - REP: opening a server, draining it, ending it.
  *
  * Threads: one opens and ends a server. */
-#include "rpc/transport_private.h"
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/limits.h"
+#include "rpc/exchange.h"
+#include "rpc/timing.h"
+#include "rpc/transport.h"
 
 #define POLL_MS   2  /* between two looks at what has to end */
 #define LINGER_MS 20 /* for the peer to take the last replies before the connection goes */
@@ -41,7 +47,7 @@ enum hf_status transport_server_open(struct transport_server **out,
     if (server->options.per_connection == 0) {
         server->options.per_connection = options->contexts > 1 ? options->contexts / 2 : 1;
     }
-    acceptor_init(&server->acceptor, &(struct acceptor_options){
+    acceptor_init(&server->acceptor, &(struct connection_options){
                                          .kind = &rep_kind,
                                          .message_bytes_max = options->message_bytes_max,
                                          .memory_bytes_max = options->memory_bytes_max,
@@ -52,7 +58,7 @@ enum hf_status transport_server_open(struct transport_server **out,
                                      });
     enum hf_status status = server_open_exchanges(server);
     if (status == HF_OK) {
-        status = watchdog_start(&server->acceptor);
+        status = acceptor_start(&server->acceptor);
     }
     if (status != HF_OK) {
         transport_server_close(server);
@@ -73,28 +79,29 @@ enum hf_status transport_server_listen(struct transport_server *server, const ch
 /* Waits until no handler runs; with `stopping` set none begins afterwards. */
 static void server_wait_handlers(struct transport_server *server)
 {
-    /* seq_cst: as in acceptor_stopping(); acquires what rep_received() releases. */
+    /* seq_cst: as in connections_stopping(); acquires what rep_received() releases. */
     while (atomic_load_explicit(&server->working, memory_order_seq_cst) > 0) {
-        pause_ms(1);
+        timing_pause_ms(1);
     }
 }
 
 void transport_server_drain(struct transport_server *server, uint32_t timeout_ms)
 {
-    uint64_t until_ms = now_ms() + timeout_ms;
+    uint64_t until_ms = timing_now_ms() + timeout_ms;
     acceptor_stop(&server->acceptor);
     server_wait_handlers(server);
     /* acquire: pairs with the release in server_settle(). */
-    while (atomic_load_explicit(&server->active, memory_order_acquire) > 0 && now_ms() < until_ms) {
-        pause_ms(POLL_MS);
+    while (atomic_load_explicit(&server->active, memory_order_acquire) > 0 &&
+           timing_now_ms() < until_ms) {
+        timing_pause_ms(POLL_MS);
     }
-    pause_ms(LINGER_MS);
+    timing_pause_ms(LINGER_MS);
 }
 
 /* Closes all connections, and waits until nothing comes in from any and no handler runs. */
 static void server_close_connections(struct transport_server *server)
 {
-    while (acceptor_close_first(&server->acceptor)) {
+    while (connections_close_first(&server->acceptor.connections)) {
         while (server_feed(server, true)) {
         }
     }
@@ -110,7 +117,7 @@ void transport_server_close(struct transport_server *server)
             exchange_end(server->exchanges[i]); /* nobody will answer it */
         }
     }
-    acceptor_wait_released(&server->acceptor);
+    connections_wait_released(&server->acceptor.connections);
     for (unsigned i = 0; i < server->exchange_count; i++) {
         if (server->exchanges[i]) {
             exchange_free(server->exchanges[i]);
@@ -126,10 +133,11 @@ void transport_server_stats(const struct transport_server *server,
 {
     /* Counters for people: relaxed, each is right by itself. */
     const struct acceptor *acceptor = &server->acceptor;
-    stats->connections = atomic_load_explicit(&acceptor->connections, memory_order_relaxed);
+    stats->connections = atomic_load_explicit(&acceptor->connections.open, memory_order_relaxed);
     stats->connections_total =
-        atomic_load_explicit(&acceptor->connections_total, memory_order_relaxed);
+        atomic_load_explicit(&acceptor->connections.opened_total, memory_order_relaxed);
     stats->requests = atomic_load_explicit(&server->requests, memory_order_relaxed);
-    stats->relistens = atomic_load_explicit(&acceptor->relistens, memory_order_relaxed);
-    stats->cut_off = atomic_load_explicit(&acceptor->cut_off, memory_order_relaxed);
+    stats->relistens = atomic_load_explicit(&acceptor->watchdog.relistens, memory_order_relaxed);
+    stats->cut_off =
+        atomic_load_explicit(&acceptor->connections.disconnected, memory_order_relaxed);
 }

@@ -1,11 +1,12 @@
-/* watchdog.c - the thread that looks after listeners and connections.
+/* watchdog.c - the thread that looks after listeners and connections. See watchdog.h.
  *
- * Listeners come and go in it alone, but for those that are added. */
-#include "rpc/transport_private.h"
+ * Only this thread closes listeners and opens them again while the server lives. */
+#include "rpc/watchdog.h"
 
 #include <errno.h>
 
 #include "base/diag.h"
+#include "rpc/timing.h"
 
 #define WATCH_EVERY_MS     100u
 #define WATCH_CLOSE_MAX    256u /* connections closed in one round */
@@ -16,46 +17,54 @@
 
 /* ---- Listeners ---- */
 
-/* Closes and opens the listener at its place; its connections stay. */
-static void relisten(struct acceptor *acceptor, struct listener *listener)
+static bool watchdog_stopping(const struct watchdog *watchdog)
+{
+    return connections_stopping(watchdog->connections);
+}
+
+/* Closes the listener and opens it again. Its connections stay. */
+static void relisten(struct watchdog *watchdog, struct listener *listener)
 {
     if (listener->up) {
-        diag_warn("%s has stopped taking connections: listening anew", listener->url);
+        diag_warn("%s has stopped taking connections: listening again", listener->url);
         listener_stop(listener);
     }
-    for (int i = 0; i < RELISTEN_TRIES && !acceptor_stopping(acceptor); i++) {
+    for (int i = 0; i < RELISTEN_TRIES && !watchdog_stopping(watchdog); i++) {
         if (listener_start(listener) == HF_OK) {
-            atomic_fetch_add_explicit(&acceptor->relistens, 1, memory_order_relaxed);
+            atomic_fetch_add_explicit(&watchdog->relistens, 1, memory_order_relaxed);
             return;
         }
-        pause_ms(20);
+        timing_pause_ms(20);
     }
     diag_error("%s cannot be listened on; trying again", listener->url);
 }
 
-/* Looks at one listener: dead when it fails two probes in a row and no connection has come
- * meanwhile, as one would under a load that makes everything slow. Without the lock. */
-static bool probe_dead(struct acceptor *acceptor, const struct listener *listener)
+/* Probes one listener. It is dead when it fails two probes in a row and no connection has come
+ * since the first: under a load that makes everything slow, one would have come. Without the lock.
+ */
+static bool probe_dead(struct watchdog *watchdog, const struct listener *listener)
 {
-    uint64_t total = atomic_load_explicit(&acceptor->connections_total, memory_order_relaxed);
+    struct connections *set = watchdog->connections;
+    uint64_t total = atomic_load_explicit(&set->opened_total, memory_order_relaxed);
     for (int i = 0; i < PROBE_FAILURES_MAX; i++) {
-        if (probe_dial(listener) != PROBE_DEAD || acceptor_stopping(acceptor)) {
+        if (probe_dial(&listener->target) != PROBE_DEAD || watchdog_stopping(watchdog)) {
             return false;
         }
     }
-    return total == atomic_load_explicit(&acceptor->connections_total, memory_order_relaxed);
+    return total == atomic_load_explicit(&set->opened_total, memory_order_relaxed);
 }
 
-static void watch_listeners(struct acceptor *acceptor)
+static void watch_listeners(struct watchdog *watchdog)
 {
-    pthread_mutex_lock(&acceptor->lock);
-    /* Without room for a connection a probe would be refused too. */
-    unsigned count = acceptor_is_full(acceptor) ? 0 : acceptor->listener_count;
-    pthread_mutex_unlock(&acceptor->lock);
-    for (unsigned i = 0; i < count && !acceptor_stopping(acceptor); i++) {
-        struct listener *listener = acceptor->listeners[i];
-        if (!listener->up || probe_dead(acceptor, listener)) {
-            relisten(acceptor, listener);
+    struct connections *set = watchdog->connections;
+    pthread_mutex_lock(&set->lock);
+    bool full = connections_are_full(set); /* a probe would be refused too */
+    pthread_mutex_unlock(&set->lock);
+    unsigned count = full ? 0 : listeners_count(watchdog->listeners);
+    for (unsigned i = 0; i < count && !watchdog_stopping(watchdog); i++) {
+        struct listener *listener = watchdog->listeners->at[i];
+        if (!listener->up || probe_dead(watchdog, listener)) {
+            relisten(watchdog, listener);
         }
     }
 }
@@ -65,7 +74,7 @@ static void watch_listeners(struct acceptor *acceptor)
 /* What the watchdog does to a connection. Link's lock held. */
 static bool connection_is_burden(const struct connection *connection, uint64_t now)
 {
-    const struct acceptor_options *options = &connection->acceptor->options;
+    const struct connection_options *options = &connection->set->options;
     const struct link *link = &connection->link;
     uint32_t all = connection->handling + link_unsent(link);
     return (all > options->in_hand_max && connection_stalled(connection, now)) ||
@@ -79,18 +88,18 @@ static bool connection_dawdles(const struct connection *connection, uint64_t now
     return since != 0 && now >= since && now - since >= LONG_MESSAGE_MS;
 }
 
-/* Cuts off the connections that hold more than their share and read nothing, and those that take
- * a reply or send a request too slowly; drops those that don't say what they are. */
-static void watch_connections(struct acceptor *acceptor)
+/* Closes the connections that hold more than their share and read nothing, those that take a reply
+ * or send a request too slowly, and those whose handshake has not come. */
+static void watch_connections(struct connections *set)
 {
     struct connection *found[WATCH_CLOSE_MAX];
     bool burden[WATCH_CLOSE_MAX];
     unsigned count = 0;
-    pthread_mutex_lock(&acceptor->lock);
-    for (struct connection *at = acceptor->first; at && count < WATCH_CLOSE_MAX; at = at->next) {
+    pthread_mutex_lock(&set->lock);
+    for (struct connection *at = set->first; at && count < WATCH_CLOSE_MAX; at = at->next) {
         pthread_mutex_lock(&at->link.lock);
-        uint64_t now = now_ms();       /* not before the times that it is compared with */
-        bool closed = at->link.closed; /* it is on its way out, and needs no place here */
+        uint64_t now = timing_now_ms(); /* not before the times that it is compared with */
+        bool closed = at->link.closed;  /* it is on its way out, and needs no place here */
         burden[count] = connection_is_burden(at, now) || connection_dawdles(at, now);
         pthread_mutex_unlock(&at->link.lock);
         if (!closed && (burden[count] || (!at->counted && now - at->link.made_ms >= GREETING_MS))) {
@@ -98,10 +107,10 @@ static void watch_connections(struct acceptor *acceptor)
             found[count++] = at;
         }
     }
-    pthread_mutex_unlock(&acceptor->lock);
+    pthread_mutex_unlock(&set->lock);
     for (unsigned i = 0; i < count; i++) {
         if (burden[i]) {
-            connection_cut_off(found[i]);
+            connection_disconnect(found[i]);
         } else {
             (void)link_shut(&found[i]->link);
         }
@@ -119,15 +128,14 @@ static uint64_t connection_idle_since(const struct connection *connection)
 
 /* When a connection was refused, makes room for the next: for one, and not while another is on its
  * way out, whose place will be free. */
-static void watch_idle(struct acceptor *acceptor)
+static void watch_idle(struct connections *set)
 {
     struct connection *found = NULL;
     uint64_t found_since = UINT64_MAX;
     uint32_t staying = 0;
-    pthread_mutex_lock(&acceptor->lock);
-    bool wanted =
-        acceptor->options.idle_ms_max > 0 && acceptor->is_full && acceptor_is_full(acceptor);
-    for (struct connection *at = wanted ? acceptor->first : NULL; at; at = at->next) {
+    pthread_mutex_lock(&set->lock);
+    bool wanted = set->options.idle_ms_max > 0 && set->is_full && connections_are_full(set);
+    for (struct connection *at = wanted ? set->first : NULL; at; at = at->next) {
         pthread_mutex_lock(&at->link.lock);
         uint64_t since = connection_idle_since(at);
         staying += !at->link.closed;
@@ -138,14 +146,14 @@ static void watch_idle(struct acceptor *acceptor)
             found_since = since;
         }
     }
-    if (found && (staying < acceptor->options.connections_max ||
-                  now_ms() - found_since < acceptor->options.idle_ms_max)) {
+    if (found && (staying < set->options.connections_max ||
+                  timing_now_ms() - found_since < set->options.idle_ms_max)) {
         found = NULL;
     }
     if (found) {
         link_get(&found->link);
     }
-    pthread_mutex_unlock(&acceptor->lock);
+    pthread_mutex_unlock(&set->lock);
     if (found) {
         (void)link_shut(&found->link);
         link_put(&found->link);
@@ -155,52 +163,67 @@ static void watch_idle(struct acceptor *acceptor)
 /* ---- The thread ---- */
 
 /* Sleeps until the next round. Lock held. False: it is time to end. */
-static bool watchdog_sleep(struct acceptor *acceptor)
+static bool watchdog_sleep(struct watchdog *watchdog)
 {
-    struct timespec until = in_ms(WATCH_EVERY_MS);
-    while (!acceptor->watchdog_stop &&
-           pthread_cond_timedwait(&acceptor->wake, &acceptor->lock, &until) != ETIMEDOUT) {
+    struct timespec until = timing_in_ms(WATCH_EVERY_MS);
+    while (!watchdog->stop &&
+           pthread_cond_timedwait(&watchdog->wake, &watchdog->lock, &until) != ETIMEDOUT) {
     }
-    return !acceptor->watchdog_stop;
+    return !watchdog->stop;
 }
 
 static void *watchdog_run(void *arg)
 {
-    struct acceptor *acceptor = arg;
-    uint64_t probed_ms = now_ms();
-    pthread_mutex_lock(&acceptor->lock);
-    while (watchdog_sleep(acceptor)) {
-        pthread_mutex_unlock(&acceptor->lock);
-        watch_connections(acceptor);
-        watch_idle(acceptor);
-        if (now_ms() - probed_ms >= PROBE_EVERY_MS) {
-            watch_listeners(acceptor);
-            probed_ms = now_ms();
+    struct watchdog *watchdog = arg;
+    uint64_t probed_ms = timing_now_ms();
+    pthread_mutex_lock(&watchdog->lock);
+    while (watchdog_sleep(watchdog)) {
+        pthread_mutex_unlock(&watchdog->lock);
+        watch_connections(watchdog->connections);
+        watch_idle(watchdog->connections);
+        if (timing_now_ms() - probed_ms >= PROBE_EVERY_MS) {
+            watch_listeners(watchdog);
+            probed_ms = timing_now_ms();
         }
-        pthread_mutex_lock(&acceptor->lock);
+        pthread_mutex_lock(&watchdog->lock);
     }
-    pthread_mutex_unlock(&acceptor->lock);
+    pthread_mutex_unlock(&watchdog->lock);
     return NULL;
 }
 
-enum hf_status watchdog_start(struct acceptor *acceptor)
+void watchdog_init(struct watchdog *watchdog, struct listeners *listeners,
+                   struct connections *connections)
 {
-    if (pthread_create(&acceptor->watchdog, NULL, watchdog_run, acceptor) != 0) {
+    watchdog->listeners = listeners;
+    watchdog->connections = connections;
+    pthread_mutex_init(&watchdog->lock, NULL);
+    timing_cond_init(&watchdog->wake);
+}
+
+void watchdog_deinit(struct watchdog *watchdog)
+{
+    pthread_cond_destroy(&watchdog->wake);
+    pthread_mutex_destroy(&watchdog->lock);
+}
+
+enum hf_status watchdog_start(struct watchdog *watchdog)
+{
+    if (pthread_create(&watchdog->thread, NULL, watchdog_run, watchdog) != 0) {
         return HF_NO_MEMORY;
     }
-    acceptor->watchdog_started = true;
+    watchdog->started = true;
     return HF_OK;
 }
 
-void watchdog_stop(struct acceptor *acceptor)
+void watchdog_stop(struct watchdog *watchdog)
 {
-    if (!acceptor->watchdog_started) {
+    if (!watchdog->started) {
         return;
     }
-    pthread_mutex_lock(&acceptor->lock);
-    acceptor->watchdog_stop = true;
-    pthread_cond_signal(&acceptor->wake);
-    pthread_mutex_unlock(&acceptor->lock);
-    pthread_join(acceptor->watchdog, NULL);
-    acceptor->watchdog_started = false;
+    pthread_mutex_lock(&watchdog->lock);
+    watchdog->stop = true;
+    pthread_cond_signal(&watchdog->wake);
+    pthread_mutex_unlock(&watchdog->lock);
+    pthread_join(watchdog->thread, NULL);
+    watchdog->started = false;
 }

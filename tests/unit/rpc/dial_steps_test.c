@@ -331,7 +331,7 @@ static void client_leaves_nothing_whenever_it_is_interrupted(void **state)
                   (unsigned long long)rounds);
 }
 
-extern atomic_uint_fast64_t timing_shift_ms; /* transport_private.h's: lets time pass */
+extern atomic_uint_fast64_t timing_shift_ms; /* timing.h's: lets time pass */
 
 #define CLOSE_MS 1000u /* that closing waits for connections: transport_dial.c's */
 

@@ -13,7 +13,7 @@ static void let_pass(unsigned ms)
     atomic_fetch_add(&timing_shift_ms, ms);
 }
 
-#define GREETING_MS     10000u /* transport_private.h's */
+#define GREETING_MS     10000u /* link.h's */
 #define LONG_MESSAGE_MS 60000u /* watchdog.c's */
 #define LOOK_MS         250u   /* whoever looks after it has looked by then, or will not */
 

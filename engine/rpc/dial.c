@@ -1,21 +1,22 @@
-/* transport_dial.c - REQ: the client's connection, dialed again and again while there is none.
+/* dial.c - REQ: the client's connection, dialed again and again while there is none. See dial.h.
  *
- * Threads: one opens and closes a client; the rest is nng's callbacks, of which the timer's runs
- * as often as client_tick() says while there is something to look at. */
-#include "rpc/transport_private.h"
+ * Threads: one opens and closes a client; the rest are nng's callbacks. */
+#include "rpc/dial.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "base/address.h"
-#include "base/clock.h"
-#include "base/hash.h"
+#include "base/check.h"
+#include "base/limits.h"
 #include "base/test_point.h"
+#include "rpc/frame.h"
+#include "rpc/link_send.h"
+#include "rpc/timing.h"
 
 #define DIAL_TIMEOUT_MS  10000
-#define RECONNECT_MIN_MS 10u
 #define RECONNECT_MAX_MS 1000u
-#define CLOSE_MS         1000u /* for what nng has still to end when a client is closed */
 /* Between two looks at what has to end or to begin. nng's timers are dear: it waits for the last
  * part of a millisecond without sleeping. */
 #define TICK_MIN_MS 10u /* without a connection */
@@ -81,7 +82,7 @@ void client_hurry(struct transport_client *client)
 /* Dials again after a pause that grows while nothing comes of it. Lock held. */
 static void client_redial_later(struct transport_client *client)
 {
-    client->redial_at_ms = now_ms() + client->redial_pause_ms;
+    client->redial_at_ms = timing_now_ms() + client->redial_pause_ms;
     client->redial_pause_ms = client->redial_pause_ms * 2 < RECONNECT_MAX_MS
                                   ? client->redial_pause_ms * 2
                                   : RECONNECT_MAX_MS;
@@ -91,7 +92,7 @@ static void client_redial_later(struct transport_client *client)
     client_tick(client);
 }
 
-/* What waits is refused, unless the client is established: a list for calls_tell(). Lock held. */
+/* What waits is refused, unless the client is established: a list for calls_finish(). Lock held. */
 static struct transport_call *client_refuse(struct transport_client *client)
 {
     return client_is_established(client) ? NULL : calls_give_up(client, GIVE_UP_REFUSED, NULL);
@@ -106,9 +107,9 @@ static void client_down(struct link *link)
     bool ours = client->link == link;
     if (ours) {
         if (!client->link_greeted) {
-            client->trouble = link->foreign                             ? TROUBLE_FOREIGN
-                              : now_ms() - link->made_ms >= GREETING_MS ? TROUBLE_SILENT
-                                                                        : TROUBLE_HUNG_UP;
+            client->trouble = link->foreign                                    ? TROUBLE_FOREIGN
+                              : timing_now_ms() - link->made_ms >= GREETING_MS ? TROUBLE_SILENT
+                                                                               : TROUBLE_HUNG_UP;
         }
         client->link = NULL;
         client->link_greeted = false;
@@ -118,14 +119,13 @@ static void client_down(struct link *link)
         client_redial_later(client);
     }
     pthread_mutex_unlock(&client->lock);
-    calls_tell(client, refused);
+    calls_finish(client, refused);
     if (ours) {
         link_put(link);
     }
 }
 
-/* Nothing of it is left. */
-static void client_free(struct transport_client *client)
+void client_free(struct transport_client *client)
 {
     if (client->dialer) {
         nng_stream_dialer_free(client->dialer);
@@ -227,7 +227,7 @@ static void client_dialed(void *arg)
     CHECK(client->is_dialing);
     CHECK(!client->link);
     client->is_dialing = false;
-    client->dialed_ms = now_ms();
+    client->dialed_ms = timing_now_ms();
     client->link = link;
     if (!link) {
         client->trouble = TROUBLE_DIAL;
@@ -236,7 +236,7 @@ static void client_dialed(void *arg)
         client_redial_later(client);
     }
     pthread_mutex_unlock(&client->lock);
-    calls_tell(client, refused);
+    calls_finish(client, refused);
     if (link) {
         test_point("client_dialed: start"); /* no lock */
         link_start(link);
@@ -269,10 +269,10 @@ static void client_ticked(void *arg)
     pthread_mutex_lock(&client->lock);
     struct transport_call *late = calls_give_up(client, GIVE_UP_LATE, &gave_up);
     pthread_mutex_unlock(&client->lock);
-    calls_tell(client, late);
+    calls_finish(client, late);
     test_point("client_ticked"); /* no lock */
     pthread_mutex_lock(&client->lock);
-    struct link *silent = client->closing ? NULL : client_look(client, now_ms(), gave_up);
+    struct link *silent = client->closing ? NULL : client_look(client, timing_now_ms(), gave_up);
     client->is_ticking = false;
     client_tick(client);
     pthread_mutex_unlock(&client->lock);
@@ -349,7 +349,7 @@ void transport_client_reason(struct transport_client *client, char text[TRANSPOR
 
 /* ---- Opening and closing ---- */
 
-static enum hf_status client_open_dialer(struct transport_client *client)
+enum hf_status dial_open(struct transport_client *client)
 {
     if (nng_aio_alloc(&client->dialing, client_dialed, client) != 0) {
         client->dialing = NULL;
@@ -372,76 +372,12 @@ static enum hf_status client_open_dialer(struct transport_client *client)
     return HF_OK;
 }
 
-static enum hf_status client_open_slots(struct transport_client *client)
+void dial_start(struct transport_client *client)
 {
-    client->slots = calloc(client->slot_count, sizeof *client->slots);
-    if (!client->slots) {
-        client->slot_count = 0;
-        return HF_NO_MEMORY;
-    }
-    for (unsigned i = 0; i < client->slot_count; i++) {
-        client->slots[i].next_free = client->free_slots;
-        client->free_slots = &client->slots[i];
-    }
-    return HF_OK;
-}
-
-enum hf_status transport_client_open(struct transport_client **out, const char *url,
-                                     unsigned in_flight_max)
-{
-    CHECK(in_flight_max >= 1);
-    CHECK(in_flight_max <= CALLS_MAX);
-    struct address address;
-    char reason[ADDRESS_REASON_BYTES];
-    if (!address_parse(url, ADDRESS_CONNECT, &address, reason)) {
-        return HF_INVALID;
-    }
-    struct transport_client *client = calloc(1, sizeof *client);
-    if (!client) {
-        return HF_NO_MEMORY;
-    }
-    client->slot_count = in_flight_max;
-    client->is_ipc = address.ipc;
-    client->redial_pause_ms = RECONNECT_MIN_MS;
-    client->shortest_ms = UINT32_MAX;
-    /* Not the ids of another client before this one, at the same address. */
-    client->ids = (uint32_t)hash_u64(clock_monotonic_ns(clock_real()) ^ (uintptr_t)client);
-    memcpy(client->url, url, strlen(url) + 1);
-    pthread_mutex_init(&client->lock, NULL);
-    enum hf_status status = client_open_slots(client);
-    if (status == HF_OK) {
-        status = client_open_dialer(client);
-    }
-    if (status != HF_OK) {
-        transport_client_close(client);
-        return status;
-    }
     pthread_mutex_lock(&client->lock);
-    client_look(client, now_ms(), false); /* dials */
+    client_look(client, timing_now_ms(), false); /* dials */
     client_tick(client);
     pthread_mutex_unlock(&client->lock);
-    *out = client;
-    return HF_OK;
-}
-
-/* Waits until all done() have returned, and until nothing refers to the client's links; for these
- * not for ever: what is left after CLOSE_MS frees the client when it ends. False: that is so, and
- * the client is not to be touched any more. */
-static bool client_wait_idle(struct transport_client *client)
-{
-    uint64_t until_ms = now_ms() + CLOSE_MS;
-    for (;;) {
-        pthread_mutex_lock(&client->lock);
-        bool told = client->under_way == 0;
-        bool idle = told && client->links == 0;
-        bool abandoned = told && !idle && now_ms() >= until_ms;
-        client->abandoned = abandoned;
-        pthread_mutex_unlock(&client->lock);
-        if (idle || abandoned) {
-            return idle;
-        }
-        pause_ms(1);
-    }
 }
 
 static void aio_end(nng_aio *aio)
@@ -452,41 +388,11 @@ static void aio_end(nng_aio *aio)
     }
 }
 
-void transport_client_close(struct transport_client *client)
+void dial_stop(struct transport_client *client)
 {
-    pthread_mutex_lock(&client->lock);
-    client->closing = true; /* no call starts afterwards, and no tick */
-    pthread_mutex_unlock(&client->lock);
     aio_end(client->timer);
     if (client->dialer) {
         nng_stream_dialer_close(client->dialer);
     }
     aio_end(client->dialing);
-    pthread_mutex_lock(&client->lock);
-    struct link *link = client->link;
-    if (link) {
-        link_get(link);
-    }
-    struct transport_call *calls = calls_give_up(client, GIVE_UP_ALL, NULL);
-    pthread_mutex_unlock(&client->lock);
-    if (link) {
-        (void)link_shut(link);
-        link_put(link);
-    }
-    calls_tell(client, calls);
-    if (client_wait_idle(client)) {
-        client_free(client);
-    }
-}
-
-bool transport_client_connected(const struct transport_client *client)
-{
-    /* acquire: pairs with the release in client_down. */
-    return atomic_load_explicit(&client->connections, memory_order_acquire) > 0;
-}
-
-uint64_t transport_client_connections(const struct transport_client *client)
-{
-    /* acquire: pairs with the release in client_greeted. */
-    return atomic_load_explicit(&client->connections_total, memory_order_acquire);
 }

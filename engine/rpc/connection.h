@@ -1,0 +1,108 @@
+/* connection.h - the connections that a server's listeners have accepted: how many there are, which
+ * of them are a burden, and how they end. The same for REP and for PUB.
+ *
+ * What a hostile or unlucky peer can't do:
+ * - leave replies unread: its connection is closed after send_timeout_ms, or as soon as it has more
+ *   than its share in hand and takes no reply for STALLED_MS (connection.c);
+ * - make replies pile up: nothing more is read from its connection meanwhile (link_choke);
+ * - connect and send no handshake: its connection is closed after GREETING_MS;
+ * - announce a long message: memory is taken as the message comes in.
+ *
+ * Threads: any.
+ *
+ * Invariant: a connection is in the list as long as it is read from, and has a reference for that.
+ */
+#ifndef RPC_CONNECTION_H
+#define RPC_CONNECTION_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rpc/link.h"
+#include "rpc/memory.h"
+
+struct connection_options {
+    const struct link_kind *kind; /* of all connections */
+    uint64_t message_bytes_max;   /* a longer message closes its connection */
+    uint64_t memory_bytes_max;    /* of all connections together; 0: no limit */
+    uint32_t connections_max;     /* further ones are refused; 0: no limit */
+    uint32_t idle_ms_max;         /* see transport_server_options */
+    uint32_t in_hand_max;         /* with more in hand, a connection that leaves replies unread is
+                                     closed at once */
+    int send_timeout_ms;          /* a write that takes longer closes its connection */
+};
+
+/* All connections of a server, of all its listeners. */
+struct connections {
+    struct connection_options options;
+    struct budget budget;
+    atomic_bool stopping;      /* no connection and no request is accepted any more */
+    atomic_uint_fast64_t open; /* greeted and not down */
+    atomic_uint_fast64_t opened_total;
+    atomic_uint_fast64_t disconnected; /* closed because they were a burden */
+
+    pthread_mutex_t lock; /* all below */
+    struct connection *first;
+    unsigned links; /* not released yet */
+    bool is_full;   /* a connection was refused, and a warning was written */
+};
+
+/* One connection. */
+struct connection {
+    struct link link; /* first: they are one piece of memory */
+    struct connections *set;
+    struct connection *previous; /* set's lock */
+    struct connection *next;     /* set's lock */
+    bool counted;                /* in set->open: has greeted; set's lock */
+    bool closing;                /* by connections_close_first(); set's lock */
+
+    /* exchange.c's. */
+    struct connection *starving; /* next that waits for an exchange; server->pool_lock */
+    uint32_t handling;           /* exchanges that the handler has; link's lock */
+};
+
+void connections_init(struct connections *set, const struct connection_options *options);
+void connections_deinit(struct connections *set); /* all of them are released */
+
+/* No connection begins and no request is taken afterwards. */
+void connections_stop(struct connections *set);
+
+static inline bool connections_stopping(const struct connections *set)
+{
+    /* seq_cst: a server's callback counts itself in `working` and then reads this. The thread that
+     * stops the server sets this and then reads `working`. One of the two sees the other. */
+    return atomic_load_explicit(&set->stopping, memory_order_seq_cst);
+}
+
+/* There are as many as options allow. Lock held. */
+bool connections_are_full(const struct connections *set);
+
+/* Closes one connection that is read from. False: none is left. */
+bool connections_close_first(struct connections *set);
+
+/* Waits until all connections have been released. */
+void connections_wait_released(struct connections *set);
+
+/* A listener has accepted a stream. Takes it over: begins a connection, or closes it. `url` is for
+ * the warning. */
+void connection_begin(struct connections *set, nng_stream *stream, bool is_ipc, const char *url);
+
+static inline struct connection *connection_of(struct link *link)
+{
+    return (struct connection *)link;
+}
+
+/* For a link_kind of connections: what to do when greeted, when down, and last of all. */
+void connection_greeted(struct link *link);
+void connection_down(struct link *link);
+void connection_release(struct link *link);
+
+/* Closes a connection that is a burden, and counts it. */
+void connection_disconnect(struct connection *connection);
+
+/* The connection leaves replies unread. Link's lock held. */
+bool connection_stalled(const struct connection *connection, uint64_t now);
+
+#endif

@@ -1,0 +1,40 @@
+/* watchdog.h - the thread that looks after a server's listeners and connections.
+ *
+ * Ten times a second it closes connections that are a burden, that sent no handshake in time, or
+ * (one, when another was refused) that are idle. Once a second it probes each listener, and opens
+ * it again when it is dead.
+ *
+ * Threads: one starts and stops it. */
+#ifndef RPC_WATCHDOG_H
+#define RPC_WATCHDOG_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "holdfast/status.h"
+#include "rpc/connection.h"
+#include "rpc/listener.h"
+
+struct watchdog {
+    struct listeners *listeners;
+    struct connections *connections;
+    atomic_uint_fast64_t relistens; /* listeners found dead and opened again */
+    bool started;
+    pthread_t thread;
+    pthread_mutex_t lock; /* stop */
+    pthread_cond_t wake;
+    bool stop;
+};
+
+/* No thread yet. */
+void watchdog_init(struct watchdog *watchdog, struct listeners *listeners,
+                   struct connections *connections);
+void watchdog_deinit(struct watchdog *watchdog); /* stopped, or never started */
+
+enum hf_status watchdog_start(struct watchdog *watchdog); /* OK or NO_MEMORY */
+
+/* Waits until the thread has ended. Does nothing when it was not started. */
+void watchdog_stop(struct watchdog *watchdog);
+
+#endif
