@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-__attribute__((format(printf, 2, 3))) static bool refuse(char *reason, const char *format, ...)
+bool parse_refuse(char *reason, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -44,10 +44,10 @@ bool parse_unsigned(const char *text, uint64_t min, uint64_t max, uint64_t *valu
 {
     bool negative = *text == '-';
     if (!all_digits(text + negative)) {
-        return refuse(reason, "is not a whole number");
+        return parse_refuse(reason, "is not a whole number");
     }
     if (negative || !take_digits(&text, value) || *value < min || *value > max) {
-        return refuse(reason, "is not between %" PRIu64 " and %" PRIu64, min, max);
+        return parse_refuse(reason, "is not between %" PRIu64 " and %" PRIu64, min, max);
     }
     return true;
 }
@@ -58,12 +58,12 @@ bool parse_signed(const char *text, int64_t min, int64_t max, int64_t *value, ch
     const char *digits = text + (*text == '-' || *text == '+');
     uint64_t magnitude = 0;
     if (!all_digits(digits)) {
-        return refuse(reason, "is not a whole number");
+        return parse_refuse(reason, "is not a whole number");
     }
     bool fits = take_digits(&digits, &magnitude) && magnitude <= INT64_MAX;
     *value = !fits ? 0 : negative ? -(int64_t)magnitude : (int64_t)magnitude;
     if (!fits || *value < min || *value > max) {
-        return refuse(reason, "is not between %" PRId64 " and %" PRId64, min, max);
+        return parse_refuse(reason, "is not between %" PRId64 " and %" PRId64, min, max);
     }
     return true;
 }

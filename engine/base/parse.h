@@ -12,6 +12,9 @@
 
 #define REASON_BYTES 128u
 
+/* Writes a reason, which is truncated to REASON_BYTES, and returns false. */
+__attribute__((format(printf, 2, 3))) bool parse_refuse(char *reason, const char *format, ...);
+
 /* One decimal digit or more, and nothing else. */
 bool all_digits(const char *text);
 

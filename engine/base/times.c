@@ -4,7 +4,6 @@
 #include "base/times.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,15 +11,6 @@
 #include <unistd.h>
 
 #include "base/parse.h"
-
-__attribute__((format(printf, 2, 3))) static bool refuse(char *reason, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(reason, REASON_BYTES, format, args);
-    va_end(args);
-    return false;
-}
 
 /* ---- Digits alone ---- */
 
@@ -43,23 +33,25 @@ static bool refuse_digits(const char *text, uint64_t value, char *reason)
 {
     size_t len = strlen(text);
     if (len == 8 && looks_like_date(text)) {
-        return refuse(reason, "looks like a date: write %.4s-%.2s-%.2s", text, text + 4, text + 6);
+        return parse_refuse(reason, "looks like a date: write %.4s-%.2s-%.2s", text, text + 4,
+                            text + 6);
     }
     if ((len == 12 || len == 14) && looks_like_date(text)) {
-        return refuse(reason,
-                      "looks like a date and a time: write '%.4s-%.2s-%.2s %.2s:%.2s%s%.2s'", text,
-                      text + 4, text + 6, text + 8, text + 10, len == 14 ? ":" : "", text + 12);
+        return parse_refuse(
+            reason, "looks like a date and a time: write '%.4s-%.2s-%.2s %.2s:%.2s%s%.2s'", text,
+            text + 4, text + 6, text + 8, text + 10, len == 14 ? ":" : "", text + 12);
     }
     if (value >= TIME_DIGITS_MIN_MS / 1000 && value <= TIME_DIGITS_MAX_MS / 1000) {
-        return refuse(reason, "looks like Unix seconds: write %" PRIu64 "000 (milliseconds)",
-                      value);
+        return parse_refuse(reason, "looks like Unix seconds: write %" PRIu64 "000 (milliseconds)",
+                            value);
     }
     if (len == 16 || len == 19) {
-        return refuse(reason, "looks like Unix %s: write milliseconds",
-                      len == 16 ? "microseconds" : "nanoseconds");
+        return parse_refuse(reason, "looks like Unix %s: write milliseconds",
+                            len == 16 ? "microseconds" : "nanoseconds");
     }
-    return refuse(reason, "is no time in Unix milliseconds of the years 2000 to 2099 (%llu..%llu)",
-                  (unsigned long long)TIME_DIGITS_MIN_MS, (unsigned long long)TIME_DIGITS_MAX_MS);
+    return parse_refuse(
+        reason, "is no time in Unix milliseconds of the years 2000 to 2099 (%llu..%llu)",
+        (unsigned long long)TIME_DIGITS_MIN_MS, (unsigned long long)TIME_DIGITS_MAX_MS);
 }
 
 static bool parse_digits(const char *text, uint64_t *unix_ms, char *reason)
@@ -203,13 +195,14 @@ static bool from_local(const struct tm *tm, int64_t *seconds, char *reason)
     bool fits_before = offset_at(as_utc - before) == before;
     bool fits_behind = offset_at(as_utc - behind) == behind;
     if (!fits_before && !fits_behind) {
-        return refuse(reason, "does not exist in the local time zone, where clocks are set forward "
-                              "then: write an offset, as +08:00");
+        return parse_refuse(reason,
+                            "does not exist in the local time zone, where clocks are set forward "
+                            "then: write an offset, as +08:00");
     }
     if (fits_before && fits_behind && before != behind) {
-        return refuse(reason,
-                      "is there twice in the local time zone, where clocks are set back then: "
-                      "write an offset, as +08:00");
+        return parse_refuse(
+            reason, "is there twice in the local time zone, where clocks are set back then: "
+                    "write an offset, as +08:00");
     }
     *seconds = as_utc - (fits_before ? before : behind);
     return true;
@@ -236,7 +229,7 @@ static bool zone_known(char *reason)
         strcmp(name, "UTC") == 0 || strcmp(name, "GMT") == 0 || (mark && *mark != '/')) {
         return true;
     }
-    return refuse(
+    return parse_refuse(
         reason,
         "is local time, and TZ names a zone, '%.60s', that this machine has no rules for: "
         "write an offset, as +08:00",
@@ -250,8 +243,9 @@ bool parse_time(const char *text, uint64_t *unix_ms, char *reason)
     }
     struct written written = {0};
     if (!take_written(text, &written)) {
-        return refuse(reason, "is not a time such as 2026-11-11, '2026-11-11 00:00' (local time), "
-                              "2026-11-11T00:00:00+08:00, or Unix milliseconds");
+        return parse_refuse(reason,
+                            "is not a time such as 2026-11-11, '2026-11-11 00:00' (local time), "
+                            "2026-11-11T00:00:00+08:00, or Unix milliseconds");
     }
     int64_t seconds = 0;
     if (written.has_offset) {
@@ -263,7 +257,7 @@ bool parse_time(const char *text, uint64_t *unix_ms, char *reason)
         }
     }
     if (seconds < 0) {
-        return refuse(reason, "is before 1970");
+        return parse_refuse(reason, "is before 1970");
     }
     *unix_ms = (uint64_t)seconds * 1000 + (uint64_t)written.ms;
     return true;
@@ -276,9 +270,9 @@ bool parse_sale_time(const char *text, uint64_t *unix_ms, char *reason)
     }
     bool none = text[strspn(text, "0")] == '\0';
     if (!none && *unix_ms < SALE_TIME_MS_MIN) {
-        return refuse(reason, "is before 2000");
+        return parse_refuse(reason, "is before 2000");
     }
-    return *unix_ms <= SALE_TIME_MS_MAX || refuse(reason, "is after 2099");
+    return *unix_ms <= SALE_TIME_MS_MAX || parse_refuse(reason, "is after 2099");
 }
 
 /* ---- Showing ---- */

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/suggest.h"
+#include "base/times.h"
 #include "cli/print.h"
 #include "cli/values.h"
 

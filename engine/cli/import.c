@@ -15,8 +15,10 @@
 #include "base/cell.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/times.h"
 #include "cli/print.h"
 #include "cli/values.h"
+#include "core/definitions.h"
 
 #define ERRORS_SHOWN 20u
 #define ROWS_MAX     ITEMS_MAX
@@ -269,14 +271,24 @@ static void read_cells(struct import *import, const char *path, const struct csv
     }
 }
 
+/* The rules over several fields are core's (definitions.h): here they are asked of a row by itself,
+ * before the engine is asked of the SKU as it would be. */
 static void check_row(struct import *import, const char *path, const struct import_row *row)
 {
-    if (row->opens_at_ms != 0 && row->closes_at_ms != 0 && row->closes_at_ms <= row->opens_at_ms) {
-        bad(import, path, "row %" PRIu64 ", column closes_at: not later than opens_at",
-            row->number);
-    }
-    if (row->hold_ms_max != 0 && row->hold_ms > row->hold_ms_max) {
-        bad(import, path, "row %" PRIu64 ", column hold_ms: more than hold_ms_max", row->number);
+    static const struct {
+        uint32_t named;
+        const char *text;
+    } rules[] = {{SKU_FIELD_OPENS_AT | SKU_FIELD_CLOSES_AT, "closes_at: not later than opens_at"},
+                 {SKU_FIELD_HOLD | SKU_FIELD_HOLD_MAX, "hold_ms: more than hold_ms_max"}};
+    const struct sku_rule rule = {.opens_at_ms = row->opens_at_ms,
+                                  .closes_at_ms = row->closes_at_ms,
+                                  .hold_ms = row->hold_ms,
+                                  .hold_ms_max = row->hold_ms_max};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        struct misfit misfit;
+        if (!sku_rule_fits(&rule, rules[i].named, UINT32_MAX, &misfit)) {
+            bad(import, path, "row %" PRIu64 ", column %s", row->number, rules[i].text);
+        }
     }
 }
 

@@ -10,11 +10,12 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/times.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/order.h"
 #include "cli/print.h"
-#include "cli/stock.h"
+#include "cli/stock_find.h"
 #include "cli/subcommand.h"
 #include "cli/values.h"
 

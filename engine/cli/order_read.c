@@ -8,6 +8,7 @@
 
 #include "base/id.h"
 #include "base/limits.h"
+#include "base/times.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/order.h"

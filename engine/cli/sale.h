@@ -9,6 +9,8 @@
 
 #include <holdfast/client.h>
 
+#include "base/times.h"
+
 /* What a change is meant to bring about. */
 enum sale_wish {
     SALE_ANY,   /* nothing is amiss */
@@ -19,6 +21,9 @@ enum sale_wish {
 
 /* A SKU's rules; zeroed unless OK. UNKNOWN_ITEM: there is no such SKU. */
 enum hf_status sale_read(struct hf_client *client, const char *sku, struct hf_sku_rules *rules);
+
+/* "none" for 0, else as time_local_text(). */
+void sale_moment_text(uint64_t unix_ms, char text[TIME_TEXT_BYTES]);
 
 /* Says what was done ("open"), which times were changed, and on stderr, as warnings, why the SKU is
  * not sold although that was meant. now_ms: of the engine (connect_engine_ms()). Times are local

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/times.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"

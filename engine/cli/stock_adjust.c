@@ -12,7 +12,8 @@
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
-#include "cli/stock.h"
+#include "cli/stock_find.h"
+#include "cli/stock_print.h"
 #include "cli/values.h"
 
 static struct connection connection;

@@ -4,13 +4,11 @@
 #include "cli/values.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/bytes.h"
-#include "base/check.h"
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -18,15 +16,6 @@
 
 /* A line with all its fallbacks, and to spare. */
 #define LINE_TEXT_BYTES ((LINE_FALLBACKS_MAX + 2u) * 2u * HF_CODE_BYTES)
-
-__attribute__((format(printf, 2, 3))) static bool refuse(char *reason, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(reason, REASON_BYTES, format, args);
-    va_end(args);
-    return false;
-}
 
 bool parse_bool(const char *text, bool *value, char *reason)
 {
@@ -39,7 +28,7 @@ bool parse_bool(const char *text, bool *value, char *reason)
             }
         }
     }
-    return refuse(reason, "is neither yes nor no");
+    return parse_refuse(reason, "is neither yes nor no");
 }
 
 bool parse_duration(const char *text, uint32_t *ms, char *reason)
@@ -47,10 +36,11 @@ bool parse_duration(const char *text, uint32_t *ms, char *reason)
     uint64_t value;
     enum units_result result = units_duration(text, &value);
     if (result == UNITS_MALFORMED) {
-        return refuse(reason, "is not a duration such as 15m, 90s, 2h or 1500 (milliseconds)");
+        return parse_refuse(reason,
+                            "is not a duration such as 15m, 90s, 2h or 1500 (milliseconds)");
     }
     if (result == UNITS_TOO_LARGE || value > UINT32_MAX) {
-        return refuse(reason, "is more than 49 days");
+        return parse_refuse(reason, "is more than 49 days");
     }
     *ms = (uint32_t)value;
     return true;
@@ -65,11 +55,11 @@ static bool parse_code_part(const char *text, size_t len, const char *what,
     char why[TEXT_ERROR_BYTES];
     struct bytes taken = {(const uint8_t *)text, len};
     if (len == 0) {
-        return refuse(reason, "names no %s", what);
+        return parse_refuse(reason, "names no %s", what);
     }
     if ((len > CODE_BYTES_MAX || !utf8_valid(taken.data, len)) &&
         !text_take(TEXT_CODE, taken, room, &taken, why)) {
-        return refuse(reason, "is no %s: %.90s", what, why);
+        return parse_refuse(reason, "is no %s: %.90s", what, why);
     }
     memcpy(code, taken.data, taken.len);
     code[taken.len] = '\0';
@@ -125,19 +115,20 @@ static bool parse_item_qty(const char *text, struct line_wish *line, char *reaso
     line->qty = 1;
     if (at && colon && colon > at && !all_digits(colon + 1)) {
         /* More likely a slip of the hand than a pool with a colon in its name. */
-        return refuse(reason, "ends in '%.70s', which is not a quantity", colon);
+        return parse_refuse(reason, "ends in '%.70s', which is not a quantity", colon);
     }
     if (!colon || !all_digits(colon + 1)) {
         /* Nor does a SKU often have a number between colons: a word behind it is misspelt. */
         return colon && number_before(text, colon)
-                   ? refuse(reason, "ends in '%.70s', which is none of the words behind a quantity",
-                            colon)
+                   ? parse_refuse(reason,
+                                  "ends in '%.70s', which is none of the words behind a quantity",
+                                  colon)
                    : parse_item(text, &line->item, reason);
     }
     uint64_t value;
     char inner[REASON_BYTES];
     if (!parse_unsigned(colon + 1, 1, QTY_MAX, &value, inner)) {
-        return refuse(reason, "has a quantity that %s", inner);
+        return parse_refuse(reason, "has a quantity that %s", inner);
     }
     line->qty = (uint32_t)value;
     return parse_item_part(text, (size_t)(colon - text), &line->item, reason);
@@ -150,11 +141,11 @@ static bool parse_fallbacks(const char *text, struct line_wish *line, char *reas
         const char *comma = strchr(text, ',');
         size_t len = comma ? (size_t)(comma - text) : strlen(text);
         if (line->fallback_count == LINE_FALLBACKS_MAX) {
-            return refuse(reason, "names more than %u items behind or=", LINE_FALLBACKS_MAX);
+            return parse_refuse(reason, "names more than %u items behind or=", LINE_FALLBACKS_MAX);
         }
         char inner[REASON_BYTES];
         if (!parse_item_part(text, len, &line->fallbacks[line->fallback_count++], inner)) {
-            return refuse(reason, "has a name behind or= that %.80s", inner);
+            return parse_refuse(reason, "has a name behind or= that %.80s", inner);
         }
         text = comma ? comma + 1 : NULL;
     }
@@ -167,7 +158,7 @@ static bool parse_up_to(const char *word, struct line_wish *line, char *reason)
     uint64_t least = 0;
     char inner[REASON_BYTES];
     if (word[5] == '=' && !parse_unsigned(word + 6, 0, QTY_MAX, &least, inner)) {
-        return refuse(reason, "has a number behind up-to= that %.80s", inner);
+        return parse_refuse(reason, "has a number behind up-to= that %.80s", inner);
     }
     line->min_qty = (uint32_t)least;
     return true;
@@ -194,10 +185,10 @@ static bool take_line_word(const char *word, struct line_wish *line, char *reaso
 {
     enum line_word which = line_word_of(word);
     if ((which == WORD_OPTIONAL || which == WORD_UP_TO) && line->policy != HF_LINE_ALL) {
-        return refuse(reason, "says more than once how much of it there must be");
+        return parse_refuse(reason, "says more than once how much of it there must be");
     }
     if ((which == WORD_SPLIT && line->split) || (which == WORD_OR && line->fallback_count > 0)) {
-        return refuse(reason, "says '%s' twice", which == WORD_OR ? "or=" : "split");
+        return parse_refuse(reason, "says '%s' twice", which == WORD_OR ? "or=" : "split");
     }
     switch (which) {
     case WORD_OPTIONAL:
@@ -219,7 +210,7 @@ bool parse_line(const char *text, struct line_wish *line, char *reason)
     char copy[LINE_TEXT_BYTES];
     memset(line, 0, sizeof *line);
     if (strlen(text) >= sizeof copy) {
-        return refuse(reason, "is longer than %u bytes", LINE_TEXT_BYTES - 1);
+        return parse_refuse(reason, "is longer than %u bytes", LINE_TEXT_BYTES - 1);
     }
     strcpy(copy, text);
     char *colon;
@@ -233,10 +224,10 @@ bool parse_line(const char *text, struct line_wish *line, char *reason)
         return false;
     }
     if (line->min_qty > line->qty) {
-        return refuse(reason, "wants at least more than it asks for");
+        return parse_refuse(reason, "wants at least more than it asks for");
     }
     if (line->split && line->fallback_count == 0) {
-        return refuse(reason, "has nothing to split over: name other items behind or=");
+        return parse_refuse(reason, "has nothing to split over: name other items behind or=");
     }
     return true;
 }
@@ -253,8 +244,8 @@ bool parse_states(const char *text, uint32_t *states, char *reason)
             state++;
         }
         if (state > HF_ORDER_RETURNED) {
-            return refuse(reason,
-                          "is not a list of states: held, committed, released, expired, returned");
+            return parse_refuse(
+                reason, "is not a list of states: held, committed, released, expired, returned");
         }
         *states |= 1u << state;
         text = comma ? comma + 1 : NULL;
@@ -284,25 +275,4 @@ const char *state_name(unsigned state)
     static const char *const names[] = {"NONE",     "HELD",    "COMMITTED",
                                         "RELEASED", "EXPIRED", "RETURNED"};
     return state < sizeof names / sizeof *names ? names[state] : "UNKNOWN";
-}
-
-#define POOLS_NAMED 3u
-
-void pools_text(const struct hf_stock *rows, uint32_t count, char text[POOLS_TEXT_BYTES])
-{
-    CHECK(count > 0);
-    size_t used = (size_t)snprintf(text, POOLS_TEXT_BYTES, "%s is in pool%s ", rows[0].sku,
-                                   count == 1 ? "" : "s");
-    uint32_t named = count < POOLS_NAMED ? count : POOLS_NAMED;
-    for (uint32_t i = 0; i < named; i++) {
-        used += (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, "%s%s", i > 0 ? ", " : "",
-                                 rows[i].pool);
-    }
-    if (count > named) {
-        used +=
-            (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, " and %u more", count - named);
-    }
-    used += (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, ": say %s@%s", rows[0].sku,
-                             rows[0].pool);
-    CHECK(used < POOLS_TEXT_BYTES); /* at most six codes */
 }

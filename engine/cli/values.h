@@ -67,10 +67,4 @@ void duration_text(uint64_t ms, char text[DURATION_TEXT_BYTES]);
 /* The name of an order's state, as "HELD"; "UNKNOWN" for a number that is none. */
 const char *state_name(unsigned state);
 
-#define POOLS_TEXT_BYTES 512u
-
-/* "85123A is in pools online, wh-beijing: say 85123A@online", of all rows of one SKU; count is at
- * least 1. Many pools: the first ones. */
-void pools_text(const struct hf_stock *rows, uint32_t count, char text[POOLS_TEXT_BYTES]);
-
 #endif

@@ -11,7 +11,7 @@
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
-#include "cli/stock.h"
+#include "cli/stock_print.h"
 #include "cli/wal.h"
 #include "history/restore.h"
 

@@ -5,6 +5,7 @@
  * nothing; what is refused is refused with a reason. Numbers are held against a reading of their
  * digits that is written anew here. Threads: one. */
 #include "cli/values.h"
+#include "base/times.h"
 
 #include <string.h>
 

@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/times.h"
+#include "cli/stock_find.h"
 #include "cli/values.h"
 
 static void bool_takes_words_in_any_case(void **state)

@@ -1,4 +1,4 @@
-/* stock_rules.c - `holdfast stock define`: makes a SKU's item, and changes its rules.
+/* stock_define.c - `holdfast stock define`: makes a SKU's item, and changes its rules.
  *
  * A definition names what it changes (hf_sku.fields, hf_item.fields); all else stays as it is.
  *

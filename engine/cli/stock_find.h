@@ -1,9 +1,8 @@
-/* stock.h - what the words below `holdfast stock` share: how stock is printed, and reading numbers
- * that a definition must not change.
+/* stock_find.h - finds a SKU's rows, and what was probably meant by a code that is not there.
  *
  * Threads: the main thread. */
-#ifndef CLI_STOCK_H
-#define CLI_STOCK_H
+#ifndef CLI_STOCK_FIND_H
+#define CLI_STOCK_FIND_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,25 +10,12 @@
 #include <holdfast/client.h>
 
 #include "base/suggest.h"
-#include "cli/print.h"
-#include "cli/values.h"
 
-/* A table of stock: item, sku, pool, stocked, held, sold, available; and safety and presale_cap
- * once an item has any. */
-struct stock_table {
-    struct print_table table;
-    bool wide;
-};
+#define POOLS_TEXT_BYTES 512u
 
-/* rows: all, or the first part of what will be printed, decide whether it is the wide table. */
-void stock_table_init(struct stock_table *table, const struct hf_stock *rows, uint32_t count);
-void stock_table_print(struct stock_table *table, const struct hf_stock *rows, uint32_t count);
-void stock_table_deinit(struct stock_table *table);
-
-json_t *stock_object(const struct hf_stock *stock);
-
-/* Prints stock as a table or a JSON array. */
-void stock_print(const struct hf_stock *rows, uint32_t count, bool json);
+/* "85123A is in pools online, wh-beijing: say 85123A@online", of all rows of one SKU; count is at
+ * least 1. Many pools: the first ones. */
+void pools_text(const struct hf_stock *rows, uint32_t count, char text[POOLS_TEXT_BYTES]);
 
 /* Reads all pools of a SKU: *rows (to be freed with free()) and *count. OK; UNKNOWN_ITEM when there
  * is no such SKU. */

@@ -1,0 +1,31 @@
+/* stock_print.h - how stock is printed: as a table, and as JSON.
+ *
+ * Threads: the main thread. */
+#ifndef CLI_STOCK_PRINT_H
+#define CLI_STOCK_PRINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <holdfast/client.h>
+
+#include "cli/print.h"
+
+/* A table of stock: item, sku, pool, stocked, held, sold, available; and safety and presale_cap
+ * once an item has any. */
+struct stock_table {
+    struct print_table table;
+    bool wide;
+};
+
+/* rows: all, or the first part of what will be printed, decide whether it is the wide table. */
+void stock_table_init(struct stock_table *table, const struct hf_stock *rows, uint32_t count);
+void stock_table_print(struct stock_table *table, const struct hf_stock *rows, uint32_t count);
+void stock_table_deinit(struct stock_table *table);
+
+json_t *stock_object(const struct hf_stock *stock);
+
+/* Prints stock as a table or a JSON array. */
+void stock_print(const struct hf_stock *rows, uint32_t count, bool json);
+
+#endif
