@@ -247,7 +247,7 @@ static enum hf_status load_order_record(struct part_loader *loader, struct order
     loader->previous_key = key;
     part->orders++;
     part->held += image.state == ORDER_HELD;
-    return loader->lane ? replay_load_order(loader->lane, &image, key) : HF_OK;
+    return loader->lane ? image_load_order(loader->lane, &image, key) : HF_OK;
 }
 
 /* Orders that are looked at ahead: orders come in the order of shards, but in a shard's index each

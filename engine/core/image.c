@@ -1,5 +1,5 @@
-/* image.c - the core's state without its log: folding events into orders in hand, loading, and
- * reading a ledger out.
+/* image.c - the core's state without its log: orders in hand as images, loading, and reading a
+ * ledger out.
  *
  * Threads: one, before anything else runs; orders may be loaded by several lanes (replay.h).
  * Invariant: an image that is loaded is of an order that events could have made; a checkpoint's
@@ -8,60 +8,12 @@
 
 #include <stdlib.h>
 
-#include "core/inventory_internal.h"
+#include "core/inventory_admin.h"
 #include "core/pairs.h"
 #include "core/replay.h"
+#include "core/replay_lane.h"
 
 /* ---- Orders in hand ---- */
-
-static enum hf_status fold_held(const struct replay_lane *lane, struct order_hand *hand,
-                                struct event *event)
-{
-    if (hand->order.state != ORDER_NONE) {
-        return HF_DAMAGED;
-    }
-    hand->order = (struct order){.id = event->id, .flags = ORDER_BUSY};
-    enum hf_status status = order_apply(lane, &hand->order, event, hand->lines);
-    if (status != HF_OK) {
-        hand->order = (struct order){.state = ORDER_NONE};
-    }
-    return status;
-}
-
-static enum hf_status fold_forgotten(struct inventory *inventory, struct order_hand *hand,
-                                     struct event *event)
-{
-    if (!state_ended((enum order_state)hand->order.state)) {
-        return HF_DAMAGED;
-    }
-    event->digest_delta = 0 - order_digest(&hand->order);
-    forget_settle(inventory, &hand->order);
-    hand->order = (struct order){.state = ORDER_NONE};
-    return HF_OK;
-}
-
-enum hf_status replay_fold(const struct replay_lane *lane, struct order_hand *hand,
-                           struct event *event)
-{
-    if (event->type == EVENT_ORDER_HELD) {
-        return fold_held(lane, hand, event);
-    }
-    if (hand->order.state == ORDER_NONE || !id_equal(hand->order.id, event->id)) {
-        return HF_DAMAGED;
-    }
-    switch (event->type) {
-    case EVENT_ORDER_FORGOTTEN:
-        return fold_forgotten(lane->inventory, hand, event);
-    case EVENT_ORDER_COMMITTED:
-    case EVENT_ORDER_RELEASED:
-    case EVENT_ORDER_EXPIRED:
-    case EVENT_ORDER_EXTENDED:
-    case EVENT_ORDER_RETURNED:
-        return order_apply(lane, &hand->order, event, hand->lines);
-    default:
-        return HF_DAMAGED;
-    }
-}
 
 void order_hand_image(struct order_hand *hand, struct order_image *image)
 {
@@ -316,8 +268,8 @@ static void order_load_units(const struct replay_lane *lane, const struct order 
     }
 }
 
-enum hf_status replay_load_order(struct replay_lane *lane, const struct order_image *image,
-                                 uint64_t hash)
+enum hf_status image_load_order(struct replay_lane *lane, const struct order_image *image,
+                                uint64_t hash)
 {
     struct inventory *inventory = lane->inventory;
     if (!image_fits(inventory, image)) {
@@ -353,8 +305,8 @@ enum hf_status replay_load_order(struct replay_lane *lane, const struct order_im
 
 enum hf_status inventory_load_order(struct inventory *inventory, const struct order_image *image)
 {
-    return replay_load_order(&(struct replay_lane){.inventory = inventory}, image,
-                             id_hash(image->id));
+    return image_load_order(&(struct replay_lane){.inventory = inventory}, image,
+                            id_hash(image->id));
 }
 
 /* ---- Reading a ledger out ---- */

@@ -73,6 +73,12 @@ void inventory_claims_end(struct inventory *inventory);
  * entered by inventory_replayed(). FULL when the table has no room, or out of memory. */
 enum hf_status inventory_load_order(struct inventory *inventory, const struct order_image *image);
 
+struct replay_lane;
+
+/* The same for an order of a lane's own (replay.h); hash: of its id. */
+enum hf_status image_load_order(struct replay_lane *lane, const struct order_image *image,
+                                uint64_t hash);
+
 /* ---- Reading a ledger out ---- */
 
 struct ledger_visitor {

@@ -28,7 +28,9 @@
 #include "base/limits.h"
 #include "core/event.h"
 #include "core/expiry.h"
+#include "core/order.h"
 #include "core/stock.h"
+#include "core/txn.h"
 #include "holdfast/status.h"
 
 struct inventory;
@@ -42,16 +44,6 @@ struct inventory_options {
     uint64_t tickets_max;     /* pre-sale tickets with units, see presale_init(); 0: orders_max */
     uint64_t orders_ready; /* orders whose memory is made ready at once, so that the first ones of a
                               rush meet no page fault; 0: none; more than orders_max: all */
-};
-
-/* Values as on the wire and in the log. */
-enum order_state {
-    ORDER_NONE = 0,
-    ORDER_HELD = 1,
-    ORDER_COMMITTED = 2,
-    ORDER_RELEASED = 3,
-    ORDER_EXPIRED = 4,
-    ORDER_RETURNED = 5,
 };
 
 /* What became of one order of a request. */
@@ -134,44 +126,12 @@ struct move {
     struct bytes reference;
 };
 
-/* One order as a reader sees it. */
-struct order_view {
-    struct id128 id;
-    enum order_state state;
-    uint64_t buyer;
-    uint64_t deadline_ms;
-    uint64_t lsn; /* of the last change */
-    uint32_t line_count;
-};
-
-/* One line of an order as a reader sees it; where lines were filled from several items, or less
- * than was asked, one grant of it. */
-struct order_line_view {
-    uint32_t item;
-    uint32_t qty;      /* granted */
-    uint32_t released; /* while it was held; not what a commit left out */
-    uint32_t committed;
-    uint32_t returned;    /* since the order was made */
-    uint32_t presale_qty; /* as in struct order_grant, and the rest */
-    uint32_t ticket;
-    uint16_t line;
-    bool counted;
-};
-
 /* Which orders a list is of. */
 struct order_filter {
     uint64_t buyer;        /* 0: any */
     const uint32_t *items; /* orders with a line of one of these; NULL: any */
     uint32_t item_count;
     uint32_t states; /* bits 1 << enum order_state; 0: any */
-};
-
-/* Where a walk through the order table stands; zero: at its beginning. Good for the table's life,
- * whatever is entered and removed meanwhile. */
-struct order_cursor {
-    uint32_t shard;
-    uint32_t tag;
-    bool done;
 };
 
 struct item_view {
@@ -191,31 +151,9 @@ struct inventory_counts {
     uint64_t deadlines; /* entered: of held orders, and of ended ones whose time has not come */
 };
 
-enum txn_step {
-    TXN_DONE,  /* decided; the outcome is filled in */
-    TXN_AGAIN, /* append and publish what the transaction has (if nothing: pause), call again */
-};
-
-/* One thread's work between two appends. Large (some 100 KiB): one per thread, reused. */
-struct txn {
-    struct inventory *inventory;
-    unsigned slot;   /* the thread's slot, 0..THREADS_MAX-1 */
-    uint64_t now_ms; /* the decision's time, which deadlines are in: set by the caller before each
-                        operation */
-    int64_t wall_ahead_ms; /* what the wall clock, which sales open by, is ahead of now_ms */
-    bool publishing;       /* from inventory_publish_begin to the end of inventory_publish */
-    uint32_t event_count;
-    struct event events[TXN_EVENTS_MAX];
-    uint32_t changed[TXN_EVENTS_MAX]; /* the order handle behind each event; core's own */
-    struct txn_memory *memory;        /* lines and quantities of the events; core's own */
-};
-
 /* NO_MEMORY when address space or memory is refused. */
 enum hf_status inventory_init(struct inventory **out, const struct inventory_options *options);
 void inventory_deinit(struct inventory *inventory);
-
-enum hf_status txn_init(struct txn *txn, struct inventory *inventory, unsigned slot);
-void txn_deinit(struct txn *txn);
 
 /* ---- Orders: any thread ---- */
 

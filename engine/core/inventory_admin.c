@@ -2,12 +2,13 @@
  *
  * Threads: one at a time, under the admin lock; readers of the catalog and operations on stock go
  * on meanwhile. Memory that publishing needs is taken when deciding, so publishing can't fail. */
+#include "core/inventory_admin.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/mutex.h"
 #include "base/schedule.h"
 #include "core/definitions.h"
-#include "core/inventory_internal.h"
+#include "core/inventory_units.h"
 
 void inventory_admin_lock(struct inventory *inventory)
 {
@@ -448,6 +449,12 @@ enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *asked,
         change_add_event(txn, asked, &made, flags);
     }
     return status;
+}
+
+void adjust_publish(struct inventory *inventory, unsigned slot, const struct adjustment_made *made)
+{
+    stock_restock(inventory->stock, slot, made->item, made->delta);
+    adjustments_add(&inventory->adjustments, made);
 }
 
 /* ---- Moves ---- */

@@ -13,7 +13,9 @@
 
 #include "base/check.h"
 #include "base/schedule.h"
-#include "core/inventory_internal.h"
+#include "core/inventory_effect.h"
+#include "core/inventory_rules.h"
+#include "core/inventory_units.h"
 
 #define QTY_UNNAMED UINT32_MAX /* a line that an edit does not name */
 

@@ -1,16 +1,14 @@
-/* inventory_forget.c - forgetting orders that have ended, and listing orders.
+/* inventory_forget.c - forgetting orders that have ended.
  *
  * Forgetting is an event as any: decided under the order's shard lock, which makes the order BUSY,
  * logged, then published, which takes the entry out of the table. What the order sold stays sold
  * (stock_settle), what it counted towards its buyer's limit stays counted, its tickets keep their
  * place: all of that follows from what is sold, and is sold still.
  *
- * Threads: inventory_forget one at a time; listing any.
+ * Threads: inventory_forget one at a time.
  * Invariant: an entry is used anew only when no wheel has its handle (ORDER_HINTED). */
+#include "core/inventory_forget.h"
 #include "base/schedule.h"
-#include "core/inventory_internal.h"
-
-/* ---- Forgetting ---- */
 
 struct forgetting {
     struct txn *txn;
@@ -101,94 +99,4 @@ enum hf_status forget_apply(const struct replay_lane *lane, struct event *event,
     event->digest_delta = 0 - order_digest(orders_at(orders, handle));
     forget_publish(lane->inventory, lane->slot, shard, handle);
     return HF_OK;
-}
-
-/* ---- Listing ---- */
-
-struct listing {
-    const struct order_filter *filter;
-    bool items_sorted; /* the filter's, as those of one SKU come */
-    struct order_view *views;
-    uint32_t max;
-    uint32_t count;
-};
-
-static bool items_are_sorted(const struct order_filter *filter)
-{
-    for (uint32_t i = 1; filter->items && i < filter->item_count; i++) {
-        if (filter->items[i - 1] > filter->items[i]) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool listing_has_item(const struct listing *listing, uint32_t item)
-{
-    const uint32_t *items = listing->filter->items;
-    uint32_t low = 0;
-    uint32_t high = listing->filter->item_count;
-    if (!listing->items_sorted) {
-        while (low < high && items[low] != item) {
-            low++;
-        }
-        return low < high;
-    }
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (items[middle] < item) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low < listing->filter->item_count && items[low] == item;
-}
-
-static bool listing_lets_through(const struct listing *listing, const struct order *order)
-{
-    const struct order_filter *filter = listing->filter;
-    if ((filter->buyer && order->buyer != filter->buyer) ||
-        (filter->states && !(filter->states & 1u << order->state))) {
-        return false;
-    }
-    if (!filter->items) {
-        return true;
-    }
-    for (uint32_t i = 0; i < order->line_count; i++) {
-        if (listing_has_item(listing, transition_line(order, i).item)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool listing_visit(void *context, struct order_shard *shard, uint32_t handle,
-                          struct order *order)
-{
-    (void)shard;
-    (void)handle;
-    struct listing *listing = context;
-    if (!listing_lets_through(listing, order)) {
-        return true;
-    }
-    if (listing->count == listing->max) {
-        return false;
-    }
-    order_view_fill(&listing->views[listing->count++], order);
-    return true;
-}
-
-uint32_t inventory_list_orders(struct inventory *inventory, const struct order_filter *filter,
-                               struct order_cursor *cursor, struct order_view *views, uint32_t max,
-                               uint32_t look_max)
-{
-    struct listing listing = {
-        .filter = filter,
-        .items_sorted = items_are_sorted(filter),
-        .views = views,
-        .max = max,
-    };
-    orders_walk(&inventory->orders, cursor, look_max, listing_visit, &listing);
-    return listing.count;
 }

@@ -22,7 +22,9 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/hash.h"
-#include "core/inventory_internal.h"
+#include "core/inventory_grant.h"
+#include "core/inventory_rules.h"
+#include "core/inventory_units.h"
 
 #define CHOICES_MAX (1u + LINE_FALLBACKS_MAX)
 

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/inventory_internal.h"
+#include "core/inventory_admin.h"
 #include "core/pairs.h"
 
 /* ---- Digest ---- */

@@ -12,7 +12,9 @@
 
 #include <stdint.h>
 
-#include "core/inventory.h"
+#include "base/limits.h"
+#include "core/order.h"
+#include "holdfast/status.h"
 
 struct lines;
 

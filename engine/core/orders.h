@@ -30,7 +30,8 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/spin.h"
-#include "core/inventory.h"
+#include "core/event.h"
+#include "core/order.h"
 #include "core/table.h"
 
 #define ORDERS_BLOCK    256u       /* entries that a slot draws at once */
@@ -140,6 +141,15 @@ static inline struct order_shard *orders_shard_of(const struct orders *orders, u
 static inline uint64_t order_deadline(const struct order *order)
 {
     return order->deadline_ms + order->extended_ms;
+}
+
+/* Adds to a counter of a shard; under its lock. */
+static inline void counter_add(_Atomic uint64_t *counter, uint64_t delta)
+{
+    /* relaxed: one writer at a time. release: pairs with the acquire in counts_fill, which looks
+     * again if this was published meanwhile. */
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + delta,
+                          memory_order_release);
 }
 
 /* The handle of an order, ORDER_NO_HANDLE if there is none. Under the shard's lock. O(1). */

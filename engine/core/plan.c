@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 #include "base/hash.h"
-#include "core/inventory_internal.h"
+#include "core/inventory_admin.h"
 
 struct plan_sku {
     struct sku_rule rule;

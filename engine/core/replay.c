@@ -1,13 +1,15 @@
-/* replay.c - lanes of replay: units added up aside, digests, prefetching; deadlines after replay.
+/* replay.c - lanes of replay: units added up aside, digests, prefetching; orders in hand; deadlines
+ * after replay.
  *
- * Threads: one a lane. inventory_publish.c has what an event does to an order.
+ * Threads: one a lane. inventory_apply.c has what an event does to an order.
  * Invariant: a shard of the order table belongs to one lane, so that its lock is not needed. */
 #include "core/replay.h"
 
 #include <stdlib.h>
 
 #include "base/pages.h"
-#include "core/inventory_internal.h"
+#include "core/inventory_apply.h"
+#include "core/inventory_forget.h"
 
 /* ---- Lanes ---- */
 
@@ -101,6 +103,57 @@ enum hf_status replay_apply(struct replay_lane *lane, struct event *event, uint6
 uint64_t replay_digest(const struct replay_lane *lane)
 {
     return lane->digest;
+}
+
+/* ---- Orders in hand ---- */
+
+static enum hf_status fold_held(const struct replay_lane *lane, struct order_hand *hand,
+                                struct event *event)
+{
+    if (hand->order.state != ORDER_NONE) {
+        return HF_DAMAGED;
+    }
+    hand->order = (struct order){.id = event->id, .flags = ORDER_BUSY};
+    enum hf_status status = order_apply(lane, &hand->order, event, hand->lines);
+    if (status != HF_OK) {
+        hand->order = (struct order){.state = ORDER_NONE};
+    }
+    return status;
+}
+
+static enum hf_status fold_forgotten(struct inventory *inventory, struct order_hand *hand,
+                                     struct event *event)
+{
+    if (!state_ended((enum order_state)hand->order.state)) {
+        return HF_DAMAGED;
+    }
+    event->digest_delta = 0 - order_digest(&hand->order);
+    forget_settle(inventory, &hand->order);
+    hand->order = (struct order){.state = ORDER_NONE};
+    return HF_OK;
+}
+
+enum hf_status replay_fold(const struct replay_lane *lane, struct order_hand *hand,
+                           struct event *event)
+{
+    if (event->type == EVENT_ORDER_HELD) {
+        return fold_held(lane, hand, event);
+    }
+    if (hand->order.state == ORDER_NONE || !id_equal(hand->order.id, event->id)) {
+        return HF_DAMAGED;
+    }
+    switch (event->type) {
+    case EVENT_ORDER_FORGOTTEN:
+        return fold_forgotten(lane->inventory, hand, event);
+    case EVENT_ORDER_COMMITTED:
+    case EVENT_ORDER_RELEASED:
+    case EVENT_ORDER_EXPIRED:
+    case EVENT_ORDER_EXTENDED:
+    case EVENT_ORDER_RETURNED:
+        return order_apply(lane, &hand->order, event, hand->lines);
+    default:
+        return HF_DAMAGED;
+    }
 }
 
 /* ---- Deadlines after replay ---- */

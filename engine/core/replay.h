@@ -59,10 +59,6 @@ enum hf_status replay_fold(const struct replay_lane *lane, struct order_hand *ha
 /* Sum of the digests of what was applied so far. */
 uint64_t replay_digest(const struct replay_lane *lane);
 
-/* As inventory_load_order, for an order of the lane's own; hash: of its id. */
-enum hf_status replay_load_order(struct replay_lane *lane, const struct order_image *image,
-                                 uint64_t hash);
-
 /* Takes the memory of so many orders, entered or not: one of `parts` equal parts of it, each by
  * another thread, while no lane is at work. */
 void replay_populate(struct inventory *inventory, uint64_t orders, unsigned part, unsigned parts);

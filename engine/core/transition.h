@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #include "core/event.h"
-#include "core/inventory.h"
+#include "core/order.h"
 #include "core/orders.h"
 
 #define QTY_ALL UINT32_MAX /* as a line's quantity in an event: all of it */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "core/image.h"
+#include "core/inventory_grant.h"
 #include "core/inventory_internal.h"
 #include "core/presale.h"
 #include "lib/core_rig.h"

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "core/inventory_admin.h"
 #include "core/inventory_internal.h"
 #include "lib/core_rig.h"
 

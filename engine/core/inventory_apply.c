@@ -1,0 +1,323 @@
+/* inventory_apply.c - applying events of the log to the state.
+ *
+ * An order is changed by transition_apply(), as when it is published (inventory_publish.c). The
+ * difference is in what has happened to stock before. Live, units were taken when the event was
+ * decided, and publishing only sells and credits. In replay the event does all of it, and takes
+ * units whether or not they are there: the log says that they were (a definition or a forced
+ * adjustment may have lowered what is free since).
+ *
+ * Threads: one, except that lanes apply the events of orders side by side (replay.h). */
+#include "core/inventory_apply.h"
+
+#include "core/inventory_admin.h"
+#include "core/inventory_effect.h"
+#include "core/inventory_forget.h"
+#include "core/inventory_units.h"
+
+/* ---- Stock, limits and tickets ---- */
+
+static void stock_replay(const struct replay_lane *lane, const struct order *order,
+                         const struct event *event)
+{
+    enum order_state state_after = transition_state(order, event);
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct line_moves moves = line_moves(order, event, state_after, i);
+        replay_units(lane, transition_line(order, i).item, -moves.given, moves.sold);
+    }
+}
+
+/* Undoes one that was OK. */
+static void counts_change_back(struct inventory *inventory, uint64_t buyer,
+                               const struct order_line_view *line, struct line_counts counts)
+{
+    struct line_counts back = {-counts.counted, -counts.presale};
+    enum hf_status status = counts_change(inventory, buyer, line, back);
+    CHECK(status == HF_OK);
+}
+
+static enum hf_status counts_replay(struct inventory *inventory, const struct order *order,
+                                    const struct event *event)
+{
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view line = transition_line(order, i);
+        enum hf_status status =
+            counts_change(inventory, order->buyer, &line, transition_counts(order, event, i));
+        while (status != HF_OK && i-- > 0) {
+            line = transition_line(order, i);
+            counts_change_back(inventory, order->buyer, &line, transition_counts(order, event, i));
+        }
+        if (status != HF_OK) {
+            return status;
+        }
+    }
+    return HF_OK;
+}
+
+/* ---- Orders ---- */
+
+static bool grant_fits(const struct event *event, uint32_t i)
+{
+    const struct order_grant *grant = &event->grants[i];
+    return grant->line >= 1 && grant->line <= (event->contents & UINT16_MAX) &&
+           (i == 0 || grant->line >= event->grants[i - 1].line) &&
+           grant->presale_qty <= grant->qty && (grant->ticket != 0) == (grant->presale_qty != 0);
+}
+
+bool order_held_fits(const struct inventory *inventory, const struct event *event)
+{
+    if (event->line_count < 1 || event->line_count > ORDER_LINES_MAX ||
+        (event->flags & EVENT_COUNTED && (event->grants || event->line_count != 1))) {
+        return false;
+    }
+    if (event->grants &&
+        ((event->contents & UINT16_MAX) < 1 || (event->contents & UINT16_MAX) > ORDER_LINES_MAX)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        struct order_line_view line = transition_held_line(event, i);
+        if (!inventory_has_item(inventory, line.item) || line.qty < 1 || line.qty > QTY_MAX ||
+            (line.counted && event->buyer == 0) || (event->grants && !grant_fits(event, i))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct line_counts held_counts(const struct order_line_view *line)
+{
+    return (struct line_counts){line->counted ? line->qty : 0, line->presale_qty};
+}
+
+/* What a new order takes. */
+static enum hf_status held_apply(const struct replay_lane *lane, struct event *event)
+{
+    struct inventory *inventory = lane->inventory;
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        struct order_line_view line = transition_held_line(event, i);
+        enum hf_status status = counts_change(inventory, event->buyer, &line, held_counts(&line));
+        while (status != HF_OK && i-- > 0) {
+            line = transition_held_line(event, i);
+            counts_change_back(inventory, event->buyer, &line, held_counts(&line));
+        }
+        if (status != HF_OK) {
+            return status;
+        }
+    }
+    for (uint32_t i = 0; i < event->line_count; i++) {
+        struct order_line_view line = transition_held_line(event, i);
+        replay_units(lane, line.item, line.qty, 0);
+    }
+    event->digest_delta = held_digest(inventory, event);
+    return HF_OK;
+}
+
+/* An event that fits. */
+static enum hf_status edit_apply(const struct replay_lane *lane, struct order *order,
+                                 struct event *event, struct order_line_view *block)
+{
+    if (counts_matter(order)) {
+        enum hf_status status = counts_replay(lane->inventory, order, event);
+        if (status != HF_OK) {
+            return status;
+        }
+    }
+    event->digest_delta = edit_digest(lane->inventory, order, event);
+    stock_replay(lane, order, event);
+    transition_apply(order, event, block);
+    return HF_OK;
+}
+
+enum hf_status order_apply(const struct replay_lane *lane, struct order *order, struct event *event,
+                           struct order_line_view *block)
+{
+    if (event->type == EVENT_ORDER_HELD) {
+        CHECK(block != NULL || !transition_enters_block(event));
+        if (order->state != ORDER_NONE || !order_held_fits(lane->inventory, event)) {
+            return HF_DAMAGED;
+        }
+        enum hf_status status = held_apply(lane, event);
+        if (status == HF_OK) {
+            transition_enter(order, event, block);
+            held_show(order, event->lsn);
+        }
+        return status;
+    }
+    if (transition_misfit(order, event) != NULL) {
+        return HF_DAMAGED;
+    }
+    bool needs_block = transition_needs_block(order, event);
+    CHECK(block != NULL || !needs_block);
+    return edit_apply(lane, order, event, needs_block ? block : NULL);
+}
+
+static enum hf_status apply_held(const struct replay_lane *lane, struct event *event, uint64_t hash)
+{
+    struct inventory *inventory = lane->inventory;
+    struct orders *orders = &inventory->orders;
+    struct order_shard *shard = orders_shard(orders, hash);
+    if (!order_held_fits(inventory, event) ||
+        orders_find(orders, shard, hash, event->id) != ORDER_NO_HANDLE) {
+        return HF_DAMAGED;
+    }
+    uint32_t handle = order_enter(inventory, lane->slot, shard, hash, event);
+    if (handle == ORDER_NO_HANDLE) {
+        return HF_FULL;
+    }
+    struct order *order = orders_at(orders, handle);
+    enum hf_status status = held_apply(lane, event);
+    if (status == HF_OK) {
+        held_show(order, event->lsn);
+        held_count(shard);
+        return HF_OK;
+    }
+    if (order->flags & ORDER_BLOCK) {
+        lines_free(inventory->lines, handle, order->lines, order->line_count);
+        order->flags &= (uint8_t)~ORDER_BLOCK;
+    }
+    orders_remove(orders, lane->slot, shard, hash, handle);
+    return status;
+}
+
+static enum hf_status apply_edit(const struct replay_lane *lane, struct event *event, uint64_t hash)
+{
+    struct inventory *inventory = lane->inventory;
+    struct orders *orders = &inventory->orders;
+    struct order_shard *shard = orders_shard(orders, hash);
+    uint32_t handle = orders_find(orders, shard, hash, event->id);
+    if (handle == ORDER_NO_HANDLE) {
+        return HF_DAMAGED;
+    }
+    struct order *order = orders_at(orders, handle);
+    if (transition_misfit(order, event) != NULL) {
+        return HF_DAMAGED;
+    }
+    struct order_line_view *block = NULL;
+    if (transition_needs_block(order, event)) {
+        block = lines_alloc(inventory->lines, handle, order->line_count);
+        if (!block) {
+            return HF_FULL;
+        }
+    }
+    bool was_held = order->state == ORDER_HELD;
+    enum hf_status status = edit_apply(lane, order, event, block);
+    if (status != HF_OK && block) {
+        lines_free(inventory->lines, handle, block, order->line_count);
+    } else if (was_held && status == HF_OK) {
+        held_uncount(shard, order);
+    }
+    return status;
+}
+
+enum hf_status order_event_apply(const struct replay_lane *lane, struct event *event, uint64_t hash)
+{
+    switch (event->type) {
+    case EVENT_ORDER_HELD:
+        return apply_held(lane, event, hash);
+    case EVENT_ORDER_FORGOTTEN:
+        return forget_apply(lane, event, hash);
+    case EVENT_ORDER_COMMITTED:
+    case EVENT_ORDER_RELEASED:
+    case EVENT_ORDER_EXPIRED:
+    case EVENT_ORDER_EXTENDED:
+    case EVENT_ORDER_RETURNED:
+        return apply_edit(lane, event, hash);
+    default:
+        return HF_DAMAGED;
+    }
+}
+
+/* ---- Definitions and adjustments ---- */
+
+static enum hf_status apply_sku(struct inventory *inventory, struct event *event)
+{
+    const struct sku_rule *rule = event->sku;
+    if (rule->sku.len < 1 || rule->sku.len > CODE_BYTES_MAX || rule->label.len > LABEL_BYTES_MAX) {
+        return HF_DAMAGED;
+    }
+    struct definition definition;
+    enum hf_status status = definition_of_sku(inventory, rule, &definition);
+    if (status == HF_OK) {
+        event->digest_delta = definition_sku_digest(inventory, rule, &definition);
+        definition_install_sku(inventory, rule, &definition);
+    }
+    return status;
+}
+
+static enum hf_status apply_item(struct inventory *inventory, struct event *event)
+{
+    const struct item_def *def = event->item;
+    if (def->sku.len < 1 || def->sku.len > CODE_BYTES_MAX || def->pool.len < 1 ||
+        def->pool.len > CODE_BYTES_MAX || def->safety < 0 || def->safety > STOCK_MAX ||
+        def->presale_cap < 0 || def->presale_cap > STOCK_MAX) {
+        return HF_DAMAGED;
+    }
+    struct definition definition;
+    enum hf_status status = definition_of_item(inventory, def, &definition);
+    if (status != HF_OK) {
+        return status;
+    }
+    uint32_t item = definition.item ? definition.item : catalog_items(inventory->catalog) + 1;
+    if (def->item != item) {
+        return HF_DAMAGED;
+    }
+    event->digest_delta = definition_item_digest(inventory, def, &definition);
+    definition_install_item(inventory, def, &definition);
+    return HF_OK;
+}
+
+static enum hf_status apply_adjust(struct inventory *inventory, struct event *event)
+{
+    const struct stock_change *change = event->adjust;
+    if (!inventory_has_item(inventory, change->item) || change->delta < -STOCK_MAX ||
+        change->delta > STOCK_MAX || change->stocked < 0 || change->stocked > STOCK_MAX ||
+        adjustments_find(&inventory->adjustments, event->id)) {
+        return HF_DAMAGED;
+    }
+    struct stock_view view;
+    stock_read(inventory->stock, change->item, &view);
+    if (view.stocked + change->delta != change->stocked) {
+        return HF_DAMAGED;
+    }
+    if (!adjustments_make_room(&inventory->adjustments)) {
+        return HF_FULL;
+    }
+    struct adjustment_made made = {
+        .id = event->id,
+        .delta = change->delta,
+        .stocked = change->stocked,
+        .texts = adjustment_texts(change->reason, change->reference),
+        .item = change->item,
+    };
+    if (made.delta < 0) {
+        units_force(inventory->stock, 0, made.item, -made.delta);
+    }
+    event->digest_delta = adjustment_digest(&made) + digest_stocked(made.item, made.delta);
+    adjust_publish(inventory, 0, &made);
+    return HF_OK;
+}
+
+/* ---- Any event ---- */
+
+enum hf_status inventory_apply(struct inventory *inventory, struct event *event)
+{
+    const struct replay_lane alone = {.inventory = inventory};
+    switch (event->type) {
+    case EVENT_ORDER_HELD:
+    case EVENT_ORDER_COMMITTED:
+    case EVENT_ORDER_RELEASED:
+    case EVENT_ORDER_EXPIRED:
+    case EVENT_ORDER_EXTENDED:
+    case EVENT_ORDER_RETURNED:
+    case EVENT_ORDER_FORGOTTEN:
+        return order_event_apply(&alone, event, id_hash(event->id));
+    case EVENT_SKU_DEFINED:
+        return apply_sku(inventory, event);
+    case EVENT_ITEM_DEFINED:
+        return apply_item(inventory, event);
+    case EVENT_STOCK_ADJUSTED:
+        return apply_adjust(inventory, event);
+    case EVENT_STOCK_MOVED:
+        return move_apply(inventory, event);
+    }
+    return HF_DAMAGED;
+}
