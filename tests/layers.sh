@@ -11,12 +11,15 @@
 #     protobuf-c only in engine/wire/codec*, liburing only in engine/io/; no include goes up with
 #     "../";
 #   - an include in quotes names a file of this tree.
-# And the top level holds only the entries that check_top_level names, and what .gitignore ignores.
+# Files of C code must not call each other in a circle, but for those that allowed_circles() names
+# (tests/structure.py finds them). And the top level holds only the entries that check_top_level
+# names, and what .gitignore ignores.
 #
-# Needs a POSIX shell, find and awk. Exit status: 0 all kept, 1 something broken, 2 usage.
+# Needs a POSIX shell, find, awk and python3. Exit status: 0 all kept, 1 something broken, 2 usage.
 
 set -u
 export LC_ALL=C
+here=$(cd "$(dirname "$0")" && pwd)
 
 # check_includes ROOT: prints "file:line: what is wrong" for each include that breaks a rule.
 check_includes() {
@@ -129,6 +132,22 @@ check_top_level() (
     done
 )
 
+# The circles of calls that are wanted, each with its reason: a line "file file ...: why".
+allowed_circles() {
+    cat <<'END'
+bench/load/crew bench/load/link: to be cut
+bench/micro/main bench/micro/micro_codec bench/micro/micro_commit bench/micro/micro_counters bench/micro/micro_engine bench/micro/micro_expiry bench/micro/micro_log bench/micro/micro_orders bench/micro/micro_record bench/micro/micro_recovery bench/micro/micro_scaling: to be cut
+engine/rpc/link engine/rpc/link_receive engine/rpc/link_send: one connection; a failed send or receive ends it
+engine/wal/append engine/wal/segments: the log's room; an append asks for a segment, a new segment wakes appends
+engine/wal/reader engine/wal/tail: where the log ends; the tail is judged by reading on
+END
+}
+
+# check_circles ROOT: prints each circle that is not allowed, and each allowed one that is gone.
+check_circles() {
+    allowed_circles | python3 "$here/structure.py" --circles - "$1"
+}
+
 check_tree() {
     check_top_level "$1"
     check_includes "$1"
@@ -195,6 +214,25 @@ expect_broken() {
     [ $saved = no ] || mv "$tree.saved" "$tree/$1"
 }
 
+# Two files that call each other are seen, and not before they do.
+expect_circle() {
+    put engine/core/left.h 'int left_do(void);'
+    put engine/core/right.h 'int right_do(void);'
+    put engine/core/left.c '#include "core/right.h"' 'int left_do(void)' '{' '    return right_do();' '}'
+    put engine/core/right.c '#include "core/left.h"' 'int right_do(void)' '{' '    return 1;' '}'
+    before=$(python3 "$here/structure.py" --circles /dev/null "$tree")
+    put engine/core/right.c '#include "core/left.h"' 'int right_do(void)' '{' '    return left_do();' '}'
+    found=$(python3 "$here/structure.py" --circles /dev/null "$tree")
+    case $before/$found in
+    "/a circle that is not allowed: engine/core/left engine/core/right"*) checks=$((checks + 1)) ;;
+    *)
+        echo "self-test: a circle: expected nothing, then one finding, got: $before/$found"
+        failures=$((failures + 1))
+        ;;
+    esac
+    rm "$tree"/engine/core/left.[ch] "$tree"/engine/core/right.[ch]
+}
+
 self_test() {
     tree=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-layers-XXXXXX") || exit 2
     trap 'rm -rf "$tree" "$tree.saved"' EXIT
@@ -235,6 +273,8 @@ expect_broken engine/server/x.c '"feed/feed.h"'
     expect_broken engine/extra/x.c '<stdint.h>'               # a folder without a layer
 
     rm -rf "$tree/engine/extra"
+    expect_circle
+
     : >"$tree/notes.txt"
     case $(check_tree "$tree") in
     "notes.txt: "*) checks=$((checks + 1)) ;;
@@ -268,4 +308,4 @@ if [ -n "$found" ]; then
     printf '%s\n' "$found"
     exit 1
 fi
-echo "layers: every include keeps to the layer table"
+echo "layers: every include keeps to the layer table; no circle but those that are named here"

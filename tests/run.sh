@@ -13,6 +13,7 @@ usage() {
 usage: sh tests/run.sh [--asan | --tsan | --clang | --coverage] [--long] [-- CTEST-OPTION...]
        sh tests/run.sh --mutants [--lanes N] [NAME...]
        sh tests/run.sh --fuzz [--lanes N] [SECONDS] [TARGET...]
+       sh tests/run.sh --tidy [FILE...]
 
 Installs the Debian packages that are missing (as root, or through sudo), builds into build/
 and runs every test.
@@ -28,6 +29,8 @@ and runs every test.
            the test that must catch it: an hour or more, in N lanes (default: one a core)
   --fuzz   build with clang, libFuzzer and the sanitizers into build-fuzz/, and fuzz each target
            (or each TARGET) for SECONDS (default: 3600), in N lanes (default: 1)
+  --tidy   check the sources of engine/ (or each FILE) with clang-tidy, as .clang-tidy says:
+           some minutes
   --help   this
 
 SEED=N in the environment makes the randomized tests run that seed alone; HOLDFAST_TEST_SECONDS=S
@@ -49,7 +52,7 @@ while [ $# -gt 0 ]; do
         fi
         kind=${1#--}
         ;;
-    --mutants | --fuzz)
+    --mutants | --fuzz | --tidy)
         if [ "$kind" != release ] || [ -n "$long" ]; then
             echo "run.sh: $1 goes with no other option: it has a build of its own" >&2
             exit 2
@@ -85,7 +88,12 @@ done
 test_packages='python3 spin pkg-config'
 case $kind in
 clang | fuzz) test_packages="$test_packages clang" ;;
+tidy) test_packages="$test_packages clang-tidy" ;;
 esac
+# The test of the format needs version 14 of clang-format, which Debian 13 does not have.
+if grep -q '^VERSION_CODENAME=bookworm' /etc/os-release 2>/dev/null; then
+    test_packages="$test_packages clang-format-14"
+fi
 # shellcheck disable=SC2086  # a list of words is meant
 install_missing_packages $test_packages || exit
 
@@ -93,6 +101,8 @@ if [ "$kind" = mutants ]; then
     exec python3 -B "$root/tests/mutants/run.py" "$@"
 elif [ "$kind" = fuzz ]; then
     exec sh "$root/tests/fuzz/run.sh" "$root" "$root/build-fuzz" "$@"
+elif [ "$kind" = tidy ]; then
+    exec sh "$root/tests/tidy.sh" "$root" "$root/build-tidy" "$@"
 fi
 
 # Sanitized programs run several times slower.

@@ -4,6 +4,7 @@
 #include "server/decide.h"
 
 #include "base/check.h"
+#include "base/usdt.h"
 
 #define TIME_LINES                                                                                 \
     256u /* decided between two looks at the clock: a batch's orders take some 50 us */
@@ -72,7 +73,10 @@ bool request_decide(struct worker *worker, decide_function decide, const void *s
 
 enum txn_step decide_reserve(struct txn *txn, const void *order, struct order_outcome *outcome)
 {
-    return inventory_reserve(txn, order, outcome);
+    const struct order_request *request = order;
+    enum txn_step step = inventory_reserve(txn, request, outcome);
+    USDT2(reserve, outcome->status, request->line_count);
+    return step;
 }
 
 static enum txn_step decide_commit(struct txn *txn, const void *edit, struct order_outcome *outcome)

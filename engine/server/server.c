@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/usdt.h"
 #include "io/identity.h"
 #include "rpc/transport.h"
 #include "server/preflight.h"
@@ -124,6 +125,7 @@ static void send_answer(struct engine_call *call)
         refuse_long_answer(memory, &reply);
     }
     struct transport_exchange *exchange = memory->exchange;
+    USDT2(reply, call->response.lsn, call->response.status);
     transport_reply(exchange, reply);
 }
 

@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/schedule.h"
+#include "base/usdt.h"
 #include "wal/wal_private.h"
 
 /* ---- Lists of waiters ---- */
@@ -223,6 +224,7 @@ enum hf_status wal_append_patient(struct wal *wal, const void *records, uint32_t
     if (wake) {
         wal_sleep_wake(&wal->writer_sleep);
     }
+    USDT2(append, lsn, len);
     *start_lsn = lsn;
     return HF_OK;
 }

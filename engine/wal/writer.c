@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/diag.h"
 #include "base/hash.h"
+#include "base/usdt.h"
 #include "wal/wal_private.h"
 
 static bool is_closed(const struct wal *wal)
@@ -91,6 +92,7 @@ static void advance(struct wal *wal, struct wal_group *group, struct waiter_list
     /* relaxed: for people. */
     atomic_store_explicit(&wal->stats.index, group->index, memory_order_relaxed);
 
+    USDT1(durable, group->first_lsn + group->payload_bytes);
     spin_lock(&wal->append.lock);
     /* release: pairs with the acquire in wal_wait and wal_commit_lsn. Before the waiters run, and
      * in one critical section with detaching them. */
