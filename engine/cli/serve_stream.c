@@ -118,7 +118,7 @@ static void publish(const struct item_names *names, const struct event *event, u
     if (message) {
         int len =
             snprintf(message, room, "%s\n%s\n%s", record_type_name(event->type), subject, json);
-        stream_publish(serving.stream, (struct bytes){(const uint8_t *)message, (size_t)len});
+        stream_broadcast(serving.stream, (struct bytes){(const uint8_t *)message, (size_t)len});
     }
     free(message);
     free(json);
@@ -219,7 +219,7 @@ bool serve_stream_start(const struct config *config, server_announce announce)
         return false;
     }
     if (publishes) {
-        announce("stream listening", stream_publish_url(serving.stream));
+        announce("stream listening", stream_broadcast_url(serving.stream));
     }
     if (answers) {
         announce("stream-fetch listening", stream_fetch_url(serving.stream));

@@ -1,9 +1,9 @@
 /* stream.c - the sockets of the change stream.
  *
- * Requests wait in a list for the thread that answers them; the exchanges that they are in hand of
- * bound it.
+ * Requests wait in a list for the thread that answers them. The number of exchanges bounds the
+ * list.
  *
- * Threads: as stream.h says; requests come on the transport's. */
+ * Threads: see stream.h; requests come on the transport's threads. */
 #include "rpc/stream.h"
 
 #include <errno.h>
@@ -13,8 +13,8 @@
 
 #include "base/check.h"
 #include "base/limits.h"
+#include "rpc/broadcast.h"
 #include "rpc/frame.h"
-#include "rpc/publisher.h"
 #include "rpc/timing.h"
 #include "rpc/transport.h"
 
@@ -30,9 +30,9 @@ struct waiting {
 };
 
 struct stream {
-    struct publisher *publisher;
+    struct broadcast *broadcast;
     struct transport_server *responder;
-    char publish_url[STREAM_URL_BYTES];
+    char broadcast_url[STREAM_URL_BYTES];
     char fetch_url[STREAM_URL_BYTES];
     struct transport_exchange *current; /* received, and not replied to */
 
@@ -94,28 +94,28 @@ void stream_reply(struct stream *stream, struct bytes reply)
     stream->current = NULL;
 }
 
-/* ---- Publishing ---- */
+/* ---- Broadcasting ---- */
 
-void stream_publish(struct stream *stream, struct bytes message)
+void stream_broadcast(struct stream *stream, struct bytes message)
 {
-    publisher_send(stream->publisher, message);
+    broadcast_send(stream->broadcast, message);
 }
 
 /* ---- Opening and closing ---- */
 
-static enum hf_status open_publisher(struct stream *stream, const char *url)
+static enum hf_status open_broadcast(struct stream *stream, const char *url)
 {
-    struct publisher_options options = {
+    struct broadcast_options options = {
         .subscribers_max = STREAM_SUBSCRIBERS_MAX,
         .backlog_messages = STREAM_BACKLOG_MESSAGES_MAX,
         .backlog_bytes = STREAM_BACKLOG_BYTES_MAX,
         .memory_bytes_max = STREAM_MEMORY_BYTES_MAX,
         .send_timeout_ms = STREAM_SEND_TIMEOUT_MS,
     };
-    enum hf_status status = publisher_open(&stream->publisher, &options);
+    enum hf_status status = broadcast_open(&stream->broadcast, &options);
     return status != HF_OK ? status
-                           : publisher_listen(stream->publisher, url, stream->publish_url,
-                                              sizeof stream->publish_url);
+                           : broadcast_listen(stream->broadcast, url, stream->broadcast_url,
+                                              sizeof stream->broadcast_url);
 }
 
 static enum hf_status open_responder(struct stream *stream, const char *url)
@@ -146,7 +146,7 @@ static const char *reason_of(enum hf_status status)
                                       : hf_status_text(status);
 }
 
-enum hf_status stream_open(struct stream **out, const char *publish_url, const char *fetch_url,
+enum hf_status stream_open(struct stream **out, const char *broadcast_url, const char *fetch_url,
                            char *error)
 {
     struct stream *stream = calloc(1, sizeof *stream);
@@ -157,8 +157,8 @@ enum hf_status stream_open(struct stream **out, const char *publish_url, const c
     }
     pthread_mutex_init(&stream->lock, NULL);
     timing_cond_init(&stream->wake);
-    const char *url = publish_url;
-    enum hf_status status = publish_url ? open_publisher(stream, publish_url) : HF_OK;
+    const char *url = broadcast_url;
+    enum hf_status status = broadcast_url ? open_broadcast(stream, broadcast_url) : HF_OK;
     if (status == HF_OK && fetch_url) {
         url = fetch_url;
         status = open_responder(stream, fetch_url);
@@ -177,8 +177,8 @@ void stream_close(struct stream *stream)
     if (!stream) {
         return;
     }
-    if (stream->publisher) {
-        publisher_close(stream->publisher);
+    if (stream->broadcast) {
+        broadcast_close(stream->broadcast);
     }
     if (stream->responder) {
         transport_server_close(stream->responder);
@@ -188,9 +188,9 @@ void stream_close(struct stream *stream)
     free(stream);
 }
 
-const char *stream_publish_url(const struct stream *stream)
+const char *stream_broadcast_url(const struct stream *stream)
 {
-    return stream->publish_url;
+    return stream->broadcast_url;
 }
 
 const char *stream_fetch_url(const struct stream *stream)

@@ -86,8 +86,8 @@ struct transport_server_stats {
     uint64_t connections; /* open now */
     uint64_t connections_total;
     uint64_t requests;
-    uint64_t relistens; /* listeners found dead and opened anew */
-    uint64_t cut_off;   /* connections closed because they did not read or sent too much */
+    uint64_t relistens;    /* listeners found dead and opened anew */
+    uint64_t disconnected; /* connections closed because they did not read or sent too much */
 };
 void transport_server_stats(const struct transport_server *server,
                             struct transport_server_stats *stats);

@@ -138,6 +138,6 @@ void transport_server_stats(const struct transport_server *server,
         atomic_load_explicit(&acceptor->connections.opened_total, memory_order_relaxed);
     stats->requests = atomic_load_explicit(&server->requests, memory_order_relaxed);
     stats->relistens = atomic_load_explicit(&acceptor->watchdog.relistens, memory_order_relaxed);
-    stats->cut_off =
+    stats->disconnected =
         atomic_load_explicit(&acceptor->connections.disconnected, memory_order_relaxed);
 }

@@ -35,11 +35,11 @@ static void *answer_all(void *arg)
     return NULL;
 }
 
-static void rig_open(struct rig *rig, const char *publish_url, const char *fetch_url)
+static void rig_open(struct rig *rig, const char *broadcast_url, const char *fetch_url)
 {
     char error[STREAM_ERROR_BYTES];
     memset(rig, 0, sizeof *rig);
-    assert_int_equal(stream_open(&rig->stream, publish_url, fetch_url, error), HF_OK);
+    assert_int_equal(stream_open(&rig->stream, broadcast_url, fetch_url, error), HF_OK);
 }
 
 static void rig_answer(struct rig *rig)
@@ -48,9 +48,9 @@ static void rig_answer(struct rig *rig)
     rig->started = true;
 }
 
-static void rig_start(struct rig *rig, const char *publish_url, const char *fetch_url)
+static void rig_start(struct rig *rig, const char *broadcast_url, const char *fetch_url)
 {
-    rig_open(rig, publish_url, fetch_url);
+    rig_open(rig, broadcast_url, fetch_url);
     rig_answer(rig);
 }
 
@@ -114,11 +114,11 @@ static void await_subscription(struct rig *rig, nng_socket socket, const char *t
     assert_int_equal(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, 10), 0);
     do {
         assert_true(now_ms() < until);
-        stream_publish(rig->stream, bytes_of(text));
+        stream_broadcast(rig->stream, bytes_of(text));
     } while (nng_recv(socket, &got, &len, NNG_FLAG_ALLOC) != 0);
     assert_int_equal(nng_socket_set_ms(socket, NNG_OPT_RECVTIMEO, PATIENCE_MS), 0);
     (void)snprintf(text, sizeof text, "%sready!", topic);
-    stream_publish(rig->stream, bytes_of(text));
+    stream_broadcast(rig->stream, bytes_of(text));
     while (len != strlen(text) || memcmp(got, text, len) != 0) {
         nng_free(got, len);
         assert_int_equal(nng_recv(socket, &got, &len, NNG_FLAG_ALLOC), 0);
@@ -126,18 +126,18 @@ static void await_subscription(struct rig *rig, nng_socket socket, const char *t
     nng_free(got, len);
 }
 
-static void check_interoperation(const char *publish_url, const char *fetch_url)
+static void check_interoperation(const char *broadcast_url, const char *fetch_url)
 {
     struct rig rig;
-    rig_start(&rig, publish_url, fetch_url);
-    nng_socket all = nng_subscribe(stream_publish_url(rig.stream), "");
-    nng_socket some = nng_subscribe(stream_publish_url(rig.stream), "HELD\n");
+    rig_start(&rig, broadcast_url, fetch_url);
+    nng_socket all = nng_subscribe(stream_broadcast_url(rig.stream), "");
+    nng_socket some = nng_subscribe(stream_broadcast_url(rig.stream), "HELD\n");
     await_subscription(&rig, some, "HELD\n");
     await_subscription(&rig, all, "");
     char text[64];
     for (int i = 0; i < 1000; i++) {
         (void)snprintf(text, sizeof text, "%s\n%d", i % 2 ? "HELD" : "RELEASED", i);
-        stream_publish(rig.stream, bytes_of(text));
+        stream_broadcast(rig.stream, bytes_of(text));
     }
     for (int i = 0; i < 1000; i++) {
         (void)snprintf(text, sizeof text, "%s\n%d", i % 2 ? "HELD" : "RELEASED", i);
@@ -162,11 +162,11 @@ static void stream_serves_nngs_own_sockets_over_ipc(void **state)
 {
     (void)state;
     char *dir = tempdir_make();
-    char publish_url[128];
+    char broadcast_url[128];
     char fetch_url[128];
-    (void)snprintf(publish_url, sizeof publish_url, "ipc://%s/publish", dir);
+    (void)snprintf(broadcast_url, sizeof broadcast_url, "ipc://%s/publish", dir);
     (void)snprintf(fetch_url, sizeof fetch_url, "ipc://%s/fetch", dir);
-    check_interoperation(publish_url, fetch_url);
+    check_interoperation(broadcast_url, fetch_url);
     tempdir_remove(dir);
 }
 
@@ -179,7 +179,7 @@ static void stream_says_why_an_address_will_not_do(void **state)
     struct stream *other;
     char error[STREAM_ERROR_BYTES];
     rig_start(&rig, NULL, "tcp://127.0.0.1:0");
-    assert_string_equal(stream_publish_url(rig.stream), "");
+    assert_string_equal(stream_broadcast_url(rig.stream), "");
     assert_int_equal(strncmp(stream_fetch_url(rig.stream), "tcp://127.0.0.1:", 16), 0);
     assert_int_equal(stream_open(&other, NULL, stream_fetch_url(rig.stream), error),
                      HF_UNREACHABLE);
@@ -212,10 +212,10 @@ static void stream_answers_after_1000_strangers_have_vanished(void **state)
     raw_send(head_only, head, sizeof head);
     for (int round = 0; round < 20; round++) {
         raw_vanish(stream_fetch_url(rig.stream), 0x30, 0x31, 25);
-        raw_vanish(stream_publish_url(rig.stream), 0x21, 0x20, 25);
+        raw_vanish(stream_broadcast_url(rig.stream), 0x21, 0x20, 25);
         assert_asks(stream_fetch_url(rig.stream), "x");
     }
-    nng_socket all = nng_subscribe(stream_publish_url(rig.stream), "");
+    nng_socket all = nng_subscribe(stream_broadcast_url(rig.stream), "");
     await_subscription(&rig, all, "");
     nng_close(all);
     (void)close(half);

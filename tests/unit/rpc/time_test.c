@@ -91,7 +91,7 @@ static void server_drops_a_client_that_does_not_greet_in_time(void **state)
     let_pass(GREETING_MS / 2);
     assert_true(raw_hung_up(fd));
     assert_quiet(sound);
-    assert_int_equal(echo_stats(&echo).cut_off, 0); /* it was never one of the clients */
+    assert_int_equal(echo_stats(&echo).disconnected, 0); /* it was never one of the clients */
     assert_int_equal(echo_stats(&echo).connections, 1);
     (void)close(fd);
     (void)close(sound);
@@ -117,11 +117,11 @@ static void server_cuts_a_message_off_that_comes_in_for_ever(void **state)
     if (now_ms() - start < LONG_MESSAGE_MS / 4) {
         assert_quiet(fd);
     }
-    assert_int_equal(echo_stats(&echo).cut_off, 0);
+    assert_int_equal(echo_stats(&echo).disconnected, 0);
     let_pass(LONG_MESSAGE_MS);
     assert_true(raw_hung_up(fd));
     uint64_t until = patience_until();
-    while (echo_stats(&echo).cut_off == 0) { /* it is counted after it was shut */
+    while (echo_stats(&echo).disconnected == 0) { /* it is counted after it was shut */
         assert_true(now_ms() < until);
         sleep_ms(1);
     }
@@ -158,14 +158,14 @@ static void server_gives_each_write_its_time(void **state)
     raw_send(fd, head, sizeof head);
     sleep_ms(LOOK_MS);
     if (now_ms() - start < send_timeout_ms / 2) {
-        assert_int_equal(echo_stats(&echo).cut_off, 0);
+        assert_int_equal(echo_stats(&echo).disconnected, 0);
         raw_receive(fd, got, REPLY + 12);
     }
     raw_send(fd, head, sizeof head);
     uint64_t until = patience_until();
     struct pollfd begins = {.fd = fd, .events = POLLIN};
     assert_int_equal(poll(&begins, 1, (int)patience_ms()), 1); /* the write has begun */
-    while (echo_stats(&echo).cut_off == 0) {
+    while (echo_stats(&echo).disconnected == 0) {
         /* This one's is over. What fits the kernel's buffers goes out in pieces, each of which
          * begins anew, so the clock is set forward again for one that began just now. */
         let_pass(send_timeout_ms);

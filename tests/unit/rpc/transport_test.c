@@ -33,7 +33,7 @@ static void check_echo(const char *listen_url)
     struct transport_server_stats stats = echo_stats(&echo);
     assert_int_equal(stats.connections, 1);
     assert_int_equal(stats.requests, IN_FLIGHT * ROUNDS + 1);
-    assert_int_equal(stats.cut_off, 0);
+    assert_int_equal(stats.disconnected, 0);
     transport_client_close(client);
     echo_stop(&echo);
 }
@@ -209,7 +209,7 @@ static void transport_cuts_off_a_client_that_never_reads(void **state)
         raw_send(fd, message, sizeof message);
     }
     uint64_t until = patience_until();
-    while (echo_stats(&echo).cut_off == 0 || echo_stats(&echo).connections > 0) {
+    while (echo_stats(&echo).disconnected == 0 || echo_stats(&echo).connections > 0) {
         assert_true(now_ms() < until);
         sleep_ms(5);
     }
@@ -241,7 +241,7 @@ static void transport_bounds_what_all_unread_replies_take(void **state)
         }
     }
     uint64_t until = patience_until();
-    while (echo_stats(&echo).cut_off < 2) {
+    while (echo_stats(&echo).disconnected < 2) {
         assert_true(now_ms() < until);
         sleep_ms(5);
     }
@@ -398,9 +398,9 @@ static void transport_cuts_off_a_connection_with_twice_as_many_in_hand(void **st
         }
     }
     assert_int_equal(atomic_load(&echo.refused), MOST - 1);
-    assert_int_equal(echo_stats(&echo).cut_off, 0);
+    assert_int_equal(echo_stats(&echo).disconnected, 0);
     raw_send(fd, message, sizeof message); /* one too many */
-    while (echo_stats(&echo).cut_off == 0) {
+    while (echo_stats(&echo).disconnected == 0) {
         assert_int_equal(atomic_load(&echo.handled), 2 * MOST - 1);
         assert_true(now_ms() < until);
         sleep_ms(1);
@@ -569,7 +569,7 @@ static void transport_sends_all_to_a_client_that_reads_late(void **state)
         assert_int_equal(got[8], 0x80);
     }
     assert_int_equal(atomic_load(&echo.handled), MESSAGES);
-    assert_int_equal(echo_stats(&echo).cut_off, 0);
+    assert_int_equal(echo_stats(&echo).disconnected, 0);
     (void)close(fd);
     free(got);
     echo_stop(&echo);

@@ -1,36 +1,36 @@
-/* publisher_test.c - what is published reaches every subscriber that reads; the others lose
+/* broadcast_test.c - what is sent reaches every subscriber that reads; the others lose
  * messages, whole ones, and harm nobody. */
 #include "unit/rpc/echo.h"
 
-#include "rpc/publisher.h"
+#include "rpc/broadcast.h"
 
 #define PUB 0x20
 #define SUB 0x21
 
-/* ---- A publisher, and subscribers that are raw sockets ---- */
+/* ---- A broadcast, and subscribers that are raw sockets ---- */
 
 struct rig {
-    struct publisher *publisher;
+    struct broadcast *broadcast;
     char url[256];
 };
 
-static const struct publisher_options usual = {
+static const struct broadcast_options usual = {
     .subscribers_max = 8,
     .backlog_messages = 1000,
     .backlog_bytes = 4 << 20,
     .send_timeout_ms = PATIENCE_MS,
 };
 
-static void rig_start(struct rig *rig, const char *url, struct publisher_options options)
+static void rig_start(struct rig *rig, const char *url, struct broadcast_options options)
 {
-    assert_int_equal(publisher_open(&rig->publisher, &options), HF_OK);
-    assert_int_equal(publisher_listen(rig->publisher, url, rig->url, sizeof rig->url), HF_OK);
+    assert_int_equal(broadcast_open(&rig->broadcast, &options), HF_OK);
+    assert_int_equal(broadcast_listen(rig->broadcast, url, rig->url, sizeof rig->url), HF_OK);
 }
 
-static struct publisher_stats rig_stats(const struct rig *rig)
+static struct broadcast_stats rig_stats(const struct rig *rig)
 {
-    struct publisher_stats stats;
-    publisher_stats(rig->publisher, &stats);
+    struct broadcast_stats stats;
+    broadcast_stats(rig->broadcast, &stats);
     return stats;
 }
 
@@ -54,7 +54,7 @@ static void send_number(struct rig *rig, uint32_t number, size_t bytes)
     uint8_t *message = calloc(1, bytes);
     assert_non_null(message);
     memcpy(message, &number, sizeof number);
-    publisher_send(rig->publisher, (struct bytes){message, bytes});
+    broadcast_send(rig->broadcast, (struct bytes){message, bytes});
     free(message);
 }
 
@@ -88,7 +88,7 @@ static uint32_t receive_number(int fd, bool ipc, size_t bytes)
 
 /* A new subscriber gets what is sent as soon as it is counted. How many there are says nothing of
  * that while others come and go: one that has gone may be counted still, or be counted yet. */
-static void assert_publishes(struct rig *rig, bool ipc)
+static void assert_broadcasts(struct rig *rig, bool ipc)
 {
     int fd = subscribe(rig);
     struct pollfd wait = {.fd = fd, .events = POLLIN};
@@ -124,16 +124,16 @@ static void check_all_get_all(const char *url, bool ipc)
         (void)close(fds[i]);
     }
     assert_int_equal(rig_stats(&rig).lost, 0);
-    publisher_close(rig.publisher);
+    broadcast_close(rig.broadcast);
 }
 
-static void publisher_sends_all_to_each_subscriber_over_tcp(void **state)
+static void broadcast_sends_all_to_each_subscriber_over_tcp(void **state)
 {
     (void)state;
     check_all_get_all("tcp://127.0.0.1:0", false);
 }
 
-static void publisher_sends_all_to_each_subscriber_over_ipc(void **state)
+static void broadcast_sends_all_to_each_subscriber_over_ipc(void **state)
 {
     (void)state;
     char *dir = tempdir_make();
@@ -147,7 +147,7 @@ static void publisher_sends_all_to_each_subscriber_over_ipc(void **state)
 
 /* One subscriber reads each message as it comes and gets them all; one reads nothing for a while,
  * and has then lost some. What it got is whole, in order, and the first of it without a gap. */
-static void check_backlog(struct publisher_options options)
+static void check_backlog(struct broadcast_options options)
 {
     enum { MESSAGES = 300, BYTES = 100000 }; /* more than a socket's buffers take */
     struct rig rig;
@@ -173,45 +173,45 @@ static void check_backlog(struct publisher_options options)
     send_number(&rig, MESSAGES, BYTES);
     assert_int_equal(receive_number(slow, false, BYTES), MESSAGES);
     assert_int_equal(rig_stats(&rig).lost, lost);
-    assert_int_equal(rig_stats(&rig).cut_off, 0);
+    assert_int_equal(rig_stats(&rig).disconnected, 0);
     (void)close(slow);
     (void)close(fast);
-    publisher_close(rig.publisher);
+    broadcast_close(rig.broadcast);
 }
 
-static void publisher_bounds_the_messages_that_wait_for_a_subscriber(void **state)
+static void broadcast_bounds_the_messages_that_wait_for_a_subscriber(void **state)
 {
     (void)state;
-    struct publisher_options options = usual;
+    struct broadcast_options options = usual;
     options.backlog_messages = 8;
     options.backlog_bytes = 1 << 30;
     check_backlog(options);
 }
 
-static void publisher_bounds_the_bytes_that_wait_for_a_subscriber(void **state)
+static void broadcast_bounds_the_bytes_that_wait_for_a_subscriber(void **state)
 {
     (void)state;
-    struct publisher_options options = usual;
+    struct broadcast_options options = usual;
     options.backlog_messages = 1000000;
     options.backlog_bytes = 1 << 20;
     check_backlog(options);
 }
 
-static void publisher_bounds_what_all_backlogs_take(void **state)
+static void broadcast_bounds_what_all_backlogs_take(void **state)
 {
     (void)state;
-    struct publisher_options options = usual;
+    struct broadcast_options options = usual;
     options.backlog_messages = 1000000;
     options.backlog_bytes = 1 << 30;
     options.memory_bytes_max = 2 << 20;
     check_backlog(options);
 }
 
-static void publisher_drops_a_message_larger_than_a_backlog(void **state)
+static void broadcast_drops_a_message_larger_than_a_backlog(void **state)
 {
     (void)state;
     struct rig rig;
-    struct publisher_options options = usual;
+    struct broadcast_options options = usual;
     options.backlog_bytes = 1009; /* with the longest head */
     rig_start(&rig, "tcp://127.0.0.1:0", options);
     int fd = subscribe(&rig);
@@ -222,15 +222,15 @@ static void publisher_drops_a_message_larger_than_a_backlog(void **state)
     assert_int_equal(receive_number(fd, false, 1000), 2);
     assert_int_equal(rig_stats(&rig).lost, 1);
     (void)close(fd);
-    publisher_close(rig.publisher);
+    broadcast_close(rig.broadcast);
 }
 
 /* What is being written counts as what waits: the first message is more than goes on the way. */
-static void publisher_counts_what_is_being_written(void **state)
+static void broadcast_counts_what_is_being_written(void **state)
 {
     (void)state;
     struct rig rig;
-    struct publisher_options options = usual;
+    struct broadcast_options options = usual;
     options.backlog_bytes = 64 << 20;
     rig_start(&rig, "tcp://127.0.0.1:0", options);
     int fd = subscribe(&rig);
@@ -245,10 +245,10 @@ static void publisher_counts_what_is_being_written(void **state)
     assert_int_equal(receive_number(fd, false, 10 << 20), 2);
     assert_int_equal(receive_number(fd, false, 1 << 20), 4);
     (void)close(fd);
-    publisher_close(rig.publisher);
+    broadcast_close(rig.broadcast);
 }
 
-static void publisher_sends_nothing_to_who_has_not_said_what_it_is(void **state)
+static void broadcast_sends_nothing_before_the_handshake(void **state)
 {
     (void)state;
     struct rig rig;
@@ -266,14 +266,14 @@ static void publisher_sends_nothing_to_who_has_not_said_what_it_is(void **state)
     assert_int_equal(errno, EAGAIN);
     (void)close(silent);
     (void)close(fd);
-    publisher_close(rig.publisher);
+    broadcast_close(rig.broadcast);
 }
 
-static void publisher_refuses_subscribers_beyond_its_most(void **state)
+static void broadcast_refuses_subscribers_beyond_its_most(void **state)
 {
     (void)state;
     struct rig rig;
-    struct publisher_options options = usual;
+    struct broadcast_options options = usual;
     options.subscribers_max = 2;
     rig_start(&rig, "tcp://127.0.0.1:0", options);
     int first = subscribe(&rig);
@@ -287,37 +287,37 @@ static void publisher_refuses_subscribers_beyond_its_most(void **state)
     assert_int_equal(receive_number(second, false, 100), 1);
     (void)close(first);
     await_subscribers(&rig, 1);
-    assert_publishes(&rig, false);
+    assert_broadcasts(&rig, false);
     (void)close(second);
-    publisher_close(rig.publisher);
+    broadcast_close(rig.broadcast);
 }
 
 /* ---- Hostile subscribers ---- */
 
-static void publisher_cuts_off_a_subscriber_that_takes_nothing(void **state)
+static void broadcast_disconnects_a_subscriber_that_takes_nothing(void **state)
 {
     (void)state;
     struct rig rig;
-    struct publisher_options options = usual;
+    struct broadcast_options options = usual;
     options.send_timeout_ms = 200;
     rig_start(&rig, "tcp://127.0.0.1:0", options);
     int fd = subscribe(&rig);
     await_subscribers(&rig, 1);
     /* What is sent faster than it leaves is lost, so some few messages may all fit on the way. */
     uint64_t until = patience_until();
-    for (uint32_t n = 0; rig_stats(&rig).cut_off == 0; n++) {
+    for (uint32_t n = 0; rig_stats(&rig).disconnected == 0; n++) {
         assert_true(now_ms() < until);
         send_number(&rig, n, 100000);
         sleep_ms(1);
     }
     await_subscribers(&rig, 0);
-    assert_int_equal(rig_stats(&rig).cut_off, 1);
+    assert_int_equal(rig_stats(&rig).disconnected, 1);
     (void)close(fd);
-    assert_publishes(&rig, false);
-    publisher_close(rig.publisher);
+    assert_broadcasts(&rig, false);
+    broadcast_close(rig.broadcast);
 }
 
-static void publisher_hangs_up_on_a_subscriber_that_speaks(void **state)
+static void broadcast_hangs_up_on_a_subscriber_that_speaks(void **state)
 {
     (void)state;
     struct rig rig;
@@ -339,15 +339,15 @@ static void publisher_hangs_up_on_a_subscriber_that_speaks(void **state)
     assert_true(raw_hung_up(fd));
     (void)close(fd);
     await_subscribers(&rig, 0);
-    assert_publishes(&rig, false);
-    publisher_close(rig.publisher);
+    assert_broadcasts(&rig, false);
+    broadcast_close(rig.broadcast);
 }
 
-static void publisher_survives_1000_clients_that_vanish(void **state)
+static void broadcast_survives_1000_clients_that_vanish(void **state)
 {
     (void)state;
     struct rig rig;
-    struct publisher_options options = usual;
+    struct broadcast_options options = usual;
     options.subscribers_max = STREAM_SUBSCRIBERS_MAX;
     rig_start(&rig, "tcp://127.0.0.1:0", options);
     int half = raw_dial(rig.url); /* half a handshake, and stays */
@@ -360,15 +360,15 @@ static void publisher_survives_1000_clients_that_vanish(void **state)
         assert_int_equal(receive_number(steady, false, 100), round);
     }
     assert_int_equal(rig_stats(&rig).relistens, 0);
-    assert_publishes(&rig, false);
+    assert_broadcasts(&rig, false);
     await_subscribers(&rig, 1);
     (void)close(steady);
     (void)close(half);
-    publisher_close(rig.publisher);
+    broadcast_close(rig.broadcast);
 }
 
 /* nng 1.5.2's ipc listener stops handing over connections here: the watchdog's case. */
-static void publisher_listens_anew_when_a_listener_has_died(void **state)
+static void broadcast_listens_again_when_a_listener_has_died(void **state)
 {
     (void)state;
     char *dir = tempdir_make();
@@ -381,8 +381,9 @@ static void publisher_listens_anew_when_a_listener_has_died(void **state)
         raw_send(fd, "\0SP", 3);
         raw_close(fd, true);
     }
-    assert_publishes(&rig, true); /* at once with a sound nng, else when the watchdog has seen it */
-    publisher_close(rig.publisher);
+    assert_broadcasts(&rig,
+                      true); /* at once with a sound nng, else when the watchdog has seen it */
+    broadcast_close(rig.broadcast);
     tempdir_remove(dir);
 }
 
@@ -400,7 +401,7 @@ static void *send_on(void *arg)
     return NULL;
 }
 
-static void publisher_sends_while_subscribers_come_and_go(void **state)
+static void broadcast_sends_while_subscribers_come_and_go(void **state)
 {
     (void)state;
     struct rig rig;
@@ -420,27 +421,27 @@ static void publisher_sends_while_subscribers_come_and_go(void **state)
     assert_int_equal(receive_number(last, false, 1000), 1);
     atomic_store(&sending.stop, true);
     pthread_join(thread, NULL);
-    publisher_close(rig.publisher);
+    broadcast_close(rig.broadcast);
     (void)close(last);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(publisher_sends_all_to_each_subscriber_over_tcp),
-        cmocka_unit_test(publisher_sends_all_to_each_subscriber_over_ipc),
-        cmocka_unit_test(publisher_bounds_the_messages_that_wait_for_a_subscriber),
-        cmocka_unit_test(publisher_bounds_the_bytes_that_wait_for_a_subscriber),
-        cmocka_unit_test(publisher_bounds_what_all_backlogs_take),
-        cmocka_unit_test(publisher_drops_a_message_larger_than_a_backlog),
-        cmocka_unit_test(publisher_counts_what_is_being_written),
-        cmocka_unit_test(publisher_sends_nothing_to_who_has_not_said_what_it_is),
-        cmocka_unit_test(publisher_refuses_subscribers_beyond_its_most),
-        cmocka_unit_test(publisher_cuts_off_a_subscriber_that_takes_nothing),
-        cmocka_unit_test(publisher_hangs_up_on_a_subscriber_that_speaks),
-        cmocka_unit_test(publisher_survives_1000_clients_that_vanish),
-        cmocka_unit_test(publisher_listens_anew_when_a_listener_has_died),
-        cmocka_unit_test(publisher_sends_while_subscribers_come_and_go),
+        cmocka_unit_test(broadcast_sends_all_to_each_subscriber_over_tcp),
+        cmocka_unit_test(broadcast_sends_all_to_each_subscriber_over_ipc),
+        cmocka_unit_test(broadcast_bounds_the_messages_that_wait_for_a_subscriber),
+        cmocka_unit_test(broadcast_bounds_the_bytes_that_wait_for_a_subscriber),
+        cmocka_unit_test(broadcast_bounds_what_all_backlogs_take),
+        cmocka_unit_test(broadcast_drops_a_message_larger_than_a_backlog),
+        cmocka_unit_test(broadcast_counts_what_is_being_written),
+        cmocka_unit_test(broadcast_sends_nothing_before_the_handshake),
+        cmocka_unit_test(broadcast_refuses_subscribers_beyond_its_most),
+        cmocka_unit_test(broadcast_disconnects_a_subscriber_that_takes_nothing),
+        cmocka_unit_test(broadcast_hangs_up_on_a_subscriber_that_speaks),
+        cmocka_unit_test(broadcast_survives_1000_clients_that_vanish),
+        cmocka_unit_test(broadcast_listens_again_when_a_listener_has_died),
+        cmocka_unit_test(broadcast_sends_while_subscribers_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
