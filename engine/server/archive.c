@@ -8,14 +8,13 @@
 
 #include "base/diag.h"
 #include "base/pages.h"
-#include "server/engine_internal.h"
-#include "server/pace.h"
+#include "wal/reader.h"
 
 #define COPY_BYTES KIB(256) /* as the log is read: see wal_reader_go_easy */
 
 /* A file that is copied from one storage to another. */
 struct copy {
-    struct checkpointer *checkpointer;
+    struct pacer *pacer;
     struct storage *from;
     storage_file source;
     uint64_t size;
@@ -38,7 +37,7 @@ static enum hf_status copy_bytes(const struct copy *copy)
         if (status == HF_OK) {
             status = copy->to->ops->write(copy->to, copy->target, copy->buffer, len, offset);
         }
-        if (status == HF_OK && !pace(copy->checkpointer)) {
+        if (status == HF_OK && !pace(copy->pacer)) {
             status = HF_CANCELED;
         }
     }
@@ -65,7 +64,7 @@ static enum hf_status compare_bytes(const struct copy *copy)
         if (status == HF_OK && memcmp(copy->buffer, other, len) != 0) {
             status = HF_CONFLICT;
         }
-        if (status == HF_OK && !pace(copy->checkpointer)) {
+        if (status == HF_OK && !pace(copy->pacer)) {
             status = HF_CANCELED;
         }
     }
@@ -137,28 +136,25 @@ static void tell_archive_failed(const char *name, enum hf_status status)
 /* A sealed segment into the archive: copied, synced, then named, so that a file with a name is
  * whole. A copy of it that is there already, from a run that was stopped here, is made again: it
  * may not be safe yet. */
-bool archive_segment(void *context, uint64_t number)
+bool archive_segment(struct archive *archive, uint64_t number)
 {
-    struct checkpointer *checkpointer = context;
-    struct engine *engine = checkpointer->engine;
-    if (!engine->options.archive) {
+    if (!archive->to) {
         return true;
     }
     char name[STORAGE_NAME_BYTES_MAX];
     char temporary[STORAGE_NAME_BYTES_MAX + 8];
     wal_segment_name(name, number);
     snprintf(temporary, sizeof temporary, "%s.tmp", name);
-    struct copy copy = {
-        .checkpointer = checkpointer, .from = engine->storage, .to = engine->options.archive};
+    struct copy copy = {.pacer = archive->pacer, .from = archive->log, .to = archive->to};
     enum hf_status status = copy_file(&copy, name, temporary);
     if (status == HF_CANCELED) {
         return false;
     }
-    if (status != HF_OK && !checkpointer->archive_failed) {
+    if (status != HF_OK && !archive->failed) {
         tell_archive_failed(name, status);
-    } else if (status == HF_OK && checkpointer->archive_failed) {
+    } else if (status == HF_OK && archive->failed) {
         diag_info("segments can be archived again");
     }
-    checkpointer->archive_failed = status != HF_OK;
+    archive->failed = status != HF_OK;
     return status == HF_OK;
 }

@@ -11,12 +11,8 @@
 
 #include "base/check.h"
 #include "base/diag.h"
-#include "server/archive.h"
-#include "server/engine_internal.h"
-#include "server/pace.h"
 
 #define LOOK_EVERY_NS 200000000L /* whether one is due */
-#define WEAR_REST_NS  10000000L  /* 200 MB/s of files that go */
 #define RETRY_NS_MIN  1000000000u
 #define RETRY_NS_MAX  60000000000u
 
@@ -52,38 +48,30 @@ static void remove_one(struct storage *storage, uint64_t number)
     }
 }
 
-enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engine *engine,
-                                 uint64_t newest, bool unreadable)
+enum hf_status checkpointer_init(struct checkpointer *checkpointer,
+                                 const struct checkpointer_options *options, uint64_t newest,
+                                 bool unreadable)
 {
-    checkpointer->engine = engine;
+    checkpointer->options = *options;
+    pacer_init(&checkpointer->pacer, options->clock, options->wal, options->wal_bytes_max);
+    checkpointer->archive = (struct archive){
+        .log = options->storage, .to = options->archive, .pacer = &checkpointer->pacer};
     checkpointer->last = newest;
     checkpointer->retry_pause_ns = RETRY_NS_MIN;
     uint64_t *numbers;
     size_t count;
-    enum hf_status status = checkpoint_list(engine->storage, &numbers, &count);
+    enum hf_status status = checkpoint_list(options->storage, &numbers, &count);
     if (status == HF_OK) {
-        status = choose_previous(engine->storage, numbers, count, newest, &checkpointer->previous);
+        status = choose_previous(options->storage, numbers, count, newest, &checkpointer->previous);
     }
     for (size_t i = 0; i < count && status == HF_OK; i++) {
         bool spared = unreadable && numbers[i] > newest;
         if (numbers[i] != newest && numbers[i] != checkpointer->previous && !spared) {
-            remove_one(engine->storage, numbers[i]);
+            remove_one(options->storage, numbers[i]);
         }
     }
     free(numbers);
     return status;
-}
-
-/* Between the pieces in which a file goes; shorter as the log grows. False: the engine stops. */
-static bool rest(void *context)
-{
-    struct checkpointer *checkpointer = context;
-    if (checkpointer->running) {
-        long rest_ns = WEAR_REST_NS * rests_now(checkpointer->engine, true) / RESTS_BUSY;
-        nanosleep(&(struct timespec){.tv_nsec = rest_ns}, NULL);
-    }
-    /* acquire: pairs with the release in checkpointer_stop. */
-    return !atomic_load_explicit(&checkpointer->stop, memory_order_acquire);
 }
 
 static void remove_outdated(struct checkpointer *checkpointer)
@@ -95,7 +83,7 @@ static void remove_outdated(struct checkpointer *checkpointer)
     checkpoint_name(name, checkpointer->outdated);
     checkpointer->outdated = 0;
     enum hf_status status =
-        storage_wear_away(checkpointer->engine->storage, name, rest, checkpointer);
+        storage_wear_away(checkpointer->options.storage, name, pace_unlink, &checkpointer->pacer);
     if (status != HF_OK && status != HF_CANCELED) {
         diag_warn("%s: an old checkpoint can't be removed (%s)", name, storage_reason(status));
     }
@@ -131,7 +119,7 @@ static void note_made(struct checkpointer *checkpointer, const struct checkpoint
 
 static uint64_t memory_bytes(const struct checkpointer *checkpointer)
 {
-    uint64_t set = checkpointer->engine->options.checkpoint_memory;
+    uint64_t set = checkpointer->options.memory_bytes;
     return set ? set : CHECKPOINT_MEMORY_DEFAULT;
 }
 
@@ -142,29 +130,28 @@ static uint64_t next_upto(const struct checkpointer *checkpointer, uint64_t seal
 {
     uint64_t bytes = memory_bytes(checkpointer);
     bytes = bytes > checkpointer->last_bytes ? bytes : checkpointer->last_bytes;
-    uint64_t upto =
-        checkpointer->last + 1 + bytes / checkpointer->engine->options.wal.segment_bytes;
+    uint64_t upto = checkpointer->last + 1 + bytes / checkpointer->options.segment_bytes;
     return upto < sealed ? upto : sealed;
 }
 
 static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uint64_t upto,
                            struct checkpoint_info *info)
 {
-    struct engine *engine = checkpointer->engine;
-    uint64_t begin_ns = clock_monotonic_ns(engine->clock);
-    const struct checkpoint_build_options options = {
-        .storage = engine->storage,
+    const struct checkpointer_options *options = &checkpointer->options;
+    uint64_t begin_ns = clock_monotonic_ns(options->clock);
+    const struct checkpoint_build_options build = {
+        .storage = options->storage,
         .base = base,
         .upto = upto,
         .memory_bytes = memory_bytes(checkpointer),
         .gently = true,
-        .inventory = engine->options.inventory,
+        .inventory = options->inventory,
         .pace = pace_build,
-        .context = checkpointer,
+        .context = &checkpointer->pacer,
     };
-    enum hf_status status = checkpoint_build(&options, info);
+    enum hf_status status = checkpoint_build(&build, info);
     if (status == HF_OK) {
-        note_made(checkpointer, info, (clock_monotonic_ns(engine->clock) - begin_ns) / 1000000u);
+        note_made(checkpointer, info, (clock_monotonic_ns(options->clock) - begin_ns) / 1000000u);
         take_over(checkpointer, base, upto);
         checkpointer->last_bytes = info->file_bytes;
     }
@@ -204,19 +191,31 @@ static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto
     return status;
 }
 
+static bool archive_before(void *context, uint64_t number)
+{
+    struct checkpointer *checkpointer = context;
+    return archive_segment(&checkpointer->archive, number);
+}
+
+static bool recycle_pause(void *context)
+{
+    struct checkpointer *checkpointer = context;
+    return pace_unlink(&checkpointer->pacer);
+}
+
 /* Also when there is nothing new: the archive may have been out of reach before. */
 static void give_back(struct checkpointer *checkpointer)
 {
-    const struct wal_recycler recycler = {archive_segment, rest, checkpointer};
+    const struct wal_recycler recycler = {archive_before, recycle_pause, checkpointer};
     if (checkpointer->previous) {
-        wal_recycle(checkpointer->engine->wal, checkpointer->previous, &recycler);
+        wal_recycle(checkpointer->options.wal, checkpointer->previous, &recycler);
     }
 }
 
 enum hf_status checkpointer_run(struct checkpointer *checkpointer)
 {
-    uint64_t sealed = wal_sealed_segment(checkpointer->engine->wal);
-    pace_begin(checkpointer);
+    uint64_t sealed = wal_sealed_segment(checkpointer->options.wal);
+    pace_begin(&checkpointer->pacer);
     enum hf_status status = sealed > checkpointer->last
                                 ? make_next(checkpointer, next_upto(checkpointer, sealed))
                                 : HF_NOT_FOUND;
@@ -229,16 +228,16 @@ enum hf_status checkpointer_run(struct checkpointer *checkpointer)
 
 static bool is_due(struct checkpointer *checkpointer)
 {
-    struct engine *engine = checkpointer->engine;
-    uint64_t lsn = wal_tail_lsn(engine->wal);
+    const struct checkpointer_options *options = &checkpointer->options;
+    uint64_t lsn = wal_tail_lsn(options->wal);
     bool idle = lsn - checkpointer->seen_lsn < IDLE_BYTES_A_SECOND / (1000000000u / LOOK_EVERY_NS);
     checkpointer->seen_lsn = lsn;
-    uint64_t sealed = wal_sealed_segment(engine->wal);
+    uint64_t sealed = wal_sealed_segment(options->wal);
     if (sealed <= checkpointer->last) {
         return false;
     }
-    uint64_t bytes = (sealed - checkpointer->last) * engine->options.wal.segment_bytes;
-    uint64_t most = engine->options.wal_bytes_max;
+    uint64_t bytes = (sealed - checkpointer->last) * options->segment_bytes;
+    uint64_t most = options->wal_bytes_max;
     return bytes >= most / 4 || (idle && bytes >= most / 8);
 }
 
@@ -246,22 +245,22 @@ static bool is_due(struct checkpointer *checkpointer)
 void checkpointer_look(struct checkpointer *checkpointer)
 {
     bool due = is_due(checkpointer);
-    if ((!due && !checkpointer->archive_failed) ||
-        clock_monotonic_ns(checkpointer->engine->clock) < checkpointer->retry_ns) {
+    if ((!due && !checkpointer->archive.failed) ||
+        clock_monotonic_ns(checkpointer->options.clock) < checkpointer->retry_ns) {
         return;
     }
     if (due) {
         (void)checkpointer_run(checkpointer);
     } else {
-        pace_begin(checkpointer);
+        pace_begin(&checkpointer->pacer);
         give_back(checkpointer);
     }
-    if (!checkpointer->failed && !checkpointer->archive_failed) {
+    if (!checkpointer->failed && !checkpointer->archive.failed) {
         checkpointer->retry_pause_ns = RETRY_NS_MIN;
         return;
     }
     checkpointer->retry_ns =
-        clock_monotonic_ns(checkpointer->engine->clock) + checkpointer->retry_pause_ns;
+        clock_monotonic_ns(checkpointer->options.clock) + checkpointer->retry_pause_ns;
     if (checkpointer->retry_pause_ns < RETRY_NS_MAX) {
         checkpointer->retry_pause_ns *= 2;
     }
@@ -270,8 +269,7 @@ void checkpointer_look(struct checkpointer *checkpointer)
 static void *checkpointer_main(void *argument)
 {
     struct checkpointer *checkpointer = argument;
-    /* acquire: pairs with the release in checkpointer_stop. */
-    while (!atomic_load_explicit(&checkpointer->stop, memory_order_acquire)) {
+    while (!pacer_stopped(&checkpointer->pacer)) {
         checkpointer_look(checkpointer);
         nanosleep(&(struct timespec){.tv_nsec = LOOK_EVERY_NS}, NULL);
     }
@@ -282,8 +280,10 @@ enum hf_status checkpointer_start(struct checkpointer *checkpointer)
 {
     CHECK(!checkpointer->running);
     checkpointer->running = true;
+    checkpointer->pacer.pauses = true;
     if (pthread_create(&checkpointer->thread, NULL, checkpointer_main, checkpointer) != 0) {
         checkpointer->running = false;
+        checkpointer->pacer.pauses = false;
         return HF_NO_MEMORY;
     }
     return HF_OK;
@@ -294,8 +294,8 @@ void checkpointer_stop(struct checkpointer *checkpointer)
     if (!checkpointer->running) {
         return;
     }
-    /* release: pairs with the acquires above. */
-    atomic_store_explicit(&checkpointer->stop, true, memory_order_release);
+    pacer_stop(&checkpointer->pacer);
     pthread_join(checkpointer->thread, NULL);
     checkpointer->running = false;
+    checkpointer->pacer.pauses = false;
 }

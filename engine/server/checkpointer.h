@@ -21,33 +21,34 @@
 #include <stdbool.h>
 
 #include "checkpoint/checkpoint.h"
+#include "server/archive.h"
+#include "server/pace.h"
 
-struct engine;
-
-/* Pauses after each step of its work, so that it takes only a share of one processor. Priorities
- * would do it more exactly, but a process without privileges can't raise one again. */
-struct checkpointer_pace {
-    uint64_t step_ns; /* when the present step began */
-    uint64_t look_ns; /* when the load was looked at last */
-    uint64_t look_lsn;
-    uint32_t rests; /* how long pauses are, in percent of a step; 0: none */
+struct checkpointer_options {
+    struct storage *storage; /* of the log */
+    struct storage *archive; /* gets segments before they are recycled; NULL: none */
+    const struct clock *clock;
+    struct wal *wal;
+    struct inventory_options inventory;
+    uint64_t wal_bytes_max;
+    uint64_t segment_bytes;
+    uint64_t memory_bytes; /* for sorting; 0: the default */
 };
 
 struct checkpointer {
-    struct engine *engine;
+    struct checkpointer_options options;
+    struct pacer pacer;
+    struct archive archive;
     pthread_t thread;
     bool running;
-    atomic_bool stop;
     uint64_t last;           /* number of the newest checkpoint; 0: none */
     uint64_t last_bytes;     /* of its file; 0: not known */
     uint64_t previous;       /* of the one before */
     uint64_t outdated;       /* to be removed; 0: none */
     uint64_t seen_lsn;       /* of the last look at the load */
     bool failed;             /* to make one, the last time; told once */
-    bool archive_failed;     /* to archive a segment, the last time; told once */
     uint64_t retry_pause_ns; /* after the next failure */
     uint64_t retry_ns;       /* nothing is tried before */
-    struct checkpointer_pace pace;
     /* For metrics; relaxed. */
     _Atomic uint64_t made;
     _Atomic uint64_t last_lsn;
@@ -57,8 +58,9 @@ struct checkpointer {
 /* Finds the checkpoints that are there; removes all but two: `newest`, the one that recovery began
  * with (0: none), and one before it. Newer ones are damaged; or, if unreadable, perhaps out of
  * reach for a while: then they stay. OK or IO_ERROR, NO_MEMORY. */
-enum hf_status checkpointer_init(struct checkpointer *checkpointer, struct engine *engine,
-                                 uint64_t newest, bool unreadable);
+enum hf_status checkpointer_init(struct checkpointer *checkpointer,
+                                 const struct checkpointer_options *options, uint64_t newest,
+                                 bool unreadable);
 
 /* OK or NO_MEMORY. */
 enum hf_status checkpointer_start(struct checkpointer *checkpointer);

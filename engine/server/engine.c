@@ -11,28 +11,52 @@
 
 #include "base/check.h"
 #include "base/diag.h"
-#include "server/housekeeper.h"
 #include "server/recovery.h"
-#include "server/worker.h"
 
 /* ---- Life ---- */
 
-static enum hf_status open_log(struct engine *engine, struct engine_recovery *recovery)
+/* Recovers the log and opens it for work; past is what recovery found. */
+static enum hf_status open_log(struct engine *engine, struct engine_recovery *report,
+                               struct recovery_result *past)
 {
-    struct wal_end end;
-    enum hf_status status = recovery_run(engine, recovery, &end);
+    enum hf_status status = recovery_run(&engine->options, engine->storage, report, past);
     if (status != HF_OK) {
         return status;
     }
+    const struct wal_end *end = &past->end;
+    engine->inventory = past->inventory;
     timekeeper_init(&engine->time, engine->clock,
-                    &(struct time_past){end.engine_ms, end.wall_ms, end.boot_ms, end.boot},
+                    &(struct time_past){end->engine_ms, end->wall_ms, end->boot_ms, end->boot},
                     engine->options.trust_clock);
-    engine->options.wal.covered = recovery->checkpoint;
-    status = wal_open(&engine->wal, &engine->options.wal, engine->storage, &engine->time, &end,
-                      engine_digest(engine));
+    engine->options.wal.covered = report->checkpoint;
+    status = wal_open(&engine->wal, &engine->options.wal, engine->storage, &engine->time, end,
+                      past->digest);
     if (status != HF_OK) {
-        snprintf(recovery->message, sizeof recovery->message,
-                 "the log can't be opened for writing: %s", storage_reason(status));
+        snprintf(report->message, sizeof report->message, "the log can't be opened for writing: %s",
+                 storage_reason(status));
+    }
+    return status;
+}
+
+/* What works beside requests, and the workers of those. */
+static enum hf_status open_services(struct engine *engine, const struct engine_recovery *report,
+                                    const struct recovery_result *past)
+{
+    const struct engine_options *options = &engine->options;
+    const struct checkpointer_options checkpointer = {.storage = engine->storage,
+                                                      .archive = options->archive,
+                                                      .clock = engine->clock,
+                                                      .wal = engine->wal,
+                                                      .inventory = options->inventory,
+                                                      .wal_bytes_max = options->wal_bytes_max,
+                                                      .segment_bytes = options->wal.segment_bytes,
+                                                      .memory_bytes = options->checkpoint_memory};
+    workers_init(&engine->workers, engine->inventory, engine->wal, &engine->time, past->digest);
+    enum hf_status status = checkpointer_init(&engine->checkpointer, &checkpointer,
+                                              report->checkpoint, report->unreadable);
+    if (status == HF_OK) {
+        status = housekeeper_init(&engine->housekeeper, &engine->workers, options->retain_ended_ms,
+                                  options->inventory.orders_max, &past->marks);
     }
     return status;
 }
@@ -52,15 +76,10 @@ enum hf_status engine_open(struct engine **out, const struct engine_options *opt
     engine->storage = storage;
     engine->clock = clock;
     engine->started_ns = clock_monotonic_ns(clock);
-    enum hf_status status = open_log(engine, recovery);
+    struct recovery_result past;
+    enum hf_status status = open_log(engine, recovery, &past);
     if (status == HF_OK) {
-        status = checkpointer_init(&engine->checkpointer, engine, recovery->checkpoint,
-                                   recovery->unreadable);
-    }
-    if (status == HF_OK) {
-        unsigned slot = engine->worker_count++;
-        engine->expirer = worker_new(engine, slot);
-        status = engine->expirer ? HF_OK : HF_NO_MEMORY;
+        status = open_services(engine, recovery, &past);
     }
     if (status != HF_OK) {
         engine_close(engine);
@@ -75,10 +94,9 @@ void engine_close(struct engine *engine)
     if (!engine) {
         return;
     }
-    CHECK(!engine->expirer_running);
-    worker_free(engine->expirer);
-    workers_free(engine->workers_free);
-    workers_free(engine->workers_spent);
+    housekeeper_deinit(&engine->housekeeper);
+    workers_free(engine->workers.free);
+    workers_free(engine->workers.spent);
     if (engine->wal) {
         wal_close(engine->wal);
     }
@@ -94,11 +112,11 @@ enum hf_status engine_start(struct engine *engine)
     if (status != HF_OK) {
         return status;
     }
-    if (pthread_create(&engine->expirer_thread, NULL, expirer_main, engine) != 0) {
+    status = housekeeper_start(&engine->housekeeper);
+    if (status != HF_OK) {
         wal_stop(engine->wal);
-        return HF_NO_MEMORY;
+        return status;
     }
-    engine->expirer_running = true;
     if (engine->options.wal_bytes_max > 0 && checkpointer_start(&engine->checkpointer) != HF_OK) {
         engine_stop(engine);
         return HF_NO_MEMORY;
@@ -108,12 +126,8 @@ enum hf_status engine_start(struct engine *engine)
 
 void engine_stop(struct engine *engine)
 {
-    CHECK(engine->expirer_running);
     checkpointer_stop(&engine->checkpointer);
-    /* release: pairs with the acquire in expirer_main. */
-    atomic_store_explicit(&engine->expirer_stop, true, memory_order_release);
-    pthread_join(engine->expirer_thread, NULL);
-    engine->expirer_running = false;
+    housekeeper_stop(&engine->housekeeper);
     wal_stop(engine->wal);
 }
 
@@ -133,12 +147,12 @@ uint64_t engine_expire(struct engine *engine)
 {
     bool more;
     timekeeper_tick(&engine->time);
-    return expire_due(engine, UINT32_MAX, &more);
+    return expire_due(&engine->housekeeper, UINT32_MAX, &more);
 }
 
 uint64_t engine_forget(struct engine *engine)
 {
-    return forgetter_run(engine);
+    return forgetter_run(&engine->housekeeper.forgetter);
 }
 
 enum hf_status engine_checkpoint(struct engine *engine)
@@ -159,7 +173,7 @@ struct wal *engine_wal(struct engine *engine)
 
 uint64_t engine_digest(const struct engine *engine)
 {
-    return atomic_load_explicit(&engine->digest, memory_order_relaxed);
+    return atomic_load_explicit(&engine->workers.digest, memory_order_relaxed);
 }
 
 bool engine_failed(const struct engine *engine)

@@ -3,9 +3,6 @@
  * Threads: the expirer's, with its worker. */
 #include "server/forgetter.h"
 
-#include "server/engine_internal.h"
-#include "server/worker.h"
-
 #define LOOK_MAX        1024u /* orders of one transaction: some 200 us when all of them go */
 #define PASSES_A_RETAIN 16u   /* how often a pass begins, if the one before is over */
 #define PASS_MS_MIN     100u
@@ -14,21 +11,33 @@
 #define PASS_PART       4u    /* of retain_ended: what a pass takes at most */
 #define HINTED_MIN      4096u /* orders that only their hint keeps, and that are worth a sweep */
 
-/* Whether hints kept so many orders in the present pass that a sweep is worth while. */
-static bool needs_sweep(const struct engine *engine)
+void forgetter_init(struct forgetter *forgetter, struct worker *worker, uint64_t retain_ms,
+                    uint64_t orders_max, const struct wal_marks *marks)
 {
-    const struct forgetter *forgetter = &engine->forgetter;
+    const struct workers *workers = worker->workers;
+    *forgetter = (struct forgetter){.inventory = workers->inventory,
+                                    .wal = workers->wal,
+                                    .time = workers->time,
+                                    .worker = worker,
+                                    .retain_ms = retain_ms,
+                                    .orders_max = orders_max,
+                                    .marks = *marks};
+}
+
+/* Whether hints kept so many orders in the present pass that a sweep is worth while. */
+static bool needs_sweep(const struct forgetter *forgetter)
+{
     /* In a small table a few are many. */
-    uint64_t few = engine->options.inventory.orders_max / 8;
+    uint64_t few = forgetter->orders_max / 8;
     few = few < HINTED_MIN ? few : HINTED_MIN;
     return !forgetter->swept && forgetter->hinted > 0 && forgetter->hinted >= few &&
            forgetter->hinted >= forgetter->orders_known / 4;
 }
 
 /* Begins a pass when one is due. False: nothing to do now. */
-static bool pass_begin(struct engine *engine, uint64_t retain_ms, uint64_t now_ms)
+static bool pass_begin(struct forgetter *forgetter, uint64_t now_ms)
 {
-    struct forgetter *forgetter = &engine->forgetter;
+    uint64_t retain_ms = forgetter->retain_ms;
     if (forgetter->cut_lsn != 0) {
         return true;
     }
@@ -42,7 +51,7 @@ static bool pass_begin(struct engine *engine, uint64_t retain_ms, uint64_t now_m
         return false;
     }
     struct inventory_counts counts;
-    inventory_counts(engine->inventory, &counts);
+    inventory_counts(forgetter->inventory, &counts);
     uint64_t looks_a_ms = counts.orders_known * PASS_PART / retain_ms;
     forgetter->orders_known = counts.orders_known;
     forgetter->looks_a_ms = looks_a_ms > LOOKS_A_MS ? looks_a_ms : LOOKS_A_MS;
@@ -56,10 +65,9 @@ static bool pass_begin(struct engine *engine, uint64_t retain_ms, uint64_t now_m
 
 /* All orders have been looked at: that is it, unless hints kept many of them. Then these are swept
  * out, and the orders looked at once more. */
-static void pass_end(struct engine *engine)
+static void pass_end(struct forgetter *forgetter)
 {
-    struct forgetter *forgetter = &engine->forgetter;
-    if (!needs_sweep(engine)) {
+    if (!needs_sweep(forgetter)) {
         forgetter->cut_lsn = 0;
         return;
     }
@@ -82,11 +90,10 @@ static uint64_t looks_due(struct forgetter *forgetter, uint64_t now_ms)
 
 /* Looks at up to LOOK_MAX orders of the present pass. Returns how many were forgotten; *usable: the
  * log takes more. */
-static uint64_t look(struct engine *engine, uint64_t now_ms, bool *usable)
+static uint64_t look(struct forgetter *forgetter, uint64_t now_ms, bool *usable)
 {
-    struct forgetter *forgetter = &engine->forgetter;
-    struct worker *worker = engine->expirer;
-    *usable = wal_admit(engine->wal) == HF_OK;
+    struct worker *worker = forgetter->worker;
+    *usable = wal_admit(forgetter->wal) == HF_OK;
     if (!*usable) {
         return 0;
     }
@@ -101,50 +108,47 @@ static uint64_t look(struct engine *engine, uint64_t now_ms, bool *usable)
         return 0;
     }
     if (forgetter->cursor.done) {
-        pass_end(engine);
+        pass_end(forgetter);
     }
     forgetter->forgotten += events;
     return events;
 }
 
 /* One step of the present pass: so many looks, at orders or at hints. */
-static uint64_t pass_step(struct engine *engine, uint64_t looks, uint64_t now_ms)
+static uint64_t pass_step(struct forgetter *forgetter, uint64_t looks, uint64_t now_ms)
 {
-    struct forgetter *forgetter = &engine->forgetter;
     uint64_t count = 0;
     bool usable = true;
     for (uint64_t n = 0; n < looks && usable && forgetter->cut_lsn != 0; n += LOOK_MAX) {
         if (forgetter->sweeping) {
-            inventory_sweep_hints(engine->inventory, &forgetter->hints, LOOK_MAX, now_ms);
+            inventory_sweep_hints(forgetter->inventory, &forgetter->hints, LOOK_MAX, now_ms);
             forgetter->sweeping = !forgetter->hints.done;
         } else {
-            count += look(engine, now_ms, &usable);
+            count += look(forgetter, now_ms, &usable);
         }
     }
     return count;
 }
 
-uint64_t forgetter_step(struct engine *engine)
+uint64_t forgetter_step(struct forgetter *forgetter)
 {
-    struct forgetter *forgetter = &engine->forgetter;
-    uint64_t retain_ms = engine->options.retain_ended_ms;
     /* The tail first: what is appended between the two is then not taken for older than it is. */
-    uint64_t tail_lsn = wal_tail_lsn(engine->wal);
-    uint64_t now_ms = timekeeper_engine_ms(&engine->time);
+    uint64_t tail_lsn = wal_tail_lsn(forgetter->wal);
+    uint64_t now_ms = timekeeper_engine_ms(forgetter->time);
     wal_marks_add(&forgetter->marks, tail_lsn, now_ms);
-    if (retain_ms == 0 || !pass_begin(engine, retain_ms, now_ms)) {
+    if (forgetter->retain_ms == 0 || !pass_begin(forgetter, now_ms)) {
         return 0;
     }
-    return pass_step(engine, looks_due(forgetter, now_ms), now_ms);
+    return pass_step(forgetter, looks_due(forgetter, now_ms), now_ms);
 }
 
-uint64_t forgetter_run(struct engine *engine)
+uint64_t forgetter_run(struct forgetter *forgetter)
 {
-    engine->forgetter.next_pass_ms = 0;
-    timekeeper_tick(&engine->time);
-    uint64_t count = forgetter_step(engine); /* of a pass that was under way */
-    while (engine->forgetter.cut_lsn != 0 && wal_admit(engine->wal) == HF_OK) {
-        count += pass_step(engine, LOOKS_A_STEP, timekeeper_engine_ms(&engine->time));
+    forgetter->next_pass_ms = 0;
+    timekeeper_tick(forgetter->time);
+    uint64_t count = forgetter_step(forgetter); /* of a pass that was under way */
+    while (forgetter->cut_lsn != 0 && wal_admit(forgetter->wal) == HF_OK) {
+        count += pass_step(forgetter, LOOKS_A_STEP, timekeeper_engine_ms(forgetter->time));
     }
     return count;
 }

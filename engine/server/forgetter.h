@@ -8,12 +8,20 @@
 #ifndef SERVER_FORGETTER_H
 #define SERVER_FORGETTER_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "core/inventory.h"
+#include "server/worker.h"
 #include "wal/marks.h"
 
-struct engine;
-
 struct forgetter {
+    struct inventory *inventory;
+    struct wal *wal;
+    struct timekeeper *time;
+    struct worker *worker; /* the housekeeper's */
+    uint64_t retain_ms;    /* 0: orders are remembered for ever */
+    uint64_t orders_max;
     struct wal_marks marks;
     struct order_cursor cursor;
     uint64_t cut_lsn; /* of the present pass; 0: none */
@@ -29,11 +37,15 @@ struct forgetter {
     uint64_t forgotten;    /* orders, by this process */
 };
 
+/* marks: when the log was where, of the time before. */
+void forgetter_init(struct forgetter *forgetter, struct worker *worker, uint64_t retain_ms,
+                    uint64_t orders_max, const struct wal_marks *marks);
+
 /* Looks at some thousands of orders, if a pass is under way or due. Returns how many were
  * forgotten. */
-uint64_t forgetter_step(struct engine *engine);
+uint64_t forgetter_step(struct forgetter *forgetter);
 
 /* A whole pass; for simulations. */
-uint64_t forgetter_run(struct engine *engine);
+uint64_t forgetter_run(struct forgetter *forgetter);
 
 #endif

@@ -5,67 +5,82 @@
 
 #include <time.h>
 
-#include "server/engine_internal.h"
+#define LOAD_EVERY_NS      20000000u
+#define PAUSE_PERCENT_BUSY 900u /* of a step: a tenth of a processor */
+#define PAUSE_NS_MAX       200000000u
+#define PAUSE_UNLINK_NS    10000000L /* 200 MB/s of files that go */
 
-#define LOAD_EVERY_NS 20000000u
-#define REST_NS_MAX   200000000u
+void pacer_init(struct pacer *pacer, const struct clock *clock, struct wal *wal,
+                uint64_t wal_bytes_max)
+{
+    *pacer = (struct pacer){.clock = clock, .wal = wal, .wal_bytes_max = wal_bytes_max};
+}
+
+void pacer_stop(struct pacer *pacer)
+{
+    /* release: pairs with the acquire in pacer_stopped. */
+    atomic_store_explicit(&pacer->stop, true, memory_order_release);
+}
+
+bool pacer_stopped(const struct pacer *pacer)
+{
+    /* acquire: pairs with the release in pacer_stop. */
+    return atomic_load_explicit(&pacer->stop, memory_order_acquire);
+}
 
 /* From half of wal_bytes_max on the rests become shorter, down to none at all of it: so the log
  * comes to stand where as much is given back as is written. */
-uint32_t rests_now(const struct engine *engine, bool busy)
+static uint32_t pause_percent_now(const struct pacer *pacer, bool busy)
 {
-    uint64_t most = engine->options.wal_bytes_max;
-    uint64_t bytes = wal_log_bytes(engine->wal);
+    uint64_t most = pacer->wal_bytes_max;
+    uint64_t bytes = wal_log_bytes(pacer->wal);
     if (!busy || bytes >= most) {
         return 0;
     }
     uint64_t half = most / 2;
-    return bytes <= half ? RESTS_BUSY : (uint32_t)(RESTS_BUSY * (most - bytes) / (most - half));
+    return bytes <= half ? PAUSE_PERCENT_BUSY
+                         : (uint32_t)(PAUSE_PERCENT_BUSY * (most - bytes) / (most - half));
 }
 
-void pace_begin(struct checkpointer *checkpointer)
+void pace_begin(struct pacer *pacer)
 {
-    const struct engine *engine = checkpointer->engine;
-    uint64_t now_ns = clock_monotonic_ns(engine->clock);
-    checkpointer->pace = (struct checkpointer_pace){.step_ns = now_ns,
-                                                    .look_ns = now_ns,
-                                                    .look_lsn = wal_tail_lsn(engine->wal),
-                                                    .rests = RESTS_BUSY};
+    uint64_t now_ns = clock_monotonic_ns(pacer->clock);
+    pacer->step_ns = now_ns;
+    pacer->look_ns = now_ns;
+    pacer->look_lsn = wal_tail_lsn(pacer->wal);
+    pacer->pause_percent = PAUSE_PERCENT_BUSY;
 }
 
-static void look_at_load(struct checkpointer *checkpointer, uint64_t now_ns)
+static void look_at_load(struct pacer *pacer, uint64_t now_ns)
 {
-    const struct engine *engine = checkpointer->engine;
-    struct checkpointer_pace *pace = &checkpointer->pace;
-    if (now_ns - pace->look_ns < LOAD_EVERY_NS) {
+    if (now_ns - pacer->look_ns < LOAD_EVERY_NS) {
         return;
     }
-    uint64_t lsn = wal_tail_lsn(engine->wal);
-    uint64_t grown = lsn - pace->look_lsn;
+    uint64_t lsn = wal_tail_lsn(pacer->wal);
+    uint64_t grown = lsn - pacer->look_lsn;
     /* Bytes a second against what counts as little to do. */
-    bool busy = grown > IDLE_BYTES_A_SECOND * (now_ns - pace->look_ns) / 1000000000u;
-    pace->rests = rests_now(engine, busy);
-    pace->look_lsn = lsn;
-    pace->look_ns = now_ns;
+    bool busy = grown > IDLE_BYTES_A_SECOND * (now_ns - pacer->look_ns) / 1000000000u;
+    pacer->pause_percent = pause_percent_now(pacer, busy);
+    pacer->look_lsn = lsn;
+    pacer->look_ns = now_ns;
 }
 
 /* Rests after a step. False: give up, the engine stops. */
-bool pace(struct checkpointer *checkpointer)
+bool pace(struct pacer *pacer)
 {
-    if (checkpointer->running) {
-        const struct clock *clock = checkpointer->engine->clock;
+    if (pacer->pauses) {
+        const struct clock *clock = pacer->clock;
         uint64_t now_ns = clock_monotonic_ns(clock);
-        look_at_load(checkpointer, now_ns);
-        uint64_t rest_ns = (now_ns - checkpointer->pace.step_ns) * checkpointer->pace.rests / 100;
-        if (rest_ns > 0) {
-            rest_ns = rest_ns < REST_NS_MAX ? rest_ns : REST_NS_MAX;
-            nanosleep(&(struct timespec){.tv_nsec = (long)rest_ns}, NULL);
+        look_at_load(pacer, now_ns);
+        uint64_t pause_ns = (now_ns - pacer->step_ns) * pacer->pause_percent / 100;
+        if (pause_ns > 0) {
+            pause_ns = pause_ns < PAUSE_NS_MAX ? pause_ns : PAUSE_NS_MAX;
+            nanosleep(&(struct timespec){.tv_nsec = (long)pause_ns}, NULL);
             now_ns = clock_monotonic_ns(clock);
         }
-        checkpointer->pace.step_ns = now_ns;
+        pacer->step_ns = now_ns;
     }
-    /* acquire: pairs with the release in checkpointer_stop. */
-    return !atomic_load_explicit(&checkpointer->stop, memory_order_acquire);
+    return !pacer_stopped(pacer);
 }
 
 bool pace_build(void *context, uint64_t done, uint64_t total)
@@ -73,4 +88,14 @@ bool pace_build(void *context, uint64_t done, uint64_t total)
     (void)done;
     (void)total;
     return pace(context);
+}
+
+bool pace_unlink(void *context)
+{
+    struct pacer *pacer = context;
+    if (pacer->pauses) {
+        long pause_ns = PAUSE_UNLINK_NS * pause_percent_now(pacer, true) / PAUSE_PERCENT_BUSY;
+        nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
+    }
+    return !pacer_stopped(pacer);
 }

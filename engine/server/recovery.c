@@ -14,35 +14,36 @@
 #include <unistd.h>
 
 #include "base/parallel.h"
+#include "checkpoint/checkpoint.h"
 #include "core/replay.h"
-#include "server/engine_internal.h"
 #include "server/replayer.h"
 
 #define PROGRESS_EVERY_BLOCKS 64u
 
 struct replay {
-    struct engine *engine;
-    struct engine_recovery *recovery;
+    const struct engine_options *options;
+    struct storage *storage;
+    struct engine_recovery *report;
+    struct recovery_result *result;
     unsigned threads;
-    uint64_t digest;
 };
 
-static enum hf_status damaged(struct engine_recovery *recovery, const char *file, uint64_t offset,
+static enum hf_status damaged(struct engine_recovery *report, const char *file, uint64_t offset,
                               const char *what)
 {
-    snprintf(recovery->message, sizeof recovery->message,
-             "%s, offset %llu: %s; nothing was changed", file, (unsigned long long)offset, what);
+    snprintf(report->message, sizeof report->message, "%s, offset %llu: %s; nothing was changed",
+             file, (unsigned long long)offset, what);
     return HF_DAMAGED;
 }
 
 static void report_progress(struct replay *replay, const struct wal_reader *reader)
 {
-    const struct engine_options *options = &replay->engine->options;
+    const struct engine_options *options = replay->options;
     if (options->progress) {
         uint64_t done;
         uint64_t total;
         wal_reader_progress(reader, &done, &total);
-        options->progress(options->progress_context, done, total, replay->recovery->records);
+        options->progress(options->progress_context, done, total, replay->report->records);
     }
 }
 
@@ -51,11 +52,11 @@ static void report_progress(struct replay *replay, const struct wal_reader *read
 static void say_too_small(struct replay *replay, const char *what,
                           const struct inventory_counts *counts, bool all)
 {
-    const struct inventory_options *options = &replay->engine->options.inventory;
+    const struct inventory_options *options = &replay->options->inventory;
     uint64_t buyers_max = options->buyers_max ? options->buyers_max : options->orders_max;
     uint64_t items = counts->items > counts->skus ? counts->items : counts->skus;
-    char *text = replay->recovery->message;
-    size_t bytes = sizeof replay->recovery->message;
+    char *text = replay->report->message;
+    size_t bytes = sizeof replay->report->message;
     if (all ? items > options->items_max : items >= options->items_max) {
         snprintf(text, bytes, "the %s holds %s%llu items or SKUs, and items-max is %u: raise it",
                  what, all ? "" : "more than ", (unsigned long long)items, options->items_max);
@@ -80,11 +81,11 @@ static enum hf_status replay_failed(struct replay *replay, const struct replayer
 {
     if (status == HF_FULL) {
         struct inventory_counts counts;
-        inventory_counts(replay->engine->inventory, &counts);
+        inventory_counts(replay->result->inventory, &counts);
         say_too_small(replay, "log", &counts, false);
     } else if (status == HF_DAMAGED) {
         const struct replayer_fault *fault = replayer_fault(replayer);
-        return damaged(replay->recovery, fault->file, fault->offset, fault->reason);
+        return damaged(replay->report, fault->file, fault->offset, fault->reason);
     }
     return status;
 }
@@ -95,31 +96,31 @@ static enum hf_status replay_blocks(struct replay *replay, struct wal_reader *re
     struct wal_block block;
     enum hf_status status;
     while ((status = wal_reader_next(reader, &block)) == HF_OK) {
-        wal_marks_add(&replay->engine->forgetter.marks,
-                      block.header.first_lsn + block.header.payload_bytes, block.header.engine_ms);
-        replay->recovery->blocks++;
+        wal_marks_add(&replay->result->marks, block.header.first_lsn + block.header.payload_bytes,
+                      block.header.engine_ms);
+        replay->report->blocks++;
         status = replayer_block(replayer, &block);
-        replay->recovery->records = replayer_records(replayer);
+        replay->report->records = replayer_records(replayer);
         if (status != HF_OK) {
             return replay_failed(replay, replayer, status);
         }
-        if (replay->recovery->blocks % PROGRESS_EVERY_BLOCKS == 0) {
+        if (replay->report->blocks % PROGRESS_EVERY_BLOCKS == 0) {
             report_progress(replay, reader);
         }
     }
     if (status != HF_NOT_FOUND) {
         return status;
     }
-    status = replayer_finish(replayer, &replay->digest);
-    replay->recovery->digests = replayer_digests(replayer);
+    status = replayer_finish(replayer, &replay->result->digest);
+    replay->report->digests = replayer_digests(replayer);
     return status == HF_OK ? HF_OK : replay_failed(replay, replayer, status);
 }
 
 static enum hf_status replay_log(struct replay *replay, struct wal_reader *reader)
 {
     struct replayer *replayer;
-    enum hf_status status =
-        replayer_start(&replayer, replay->engine->inventory, replay->threads, replay->digest);
+    enum hf_status status = replayer_start(&replayer, replay->result->inventory, replay->threads,
+                                           replay->result->digest);
     if (status == HF_OK) {
         status = replay_blocks(replay, reader, replayer);
         replayer_stop(replayer);
@@ -132,7 +133,8 @@ static enum hf_status replay_log(struct replay *replay, struct wal_reader *reade
 
 static void checkpoint_progress(void *context, uint64_t done, uint64_t total)
 {
-    const struct engine_options *options = context;
+    const struct replay *replay = context;
+    const struct engine_options *options = replay->options;
     if (options->progress) {
         options->progress(options->progress_context, done, total, 0);
     }
@@ -142,13 +144,12 @@ static void checkpoint_progress(void *context, uint64_t done, uint64_t total)
  */
 static enum hf_status make_inventory(struct replay *replay, uint64_t orders)
 {
-    struct engine *engine = replay->engine;
-    struct inventory_options options = engine->options.inventory;
+    struct inventory_options options = replay->options->inventory;
     uint64_t ready = options.orders_ready;
     options.orders_ready = 0;
-    enum hf_status status = inventory_init(&engine->inventory, &options);
+    enum hf_status status = inventory_init(&replay->result->inventory, &options);
     if (status == HF_OK) {
-        replay_expect(engine->inventory, orders > ready ? orders : ready);
+        replay_expect(replay->result->inventory, orders > ready ? orders : ready);
     }
     return status;
 }
@@ -156,8 +157,7 @@ static enum hf_status make_inventory(struct replay *replay, uint64_t orders)
 static void take_memory(void *context, unsigned number)
 {
     const struct replay *replay = context;
-    const struct engine *engine = replay->engine;
-    replay_populate(engine->inventory, engine->options.inventory.orders_ready, number,
+    replay_populate(replay->result->inventory, replay->options->inventory.orders_ready, number,
                     replay->threads);
 }
 
@@ -165,24 +165,23 @@ static void take_memory(void *context, unsigned number)
 static enum hf_status load_checkpoint(struct replay *replay, uint64_t number,
                                       struct checkpoint_info *info)
 {
-    struct engine *engine = replay->engine;
-    enum hf_status status = checkpoint_read_info(engine->storage, number, info);
+    enum hf_status status = checkpoint_read_info(replay->storage, number, info);
     if (status == HF_OK) {
         status = make_inventory(replay, info->orders);
     }
     if (status == HF_OK) {
-        status = checkpoint_load(engine->storage, number, engine->inventory, replay->threads, info,
-                                 checkpoint_progress, &engine->options);
+        status = checkpoint_load(replay->storage, number, replay->result->inventory,
+                                 replay->threads, info, checkpoint_progress, replay);
     }
     if (status != HF_OK) {
-        inventory_deinit(engine->inventory);
-        engine->inventory = NULL;
+        inventory_deinit(replay->result->inventory);
+        replay->result->inventory = NULL;
         return status;
     }
-    replay->digest = info->digest;
-    engine->forgetter.marks = info->marks;
-    replay->recovery->checkpoint = number;
-    replay->recovery->checkpoint_orders = info->orders;
+    replay->result->digest = info->digest;
+    replay->result->marks = info->marks;
+    replay->report->checkpoint = number;
+    replay->report->checkpoint_orders = info->orders;
     return HF_OK;
 }
 
@@ -199,16 +198,16 @@ static enum hf_status checkpoint_failed(struct replay *replay, const struct chec
 
 static void add_notice(struct replay *replay, const char *what, const char *file)
 {
-    char *notice = replay->recovery->notice;
+    char *notice = replay->report->notice;
     size_t used = strlen(notice);
-    snprintf(notice + used, sizeof replay->recovery->notice - used, "%s%s: %.200s",
+    snprintf(notice + used, sizeof replay->report->notice - used, "%s%s: %.200s",
              used > 0 ? "; " : "", what, file);
 }
 
 static void say_passed_over(struct replay *replay, enum hf_status status,
                             const struct checkpoint_info *info)
 {
-    replay->recovery->unreadable |= status != HF_DAMAGED;
+    replay->report->unreadable |= status != HF_DAMAGED;
     add_notice(replay,
                status == HF_DAMAGED ? "a checkpoint is damaged and was passed over"
                                     : "a checkpoint can't be read and was passed over",
@@ -221,7 +220,7 @@ static enum hf_status load_newest(struct replay *replay, struct checkpoint_info 
 {
     uint64_t *numbers;
     size_t count;
-    enum hf_status status = checkpoint_list(replay->engine->storage, &numbers, &count);
+    enum hf_status status = checkpoint_list(replay->storage, &numbers, &count);
     if (status != HF_OK) {
         return status;
     }
@@ -239,15 +238,14 @@ static enum hf_status load_newest(struct replay *replay, struct checkpoint_info 
 /* Without a checkpoint the log must be there from its beginning. */
 static enum hf_status begin_without(struct replay *replay)
 {
-    struct engine *engine = replay->engine;
     uint64_t first;
-    enum hf_status status = wal_first_segment(engine->storage, &first);
+    enum hf_status status = wal_first_segment(replay->storage, &first);
     if (status == HF_OK && first > 1) {
-        snprintf(replay->recovery->message, sizeof replay->recovery->message,
+        snprintf(replay->report->message, sizeof replay->report->message,
                  "the log begins with segment %llu, and there is no whole checkpoint to begin with"
                  "%s%s; nothing was changed",
-                 (unsigned long long)first, replay->recovery->notice[0] ? ": " : "",
-                 replay->recovery->notice);
+                 (unsigned long long)first, replay->report->notice[0] ? ": " : "",
+                 replay->report->notice);
         return HF_DAMAGED;
     }
     if (status == HF_OK) {
@@ -261,9 +259,9 @@ static enum hf_status begin_without(struct replay *replay)
 
 /* ---- All of it ---- */
 
-static unsigned replay_threads(const struct engine *engine)
+static unsigned replay_threads(const struct engine_options *options)
 {
-    unsigned threads = engine->options.recovery_threads;
+    unsigned threads = options->recovery_threads;
     if (threads == 0) {
         long online = sysconf(_SC_NPROCESSORS_ONLN);
         threads = online < 1 ? 1 : online > 4 ? 4 : (unsigned)online;
@@ -272,21 +270,13 @@ static unsigned replay_threads(const struct engine *engine)
     return threads < RECOVERY_THREADS_MAX ? threads : RECOVERY_THREADS_MAX;
 }
 
-static enum hf_status run(struct replay *replay, struct wal_end *end)
+/* Whether what the checkpoint covers of the log is fit to be continued. */
+static enum hf_status check_covered(struct replay *replay)
 {
-    struct engine *engine = replay->engine;
-    struct checkpoint_info info;
-    enum hf_status status = load_newest(replay, &info);
-    bool loaded = status == HF_OK;
-    if (status == HF_NOT_FOUND) {
-        status = begin_without(replay);
-    }
-    if (status != HF_OK) {
-        return status;
-    }
-    status = wal_look_at_covered(engine->storage, replay->recovery->checkpoint, end);
+    struct wal_end *end = &replay->result->end;
+    enum hf_status status = wal_look_at_covered(replay->storage, replay->report->checkpoint, end);
     if (status == HF_OK && end->damaged) {
-        return damaged(replay->recovery, end->file, end->file_offset, end->reason);
+        return damaged(replay->report, end->file, end->file_offset, end->reason);
     }
     if (status == HF_OK && end->torn) {
         char what[160];
@@ -296,10 +286,15 @@ static enum hf_status run(struct replay *replay, struct wal_end *end)
                  end->file);
         add_notice(replay, what, end->reason);
     }
+    return status;
+}
+
+/* Replays the log behind start; NULL: from its beginning. */
+static enum hf_status read_log(struct replay *replay, const struct wal_start *start)
+{
+    struct wal_end *end = &replay->result->end;
     struct wal_reader *reader;
-    if (status == HF_OK) {
-        status = wal_reader_open_at(&reader, engine->storage, loaded ? &info.start : NULL, 0);
-    }
+    enum hf_status status = wal_reader_open_at(&reader, replay->storage, start, 0);
     if (status != HF_OK) {
         return status;
     }
@@ -307,36 +302,55 @@ static enum hf_status run(struct replay *replay, struct wal_end *end)
     if (status == HF_OK) {
         wal_reader_end(reader, end);
     } else if (status == HF_IO_ERROR && wal_reader_trouble(reader)[0]) {
-        snprintf(replay->recovery->message, sizeof replay->recovery->message,
-                 "%s; nothing was changed", wal_reader_trouble(reader));
+        snprintf(replay->report->message, sizeof replay->report->message, "%s; nothing was changed",
+                 wal_reader_trouble(reader));
     }
     wal_reader_close(reader);
     if (status == HF_OK && end->damaged) {
-        status = damaged(replay->recovery, end->file, end->file_offset, end->reason);
-    }
-    const char *elsewhere = status == HF_OK && engine->options.cluster
-                                ? wal_cluster_fault(end, *engine->options.cluster)
-                                : NULL;
-    if (elsewhere) {
-        snprintf(replay->recovery->message, sizeof replay->recovery->message,
-                 "%s; nothing was changed", elsewhere);
-        status = HF_DAMAGED;
+        status = damaged(replay->report, end->file, end->file_offset, end->reason);
     }
     return status;
 }
 
+/* The log must be that of the cluster which the options name. */
+static enum hf_status check_cluster(struct replay *replay)
+{
+    const struct id128 *cluster = replay->options->cluster;
+    const char *elsewhere = cluster ? wal_cluster_fault(&replay->result->end, *cluster) : NULL;
+    if (!elsewhere) {
+        return HF_OK;
+    }
+    snprintf(replay->report->message, sizeof replay->report->message, "%s; nothing was changed",
+             elsewhere);
+    return HF_DAMAGED;
+}
+
+static enum hf_status run(struct replay *replay)
+{
+    struct checkpoint_info info;
+    enum hf_status status = load_newest(replay, &info);
+    bool loaded = status == HF_OK;
+    if (status == HF_NOT_FOUND) {
+        status = begin_without(replay);
+    }
+    if (status == HF_OK) {
+        status = check_covered(replay);
+    }
+    if (status == HF_OK) {
+        status = read_log(replay, loaded ? &info.start : NULL);
+    }
+    return status == HF_OK ? check_cluster(replay) : status;
+}
+
 /* Again with one thread alone: of several, one may run ahead of the others and find no room where
  * in the order of the log there is (replay.h). */
-static enum hf_status run_alone(struct replay *replay, struct wal_end *end)
+static enum hf_status run_alone(struct replay *replay)
 {
-    struct engine *engine = replay->engine;
-    inventory_deinit(engine->inventory);
-    engine->inventory = NULL;
-    *replay->recovery = (struct engine_recovery){0};
+    inventory_deinit(replay->result->inventory);
+    *replay->report = (struct engine_recovery){0};
+    *replay->result = (struct recovery_result){0};
     replay->threads = 1;
-    replay->digest = 0;
-    engine->forgetter.marks = (struct wal_marks){0};
-    return run(replay, end);
+    return run(replay);
 }
 
 /* Memory again: while a checkpoint is loaded each thread takes it with the orders that it enters,
@@ -345,28 +359,33 @@ static void finish(void *context, unsigned number)
 {
     const struct replay *replay = context;
     take_memory(context, number);
-    inventory_replayed_part(replay->engine->inventory, number, replay->threads);
+    inventory_replayed_part(replay->result->inventory, number, replay->threads);
 }
 
-enum hf_status recovery_run(struct engine *engine, struct engine_recovery *recovery,
-                            struct wal_end *end)
+enum hf_status recovery_run(const struct engine_options *options, struct storage *storage,
+                            struct engine_recovery *report, struct recovery_result *result)
 {
-    struct replay replay = {
-        .engine = engine, .recovery = recovery, .threads = replay_threads(engine)};
-    enum hf_status status = run(&replay, end);
+    *result = (struct recovery_result){0};
+    struct replay replay = {.options = options,
+                            .storage = storage,
+                            .report = report,
+                            .result = result,
+                            .threads = replay_threads(options)};
+    enum hf_status status = run(&replay);
     if (status == HF_FULL && replay.threads > 1) {
-        status = run_alone(&replay, end);
+        status = run_alone(&replay);
     }
     if (status != HF_OK) {
-        if (recovery->message[0] == '\0') {
-            snprintf(recovery->message, sizeof recovery->message, "the log can't be read: %s",
+        if (report->message[0] == '\0') {
+            snprintf(report->message, sizeof report->message, "the log can't be read: %s",
                      storage_reason(status));
         }
+        inventory_deinit(result->inventory);
+        result->inventory = NULL;
         return status;
     }
     parallel_run(replay.threads, finish, &replay);
-    recovery->lsn = end->lsn;
-    recovery->torn_bytes = end->torn ? end->torn_bytes : 0;
-    atomic_store_explicit(&engine->digest, replay.digest, memory_order_relaxed);
+    report->lsn = result->end.lsn;
+    report->torn_bytes = result->end.torn ? result->end.torn_bytes : 0;
     return HF_OK;
 }

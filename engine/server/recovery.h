@@ -5,10 +5,18 @@
 #define SERVER_RECOVERY_H
 
 #include "server/engine.h"
+#include "wal/marks.h"
 
-/* Recovers the newest checkpoint that is whole, and the log behind it, into engine->inventory,
- * which it makes; on OK *end says where the log ends. */
-enum hf_status recovery_run(struct engine *engine, struct engine_recovery *recovery,
-                            struct wal_end *end);
+struct recovery_result {
+    struct inventory *inventory; /* the caller's from now on */
+    uint64_t digest;             /* of it */
+    struct wal_end end;          /* where the log ends */
+    struct wal_marks marks;      /* when the log was where */
+};
+
+/* Recovers the newest checkpoint that is whole, and the log behind it. OK with the result; else
+ * report->message says why, and there is no inventory. */
+enum hf_status recovery_run(const struct engine_options *options, struct storage *storage,
+                            struct engine_recovery *report, struct recovery_result *result);
 
 #endif

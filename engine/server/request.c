@@ -182,7 +182,7 @@ static void execute_read(struct engine *engine, struct engine_call *call,
 static bool run_change(struct engine *engine, struct engine_call *call,
                        const struct request *request, uint64_t *lsn)
 {
-    struct worker *worker = worker_acquire(engine);
+    struct worker *worker = worker_acquire(&engine->workers);
     if (!worker && engine_failed(engine)) {
         return false;
     }

@@ -105,9 +105,8 @@ static uint32_t batch_lines(struct engine_call *call, const struct batch_message
 }
 
 /* Gathers one order's lines from the columns. False: *outcome and the message say what is wrong. */
-static bool batch_order(struct worker *worker, struct engine_call *call,
-                        const struct batch_message *batch, uint32_t i, uint32_t first_line,
-                        struct order_line *lines, struct order_request *order,
+static bool batch_order(struct engine_call *call, const struct batch_message *batch, uint32_t i,
+                        uint32_t first_line, struct order_line *lines, struct order_request *order,
                         struct order_outcome *outcome)
 {
     uint32_t count = batch->line_count_count ? batch->line_count[i] : 1;
@@ -132,7 +131,7 @@ static bool batch_order(struct worker *worker, struct engine_call *call,
             outcome->blocking_line = k + 1;
             return false;
         }
-        if (!inventory_has_item(worker->engine->inventory, lines[k].item)) {
+        if (!inventory_has_item(call->engine->inventory, lines[k].item)) {
             answer_note(call, place_at("reserve_batch.item", at), ": there is no item %u",
                         lines[k].item);
             outcome->status = HF_UNKNOWN_ITEM;
@@ -166,10 +165,10 @@ static void batch_prefetch(struct worker *worker, const struct batch_message *ba
 {
     if (i < batch->id_hi_count) {
         uint32_t item = batch->line_count_count == 0 && i < batch->item_count &&
-                                inventory_has_item(worker->engine->inventory, batch->item[i])
+                                inventory_has_item(worker->workers->inventory, batch->item[i])
                             ? batch->item[i]
                             : 0;
-        inventory_prefetch(worker->engine->inventory, worker->txn.slot,
+        inventory_prefetch(worker->workers->inventory, worker->txn.slot,
                            (struct id128){batch->id_hi[i], batch->id_lo[i]}, item);
     }
 }
@@ -188,7 +187,7 @@ bool request_reserve_batch(struct worker *worker, struct engine_call *call,
         batch_prefetch(worker, batch, i + PREFETCH_AHEAD);
         struct order_request order;
         struct order_outcome outcome;
-        if (batch_order(worker, call, batch, i, first_line, lines, &order, &outcome)) {
+        if (batch_order(call, batch, i, first_line, lines, &order, &outcome)) {
             if (!request_decide(worker, decide_reserve, &order, order.line_count, &outcome)) {
                 return false;
             }

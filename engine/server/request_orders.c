@@ -94,13 +94,12 @@ static bool check_policy(struct engine_call *call, struct place place,
 }
 
 /* Each item of a line's may be there once only. OK, INVALID or UNKNOWN_ITEM. */
-static enum hf_status check_fallbacks(struct worker *worker, struct engine_call *call,
-                                      struct place place, uint32_t item,
+static enum hf_status check_fallbacks(struct engine_call *call, struct place place, uint32_t item,
                                       const struct line_message *line)
 {
     for (uint32_t i = 0; i < line->fallback_count; i++) {
         uint32_t fallback = line->fallback[i];
-        if (!inventory_has_item(worker->engine->inventory, fallback)) {
+        if (!inventory_has_item(call->engine->inventory, fallback)) {
             answer_note(call, place, ".fallback[%u]: there is no item %u", i, fallback);
             return HF_UNKNOWN_ITEM;
         }
@@ -117,9 +116,9 @@ static enum hf_status check_fallbacks(struct worker *worker, struct engine_call 
 }
 
 /* Checks one line and resolves its items. shape: NULL when no line of the order is shaped. */
-static enum hf_status parse_line(struct worker *worker, struct engine_call *call,
-                                 struct place place, const struct line_message *line,
-                                 struct order_line *out, struct line_shape *shape)
+static enum hf_status parse_line(struct engine_call *call, struct place place,
+                                 const struct line_message *line, struct order_line *out,
+                                 struct line_shape *shape)
 {
     if (line->qty == 0 || line->qty > QTY_MAX) {
         answer_note(call, place, ".qty: %u, must be 1..%u", line->qty, QTY_MAX);
@@ -131,7 +130,7 @@ static enum hf_status parse_line(struct worker *worker, struct engine_call *call
     enum hf_status status;
     out->qty = line->qty;
     out->item =
-        request_resolve(worker->engine, call, place, line->item, line->sku, line->pool, &status);
+        request_resolve(call->engine, call, place, line->item, line->sku, line->pool, &status);
     if (out->item == 0) {
         return status;
     }
@@ -144,7 +143,7 @@ static enum hf_status parse_line(struct worker *worker, struct engine_call *call
                                  .split = line->split && line->fallback_count > 0,
                                  .fallback_count = line->fallback_count,
                                  .fallbacks = line->fallback};
-    return check_fallbacks(worker, call, place, out->item, line);
+    return check_fallbacks(call, place, out->item, line);
 }
 
 /* True when all lines together fall back to no more items than may be looked at for one order; else
@@ -236,9 +235,9 @@ static enum hf_status no_memory(struct engine_call *call, struct place place)
 }
 
 /* Parses an order's lines into memory of their own. OK; else *line says which one is wrong. */
-static enum hf_status parse_lines(struct worker *worker, struct engine_call *call,
-                                  struct place place, const struct order_message *message,
-                                  struct order_request *order, uint32_t *line)
+static enum hf_status parse_lines(struct engine_call *call, struct place place,
+                                  const struct order_message *message, struct order_request *order,
+                                  uint32_t *line)
 {
     bool shaped = false;
     for (uint32_t i = 0; i < message->line_count; i++) {
@@ -252,8 +251,8 @@ static enum hf_status parse_lines(struct worker *worker, struct engine_call *cal
     }
     for (uint32_t i = 0; i < message->line_count; i++) {
         place.line = i;
-        enum hf_status status = parse_line(worker, call, place, &message->lines[i], &lines[i],
-                                           shaped ? &shapes[i] : NULL);
+        enum hf_status status =
+            parse_line(call, place, &message->lines[i], &lines[i], shaped ? &shapes[i] : NULL);
         if (status != HF_OK) {
             *line = i + 1;
             return status;
@@ -266,7 +265,7 @@ static enum hf_status parse_lines(struct worker *worker, struct engine_call *cal
 }
 
 /* Checks one order and resolves its lines. False: *outcome says what is wrong with it. */
-static bool parse_order(struct worker *worker, struct engine_call *call, struct place place,
+static bool parse_order(struct engine_call *call, struct place place,
                         const struct order_message *message, struct order_request *order,
                         struct grant_room *room, struct order_outcome *outcome)
 {
@@ -284,7 +283,7 @@ static bool parse_order(struct worker *worker, struct engine_call *call, struct 
     if (grants == 0 || !fallbacks_fit(call, place, message, &outcome->blocking_line)) {
         return false;
     }
-    outcome->status = parse_lines(worker, call, place, message, order, &outcome->blocking_line);
+    outcome->status = parse_lines(call, place, message, order, &outcome->blocking_line);
     if (outcome->status == HF_OK && !grant_room_make(call, room, grants)) {
         outcome->status = no_memory(call, place);
     }
@@ -313,8 +312,7 @@ bool request_reserve(struct worker *worker, struct engine_call *call, const stru
         struct place place = place_at("reserve.orders", i);
         struct order_request order;
         struct order_outcome outcome;
-        if (parse_order(worker, call, place, &request->reserve.orders[i], &order, &room,
-                        &outcome)) {
+        if (parse_order(call, place, &request->reserve.orders[i], &order, &room, &outcome)) {
             if (!request_decide(worker, decide_reserve, &order, order.line_count, &outcome)) {
                 return false;
             }

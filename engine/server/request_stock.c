@@ -242,7 +242,7 @@ static struct defined_message defined(const struct plan *plan, uint32_t *items, 
 static enum hf_status plan_and_define(struct worker *worker, struct engine_call *call,
                                       const struct define_message *define, uint32_t *items)
 {
-    struct engine *engine = worker->engine;
+    struct engine *engine = call->engine;
     struct plan *plan =
         plan_make(engine->inventory, define->sku_count + define->item_count, define->item_count);
     if (!request_memory_there(call, plan)) {
@@ -271,7 +271,7 @@ static enum hf_status plan_and_define(struct worker *worker, struct engine_call 
 bool request_define(struct worker *worker, struct engine_call *call, const struct request *request)
 {
     struct define_message define = request->define;
-    if (!take_define(worker->engine, call, &define, &define_names)) {
+    if (!take_define(call->engine, call, &define, &define_names)) {
         return true;
     }
     uint32_t *items = arena_calloc(call->arena, define.item_count, sizeof *items);
@@ -279,9 +279,9 @@ bool request_define(struct worker *worker, struct engine_call *call, const struc
         return true;
     }
     worker->depends_on_tail = true; /* an unchanged definition has no record of its own */
-    inventory_admin_lock(worker->engine->inventory);
+    inventory_admin_lock(call->engine->inventory);
     enum hf_status status = plan_and_define(worker, call, &define, items);
-    inventory_admin_unlock(worker->engine->inventory);
+    inventory_admin_unlock(call->engine->inventory);
     return status != HF_INTERNAL;
 }
 
@@ -497,16 +497,16 @@ static void adjust_dry(struct worker *worker, struct engine_call *call,
     const struct define_message *after = &request->adjust.after;
     uint32_t changes = request->adjust.count;
     struct plan *plan =
-        plan_make(worker->engine->inventory, after->sku_count + after->item_count + 2 * changes,
+        plan_make(call->engine->inventory, after->sku_count + after->item_count + 2 * changes,
                   after->item_count + 2 * changes);
     if (!request_memory_there(call, plan)) {
         return;
     }
-    enum hf_status status = plan_all(worker->engine, call, plan, after, &after_names, items);
+    enum hf_status status = plan_all(call->engine, call, plan, after, &after_names, items);
     if (status != HF_OK) {
         call->response.status = status; /* the message is there */
     } else {
-        struct stockroom room = {worker->engine, plan};
+        struct stockroom room = {call->engine, plan};
         bool fine = adjust_all(worker, &room, call, request, results);
         CHECK(fine); /* nothing is appended */
         call->response.adjust.has_after = request->adjust.has_after;
@@ -536,7 +536,7 @@ bool request_adjust(struct worker *worker, struct engine_call *call, const struc
     struct request taken = *request;
     if (!check_adjust(call, request) ||
         (request->adjust.has_after &&
-         !take_define(worker->engine, call, &taken.adjust.after, &after_names))) {
+         !take_define(call->engine, call, &taken.adjust.after, &after_names))) {
         return true;
     }
     request = &taken;
@@ -548,13 +548,13 @@ bool request_adjust(struct worker *worker, struct engine_call *call, const struc
     }
     worker->depends_on_tail = true; /* the answer tells the stock as it is now */
     bool fine = true;
-    inventory_admin_lock(worker->engine->inventory);
+    inventory_admin_lock(call->engine->inventory);
     if (request->adjust.dry_run) {
         adjust_dry(worker, call, request, items, results);
     } else {
-        struct stockroom room = {worker->engine, NULL};
+        struct stockroom room = {call->engine, NULL};
         fine = adjust_all(worker, &room, call, request, results);
     }
-    inventory_admin_unlock(worker->engine->inventory);
+    inventory_admin_unlock(call->engine->inventory);
     return fine;
 }

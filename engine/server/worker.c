@@ -8,18 +8,24 @@
 
 #include "base/check.h"
 #include "base/schedule.h"
-#include "server/engine_internal.h"
 #include "wal/record.h"
 
-struct worker *worker_new(struct engine *engine, unsigned slot)
+void workers_init(struct workers *workers, struct inventory *inventory, struct wal *wal,
+                  struct timekeeper *time, uint64_t digest)
+{
+    *workers = (struct workers){.inventory = inventory, .wal = wal, .time = time};
+    atomic_init(&workers->digest, digest);
+}
+
+struct worker *worker_new(struct workers *workers, unsigned slot)
 {
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker) {
         return NULL;
     }
-    worker->engine = engine;
+    worker->workers = workers;
     worker->records = malloc(WAL_APPEND_BYTES_MAX);
-    if (!worker->records || txn_init(&worker->txn, engine->inventory, slot) != HF_OK) {
+    if (!worker->records || txn_init(&worker->txn, workers->inventory, slot) != HF_OK) {
         free(worker->records);
         free(worker);
         return NULL;
@@ -45,34 +51,34 @@ void workers_free(struct worker *list)
     }
 }
 
-static struct worker *worker_pop(struct engine *engine, bool *may_make)
+static struct worker *worker_pop(struct workers *workers, bool *may_make)
 {
-    spin_lock(&engine->workers_lock);
-    struct worker *worker = engine->workers_free;
+    spin_lock(&workers->lock);
+    struct worker *worker = workers->free;
     if (worker) {
-        engine->workers_free = worker->next;
+        workers->free = worker->next;
     }
-    *may_make = engine->worker_count < THREADS_MAX;
-    spin_unlock(&engine->workers_lock);
+    *may_make = workers->count < THREADS_MAX;
+    spin_unlock(&workers->lock);
     return worker;
 }
 
 /* Gives a new worker its slot. False: others were faster, there are THREADS_MAX. */
-static bool worker_enlist(struct engine *engine, struct worker *worker)
+static bool worker_enlist(struct workers *workers, struct worker *worker)
 {
-    spin_lock(&engine->workers_lock);
-    bool room = engine->worker_count < THREADS_MAX;
+    spin_lock(&workers->lock);
+    bool room = workers->count < THREADS_MAX;
     if (room) {
-        worker->txn.slot = engine->worker_count++;
+        worker->txn.slot = workers->count++;
     }
-    spin_unlock(&engine->workers_lock);
+    spin_unlock(&workers->lock);
     return room;
 }
 
 void worker_look_at_clock(struct worker *worker)
 {
     struct time_reading now;
-    timekeeper_read(&worker->engine->time, &now);
+    timekeeper_read(worker->workers->time, &now);
     worker->txn.now_ms = now.engine_ms;
     worker->txn.wall_ahead_ms = (int64_t)(now.wall_ms - now.engine_ms);
     worker->shown_ahead_ms = now.ahead_ms;
@@ -89,18 +95,18 @@ static void worker_begin(struct worker *worker)
     worker_look_at_clock(worker);
 }
 
-struct worker *worker_acquire(struct engine *engine)
+struct worker *worker_acquire(struct workers *workers)
 {
     for (unsigned step = 0;; step++) {
         bool may_make;
-        struct worker *worker = worker_pop(engine, &may_make);
+        struct worker *worker = worker_pop(workers, &may_make);
         if (!worker && may_make) {
             /* Made before it has a slot: a slot given to what can't be made would be lost. */
-            worker = worker_new(engine, 0);
+            worker = worker_new(workers, 0);
             if (!worker) {
                 return NULL;
             }
-            if (!worker_enlist(engine, worker)) {
+            if (!worker_enlist(workers, worker)) {
                 worker_free(worker);
                 worker = NULL;
             }
@@ -109,7 +115,7 @@ struct worker *worker_acquire(struct engine *engine)
             worker_begin(worker);
             return worker;
         }
-        if (wal_state(engine->wal) == WAL_CLOSED) {
+        if (wal_state(workers->wal) == WAL_CLOSED) {
             return NULL; /* all may have been spent */
         }
         spin_pause(step);
@@ -118,13 +124,13 @@ struct worker *worker_acquire(struct engine *engine)
 
 void worker_release(struct worker *worker, bool usable)
 {
-    struct engine *engine = worker->engine;
+    struct workers *workers = worker->workers;
     CHECK(!usable || worker->txn.event_count == 0);
-    spin_lock(&engine->workers_lock);
-    struct worker **list = usable ? &engine->workers_free : &engine->workers_spent;
+    spin_lock(&workers->lock);
+    struct worker **list = usable ? &workers->free : &workers->spent;
     worker->next = *list;
     *list = worker;
-    spin_unlock(&engine->workers_lock);
+    spin_unlock(&workers->lock);
 }
 
 bool worker_flush(struct worker *worker)
@@ -146,7 +152,7 @@ bool worker_flush(struct worker *worker)
     SCHEDULE_POINT("flush.begin");
     inventory_publish_begin(txn);
     SCHEDULE_POINT("flush.append");
-    if (wal_append_patient(worker->engine->wal, worker->records, len, txn->event_count,
+    if (wal_append_patient(worker->workers->wal, worker->records, len, txn->event_count,
                            digest_delta, &start_lsn, inventory_publish_waits(txn)) != HF_OK) {
         inventory_publish_cancel(txn);
         return false;
@@ -156,7 +162,7 @@ bool worker_flush(struct worker *worker)
     }
     worker->lsn = start_lsn + len;
     SCHEDULE_POINT("flush.publish");
-    atomic_fetch_add_explicit(&worker->engine->digest, digest_delta, memory_order_relaxed);
+    atomic_fetch_add_explicit(&worker->workers->digest, digest_delta, memory_order_relaxed);
     inventory_publish(txn);
     CHECK(txn->event_count == 0);
     return true;
@@ -168,7 +174,7 @@ bool worker_again(struct worker *worker, unsigned *step)
         *step = 0;
         return worker_flush(worker);
     }
-    if (wal_state(worker->engine->wal) == WAL_CLOSED) {
+    if (wal_state(worker->workers->wal) == WAL_CLOSED) {
         return false;
     }
     spin_pause((*step)++);
@@ -180,7 +186,7 @@ enum hf_status worker_admit(struct worker *worker)
 {
     if (worker->lsn != worker->admitted_lsn) {
         worker->admitted_lsn = worker->lsn;
-        worker->read_only |= wal_admit(worker->engine->wal) == HF_READ_ONLY;
+        worker->read_only |= wal_admit(worker->workers->wal) == HF_READ_ONLY;
     }
     return worker->read_only ? HF_READ_ONLY : HF_OK;
 }

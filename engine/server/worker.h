@@ -9,13 +9,33 @@
 #ifndef SERVER_WORKER_H
 #define SERVER_WORKER_H
 
-#include "core/inventory.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-struct engine;
+#include "base/spin.h"
+#include "base/timekeeper.h"
+#include "core/inventory.h"
+#include "wal/wal.h"
+
+/* The workers of an engine. */
+struct workers {
+    struct inventory *inventory;
+    struct wal *wal;
+    struct timekeeper *time;
+    /* Written by each request: not where the pointers are. */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t
+        digest; /* of recovery, and of all that has been published since */
+    struct spin lock;
+    struct worker *free;
+    struct worker *spent; /* left with events when the log closed: those orders must stay invisible
+                             until the process ends */
+    unsigned count;       /* made so far, at most THREADS_MAX */
+};
 
 struct worker {
     struct worker *next;
-    struct engine *engine;
+    struct workers *workers;
     uint64_t lsn;           /* end of the last record that this request appended; 0: none */
     int64_t shown_ahead_ms; /* what deadlines are shown with: time_shown_ms */
     bool depends_on_tail;   /* an outcome was a refusal or a replay: rule 3 */
@@ -26,8 +46,12 @@ struct worker {
     struct txn txn;
 };
 
+/* digest: of the inventory now. */
+void workers_init(struct workers *workers, struct inventory *inventory, struct wal *wal,
+                  struct timekeeper *time, uint64_t digest);
+
 /* A worker with this slot in the core. NULL: out of memory. */
-struct worker *worker_new(struct engine *engine, unsigned slot);
+struct worker *worker_new(struct workers *workers, unsigned slot);
 
 /* NULL is allowed. */
 void worker_free(struct worker *worker);
@@ -40,7 +64,7 @@ void worker_look_at_clock(struct worker *worker);
 
 /* A worker with an empty transaction and the present time; waits for one if all THREADS_MAX are
  * in use. NULL: out of memory, or the log is closed and no worker comes free any more. */
-struct worker *worker_acquire(struct engine *engine);
+struct worker *worker_acquire(struct workers *workers);
 
 /* Gives the worker back. usable false: its transaction could not be appended. */
 void worker_release(struct worker *worker, bool usable);

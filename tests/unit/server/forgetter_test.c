@@ -261,8 +261,8 @@ static void no_pass_begins_when_retain_ended_is_zero(void **state)
     struct rig rig;
     rig_open(&rig, MIB(4));
     assert_int_equal(rig.options.retain_ended_ms, 0);
-    assert_int_equal(forgetter_step(rig.engine), 0);
-    assert_int_equal(rig.engine->forgetter.next_pass_ms, 0);
+    assert_int_equal(forgetter_step(&rig.engine->housekeeper.forgetter), 0);
+    assert_int_equal(rig.engine->housekeeper.forgetter.next_pass_ms, 0);
     rig_close(&rig);
 }
 
@@ -327,7 +327,7 @@ static void order_is_counted_as_forgotten_once_that_is_in_the_log(void **state)
     failing = engine_wal(rig.engine);
     assert_int_equal(forget(&rig), 0);
     assert_null(failing);
-    assert_int_equal(rig.engine->forgetter.forgotten, 0);
+    assert_int_equal(rig.engine->housekeeper.forgetter.forgotten, 0);
     rig_close(&rig);
 }
 
@@ -341,7 +341,7 @@ static void order_is_counted_as_expired_once_that_is_in_the_log(void **state)
     failing = engine_wal(rig.engine);
     assert_int_equal(engine_expire(rig.engine), 0);
     assert_null(failing);
-    assert_int_equal(atomic_load(&rig.engine->expired), 0);
+    assert_int_equal(atomic_load(&rig.engine->housekeeper.expired), 0);
     rig_close(&rig);
 }
 
@@ -369,10 +369,10 @@ static void record_is_not_taken_for_older_than_it_is(void **state)
     rig.ms += WAL_MARKS_STEP_MS;
     uint64_t lsn = wal_tail_lsn(engine_wal(rig.engine));
     written = engine_wal(rig.engine);
-    assert_int_equal(forgetter_step(rig.engine), 0);
+    assert_int_equal(forgetter_step(&rig.engine->housekeeper.forgetter), 0);
     assert_null(written);
     assert_true(wal_tail_lsn(engine_wal(rig.engine)) > lsn);
-    assert_int_equal(wal_marks_lsn(&rig.engine->forgetter.marks, UINT64_MAX), lsn);
+    assert_int_equal(wal_marks_lsn(&rig.engine->housekeeper.forgetter.marks, UINT64_MAX), lsn);
     rig_close(&rig);
 }
 
@@ -472,12 +472,12 @@ static void forgetting_goes_in_even_steps(void **state)
     pass_ms(&rig, WAL_MARKS_STEP_MS);
     rig.ms += RETAIN_MS;
     engine_expire(rig.engine);
-    assert_int_equal(forgetter_step(rig.engine), 0); /* a pass begins */
+    assert_int_equal(forgetter_step(&rig.engine->housekeeper.forgetter), 0); /* a pass begins */
     uint64_t forgotten = 0;
     for (int steps = 0; forgotten < ROUND; steps++) {
         assert_true(steps < 100); /* places without an order count as well */
         rig.ms++;
-        uint64_t count = forgetter_step(rig.engine);
+        uint64_t count = forgetter_step(&rig.engine->housekeeper.forgetter);
         assert_true(count <= A_MS);
         forgotten += count;
         rig_settle(&rig);

@@ -185,9 +185,9 @@ static void request_without_a_worker_is_busy_and_changes_nothing(void **state)
     uint8_t ids[ORDERS][ID_BYTES];
     struct request request;
     orders_make(&request, orders, lines, ids, 1);
-    struct worker *busy = worker_acquire(rig.engine);
+    struct worker *busy = worker_acquire(&rig.engine->workers);
     assert_non_null(busy);
-    assert_null(rig.engine->workers_free);
+    assert_null(rig.engine->workers.free);
     struct ask ask;
     calloc_fails = true;
     ask_submit(&rig, &ask, &request);

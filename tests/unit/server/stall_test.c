@@ -279,7 +279,7 @@ static void expiry_and_forgetting_wait_while_the_log_takes_no_work(void **state)
         struct time_reading now;
         rig.ms += 10;
         engine_tick(rig.engine, &now);
-        assert_int_equal(forgetter_step(rig.engine), 0);
+        assert_int_equal(forgetter_step(&rig.engine->housekeeper.forgetter), 0);
     }
     assert_int_equal(wal_tail_lsn(engine_wal(rig.engine)), lsn);
     assert_int_equal(state_of(&rig), ORDER_EXPIRED);
@@ -510,7 +510,7 @@ static void request_does_not_wait_for_an_order_when_the_log_closes(void **state)
     rig_open(&rig, MIB(4));
     rig.clock.boottime_ns = waited_boottime_ns;
     define_phone(&rig, 5);
-    struct worker *worker = worker_acquire(rig.engine);
+    struct worker *worker = worker_acquire(&rig.engine->workers);
     struct order_line line = {1, 1};
     struct order_request asked = {.id = id_from_bytes(other_id), .line_count = 1, .lines = &line};
     struct order_outcome outcome;
@@ -553,7 +553,7 @@ static void request_waits_for_an_order_until_it_is_published(void **state)
     waited.looks = 0;
     rig_open(&rig, MIB(4));
     define_phone(&rig, 5);
-    struct worker *worker = worker_acquire(rig.engine);
+    struct worker *worker = worker_acquire(&rig.engine->workers);
     struct order_line line = {1, 1};
     struct order_request asked = {.id = id_from_bytes(other_id), .line_count = 1, .lines = &line};
     struct order_outcome outcome;
@@ -581,7 +581,7 @@ struct waiting {
 static void *acquire(void *argument)
 {
     struct waiting *waiting = argument;
-    waiting->worker = worker_acquire(waiting->engine);
+    waiting->worker = worker_acquire(&waiting->engine->workers);
     atomic_store(&waiting->done, true);
     return NULL;
 }
@@ -596,10 +596,10 @@ static void worker_is_waited_for_until_one_is_free_or_the_log_closes(void **stat
         rig_open(&rig, MIB(4));
         struct worker *workers[THREADS_MAX - 1]; /* one is the expirer's */
         for (unsigned i = 0; i < COUNT(workers); i++) {
-            workers[i] = worker_acquire(rig.engine);
+            workers[i] = worker_acquire(&rig.engine->workers);
             assert_non_null(workers[i]);
         }
-        assert_int_equal(rig.engine->worker_count, THREADS_MAX);
+        assert_int_equal(rig.engine->workers.count, THREADS_MAX);
         struct waiting waiting = {.engine = rig.engine};
         pthread_t thread;
         assert_int_equal(pthread_create(&thread, NULL, acquire, &waiting), 0);

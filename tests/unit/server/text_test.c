@@ -182,7 +182,7 @@ static void texts_that_are_refused_are_named(void **state)
 /* As an engine has logged it that took any text. */
 static void define_old(struct rig *rig, const char *sku, const char *pool)
 {
-    struct worker *worker = worker_acquire(rig->engine);
+    struct worker *worker = worker_acquire(&rig->engine->workers);
     uint32_t item;
     const struct item_def def = {.sku = bytes_of(sku), .pool = bytes_of(pool)};
     assert_non_null(worker);
