@@ -168,6 +168,7 @@ static int unknown_option(const struct command_spec *command, const char *word)
 static int take(const struct command_spec *command, int found, char **argv, struct args *args)
 {
     if (found == 1) {
+        CHECK(args->values + args->count < argv + optind); /* it has been read */
         args->values[args->count++] = optarg;
         return ARGS_GO_ON;
     }

@@ -31,6 +31,15 @@ int cmd_stock_pause(int argc, char **argv);
 int cmd_stock_resume(int argc, char **argv);
 int cmd_stock_close(int argc, char **argv);
 
+/* The words below `order`. */
+int cmd_order_reserve(int argc, char **argv);
+int cmd_order_commit(int argc, char **argv);
+int cmd_order_release(int argc, char **argv);
+int cmd_order_extend(int argc, char **argv);
+int cmd_order_return(int argc, char **argv);
+int cmd_order_show(int argc, char **argv);
+int cmd_order_list(int argc, char **argv);
+
 /* The words below `wal`. */
 int cmd_wal_verify(int argc, char **argv);
 int cmd_wal_dump(int argc, char **argv);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "cli/import_batch.h"
 
 struct apply {
@@ -64,7 +65,9 @@ static void break_off(struct apply *apply, enum hf_status status, const struct i
 static bool tell_defined(struct apply *apply, const struct import_batch *batch,
                          const struct hf_defined *defined, struct progress *progress)
 {
+    CHECK(batch->item_count == batch->end - batch->from); /* no row is left out */
     pthread_mutex_lock(&apply->lock);
+    CHECK(apply->defined == batch->from);
     import_count_defined(apply->summary, defined, batch->item_count);
     apply->defined = batch->end;
     pthread_cond_broadcast(&apply->moved);
@@ -125,6 +128,8 @@ static enum hf_status set_batch(struct apply *apply, struct import_batch *batch,
 static bool wait_for_defined(struct apply *apply, uint32_t set)
 {
     pthread_mutex_lock(&apply->lock);
+    CHECK(apply->set <= set);
+    CHECK(set <= apply->defined);
     apply->set = set;
     pthread_cond_broadcast(&apply->moved);
     while (apply->status == HF_OK && apply->defined == set && set < apply->import->row_count) {
@@ -184,6 +189,11 @@ enum hf_status import_apply(struct hf_client *client, const struct import *impor
     define_all(&apply, progress);
     wait_for_set(&apply, progress);
     pthread_join(setter, NULL);
+    if (apply.status == HF_OK) { /* every row that was given has been answered */
+        CHECK(apply.defined == import->row_count);
+        CHECK(apply.set == import->row_count);
+        CHECK(summary->items == import->row_count);
+    }
     free(apply.handles);
     return apply.status;
 }

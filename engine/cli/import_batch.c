@@ -3,16 +3,20 @@
  * Threads: a batch belongs to one. */
 #include "cli/import_batch.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/limits.h"
 #include "cli/import_known.h"
 #include "cli/print.h"
 
 /* Each row is an item, and may begin a SKU. */
 #define BATCH_ROWS_MAX (REQUEST_ADMIN_MAX / 2)
+
+static_assert(BATCH_ROWS <= BATCH_ROWS_MAX, "a batch fits into a request");
 
 static bool same_sku(const struct import *import, uint32_t a, uint32_t b)
 {
@@ -21,12 +25,14 @@ static bool same_sku(const struct import *import, uint32_t a, uint32_t b)
 
 uint32_t import_batch_end(const struct import *import, uint32_t from)
 {
+    CHECK(from < import->row_count);
     uint32_t left = import->row_count - from;
     uint32_t end = from + (left < BATCH_ROWS ? left : BATCH_ROWS);
     while (end < import->row_count && end - from < BATCH_ROWS_MAX &&
            same_sku(import, end - 1, end)) {
         end++;
     }
+    CHECK(end > from);
     return end;
 }
 
@@ -110,6 +116,8 @@ void import_batch_define(struct import_batch *batch, uint32_t from, const bool *
         batch->item_rows[batch->item_count] = i;
         batch->items[batch->item_count++] = item_of(row);
     }
+    CHECK(batch->item_count <= batch->end - batch->from);
+    CHECK(batch->sku_count <= batch->item_count);
 }
 
 void import_batch_adjust(struct import_batch *batch, uint32_t from, const uint32_t *handles,
@@ -134,6 +142,7 @@ void import_batch_adjust(struct import_batch *batch, uint32_t from, const uint32
                                    .reason = "import",
                                    .reference = batch->reference};
     }
+    CHECK(batch->adjustment_count <= batch->end - batch->from);
 }
 
 /* ---- Blame ---- */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "cli/import_batch.h"
 
 struct check {
@@ -104,6 +105,8 @@ enum hf_status import_check(struct hf_client *client, const struct import *impor
         summary->status = status;
         connect_reason(status, NULL, summary->message);
     }
+    /* Every row that was given has been answered: counted, or refused. */
+    CHECK(status != HF_OK || summary->refused > 0 || summary->items == import->row_count);
     if (status != HF_OK || summary->refused > 0) {
         import_forget_counts(summary);
     }

@@ -17,12 +17,15 @@
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
+#include "cli/reconcile_act.h"
 #include "cli/reconcile_file.h"
+#include "cli/reconcile_items.h"
+#include "cli/reconcile_plan.h"
+#include "cli/reconcile_print.h"
 #include "cli/values.h"
 
-#define PAGE_ORDERS     1000u
-#define ROUNDS_MAX      4u /* an order may need a late commit and then a return */
-#define TOTAL_STEPS_MAX 1000u
+#define PAGE_ORDERS 1000u
+#define ROUNDS_MAX  4u /* an order may need a late commit and then a return */
 
 static struct connection connection = {.step_by_step = true};
 static bool apply;
@@ -78,244 +81,6 @@ static const struct command_spec spec = {
     .arguments_min = 1,
     .arguments_max = 1,
 };
-
-/* ---- What to do about an order ---- */
-
-enum action { ACTION_NONE, ACTION_COMMIT, ACTION_COMMIT_LATE, ACTION_RELEASE, ACTION_RETURN };
-
-static const char *const action_names[] = {"none", "commit", "commit late", "release", "return"};
-
-/* What is wrong with one order. */
-struct plan {
-    const char *kind; /* NULL: nothing */
-    enum action action;
-    bool all; /* the action is on all of the order */
-    uint32_t line_count;
-    struct hf_line_qty lines[ORDER_LINES_MAX]; /* commit: units to commit; else units too many */
-};
-
-struct order_now {
-    struct hf_order_info info; /* state NONE: the engine does not know it */
-    struct hf_order_line lines[ORDER_LINES_MAX];
-};
-
-/* What the file wants against what the engine has, item by item. */
-struct balance {
-    int64_t excess;  /* units too many in the engine */
-    int64_t missing; /* too few */
-    bool doubled;    /* what is missing is what the file has more than once */
-};
-
-/* Adds units to the plan's entry of a line. Lines come in their order. */
-static void plan_line(struct plan *plan, uint32_t line, uint32_t qty)
-{
-    struct hf_line_qty *last = plan->line_count ? &plan->lines[plan->line_count - 1] : NULL;
-    if (last && last->line == line) {
-        last->qty += qty;
-    } else if (plan->line_count < ORDER_LINES_MAX) {
-        plan->lines[plan->line_count++] = (struct hf_line_qty){line, qty};
-    }
-}
-
-static int64_t wanted_of(const struct file_order *order, uint32_t item)
-{
-    for (uint32_t i = 0; i < order->part_count; i++) {
-        if (order->parts[i].item == item) {
-            return order->parts[i].qty;
-        }
-    }
-    return 0;
-}
-
-/* Units of an item in the engine's lines before `upto`. */
-static int64_t units_before(const struct order_now *now, uint32_t upto, uint32_t item)
-{
-    int64_t units = 0;
-    for (uint32_t i = 0; i < upto; i++) {
-        units += now->lines[i].item == item ? now->lines[i].qty : 0;
-    }
-    return units;
-}
-
-/* Fills the first lines of an item first; the plan gets what is kept, or what is too many. */
-static struct balance weigh(const struct file_order *order, const struct order_now *now, bool keep,
-                            struct plan *plan)
-{
-    struct balance balance = {0, 0, true};
-    for (uint32_t i = 0; i < now->info.line_count; i++) {
-        const struct hf_order_line *line = &now->lines[i];
-        int64_t left = wanted_of(order, line->item) - units_before(now, i, line->item);
-        int64_t kept = left <= 0 ? 0 : left < line->qty ? left : line->qty;
-        int64_t excess = line->qty - kept;
-        balance.excess += excess;
-        if (keep || excess > 0) {
-            plan_line(plan, line->line, (uint32_t)(keep ? kept : excess));
-        }
-    }
-    for (uint32_t i = 0; i < order->part_count; i++) {
-        const struct order_part *part = &order->parts[i];
-        int64_t has = units_before(now, now->info.line_count, part->item);
-        if (has < part->qty) {
-            balance.missing += part->qty - has;
-            balance.doubled = balance.doubled && part->repeated > 1 && has == part->row_qty;
-        }
-    }
-    return balance;
-}
-
-static void set(struct plan *plan, const char *kind, enum action action, bool all)
-{
-    plan->kind = kind;
-    plan->action = action;
-    plan->all = all;
-}
-
-static void plan_held(struct plan *plan, const struct file_order *order,
-                      const struct order_now *now)
-{
-    if (now->info.state != HF_ORDER_HELD) {
-        set(plan, now->info.state == HF_ORDER_NONE ? "missing_order" : "state_differs", ACTION_NONE,
-            false);
-        return;
-    }
-    struct balance balance = weigh(order, now, false, plan);
-    if (balance.excess > 0) {
-        set(plan, "wrong_quantity", ACTION_RELEASE, false);
-    } else if (balance.missing > 0) {
-        set(plan, "wrong_quantity", ACTION_NONE, false);
-    }
-}
-
-static void plan_committed(struct plan *plan, const struct file_order *order,
-                           const struct order_now *now)
-{
-    struct balance balance;
-    switch (now->info.state) {
-    case HF_ORDER_HELD:
-        balance = weigh(order, now, true, plan);
-        set(plan, "missing_commit", ACTION_COMMIT, balance.excess == 0);
-        break;
-    case HF_ORDER_EXPIRED:
-        set(plan, "missing_commit", ACTION_COMMIT_LATE, true);
-        break;
-    case HF_ORDER_COMMITTED:
-        balance = weigh(order, now, false, plan);
-        if (balance.excess > 0) {
-            set(plan, "wrong_quantity", ACTION_RETURN, false);
-        } else if (balance.missing > 0) {
-            set(plan, balance.doubled ? "double_commit" : "wrong_quantity", ACTION_NONE, false);
-        }
-        break;
-    case HF_ORDER_NONE:
-        set(plan, "missing_order", ACTION_NONE, false);
-        break;
-    default:
-        set(plan, "state_differs", ACTION_NONE, false);
-        break;
-    }
-}
-
-/* order NULL: the file does not have it. */
-static void make_plan(struct plan *plan, const struct file_order *order,
-                      const struct order_now *now)
-{
-    plan->kind = NULL;
-    plan->action = ACTION_NONE;
-    plan->all = false;
-    plan->line_count = 0;
-    bool held = now->info.state == HF_ORDER_HELD;
-    bool committed = now->info.state == HF_ORDER_COMMITTED;
-    if (!order || order->wanted == WANTED_ENDED) {
-        if (held) {
-            set(plan, order ? "state_differs" : "orphan_hold", ACTION_RELEASE, true);
-        } else if (committed) {
-            set(plan, order ? "state_differs" : "orphan_commit", ACTION_RETURN, true);
-        }
-    } else if (order->wanted == WANTED_HELD) {
-        plan_held(plan, order, now);
-    } else {
-        plan_committed(plan, order, now);
-    }
-}
-
-/* ---- Doing it ---- */
-
-/* OK also when there is no such order: state NONE. */
-static enum hf_status fetch(struct hf_client *client, struct hf_id id, struct order_now *now)
-{
-    enum hf_status status = hf_get_order(client, id, &now->info, now->lines, ORDER_LINES_MAX);
-    if (status == HF_NOT_FOUND) {
-        now->info = (struct hf_order_info){.id = id};
-        return HF_OK;
-    }
-    return status;
-}
-
-static uint32_t units_of_line(const struct order_now *now, uint32_t line)
-{
-    uint32_t units = 0;
-    for (uint32_t i = 0; i < now->info.line_count; i++) {
-        units += now->lines[i].line == line ? now->lines[i].qty : 0;
-    }
-    return units;
-}
-
-/* Takes `units` from a line. The engine wants totals since the order was made, so that a repetition
- * changes nothing; how many went before it does not tell. A total that is not above those changes
- * nothing: so it is raised by what is still to go until that has gone, and never goes too far. */
-static enum hf_status take_units(struct hf_client *client, struct order_now *now,
-                                 enum action action, uint32_t line, uint32_t units)
-{
-    struct hf_id id = now->info.id;
-    uint32_t target = units_of_line(now, line) - units;
-    uint32_t total = 0;
-    for (unsigned step = 0; step < TOTAL_STEPS_MAX; step++) {
-        uint32_t left = units_of_line(now, line);
-        if (left <= target) {
-            return HF_OK;
-        }
-        total += left - target;
-        const struct hf_line_qty edit = {line, total};
-        enum hf_status status = action == ACTION_RELEASE
-                                    ? hf_release_lines(client, id, &edit, 1, NULL)
-                                    : hf_return_lines(client, id, &edit, 1, NULL);
-        status = status == HF_OK ? fetch(client, id, now) : status;
-        if (status != HF_OK) {
-            return status;
-        }
-    }
-    return HF_CONFLICT;
-}
-
-static enum hf_status take_lines(struct hf_client *client, struct order_now *now,
-                                 const struct plan *plan)
-{
-    enum hf_status status = HF_OK;
-    for (uint32_t i = 0; i < plan->line_count && status == HF_OK; i++) {
-        status = take_units(client, now, plan->action, plan->lines[i].line, plan->lines[i].qty);
-    }
-    return status;
-}
-
-static enum hf_status act(struct hf_client *client, struct order_now *now, const struct plan *plan)
-{
-    struct hf_id id = now->info.id;
-    switch (plan->action) {
-    case ACTION_COMMIT:
-        return plan->all ? hf_commit(client, id, NULL)
-                         : hf_commit_lines(client, id, plan->lines, plan->line_count, NULL);
-    case ACTION_COMMIT_LATE:
-        return hf_commit_late(client, id, NULL, 0, NULL);
-    case ACTION_RELEASE:
-        return plan->all ? hf_release(client, id, NULL) : take_lines(client, now, plan);
-    case ACTION_RETURN:
-        return plan->all ? hf_return_lines(client, id, NULL, 0, NULL)
-                         : take_lines(client, now, plan);
-    case ACTION_NONE:
-        break;
-    }
-    return HF_OK;
-}
 
 /* ---- Differences ---- */
 
@@ -427,7 +192,7 @@ static void look_at(struct work *work, const struct hf_order_info *info)
     if (info->line_count > 0) {
         memcpy(work->now.lines, info->lines, info->line_count * sizeof *info->lines);
     }
-    make_plan(&work->plan, order, &work->now);
+    reconcile_plan(&work->plan, order, &work->now);
     if (work->plan.kind) {
         note(work, info->id, order);
     }
@@ -464,14 +229,14 @@ static enum hf_status look_for_missing(struct work *work)
         }
         struct hf_id id;
         id_to_bytes(order->id, id.bytes);
-        enum hf_status status = fetch(work->client, id, &work->now);
+        enum hf_status status = reconcile_fetch(work->client, id, &work->now);
         if (status != HF_OK) {
             return status;
         }
         if (is_newer(work, &work->now.info)) {
             continue;
         }
-        make_plan(&work->plan, order, &work->now);
+        reconcile_plan(&work->plan, order, &work->now);
         if (work->plan.kind) {
             note(work, id, order);
         }
@@ -479,99 +244,17 @@ static enum hf_status look_for_missing(struct work *work)
     return HF_OK;
 }
 
-/* ---- Telling ---- */
-
-static json_t *units_array(const struct work *work)
-{
-    json_t *array = json_array();
-    for (uint32_t i = 0; i < work->now.info.line_count; i++) {
-        const struct hf_order_line *line = &work->now.lines[i];
-        char name[2 * HF_CODE_BYTES];
-        item_table_name(&work->items, line->item, name);
-        json_array_append_new(array, json_pack("{s:I, s:o, s:I}", "line", (json_int_t)line->line,
-                                               "item", json_text(name, strlen(name)), "qty",
-                                               (json_int_t)line->qty));
-    }
-    return array;
-}
-
-static json_t *wanted_array(const struct work *work, const struct file_order *order)
-{
-    json_t *array = json_array();
-    for (uint32_t i = 0; order && i < order->part_count; i++) {
-        char name[2 * HF_CODE_BYTES];
-        item_table_name(&work->items, order->parts[i].item, name);
-        json_array_append_new(array, json_pack("{s:o, s:I}", "item", json_text(name, strlen(name)),
-                                               "qty", (json_int_t)order->parts[i].qty));
-    }
-    return array;
-}
-
-static json_t *plan_lines_array(const struct plan *plan)
-{
-    json_t *array = json_array();
-    for (uint32_t i = 0; !plan->all && plan->action != ACTION_NONE && i < plan->line_count; i++) {
-        json_array_append_new(array,
-                              json_pack("{s:I, s:I}", "line", (json_int_t)plan->lines[i].line,
-                                        "qty", (json_int_t)plan->lines[i].qty));
-    }
-    return array;
-}
-
-static json_t *difference_object(struct work *work, const struct file_order *order)
-{
-    char id[37];
-    hf_id_to_text(work->now.info.id, id);
-    const char *name = order ? order->name : id;
-    return json_pack("{s:s, s:s, s:o, s:I, s:s, s:o, s:s, s:o, s:s, s:b, s:o}", "kind",
-                     work->plan.kind, "id", id, "order", json_text(name, strlen(name)), "row",
-                     (json_int_t)(order ? order->row : 0), "engine_state",
-                     state_name((unsigned)work->now.info.state), "engine", units_array(work),
-                     "file_state", order ? order->state : "", "file", wanted_array(work, order),
-                     "action", action_names[work->plan.action], "all", work->plan.all, "lines",
-                     plan_lines_array(&work->plan));
-}
-
-static void tell_text(const struct work *work, const struct file_order *order)
-{
-    char id[37];
-    char name[2 * HF_CODE_BYTES];
-    const struct plan *plan = &work->plan;
-    hf_id_to_text(work->now.info.id, id);
-    printf("%-14s  ", plan->kind);
-    print_safe(stdout, order ? order->name : id);
-    if (order) {
-        printf(" (row %" PRIu64 ")", order->row);
-    }
-    printf(": engine %s", state_name((unsigned)work->now.info.state));
-    for (uint32_t i = 0; i < work->now.info.line_count; i++) {
-        item_table_name(&work->items, work->now.lines[i].item, name);
-        printf(" %" PRIu32 " x ", work->now.lines[i].qty);
-        print_safe(stdout, name);
-    }
-    printf("; file %s", order ? order->state : "does not have it");
-    for (uint32_t i = 0; order && i < order->part_count; i++) {
-        item_table_name(&work->items, order->parts[i].item, name);
-        printf(" %" PRId64 " x ", order->parts[i].qty);
-        print_safe(stdout, name);
-    }
-    printf("; %s",
-           plan->action == ACTION_NONE ? "nothing to be done here" : action_names[plan->action]);
-    for (uint32_t i = 0; !plan->all && plan->action != ACTION_NONE && i < plan->line_count; i++) {
-        printf(" line %" PRIu32 ": %" PRIu32, plan->lines[i].line, plan->lines[i].qty);
-    }
-}
-
 /* A difference, and with --apply what became of the action: told in one row, but what the row says
  * is how things stood before. */
 static enum hf_status act_and_tell(struct work *work, const struct file_order *order)
 {
     bool acts = work->acts && work->plan.action != ACTION_NONE;
-    json_t *object = connection.json ? difference_object(work, order) : NULL;
+    const struct difference_view view = {&work->items, order, &work->now, &work->plan};
+    json_t *object = connection.json ? reconcile_object(&view) : NULL;
     if (!object) {
-        tell_text(work, order);
+        reconcile_print(&view);
     }
-    enum hf_status status = acts ? act(work->client, &work->now, &work->plan) : HF_OK;
+    enum hf_status status = acts ? reconcile_act(work->client, &work->now, &work->plan) : HF_OK;
     if (object) {
         json_object_set_new(object, "done", json_boolean(acts && status == HF_OK));
         json_rows_add(&work->array, object);
@@ -594,7 +277,7 @@ static bool is_refusal(enum hf_status status)
 static enum hf_status deal_with(struct work *work, const struct difference *difference)
 {
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
-        enum hf_status status = fetch(work->client, difference->id, &work->now);
+        enum hf_status status = reconcile_fetch(work->client, difference->id, &work->now);
         if (status != HF_OK) {
             return status;
         }
@@ -602,7 +285,7 @@ static enum hf_status deal_with(struct work *work, const struct difference *diff
         if (round == 0 && is_newer(work, &work->now.info)) {
             return HF_OK;
         }
-        make_plan(&work->plan, difference->order, &work->now);
+        reconcile_plan(&work->plan, difference->order, &work->now);
         if (!work->plan.kind) {
             work->mended += round > 0;
             return HF_OK;
@@ -675,6 +358,15 @@ static bool may_apply(struct work *work)
     return work->refusal[0] == '\0';
 }
 
+static uint64_t tally_orders(const struct tally *tally)
+{
+    uint64_t orders = 0;
+    for (int action = ACTION_NONE; action <= ACTION_RETURN; action++) {
+        orders += tally->orders[action];
+    }
+    return orders;
+}
+
 static enum hf_status compare_all(struct work *work)
 {
     enum hf_status status = look_through_engine(work);
@@ -685,6 +377,7 @@ static enum hf_status compare_all(struct work *work)
     if (connection.json) {
         json_rows_open(&work->array);
     }
+    CHECK(tally_orders(&work->tally) == work->count);
     for (size_t i = 0; i < work->count && status == HF_OK; i++) {
         status = deal_with(work, &work->differences[i]);
     }
@@ -696,6 +389,7 @@ static enum hf_status compare_all(struct work *work)
     if (connection.json) {
         json_rows_close(&work->array);
     }
+    CHECK(work->mended + work->remaining <= work->count);
     return status;
 }
 
@@ -705,9 +399,9 @@ static void print_tally(const struct work *work, FILE *to)
     for (int action = ACTION_COMMIT; action <= ACTION_RETURN; action++) {
         if (work->tally.orders[action] > 0) {
             fprintf(to, "%s%s: %" PRIu64 " order%s, %" PRIu64 " unit%s\n",
-                    work->acts ? "" : "would ", action_names[action], work->tally.orders[action],
-                    work->tally.orders[action] == 1 ? "" : "s", work->tally.units[action],
-                    work->tally.units[action] == 1 ? "" : "s");
+                    work->acts ? "" : "would ", reconcile_action_name(action),
+                    work->tally.orders[action], work->tally.orders[action] == 1 ? "" : "s",
+                    work->tally.units[action], work->tally.units[action] == 1 ? "" : "s");
         }
     }
 }

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/id.h"
+#include "cli/reconcile_items.h"
 
 /* What an order's units are to be. */
 enum wanted_state {
@@ -47,19 +48,6 @@ struct order_file {
     uint32_t order_count;
     struct file_order *orders; /* by id */
 };
-
-/* The engine's items, by name: so that rows name items the engine knows. */
-struct item_table {
-    uint32_t count;
-    struct hf_stock *by_name; /* sorted by SKU and pool */
-    uint32_t *by_item;        /* handle: index + 1 into by_name */
-    uint32_t item_max;
-};
-
-enum hf_status item_table_read(struct item_table *table, struct hf_client *client);
-void item_table_deinit(struct item_table *table);
-/* "SKU@POOL" of a handle, or "item N"; text has room for 2 * HF_CODE_BYTES. */
-void item_table_name(const struct item_table *table, uint32_t item, char *text);
 
 #define ORDER_FILE_ERROR_BYTES 640u
 

@@ -1,0 +1,29 @@
+/* order_args.h - what the commands below `holdfast order` take: an order's ID, a buyer, lines.
+ *
+ * Threads: the main thread. */
+#ifndef CLI_ORDER_ARGS_H
+#define CLI_ORDER_ARGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <holdfast/client.h>
+
+#include "cli/args.h"
+
+#define ORDER_ID_HELP "ID is a UUID, 32 hex digits, or any other text, which stands for its hash.\n"
+
+/* An empty ID, or one of all zeros, is most often a variable that was not set. ARGS_GO_ON, or the
+ * exit code. */
+int order_check_id(const struct command_spec *spec, const char *id_text);
+
+/* The same of an option's text; NULL: it was not given. */
+int order_check_buyer(const struct command_spec *spec, const char *buyer_text);
+
+/* Whether an order can have so many lines. ARGS_GO_ON, or the exit code. */
+int order_check_line_count(const struct command_spec *spec, uint32_t count);
+
+/* LINE:QTY, as 2:1. False, with a reason that completes "'12x' ...". */
+bool order_parse_line_qty(const char *text, struct hf_line_qty *line, char *reason);
+
+#endif
