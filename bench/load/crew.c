@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/check.h"
-#include "load/link.h"
+#include "load/pause.h"
 
 struct crew {
     crew_work work;
@@ -44,10 +44,10 @@ static void *member_run(void *user)
 static void wait_for_all(struct crew *crew, uint64_t first,
                          void (*each_second)(void *context, uint64_t begun))
 {
-    uint64_t last_ns = link_now_ns();
+    uint64_t last_ns = pause_now_ns();
     while (atomic_load_explicit(&crew->running, memory_order_relaxed) > 0) {
-        link_sleep_ns(1000000);
-        uint64_t now = link_now_ns();
+        pause_ns(1000000);
+        uint64_t now = pause_now_ns();
         if (each_second && now - last_ns >= 1000000000) {
             last_ns = now;
             each_second(crew->context,

@@ -6,13 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "base/bytes.h"
-#include "base/clock.h"
 #include "base/escape.h"
 #include "base/limits.h"
 #include "load/crew.h"
+#include "load/pause.h"
 
 /* A message counts as under way until its callback has returned: room for those that run at once,
  * so that the next message can be sent from there. */
@@ -92,7 +91,7 @@ static bool greet_one(void *context, uint32_t thread, uint64_t number)
     (void)thread;
     struct hf_engine_status engine;
     enum hf_status status;
-    uint64_t since = link_now_ns();
+    uint64_t since = pause_now_ns();
     do {
         status = hf_get_status(greeting->link->clients[number], &engine);
     } while (link_again(greeting->link, status, since));
@@ -117,17 +116,6 @@ enum hf_status link_greet(struct link *link)
     return HF_OK;
 }
 
-uint64_t link_now_ns(void)
-{
-    return clock_monotonic_ns(clock_real());
-}
-
-void link_sleep_ns(uint64_t ns)
-{
-    struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
-    (void)nanosleep(&time, NULL);
-}
-
 bool link_is_transient(enum hf_status status)
 {
     switch (status) {
@@ -142,18 +130,24 @@ bool link_is_transient(enum hf_status status)
     }
 }
 
+const char *link_reason(enum hf_status status, const char *text, char room[LINK_MESSAGE_BYTES])
+{
+    /* The load generator's own memory may be short, too: no call of the library says that. */
+    bool plain = status == HF_NO_MEMORY || *text == '\0';
+    escape_text(bytes_of(plain ? hf_status_text(status) : text), room, LINK_MESSAGE_BYTES);
+    return room;
+}
+
 const char *link_message(enum hf_status status, char room[LINK_MESSAGE_BYTES])
 {
-    const char *message = hf_last_message();
-    escape_text(bytes_of(*message ? message : hf_status_text(status)), room, LINK_MESSAGE_BYTES);
-    return room;
+    return link_reason(status, hf_last_message(), room);
 }
 
 bool link_again(const struct link *link, enum hf_status status, uint64_t since_ns)
 {
-    if (!link_is_transient(status) || link_now_ns() - since_ns > link->give_up_ns) {
+    if (!link_is_transient(status) || pause_now_ns() - since_ns > link->give_up_ns) {
         return false;
     }
-    link_sleep_ns(LINK_RETRY_NS);
+    pause_ns(LINK_RETRY_NS);
     return true;
 }

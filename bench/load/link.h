@@ -32,23 +32,21 @@ void link_close(struct link *link);
  * with the patience of link_again. OK, or why the first did not get it. */
 enum hf_status link_greet(struct link *link);
 
-/* Monotonic nanoseconds. */
-uint64_t link_now_ns(void);
-
-void link_sleep_ns(uint64_t ns);
-
 /* True for a status after which the same request, with the same ids, is to be sent again: there was
  * no answer, or one that says "not now". */
 bool link_is_transient(enum hf_status status);
 
 #define LINK_MESSAGE_BYTES 256u
 
-/* What the library said last in this thread, or what the status means: on one line, whatever the
- * other side has sent. Returns room. */
+/* Why something ended with that status: `text`, which came with it, or what the status means when
+ * the text is empty. On one line, whatever the other side has sent. Returns room. */
+const char *link_reason(enum hf_status status, const char *text, char room[LINK_MESSAGE_BYTES]);
+
+/* The same for the call of the library that has just ended with that status in this thread. */
 const char *link_message(enum hf_status status, char room[LINK_MESSAGE_BYTES]);
 
 /* For loops around blocking calls:
- *     uint64_t since = link_now_ns();
+ *     uint64_t since = pause_now_ns();
  *     do { status = hf_...; } while (link_again(link, status, since));
  * Waits a moment and returns true while the status is transient and give-up has not passed. */
 bool link_again(const struct link *link, enum hf_status status, uint64_t since_ns);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "load/crew.h"
+#include "load/pause.h"
 #include "load/report.h"
 
 #define ASK_RANGE UINT64_C(64) /* order numbers that a thread takes at a time */
@@ -217,7 +218,7 @@ static void ask_order(struct inquiry *inquiry, struct hf_client *client, uint64_
     struct hf_id id = traffic_id(inquiry->traffic, number);
     struct hf_order_info info;
     struct hf_order_line line = {0};
-    uint64_t since = link_now_ns();
+    uint64_t since = pause_now_ns();
     do {
         *status = hf_get_order(client, id, &info, &line, 1);
     } while (link_again(inquiry->link, *status, since));

@@ -21,6 +21,7 @@
 #include "base/limits.h"
 #include "load/crew.h"
 #include "load/oracle.h"
+#include "load/pause.h"
 #include "load/report.h"
 #include "load/stockroom.h"
 #include "load/trace.h"
@@ -83,7 +84,7 @@ static void note_failure(struct replay *replay, const struct trace_step *step, c
 
 static void note_success(struct replay *replay, uint64_t since_ns, uint32_t tries, bool replayed)
 {
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     CHECK(pthread_mutex_lock(&replay->lock) == 0);
     histogram_add(&replay->latency, now - since_ns);
     if (now > replay->last_answer_ns) {
@@ -104,7 +105,7 @@ static struct hf_id order_id(const struct replay *replay, uint32_t order)
 /* Calls again until there is an answer. `call` fills status. */
 #define UNTIL_ANSWERED(replay, tries, status, call)                                                \
     do {                                                                                           \
-        uint64_t since_ = link_now_ns();                                                           \
+        uint64_t since_ = pause_now_ns();                                                          \
         do {                                                                                       \
             (tries)++;                                                                             \
             (status) = (call);                                                                     \
@@ -131,7 +132,7 @@ static bool sell(struct replay *replay, struct hf_client *client, struct desk *d
     struct hf_result result;
     enum hf_status status;
     uint32_t tries = 0;
-    uint64_t since = link_now_ns();
+    uint64_t since = pause_now_ns();
     UNTIL_ANSWERED(replay, tries, status, hf_reserve(client, &request, &result));
     if (status != HF_OK) {
         note_failure(replay, step, "reserve", status);
@@ -139,7 +140,7 @@ static bool sell(struct replay *replay, struct hf_client *client, struct desk *d
     }
     note_success(replay, since, tries, result.replayed);
     tries = 0;
-    since = link_now_ns();
+    since = pause_now_ns();
     UNTIL_ANSWERED(replay, tries, status, hf_commit(client, request.id, &result));
     if (status != HF_OK) {
         note_failure(replay, step, "commit", status);
@@ -157,13 +158,13 @@ static bool take_back(struct replay *replay, struct hf_client *client,
         if (atomic_load_explicit(&replay->stopped, memory_order_relaxed)) {
             return false;
         }
-        link_sleep_ns(TURN_NAP_NS);
+        pause_ns(TURN_NAP_NS);
     }
     struct hf_line_qty line = {.line = step->line, .qty = step->qty};
     struct hf_result result;
     enum hf_status status;
     uint32_t tries = 0;
-    uint64_t since = link_now_ns();
+    uint64_t since = pause_now_ns();
     UNTIL_ANSWERED(replay, tries, status,
                    hf_return_lines(client, order_id(replay, step->order), &line, 1, &result));
     if (status != HF_OK) {
@@ -192,7 +193,7 @@ static bool write_off(struct replay *replay, struct hf_client *client,
     struct hf_adjust_result result;
     enum hf_status status;
     uint32_t tries = 0;
-    uint64_t since = link_now_ns();
+    uint64_t since = pause_now_ns();
     UNTIL_ANSWERED(replay, tries, status, hf_adjust(client, &adjustment, 1, &result));
     if (status == HF_OK) {
         status = result.status;
@@ -237,7 +238,7 @@ static void show_steps(void *context, uint64_t begun)
     uint64_t count = replay->trace.step_count;
     if (replay->options->progress) {
         fprintf(stderr, "%6.1f s  %" PRIu64 " of %" PRIu64 " steps\n",
-                (double)(link_now_ns() - replay->started_ns) / 1e9, begun < count ? begun : count,
+                (double)(pause_now_ns() - replay->started_ns) / 1e9, begun < count ? begun : count,
                 count);
     }
 }
@@ -629,10 +630,10 @@ static int carry_out(struct replay *replay)
                 link_message(status, message));
         return exit_code(replay, status);
     }
-    replay->started_ns = link_now_ns();
+    replay->started_ns = pause_now_ns();
     replay->last_answer_ns = replay->started_ns;
     bool done = crew_run(run_step, replay, 0, replay->trace.step_count, show_steps);
-    replay->ended_ns = link_now_ns();
+    replay->ended_ns = pause_now_ns();
     if (!done && replay->away == HF_OK) {
         status = HF_NO_MEMORY;
     } else if (done && replay->options->oracle) {

@@ -9,6 +9,7 @@
 
 #include "load/link.h"
 #include "load/oracle.h"
+#include "load/pause.h"
 #include "load/timeline.h"
 #include "load/traffic.h"
 
@@ -86,7 +87,7 @@ void report_ticker_start(struct report_ticker *ticker, bool on)
     *ticker = (struct report_ticker){
         .on = on,
         .in_place = on && isatty(STDERR_FILENO) == 1,
-        .start_ns = link_now_ns(),
+        .start_ns = pause_now_ns(),
         .last_cpu_s = cpu_seconds(),
     };
     ticker->last_ns = ticker->start_ns;
@@ -102,7 +103,7 @@ void report_ticker_stop(struct report_ticker *ticker)
 
 bool report_due(const struct report_ticker *ticker)
 {
-    return ticker->on && link_now_ns() - ticker->last_ns >= 1000000000;
+    return ticker->on && pause_now_ns() - ticker->last_ns >= 1000000000;
 }
 
 static const char *show_quantile(char text[REPORT_COUNT_BYTES], const struct histogram *histogram,
@@ -123,7 +124,7 @@ void report_progress(struct report_ticker *ticker, const struct figures *figures
     char count[4][REPORT_COUNT_BYTES];
     char latency[4][REPORT_COUNT_BYTES];
     static struct histogram recent; /* one thread: see report.h */
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     uint64_t answers = answers_of(&figures->all);
     double cpu_s = cpu_seconds();
     double since_s = (double)(now - ticker->last_ns) / 1e9;

@@ -1,5 +1,6 @@
 /* stockroom.c - setting up and reading items, a thousand a message. Threads: one. */
 #include "load/stockroom.h"
+#include "load/pause.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ enum hf_status stockroom_read(const struct stockroom *room, const struct link *l
     enum hf_status status = HF_OK;
     for (uint32_t done = 0; done < room->count && status == HF_OK;) {
         uint32_t count = chunk_at(done, room->count);
-        uint64_t since = link_now_ns();
+        uint64_t since = pause_now_ns();
         do {
             status = hf_get_items(link->clients[0], room->handles + done, count, into + done);
         } while (link_again(link, status, since));
@@ -64,7 +65,7 @@ enum hf_status stockroom_define(const struct link *link, const char *const *skus
         for (uint32_t i = 0; i < chunk; i++) {
             items[i].sku = skus[done + i];
         }
-        uint64_t since = link_now_ns();
+        uint64_t since = pause_now_ns();
         do {
             status = hf_define(link->clients[0], NULL, 0, items, chunk, handles + done);
         } while (link_again(link, status, since));
@@ -79,7 +80,7 @@ enum hf_status stockroom_adjust(const struct link *link, const struct hf_adjustm
     static struct hf_adjust_result results[CHUNK];
     for (uint32_t done = 0; done < count;) {
         uint32_t chunk = chunk_at(done, count);
-        uint64_t since = link_now_ns();
+        uint64_t since = pause_now_ns();
         enum hf_status status;
         do {
             status = hf_adjust(link->clients[0], adjustments + done, chunk, results);
@@ -197,7 +198,7 @@ static enum hf_status list_all(struct stockroom *room, const struct link *link)
     while (status == HF_OK && count > 0) {
         struct hf_stock *stock = NULL;
         count = 0;
-        uint64_t since = link_now_ns();
+        uint64_t since = pause_now_ns();
         do {
             status = hf_list_stock(link->clients[0], after, 0, &stock, &count);
         } while (link_again(link, status, since));
@@ -223,7 +224,7 @@ static enum hf_status resolve_row(struct stockroom *room, const struct link *lin
         return HF_NO_MEMORY;
     }
     enum hf_status status;
-    uint64_t since = link_now_ns();
+    uint64_t since = pause_now_ns();
     do {
         status = hf_resolve(link->clients[0], sku, pool, &room->handles[room->count]);
     } while (link_again(link, status, since));

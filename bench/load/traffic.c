@@ -23,6 +23,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/spin.h"
+#include "load/pause.h"
 #include "load/report.h"
 
 #define NAP_NS UINT64_C(1000000) /* the caller's thread looks around so often */
@@ -161,13 +162,15 @@ static void add_tally(struct tally *into, const struct tally *from)
     into->expired += from->expired;
 }
 
-static void note_error(struct traffic *traffic, const char *what, enum hf_status status)
+/* text: what came with this very status; "": nothing. Never what another call left behind. */
+static void note_error(struct traffic *traffic, const char *what, enum hf_status status,
+                       const char *text)
 {
     CHECK(pthread_mutex_lock(&traffic->error_lock) == 0);
     if (traffic->error[0] == '\0') {
         char message[LINK_MESSAGE_BYTES];
         snprintf(traffic->error, sizeof traffic->error, "%s: %s: %.200s", what,
-                 hf_status_name(status), link_message(status, message));
+                 hf_status_name(status), link_reason(status, text, message));
     }
     CHECK(pthread_mutex_unlock(&traffic->error_lock) == 0);
 }
@@ -213,7 +216,7 @@ static struct message *lane_take_idle(struct lane *lane)
 static void lane_put_waiting(struct message *message)
 {
     struct lane *lane = message->lane;
-    message->retry_at_ns = link_now_ns() + LINK_RETRY_NS;
+    message->retry_at_ns = pause_now_ns() + LINK_RETRY_NS;
     if (message->counted) {
         spin_lock(&lane->meter->lock);
         lane->meter->retries++;
@@ -305,7 +308,7 @@ static bool message_claim(struct message *message)
     if (atomic_load_explicit(&traffic->stopping, memory_order_relaxed)) {
         return false;
     }
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     uint64_t due = now;
     uint64_t first = atomic_load_explicit(&traffic->next, memory_order_relaxed);
     uint64_t count;
@@ -324,7 +327,7 @@ static bool message_claim(struct message *message)
     } while (!atomic_compare_exchange_weak_explicit(&traffic->next, &first, first + count,
                                                     memory_order_relaxed, memory_order_relaxed));
     if (!ledger_reserve(&traffic->ledger, first, count)) {
-        note_error(traffic, "the ledger of orders", HF_NO_MEMORY);
+        note_error(traffic, "the ledger of orders", HF_NO_MEMORY, "");
         atomic_store_explicit(&traffic->limit, 0, memory_order_relaxed);
         atomic_store_explicit(&traffic->stopping, true, memory_order_relaxed);
         return false;
@@ -374,11 +377,11 @@ static enum hf_status send_columns(struct message *message)
 
 /* The present step could not be carried out and will not be tried again: its orders keep what the
  * ledger says, unless the engine said a plain no. */
-static void abandon_step(struct message *message, enum hf_status status)
+static void abandon_step(struct message *message, enum hf_status status, const char *text)
 {
     struct traffic *traffic = message->lane->traffic;
     static const char *const names[] = {"reserve", "commit", "release"};
-    note_error(traffic, names[message->step], status);
+    note_error(traffic, names[message->step], status, text);
     if (link_is_transient(status) || status == HF_CANCELED) {
         atomic_store_explicit(&traffic->gave_up, true, memory_order_relaxed);
         atomic_store_explicit(&traffic->stopping, true, memory_order_relaxed);
@@ -414,15 +417,23 @@ static void message_send(struct message *message)
         lane_park(message);
         return;
     }
-    abandon_step(message, status);
+    abandon_step(message, status, hf_last_message());
     /* Not message_go_on(): what can't be sent now would call itself for order after order. */
     lane_put_idle(message->lane, message);
 }
 
 /* ---- Answers ---- */
 
-/* Final answers leave the message; the rest is moved to its front. Returns how many are left. */
-static uint32_t settle_reserve(struct message *message, const uint32_t *statuses,
+/* What an answer says about one order of it: a text goes with malformed orders and with limits of
+ * the engine; any other status has none of its own. */
+static const char *order_text(enum hf_status status, const char *text)
+{
+    return status == HF_INVALID || status == HF_UNKNOWN_ITEM || status == HF_FULL ? text : "";
+}
+
+/* Final answers leave the message; the rest is moved to its front. text: the answer's. Returns how
+ * many are left. */
+static uint32_t settle_reserve(struct message *message, const uint32_t *statuses, const char *text,
                                struct tally *tally)
 {
     struct traffic *traffic = message->lane->traffic;
@@ -454,7 +465,7 @@ static uint32_t settle_reserve(struct message *message, const uint32_t *statuses
         } else {
             ledger_set(&traffic->ledger, number, FATE_FAILED);
             tally->failed++;
-            note_error(traffic, "reserve", status);
+            note_error(traffic, "reserve", status, order_text(status, text));
         }
     }
     return left;
@@ -465,12 +476,12 @@ static uint32_t settle_reserve(struct message *message, const uint32_t *statuses
 static bool may_have_been_forgotten(const struct message *message)
 {
     double retain_s = message->lane->traffic->options->retain_s;
-    return retain_s > 0 && (double)(link_now_ns() - message->since_ns) >= retain_s * 1e9;
+    return retain_s > 0 && (double)(pause_now_ns() - message->since_ns) >= retain_s * 1e9;
 }
 
 /* The same for commits and releases. */
 static uint32_t settle_follow(struct message *message, uint64_t *numbers, const uint32_t *statuses,
-                              struct tally *tally)
+                              const char *text, struct tally *tally)
 {
     struct traffic *traffic = message->lane->traffic;
     bool is_commit = message->step == STEP_COMMIT;
@@ -495,7 +506,7 @@ static uint32_t settle_follow(struct message *message, uint64_t *numbers, const 
                 ledger_set(&traffic->ledger, number, FATE_HELD);
             }
             tally->failed++;
-            note_error(traffic, is_commit ? "commit" : "release", status);
+            note_error(traffic, is_commit ? "commit" : "release", status, order_text(status, text));
         }
     }
     return left;
@@ -518,26 +529,27 @@ static void count_answers(struct message *message, const struct tally *tally, bo
     spin_unlock(&meter->lock);
 }
 
-/* The message is back, one way or the other. */
+/* The message is back, one way or the other. text: what came with the status. */
 static void message_answered(struct message *message, enum hf_status status,
-                             const uint32_t *statuses)
+                             const uint32_t *statuses, const char *text)
 {
     struct traffic *traffic = message->lane->traffic;
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     if (status == HF_OK) {
         note_answer(traffic, now);
         struct tally tally = {0};
         uint32_t left;
         if (message->step == STEP_RESERVE) {
-            left = settle_reserve(message, statuses, &tally);
+            left = settle_reserve(message, statuses, text, &tally);
         } else {
             left = settle_follow(message,
                                  message->step == STEP_COMMIT ? message->commit : message->release,
-                                 statuses, &tally);
+                                 statuses, text, &tally);
         }
         count_answers(message, &tally, left == 0, now);
         message->count = left;
         status = left > 0 ? HF_BUSY : HF_OK;
+        text = "";
         if (left > 0 && message->step == STEP_RESERVE) {
             fill_columns(message);
         }
@@ -547,7 +559,7 @@ static void message_answered(struct message *message, enum hf_status status,
         return;
     }
     if (status != HF_OK) {
-        abandon_step(message, status);
+        abandon_step(message, status, text);
     }
     message_go_on(message);
 }
@@ -574,7 +586,7 @@ static void message_go_on(struct message *message)
         lane_put_idle(lane, message);
         return;
     }
-    message->since_ns = message->step == STEP_RESERVE ? message->since_ns : link_now_ns();
+    message->since_ns = message->step == STEP_RESERVE ? message->since_ns : pause_now_ns();
     message_send(message);
 }
 
@@ -584,11 +596,17 @@ static void batch_done(void *user, enum hf_status status, const struct hf_batch_
     if (status == HF_OK) {
         CHECK(result->count == message->count);
     }
+    const uint32_t *statuses = status == HF_OK ? result->status : NULL;
+    /* The library's text is copied before the next call replaces it. */
+    char text[HF_MESSAGE_BYTES] = "";
+    if (status != HF_OK || statuses) {
+        snprintf(text, sizeof text, "%s", hf_last_message());
+    }
     struct message *parked = lane_unpark(message->lane);
     if (parked) {
         message_send(parked);
     }
-    message_answered(message, status, status == HF_OK ? result->status : NULL);
+    message_answered(message, status, statuses, text);
 }
 
 /* ---- The caller's thread ---- */
@@ -596,7 +614,7 @@ static void batch_done(void *user, enum hf_status status, const struct hf_batch_
 /* Sends again what is due. */
 static void resend_waiting(struct traffic *traffic)
 {
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     if (atomic_load_explicit(&traffic->late_messages, memory_order_relaxed) == 0) {
         return;
     }
@@ -678,11 +696,11 @@ static void nap(const struct traffic *traffic)
     uint64_t nap_ns = NAP_NS;
     if (traffic->paced && !all_claimed(traffic)) {
         uint64_t due = due_ns_of(traffic, traffic_next_number(traffic));
-        uint64_t now = link_now_ns();
+        uint64_t now = pause_now_ns();
         uint64_t left_ns = due > now ? due - now : 0;
         nap_ns = left_ns < NAP_NS_MIN ? NAP_NS_MIN : left_ns < NAP_NS ? left_ns : NAP_NS;
     }
-    link_sleep_ns(nap_ns);
+    pause_ns(nap_ns);
 }
 
 /* Until when to go on. */
@@ -713,7 +731,7 @@ static void read_cost(struct cost *cost, uint64_t orders)
     *cost = (struct cost){
         .user_s = seconds_of(usage.ru_utime),
         .system_s = seconds_of(usage.ru_stime),
-        .wall_s = (double)link_now_ns() / 1e9,
+        .wall_s = (double)pause_now_ns() / 1e9,
         .orders = orders,
         .max_rss_kib = (uint64_t)usage.ru_maxrss,
     };
@@ -743,7 +761,7 @@ static void begin_figures(struct traffic *traffic)
     if (traffic->options->report &&
         !timeline_init(&traffic->timeline,
                        atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed))) {
-        note_error(traffic, "the windows of the report", HF_NO_MEMORY);
+        note_error(traffic, "the windows of the report", HF_NO_MEMORY, "");
     }
 }
 
@@ -759,7 +777,7 @@ static struct timeline_counts timeline_counts_of(const struct tally *tally)
 /* The progress line and the next window, when they are due. */
 static void look_at_figures(struct traffic *traffic)
 {
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     bool window = traffic->timeline.windows && timeline_is_due(&traffic->timeline, now);
     bool line = report_due(&traffic->ticker);
     if (traffic->ended || (!window && !line)) {
@@ -784,7 +802,7 @@ static void look_at_figures(struct traffic *traffic)
  * sooner than it would have been. */
 static void count_unsent(struct traffic *traffic)
 {
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     uint64_t from = atomic_load_explicit(&traffic->measure_from_ns, memory_order_relaxed);
     uint64_t limit = atomic_load_explicit(&traffic->limit, memory_order_relaxed);
     uint64_t batch = traffic->options->batch;
@@ -808,7 +826,7 @@ void traffic_end_figures(struct traffic *traffic)
     CHECK(!traffic->ended);
     report_ticker_stop(&traffic->ticker);
     struct figures *figures = malloc(sizeof *figures);
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     if (figures) {
         traffic_figures(traffic, figures);
         if (traffic->timeline.windows) {
@@ -849,7 +867,7 @@ static bool demand_is_spent(struct traffic *traffic, struct goal *goal, uint64_t
 
 static void watch_goal(struct traffic *traffic, struct goal *goal)
 {
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     if (goal->warm_until_ns && now >= goal->warm_until_ns) {
         goal->warm_until_ns = 0;
         begin_figures(traffic);
@@ -910,7 +928,7 @@ uint64_t traffic_not_sent_before(const struct traffic *traffic, uint64_t number)
 static void drive(struct traffic *traffic, struct goal *goal)
 {
     /* An engine that was awaited by nobody did not stall. */
-    atomic_store_explicit(&traffic->last_answer_ns, link_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&traffic->last_answer_ns, pause_now_ns(), memory_order_relaxed);
     if (atomic_load_explicit(&traffic->gave_up, memory_order_relaxed)) {
         return;
     }
@@ -934,7 +952,7 @@ static void drive(struct traffic *traffic, struct goal *goal)
 void traffic_run(struct traffic *traffic)
 {
     const struct load_options *options = traffic->options;
-    uint64_t now = link_now_ns();
+    uint64_t now = pause_now_ns();
     uint64_t measure_from = now + (uint64_t)(options->warm_up_s * 1e9);
     struct goal goal = {
         .warm_until_ns = options->warm_up_s > 0 ? measure_from : 0,
@@ -980,7 +998,7 @@ static bool run_round(struct traffic *traffic, enum round_kind kind, const uint3
 {
     uint64_t first = traffic_next_number(traffic);
     if (!demand_add_round(traffic->demand, kind, first, indexes, index_count, each)) {
-        note_error(traffic, "a round of orders", HF_NO_MEMORY);
+        note_error(traffic, "a round of orders", HF_NO_MEMORY, "");
         return false;
     }
     if (kind == ROUND_SWEEP && traffic->sweep_first == UINT64_MAX) {
@@ -1022,7 +1040,7 @@ void traffic_sell_out(struct traffic *traffic)
     uint32_t count = traffic->room->count;
     uint32_t *indexes = malloc((size_t)count * sizeof *indexes);
     if (!indexes) {
-        note_error(traffic, "selling what is left", HF_NO_MEMORY);
+        note_error(traffic, "selling what is left", HF_NO_MEMORY, "");
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
@@ -1037,7 +1055,7 @@ void traffic_sell_out(struct traffic *traffic)
         }
         if (count_ok(traffic) == ok_before && keep_unfinished(traffic, indexes, count) == before) {
             note_error(traffic, "selling what is left: items neither sell nor are sold out",
-                       HF_INTERNAL);
+                       HF_INTERNAL, "");
             break;
         }
         each = each * 2 <= SWEEP_EACH_MAX && (uint64_t)each * 2 * count <= SWEEP_ROUND_MAX

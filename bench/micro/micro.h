@@ -1,9 +1,9 @@
 /* micro.h - what the suites share: how large to measure, and how to report it.
  *
- * Each suite registers its benchmarks under "<suite>/". Every benchmark reports per_order, a time
+ * Every benchmark reports per_order, a time
  * (seconds in JSON), and items_per_second; an "order" is what one item of that suite is (a take, a
  * record). Counters that end in _ns are nanoseconds an order.
- * Threads: main, but for measure functions that a benchmark runs in several. */
+ * Threads: main, except for functions that a benchmark runs in several threads. */
 #ifndef MICRO_MICRO_H
 #define MICRO_MICRO_H
 
@@ -48,17 +48,6 @@ class TempDir {
   private:
     std::string path_;
 };
-
-void register_counters();
-void register_orders();
-void register_codec();
-void register_record();
-void register_log();
-void register_commit();
-void register_expiry();
-void register_recovery();
-void register_engine();
-void register_scaling();
 
 } // namespace micro
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "micro/codec_rig.h"
+#include "micro/suites.h"
 
 namespace {
 

@@ -6,6 +6,7 @@
 #include "micro/micro.h"
 
 #include "micro/log_rig.h"
+#include "micro/suites.h"
 
 namespace {
 

@@ -11,6 +11,7 @@ extern "C" {
 #include "core/stock.h"
 }
 #include "base/hash.h"
+#include "micro/suites.h"
 
 namespace {
 

@@ -11,6 +11,7 @@
 #include <cstdlib>
 
 #include "micro/engine_rig.h"
+#include "micro/suites.h"
 
 namespace {
 

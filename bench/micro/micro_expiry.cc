@@ -10,6 +10,7 @@
 #include "micro/engine_rig.h"
 #include "micro/orders_rig.h"
 #include "micro/stopwatch.h"
+#include "micro/suites.h"
 
 namespace {
 

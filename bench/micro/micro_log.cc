@@ -9,6 +9,7 @@
 
 #include "micro/log_rig.h"
 #include "micro/stopwatch.h"
+#include "micro/suites.h"
 
 namespace {
 

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "micro/orders_rig.h"
 #include "micro/stopwatch.h"
+#include "micro/suites.h"
 
 namespace {
 

@@ -2,6 +2,7 @@
 #include "micro/micro.h"
 
 #include "micro/record_rig.h"
+#include "micro/suites.h"
 
 namespace {
 

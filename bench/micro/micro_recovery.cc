@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "micro/engine_rig.h"
+#include "micro/suites.h"
 
 namespace {
 

@@ -12,6 +12,7 @@
 #include "micro/engine_rig.h"
 #include "micro/parts_rig.h"
 #include "micro/stopwatch.h"
+#include "micro/suites.h"
 
 namespace {
 

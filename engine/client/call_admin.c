@@ -211,9 +211,7 @@ static enum hf_status run_adjust(struct hf_client *client, struct request *reque
         flight_release(flight);
         return client_fail(HF_INTERNAL, "the engine's answer has not as many results as were sent");
     }
-    if (response->message.len > 0) {
-        client_fail_as(HF_OK, response); /* about the first that was refused */
-    }
+    client_note(response);
     for (uint32_t i = 0; i < response->adjust.count; i++) {
         const struct adjust_result_message *from = &response->adjust.results[i];
         results[i] = (struct hf_adjust_result){

@@ -86,9 +86,7 @@ static enum hf_status read_result(const struct flight *flight, uint32_t count,
         return client_fail(HF_INTERNAL, "the engine's answer has %u statuses for %u orders",
                            response->batch.status_count, count);
     }
-    if (response->message.len > 0) {
-        client_fail_as(HF_OK, response); /* about the first malformed order */
-    }
+    client_note(response);
     result->ok_count = response->batch.ok_count;
     result->deadline_ms = response->batch.deadline_ms;
     result->status = response->batch.status_count ? response->batch.status : NULL;

@@ -29,6 +29,14 @@ enum hf_status client_fail_as(enum hf_status status, const struct response *resp
     return client_fail(status, "%s", hf_status_text(status));
 }
 
+void client_note(const struct response *response)
+{
+    last_message[0] = '\0';
+    if (response->message.len > 0) {
+        client_fail_as(HF_OK, response);
+    }
+}
+
 const char *hf_last_message(void)
 {
     return last_message;

@@ -18,6 +18,10 @@ enum hf_status client_fail(enum hf_status status, const char *format, ...)
  * no message or is NULL. */
 enum hf_status client_fail_as(enum hf_status status, const struct response *response);
 
+/* Sets the thread's message to what an answer that is HF_OK as a whole says about the first of its
+ * parts that was refused: empty when it says nothing. */
+void client_note(const struct response *response);
+
 /* As client_fail, for a status that the transport reported. UNREACHABLE: the message is the
  * transport's reason. */
 enum hf_status client_fail_transport(struct hf_client *client, enum hf_status status);

@@ -73,8 +73,10 @@ HF_API enum hf_status hf_client_open(struct hf_client **client, const char *url,
  * No other call may be running or be made any more; not from a callback. NULL is allowed. */
 HF_API void hf_client_close(struct hf_client *client);
 
-/* The message of the last call of this thread that did not return HF_OK: names the field and the
- * reason where the engine gave one. Never NULL; valid until this thread's next call. */
+/* The message of this thread's last call that did not return HF_OK: it names the field and the
+ * reason where the engine gave one. After batches and adjustments that returned HF_OK: about the
+ * first order or adjustment that was refused, where the engine said more than its status; else
+ * empty. Never NULL; valid until this thread's next call. */
 HF_API const char *hf_last_message(void);
 
 /* ---- Orders ---- */

@@ -231,6 +231,20 @@ static void load_says_when_the_engine_is_away(void **state)
     assert_int_equal(LOAD("--skus", "2", "--orders", "5", "--give-up", "50ms"), 3);
 }
 
+/* Calls that were lost and repeated leave their text behind in the thread: it is not the reason why
+ * a commit was refused later. */
+static void load_reports_an_error_with_its_own_reason(void **state)
+{
+    (void)state;
+    const struct toy_faults faults = {.forget_reserve_every = 40, .lose_answer_every = 3};
+    toy_reset(&faults, 0, 0);
+    assert_int_equal(LOAD("--skus", "3", "--orders", "1000", "--batch", "4", "--mix", "100,100,0"),
+                     1);
+    if (!strstr(output, "\"error\":\"commit: NOT_FOUND: no such order\"")) {
+        fail_msg("another error: %s", output);
+    }
+}
+
 static void load_keeps_its_pace(void **state)
 {
     (void)state;
@@ -426,6 +440,7 @@ int main(void)
         cmocka_unit_test(load_takes_an_order_for_forgotten_only_after_its_time),
         cmocka_unit_test(load_notices_underselling_while_units_are_given_back),
         cmocka_unit_test(load_says_when_the_engine_is_away),
+        cmocka_unit_test(load_reports_an_error_with_its_own_reason),
         cmocka_unit_test(load_keeps_its_pace),
         cmocka_unit_test(load_counts_a_stall_in_all_that_it_delayed),
         cmocka_unit_test(load_counts_what_was_due_and_could_not_be_sent),

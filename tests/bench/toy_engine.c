@@ -278,6 +278,9 @@ struct hf_client {
     bool closing;
 };
 
+/* As the library: what failed last in this thread, also after calls that went well. */
+static _Thread_local char last_message[HF_MESSAGE_BYTES];
+
 static void *deliver(void *user)
 {
     struct hf_client *client = user;
@@ -297,6 +300,9 @@ static void *deliver(void *user)
         CHECK(pthread_mutex_unlock(&client->lock) == 0);
         if (answer->stall_ms > 0) {
             usleep(answer->stall_ms * 1000);
+        }
+        if (answer->status != HF_OK) {
+            snprintf(last_message, sizeof last_message, "a toy's call was lost");
         }
         answer->done(answer->user, answer->status, &answer->batch);
         free(answer);
@@ -365,7 +371,7 @@ static void send_answer(struct hf_client *client, struct answer *answer)
 
 const char *hf_last_message(void)
 {
-    return "";
+    return last_message;
 }
 
 struct hf_id hf_id_from_text(const char *text)

@@ -94,6 +94,13 @@ for program in shared static cplusplus; do
 done
 
 export PKG_CONFIG_PATH="$libdir/pkgconfig"
+# The version is written down once, in CMakeLists.txt.
+version=$(sed -n 's/^CMAKE_PROJECT_VERSION:STATIC=//p' "$build/CMakeCache.txt")
+[ "$("$prefix/bin/holdfast" --version | head -n 1)" = "holdfast $version" ] || fail "--version is not $version"
+[ "$(pkg-config --modversion holdfast)" = "$version" ] || fail "holdfast.pc is not $version"
+[ -f "$libdir/libholdfast.so.$version" ] || fail "libholdfast.so is not $version"
+grep -q "PACKAGE_VERSION \"$version\"" "$libdir/cmake/holdfast/holdfastConfigVersion.cmake" ||
+    fail "holdfastConfigVersion.cmake is not $version"
 # shellcheck disable=SC2046  # lists of words are meant
 cc "$work/main.c" -o "$work/pc" $(pkg-config --cflags --libs holdfast) || fail "pkg-config: shared"
 LD_LIBRARY_PATH=$libdir "$work/pc" >/dev/null || fail "pkg-config: shared: status $?"

@@ -153,6 +153,8 @@ static void fake_orders(struct fake *fake, struct arena *arena, const struct req
     response->orders.results = results;
 }
 
+#define MALFORMED 0xBADu /* an id's upper half, or an adjustment's value */
+
 static void fake_batch(struct fake *fake, struct arena *arena, const struct request *request,
                        struct response *response)
 {
@@ -162,6 +164,10 @@ static void fake_batch(struct fake *fake, struct arena *arena, const struct requ
     uint32_t ok_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         status[i] = request->batch.id_lo[i] % 2 ? HF_SOLD_OUT : HF_OK;
+        if (request->batch.id_hi[i] == MALFORMED) {
+            status[i] = HF_INVALID;
+            response->message = bytes_of("batch: this one is wrong");
+        }
         ok_count += status[i] == HF_OK;
     }
     count_orders(fake, count);
@@ -200,6 +206,10 @@ static void fake_adjust(struct arena *arena, const struct request *request,
     for (uint32_t i = 0; i < count; i++) {
         const struct adjustment_message *row = &request->adjust.adjustments[i];
         results[i].status = row->has_expected && row->expected != 5 ? HF_CONFLICT : HF_OK;
+        if (row->delta == MALFORMED) {
+            results[i].status = HF_INVALID;
+            response->message = bytes_of("adjust: this one is wrong");
+        }
         results[i].has_stock = true;
         results[i].stock.stocked = row->has_set_to ? row->set_to : 100 + row->delta;
         results[i].has_to_stock = row->to_item != 0 || row->to_pool.len > 0;
@@ -979,6 +989,37 @@ static void client_defines_and_adjusts(void **state)
 
 /* ---- What can go wrong ---- */
 
+/* A call that is OK as a whole leaves what the engine said about the first part that was refused,
+ * or nothing: never what an earlier call left. */
+static void client_message_after_a_whole_is_of_that_whole(void **state)
+{
+    (void)state;
+    struct setup setup;
+    set_up(&setup);
+    const uint64_t malformed[] = {MALFORMED};
+    const uint64_t ids[] = {1};
+    const uint32_t item[] = {1};
+    struct hf_batch_result result;
+    struct hf_batch batch = {.count = 1, .id_hi = malformed, .id_lo = ids, .item = item};
+    assert_int_equal(hf_reserve_batch(setup.client, &batch, &result), HF_OK);
+    assert_int_equal(result.status[0], HF_INVALID);
+    assert_string_equal(hf_last_message(), "batch: this one is wrong");
+    batch.id_hi = ids;
+    assert_int_equal(hf_reserve_batch(setup.client, &batch, &result), HF_OK);
+    assert_int_equal(result.status[0], HF_SOLD_OUT);
+    assert_string_equal(hf_last_message(), "");
+
+    struct hf_adjustment row = {.item = 1, .value = MALFORMED};
+    struct hf_adjust_result adjusted;
+    assert_int_equal(hf_adjust(setup.client, &row, 1, &adjusted), HF_OK);
+    assert_int_equal(adjusted.status, HF_INVALID);
+    assert_string_equal(hf_last_message(), "adjust: this one is wrong");
+    row.value = 1;
+    assert_int_equal(hf_adjust(setup.client, &row, 1, &adjusted), HF_OK);
+    assert_string_equal(hf_last_message(), "");
+    tear_down(&setup);
+}
+
 static void client_refuses_bad_arguments_without_sending(void **state)
 {
     (void)state;
@@ -1737,6 +1778,7 @@ int main(void)
         cmocka_unit_test(client_reads_rules),
         cmocka_unit_test(client_moves_stock),
         cmocka_unit_test(client_defines_and_adjusts),
+        cmocka_unit_test(client_message_after_a_whole_is_of_that_whole),
         cmocka_unit_test(client_refuses_bad_arguments_without_sending),
         cmocka_unit_test(client_open_checks_its_options),
         cmocka_unit_test(client_sends_its_token_and_timeout),
