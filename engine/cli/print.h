@@ -15,6 +15,8 @@
 #include <holdfast/status.h>
 #include <jansson.h>
 
+#include "feed/json.h"
+
 #define TABLE_COLUMNS_MAX 16u
 
 struct print_column {
@@ -56,11 +58,6 @@ void print_json(json_t *value);
 /* The same on one line, for commands that print an object a line. */
 void print_json_line(json_t *value);
 
-/* A value on one line, without the line's end; drops the reference. No character in it would end a
- * line or is a control, for whatever reader (U+0085 and U+2028 are escaped too). NULL: there was no
- * memory, or no value. To be freed. */
-char *json_line(json_t *value);
-
 /* {"status": its name, "message": ...}: what --json prints when a command fails. */
 json_t *error_object(enum hf_status status, const char *message);
 
@@ -71,9 +68,6 @@ struct json_rows {
 void json_rows_open(struct json_rows *rows);
 void json_rows_add(struct json_rows *rows, json_t *value); /* drops the reference */
 void json_rows_close(struct json_rows *rows);
-
-/* A JSON text of bytes that may not be UTF-8: those that are not become U+FFFD's escape. */
-json_t *json_text(const void *data, size_t len);
 
 /* A progress line on stderr: shown when that is a terminal and a second has passed. */
 struct progress {

@@ -9,7 +9,7 @@
 #include "cli/args.h"
 #include "cli/commands.h"
 #include "cli/print.h"
-#include "cli/serve_stream.h"
+#include "feed/feed.h"
 #include "server/preflight.h"
 #include "server/server.h"
 
@@ -141,6 +141,35 @@ static void announce(const char *what, const char *url)
     }
 }
 
+/* Starts the change stream, if the settings name an address for it. False: its reason has been
+ * printed. */
+static bool start_feed(struct feed **feed, const struct config *config)
+{
+    char why[STREAM_ERROR_BYTES] = "out of memory";
+    const struct feed_options wanted = {
+        .data = config->data,
+        .archive = config->archive_dir[0] ? config->archive_dir : NULL,
+        .stream_url = config->stream[0] ? config->stream : NULL,
+        .fetch_url = config->stream_fetch[0] ? config->stream_fetch : NULL,
+        .token = config->token,
+    };
+    if (!wanted.stream_url && !wanted.fetch_url) {
+        return true;
+    }
+    if (feed_start(feed, &wanted, why) != HF_OK) {
+        diag_error("stream: %s", why);
+        return false;
+    }
+    if (wanted.stream_url) {
+        announce("stream listening", feed_stream_url(*feed));
+    }
+    if (wanted.fetch_url) {
+        announce("stream-fetch listening", feed_fetch_url(*feed));
+    }
+    fflush(stdout);
+    return true;
+}
+
 static int refused(enum hf_status status, const char *reason)
 {
     diag_error("%s", reason);
@@ -174,11 +203,12 @@ int cmd_serve(int argc, char **argv)
     if (!preflight(&config, error)) {
         return refused(HF_INVALID, error);
     }
-    if (!serve_stream_start(&config, announce)) {
+    struct feed *feed = NULL;
+    if (!start_feed(&feed, &config)) {
         return refused(HF_INTERNAL, "the change stream can't be started");
     }
     code = server_run(&config, announce);
-    serve_stream_stop();
+    feed_stop(feed);
     if (code == SERVER_REFUSED && json) {
         print_json(error_object(HF_INTERNAL, "the engine can't start: its log says why"));
     }

@@ -1,5 +1,5 @@
-/* wal.h - what the words below `holdfast wal` share: their options, finding a log, records as text
- * and JSON, and saying how a log ends or why it can't be read.
+/* wal.h - what the words below `holdfast wal` share: their options, finding a log, records as text,
+ * and saying how a log ends or why it can't be read.
  *
  * Threads: the main thread. */
 #ifndef CLI_WAL_H
@@ -80,12 +80,9 @@ void wal_passed_over(void *context, const char *why);
 void wal_say_damage(const char *folder, const struct wal_end *end);
 void wal_say_torn(const char *folder, const struct wal_end *end);
 
-/* ---- wal_print.c: records for people and programs ---- */
+/* ---- wal_print.c ---- */
 
 /* One line: LSN, time, type, and what it holds. */
 void print_event(const struct item_names *names, const struct event *event, uint64_t wall_ms);
-
-/* The same as an object. */
-json_t *event_object(const struct item_names *names, const struct event *event, uint64_t wall_ms);
 
 #endif

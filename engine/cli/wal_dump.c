@@ -17,6 +17,7 @@
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
+#include "feed/event_json.h"
 
 #define FOLLOW_EVERY_NS 50000000 /* between two looks for new blocks */
 

@@ -1,4 +1,4 @@
-/* wal_print.c - the log's records as a line of text, and as JSON.
+/* wal_print.c - the log's records as lines of text.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -10,8 +10,6 @@
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
-
-/* ---- Text ---- */
 
 /* KEY="VALUE", with quotes inside doubled. */
 static void print_quoted(const char *key, struct bytes text)
@@ -177,149 +175,4 @@ void print_event(const struct item_names *names, const struct event *event, uint
         break;
     }
     putchar('\n');
-}
-
-/* ---- JSON ---- */
-
-static json_t *item_object(const struct item_names *names, uint32_t item)
-{
-    const char *sku = item_sku(names, item);
-    const char *pool = item_pool(names, item);
-    return json_pack("{s:I, s:o, s:o}", "item", (json_int_t)item, "sku",
-                     json_text(sku, strlen(sku)), "pool", json_text(pool, strlen(pool)));
-}
-
-static void set_number(json_t *object, const char *key, uint64_t value)
-{
-    json_object_set_new(object, key, json_integer((json_int_t)value));
-}
-
-static void set_bytes(json_t *object, const char *key, struct bytes text)
-{
-    json_object_set_new(object, key, json_text(text.data, text.len));
-}
-
-/* "lines", or where the order was shaped "grants" and how many lines were asked. */
-static void held_fields(json_t *object, const struct item_names *names, const struct event *event)
-{
-    char buyer[24];
-    snprintf(buyer, sizeof buyer, "%" PRIu64, event->buyer);
-    json_object_set_new(object, "buyer", json_string(buyer));
-    json_t *lines = json_array();
-    for (uint32_t i = 0; i < event->line_count; i++) {
-        const struct order_grant *grant = event->grants ? &event->grants[i] : NULL;
-        json_t *line = item_object(names, grant ? grant->item : event->lines[i].item);
-        set_number(line, "qty", grant ? grant->qty : event->lines[i].qty);
-        if (grant) {
-            set_number(line, "line", grant->line);
-            set_number(line, "presale_qty", grant->presale_qty);
-            set_number(line, "ticket", grant->ticket);
-            json_object_set_new(line, "counted", json_boolean(grant->counted));
-        }
-        json_array_append_new(lines, line);
-    }
-    json_object_set_new(object, event->grants ? "grants" : "lines", lines);
-    if (event->grants) {
-        set_number(object, "line_count", event->contents & 0xFFFF);
-    }
-    if (event->flags & EVENT_COUNTED) {
-        json_object_set_new(object, "counted", json_true());
-    }
-}
-
-static void order_fields(json_t *object, const struct item_names *names, const struct event *event)
-{
-    if (event->type == EVENT_ORDER_HELD) {
-        held_fields(object, names, event);
-    }
-    if (event->type == EVENT_ORDER_HELD || event->type == EVENT_ORDER_EXTENDED) {
-        set_number(object, "deadline_ms", event->deadline_ms);
-        return;
-    }
-    if (event->type != EVENT_ORDER_EXPIRED && event->quantities) {
-        json_t *quantities = json_array();
-        for (uint32_t i = 0; i < event->line_count; i++) {
-            json_array_append_new(quantities, json_integer(event->quantities[i]));
-        }
-        json_object_set_new(object, "quantities", quantities);
-    }
-    if (event->flags & EVENT_LATE) {
-        json_object_set_new(object, "late", json_true());
-    }
-}
-
-static void sku_fields(json_t *object, const struct sku_rule *rule)
-{
-    set_bytes(object, "sku", rule->sku);
-    set_bytes(object, "label", rule->label);
-    set_number(object, "limit_per_buyer", rule->limit_per_buyer);
-    set_number(object, "opens_at_ms", rule->opens_at_ms);
-    set_number(object, "closes_at_ms", rule->closes_at_ms);
-    json_object_set_new(object, "paused", json_boolean(rule->paused));
-    set_number(object, "hold_ms", rule->hold_ms);
-    set_number(object, "hold_ms_max", rule->hold_ms_max);
-}
-
-static void adjust_fields(json_t *object, const struct item_names *names, const struct event *event)
-{
-    json_t *item = item_object(names, event->adjust->item);
-    json_object_update(object, item);
-    json_decref(item);
-    json_object_set_new(object, "delta", json_integer(event->adjust->delta));
-    json_object_set_new(object, "stocked", json_integer(event->adjust->stocked));
-    set_bytes(object, "reason", event->adjust->reason);
-    set_bytes(object, "reference", event->adjust->reference);
-    json_object_set_new(object, "forced", json_boolean(event->flags & EVENT_FORCED));
-}
-
-static void move_fields(json_t *object, const struct item_names *names, const struct event *event)
-{
-    const struct stock_move *move = event->move;
-    json_object_set_new(object, "from", item_object(names, move->from));
-    json_object_set_new(object, "to", item_object(names, move->to));
-    json_object_set_new(object, "units", json_integer(move->units));
-    json_object_set_new(object, "from_stocked", json_integer(move->from_stocked));
-    json_object_set_new(object, "to_stocked", json_integer(move->to_stocked));
-    set_bytes(object, "reason", move->reason);
-    set_bytes(object, "reference", move->reference);
-    json_object_set_new(object, "forced", json_boolean(event->flags & EVENT_FORCED));
-}
-
-static void item_fields(json_t *object, const struct item_def *def)
-{
-    set_number(object, "item", def->item);
-    set_bytes(object, "sku", def->sku);
-    set_bytes(object, "pool", def->pool);
-    json_object_set_new(object, "safety", json_integer(def->safety));
-    json_object_set_new(object, "presale_cap", json_integer(def->presale_cap));
-    json_object_set_new(object, "hot", json_boolean(def->hot));
-}
-
-json_t *event_object(const struct item_names *names, const struct event *event, uint64_t wall_ms)
-{
-    json_t *object = json_pack("{s:I, s:I, s:s}", "lsn", (json_int_t)event->lsn, "wall_ms",
-                               (json_int_t)wall_ms, "type", record_type_name(event->type));
-    if (event->type != EVENT_SKU_DEFINED && event->type != EVENT_ITEM_DEFINED) {
-        char id[ID_TEXT_BYTES];
-        id_to_text(event->id, id);
-        json_object_set_new(object, "id", json_string(id));
-    }
-    switch (event->type) {
-    case EVENT_SKU_DEFINED:
-        sku_fields(object, event->sku);
-        break;
-    case EVENT_ITEM_DEFINED:
-        item_fields(object, event->item);
-        break;
-    case EVENT_STOCK_ADJUSTED:
-        adjust_fields(object, names, event);
-        break;
-    case EVENT_STOCK_MOVED:
-        move_fields(object, names, event);
-        break;
-    default:
-        order_fields(object, names, event);
-        break;
-    }
-    return object;
 }

@@ -21,6 +21,7 @@
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
+#include "feed/event_json.h"
 
 #define LOST_SHOWN      20u
 #define LOST_SHOWN_JSON 1000u
@@ -83,7 +84,7 @@ static void show_lost(void *context, const struct wal_lost *lost)
     }
     losses->shown++;
     if (json) {
-        json_t *object = event_object(&losses->names, lost->event, lost->wall_ms);
+        json_t *object = must_have(event_object(&losses->names, lost->event, lost->wall_ms));
         json_object_set_new(object, "misfit", json_boolean(lost->misfit));
         json_array_append_new(losses->rows, object);
         return;

@@ -7,10 +7,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "cli/changes.h"
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/wal.h"
+#include "feed/changes.h"
+#include "feed/event_json.h"
 
 #define POLL_NS 10000000L /* twice a NOOP's 5 ms: a record is told some 15 ms after its answer */
 

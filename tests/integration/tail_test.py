@@ -88,7 +88,7 @@ def test_tail_tells_every_record_once_across_restarts():
             end = json.loads(run("wal", "verify", "--data", data, "--json"))["lsn"]
             assert run("wal", "tail", "--data", data, "--from", str(end)) == ""
             beyond = run("wal", "tail", "--data", data, "--json", "--from", str(end + 1), expect=1)
-            assert "LSN %d is behind" % (end + 1) in json.loads(beyond)["message"], beyond
+            assert "LSN %d is after" % (end + 1) in json.loads(beyond)["message"], beyond
     finally:
         shutil.rmtree(data, ignore_errors=True)
 
@@ -242,7 +242,7 @@ def test_stream_publishes_in_order_and_fetch_fills_the_gaps():
             assert json.loads(answer)["status"] == "INVALID", answer
             assert fetch(ask, rows[-1]["lsn"]) == []
             beyond = fetch(ask, rows[-1]["lsn"] + 10**6)
-            assert beyond["status"] == "INVALID" and "is behind" in beyond["message"], beyond
+            assert beyond["status"] == "INVALID" and "is after" in beyond["message"], beyond
             second.close()
             engine.stop()
             assert rows == dumped(data)

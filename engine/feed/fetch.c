@@ -1,25 +1,26 @@
-/* stream_fetch.c - the change stream's requests: an LSN, and the token behind a space.
+/* fetch.c - the change stream's requests: an LSN, and the token after a space.
  *
- * A place is a reader of the log and the LSN up to which it has told. One that is asked on from
- * there moves on; any other LSN takes the place that has not been used for longest.
+ * A cursor is a reader of the log and the LSN up to which it has answered. A request from just
+ * there moves it on; any other LSN takes the cursor that has not been used for longest.
  *
  * Threads: one. */
-#include "cli/stream_fetch.h"
+#include "feed/fetch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
-#include "cli/changes.h"
-#include "cli/print.h"
-#include "cli/values.h"
-#include "cli/wal.h"
+#include "base/parse.h"
+#include "base/secret.h"
+#include "feed/changes.h"
+#include "feed/event_json.h"
+#include "feed/json.h"
 
 #define ANSWER_RECORDS_MAX 1000u
-#define ANSWER_BYTES       MIB(1) /* begun with; one more record may go beyond it */
+#define ANSWER_BYTES       MIB(1) /* a record is begun below it; that one may go beyond it */
 #define LSN_DIGITS_MAX     20u
 
-struct place {
+struct fetch_cursor {
     struct storage *storage;
     struct changes changes;
     bool open;
@@ -32,52 +33,53 @@ struct answer {
     size_t room;
 };
 
-struct stream_fetch {
-    struct stream_fetch_options options;
-    struct place places[STREAM_PLACES_MAX];
+struct feed_fetch {
+    struct feed_fetch_options options;
+    struct fetch_cursor cursors[FETCH_CURSORS_MAX];
     uint64_t requests;
     struct answer answer;
 };
 
-/* ---- Places ---- */
+/* ---- Cursors ---- */
 
-static void close_place(struct place *place)
+static void close_cursor(struct fetch_cursor *cursor)
 {
-    if (place->open) {
-        changes_close(&place->changes);
+    if (cursor->open) {
+        changes_close(&cursor->changes);
     }
-    place->open = false;
-    if (place->storage) {
-        storage_destroy(place->storage);
-        place->storage = NULL;
+    cursor->open = false;
+    if (cursor->storage) {
+        storage_destroy(cursor->storage);
+        cursor->storage = NULL;
     }
 }
 
-/* NOT_FOUND: there is no log yet. EXPIRED: with place->changes.oldest_lsn. */
-static enum hf_status open_place(struct stream_fetch *fetch, struct place *place, uint64_t lsn)
+/* NOT_FOUND: there is no log yet. EXPIRED: with cursor->changes.oldest_lsn. */
+static enum hf_status open_cursor(struct feed_fetch *fetch, struct fetch_cursor *cursor,
+                                  uint64_t lsn)
 {
-    close_place(place);
-    place->changes.oldest_lsn = 0;
-    enum hf_status status = fetch->options.open(fetch->options.context, &place->storage);
+    close_cursor(cursor);
+    cursor->changes.oldest_lsn = 0;
+    enum hf_status status = fetch->options.open(fetch->options.context, &cursor->storage);
     if (status == HF_OK) {
-        status = changes_open(&place->changes, place->storage, lsn);
-        place->changes.stop = fetch->options.stop;
+        status = changes_open(&cursor->changes, cursor->storage, lsn);
+        cursor->changes.stop = fetch->options.stop;
     }
-    place->open = status == HF_OK;
+    cursor->open = status == HF_OK;
     return status;
 }
 
-/* The place that has told up to just this LSN; else the one to be opened there. */
-static struct place *place_for(struct stream_fetch *fetch, uint64_t lsn)
+/* The cursor that has answered up to just this LSN; else the one to be opened there. */
+static struct fetch_cursor *cursor_for(struct feed_fetch *fetch, uint64_t lsn)
 {
-    struct place *oldest = &fetch->places[0];
-    for (unsigned i = 0; i < STREAM_PLACES_MAX; i++) {
-        struct place *place = &fetch->places[i];
-        if (place->open && place->changes.lsn == lsn) {
-            return place;
+    struct fetch_cursor *oldest = &fetch->cursors[0];
+    for (unsigned i = 0; i < FETCH_CURSORS_MAX; i++) {
+        struct fetch_cursor *cursor = &fetch->cursors[i];
+        if (cursor->open && cursor->changes.lsn == lsn) {
+            return cursor;
         }
-        if (!place->open ? oldest->open : oldest->open && place->used < oldest->used) {
-            oldest = place;
+        if (!cursor->open ? oldest->open : oldest->open && cursor->used < oldest->used) {
+            oldest = cursor;
         }
     }
     return oldest;
@@ -111,8 +113,8 @@ static void add_refusal(struct answer *answer, enum hf_status status, const char
     add_line(answer, json_pack("{s:s, s:s}", "status", hf_status_name(status), "message", message));
 }
 
-/* The records behind `*next`, a line each; moves it. OK: there are more, or may be; NOT_FOUND: it
- * has come to the log's end; else why it is not to be read. */
+/* The records after `*next`, a line each; moves it. OK: there are more, or may be; NOT_FOUND: the
+ * log's end is reached; else why the log can't be read. */
 static enum hf_status add_records(struct changes *changes, struct answer *answer, uint64_t *next)
 {
     struct event event;
@@ -130,37 +132,37 @@ static enum hf_status add_records(struct changes *changes, struct answer *answer
     return HF_OK;
 }
 
-/* The records behind an LSN; then a line that tells how it ended. */
-static void answer_from(struct stream_fetch *fetch, uint64_t lsn)
+/* The records after an LSN; then a line that says how the answer ended. */
+static void answer_from(struct feed_fetch *fetch, uint64_t lsn)
 {
     struct answer *answer = &fetch->answer;
-    struct place *place = place_for(fetch, lsn);
+    struct fetch_cursor *cursor = cursor_for(fetch, lsn);
     char text[CHANGES_TEXT_BYTES];
     uint64_t next = lsn;
     enum hf_status status = HF_OK;
-    place->used = ++fetch->requests;
-    if (!place->open || place->changes.lsn != lsn) {
-        status = open_place(fetch, place, lsn);
+    cursor->used = ++fetch->requests;
+    if (!cursor->open || cursor->changes.lsn != lsn) {
+        status = open_cursor(fetch, cursor, lsn);
     }
-    if (place->open) {
-        status = add_records(&place->changes, answer, &next);
+    if (cursor->open) {
+        status = add_records(&cursor->changes, answer, &next);
     }
     bool end = status == HF_NOT_FOUND;
-    if (end && place->open && next == lsn && changes_end_before(&place->changes, lsn, text)) {
-        close_place(place);
+    if (end && cursor->open && next == lsn && changes_end_before(&cursor->changes, lsn, text)) {
+        close_cursor(cursor);
         add_refusal(answer, HF_INVALID, text);
         return;
     }
     if (status != HF_OK && !end) {
-        close_place(place);
+        close_cursor(cursor);
     }
     add_line(answer, json_pack("{s:s, s:I, s:I, s:b}", "status",
                                hf_status_name(end ? HF_OK : status), "next", (json_int_t)next,
-                               "oldest", (json_int_t)place->changes.oldest_lsn, "end", end));
+                               "oldest", (json_int_t)cursor->changes.oldest_lsn, "end", end));
 }
 
-/* Parts a request: digits up to the first space or the end, and what is behind it. False: no LSN.
- */
+/* Splits a request: digits up to the first space or the end, and what comes after it. False: no
+ * LSN. */
 static bool parse_request(struct bytes request, uint64_t *lsn, struct bytes *token)
 {
     char digits[LSN_DIGITS_MAX + 1];
@@ -179,7 +181,7 @@ static bool parse_request(struct bytes request, uint64_t *lsn, struct bytes *tok
     return strlen(digits) == len && parse_unsigned(digits, 0, INT64_MAX, lsn, reason);
 }
 
-struct bytes stream_fetch_answer(struct stream_fetch *fetch, struct bytes request)
+struct bytes feed_fetch_answer(struct feed_fetch *fetch, struct bytes request)
 {
     struct answer *answer = &fetch->answer;
     const char *expected = fetch->options.token;
@@ -203,22 +205,22 @@ struct bytes stream_fetch_answer(struct stream_fetch *fetch, struct bytes reques
 
 /* ---- Making and freeing ---- */
 
-struct stream_fetch *stream_fetch_make(const struct stream_fetch_options *options)
+struct feed_fetch *feed_fetch_make(const struct feed_fetch_options *options)
 {
-    struct stream_fetch *fetch = calloc(1, sizeof *fetch);
+    struct feed_fetch *fetch = calloc(1, sizeof *fetch);
     if (fetch) {
         fetch->options = *options;
     }
     return fetch;
 }
 
-void stream_fetch_free(struct stream_fetch *fetch)
+void feed_fetch_free(struct feed_fetch *fetch)
 {
     if (!fetch) {
         return;
     }
-    for (unsigned i = 0; i < STREAM_PLACES_MAX; i++) {
-        close_place(&fetch->places[i]);
+    for (unsigned i = 0; i < FETCH_CURSORS_MAX; i++) {
+        close_cursor(&fetch->cursors[i]);
     }
     free(fetch->answer.text);
     free(fetch);

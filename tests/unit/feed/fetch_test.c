@@ -1,10 +1,10 @@
-/* stream_fetch_test.c - the change stream's requests: what is answered, and what it costs to read.
+/* fetch_test.c - the change stream's requests: what is answered, and what it costs to read.
  */
-#include "cli/stream_fetch.h"
+#include "feed/fetch.h"
 
 #include <jansson.h>
 
-#include "cli/changes.h"
+#include "feed/changes.h"
 #include "unit/wal/wal_rig.h"
 
 /* ---- A storage that counts what is read through it ---- */
@@ -85,7 +85,7 @@ static enum hf_status open_counting(void *context, struct storage **out)
 struct fixture {
     struct rig rig;
     struct counter counter;
-    struct stream_fetch *fetch;
+    struct feed_fetch *fetch;
 };
 
 #define BLOCK_RECORDS 1500u /* an answer has 1000: it ends inside a block, too */
@@ -111,23 +111,23 @@ static void fixture_start(struct fixture *fixture, unsigned blocks, const char *
     assert_int_equal(rig_open(&fixture->rig), HF_OK);
     append_blocks(&fixture->rig, blocks);
     fixture->counter.storage = fixture->rig.storage;
-    struct stream_fetch_options options = {.token = token,
-                                           .open = open_counting,
-                                           .context = &fixture->counter,
-                                           .stop = &fixture->counter.stop};
-    fixture->fetch = stream_fetch_make(&options);
+    struct feed_fetch_options options = {.token = token,
+                                         .open = open_counting,
+                                         .context = &fixture->counter,
+                                         .stop = &fixture->counter.stop};
+    fixture->fetch = feed_fetch_make(&options);
     assert_non_null(fixture->fetch);
 }
 
 static void fixture_stop(struct fixture *fixture)
 {
-    stream_fetch_free(fixture->fetch);
+    feed_fetch_free(fixture->fetch);
     rig_deinit(&fixture->rig);
 }
 
 static void assert_answer(struct fixture *fixture, struct bytes request, const char *expected)
 {
-    struct bytes answer = stream_fetch_answer(fixture->fetch, request);
+    struct bytes answer = feed_fetch_answer(fixture->fetch, request);
     assert_int_equal(answer.len, strlen(expected));
     assert_memory_equal(answer.data, expected, answer.len);
 }
@@ -145,7 +145,7 @@ static unsigned reader_ask(struct fixture *fixture, struct reader *reader)
     char request[32];
     unsigned rows = 0;
     snprintf(request, sizeof request, "%llu", (unsigned long long)reader->lsn);
-    struct bytes answer = stream_fetch_answer(fixture->fetch, bytes_of(request));
+    struct bytes answer = feed_fetch_answer(fixture->fetch, bytes_of(request));
     const char *at = (const char *)answer.data;
     const char *end = at + answer.len;
     while (at < end) {
@@ -174,15 +174,15 @@ static unsigned reader_ask(struct fixture *fixture, struct reader *reader)
 
 /* As many readers as places, one after the other each time: every byte of the log is read once for
  * each (with a block's head looked at up to twice before), not once for each request. */
-static void stream_fetch_goes_on_where_each_answer_ended(void **state)
+static void fetch_goes_on_where_each_answer_ended(void **state)
 {
     (void)state;
     enum { BLOCKS = 40, RECORDS = BLOCKS * BLOCK_RECORDS };
     struct fixture fixture;
-    struct reader readers[STREAM_PLACES_MAX] = {{0}};
+    struct reader readers[FETCH_CURSORS_MAX] = {{0}};
     fixture_start(&fixture, BLOCKS, "");
     for (unsigned i = 0; i < RECORDS / 1000; i++) {
-        for (unsigned k = 0; k < STREAM_PLACES_MAX; k++) {
+        for (unsigned k = 0; k < FETCH_CURSORS_MAX; k++) {
             assert_int_equal(reader_ask(&fixture, &readers[k]), 1000);
             assert_false(readers[k].ended);
             if (i == 0) { /* the others begin behind it: else they would ask for the same place */
@@ -191,52 +191,52 @@ static void stream_fetch_goes_on_where_each_answer_ended(void **state)
                 }
             }
         }
-        if (readers[STREAM_PLACES_MAX - 1].serial == RECORDS) {
+        if (readers[FETCH_CURSORS_MAX - 1].serial == RECORDS) {
             break;
         }
     }
-    assert_int_equal(fixture.counter.opens, STREAM_PLACES_MAX);
-    assert_int_equal(reader_ask(&fixture, &readers[STREAM_PLACES_MAX - 1]), 0);
-    assert_true(readers[STREAM_PLACES_MAX - 1].ended);
-    assert_int_equal(fixture.counter.opens, STREAM_PLACES_MAX);
+    assert_int_equal(fixture.counter.opens, FETCH_CURSORS_MAX);
+    assert_int_equal(reader_ask(&fixture, &readers[FETCH_CURSORS_MAX - 1]), 0);
+    assert_true(readers[FETCH_CURSORS_MAX - 1].ended);
+    assert_int_equal(fixture.counter.opens, FETCH_CURSORS_MAX);
     uint64_t log_bytes = wal_tail_lsn(fixture.rig.wal);
-    assert_in_range(fixture.counter.bytes, (STREAM_PLACES_MAX - 1) * log_bytes,
-                    2 * STREAM_PLACES_MAX * log_bytes);
+    assert_in_range(fixture.counter.bytes, (FETCH_CURSORS_MAX - 1) * log_bytes,
+                    2 * FETCH_CURSORS_MAX * log_bytes);
     /* What has come meanwhile is told from there, too. */
     assert_int_equal(rig_append(&fixture.rig, 7, NULL), HF_OK);
     rig_settle(&fixture.rig);
     fixture.rig.clock.ns += 10000000u;
     while (wal_step(fixture.rig.wal, false)) {
     }
-    assert_int_equal(reader_ask(&fixture, &readers[STREAM_PLACES_MAX - 1]), 7);
-    assert_int_equal(fixture.counter.opens, STREAM_PLACES_MAX);
+    assert_int_equal(reader_ask(&fixture, &readers[FETCH_CURSORS_MAX - 1]), 7);
+    assert_int_equal(fixture.counter.opens, FETCH_CURSORS_MAX);
     fixture_stop(&fixture);
 }
 
 /* One more reader than places: the one that has waited longest loses its place, and finds it. */
-static void stream_fetch_gives_up_the_place_least_recently_used(void **state)
+static void fetch_gives_up_the_place_least_recently_used(void **state)
 {
     (void)state;
     struct fixture fixture;
-    struct reader readers[STREAM_PLACES_MAX + 1] = {{0}};
+    struct reader readers[FETCH_CURSORS_MAX + 1] = {{0}};
     fixture_start(&fixture, 12, "");
-    for (unsigned k = 0; k <= STREAM_PLACES_MAX; k++) {
+    for (unsigned k = 0; k <= FETCH_CURSORS_MAX; k++) {
         for (unsigned count = 0; count <= k; count++) {
             assert_int_equal(reader_ask(&fixture, &readers[k]), 1000);
         }
     }
-    assert_int_equal(fixture.counter.opens, STREAM_PLACES_MAX + 1);
+    assert_int_equal(fixture.counter.opens, FETCH_CURSORS_MAX + 1);
     assert_int_equal(reader_ask(&fixture, &readers[2]), 1000); /* still there */
-    assert_int_equal(fixture.counter.opens, STREAM_PLACES_MAX + 1);
+    assert_int_equal(fixture.counter.opens, FETCH_CURSORS_MAX + 1);
     readers[0].lsn--; /* nobody has been at just this LSN */
     readers[0].serial--;
     assert_int_equal(reader_ask(&fixture, &readers[0]), 1000); /* takes reader 1's */
-    assert_int_equal(fixture.counter.opens, STREAM_PLACES_MAX + 2);
+    assert_int_equal(fixture.counter.opens, FETCH_CURSORS_MAX + 2);
     assert_int_equal(reader_ask(&fixture, &readers[2]), 1000);
     assert_int_equal(reader_ask(&fixture, &readers[4]), 1000);
-    assert_int_equal(fixture.counter.opens, STREAM_PLACES_MAX + 2);
+    assert_int_equal(fixture.counter.opens, FETCH_CURSORS_MAX + 2);
     assert_int_equal(reader_ask(&fixture, &readers[1]), 1000);
-    assert_int_equal(fixture.counter.opens, STREAM_PLACES_MAX + 3);
+    assert_int_equal(fixture.counter.opens, FETCH_CURSORS_MAX + 3);
     fixture_stop(&fixture);
 }
 
@@ -282,7 +282,7 @@ static void changes_next_ends_when_it_is_told_to(void **state)
 }
 
 /* Whoever asked is told nothing wrong: it may ask on from where it was. */
-static void stream_fetch_answers_what_it_has_when_the_engine_stops(void **state)
+static void fetch_answers_what_it_has_when_the_engine_stops(void **state)
 {
     (void)state;
     struct fixture fixture;
@@ -315,7 +315,7 @@ static uint64_t log_begin(struct storage *storage)
 }
 
 /* In the middle of segment 3, when that is given back; then more is, before the next request. */
-static void stream_fetch_says_expired_and_where_the_rest_begins(void **state)
+static void fetch_says_expired_and_where_the_rest_begins(void **state)
 {
     (void)state;
     struct fixture fixture;
@@ -331,7 +331,7 @@ static void stream_fetch_says_expired_and_where_the_rest_begins(void **state)
     wal_recycle(fixture.rig.wal, 4, NULL);
     append_blocks(&fixture.rig, 40);
     snprintf(request, sizeof request, "%llu", (unsigned long long)reader.lsn);
-    struct bytes answer = stream_fetch_answer(fixture.fetch, bytes_of(request));
+    struct bytes answer = feed_fetch_answer(fixture.fetch, bytes_of(request));
     uint64_t oldest = log_begin(fixture.rig.storage);
     assert_true(oldest > reader.lsn);
     /* What was left of a block that it had read already. */
@@ -344,7 +344,7 @@ static void stream_fetch_says_expired_and_where_the_rest_begins(void **state)
         reader.lsn = (uint64_t)json_integer_value(json_object_get(last, "next"));
         json_decref(last);
         snprintf(request, sizeof request, "%llu", (unsigned long long)reader.lsn);
-        answer = stream_fetch_answer(fixture.fetch, bytes_of(request));
+        answer = feed_fetch_answer(fixture.fetch, bytes_of(request));
     }
     snprintf(expected, sizeof expected,
              "{\"status\":\"EXPIRED\",\"next\":%llu,\"oldest\":%llu,\"end\":false}\n",
@@ -354,7 +354,7 @@ static void stream_fetch_says_expired_and_where_the_rest_begins(void **state)
     /* And so for who asks anew; what is left is told from there on. */
     assert_answer(&fixture, bytes_of(request), expected);
     snprintf(request, sizeof request, "%llu", (unsigned long long)oldest);
-    answer = stream_fetch_answer(fixture.fetch, bytes_of(request));
+    answer = feed_fetch_answer(fixture.fetch, bytes_of(request));
     assert_true(answer.len > sizeof expected);
     fixture_stop(&fixture);
 }
@@ -367,7 +367,7 @@ static void stream_fetch_says_expired_and_where_the_rest_begins(void **state)
     "there is a token, a space and the token\"}\n"
 #define AT_END "{\"status\":\"OK\",\"next\":%llu,\"oldest\":0,\"end\":true}\n"
 
-static void stream_fetch_wants_the_token_where_there_is_one(void **state)
+static void fetch_wants_the_token_where_there_is_one(void **state)
 {
     (void)state;
     struct fixture fixture;
@@ -397,7 +397,7 @@ static void stream_fetch_wants_the_token_where_there_is_one(void **state)
     fixture_stop(&fixture);
 }
 
-static void stream_fetch_refuses_what_is_no_lsn(void **state)
+static void fetch_refuses_what_is_no_lsn(void **state)
 {
     (void)state;
     struct fixture fixture;
@@ -424,7 +424,7 @@ static void stream_fetch_refuses_what_is_no_lsn(void **state)
     assert_answer(&fixture, bytes_of(request), expected);
     snprintf(request, sizeof request, "%llu", lsn + 1);
     snprintf(expected, sizeof expected,
-             "{\"status\":\"INVALID\",\"message\":\"LSN %llu is behind the log's end, which is LSN "
+             "{\"status\":\"INVALID\",\"message\":\"LSN %llu is after the log's end, which is LSN "
              "%llu\"}\n",
              lsn + 1, lsn);
     assert_answer(&fixture, bytes_of(request), expected);
@@ -438,31 +438,31 @@ static enum hf_status open_nothing(void *context, struct storage **out)
     return HF_NOT_FOUND;
 }
 
-static void stream_fetch_says_where_it_ends_when_there_is_no_log_yet(void **state)
+static void fetch_says_where_it_ends_when_there_is_no_log_yet(void **state)
 {
     (void)state;
     atomic_bool stop = false;
-    struct stream_fetch *fetch = stream_fetch_make(
-        &(struct stream_fetch_options){.token = "", .open = open_nothing, .stop = &stop});
+    struct feed_fetch *fetch = feed_fetch_make(
+        &(struct feed_fetch_options){.token = "", .open = open_nothing, .stop = &stop});
     assert_non_null(fetch);
     static const char expected[] = "{\"status\":\"OK\",\"next\":5,\"oldest\":0,\"end\":true}\n";
-    struct bytes answer = stream_fetch_answer(fetch, bytes_of("5"));
+    struct bytes answer = feed_fetch_answer(fetch, bytes_of("5"));
     assert_int_equal(answer.len, strlen(expected));
     assert_memory_equal(answer.data, expected, answer.len);
-    stream_fetch_free(fetch);
+    feed_fetch_free(fetch);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stream_fetch_goes_on_where_each_answer_ended),
-        cmocka_unit_test(stream_fetch_gives_up_the_place_least_recently_used),
+        cmocka_unit_test(fetch_goes_on_where_each_answer_ended),
+        cmocka_unit_test(fetch_gives_up_the_place_least_recently_used),
         cmocka_unit_test(changes_next_ends_when_it_is_told_to),
-        cmocka_unit_test(stream_fetch_answers_what_it_has_when_the_engine_stops),
-        cmocka_unit_test(stream_fetch_says_expired_and_where_the_rest_begins),
-        cmocka_unit_test(stream_fetch_wants_the_token_where_there_is_one),
-        cmocka_unit_test(stream_fetch_refuses_what_is_no_lsn),
-        cmocka_unit_test(stream_fetch_says_where_it_ends_when_there_is_no_log_yet),
+        cmocka_unit_test(fetch_answers_what_it_has_when_the_engine_stops),
+        cmocka_unit_test(fetch_says_expired_and_where_the_rest_begins),
+        cmocka_unit_test(fetch_wants_the_token_where_there_is_one),
+        cmocka_unit_test(fetch_refuses_what_is_no_lsn),
+        cmocka_unit_test(fetch_says_where_it_ends_when_there_is_no_log_yet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
 /* changes.c - the stream of a log's records from an LSN on, with the names of their items.
  *
- * Reading begins early enough to learn all names: behind the newest checkpoint, which has those
+ * Reading begins early enough to learn all names: after the newest checkpoint, which has those
  * before it, or at the log's beginning; and no later than at the segment of the first record
  * wanted.
  *
  * Threads: one at a time. */
-#include "cli/changes.h"
+#include "feed/changes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,8 +13,8 @@
 
 #include "checkpoint/checkpoint.h"
 
-/* Learns the items of the newest whole checkpoint; *segment_max: the segment behind it, 1 if there
- * is none. */
+/* Learns the items of the newest whole checkpoint; *segment_max: the segment after it, 1 if there
+ * is no checkpoint. */
 static enum hf_status learn_names(struct changes *changes, uint64_t *segment_max)
 {
     uint64_t *numbers;
@@ -32,14 +32,15 @@ static enum hf_status learn_names(struct changes *changes, uint64_t *segment_max
         if (learned) {
             *segment_max = number + 1;
         } else if (checkpoint_is_lost(status) || status == HF_NOT_FOUND) {
-            status = HF_OK; /* the engine may take it away while we look */
+            status = HF_OK; /* the engine may have removed it since */
         }
     }
     free(numbers);
     return status;
 }
 
-/* Where the log begins now. At 0 nothing but its true beginning serves: else it is EXPIRED. */
+/* Where the log begins now. From LSN 0 only a log that has its true beginning can be followed: else
+ * the status is EXPIRED, with the LSN. */
 static enum hf_status find_oldest(struct changes *changes)
 {
     struct wal_follow *follow;
@@ -89,11 +90,11 @@ bool changes_end_before(const struct changes *changes, uint64_t lsn, char *text)
 {
     uint64_t end = wal_follow_end_lsn(changes->follow);
     snprintf(text, CHANGES_TEXT_BYTES,
-             "LSN %" PRIu64 " is behind the log's end, which is LSN %" PRIu64, lsn, end);
+             "LSN %" PRIu64 " is after the log's end, which is LSN %" PRIu64, lsn, end);
     return end < lsn;
 }
 
-/* The next record of the present block. NOT_FOUND: there is none. */
+/* The next record of the present block. NOT_FOUND: no more. */
 static enum hf_status next_record(struct changes *changes, struct event *event)
 {
     if (!changes->in_block) {
@@ -106,10 +107,10 @@ static enum hf_status next_record(struct changes *changes, struct event *event)
     return changes->reason ? HF_DAMAGED : HF_NOT_FOUND;
 }
 
-/* Looked at once a block: what is passed over may be all of a segment. */
+/* Checked once a block: the blocks that are passed over may be all of a segment. */
 static bool stopped(const struct changes *changes)
 {
-    /* acquire: pairs with the release in serve_stream_stop. */
+    /* acquire: pairs with the release in feed_stop. */
     return changes->stop && atomic_load_explicit(changes->stop, memory_order_acquire);
 }
 
