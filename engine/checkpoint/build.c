@@ -22,6 +22,7 @@
 #include "checkpoint/file.h"
 #include "checkpoint/gather.h"
 #include "core/replay.h"
+#include "wal/digest.h"
 #include "wal/record.h"
 
 #define MEMORY_BYTES_MIN MIB(1)
@@ -164,9 +165,12 @@ static enum hf_status take_block(struct build *build, const struct wal_block *bl
                       block->header.engine_ms);
     }
     if (block->header.type == BLOCK_DIGEST && first_reading) {
+        const char *reason = digest_decode(block, &build->check_digest);
+        if (reason) {
+            return fail_block(build, block, reason);
+        }
         build->has_check = true;
-        build->check_lsn = load_u64(block->payload);
-        build->check_digest = load_u64(block->payload + 8);
+        build->check_lsn = block->header.first_lsn;
         build->check_sum = build->digest + build->admin_sum;
     }
     if (block->header.type != BLOCK_DATA) {
@@ -614,12 +618,10 @@ static enum hf_status build_orders(struct build *build)
         last = build->part->last;
     }
     build->digest += build->admin_sum;
-    if (status == HF_OK && build->has_check && build->check_sum != build->check_digest) {
-        return fail(build, HF_DAMAGED,
-                    "the state that the segments lead to differs from the digest that the engine "
-                    "wrote into them");
-    }
-    return status;
+    const char *reason = status == HF_OK && build->has_check
+                             ? digest_fault(build->check_sum, build->check_digest)
+                             : NULL;
+    return reason ? fail(build, HF_DAMAGED, reason) : status;
 }
 
 static void fill_info(struct build *build)

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/pages.h"
+#include "wal/digest.h"
 #include "wal/segment.h"
 
 #define COPY_BYTES  MIB(1)
@@ -460,9 +461,8 @@ static enum hf_status salvage_block(struct repair *repair, const struct wal_bloc
     }
     if (header->type == BLOCK_DIGEST) {
         uint8_t *payload = repair->out + BLOCK_HEADER_BYTES;
-        store_u64(payload, repair->cut.lsn);
-        store_u64(payload + 8, repair->replay.digest);
-        return add_block(repair, BLOCK_DIGEST, 0, 16, times_of(header));
+        digest_encode(repair->cut.lsn, repair->replay.digest, payload);
+        return add_block(repair, BLOCK_DIGEST, 0, DIGEST_PAYLOAD_BYTES, times_of(header));
     }
     return HF_OK; /* a NOOP proves nothing here */
 }

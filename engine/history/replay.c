@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "checkpoint/file.h"
 #include "core/presale.h"
+#include "wal/digest.h"
 #include "wal/segment.h"
 
 /* Room for what a running engine writes while a tool looks; address space alone. */
@@ -235,16 +236,13 @@ static enum hf_status replay_records(struct wal_replay *replay, const struct wal
 
 static enum hf_status check_digest(struct wal_replay *replay, const struct wal_block *block)
 {
-    struct cursor cursor = cursor_over(block->payload, block->header.payload_bytes);
-    uint64_t lsn = cursor_u64(&cursor);
-    uint64_t digest = cursor_u64(&cursor);
-    if (cursor.overrun || lsn != block->header.first_lsn) {
-        return fault(replay, block->file, block->file_offset, "a bad DIGEST block");
+    uint64_t digest;
+    const char *reason = digest_decode(block, &digest);
+    if (!reason) {
+        reason = digest_fault(replay->digest, digest);
     }
-    if (digest != replay->digest) {
-        return fault(replay, block->file, block->file_offset,
-                     "the state that the log led to differs from the digest that the engine wrote "
-                     "here");
+    if (reason) {
+        return fault(replay, block->file, block->file_offset, reason);
     }
     replay->digests++;
     return HF_OK;

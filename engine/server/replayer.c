@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "base/pages.h"
 #include "core/replay.h"
+#include "wal/digest.h"
 #include "wal/record.h"
 
 #define BATCH_BYTES  WAL_GROUP_BYTES_MAX
@@ -244,9 +245,9 @@ static enum hf_status batch_check(struct replayer *replayer, const struct batch 
         return fail_at(replayer, first->status, batch->file,
                        batch_file_offset(batch, first->offset), first->reason);
     }
-    if (batch->digest_follows && digest != batch->digest) {
-        return fail_at(replayer, HF_DAMAGED, batch->file, batch->digest_offset,
-                       "the rebuilt state differs from the digest that the engine wrote here");
+    const char *reason = batch->digest_follows ? digest_fault(digest, batch->digest) : NULL;
+    if (reason) {
+        return fail_at(replayer, HF_DAMAGED, batch->file, batch->digest_offset, reason);
     }
     replayer->digests += batch->digest_follows;
     return HF_OK;
@@ -453,11 +454,10 @@ static enum hf_status take_records(struct replayer *replayer, const struct wal_b
 
 static enum hf_status take_digest(struct replayer *replayer, const struct wal_block *block)
 {
-    struct cursor cursor = cursor_over(block->payload, block->header.payload_bytes);
-    uint64_t lsn = cursor_u64(&cursor);
-    uint64_t digest = cursor_u64(&cursor);
-    if (cursor.overrun || lsn != block->header.first_lsn) {
-        return fail_block(replayer, block, block->file_offset, "a bad DIGEST block");
+    uint64_t digest;
+    const char *reason = digest_decode(block, &digest);
+    if (reason) {
+        return fail_block(replayer, block, block->file_offset, reason);
     }
     struct batch *batch = batch_open(replayer);
     if (batch->mark_count > 0 && strcmp(batch->file, block->file) != 0) {

@@ -19,6 +19,7 @@
 #include "base/diag.h"
 #include "base/hash.h"
 #include "base/usdt.h"
+#include "wal/digest.h"
 #include "wal/wal_private.h"
 
 static bool is_closed(const struct wal *wal)
@@ -240,15 +241,15 @@ static bool add_digest(struct wal *wal)
         /* relaxed: changed under the lock. */
         uint64_t lsn = atomic_load_explicit(&wal->append.tail_lsn, memory_order_relaxed);
         uint8_t *payload = group->buffer + WAL_PAGE_BYTES + BLOCK_HEADER_BYTES;
-        store_u64(payload, lsn);
-        store_u64(payload + 8, wal->append.digest);
+        digest_encode(lsn, wal->append.digest, payload);
         group->type = BLOCK_DIGEST;
         group->first_lsn = lsn;
-        group->payload_bytes = 16;
+        group->payload_bytes = DIGEST_PAYLOAD_BYTES;
         /* relaxed: this thread itself seals it. */
-        atomic_store_explicit(&group->copied_bytes, 16, memory_order_relaxed);
+        atomic_store_explicit(&group->copied_bytes, DIGEST_PAYLOAD_BYTES, memory_order_relaxed);
         /* release: as in wal_append. */
-        atomic_store_explicit(&wal->append.tail_lsn, lsn + 16, memory_order_release);
+        atomic_store_explicit(&wal->append.tail_lsn, lsn + DIGEST_PAYLOAD_BYTES,
+                              memory_order_release);
         close_filling(wal);
     }
     spin_unlock(&wal->append.lock);
