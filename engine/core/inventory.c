@@ -114,9 +114,9 @@ uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_sh
 
 /* ---- Memory ---- */
 
-bool inventory_ahead(struct inventory *inventory)
+bool inventory_prefault(struct inventory *inventory)
 {
-    return orders_ahead(&inventory->orders);
+    return orders_prefault(&inventory->orders);
 }
 
 bool inventory_tidy(struct inventory *inventory)

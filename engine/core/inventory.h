@@ -266,7 +266,7 @@ bool inventory_tidy(struct inventory *inventory);
 
 /* Takes memory for orders ahead of need, a little at a time. Returns whether there is more. As
  * inventory_tidy. */
-bool inventory_ahead(struct inventory *inventory);
+bool inventory_prefault(struct inventory *inventory);
 
 /* ---- Reading: any thread, but none that is between inventory_publish_begin and _publish ----
  *

@@ -22,7 +22,7 @@ static void stock_replay(const struct replay_lane *lane, const struct order *ord
     enum order_state state_after = transition_state(order, event);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct line_moves moves = line_moves(order, event, state_after, i);
-        replay_units(lane, transition_line(order, i).item, -moves.given, moves.sold);
+        replay_units(lane, transition_line(order, i).item, -moves.credited, moves.sold);
     }
 }
 
@@ -35,16 +35,28 @@ static void counts_change_back(struct inventory *inventory, uint64_t buyer,
     CHECK(status == HF_OK);
 }
 
+/* What an event takes (above 0) or credits (below 0) of a line's counts: of an order that has just
+ * been entered, all of the line. */
+static struct line_counts counts_of(const struct order *order, const struct event *event,
+                                    const struct order_line_view *line, uint32_t i)
+{
+    if (event->type != EVENT_ORDER_HELD) {
+        return transition_counts(order, event, i);
+    }
+    return (struct line_counts){line->counted ? line->qty : 0, line->presale_qty};
+}
+
+/* Not OK: nothing is changed. */
 static enum hf_status counts_replay(struct inventory *inventory, const struct order *order,
                                     const struct event *event)
 {
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
         enum hf_status status =
-            counts_change(inventory, order->buyer, &line, transition_counts(order, event, i));
+            counts_change(inventory, order->buyer, &line, counts_of(order, event, &line, i));
         while (status != HF_OK && i-- > 0) {
             line = transition_line(order, i);
-            counts_change_back(inventory, order->buyer, &line, transition_counts(order, event, i));
+            counts_change_back(inventory, order->buyer, &line, counts_of(order, event, &line, i));
         }
         if (status != HF_OK) {
             return status;
@@ -83,35 +95,25 @@ bool order_held_fits(const struct inventory *inventory, const struct event *even
     return true;
 }
 
-static struct line_counts held_counts(const struct order_line_view *line)
+/* A new order that was entered: what it takes. */
+static enum hf_status held_apply(const struct replay_lane *lane, struct order *order,
+                                 struct event *event, struct order_line_view *block)
 {
-    return (struct line_counts){line->counted ? line->qty : 0, line->presale_qty};
-}
-
-/* What a new order takes. */
-static enum hf_status held_apply(const struct replay_lane *lane, struct event *event)
-{
-    struct inventory *inventory = lane->inventory;
-    for (uint32_t i = 0; i < event->line_count; i++) {
-        struct order_line_view line = transition_held_line(event, i);
-        enum hf_status status = counts_change(inventory, event->buyer, &line, held_counts(&line));
-        while (status != HF_OK && i-- > 0) {
-            line = transition_held_line(event, i);
-            counts_change_back(inventory, event->buyer, &line, held_counts(&line));
-        }
-        if (status != HF_OK) {
-            return status;
-        }
+    transition_enter(order, event, block);
+    enum hf_status status = counts_replay(lane->inventory, order, event);
+    if (status != HF_OK) {
+        order->flags &= (uint8_t)~ORDER_BLOCK; /* the block is the caller's again */
+        return status;
     }
-    for (uint32_t i = 0; i < event->line_count; i++) {
-        struct order_line_view line = transition_held_line(event, i);
+    for (uint32_t i = 0; i < order->line_count; i++) {
+        struct order_line_view line = transition_line(order, i);
         replay_units(lane, line.item, line.qty, 0);
     }
-    event->digest_delta = held_digest(inventory, event);
+    event->digest_delta = held_digest(lane->inventory, event);
+    held_show(order, event->lsn);
     return HF_OK;
 }
 
-/* An event that fits. */
 static enum hf_status edit_apply(const struct replay_lane *lane, struct order *order,
                                  struct event *event, struct order_line_view *block)
 {
@@ -127,27 +129,38 @@ static enum hf_status edit_apply(const struct replay_lane *lane, struct order *o
     return HF_OK;
 }
 
-enum hf_status order_apply(const struct replay_lane *lane, struct order *order, struct event *event,
-                           struct order_line_view *block)
+static struct order_line_view *block_take(const struct block_source *source, uint32_t line_count)
 {
-    if (event->type == EVENT_ORDER_HELD) {
-        CHECK(block != NULL || !transition_enters_block(event));
-        if (order->state != ORDER_NONE || !order_held_fits(lane->inventory, event)) {
-            return HF_DAMAGED;
-        }
-        enum hf_status status = held_apply(lane, event);
-        if (status == HF_OK) {
-            transition_enter(order, event, block);
-            held_show(order, event->lsn);
-        }
-        return status;
+    return source->lines ? lines_alloc(source->lines, source->handle, line_count) : source->own;
+}
+
+static void block_release(const struct block_source *source, struct order_line_view *block,
+                          uint32_t line_count)
+{
+    if (source->lines) {
+        lines_free(source->lines, source->handle, block, line_count);
     }
-    if (transition_misfit(order, event) != NULL) {
-        return HF_DAMAGED;
+}
+
+enum hf_status order_apply(const struct replay_lane *lane, struct order *order, struct event *event,
+                           const struct block_source *source)
+{
+    bool held = event->type == EVENT_ORDER_HELD;
+    CHECK(held == (order->state == ORDER_NONE));
+    uint32_t line_count = held ? event->line_count : order->line_count;
+    struct order_line_view *block = NULL;
+    if (held ? transition_enters_block(event) : transition_needs_block(order, event)) {
+        block = block_take(source, line_count);
+        if (!block) {
+            return HF_FULL;
+        }
     }
-    bool needs_block = transition_needs_block(order, event);
-    CHECK(block != NULL || !needs_block);
-    return edit_apply(lane, order, event, needs_block ? block : NULL);
+    enum hf_status status =
+        held ? held_apply(lane, order, event, block) : edit_apply(lane, order, event, block);
+    if (status != HF_OK && block) {
+        block_release(source, block, line_count);
+    }
+    return status;
 }
 
 static enum hf_status apply_held(const struct replay_lane *lane, struct event *event, uint64_t hash)
@@ -159,22 +172,17 @@ static enum hf_status apply_held(const struct replay_lane *lane, struct event *e
         orders_find(orders, shard, hash, event->id) != ORDER_NO_HANDLE) {
         return HF_DAMAGED;
     }
-    uint32_t handle = order_enter(inventory, lane->slot, shard, hash, event);
+    uint32_t handle = orders_enter(orders, lane->slot, shard, hash, event->id);
     if (handle == ORDER_NO_HANDLE) {
         return HF_FULL;
     }
-    struct order *order = orders_at(orders, handle);
-    enum hf_status status = held_apply(lane, event);
+    struct block_source source = {.lines = inventory->lines, .handle = handle};
+    enum hf_status status = order_apply(lane, orders_at(orders, handle), event, &source);
     if (status == HF_OK) {
-        held_show(order, event->lsn);
         held_count(shard);
-        return HF_OK;
+    } else {
+        orders_remove(orders, lane->slot, shard, hash, handle);
     }
-    if (order->flags & ORDER_BLOCK) {
-        lines_free(inventory->lines, handle, order->lines, order->line_count);
-        order->flags &= (uint8_t)~ORDER_BLOCK;
-    }
-    orders_remove(orders, lane->slot, shard, hash, handle);
     return status;
 }
 
@@ -191,18 +199,10 @@ static enum hf_status apply_edit(const struct replay_lane *lane, struct event *e
     if (transition_misfit(order, event) != NULL) {
         return HF_DAMAGED;
     }
-    struct order_line_view *block = NULL;
-    if (transition_needs_block(order, event)) {
-        block = lines_alloc(inventory->lines, handle, order->line_count);
-        if (!block) {
-            return HF_FULL;
-        }
-    }
     bool was_held = order->state == ORDER_HELD;
-    enum hf_status status = edit_apply(lane, order, event, block);
-    if (status != HF_OK && block) {
-        lines_free(inventory->lines, handle, block, order->line_count);
-    } else if (was_held && status == HF_OK) {
+    struct block_source source = {.lines = inventory->lines, .handle = handle};
+    enum hf_status status = order_apply(lane, order, event, &source);
+    if (was_held && status == HF_OK) {
         held_uncount(shard, order);
     }
     return status;

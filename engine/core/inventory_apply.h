@@ -11,15 +11,23 @@
  * within their bounds, 1..ORDER_LINES_MAX of them. */
 bool order_held_fits(const struct inventory *inventory, const struct event *event);
 
-/* Applies an event of the log to an order that is in the table or in a hand: its lines, state,
- * deadline and LSN, its units in stock, what counts towards its buyer's limit, its tickets; fills
- * in event->digest_delta. For ORDER_HELD the order is zeroed but for what a table sets (id,
- * ORDER_BUSY). The order is nobody else's meanwhile. Not for ORDER_FORGOTTEN. block: memory for the
- * lines, used where the order becomes one with ORDER_BLOCK, else left alone; may be NULL when it
- * does not. OK; DAMAGED: it does not fit; FULL: no room for its buyer or a ticket. Nothing is
- * changed unless it is OK. */
+/* Where an order gets a block for its lines from, when it becomes one with ORDER_BLOCK. */
+struct block_source {
+    struct lines *lines; /* blocks for the order of this handle; NULL: of an order in hand */
+    uint32_t handle;     /* in the order table */
+    struct order_line_view *own; /* of an order in hand: room for its lines */
+};
+
+/* Applies an event of the log to an order in the table or in a hand: its lines, state, deadline and
+ * LSN, its units in stock, what counts towards its buyer's limit, its tickets. Fills in
+ * event->digest_delta. The event fits: ORDER_HELD by order_held_fits(), the others by
+ * transition_misfit(). For ORDER_HELD the order is zeroed except for what the table sets (id,
+ * ORDER_BUSY). Nobody else uses the order. Not for ORDER_FORGOTTEN.
+ * OK; FULL: no room for its lines, its buyer or a ticket; DAMAGED: it credits what was never
+ * counted. Unless it is OK, no units, limits or tickets are changed; an order that was to be
+ * entered is then of no use. */
 enum hf_status order_apply(const struct replay_lane *lane, struct order *order, struct event *event,
-                           struct order_line_view *block);
+                           const struct block_source *source);
 
 /* Applies an order's event of the log to the order table; hash: id_hash(event->id), of a shard that
  * is the lane's alone. Fills in event->digest_delta. OK, FULL, or DAMAGED when it does not fit. */

@@ -15,7 +15,7 @@
 /* What a line's event sells, and what it gives back (below 0: takes). */
 struct line_moves {
     int64_t sold;
-    int64_t given;
+    int64_t credited;
 };
 
 static inline struct line_moves line_moves(const struct order *order, const struct event *event,

@@ -577,20 +577,35 @@ static enum hf_status fill_rest_of_one(struct filling *filling, struct order_gra
     return HF_OK;
 }
 
-/* Goes to the line's grants of phase 2, and counts their items towards limits, or does not, as
- * those do: an operator may have changed the rule in between. Returns their sum. */
-static uint32_t minimum_find(struct filling *filling, struct order_grant **first)
+/* Moves the cursor to the line's grants of phase 2. */
+static void minimum_seek(struct filling *filling)
 {
     uint32_t line = filling->line + 1;
-    uint32_t sum = 0;
     while (filling->cursor < filling->third && filling->grants[filling->cursor].line < line) {
         filling->cursor++;
     }
+}
+
+/* The units of the line's grants of phase 2; *first: the first of them, NULL if it has none. */
+static uint32_t minimum_find(const struct filling *filling, struct order_grant **first)
+{
+    uint32_t line = filling->line + 1;
+    uint32_t sum = 0;
     *first = NULL;
     for (uint32_t i = filling->cursor; i < filling->third && filling->grants[i].line == line; i++) {
-        struct order_grant *grant = &filling->grants[i];
-        *first = *first ? *first : grant;
-        sum += grant->qty;
+        *first = *first ? *first : &filling->grants[i];
+        sum += filling->grants[i].qty;
+    }
+    return sum;
+}
+
+/* Counts the items of the line's grants of phase 2 towards limits, or does not, as those grants do:
+ * an operator may have changed the rule in between. */
+static void choices_count_as_minimum(struct filling *filling)
+{
+    uint32_t line = filling->line + 1;
+    for (uint32_t i = filling->cursor; i < filling->third && filling->grants[i].line == line; i++) {
+        const struct order_grant *grant = &filling->grants[i];
         for (uint32_t k = 0; k < filling->choice_count; k++) {
             struct choice *choice = &filling->choices[k];
             if (choice->item == grant->item && grant->counted != (choice->limit != 0)) {
@@ -598,7 +613,6 @@ static uint32_t minimum_find(struct filling *filling, struct order_grant **first
             }
         }
     }
-    return sum;
 }
 
 static enum hf_status fill_rests(struct filling *filling)
@@ -610,6 +624,8 @@ static enum hf_status fill_rests(struct filling *filling)
         if (shape->policy != LINE_UP_TO || line_choose(filling, i) != HF_OK) {
             continue;
         }
+        minimum_seek(filling);
+        choices_count_as_minimum(filling);
         struct order_grant *minimum;
         uint32_t qty = request->lines[i].qty;
         uint32_t rest = qty - minimum_find(filling, &minimum);

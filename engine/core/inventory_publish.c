@@ -22,19 +22,19 @@ static void stock_publish(struct txn *txn, const struct order *order, const stru
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct line_moves moves = line_moves(order, event, state_after, i);
         struct order_line_view line = transition_line(order, i);
-        if (moves.given != 0) {
-            stock_promise(stock, txn->slot, line.item, -moves.given);
+        if (moves.credited != 0) {
+            stock_promise(stock, txn->slot, line.item, -moves.credited);
         }
         if (event->flags & EVENT_LATE) {
-            moves.given += (int64_t)line.qty - line.released;
+            moves.credited += (int64_t)line.qty - line.released;
         }
-        CHECK(moves.given >= 0);
+        CHECK(moves.credited >= 0);
         SCHEDULE_POINT("publish.stock");
         if (moves.sold != 0) {
             stock_sell(stock, txn->slot, line.item, moves.sold);
         }
-        if (moves.given > 0) {
-            stock_give(stock, txn->slot, line.item, moves.given);
+        if (moves.credited > 0) {
+            stock_give(stock, txn->slot, line.item, moves.credited);
         }
     }
 }
@@ -145,7 +145,7 @@ static void held_promise(struct txn *txn, const struct event *event)
     }
 }
 
-#define PUBLISH_AHEAD 4u /* events whose shard may have gone to another processor meanwhile */
+#define PUBLISH_PREFETCH 4u /* events whose shard may have gone to another processor meanwhile */
 
 static void publish_prefetch(const struct txn *txn, uint32_t i)
 {
@@ -184,7 +184,7 @@ void inventory_publish(struct txn *txn)
         inventory_publish_begin(txn);
     }
     for (uint32_t i = 0; i < txn->event_count; i++) {
-        publish_prefetch(txn, i + PUBLISH_AHEAD);
+        publish_prefetch(txn, i + PUBLISH_PREFETCH);
         SCHEDULE_POINT("publish.event");
         switch (txn->events[i].type) {
         case EVENT_SKU_DEFINED:

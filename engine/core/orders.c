@@ -11,12 +11,12 @@
 #include "base/pages.h"
 #include "base/schedule.h"
 
-#define GROWTH        1u         /* an index doubles: moved least often, half empty at worst */
-#define ENTRIES_AHEAD 8u         /* new entries whose cache lines are on their way */
-#define READY_AHEAD   (1u << 17) /* entries in memory before they are drawn: 8 MiB */
-#define READY_STEP    (1u << 15) /* of them at once: 2 MiB */
-#define WALK_SLOTS    64u        /* homes of one step of a walk */
-#define WALK_KEYS     128u       /* orders that one step visits at most */
+#define GROWTH           1u         /* an index doubles: moved least often, half empty at worst */
+#define ENTRIES_AHEAD    8u         /* new entries whose cache lines are on their way */
+#define PREFAULT_ENTRIES (1u << 17) /* entries in memory before they are drawn: 8 MiB */
+#define PREFAULT_STEP    (1u << 15) /* of them at once: 2 MiB */
+#define WALK_SLOTS       64u        /* homes of one step of a walk */
+#define WALK_KEYS        128u       /* orders that one step visits at most */
 
 static_assert(ORDERS_BLOCK * sizeof(struct order) % PAGE_BYTES == 0, "memory comes in pages");
 
@@ -131,20 +131,20 @@ static uint64_t orders_each(const struct orders *orders)
     return known / looked;
 }
 
-bool orders_ahead(struct orders *orders)
+bool orders_prefault(struct orders *orders)
 {
     uint64_t drawn =
         atomic_load_explicit(&orders->blocks_drawn, memory_order_relaxed) * ORDERS_BLOCK;
-    uint64_t wanted =
-        drawn + READY_AHEAD < orders->orders_max ? drawn + READY_AHEAD : orders->orders_max;
+    uint64_t wanted = drawn + PREFAULT_ENTRIES < orders->orders_max ? drawn + PREFAULT_ENTRIES
+                                                                    : orders->orders_max;
     if (orders->entries_ready < drawn) {
         orders->entries_ready = drawn < wanted ? drawn : wanted;
     }
     if (orders->entries_ready >= wanted) {
-        return table_ahead(&orders->table, orders_each(orders));
+        return table_prefault(&orders->table, orders_each(orders));
     }
     uint64_t left = wanted - orders->entries_ready;
-    uint64_t step = left < READY_STEP ? left : READY_STEP;
+    uint64_t step = left < PREFAULT_STEP ? left : PREFAULT_STEP;
     pages_populate(&orders->entries[orders->entries_ready], step * sizeof(struct order));
     orders->entries_ready += step;
     return true;

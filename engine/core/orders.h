@@ -99,7 +99,7 @@ struct orders {
     _Atomic uint64_t blocks_drawn;
     _Atomic uint32_t giver; /* from 1: a slot that has freed entries; 0: none is known */
     uint64_t entries_bytes;
-    uint64_t entries_ready; /* in memory; orders_ahead's, after orders_populate */
+    uint64_t entries_ready; /* in memory; orders_prefault's, after orders_populate */
     struct table table;     /* the indexes */
 };
 
@@ -196,7 +196,7 @@ bool orders_tidy(struct orders *orders);
  * indexes that are about to grow. So those who enter orders seldom meet a page fault, and never a
  * long one. Returns whether there is more. Next to free when there is none. No lock held; one
  * thread at a time, beside all others. */
-bool orders_ahead(struct orders *orders);
+bool orders_prefault(struct orders *orders);
 
 /* Brings the lock's and the index's cache lines of an id in. Any thread, no lock. */
 void orders_prefetch(const struct orders *orders, uint64_t hash);

@@ -107,14 +107,22 @@ uint64_t replay_digest(const struct replay_lane *lane)
 
 /* ---- Orders in hand ---- */
 
+/* Applies an event that fits to the order in hand. */
+static enum hf_status fold(const struct replay_lane *lane, struct order_hand *hand,
+                           struct event *event)
+{
+    struct block_source source = {.own = hand->lines};
+    return order_apply(lane, &hand->order, event, &source);
+}
+
 static enum hf_status fold_held(const struct replay_lane *lane, struct order_hand *hand,
                                 struct event *event)
 {
-    if (hand->order.state != ORDER_NONE) {
+    if (hand->order.state != ORDER_NONE || !order_held_fits(lane->inventory, event)) {
         return HF_DAMAGED;
     }
     hand->order = (struct order){.id = event->id, .flags = ORDER_BUSY};
-    enum hf_status status = order_apply(lane, &hand->order, event, hand->lines);
+    enum hf_status status = fold(lane, hand, event);
     if (status != HF_OK) {
         hand->order = (struct order){.state = ORDER_NONE};
     }
@@ -150,7 +158,7 @@ enum hf_status replay_fold(const struct replay_lane *lane, struct order_hand *ha
     case EVENT_ORDER_EXPIRED:
     case EVENT_ORDER_EXTENDED:
     case EVENT_ORDER_RETURNED:
-        return order_apply(lane, &hand->order, event, hand->lines);
+        return transition_misfit(&hand->order, event) ? HF_DAMAGED : fold(lane, hand, event);
     default:
         return HF_DAMAGED;
     }

@@ -13,7 +13,7 @@
 
 /* A full table's share; below, fewer shards will do. */
 #define SHARD_ENTRIES_MIN SCHEDULE_BOUND(16384u, 64u)
-#define AHEAD_BYTES       MIB(2) /* that one call of table_ahead takes: below 1 ms */
+#define PREFAULT_BYTES    MIB(2) /* that one call of table_prefault takes: below 1 ms */
 #define TIDY_INDEXES      16u    /* that one call gives back: each costs up to some 100 us */
 
 uint32_t table_shards_for(uint64_t entries_max)
@@ -170,7 +170,7 @@ bool table_tidy(struct table *table)
     return table->tidied < left;
 }
 
-bool table_ahead(struct table *table, uint64_t each)
+bool table_prefault(struct table *table, uint64_t each)
 {
     /* The first shard stands for all: they grow at about the same time. relaxed: a hint. Not the
      * last size, which few shards take or none; nor before growing is near, since it may never
@@ -181,17 +181,17 @@ bool table_ahead(struct table *table, uint64_t each)
         return false;
     }
     const struct table_size *size = &table->sizes[next];
-    if (table->ahead_size != next) {
-        table->ahead_size = next;
-        table->ahead_bytes = 0;
+    if (table->prefault_size != next) {
+        table->prefault_size = next;
+        table->prefault_bytes = 0;
     }
     uint64_t all = size->bytes * table->shard_count;
-    uint64_t left = all - table->ahead_bytes;
-    uint64_t step = left < AHEAD_BYTES ? left : AHEAD_BYTES;
+    uint64_t left = all - table->prefault_bytes;
+    uint64_t step = left < PREFAULT_BYTES ? left : PREFAULT_BYTES;
     if (step == 0) {
         return false;
     }
-    pages_populate(size->indexes + table->ahead_bytes, step);
-    table->ahead_bytes += step;
-    return table->ahead_bytes < all;
+    pages_populate(size->indexes + table->prefault_bytes, step);
+    table->prefault_bytes += step;
+    return table->prefault_bytes < all;
 }

@@ -45,11 +45,11 @@ struct table {
     uint32_t slot_bytes;
     uint32_t shard_count;
     struct table_shard *shards;
-    _Atomic uint64_t left; /* indexes that shards have grown out of, ever */
-    uint64_t tidied;       /* of these, given back; table_tidy's, and the next one */
-    uint32_t tidy_next;    /* the shard to look at next */
-    uint32_t ahead_size;   /* whose memory table_ahead takes; its own, and the next one */
-    uint64_t ahead_bytes;
+    _Atomic uint64_t left;  /* indexes that shards have grown out of, ever */
+    uint64_t tidied;        /* of these, given back; table_tidy's, and the next one */
+    uint32_t tidy_next;     /* the shard to look at next */
+    uint32_t prefault_size; /* whose memory table_prefault takes; its own, and the next one */
+    uint64_t prefault_bytes;
 };
 
 /* Shards for a table of so many entries: enough that threads rarely meet and that one grows fast;
@@ -124,6 +124,6 @@ bool table_tidy(struct table *table);
 /* Takes memory of the size that shards are about to grow into (but the last), some of it at once,
  * when they hold `each` entries on average, 7/10 of an index: so that growing, at 4/5 and under a
  * shard's lock, meets no page fault. Returns whether there is more. One thread at a time. */
-bool table_ahead(struct table *table, uint64_t each);
+bool table_prefault(struct table *table, uint64_t each);
 
 #endif

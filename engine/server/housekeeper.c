@@ -72,7 +72,7 @@ static void *expirer_main(void *argument)
         forgetter_step(&housekeeper->forgetter);
         inventory_tidy(housekeeper->inventory);
         bool busy = housekeeper->forgetter.cut_lsn != 0; /* in the middle of a pass */
-        for (unsigned i = 0; i < AHEAD_STEPS && inventory_ahead(housekeeper->inventory); i++) {
+        for (unsigned i = 0; i < AHEAD_STEPS && inventory_prefault(housekeeper->inventory); i++) {
             busy = true; /* orders come in: stay ahead of them */
         }
         if (busy && sleep_ns > EXPIRER_TICK_NS) {

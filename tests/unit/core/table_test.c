@@ -188,7 +188,7 @@ static void table_populates_present_indexes_in_parts(void **state)
     table_deinit(&table);
 }
 
-static void table_takes_memory_ahead_when_growing_is_near(void **state)
+static void table_prefaults_when_growing_is_near(void **state)
 {
     (void)state;
     struct table table;
@@ -201,9 +201,9 @@ static void table_takes_memory_ahead_when_growing_is_near(void **state)
         table_moved(&table, shard);
     }
     assert_int_equal(capacity, 512);
-    assert_false(table_ahead(&table, 358)); /* below 7/10 */
+    assert_false(table_prefault(&table, 358)); /* below 7/10 */
     assert_int_equal(pages_in_memory(&table.sizes[1], 4), 0);
-    while (table_ahead(&table, 359)) {
+    while (table_prefault(&table, 359)) {
     }
     assert_int_equal(pages_in_memory(&table.sizes[1], 4), 4 * 2);
     assert_int_equal(pages_in_memory(&table.sizes[2], 4), 0);
@@ -211,7 +211,7 @@ static void table_takes_memory_ahead_when_growing_is_near(void **state)
 }
 
 /* The last size is for a crowd that hardly ever comes. */
-static void table_takes_no_memory_ahead_of_the_last_size(void **state)
+static void table_prefaults_nothing_beyond_the_last_size(void **state)
 {
     (void)state;
     struct table table;
@@ -225,7 +225,7 @@ static void table_takes_no_memory_ahead_of_the_last_size(void **state)
             table_moved(&table, shard);
         }
     }
-    assert_false(table_ahead(&table, 25000));
+    assert_false(table_prefault(&table, 25000));
     assert_int_equal(pages_in_memory(&table.sizes[table.size_count - 1], 4), 0);
     table_deinit(&table);
 }
@@ -241,8 +241,8 @@ int main(void)
         cmocka_unit_test(table_tidies_all_but_the_present_indexes),
         cmocka_unit_test(table_is_sized_for_so_many_entries),
         cmocka_unit_test(table_populates_present_indexes_in_parts),
-        cmocka_unit_test(table_takes_memory_ahead_when_growing_is_near),
-        cmocka_unit_test(table_takes_no_memory_ahead_of_the_last_size),
+        cmocka_unit_test(table_prefaults_when_growing_is_near),
+        cmocka_unit_test(table_prefaults_nothing_beyond_the_last_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
