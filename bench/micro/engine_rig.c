@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/spin.h"
+#include "io/storage_open.h"
 #include "micro/null_storage.h"
 #include "micro/rig.h"
 #include "micro/stopwatch.h"

@@ -13,6 +13,7 @@
 #include "base/histogram.h"
 #include "base/limits.h"
 #include "base/spin.h"
+#include "io/storage_open.h"
 #include "micro/null_storage.h"
 #include "wal/wal.h"
 

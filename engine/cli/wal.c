@@ -10,6 +10,7 @@
 #include "cli/print.h"
 #include "cli/subcommand.h"
 #include "cli/values.h"
+#include "io/storage_directory.h"
 
 static const struct subcommand commands[] = {
     {"verify", cmd_wal_verify, "check every byte of a log"},

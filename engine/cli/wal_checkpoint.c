@@ -11,6 +11,7 @@
 #include "cli/print.h"
 #include "cli/values.h"
 #include "cli/wal.h"
+#include "io/storage_open.h"
 
 static const char *data = DATA_DEFAULT;
 static const char *out_folder;

@@ -22,6 +22,8 @@
 #include "cli/values.h"
 #include "cli/wal.h"
 #include "feed/event_json.h"
+#include "io/storage_directory.h"
+#include "io/storage_open.h"
 
 #define LOST_SHOWN      20u
 #define LOST_SHOWN_JSON 1000u

@@ -14,6 +14,7 @@
 #include "history/check.h"
 #include "io/identity.h"
 #include "io/storage.h"
+#include "io/storage_directory.h"
 
 /* The state is built unasked up to here: some seconds, and no more memory than a machine that runs
  * an engine can spare. */

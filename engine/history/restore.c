@@ -24,6 +24,8 @@
 #include "base/hash.h"
 #include "base/pages.h"
 #include "history/overlay.h"
+#include "io/storage_directory.h"
+#include "io/storage_open.h"
 
 #define COPY_BYTES MIB(1)
 

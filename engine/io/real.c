@@ -51,8 +51,7 @@ static enum hf_status failed_status(int error)
     return status;
 }
 
-/* For writes and syncs: whatever is not a full disk is an I/O error. */
-static enum hf_status write_status(int error)
+enum hf_status real_write_status(int error)
 {
     enum hf_status status = status_of(error) == HF_NO_SPACE ? HF_NO_SPACE : HF_IO_ERROR;
     storage_note_error(error, status);
@@ -259,7 +258,7 @@ enum hf_status real_create(struct storage *storage, const char *name, storage_fi
     if (fd < 0) {
         int error = errno;
         diag_error("%s: can't be made: %s", name, strerror(error));
-        return write_status(error);
+        return real_write_status(error);
     }
     close(fd);
     uint64_t size;
@@ -347,7 +346,7 @@ enum hf_status real_write_failed(const struct real_file *file, size_t len, uint6
 {
     diag_error("%s: writing %zu bytes at %llu failed: %s", file->name, len,
                (unsigned long long)offset, strerror(error));
-    return write_status(error);
+    return real_write_status(error);
 }
 
 int real_write_all(int fd, const void *buffer, size_t len, uint64_t offset, int flags)
@@ -392,7 +391,7 @@ enum hf_status real_truncate(struct storage *storage, storage_file file, uint64_
         int error = errno;
         diag_error("%s: can't be cut to %llu bytes: %s", entry->name, (unsigned long long)size,
                    strerror(error));
-        return write_status(error);
+        return real_write_status(error);
     }
     return HF_OK;
 }
@@ -411,7 +410,7 @@ enum hf_status real_sync(struct storage *storage, storage_file file)
     if (fdatasync(entry->write_fd) != 0) {
         int error = errno;
         diag_error("%s: fdatasync failed: %s", entry->name, strerror(error));
-        return write_status(error);
+        return real_write_status(error);
     }
     return HF_OK;
 }
@@ -421,7 +420,7 @@ static enum hf_status sync_directory(struct real_storage *real, const char *name
     if (fsync(real->directory_fd) != 0) {
         int error = errno;
         diag_error("%s: syncing its directory failed: %s", name, strerror(error));
-        return write_status(error);
+        return real_write_status(error);
     }
     return HF_OK;
 }
@@ -470,10 +469,10 @@ enum hf_status real_create_zeroed(struct storage *storage, const char *name, uin
     }
     if (error != 0) {
         unlinkat(real->directory_fd, temporary, 0);
-        if (write_status(error) != HF_NO_SPACE) {
+        if (real_write_status(error) != HF_NO_SPACE) {
             diag_error("%s: can't be made: %s", name, strerror(error));
         }
-        return write_status(error);
+        return real_write_status(error);
     }
     enum hf_status status = sync_directory(real, name);
     if (status != HF_OK) {

@@ -1,7 +1,8 @@
-/* real.h - what the two ways of writing to the real disk share. Private to engine/io.
+/* real.h - what the two ways of writing to the real disk share (sync.c, uring.c). Private to
+ * engine/io.
  *
- * Threads: as storage.h says. The table of files is guarded by its mutex; an entry belongs to who
- * has its file open. */
+ * Threads: see storage.h. The mutex guards which entries of the table of files are used. A used
+ * entry belongs to the thread that has its file open. */
 #ifndef IO_REAL_H
 #define IO_REAL_H
 
@@ -14,7 +15,7 @@
 
 struct real_file {
     bool used;
-    int read_fd;      /* through the page cache: any alignment */
+    int read_fd;      /* through the page cache: any alignment; -1: not open */
     int write_fd;     /* O_DIRECT where the file system has it; -1 when open for reading only */
     bool read_direct; /* read_fd is O_DIRECT, too */
     char name[STORAGE_NAME_BYTES_MAX];
@@ -29,12 +30,6 @@ struct real_storage {
     pthread_mutex_t mutex;
     struct real_file files[REAL_FILES_MAX];
 };
-
-/* Makes the implementation's struct, zeroed but for its operations. */
-struct real_storage *sync_storage_make(void);
-
-/* NULL with *why_not when io_uring can't be used here. */
-struct real_storage *uring_storage_make(const char **why_not);
 
 /* ---- Operations that are the same for both ---- */
 
@@ -60,20 +55,24 @@ enum hf_status real_settle(struct storage *storage);
 
 /* ---- Helpers ---- */
 
-/* NO_SPACE, NOT_FOUND, NO_MEMORY or IO_ERROR for an errno, which storage_reason() then tells. */
+/* NO_SPACE, NOT_FOUND, NO_MEMORY or IO_ERROR for an errno. storage_reason() then names the errno.
+ */
 enum hf_status real_status(int error);
+
+/* The same for writes and syncs: NO_SPACE, or IO_ERROR for all else. */
+enum hf_status real_write_status(int error);
 
 /* The open file, which must be open for writing. */
 const struct real_file *real_writable(const struct real_storage *real, storage_file file);
 
-/* Tells the operator about a failed write; returns its status. */
+/* Writes an error message about a failed write, and returns its status. */
 enum hf_status real_write_failed(const struct real_file *file, size_t len, uint64_t offset,
                                  int error);
 
-/* Writes all of it, with pwritev2 and these RWF_ flags. 0 or an errno. */
+/* Writes `len` bytes with pwritev2 and these RWF_ flags. 0 or an errno. */
 int real_write_all(int fd, const void *buffer, size_t len, uint64_t offset, int flags);
 
-/* Releases what all implementations have; the struct itself stays. */
+/* Releases what both implementations have. The struct itself stays. */
 void real_deinit(struct real_storage *real);
 
 #endif

@@ -1,8 +1,10 @@
 /* sync.c - the log's writes with pwritev2, where io_uring is not permitted.
  *
- * A write is done, durably, when it is submitted; its completion waits to be reaped.
+ * A write is already durable when submit_write() returns; its completion then waits to be reaped.
  *
- * Threads: submit and reap from one; the rest as storage.h says. */
+ * Threads: submit and reap from one; see storage.h for the rest. */
+#include "io/sync.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/uio.h>
@@ -10,7 +12,6 @@
 
 #include "base/check.h"
 #include "base/limits.h"
-#include "io/real.h"
 
 struct sync_storage {
     struct real_storage real;

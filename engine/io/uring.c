@@ -9,6 +9,8 @@
  * Anything else is an error, and final.
  *
  * Source: io_uring_setup(2), io_uring_enter(2). */
+#include "io/uring.h"
+
 #include <errno.h>
 #include <liburing.h>
 #include <stdlib.h>
@@ -18,7 +20,6 @@
 #include "base/check.h"
 #include "base/diag.h"
 #include "base/limits.h"
-#include "io/real.h"
 
 #define BUFFERS_MAX 64u
 

@@ -82,8 +82,8 @@ static void remove_outdated(struct checkpointer *checkpointer)
     }
     checkpoint_name(name, checkpointer->outdated);
     checkpointer->outdated = 0;
-    enum hf_status status =
-        storage_wear_away(checkpointer->options.storage, name, pace_unlink, &checkpointer->pacer);
+    enum hf_status status = storage_unlink_gradually(checkpointer->options.storage, name,
+                                                     pace_unlink, &checkpointer->pacer);
     if (status != HF_OK && status != HF_CANCELED) {
         diag_warn("%s: an old checkpoint can't be removed (%s)", name, storage_reason(status));
     }

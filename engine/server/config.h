@@ -11,6 +11,7 @@
 #include "base/diag.h"
 #include "base/limits.h"
 #include "io/storage.h"
+#include "io/storage_open.h"
 #include "server/engine.h"
 
 #define CONFIG_LISTEN_MAX    16u

@@ -17,6 +17,7 @@
 
 #include "base/address.h"
 #include "io/storage.h"
+#include "io/storage_directory.h"
 
 #define IN_USE "the address is in use"
 

@@ -22,6 +22,8 @@
 #include "base/check.h"
 #include "base/usdt.h"
 #include "io/identity.h"
+#include "io/storage_directory.h"
+#include "io/storage_open.h"
 #include "rpc/transport.h"
 #include "server/preflight.h"
 #include "wire/codec.h"

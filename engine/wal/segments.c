@@ -441,8 +441,8 @@ static enum hf_status give_back(struct wal *wal, const char *name, uint64_t numb
     segment_name(spare_name, SEGMENT_SPARE, number);
     enum hf_status status =
         keep ? wal->storage->ops->rename(wal->storage, name, spare_name)
-             : storage_wear_away(wal->storage, name, recycler ? recycler->rest : NULL,
-                                 recycler ? recycler->context : NULL);
+             : storage_unlink_gradually(wal->storage, name, recycler ? recycler->rest : NULL,
+                                        recycler ? recycler->context : NULL);
     /* NOT_FOUND: an earlier try did it, and then could not sync the directory. */
     return status == HF_NOT_FOUND ? HF_OK : status;
 }

@@ -135,7 +135,8 @@ struct wal_recycler {
     /* Called with each segment before it is given back, to archive it: false keeps it and all
      * after it for now. */
     bool (*before)(void *context, uint64_t number);
-    /* Called between the pieces in which a file goes that is not kept; see storage_wear_away. */
+    /* Called between the pieces in which a file goes that is not kept; see
+     * storage_unlink_gradually. */
     bool (*rest)(void *context);
     void *context;
 };

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "io/storage_open.h"
 #include "server/config.h"
 
 const unsigned fuzz_runs = 20000;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "history/restore.h"
+#include "io/storage_open.h"
 #include "lib/tempdir.h"
 
 /* ---- Helpers ---- */

@@ -14,6 +14,7 @@
 
 #include "base/limits.h"
 #include "io/storage.h"
+#include "io/storage_open.h"
 #include "lib/kernel_log.h"
 #include "lib/tempdir.h"
 

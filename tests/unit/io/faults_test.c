@@ -22,6 +22,8 @@
 
 #include "base/diag.h"
 #include "io/identity.h"
+#include "io/storage_directory.h"
+#include "io/storage_open.h"
 #include "unit/io/disk_rig.h"
 
 #define FILE_BYTES KIB(64)
@@ -214,9 +216,9 @@ static void act_list(struct run *run)
     EXPECT(run->status != HF_OK || count == 2);
 }
 
-static void act_wear_away(struct run *run)
+static void act_unlink_gradually(struct run *run)
 {
-    run->status = storage_wear_away(run->rig->storage, "b", NULL, NULL);
+    run->status = storage_unlink_gradually(run->rig->storage, "b", NULL, NULL);
 }
 
 static void act_make_directory(struct run *run)
@@ -284,7 +286,7 @@ static const struct operation operations[] = {
     {"rename", act_rename, check_renamed, true},
     {"unlink", act_unlink, check_unlinked, true},
     {"list", act_list, check_nothing, false},
-    {"wear_away", act_wear_away, check_unlinked, true},
+    {"wear_away", act_unlink_gradually, check_unlinked, true},
     {"make_directory", act_make_directory, check_nothing, false},
     {"storage_open", act_open_storage, check_nothing, false},
     {"lock", act_lock, check_nothing, false},
@@ -372,7 +374,7 @@ static bool may_be_ignored(const struct operation *operation, const struct kerne
                            int error)
 {
     bool settles = operation->act == act_settle && !call->is_directory;
-    bool wears = operation->act == act_wear_away && call->op == KERNEL_OPEN;
+    bool unlinks = operation->act == act_unlink_gradually && call->op == KERNEL_OPEN;
     /* A file that was only read, or whose every byte was synced before; a directory. */
     bool closes = call->op == KERNEL_CLOSE && operation->act != act_create_zeroed;
     /* To reserve the space is a help; without it the writes tell. */
@@ -380,7 +382,7 @@ static bool may_be_ignored(const struct operation *operation, const struct kerne
     /* The directory was there already: its parent may be out of our reach. */
     bool parent =
         call->is_directory && (error == EACCES || error == EROFS) && operation->act == act_lock;
-    return settles || wears || closes || reserves || parent;
+    return settles || unlinks || closes || reserves || parent;
 }
 
 /* After a failed write or sync nothing more is written to that file or synced. */
@@ -476,9 +478,10 @@ static void prepare(struct run *run, struct rig *rig, const struct operation *op
     remove_leftovers(rig,
                      operation->act == act_make_directory || operation->act == act_open_storage);
     assert_int_equal(rig->ops->create_zeroed(rig->storage, "a", FILE_BYTES), HF_OK);
-    assert_int_equal(rig->ops->create_zeroed(rig->storage, "b",
-                                             operation->act == act_wear_away ? MIB(3) : KIB(4)),
-                     HF_OK);
+    assert_int_equal(
+        rig->ops->create_zeroed(rig->storage, "b",
+                                operation->act == act_unlink_gradually ? MIB(3) : KIB(4)),
+        HF_OK);
     assert_int_equal(rig->ops->open(rig->storage, "a", true, &run->file, &size), HF_OK);
     if (operation->act == act_read) {
         assert_int_equal(rig->ops->write(rig->storage, run->file, rig->buffer, FILE_BYTES, 0),

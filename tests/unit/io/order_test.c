@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "io/storage_directory.h"
+#include "io/storage_open.h"
 #include "unit/io/disk_rig.h"
 
 #define FILE_BYTES KIB(64)
@@ -321,12 +323,12 @@ static bool rest_always(void *context)
     return true;
 }
 
-static void order_worn_file_is_gone_durably_before_it_is_cut(void **state)
+static void order_unlinked_file_is_gone_durably_before_it_is_cut(void **state)
 {
     struct rig *rig = rig_of(state);
     assert_int_equal(rig->ops->create_zeroed(rig->storage, "a", MIB(5)), HF_OK);
     kernel_log_clear();
-    assert_int_equal(storage_wear_away(rig->storage, "a", rest_always, NULL), HF_OK);
+    assert_int_equal(storage_unlink_gradually(rig->storage, "a", rest_always, NULL), HF_OK);
     assert_true(place_of(KERNEL_SYNC, 0) > place_of(KERNEL_RENAME, 0));
     assert_true(place_of(KERNEL_SYNC, 0) < place_of(KERNEL_TRUNCATE, 0));
     assert_int_equal(kernel_log_count(KERNEL_TRUNCATE, NULL), 2);
@@ -482,7 +484,7 @@ int main(void)
         BOTH(order_rename_and_unlink_sync_the_directory),
         BOTH(order_what_is_not_there_is_durably_not_there),
         BOTH(order_file_made_piece_by_piece_is_durable_once_it_is_renamed),
-        BOTH(order_worn_file_is_gone_durably_before_it_is_cut),
+        BOTH(order_unlinked_file_is_gone_durably_before_it_is_cut),
         BOTH(order_settling_waits_for_old_writes_of_each_segment),
         BOTH(order_directorys_name_is_durable_once_it_is_opened),
         BOTH(order_a_directory_whose_name_is_not_durable_is_not_left),

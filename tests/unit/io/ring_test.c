@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/diag.h"
+#include "io/storage_open.h"
 #include "lib/budget.h"
 #include "lib/rng.h"
 #include "unit/io/disk_rig.h"

@@ -17,6 +17,8 @@
 
 #include "base/limits.h"
 #include "io/storage.h"
+#include "io/storage_directory.h"
+#include "io/storage_open.h"
 #include "lib/tempdir.h"
 
 #define FILE_BYTES (4 * MIB(1))
@@ -245,7 +247,7 @@ static bool take_rest(void *context)
     return ++rests->count < rests->most;
 }
 
-static void storage_wears_a_file_away_in_pieces(void **state)
+static void storage_unlinks_a_file_gradually(void **state)
 {
     struct place *place = place_of(state);
     struct rests rests = {.most = 100};
@@ -254,15 +256,16 @@ static void storage_wears_a_file_away_in_pieces(void **state)
     const char *name = "wal-0000000000000001.seg";
     const struct storage_ops *ops = place->storage->ops;
     assert_int_equal(ops->create_zeroed(place->storage, name, MIB(7)), HF_OK);
-    assert_int_equal(storage_wear_away(place->storage, name, take_rest, &rests), HF_OK);
+    assert_int_equal(storage_unlink_gradually(place->storage, name, take_rest, &rests), HF_OK);
     assert_int_equal(rests.count, 3); /* at 6, 4 and 2 MiB */
     assert_int_not_equal(access(path, F_OK), 0);
     assert_int_not_equal(access(dying, F_OK), 0);
-    assert_int_equal(storage_wear_away(place->storage, name, NULL, NULL), HF_NOT_FOUND);
+    assert_int_equal(storage_unlink_gradually(place->storage, name, NULL, NULL), HF_NOT_FOUND);
     /* Given up: nobody finds it under its name, and the next start takes the rest away. */
     rests = (struct rests){.most = 2};
     assert_int_equal(ops->create_zeroed(place->storage, name, MIB(7)), HF_OK);
-    assert_int_equal(storage_wear_away(place->storage, name, take_rest, &rests), HF_CANCELED);
+    assert_int_equal(storage_unlink_gradually(place->storage, name, take_rest, &rests),
+                     HF_CANCELED);
     struct stat about;
     assert_int_equal(stat(dying, &about), 0);
     assert_int_equal(about.st_size, MIB(4));
@@ -403,7 +406,7 @@ int main(void)
         BOTH(storage_created_file_has_blocks_not_holes),
         BOTH(storage_lists_renames_and_removes),
         BOTH(storage_removes_leftovers_when_it_settles),
-        BOTH(storage_wears_a_file_away_in_pieces),
+        BOTH(storage_unlinks_a_file_gradually),
         cmocka_unit_test(storage_makes_a_directorys_name_durable),
         cmocka_unit_test(storage_lock_is_exclusive),
         cmocka_unit_test(storage_lock_is_exclusive_while_its_file_comes_and_goes),

@@ -10,6 +10,7 @@
 #include "checkpoint/checkpoint.h"
 #include "engine_rig.h"
 #include "history.h"
+#include "io/storage_open.h"
 #include "lib/budget.h"
 #include "lib/tempdir.h"
 #include "state_dump.h"

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/storage_open.h"
 #include "server/config.h"
 
 static struct config config;

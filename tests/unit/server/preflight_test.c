@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "io/storage_directory.h"
 #include "lib/tempdir.h"
 
 static char reason[PREFLIGHT_REASON_BYTES];

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "io/real.h"
+#include "io/storage_open.h"
 #include "lib/tempdir.h"
 #include "server/engine_internal.h"
 #include "server/worker.h"

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#include "io/storage_open.h"
 #include "lib/tempdir.h"
 #include "unit/wal/wal_rig.h"
 
