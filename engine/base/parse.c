@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/units.h"
+
 bool parse_refuse(char *reason, const char *format, ...)
 {
     va_list args;
@@ -15,24 +17,6 @@ bool parse_refuse(char *reason, const char *format, ...)
     vsnprintf(reason, REASON_BYTES, format, args);
     va_end(args);
     return false;
-}
-
-/* Reads decimal digits from *text on, and moves it past them. False: no digit, or more than fits.
- */
-static bool take_digits(const char **text, uint64_t *value)
-{
-    const char *at = *text;
-    uint64_t sum = 0;
-    bool fits = true;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        unsigned digit = (unsigned)(*at - '0');
-        fits = fits && !__builtin_mul_overflow(sum, 10u, &sum) &&
-               !__builtin_add_overflow(sum, digit, &sum);
-    }
-    bool any = at != *text;
-    *text = at;
-    *value = sum;
-    return any && fits;
 }
 
 bool all_digits(const char *text)
@@ -46,7 +30,7 @@ bool parse_unsigned(const char *text, uint64_t min, uint64_t max, uint64_t *valu
     if (!all_digits(text + negative)) {
         return parse_refuse(reason, "is not a whole number");
     }
-    if (negative || !take_digits(&text, value) || *value < min || *value > max) {
+    if (negative || !units_digits(&text, value) || *value < min || *value > max) {
         return parse_refuse(reason, "is not between %" PRIu64 " and %" PRIu64, min, max);
     }
     return true;
@@ -60,7 +44,7 @@ bool parse_signed(const char *text, int64_t min, int64_t max, int64_t *value, ch
     if (!all_digits(digits)) {
         return parse_refuse(reason, "is not a whole number");
     }
-    bool fits = take_digits(&digits, &magnitude) && magnitude <= INT64_MAX;
+    bool fits = units_digits(&digits, &magnitude) && magnitude <= INT64_MAX;
     *value = !fits ? 0 : negative ? -(int64_t)magnitude : (int64_t)magnitude;
     if (!fits || *value < min || *value > max) {
         return parse_refuse(reason, "is not between %" PRId64 " and %" PRId64, min, max);

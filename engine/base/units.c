@@ -4,6 +4,7 @@
 #include "base/units.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -43,19 +44,18 @@ static bool unit_of_size(const char *unit, uint64_t *bytes)
     return false;
 }
 
-/* Moves *at past digits. False: they are more than 64 bits hold. */
-static bool take_digits(const char **at, uint64_t *number)
+bool units_digits(const char **text, uint64_t *number)
 {
     bool fits = true;
     *number = 0;
-    for (; **at >= '0' && **at <= '9'; ++*at) {
+    for (; **text >= '0' && **text <= '9'; ++*text) {
         fits = fits && !__builtin_mul_overflow(*number, 10u, number) &&
-               !__builtin_add_overflow(*number, (uint64_t)(**at - '0'), number);
+               !__builtin_add_overflow(*number, (uint64_t)(**text - '0'), number);
     }
     return fits;
 }
 
-/* Digits behind a point, as so many of `factor`; false: that is no whole number. */
+/* Digits after a point, as so many of `factor`; false: that is no whole number. */
 static bool take_fraction(const char *digits, size_t count, uint64_t factor, uint64_t *value)
 {
     uint64_t part = 0;
@@ -75,7 +75,7 @@ static enum units_result take(const char *text, bool (*unit_of)(const char *, ui
     uint64_t factor = 1;
     uint64_t rest = 0;
     const char *at = text;
-    bool fits = take_digits(&at, &number);
+    bool fits = units_digits(&at, &number);
     const char *point = *at == '.' ? at : NULL;
     size_t decimals = point ? strspn(point + 1, "0123456789") : 0;
     if (at == text || (point && (decimals == 0 || decimals > DECIMALS_MAX))) {
@@ -99,4 +99,49 @@ enum units_result units_duration(const char *text, uint64_t *ms)
 enum units_result units_size(const char *text, uint64_t *bytes)
 {
     return take(text, unit_of_size, bytes);
+}
+
+enum units_result units_number(const char *text, uint64_t *number)
+{
+    const char *at = text;
+    bool fits = units_digits(&at, number);
+    if (at == text || *at != '\0') {
+        return UNITS_MALFORMED;
+    }
+    return fits ? UNITS_FINE : UNITS_TOO_LARGE;
+}
+
+struct unit {
+    const char *suffix;
+    uint64_t factor;
+};
+
+/* With the largest unit that leaves a whole number. The last unit is 1. */
+static const char *write_with_unit(const struct unit *units, uint64_t number,
+                                   char text[UNITS_TEXT_BYTES])
+{
+    const char *suffix = "";
+    uint64_t factor = 1;
+    for (const struct unit *unit = units; number > 0; unit++) {
+        if (number % unit->factor == 0) {
+            suffix = unit->suffix;
+            factor = unit->factor;
+            break;
+        }
+    }
+    snprintf(text, UNITS_TEXT_BYTES, "%llu%s", (unsigned long long)(number / factor), suffix);
+    return text;
+}
+
+const char *units_text_of_size(uint64_t bytes, char text[UNITS_TEXT_BYTES])
+{
+    static const struct unit units[] = {{"G", GIB(1)}, {"M", MIB(1)}, {"K", KIB(1)}, {"", 1}};
+    return write_with_unit(units, bytes, text);
+}
+
+const char *units_text_of_duration(uint64_t ms, char text[UNITS_TEXT_BYTES])
+{
+    static const struct unit units[] = {
+        {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+    return write_with_unit(units, ms, text);
 }

@@ -35,7 +35,7 @@ void answer_fail(struct engine_call *call, enum hf_status status, const char *fo
     call->response.message = keep_text(call->arena, text);
 }
 
-static size_t place_text(struct place place, char *text, size_t text_bytes)
+static size_t place_text(struct answer_place place, char *text, size_t text_bytes)
 {
     size_t len = (size_t)snprintf(text, text_bytes, "%s", place.name);
     if (place.index != PLACE_NONE) {
@@ -47,7 +47,7 @@ static size_t place_text(struct place place, char *text, size_t text_bytes)
     return len;
 }
 
-void answer_note(struct engine_call *call, struct place place, const char *format, ...)
+void answer_note(struct engine_call *call, struct answer_place place, const char *format, ...)
 {
     if (call->response.message.len > 0) {
         return;

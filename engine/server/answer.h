@@ -14,21 +14,21 @@ void answer_fail(struct engine_call *call, enum hf_status status, const char *fo
 
 /* Where in a request something is: written out only when it must be told, as
  * "reserve.orders[3].lines[0]". */
-struct place {
+struct answer_place {
     const char *name; /* the field, as "reserve.orders" */
     uint32_t index;   /* in a repeated field; PLACE_NONE: it is not one */
     uint32_t line;    /* of the order there; PLACE_NONE: all of it */
 };
 #define PLACE_NONE UINT32_MAX
 
-static inline struct place place_at(const char *name, uint32_t index)
+static inline struct answer_place place_at(const char *name, uint32_t index)
 {
-    return (struct place){name, index, PLACE_NONE};
+    return (struct answer_place){name, index, PLACE_NONE};
 }
 
 /* Sets the response's message to the place, the text's first part directly behind it ("%s" begins
  * with ".field" or ":"), but keeps a message that is there: a request names its first bad order. */
-void answer_note(struct engine_call *call, struct place place, const char *format, ...)
+void answer_note(struct engine_call *call, struct answer_place place, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Text that is not terminated, for printf's "%.*s": its length as an int, cut at 80. */

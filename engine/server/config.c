@@ -125,10 +125,9 @@ static bool set_text(char *to, size_t to_bytes, const char *value)
 /* A number with the units of its kind; without a unit in any case. */
 static enum units_result parse_number(enum kind kind, const char *text, uint64_t *value)
 {
-    if (kind == KIND_NUMBER && text[strspn(text, "0123456789")] != '\0') {
-        return UNITS_MALFORMED;
-    }
-    return kind == KIND_BYTES ? units_size(text, value) : units_duration(text, value);
+    return kind == KIND_BYTES      ? units_size(text, value)
+           : kind == KIND_DURATION ? units_duration(text, value)
+                                   : units_number(text, value);
 }
 
 /* The index of a word in a list that ends with NULL; -1: not there. */
@@ -185,29 +184,16 @@ static bool set_listen(struct config *config, const char *value, bool from_file,
     return true;
 }
 
-#define NUMBER_TEXT_BYTES 32u
-
 /* A number as one would write it: 64M, 15m; a number without a unit as it is. */
-static const char *number_text(enum kind kind, uint64_t number, char text[NUMBER_TEXT_BYTES])
+static const char *number_text(enum kind kind, uint64_t number, char text[UNITS_TEXT_BYTES])
 {
-    static const struct {
-        enum kind kind;
-        const char *suffix;
-        uint64_t factor;
-    } units[] = {
-        {KIND_BYTES, "G", 1u << 30},    {KIND_BYTES, "M", 1u << 20},   {KIND_BYTES, "K", 1u << 10},
-        {KIND_DURATION, "d", 86400000}, {KIND_DURATION, "h", 3600000}, {KIND_DURATION, "m", 60000},
-        {KIND_DURATION, "s", 1000},     {KIND_DURATION, "ms", 1},
-    };
-    uint64_t factor = 1;
-    const char *suffix = "";
-    for (size_t i = 0; number > 0 && suffix[0] == '\0' && i < sizeof units / sizeof units[0]; i++) {
-        if (units[i].kind == kind && number % units[i].factor == 0) {
-            factor = units[i].factor;
-            suffix = units[i].suffix;
-        }
+    if (kind == KIND_BYTES) {
+        return units_text_of_size(number, text);
     }
-    snprintf(text, NUMBER_TEXT_BYTES, "%llu%s", (unsigned long long)(number / factor), suffix);
+    if (kind == KIND_DURATION) {
+        return units_text_of_duration(number, text);
+    }
+    snprintf(text, UNITS_TEXT_BYTES, "%llu", (unsigned long long)number);
     return text;
 }
 
@@ -226,7 +212,7 @@ static bool set_number(struct config *config, const struct setting *setting, con
         const char *longest = setting->kind == KIND_DURATION && setting->max == UINT32_MAX
                                   ? ", which is 49 days"
                                   : "";
-        char texts[3][NUMBER_TEXT_BYTES];
+        char texts[3][UNITS_TEXT_BYTES];
         snprintf(error, error_bytes, "%s: %s, must be %s..%s%s", setting->name,
                  number_text(setting->kind, number, texts[0]),
                  number_text(setting->kind, setting->min, texts[1]),
@@ -477,7 +463,7 @@ static bool check_addresses(struct config *config, char *error, size_t error_byt
 
 bool config_check(struct config *config, char *error, size_t error_bytes)
 {
-    char texts[2][NUMBER_TEXT_BYTES];
+    char texts[2][UNITS_TEXT_BYTES];
     if (config->hold_ms > config->hold_ms_max) {
         snprintf(error, error_bytes, "hold-ms: %s, greater than hold-ms-max, %s",
                  number_text(KIND_DURATION, config->hold_ms, texts[0]),
@@ -508,7 +494,7 @@ struct config_setting config_setting(unsigned at)
 {
     const struct setting *setting = &settings[at];
     struct config_setting shown = {setting->name, setting->argument, setting->help, ""};
-    char number[NUMBER_TEXT_BYTES];
+    char number[UNITS_TEXT_BYTES];
     const char *initial = setting->initial_text
                               ? setting->initial_text
                               : number_text(setting->kind, setting->initial, number);

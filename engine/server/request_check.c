@@ -13,8 +13,8 @@
 #include "core/plan.h"
 #include "server/engine_internal.h"
 
-bool check_range(struct engine_call *call, struct place place, const char *field, int64_t value,
-                 int64_t min, int64_t max)
+bool check_range(struct engine_call *call, struct answer_place place, const char *field,
+                 int64_t value, int64_t min, int64_t max)
 {
     if (value < min || value > max) {
         answer_note(call, place, ".%s: %lld, must be %lld..%lld", field, (long long)value,
@@ -33,7 +33,7 @@ bool request_count_fits(struct engine_call *call, const char *field, uint32_t co
     return true;
 }
 
-bool request_check_id(struct engine_call *call, struct place place, const char *field,
+bool request_check_id(struct engine_call *call, struct answer_place place, const char *field,
                       struct id128 id)
 {
     if (id_is_nil(id)) {
@@ -43,7 +43,7 @@ bool request_check_id(struct engine_call *call, struct place place, const char *
     return true;
 }
 
-bool request_parse_id(struct engine_call *call, struct place place, struct bytes bytes,
+bool request_parse_id(struct engine_call *call, struct answer_place place, struct bytes bytes,
                       struct id128 *id)
 {
     if (bytes.len != ID_BYTES) {
@@ -89,7 +89,7 @@ static bool keep_taken(struct engine_call *call, const uint8_t *room, struct byt
     return true;
 }
 
-bool request_take_text(struct engine_call *call, struct place place, const char *field,
+bool request_take_text(struct engine_call *call, struct answer_place place, const char *field,
                        enum text_kind kind, struct bytes *text)
 {
     uint8_t room[TEXT_ROOM_BYTES];
@@ -115,7 +115,7 @@ static bool is_known(const struct engine *engine, const struct bytes *of, struct
 }
 
 /* of: NULL for a SKU; for a pool, its SKU. */
-static bool take_code(struct engine *engine, struct engine_call *call, struct place place,
+static bool take_code(struct engine *engine, struct engine_call *call, struct answer_place place,
                       const char *field, const struct bytes *of, struct bytes *code)
 {
     uint8_t room[TEXT_ROOM_BYTES];
@@ -134,13 +134,13 @@ static bool take_code(struct engine *engine, struct engine_call *call, struct pl
     return keep_taken(call, room, code);
 }
 
-bool request_take_sku(struct engine *engine, struct engine_call *call, struct place place,
+bool request_take_sku(struct engine *engine, struct engine_call *call, struct answer_place place,
                       const char *field, struct bytes *sku)
 {
     return take_code(engine, call, place, field, NULL, sku);
 }
 
-bool request_take_pool(struct engine *engine, struct engine_call *call, struct place place,
+bool request_take_pool(struct engine *engine, struct engine_call *call, struct answer_place place,
                        const char *field, struct bytes sku, struct bytes *pool)
 {
     if (pool->len == 0) {
@@ -150,7 +150,7 @@ bool request_take_pool(struct engine *engine, struct engine_call *call, struct p
     return take_code(engine, call, place, field, &sku, pool);
 }
 
-bool request_take_item(struct engine *engine, struct engine_call *call, struct place place,
+bool request_take_item(struct engine *engine, struct engine_call *call, struct answer_place place,
                        struct bytes *sku, struct bytes *pool)
 {
     return request_take_sku(engine, call, place, "sku", sku) &&
@@ -184,8 +184,8 @@ uint32_t stockroom_find(const struct stockroom *room, struct bytes sku, struct b
 }
 
 uint32_t request_resolve_in(const struct stockroom *room, struct engine_call *call,
-                            struct place place, uint32_t item, struct bytes sku, struct bytes pool,
-                            enum hf_status *status)
+                            struct answer_place place, uint32_t item, struct bytes sku,
+                            struct bytes pool, enum hf_status *status)
 {
     *status = HF_INVALID;
     if (item != 0) {
@@ -208,7 +208,7 @@ uint32_t request_resolve_in(const struct stockroom *room, struct engine_call *ca
     return item;
 }
 
-uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct place place,
+uint32_t request_resolve(struct engine *engine, struct engine_call *call, struct answer_place place,
                          uint32_t item, struct bytes sku, struct bytes pool, enum hf_status *status)
 {
     struct stockroom room = {engine, NULL};

@@ -28,7 +28,7 @@ static struct result_message result_of(const struct worker *worker,
 }
 
 /* A refusal's message: the place, the rule. */
-static void note_refusal(struct engine_call *call, struct place place,
+static void note_refusal(struct engine_call *call, struct answer_place place,
                          const struct order_outcome *outcome)
 {
     if (outcome->status == HF_OK) {
@@ -70,7 +70,7 @@ static bool line_shaped(const struct line_message *line)
     return line->policy != LINE_ALL || line->min_qty > 0 || line->fallback_count > 0;
 }
 
-static bool check_policy(struct engine_call *call, struct place place,
+static bool check_policy(struct engine_call *call, struct answer_place place,
                          const struct line_message *line)
 {
     if (line->policy > LINE_OPTIONAL) {
@@ -94,8 +94,8 @@ static bool check_policy(struct engine_call *call, struct place place,
 }
 
 /* Each item of a line's may be there once only. OK, INVALID or UNKNOWN_ITEM. */
-static enum hf_status check_fallbacks(struct engine_call *call, struct place place, uint32_t item,
-                                      const struct line_message *line)
+static enum hf_status check_fallbacks(struct engine_call *call, struct answer_place place,
+                                      uint32_t item, const struct line_message *line)
 {
     for (uint32_t i = 0; i < line->fallback_count; i++) {
         uint32_t fallback = line->fallback[i];
@@ -116,7 +116,7 @@ static enum hf_status check_fallbacks(struct engine_call *call, struct place pla
 }
 
 /* Checks one line and resolves its items. shape: NULL when no line of the order is shaped. */
-static enum hf_status parse_line(struct engine_call *call, struct place place,
+static enum hf_status parse_line(struct engine_call *call, struct answer_place place,
                                  const struct line_message *line, struct order_line *out,
                                  struct line_shape *shape)
 {
@@ -148,7 +148,7 @@ static enum hf_status parse_line(struct engine_call *call, struct place place,
 
 /* True when all lines together fall back to no more items than may be looked at for one order; else
  * *line is where there are too many. */
-static bool fallbacks_fit(struct engine_call *call, struct place place,
+static bool fallbacks_fit(struct engine_call *call, struct answer_place place,
                           const struct order_message *message, uint32_t *line)
 {
     uint64_t fallbacks = 0;
@@ -167,7 +167,7 @@ static bool fallbacks_fit(struct engine_call *call, struct place place,
 
 /* The most grants that an order can have: one for each line, and in split lines one for each item.
  * 0 with a noted message when that is too many; *line is where. */
-static uint32_t count_grants(struct engine_call *call, struct place place,
+static uint32_t count_grants(struct engine_call *call, struct answer_place place,
                              const struct order_message *message, uint32_t *line)
 {
     uint64_t grants = message->line_count;
@@ -224,7 +224,7 @@ static void take_grants(struct grant_room *room, const struct order_outcome *out
 }
 
 /* For one order, which then is not begun. */
-static enum hf_status no_memory(struct engine_call *call, struct place place)
+static enum hf_status no_memory(struct engine_call *call, struct answer_place place)
 {
     if (call->arena->starved) {
         answer_note(call, place, ": out of memory");
@@ -235,7 +235,7 @@ static enum hf_status no_memory(struct engine_call *call, struct place place)
 }
 
 /* Parses an order's lines into memory of their own. OK; else *line says which one is wrong. */
-static enum hf_status parse_lines(struct engine_call *call, struct place place,
+static enum hf_status parse_lines(struct engine_call *call, struct answer_place place,
                                   const struct order_message *message, struct order_request *order,
                                   uint32_t *line)
 {
@@ -265,7 +265,7 @@ static enum hf_status parse_lines(struct engine_call *call, struct place place,
 }
 
 /* Checks one order and resolves its lines. False: *outcome says what is wrong with it. */
-static bool parse_order(struct engine_call *call, struct place place,
+static bool parse_order(struct engine_call *call, struct answer_place place,
                         const struct order_message *message, struct order_request *order,
                         struct grant_room *room, struct order_outcome *outcome)
 {
@@ -309,7 +309,7 @@ bool request_reserve(struct worker *worker, struct engine_call *call, const stru
     }
     struct grant_room room = {0};
     for (uint32_t i = 0; i < count; i++) {
-        struct place place = place_at("reserve.orders", i);
+        struct answer_place place = place_at("reserve.orders", i);
         struct order_request order;
         struct order_outcome outcome;
         if (parse_order(call, place, &request->reserve.orders[i], &order, &room, &outcome)) {
@@ -329,7 +329,7 @@ bool request_reserve(struct worker *worker, struct engine_call *call, const stru
 
 /* ---- Commit, release, return, extend: rows ---- */
 
-static bool parse_edit(struct engine_call *call, struct place place,
+static bool parse_edit(struct engine_call *call, struct answer_place place,
                        const struct edit_message *message, bool may_be_late,
                        struct order_edit *edit, enum hf_status *status)
 {
@@ -374,7 +374,7 @@ bool request_edit(struct worker *worker, struct engine_call *call, const struct 
         return true;
     }
     for (uint32_t i = 0; i < count; i++) {
-        struct place place = place_at(name, i);
+        struct answer_place place = place_at(name, i);
         struct order_edit edit;
         struct order_outcome outcome = {.status = HF_INVALID};
         if (parse_edit(call, place, &request->edit.edits[i], request->type == REQUEST_COMMIT, &edit,
@@ -398,7 +398,7 @@ bool request_extend(struct worker *worker, struct engine_call *call, const struc
     if (!result) {
         return true;
     }
-    struct place place = place_at("extend", PLACE_NONE);
+    struct answer_place place = place_at("extend", PLACE_NONE);
     struct extension extension = {.hold_ms = request->extend.hold_ms};
     struct order_outcome outcome = {.status = HF_INVALID};
     if (request_parse_id(call, place, request->extend.id, &extension.id)) {

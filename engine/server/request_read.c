@@ -161,7 +161,7 @@ static bool list_filter(struct engine *engine, struct engine_call *call,
 {
     struct bytes sku = request->list_orders.sku;
     struct bytes pool = request->list_orders.pool;
-    struct place place = place_at("list_orders", PLACE_NONE);
+    struct answer_place place = place_at("list_orders", PLACE_NONE);
     *filter = (struct order_filter){.buyer = request->list_orders.buyer};
     for (uint32_t i = 0; i < request->list_orders.state_count; i++) {
         uint32_t state = request->list_orders.states[i];

@@ -27,7 +27,7 @@ static const struct define_names after_names = {"adjust.after", "adjust.after.sk
                                                 "adjust.after.items"};
 
 /* A time when a sale opens or closes; 0: none. */
-static bool check_sale_time(struct engine_call *call, struct place place, const char *field,
+static bool check_sale_time(struct engine_call *call, struct answer_place place, const char *field,
                             uint64_t unix_ms)
 {
     if (unix_ms == 0 || (unix_ms >= SALE_TIME_MS_MIN && unix_ms <= SALE_TIME_MS_MAX)) {
@@ -39,14 +39,15 @@ static bool check_sale_time(struct engine_call *call, struct place place, const 
     return false;
 }
 
-static bool check_sku(struct engine_call *call, struct place place, const struct sku_message *sku)
+static bool check_sku(struct engine_call *call, struct answer_place place,
+                      const struct sku_message *sku)
 {
     return check_range(call, place, "fields", sku->fields, 0, SKU_FIELDS_ALL) &&
            check_sale_time(call, place, "opens_at_ms", sku->opens_at_ms) &&
            check_sale_time(call, place, "closes_at_ms", sku->closes_at_ms);
 }
 
-static bool check_item(struct engine_call *call, struct place place,
+static bool check_item(struct engine_call *call, struct answer_place place,
                        const struct item_message *item)
 {
     return check_range(call, place, "safety", item->safety, 0, STOCK_MAX) &&
@@ -95,7 +96,7 @@ static bool take_texts(struct engine *engine, struct engine_call *call,
     }
     bool fine = true;
     for (uint32_t i = 0; i < define->sku_count && fine; i++) {
-        struct place place = place_at(names->skus, i);
+        struct answer_place place = place_at(names->skus, i);
         skus[i] = define->skus[i];
         fine = request_take_sku(engine, call, place, "sku", &skus[i].sku) &&
                request_take_text(call, place, "label", TEXT_LABEL, &skus[i].label);
@@ -147,7 +148,7 @@ static struct item_def def_of(const struct item_message *item)
 
 /* What a plan says of one definition, told. */
 static enum hf_status note_planned(struct engine *engine, struct engine_call *call,
-                                   struct place place, enum hf_status status,
+                                   struct answer_place place, enum hf_status status,
                                    const struct misfit *misfit)
 {
     if (status == HF_INVALID) {
@@ -290,8 +291,9 @@ bool request_define(struct worker *worker, struct engine_call *call, const struc
 /* What an adjustment and a move have in common. OK with the item that it names; INVALID or
  * UNKNOWN_ITEM with a noted message. */
 static enum hf_status parse_named(const struct stockroom *room, struct engine_call *call,
-                                  struct place place, const struct adjustment_message *message,
-                                  struct id128 *id, uint32_t *item)
+                                  struct answer_place place,
+                                  const struct adjustment_message *message, struct id128 *id,
+                                  uint32_t *item)
 {
     if (!request_parse_id(call, place, message->id, id)) {
         return HF_INVALID;
@@ -303,7 +305,8 @@ static enum hf_status parse_named(const struct stockroom *room, struct engine_ca
 }
 
 static enum hf_status parse_adjustment(const struct stockroom *room, struct engine_call *call,
-                                       struct place place, const struct adjustment_message *message,
+                                       struct answer_place place,
+                                       const struct adjustment_message *message,
                                        struct adjustment *out)
 {
     *out = (struct adjustment){
@@ -331,8 +334,9 @@ static enum hf_status parse_adjustment(const struct stockroom *room, struct engi
 
 /* The item that a move goes to: another pool of the SKU that `from` is of. */
 static enum hf_status resolve_to(const struct stockroom *room, struct engine_call *call,
-                                 struct place place, const struct adjustment_message *message,
-                                 uint32_t from, uint32_t *to)
+                                 struct answer_place place,
+                                 const struct adjustment_message *message, uint32_t from,
+                                 uint32_t *to)
 {
     struct item_view view;
     enum hf_status status = stockroom_item(room, from, &view);
@@ -363,8 +367,8 @@ static enum hf_status resolve_to(const struct stockroom *room, struct engine_cal
 }
 
 static enum hf_status parse_move(const struct stockroom *room, struct engine_call *call,
-                                 struct place place, const struct adjustment_message *message,
-                                 struct move *out)
+                                 struct answer_place place,
+                                 const struct adjustment_message *message, struct move *out)
 {
     *out = (struct move){
         .units = message->delta,
@@ -433,7 +437,7 @@ static bool make_one(struct worker *worker, const struct asked_change *asked,
 
 /* One adjustment or move, made or planned. False: the log is closed. */
 static bool adjust_one(struct worker *worker, const struct stockroom *room,
-                       struct engine_call *call, struct place place,
+                       struct engine_call *call, struct answer_place place,
                        const struct adjustment_message *message,
                        struct adjust_result_message *result)
 {

@@ -1,7 +1,7 @@
 /* server.c - joins transport, codec and engine, and sees to start and end.
  *
  * Threads: main waits for signals and watches the engine; requests come on the transport's
- * threads; answers leave on those or on the log's. An exchange's memory (struct session_memory)
+ * threads; answers leave on those or on the log's. An exchange's memory (struct exchange_memory)
  * belongs to one request at a time, from handle_request until transport_reply.
  *
  * SIGTERM or SIGINT: stop taking requests, answer those in hand, sync, exit 0. A second one exits

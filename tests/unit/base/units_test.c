@@ -58,11 +58,46 @@ static void size_takes_each_unit(void **state)
     assert_int_equal(units_size("17179869184G", &bytes), UNITS_TOO_LARGE);
 }
 
+static void number_takes_digits_alone(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"", "5s", "5K", "-5", "+5", " 5", "5 ", "1.0", "0x5"};
+    uint64_t number;
+    assert_int_equal(units_number("0", &number), UNITS_FINE);
+    assert_true(number == 0);
+    assert_int_equal(units_number("18446744073709551615", &number), UNITS_FINE);
+    assert_true(number == UINT64_MAX);
+    assert_int_equal(units_number("18446744073709551616", &number), UNITS_TOO_LARGE);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(units_number(bad[i], &number), UNITS_MALFORMED);
+    }
+}
+
+static void text_has_the_largest_unit_that_leaves_a_whole_number(void **state)
+{
+    (void)state;
+    char text[UNITS_TEXT_BYTES];
+    assert_string_equal(units_text_of_size(0, text), "0");
+    assert_string_equal(units_text_of_size(1023, text), "1023");
+    assert_string_equal(units_text_of_size(65536, text), "64K");
+    assert_string_equal(units_text_of_size(3145728, text), "3M");
+    assert_string_equal(units_text_of_size(2147483648, text), "2G");
+    assert_string_equal(units_text_of_size(UINT64_MAX, text), "18446744073709551615");
+    assert_string_equal(units_text_of_duration(0, text), "0");
+    assert_string_equal(units_text_of_duration(1500, text), "1500ms");
+    assert_string_equal(units_text_of_duration(90000, text), "90s");
+    assert_string_equal(units_text_of_duration(900000, text), "15m");
+    assert_string_equal(units_text_of_duration(7200000, text), "2h");
+    assert_string_equal(units_text_of_duration(604800000, text), "7d");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(duration_takes_each_unit),
         cmocka_unit_test(size_takes_each_unit),
+        cmocka_unit_test(number_takes_digits_alone),
+        cmocka_unit_test(text_has_the_largest_unit_that_leaves_a_whole_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
