@@ -286,7 +286,7 @@ static const struct operation operations[] = {
     {"rename", act_rename, check_renamed, true},
     {"unlink", act_unlink, check_unlinked, true},
     {"list", act_list, check_nothing, false},
-    {"wear_away", act_unlink_gradually, check_unlinked, true},
+    {"unlink_gradually", act_unlink_gradually, check_unlinked, true},
     {"make_directory", act_make_directory, check_nothing, false},
     {"storage_open", act_open_storage, check_nothing, false},
     {"lock", act_lock, check_nothing, false},
