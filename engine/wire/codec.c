@@ -1,18 +1,32 @@
 /* codec.c - requests and responses to and from protobuf, through protobuf-c and an arena.
  *
+ * Decoding has two steps. protobuf-c unpacks the message into the arena, whose cap bounds what a
+ * hostile message can take (1 MiB of empty submessages asks for 63 MB). Then rows are copied into
+ * the structs of message.h; columns are handed over as protobuf-c made them. Text is checked here,
+ * because the generated code calls every string bytes (proto/CMakeLists.txt says why). The server
+ * checks which numbers are allowed.
+ *
+ * Both directions walk the same tables (codec_layout.c).
+ *
+ * To add a field to a message:
+ *   1. proto/holdfast.proto: the field, with a number that was never used in this message, and a
+ *      comment with its unit and what 0 or empty means. An old caller sends 0: 0 must mean what the
+ *      engine did before.
+ *   2. message.h: a member of the same name in the struct of that message.
+ *   3. codec_layout.c: NUMBER, FLAG, TEXT ... in the LAYOUT of that message. This file needs no
+ *      change. A field that is in the proto file and in no LAYOUT fails a CHECK in take_fields()
+ * and put_fields() at the first message of its kind.
+ *   4. engine/server/request_*.c: checks the value (a wrong one is INVALID, with the field's name)
+ *      and hands it to the core. Of a response: fills it in.
+ *   5. include/holdfast/client.h and engine/client/: if callers of the library can give or read it.
+ *   6. docs/protocol.md, and a round trip in tests/unit/wire/codec_test.c.
+ * To add a kind of request or response: also its number in message.h's enum, its member in the
+ * union, its LAYOUT, and its row in request_bodies or response_bodies.
+ *
  * Threads: any; an arena belongs to one call.
- *
- * Decoding runs in two steps. protobuf-c unpacks into the arena, whose cap bounds what a hostile
- * message can take (1 MiB of empty submessages asks for 63 MB). Then rows become the structs of
- * message.h; columns are handed over as protobuf-c made them. Text is checked here, because the
- * generated code calls every string bytes (proto/CMakeLists.txt says why). What numbers may be is
- * the server's to check.
- *
- * Both directions walk the same tables (codec_layout.h).
- *
  * Invariant: nothing decoded points into the message's own bytes.
- * Source: protobuf-c 1.4.1, protobuf-c.c; packed and unpacked repeated scalars are both accepted
- * by its parser, and of several members of a oneof the last stands. */
+ * Source: protobuf-c 1.4.1, protobuf-c.c. Its parser accepts repeated scalars packed and unpacked,
+ * and takes the last of several members of a oneof. */
 #include "wire/codec.h"
 
 #include <inttypes.h>
@@ -50,14 +64,14 @@ static void unpack_free(void *context, void *memory)
     (void)memory;
 }
 
-/* What decoding of one message needs at hand. While it runs, the arena's cap is lower by
- * ERROR_BYTES_MAX, so that there is room for saying that the cap was reached. */
+/* The state of decoding one message. While it runs, the arena's cap is lower by ERROR_BYTES_MAX: so
+ * there is room for the error that says that the cap was reached. */
 struct decoder {
     struct arena *arena;
     size_t cap_bytes;   /* the arena's own */
-    const char **error; /* NULL: nobody wants to know */
-    const char *body;   /* NULL: not in it yet */
-    unsigned depth;     /* rows that we are in */
+    const char **error; /* NULL: the caller wants none */
+    const char *body;   /* name of the body; NULL: not in it yet */
+    unsigned depth;     /* rows that decoding is inside of */
     struct {
         const char *name; /* of the repeated field */
         size_t index;
@@ -73,7 +87,7 @@ static enum hf_status refuse_starved(struct decoder *decoder)
     return HF_NO_MEMORY;
 }
 
-/* Sets the error. Returns INVALID; NO_MEMORY when there is none for the error. */
+/* Sets the error. Returns INVALID, or NO_MEMORY when there is no memory for the error. */
 __attribute__((format(printf, 2, 3))) static enum hf_status refuse(struct decoder *decoder,
                                                                    const char *format, ...)
 {
@@ -129,7 +143,7 @@ static void *member_in(void *object, uint16_t offset)
     return (char *)object + offset;
 }
 
-/* A pointer of whatever type, which C does not let us read as void *. */
+/* A pointer of any type. C does not allow to read it as a void *. */
 static void *pointer_of(const void *object, uint16_t offset)
 {
     void *pointer;
@@ -152,7 +166,7 @@ static struct bytes bytes_from(ProtobufCBinaryData binary)
     return (struct bytes){binary.data, binary.len};
 }
 
-/* A status from outside: numbers that only this side of the wire makes are not let in. */
+/* A status from outside. Numbers that only this side of the wire makes become INTERNAL. */
 static enum hf_status status_from(int status)
 {
     return status < 0 || status >= HF_STATUS_LOCAL ? HF_INTERNAL : (enum hf_status)status;
@@ -200,6 +214,7 @@ static enum hf_status take_repeated(struct decoder *decoder, const struct field 
     if (count == 0) {
         return HF_OK;
     }
+    CHECK(count <= UINT32_MAX); /* a value takes a byte of the message, at least */
     *(uint32_t *)member_in(to, field->here_more) = (uint32_t)count;
     if (field->kind == FIELD_COLUMN) {
         pointer_set(to, field->here, values);
@@ -211,12 +226,15 @@ static enum hf_status take_repeated(struct decoder *decoder, const struct field 
     if (!rows) {
         return refuse_memory(decoder);
     }
-    CHECK(decoder->depth < PATH_DEPTH_MAX);
-    decoder->path[decoder->depth].name = field->name;
-    size_t *index = &decoder->path[decoder->depth++].index;
+    unsigned depth = decoder->depth;
+    CHECK(depth < PATH_DEPTH_MAX);
+    decoder->path[depth].name = field->name;
+    size_t *index = &decoder->path[depth].index;
+    decoder->depth = depth + 1;
     enum hf_status status = texts ? take_texts(decoder, index, values, count, rows)
                                   : take_rows(decoder, index, field->inner, values, count, rows);
-    decoder->depth--;
+    CHECK(decoder->depth == depth + 1); /* rows inside have counted themselves out */
+    decoder->depth = depth;
     pointer_set(to, field->here, rows);
     return status;
 }
@@ -279,6 +297,7 @@ static enum hf_status take_field(struct decoder *decoder, const struct field *fi
 static enum hf_status take_fields(struct decoder *decoder, const struct layout *layout,
                                   const void *from, void *to)
 {
+    CHECK(layout->field_count == layout->wire->n_fields); /* each field of the proto file */
     enum hf_status status = HF_OK;
     for (size_t i = 0; status == HF_OK && i < layout->field_count; i++) {
         const struct field *field = &layout->fields[i];
@@ -329,7 +348,10 @@ enum hf_status codec_request_decode(struct arena *arena, struct bytes bytes,
     }
     arena->cap_bytes -= ERROR_BYTES_MAX;
     enum hf_status status = take_request(&decoder, bytes, request);
+    CHECK(status != HF_OK || decoder.depth == 0);
+    CHECK(status != HF_OK || arena->cap_bytes == decoder.cap_bytes - ERROR_BYTES_MAX);
     arena->cap_bytes = decoder.cap_bytes;
+    CHECK(arena->used_bytes <= arena->cap_bytes);
     return status;
 }
 
@@ -362,7 +384,7 @@ enum hf_status codec_response_decode(struct arena *arena, struct bytes bytes,
 static enum hf_status put_fields(struct arena *arena, const struct layout *layout, const void *from,
                                  ProtobufCMessage *to);
 
-/* protobuf-c's structs are not const; packing only reads. */
+/* protobuf-c's structs are not const, but packing only reads them. */
 static ProtobufCBinaryData binary_from(struct bytes bytes)
 {
     return (ProtobufCBinaryData){bytes.len, (uint8_t *)(uintptr_t)bytes.data};
@@ -472,10 +494,11 @@ static enum hf_status put_field(struct arena *arena, const struct field *field, 
     return put_part(arena, field, from, to);
 }
 
-/* Makes a message of what `to` points to. */
+/* Initializes the message that `to` points to, and fills it in. */
 static enum hf_status put_fields(struct arena *arena, const struct layout *layout, const void *from,
                                  ProtobufCMessage *to)
 {
+    CHECK(layout->field_count == layout->wire->n_fields); /* each field of the proto file */
     protobuf_c_message_init(layout->wire, to);
     enum hf_status status = HF_OK;
     for (size_t i = 0; status == HF_OK && i < layout->field_count; i++) {
@@ -488,7 +511,7 @@ static enum hf_status put_fields(struct arena *arena, const struct layout *layou
 /* NULL: no memory. */
 static void *put_body(struct arena *arena, const struct body *body, const void *from)
 {
-    CHECK(body != NULL); /* the type is one that there is */
+    CHECK(body != NULL); /* a type without a LAYOUT is a mistake of ours: it is not from outside */
     ProtobufCMessage *message = arena_alloc(arena, body->layout->wire->sizeof_message);
     return message && put_fields(arena, body->layout, from, message) == HF_OK ? message : NULL;
 }
@@ -501,7 +524,7 @@ static enum hf_status pack(struct arena *arena, const ProtobufCMessage *message,
         return HF_NO_MEMORY;
     }
     size_t packed = protobuf_c_message_pack(message, data);
-    CHECK(packed == len);
+    CHECK(packed == len); /* the size that was counted is the size that was written */
     *out = (struct bytes){data, len};
     return HF_OK;
 }

@@ -1,18 +1,20 @@
 /* codec.h - messages to and from protobuf. The only user of protobuf-c.
  *
- * Threads: any; an arena belongs to one call. All memory comes from the arena: nothing is to be
- * freed but the arena. */
+ * Threads: any; an arena belongs to one call. All memory comes from the arena: freeing the arena
+ * frees everything. How to add a field: see codec.c. */
 #ifndef WIRE_CODEC_H
 #define WIRE_CODEC_H
 
 #include "base/arena.h"
 #include "wire/message.h"
 
-/* Decodes a request. OK; NO_MEMORY when the machine has none now, with *error: the same message may
- * be decoded later; or INVALID with *error: a message that says what is wrong, static or in
- * the arena ("not a holdfast.v1.Request", "message: longer than ...", "reserve.orders[3].lines[0].
- * sku: not valid UTF-8", "decoding needs more than ... bytes"). A request without a body decodes to
- * REQUEST_NONE. The result points into `bytes`' copy in the arena; `bytes` may go away. */
+/* Decodes a request. The result points into the arena; `bytes` may go away. A request without a
+ * body decodes to REQUEST_NONE.
+ *
+ * OK; NO_MEMORY with *error: the machine has no memory now, and the same message may be decoded
+ * later; INVALID with *error, static or in the arena: "not a holdfast.v1.Request", "message:
+ * 9000000 bytes, at most 8388608", "reserve.orders[3].lines[0].sku: not valid UTF-8", "decoding
+ * needs more than ... bytes". */
 enum hf_status codec_request_decode(struct arena *arena, struct bytes bytes,
                                     struct request *request, const char **error);
 

@@ -1,7 +1,9 @@
-/* codec_layout.c - the tables of codec_layout.h: a message of proto/holdfast.proto each.
+/* codec_layout.c - the tables of codec_layout.h, one for each message of proto/holdfast.proto.
  *
- * Threads: any. What stands in a table is of the same type on both sides, or one that its kind
- * converts: otherwise it does not compile. */
+ * A field of a table has the same type on both sides, or a type that its kind converts; otherwise
+ * the table does not compile. How to add a field: see codec.c.
+ *
+ * Threads: any. */
 #include "wire/codec_layout.h"
 
 #include <assert.h>
@@ -10,7 +12,7 @@
 #include "holdfast.pb-c.h"
 #include "wire/message.h"
 
-/* ---- Words ---- */
+/* ---- The macros that make up a table ---- */
 
 /* 0; does not compile unless the condition holds. */
 #define MUST(condition)                                                                            \
@@ -22,7 +24,7 @@
 #define IS(member_type, type, name)                                                                \
     __builtin_types_compatible_p(__typeof__(MEMBER(type, name)), member_type)
 
-/* What each message's table is made of. at: the message; name: the field's, on both sides. */
+/* at: the message; name: the field's name on both sides. */
 #define FIELD(kind_, at, name_, condition)                                                         \
     {                                                                                              \
         .name = #name_, .kind = (kind_), .wire = offsetof(at##_wire, name_) + MUST(condition),     \
@@ -43,7 +45,7 @@
 #define BYTES(at, name) FIELD(FIELD_BYTES, at, name, ARE_BYTES(at, name))
 #define TEXT(at, name)  FIELD(FIELD_TEXT, at, name, ARE_BYTES(at, name))
 
-/* to, count: what a repeated field's pointer and count are called here. */
+/* to, count: the names of a repeated field's pointer and count in message.h's struct. */
 #define REPEATED(kind_, at, name_, to, count, inner_, condition)                                   \
     {                                                                                              \
         .name = #name_, .kind = (kind_), .wire = offsetof(at##_wire, name_) + MUST(condition),     \
@@ -268,6 +270,37 @@ static const struct body response_bodies[] = {
     [RESPONSE_ADJUST] = {"adjust", &adjust_response_layout},
     [RESPONSE_STATUS] = {"status_info", &status_response_layout},
 };
+
+/* message.h's numbers are those of the proto file. */
+#define SAME(here, wire)                                                                           \
+    static_assert((int)(here) == (int)(HOLDFAST__V1__##wire), #here " differs in holdfast.proto")
+SAME(REQUEST_NONE, REQUEST__BODY__NOT_SET);
+SAME(REQUEST_RESERVE, REQUEST__BODY_RESERVE);
+SAME(REQUEST_COMMIT, REQUEST__BODY_COMMIT);
+SAME(REQUEST_RELEASE, REQUEST__BODY_RELEASE);
+SAME(REQUEST_EXTEND, REQUEST__BODY_EXTEND);
+SAME(REQUEST_RETURN, REQUEST__BODY_RETURN_UNITS);
+SAME(REQUEST_RESERVE_BATCH, REQUEST__BODY_RESERVE_BATCH);
+SAME(REQUEST_COMMIT_BATCH, REQUEST__BODY_COMMIT_BATCH);
+SAME(REQUEST_RELEASE_BATCH, REQUEST__BODY_RELEASE_BATCH);
+SAME(REQUEST_GET_ORDER, REQUEST__BODY_GET_ORDER);
+SAME(REQUEST_GET_STOCK, REQUEST__BODY_GET_STOCK);
+SAME(REQUEST_LIST_STOCK, REQUEST__BODY_LIST_STOCK);
+SAME(REQUEST_LIST_ORDERS, REQUEST__BODY_LIST_ORDERS);
+SAME(REQUEST_GET_SKUS, REQUEST__BODY_GET_SKUS);
+SAME(REQUEST_DEFINE, REQUEST__BODY_DEFINE);
+SAME(REQUEST_ADJUST, REQUEST__BODY_ADJUST);
+SAME(REQUEST_STATUS, REQUEST__BODY_STATUS);
+SAME(RESPONSE_NONE, RESPONSE__BODY__NOT_SET);
+SAME(RESPONSE_ORDERS, RESPONSE__BODY_ORDERS);
+SAME(RESPONSE_BATCH, RESPONSE__BODY_BATCH);
+SAME(RESPONSE_ORDER, RESPONSE__BODY_ORDER);
+SAME(RESPONSE_STOCK, RESPONSE__BODY_STOCK);
+SAME(RESPONSE_ORDER_LIST, RESPONSE__BODY_ORDER_LIST);
+SAME(RESPONSE_SKUS, RESPONSE__BODY_SKUS);
+SAME(RESPONSE_DEFINE, RESPONSE__BODY_DEFINE);
+SAME(RESPONSE_ADJUST, RESPONSE__BODY_ADJUST);
+SAME(RESPONSE_STATUS, RESPONSE__BODY_STATUS_INFO);
 
 #define FIND(bodies, type)                                                                         \
     ((type) < sizeof(bodies) / sizeof(bodies)[0] && (bodies)[type].layout ? &(bodies)[type] : NULL)

@@ -1,5 +1,5 @@
-/* codec_layout.h - where each field of proto/holdfast.proto stands in protobuf-c's struct and in
- * message.h's. Private to the codec.
+/* codec_layout.h - at which offset each field of proto/holdfast.proto is, in protobuf-c's struct
+ * ("wire") and in message.h's ("here"). Private to the codec. How to add a field: see codec.c.
  *
  * Threads: any; all of it is constant. */
 #ifndef WIRE_CODEC_LAYOUT_H
@@ -11,17 +11,17 @@
 #include <protobuf-c/protobuf-c.h>
 
 enum field_kind {
-    FIELD_U32, /* a number of so many bits on both sides, signed or not */
-    FIELD_U64,
+    FIELD_U32, /* a number of 32 bits on both sides, signed or not */
+    FIELD_U64, /* a number of 64 bits on both sides, signed or not */
     FIELD_BOOL,
     FIELD_STATUS,
     FIELD_BYTES,
-    FIELD_TEXT,   /* bytes that are checked when they come */
+    FIELD_TEXT,   /* bytes that are checked when decoded: UTF-8 without NUL */
     FIELD_COLUMN, /* repeated numbers */
     FIELD_TEXTS,  /* repeated text */
     FIELD_ROWS,   /* repeated messages */
-    FIELD_CHOICE, /* a 64-bit number in a oneof; here it has a flag */
-    FIELD_PART,   /* a message that may be missing; here a struct with a flag */
+    FIELD_CHOICE, /* a 64-bit number in a oneof; here a number with a flag, has_NAME */
+    FIELD_PART,   /* a message that may be missing; here a struct with a flag, has_NAME */
 };
 
 struct field {
@@ -48,8 +48,9 @@ struct body {
     const struct layout *layout;
 };
 
-/* The body whose field has this number. NULL: there is none. The members of a oneof, and so those
- * of the union in struct request or struct response, share their place: any serves to reach it. */
+/* The body whose field in the oneof has this number. NULL: no such body. The members of a oneof
+ * share one offset, and so do those of the union in struct request or struct response: so any
+ * member's name reaches the body. */
 const struct body *codec_request_body(unsigned type);
 const struct body *codec_response_body(unsigned type);
 

@@ -1,8 +1,12 @@
 /* message.h - requests and responses as plain structs, for both sides of the wire.
  *
- * Pointers point into the message's bytes or the arena it was decoded in; for encoding, into the
- * caller's memory. Strings are struct bytes: not terminated, valid UTF-8 after decoding. Ids are
- * struct bytes too where the wire has them so: the length is checked by who uses them. */
+ * A struct here has the fields of one message of proto/holdfast.proto; the proto file has their
+ * comments. To add a field: first the proto file, then the member here, then its line in
+ * codec_layout.c, then the code that decides by it (the list is in codec.c).
+ *
+ * After decoding, pointers point into the arena; for encoding, into the caller's memory. Strings
+ * are struct bytes: not terminated, and valid UTF-8 after decoding. Ids are struct bytes too where
+ * the proto file has bytes: the code that uses an id checks its length. */
 #ifndef WIRE_MESSAGE_H
 #define WIRE_MESSAGE_H
 
@@ -67,7 +71,7 @@ struct edit_message {
     const struct line_qty_message *lines;
 };
 
-/* Columns, of the lengths that the sender gave: they are compared by who uses them. */
+/* Columns, with the lengths that the sender gave: the code that uses them compares the lengths. */
 struct batch_message {
     uint32_t id_hi_count;
     const uint64_t *id_hi;
@@ -103,7 +107,7 @@ struct item_message {
     int64_t safety;
     int64_t presale_cap;
     bool hot;
-    uint32_t fields; /* enum item_fields, likewise */
+    uint32_t fields; /* enum item_fields: the same */
 };
 
 struct define_message {
@@ -112,7 +116,7 @@ struct define_message {
     uint32_t item_count;
     const struct item_message *items;
     bool dry_run;
-    uint32_t skus_before; /* dry_run: what requests before this one would have made */
+    uint32_t skus_before; /* dry_run: how many requests before this one would have made */
     uint32_t items_before;
 };
 
@@ -130,7 +134,7 @@ struct adjustment_message {
     struct bytes reason;
     struct bytes reference;
     bool force;
-    uint32_t to_item;     /* a move goes there; 0: by to_pool */
+    uint32_t to_item;     /* where a move goes; 0: by to_pool */
     struct bytes to_pool; /* both empty: no move */
 };
 
@@ -208,7 +212,7 @@ struct grant_message {
     uint32_t item;
     uint32_t qty;
     uint32_t presale_qty;
-    uint32_t covered_qty; /* of an order that is read */
+    uint32_t covered_qty; /* only of an order that is read */
 };
 
 struct result_message {
@@ -250,12 +254,12 @@ struct adjust_result_message {
     struct stock_message stock;
     bool has_to_stock; /* of a move */
     struct stock_message to_stock;
-    int64_t delta; /* what was changed: 0 of a replay */
+    int64_t delta; /* by how much stock changed; 0 if the adjustment was made before */
 };
 
 /* What definitions made and changed. */
 struct defined_message {
-    uint32_t count; /* handles; of a dry run 0 where there is no item yet */
+    uint32_t count; /* of handles; a dry run gives 0 for an item that does not exist yet */
     const uint32_t *items;
     uint32_t skus_made;
     uint32_t skus_changed;
@@ -265,7 +269,7 @@ struct defined_message {
 
 struct response {
     enum hf_status status;
-    struct bytes message; /* empty: none */
+    struct bytes message; /* empty: no message */
     uint64_t lsn;
     uint32_t retry_after_ms;
     enum response_type type;
@@ -284,7 +288,7 @@ struct response {
         struct {
             uint32_t count;
             const struct order_info_message *orders;
-            struct bytes next; /* empty: that was all */
+            struct bytes next; /* empty: no more orders */
         } order_list;
         struct {
             uint32_t count;
