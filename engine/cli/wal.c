@@ -57,10 +57,10 @@ int wal_find(struct history_log *log, const char *data, const char *archive, boo
 }
 
 int parse_range(const struct command_spec *spec, const char *from, const char *to,
-                struct wal_range *range)
+                struct history_range *range)
 {
     char reason[REASON_BYTES];
-    *range = WAL_RANGE_ALL;
+    *range = HISTORY_RANGE_ALL;
     if (from && !parse_position(from, &range->from, reason)) {
         return args_wrong(spec, "option --from: '%s' %s", from, reason);
     }

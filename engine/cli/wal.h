@@ -47,7 +47,7 @@ int wal_find(struct history_log *log, const char *data, const char *archive, boo
 /* What --from and --to give; NULL: the log's beginning, its end. ARGS_GO_ON, or the exit code when
  * one can't be read or they are the wrong way round; the reason has been printed. */
 int parse_range(const struct command_spec *spec, const char *from, const char *to,
-                struct wal_range *range);
+                struct history_range *range);
 
 /* Prints to stderr why the log can't be read, and with `json` an object to stdout. EXIT_NO. */
 int wal_failed(enum hf_status status, bool json, const char *format, ...)

@@ -183,7 +183,7 @@ static int build(const struct plan *plan, struct storage *out, const char *folde
                                               .memory_bytes = CHECKPOINT_MEMORY_DEFAULT,
                                               .pace = show_pace,
                                               .context = &progress};
-    enum hf_status status = wal_replay_sizes(opened.storage, &wanted.inventory);
+    enum hf_status status = history_replay_sizes(opened.storage, &wanted.inventory);
     progress_start(&progress);
     if (status == HF_OK) {
         status = checkpoint_build(&wanted, &info);

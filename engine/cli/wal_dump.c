@@ -76,7 +76,7 @@ struct filter {
     struct id128 order;
     bool any_item; /* neither --sku nor --item */
     struct item_name name;
-    struct wal_range range;
+    struct history_range range;
 };
 
 /* The type of that name; false: there is none. */
@@ -208,10 +208,10 @@ static void print_one(const struct dump *dump, const struct event *event, uint64
 /* Prints what is wanted of a block. False: a record can't be read, which has been said. */
 static bool dump_block(struct dump *dump, const struct wal_block *block)
 {
-    struct wal_records records = {.block = block};
+    struct history_records records = {.block = block};
     struct event event;
     const char *reason = NULL;
-    while (dump->printed < limit && wal_records_next(&records, &event, &reason)) {
+    while (dump->printed < limit && history_records_next(&records, &event, &reason)) {
         if (event.type == EVENT_ITEM_DEFINED) {
             wal_learn_item(&dump->names, event.item);
         }
@@ -370,7 +370,7 @@ static int dump_all(struct dump *dump)
 /* Opens the log where printing may begin. */
 static enum hf_status open_at(struct dump *dump)
 {
-    const struct wal_position *from = &dump->filter->range.from;
+    const struct history_position *from = &dump->filter->range.from;
     enum hf_status status = HF_OK;
     /* With a time, the records may be anywhere. */
     if (from->value > 0 && !from->is_time) {

@@ -74,7 +74,7 @@ struct losses {
     json_t *rows; /* json */
 };
 
-static void show_lost(void *context, const struct wal_lost *lost)
+static void show_lost(void *context, const struct history_lost *lost)
 {
     struct losses *losses = context;
     losses->count++;
@@ -106,10 +106,10 @@ static enum hf_status learn_names(struct item_names *names)
         status = history_log_read(&opened, false);
     }
     while (status == HF_OK && (status = wal_reader_next(opened.reader, &block)) == HF_OK) {
-        struct wal_records records = {.block = &block};
+        struct history_records records = {.block = &block};
         struct event event;
         const char *reason;
-        while (block.header.type == BLOCK_DATA && wal_records_next(&records, &event, &reason)) {
+        while (block.header.type == BLOCK_DATA && history_records_next(&records, &event, &reason)) {
             if (event.type == EVENT_ITEM_DEFINED) {
                 wal_learn_item(names, event.item);
             }
@@ -120,7 +120,7 @@ static enum hf_status learn_names(struct item_names *names)
 
 /* ---- The report ---- */
 
-static void print_checkpoints(const struct wal_findings *findings)
+static void print_checkpoints(const struct history_findings *findings)
 {
     for (size_t i = 0; i < findings->checkpoint_count; i++) {
         const struct checkpoint_finding *finding = &findings->checkpoints[i];
@@ -134,7 +134,7 @@ static void print_checkpoints(const struct wal_findings *findings)
         }
     }
     if (findings->covered.any) {
-        const struct wal_fault *covered = &findings->covered;
+        const struct history_fault *covered = &findings->covered;
         printf("%s, offset %" PRIu64 ": %s\n", covered->file, covered->file_offset,
                covered->reason);
         printf("The segments up to %" PRIu64 " are left out: checkpoint %" PRIu64
@@ -143,7 +143,7 @@ static void print_checkpoints(const struct wal_findings *findings)
     }
 }
 
-static void print_fault(const struct wal_repair_report *report)
+static void print_fault(const struct history_repair_report *report)
 {
     printf("%s, offset %" PRIu64 ": %s\n", report->fault.file, report->fault.file_offset,
            report->fault.reason);
@@ -163,8 +163,8 @@ static void print_fault(const struct wal_repair_report *report)
     }
 }
 
-static void print_report(const struct wal_findings *findings,
-                         const struct wal_repair_report *report, const struct losses *losses)
+static void print_report(const struct history_findings *findings,
+                         const struct history_repair_report *report, const struct losses *losses)
 {
     if (losses->count > losses->shown) {
         printf("... and %" PRIu64 " more; --all names them\n", losses->count - losses->shown);
@@ -186,7 +186,7 @@ static void print_report(const struct wal_findings *findings,
     }
 }
 
-static json_t *report_object(const struct wal_repair_report *report, struct losses *losses)
+static json_t *report_object(const struct history_repair_report *report, struct losses *losses)
 {
     json_t *object = json_pack(
         "{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:I}", "needed", report->needed,
@@ -265,20 +265,20 @@ static int take_place(const struct folders *folders)
 /* The new log is checked as any other. OK, DAMAGED or why that failed. */
 static enum hf_status check_new(struct storage *to)
 {
-    struct wal_findings findings;
+    struct history_findings findings;
     enum hf_status status =
-        wal_check(&(struct wal_check_options){.storage = to, .state = true}, &findings);
+        history_check(&(struct history_check_options){.storage = to, .state = true}, &findings);
     if (status == HF_OK) {
-        status = wal_findings_whole(&findings) ? HF_OK : HF_DAMAGED;
-        wal_findings_free(&findings);
+        status = history_findings_whole(&findings) ? HF_OK : HF_DAMAGED;
+        history_findings_free(&findings);
     }
     return status;
 }
 
-static int make(const struct wal_findings *findings, struct folders *folders)
+static int make(const struct history_findings *findings, struct folders *folders)
 {
     struct storage *to;
-    struct wal_repair_report report;
+    struct history_repair_report report;
     name_folders(folders);
     if (mkdir(folders->made, STORAGE_DIRECTORY_MODE) != 0) {
         return wal_failed(HF_IO_ERROR, json, "%s can't be made: %s", folders->made,
@@ -289,9 +289,9 @@ static int make(const struct wal_findings *findings, struct folders *folders)
         return wal_failed(status, json, "%s can't be opened: %s", folders->made,
                           storage_reason(status));
     }
-    status =
-        wal_repair(&(struct wal_repair_options){.from = opened.storage, .to = to, .skip = skip},
-                   findings, &report);
+    status = history_repair(
+        &(struct history_repair_options){.from = opened.storage, .to = to, .skip = skip}, findings,
+        &report);
     if (status == HF_OK) {
         status = check_new(to);
     }
@@ -305,13 +305,13 @@ static int make(const struct wal_findings *findings, struct folders *folders)
                                         storage_reason(status));
 }
 
-static int report_and_repair(const struct wal_findings *findings, struct losses *losses,
+static int report_and_repair(const struct history_findings *findings, struct losses *losses,
                              bool *changed)
 {
-    struct wal_repair_report report;
+    struct history_repair_report report;
     struct folders folders;
-    enum hf_status status = wal_repair(
-        &(struct wal_repair_options){
+    enum hf_status status = history_repair(
+        &(struct history_repair_options){
             .from = opened.storage, .skip = skip, .lost = show_lost, .context = losses},
         findings, &report);
     if (status != HF_OK) {
@@ -349,15 +349,15 @@ static int report_and_repair(const struct wal_findings *findings, struct losses 
 
 static int repair_locked(bool *changed)
 {
-    struct wal_findings findings;
+    struct history_findings findings;
     struct progress progress;
     struct losses losses = {.rows = json ? json_array() : NULL};
     progress_start(&progress);
-    enum hf_status status = wal_check(&(struct wal_check_options){.storage = opened.storage,
-                                                                  .state = true,
-                                                                  .progress = wal_progress,
-                                                                  .context = &progress},
-                                      &findings);
+    enum hf_status status = history_check(&(struct history_check_options){.storage = opened.storage,
+                                                                          .state = true,
+                                                                          .progress = wal_progress,
+                                                                          .context = &progress},
+                                          &findings);
     progress_end(&progress);
     if (status != HF_OK) {
         return wal_check_failed(&opened, status, json);
@@ -369,7 +369,7 @@ static int repair_locked(bool *changed)
                                             opened.folder, storage_reason(status));
     item_names_deinit(&losses.names);
     json_decref(losses.rows);
-    wal_findings_free(&findings);
+    history_findings_free(&findings);
     return code;
 }
 

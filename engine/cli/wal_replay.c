@@ -133,7 +133,7 @@ static json_t *state_object(struct rebuild *rebuild, const struct rows *rows, bo
     char digest[20];
     uint64_t states[ORDER_RETURNED + 1];
     struct inventory_counts counts;
-    const struct wal_replay *replay = &rebuild->replay;
+    const struct history_replay *replay = &rebuild->replay;
     inventory_counts(replay->inventory, &counts);
     count_states(replay->inventory, states);
     snprintf(digest, sizeof digest, "%016" PRIx64, replay->digest);
@@ -160,7 +160,7 @@ static void print_state(struct rebuild *rebuild, const struct rows *rows, bool a
     char when[TIME_TEXT_BYTES];
     uint64_t states[ORDER_RETURNED + 1];
     struct inventory_counts counts;
-    const struct wal_replay *replay = &rebuild->replay;
+    const struct history_replay *replay = &rebuild->replay;
     inventory_counts(replay->inventory, &counts);
     count_states(replay->inventory, states);
     uint64_t wall_ms = rebuild->wall_ms ? rebuild->wall_ms : rebuild->from.wall_ms;
@@ -442,7 +442,7 @@ static int compare_with_engine(struct storage *storage)
 /* Is the moment one that the log knows? ARGS_GO_ON, or the exit code, with all said. */
 static int check_moment(const struct rebuild *rebuild, const struct rebuild_options *wanted)
 {
-    const struct wal_position *moment = &wanted->until;
+    const struct history_position *moment = &wanted->until;
     uint64_t lsn = rebuild->replay.lsn;
     char when[TIME_TEXT_BYTES];
     if (wanted->all) {

@@ -212,7 +212,7 @@ struct counts {
     struct item_names names;
     struct sku_counts skus;
     struct timeline timeline;
-    struct wal_range range;
+    struct history_range range;
     uint64_t by_type[TYPES];
     uint64_t type_bytes[TYPES];
     uint64_t records;
@@ -261,12 +261,12 @@ static void count_held(struct counts *counts, const struct event *event, struct 
 /* False: a record can't be read; it has been said. */
 static bool count_records(struct counts *counts, const struct wal_block *block)
 {
-    struct wal_records records = {.block = block};
+    struct history_records records = {.block = block};
     struct event event;
     const char *reason;
     uint64_t wall_ms = block->header.wall_ms;
     uint32_t began = 0;
-    while (wal_records_next(&records, &event, &reason)) {
+    while (history_records_next(&records, &event, &reason)) {
         uint32_t bytes = records.offset - began;
         began = records.offset;
         if (event.type == EVENT_ITEM_DEFINED) {
@@ -295,7 +295,7 @@ static bool count_block(struct counts *counts, const struct wal_block *block)
 {
     const struct block_header *header = &block->header;
     uint64_t end = header->first_lsn + header->payload_bytes;
-    const struct wal_position *to = &counts->range.to;
+    const struct history_position *to = &counts->range.to;
     if (position_compare(&counts->range.from, end, header->wall_ms) < 0 ||
         (to->is_time && position_compare(to, end, header->wall_ms) > 0)) {
         return true;
@@ -625,7 +625,7 @@ static enum hf_status count_once(struct counts *counts)
 int cmd_wal_stats(int argc, char **argv)
 {
     struct args args;
-    struct wal_range range;
+    struct history_range range;
     struct counts counts = {0};
     int code = args_parse(&spec, argc, argv, &args);
     if (code == ARGS_GO_ON) {

@@ -52,12 +52,12 @@ static const struct command_spec spec = {
     .option_count = sizeof options / sizeof *options,
 };
 
-static const char *condition_of(const struct wal_findings *findings)
+static const char *condition_of(const struct history_findings *findings)
 {
-    return !wal_findings_whole(findings) ? "damaged"
-           : findings->end.torn          ? being_written ? "being written" : "torn tail"
-           : findings->end.empty         ? "empty"
-                                         : "whole";
+    return !history_findings_whole(findings) ? "damaged"
+           : findings->end.torn              ? being_written ? "being written" : "torn tail"
+           : findings->end.empty             ? "empty"
+                                             : "whole";
 }
 
 static const char *checkpoint_condition_text(enum checkpoint_condition condition)
@@ -76,11 +76,11 @@ static const char *checkpoint_condition_text(enum checkpoint_condition condition
 }
 
 /* What an engine's start would do. */
-static void start_text(const struct wal_findings *findings, char text[64])
+static void start_text(const struct history_findings *findings, char text[64])
 {
     if (lock_unfit) {
         snprintf(text, 64, "refused: LOCK is not a regular file");
-    } else if (!wal_findings_starts(findings)) {
+    } else if (!history_findings_starts(findings)) {
         snprintf(text, 64, "refused");
     } else if (findings->base) {
         snprintf(text, 64, "from checkpoint %" PRIu64, findings->base);
@@ -103,7 +103,7 @@ static void print_checkpoint(const struct checkpoint_finding *finding)
     putchar('\n');
 }
 
-static void print_findings(const struct wal_findings *findings)
+static void print_findings(const struct history_findings *findings)
 {
     const struct wal_end *end = &findings->end;
     char cluster[ID_TEXT_BYTES];
@@ -137,13 +137,13 @@ static void print_findings(const struct wal_findings *findings)
     }
 }
 
-static void say_fault(const struct wal_fault *fault, const char *meaning)
+static void say_fault(const struct history_fault *fault, const char *meaning)
 {
     fprintf(stderr, "DAMAGED: %s/%s, offset %" PRIu64 ": %s (LSN %" PRIu64 ").\n%s\n",
             opened.folder, fault->file, fault->file_offset, fault->reason, fault->lsn, meaning);
 }
 
-static void say_checkpoints(const struct wal_findings *findings)
+static void say_checkpoints(const struct history_findings *findings)
 {
     for (size_t i = 0; i < findings->checkpoint_count; i++) {
         const struct checkpoint_finding *finding = &findings->checkpoints[i];
@@ -160,7 +160,7 @@ static void say_checkpoints(const struct wal_findings *findings)
     }
 }
 
-static void say_what_is_wrong(const struct wal_findings *findings)
+static void say_what_is_wrong(const struct history_findings *findings)
 {
     say_checkpoints(findings);
     if (findings->elsewhere) {
@@ -202,7 +202,7 @@ static void say_what_is_wrong(const struct wal_findings *findings)
     } else if (findings->end.torn) {
         wal_say_torn(opened.folder, &findings->end);
     }
-    if (!wal_findings_whole(findings)) {
+    if (!history_findings_whole(findings)) {
         fprintf(stderr, "'holdfast wal repair' shows what can be done.\n");
     }
 }
@@ -226,9 +226,9 @@ static json_t *checkpoint_object(const struct checkpoint_finding *finding)
 }
 
 /* The first thing that is wrong. */
-static bool first_fault(const struct wal_findings *findings, struct wal_fault *fault)
+static bool first_fault(const struct history_findings *findings, struct history_fault *fault)
 {
-    if (wal_findings_fault(findings, fault)) {
+    if (history_findings_fault(findings, fault)) {
         return true;
     }
     for (size_t i = 0; i < findings->checkpoint_count; i++) {
@@ -252,10 +252,10 @@ static bool first_fault(const struct wal_findings *findings, struct wal_fault *f
     return fault->any;
 }
 
-static void add_faults(json_t *object, const struct wal_findings *findings)
+static void add_faults(json_t *object, const struct history_findings *findings)
 {
     const struct wal_end *end = &findings->end;
-    struct wal_fault fault;
+    struct history_fault fault;
     if (first_fault(findings, &fault)) {
         char text[512];
         snprintf(text, sizeof text, "%s, offset %" PRIu64 ": %s", fault.file, fault.file_offset,
@@ -275,7 +275,7 @@ static void add_faults(json_t *object, const struct wal_findings *findings)
     }
 }
 
-static void print_findings_json(const struct wal_findings *findings)
+static void print_findings_json(const struct history_findings *findings)
 {
     const struct wal_end *end = &findings->end;
     char cluster[ID_TEXT_BYTES];
@@ -307,16 +307,16 @@ static void print_findings_json(const struct wal_findings *findings)
 static uint64_t state_bytes(void)
 {
     struct inventory_options sizes;
-    if (wal_replay_sizes(opened.storage, &sizes) != HF_OK) {
+    if (history_replay_sizes(opened.storage, &sizes) != HF_OK) {
         return UINT64_MAX;
     }
-    return wal_replay_bytes(&sizes);
+    return history_replay_bytes(&sizes);
 }
 
 int cmd_wal_verify(int argc, char **argv)
 {
     struct args args;
-    struct wal_findings findings;
+    struct history_findings findings;
     struct progress progress;
     int code = args_parse(&spec, argc, argv, &args);
     if (code == ARGS_GO_ON && state_wanted && state_unwanted) {
@@ -330,7 +330,7 @@ int cmd_wal_verify(int argc, char **argv)
     }
     struct id128 cluster;
     bool known = identity_read(data, &cluster) == HF_OK;
-    const struct wal_check_options wanted = {
+    const struct history_check_options wanted = {
         .storage = opened.storage,
         .cluster = known ? &cluster : NULL,
         .state = state_wanted || (!state_unwanted && state_bytes() <= STATE_UNASKED_BYTES),
@@ -340,7 +340,7 @@ int cmd_wal_verify(int argc, char **argv)
     enum hf_status status = HF_BUSY;
     progress_start(&progress);
     for (unsigned tries = 0; status == HF_BUSY && tries < HISTORY_TRIES_MAX; tries++) {
-        status = wal_check(&wanted, &findings);
+        status = history_check(&wanted, &findings);
     }
     progress_end(&progress);
     if (status == HF_OK) {
@@ -354,8 +354,8 @@ int cmd_wal_verify(int argc, char **argv)
             fprintf(stderr,
                     "The state was not built: it may take more than 1 GiB. --state does.\n");
         }
-        code = wal_findings_whole(&findings) && !lock_unfit ? EXIT_DONE : EXIT_NO;
-        wal_findings_free(&findings);
+        code = history_findings_whole(&findings) && !lock_unfit ? EXIT_DONE : EXIT_NO;
+        history_findings_free(&findings);
     } else {
         code = wal_check_failed(&opened, status, json);
     }

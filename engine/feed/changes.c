@@ -100,7 +100,7 @@ static enum hf_status next_record(struct changes *changes, struct event *event)
     if (!changes->in_block) {
         return HF_NOT_FOUND;
     }
-    if (wal_records_next(&changes->records, event, &changes->reason)) {
+    if (history_records_next(&changes->records, event, &changes->reason)) {
         return HF_OK;
     }
     changes->in_block = false;
@@ -130,7 +130,7 @@ enum hf_status changes_next(struct changes *changes, struct event *event, uint64
                 return status;
             }
             changes->in_block = changes->block.header.type == BLOCK_DATA;
-            changes->records = (struct wal_records){.block = &changes->block};
+            changes->records = (struct history_records){.block = &changes->block};
             continue;
         }
         if (status != HF_OK) {

@@ -26,7 +26,7 @@ struct changes {
     uint64_t oldest_lsn; /* where the log began when the stream was opened, or had EXPIRED */
     bool in_block;
     struct wal_block block;
-    struct wal_records records;
+    struct history_records records;
     const char *reason;      /* DAMAGED: what is wrong; NULL: not known */
     const atomic_bool *stop; /* the caller's to set, after opening; NULL: nothing stops it */
 };

@@ -14,21 +14,21 @@
 #define TORN_LOOKS            5u
 
 struct check {
-    const struct wal_check_options *options;
-    struct wal_findings *findings;
+    const struct history_check_options *options;
+    struct history_findings *findings;
     const char *what; /* is being done, for progress */
 };
 
-static void set_fault(struct wal_fault *fault, const char *file, uint64_t offset, uint64_t lsn,
+static void set_fault(struct history_fault *fault, const char *file, uint64_t offset, uint64_t lsn,
                       const char *reason)
 {
-    *fault = (struct wal_fault){.any = true, .file_offset = offset, .lsn = lsn};
+    *fault = (struct history_fault){.any = true, .file_offset = offset, .lsn = lsn};
     snprintf(fault->file, sizeof fault->file, "%s", file);
     snprintf(fault->reason, sizeof fault->reason, "%s", reason);
 }
 
 /* Where the log would end if a block were not there. */
-static void cut_before(struct wal_fault *fault, const struct wal_block *block,
+static void cut_before(struct history_fault *fault, const struct wal_block *block,
                        const struct wal_end *before)
 {
     const struct block_header *header = &block->header;
@@ -116,7 +116,7 @@ static enum hf_status check_checkpoint(struct check *check, struct checkpoint_fi
 
 static enum hf_status check_checkpoints(struct check *check)
 {
-    struct wal_findings *findings = check->findings;
+    struct history_findings *findings = check->findings;
     uint64_t *numbers;
     size_t count;
     enum hf_status status = checkpoint_list(check->options->storage, &numbers, &count);
@@ -135,7 +135,7 @@ static enum hf_status check_checkpoints(struct check *check)
 }
 
 /* The newest whole checkpoint is what an engine starts from. */
-static void choose_base(struct wal_findings *findings)
+static void choose_base(struct history_findings *findings)
 {
     findings->base = 0;
     findings->base_info = NULL;
@@ -148,7 +148,7 @@ static void choose_base(struct wal_findings *findings)
     findings->beginning_missing = findings->base == 0 && findings->first_segment > 1;
 }
 
-static void mark_outdated(struct wal_findings *findings)
+static void mark_outdated(struct history_findings *findings)
 {
     for (size_t i = 0; i < findings->checkpoint_count; i++) {
         struct checkpoint_finding *finding = &findings->checkpoints[i];
@@ -162,9 +162,9 @@ static void mark_outdated(struct wal_findings *findings)
 /* ---- Blocks ---- */
 
 static void check_block(struct check *check, const struct wal_block *block,
-                        const struct wal_end *before, struct wal_fault *unreadable)
+                        const struct wal_end *before, struct history_fault *unreadable)
 {
-    struct wal_findings *findings = check->findings;
+    struct history_findings *findings = check->findings;
     findings->segments += block->file_offset == WAL_PAGE_BYTES;
     findings->blocks++;
     findings->payload_bytes += block->header.payload_bytes;
@@ -172,10 +172,10 @@ static void check_block(struct check *check, const struct wal_block *block,
     if (block->header.type != BLOCK_DATA) {
         return;
     }
-    struct wal_records records = {.block = block};
+    struct history_records records = {.block = block};
     struct event event;
     const char *reason;
-    while (wal_records_next(&records, &event, &reason)) {
+    while (history_records_next(&records, &event, &reason)) {
         findings->records++;
     }
     if (reason && !unreadable->any) {
@@ -194,7 +194,7 @@ static bool given_back(struct storage *storage, uint64_t segment)
 
 /* Reads from `start` (NULL: the first segment) to the end of segment `last` (0: the log's end). */
 static enum hf_status read_part(struct check *check, const struct wal_start *start, uint64_t last,
-                                struct wal_end *end, struct wal_fault *unreadable)
+                                struct wal_end *end, struct history_fault *unreadable)
 {
     struct storage *storage = check->options->storage;
     struct wal_reader *reader;
@@ -239,8 +239,8 @@ static bool end_is_start(const struct wal_end *end, const struct wal_start *star
 /* The segments that the base covers. */
 static enum hf_status read_covered(struct check *check)
 {
-    struct wal_findings *findings = check->findings;
-    struct wal_fault *covered = &findings->covered;
+    struct history_findings *findings = check->findings;
+    struct history_fault *covered = &findings->covered;
     struct wal_end end = {0};
     if (findings->base == 0 || findings->first_segment == 0 ||
         findings->first_segment > findings->base) {
@@ -284,7 +284,7 @@ static enum hf_status read_covered(struct check *check)
 /* ---- State ---- */
 
 /* Where the state is built from: as far back as log and checkpoints are whole. 0: the beginning. */
-static uint64_t state_begin(const struct wal_findings *findings)
+static uint64_t state_begin(const struct history_findings *findings)
 {
     if (findings->covered.any || findings->base == 0 || findings->first_segment > findings->base) {
         return findings->base;
@@ -301,10 +301,10 @@ static uint64_t state_begin(const struct wal_findings *findings)
 }
 
 /* Where the log goes on behind a checkpoint, the state must be the checkpoint's. */
-static bool passes_checkpoint(struct check *check, const struct wal_replay *replay,
+static bool passes_checkpoint(struct check *check, const struct history_replay *replay,
                               const struct wal_block *block)
 {
-    struct wal_findings *findings = check->findings;
+    struct history_findings *findings = check->findings;
     for (size_t i = 0; block->file_offset == WAL_PAGE_BYTES && i < findings->checkpoint_count;
          i++) {
         const struct checkpoint_finding *finding = &findings->checkpoints[i];
@@ -321,7 +321,7 @@ static bool passes_checkpoint(struct check *check, const struct wal_replay *repl
     return true;
 }
 
-static void replay_fault(struct wal_findings *findings, const struct wal_replay *replay,
+static void replay_fault(struct history_findings *findings, const struct history_replay *replay,
                          const struct wal_block *block, const struct wal_end *before)
 {
     set_fault(&findings->state, replay->file, replay->file_offset, replay->lsn, replay->reason);
@@ -329,16 +329,16 @@ static void replay_fault(struct wal_findings *findings, const struct wal_replay 
     findings->state_digest = block->header.type == BLOCK_DIGEST;
 }
 
-static enum hf_status replay_log(struct check *check, struct wal_replay *replay,
+static enum hf_status replay_log(struct check *check, struct history_replay *replay,
                                  struct wal_reader *reader)
 {
-    struct wal_findings *findings = check->findings;
+    struct history_findings *findings = check->findings;
     struct wal_end before = {0};
     struct wal_block block;
     enum hf_status status;
     while ((status = wal_reader_next(reader, &block)) == HF_OK &&
            passes_checkpoint(check, replay, &block)) {
-        status = wal_replay_block(replay, &block);
+        status = history_replay_block(replay, &block);
         if (status == HF_DAMAGED) {
             replay_fault(findings, replay, &block, &before);
             return HF_OK;
@@ -365,7 +365,7 @@ static enum hf_status replay_log(struct check *check, struct wal_replay *replay,
 }
 
 /* A checkpoint whose contents are not what its digest says is damaged, though its checksums fit. */
-static enum hf_status mark_damaged(struct wal_findings *findings, uint64_t number,
+static enum hf_status mark_damaged(struct history_findings *findings, uint64_t number,
                                    const char *reason)
 {
     for (size_t i = 0; i < findings->checkpoint_count; i++) {
@@ -378,11 +378,11 @@ static enum hf_status mark_damaged(struct wal_findings *findings, uint64_t numbe
     return HF_DAMAGED;
 }
 
-static enum hf_status begin_state(struct check *check, struct wal_replay *replay, uint64_t number,
-                                  const struct inventory_options *sizes)
+static enum hf_status begin_state(struct check *check, struct history_replay *replay,
+                                  uint64_t number, const struct inventory_options *sizes)
 {
     struct storage *storage = check->options->storage;
-    enum hf_status status = wal_replay_begin(replay, storage, number, sizes);
+    enum hf_status status = history_replay_begin(replay, storage, number, sizes);
     if (status == HF_DAMAGED) {
         status = damaged_or_gone(storage, number);
     }
@@ -395,17 +395,17 @@ static enum hf_status begin_state(struct check *check, struct wal_replay *replay
 /* DAMAGED: a checkpoint has turned out to be damaged, begin anew without it. */
 static enum hf_status check_state(struct check *check)
 {
-    struct wal_findings *findings = check->findings;
+    struct history_findings *findings = check->findings;
     struct storage *storage = check->options->storage;
     uint64_t number = state_begin(findings);
     struct inventory_options sizes;
-    struct wal_replay replay;
+    struct history_replay replay;
     struct wal_reader *reader;
-    enum hf_status status = wal_replay_sizes(storage, &sizes);
+    enum hf_status status = history_replay_sizes(storage, &sizes);
     if (status == HF_OK && number != findings->base) {
         status = begin_state(check, &replay, findings->base, &sizes);
         if (status == HF_OK) {
-            wal_replay_end(&replay);
+            history_replay_end(&replay);
         }
     }
     if (status == HF_OK) {
@@ -426,7 +426,7 @@ static enum hf_status check_state(struct check *check)
     }
     findings->state_checked = status == HF_OK;
     findings->digests_compared = replay.digests;
-    wal_replay_end(&replay);
+    history_replay_end(&replay);
     return status;
 }
 
@@ -434,11 +434,11 @@ static enum hf_status check_state(struct check *check)
 
 static enum hf_status check_from_base(struct check *check)
 {
-    struct wal_findings *findings = check->findings;
+    struct history_findings *findings = check->findings;
     choose_base(findings);
     findings->segments = findings->blocks = findings->records = 0;
     findings->digests = findings->payload_bytes = 0;
-    findings->covered = findings->unreadable = findings->state = (struct wal_fault){0};
+    findings->covered = findings->unreadable = findings->state = (struct history_fault){0};
     findings->covered_gap = false;
     enum hf_status status = read_covered(check);
     if (status == HF_OK) {
@@ -455,10 +455,11 @@ static enum hf_status check_from_base(struct check *check)
     return status;
 }
 
-enum hf_status wal_check(const struct wal_check_options *options, struct wal_findings *findings)
+enum hf_status history_check(const struct history_check_options *options,
+                             struct history_findings *findings)
 {
     struct check check = {.options = options, .findings = findings};
-    *findings = (struct wal_findings){0};
+    *findings = (struct history_findings){0};
     enum hf_status status = wal_first_segment(options->storage, &findings->first_segment);
     if (status == HF_OK) {
         status = check_checkpoints(&check);
@@ -472,12 +473,12 @@ enum hf_status wal_check(const struct wal_check_options *options, struct wal_fin
         findings->elsewhere = wal_cluster_fault(&findings->end, *options->cluster);
     }
     if (status != HF_OK) {
-        wal_findings_free(findings);
+        history_findings_free(findings);
     }
     return status;
 }
 
-void wal_findings_free(struct wal_findings *findings)
+void history_findings_free(struct history_findings *findings)
 {
     free(findings->checkpoints);
     findings->checkpoints = NULL;
@@ -485,9 +486,9 @@ void wal_findings_free(struct wal_findings *findings)
     findings->base_info = NULL;
 }
 
-bool wal_findings_fault(const struct wal_findings *findings, struct wal_fault *fault)
+bool history_findings_fault(const struct history_findings *findings, struct history_fault *fault)
 {
-    *fault = (struct wal_fault){0};
+    *fault = (struct history_fault){0};
     if (findings->end.damaged) {
         const struct wal_end *end = &findings->end;
         set_fault(fault, end->file, end->file_offset, end->lsn, end->reason);
@@ -503,17 +504,17 @@ bool wal_findings_fault(const struct wal_findings *findings, struct wal_fault *f
     return fault->any;
 }
 
-bool wal_findings_starts(const struct wal_findings *findings)
+bool history_findings_starts(const struct history_findings *findings)
 {
-    struct wal_fault fault;
+    struct history_fault fault;
     uint64_t covered_lsn = findings->base ? findings->base_info->start.lsn : 0;
     /* What a start builds begins with the base. */
     bool state = findings->state.any && findings->state.lsn > covered_lsn;
-    return !wal_findings_fault(findings, &fault) && !state && !findings->beginning_missing &&
+    return !history_findings_fault(findings, &fault) && !state && !findings->beginning_missing &&
            !findings->covered_gap && !findings->elsewhere;
 }
 
-bool wal_findings_whole(const struct wal_findings *findings)
+bool history_findings_whole(const struct history_findings *findings)
 {
     for (size_t i = 0; i < findings->checkpoint_count; i++) {
         enum checkpoint_condition condition = findings->checkpoints[i].condition;

@@ -12,7 +12,7 @@
 #include "history/replay.h"
 #include "wal/reader.h"
 
-struct wal_check_options {
+struct history_check_options {
     struct storage *storage;
     const struct id128
         *cluster; /* the data directory says that its log is this one; NULL: nothing */
@@ -24,7 +24,7 @@ struct wal_check_options {
 };
 
 /* Something that is wrong. */
-struct wal_fault {
+struct history_fault {
     bool any;
     char file[STORAGE_NAME_BYTES_MAX];
     uint64_t file_offset;
@@ -46,7 +46,7 @@ struct checkpoint_finding {
     struct checkpoint_info info; /* message: why it is damaged or apart */
 };
 
-struct wal_findings {
+struct history_findings {
     struct checkpoint_finding *checkpoints; /* by number */
     size_t checkpoint_count;
     uint64_t base; /* number of the checkpoint that an engine can start from; 0: none */
@@ -65,30 +65,31 @@ struct wal_findings {
     const char *elsewhere; /* why this is not the data directory's log; NULL: it is, or may be */
     char trouble[160];     /* IO_ERROR: which file of the log can't be read, and why; or "" */
 
-    struct wal_end end;       /* how the log behind the base ends */
-    struct wal_fault covered; /* the first fault in segments that the base covers */
-    struct wal_fault
+    struct wal_end end;           /* how the log behind the base ends */
+    struct history_fault covered; /* the first fault in segments that the base covers */
+    struct history_fault
         unreadable; /* a block behind the base whose checksums fit, but not its records */
 
     bool state_checked;
     uint64_t digests_compared;
-    struct wal_fault state; /* a record that does not fit, or a digest that differs */
-    bool state_digest;      /* it is a digest: what is wrong lies somewhere before */
+    struct history_fault state; /* a record that does not fit, or a digest that differs */
+    bool state_digest;          /* it is a digest: what is wrong lies somewhere before */
 };
 
-/* OK: *findings tells; free it with wal_findings_free. BUSY: the engine gave away what was being
- * read: do it again. FULL, IO_ERROR, NO_MEMORY. */
-enum hf_status wal_check(const struct wal_check_options *options, struct wal_findings *findings);
-void wal_findings_free(struct wal_findings *findings);
+/* OK: *findings tells; free it with history_findings_free. BUSY: the engine gave away what was
+ * being read: do it again. FULL, IO_ERROR, NO_MEMORY. */
+enum hf_status history_check(const struct history_check_options *options,
+                             struct history_findings *findings);
+void history_findings_free(struct history_findings *findings);
 
 /* Nothing is wrong; a torn tail is no fault. */
-bool wal_findings_whole(const struct wal_findings *findings);
+bool history_findings_whole(const struct history_findings *findings);
 
 /* An engine starts from this: from the base, or from the beginning. Exactly when this is so,
  * recovery (server/recovery.c) goes on; it asks the same functions. */
-bool wal_findings_starts(const struct wal_findings *findings);
+bool history_findings_starts(const struct history_findings *findings);
 
 /* The first fault behind the base, which an engine's start would meet: NULL: none. */
-bool wal_findings_fault(const struct wal_findings *findings, struct wal_fault *fault);
+bool history_findings_fault(const struct history_findings *findings, struct history_fault *fault);
 
 #endif

@@ -85,7 +85,7 @@ enum hf_status item_names_load(struct item_names *names, struct storage *storage
     struct inventory_options sizes;
     struct inventory *catalog;
     struct checkpoint_info info;
-    enum hf_status status = wal_replay_sizes(storage, &sizes);
+    enum hf_status status = history_replay_sizes(storage, &sizes);
     sizes.orders_max = 1; /* none are loaded */
     if (status == HF_OK) {
         status = inventory_init(&catalog, &sizes);

@@ -9,9 +9,9 @@
 #include "base/parse.h"
 #include "base/times.h"
 
-bool parse_position(const char *text, struct wal_position *position, char *reason)
+bool parse_position(const char *text, struct history_position *position, char *reason)
 {
-    *position = (struct wal_position){.is_time = true};
+    *position = (struct history_position){.is_time = true};
     if (all_digits(text)) {
         position->is_time = false;
         return parse_unsigned(text, 0, UINT64_MAX, &position->value, reason);
@@ -31,25 +31,25 @@ bool parse_position(const char *text, struct wal_position *position, char *reaso
     return fine;
 }
 
-int position_compare(const struct wal_position *position, uint64_t lsn, uint64_t wall_ms)
+int position_compare(const struct history_position *position, uint64_t lsn, uint64_t wall_ms)
 {
     uint64_t value = position->is_time ? wall_ms : lsn;
     return (value > position->value) - (value < position->value);
 }
 
-bool range_is_backwards(const struct wal_range *range)
+bool range_is_backwards(const struct history_range *range)
 {
     return range->from.is_time == range->to.is_time && range->from.value > range->to.value;
 }
 
-int range_compare(const struct wal_range *range, uint64_t lsn, uint64_t wall_ms)
+int range_compare(const struct history_range *range, uint64_t lsn, uint64_t wall_ms)
 {
     int at_from = position_compare(&range->from, lsn, wall_ms);
     int at_to = position_compare(&range->to, lsn, wall_ms);
     return at_from < 0 ? at_from : at_to > 0 ? at_to : 0;
 }
 
-bool range_is_over(const struct wal_range *range, uint64_t lsn)
+bool range_is_over(const struct history_range *range, uint64_t lsn)
 {
     return !range->to.is_time && lsn >= range->to.value;
 }

@@ -98,7 +98,7 @@ static enum hf_status begin_with(struct run *run, uint64_t number,
         status = HF_NOT_FOUND;
     }
     if (status == HF_OK) {
-        status = wal_replay_begin(&rebuild->replay, run->storage, number, sizes);
+        status = history_replay_begin(&rebuild->replay, run->storage, number, sizes);
     }
     if (checkpoint_is_lost(status)) {
         report_passed_over(run);
@@ -133,7 +133,7 @@ static enum hf_status begin(struct run *run)
 {
     struct inventory_options sizes;
     uint64_t first;
-    enum hf_status status = wal_replay_sizes(run->storage, &sizes);
+    enum hf_status status = history_replay_sizes(run->storage, &sizes);
     if (status == HF_OK) {
         status = wal_first_segment(run->storage, &first);
     }
@@ -146,7 +146,7 @@ static enum hf_status begin(struct run *run)
         status = begin_with_any(run, &sizes);
     }
     if (status == HF_NOT_FOUND && whole) {
-        status = wal_replay_begin(&run->rebuild->replay, run->storage, 0, &sizes);
+        status = history_replay_begin(&run->rebuild->replay, run->storage, 0, &sizes);
     } else if (status == HF_NOT_FOUND) {
         return fail(run->rebuild, status,
                     "the log begins with segment %" PRIu64 ", and no whole checkpoint is at or "
@@ -166,7 +166,7 @@ static enum hf_status damaged(struct rebuild *rebuild, const char *file, uint64_
 
 static enum hf_status apply(struct run *run, struct event *event, uint64_t wall_ms)
 {
-    struct wal_replay *replay = &run->rebuild->replay;
+    struct history_replay *replay = &run->rebuild->replay;
     const struct rebuild_watch *watch = &run->options->watch;
     if (watch->before) {
         watch->before(watch->context, replay->inventory, event);
@@ -187,10 +187,10 @@ static enum hf_status apply(struct run *run, struct event *event, uint64_t wall_
 static enum hf_status apply_records(struct run *run, const struct wal_block *block,
                                     struct rebuild_block *kept)
 {
-    struct wal_records records = {.block = block};
+    struct history_records records = {.block = block};
     struct event event;
     const char *reason = NULL;
-    while (wal_records_next(&records, &event, &reason)) {
+    while (history_records_next(&records, &event, &reason)) {
         if (!reaches(run, event.lsn, block->header.index)) {
             return HF_OK;
         }
@@ -224,7 +224,7 @@ static enum hf_status take_block(struct run *run, const struct wal_block *block,
         status = apply_records(run, block, &kept);
     } else if (whole) {
         kept.kept_bytes = header->payload_bytes;
-        status = wal_replay_block(&rebuild->replay, block);
+        status = history_replay_block(&rebuild->replay, block);
         if (status != HF_OK) {
             return damaged(rebuild, rebuild->replay.file, rebuild->replay.file_offset,
                            rebuild->replay.reason);
@@ -302,7 +302,7 @@ enum hf_status rebuild_run(struct rebuild *rebuild, struct storage *storage,
         wal_reader_close(reader);
     }
     if (status != HF_OK && begun) {
-        wal_replay_end(&rebuild->replay);
+        history_replay_end(&rebuild->replay);
     }
     if (status != HF_OK && rebuild->message[0] == '\0') {
         fail(rebuild, status, "the log can't be read: %s", storage_reason(status));
@@ -312,5 +312,5 @@ enum hf_status rebuild_run(struct rebuild *rebuild, struct storage *storage,
 
 void rebuild_end(struct rebuild *rebuild)
 {
-    wal_replay_end(&rebuild->replay);
+    history_replay_end(&rebuild->replay);
 }

@@ -33,7 +33,7 @@ struct rebuild_report {
 
 struct rebuild_options {
     bool all; /* to the log's end; `until` is not used */
-    struct wal_position until;
+    struct history_position until;
     bool from_oldest; /* as much of the log as there is: from its beginning, or the oldest
                          checkpoint; else from the newest that is not after `until` */
     struct rebuild_watch watch;
@@ -50,15 +50,15 @@ struct rebuild_block {
 };
 
 struct rebuild {
-    struct wal_replay replay;    /* replay.lsn: where the state is; its inventory */
-    struct checkpoint_info from; /* number 0: the log's beginning */
-    uint64_t wall_ms;            /* of the last block applied; 0: none */
-    int64_t ahead_ms;            /* of the same block: what event_show_times() needs */
-    struct rebuild_block last;   /* the last block of which something is kept */
-    struct rebuild_block first;  /* the first one read; perhaps nothing is kept of it */
-    bool more;                   /* the log continues after the moment */
-    bool torn;                   /* the log was read to its end, and that is torn */
-    char message[600];           /* why it failed */
+    struct history_replay replay; /* replay.lsn: where the state is; its inventory */
+    struct checkpoint_info from;  /* number 0: the log's beginning */
+    uint64_t wall_ms;             /* of the last block applied; 0: none */
+    int64_t ahead_ms;             /* of the same block: what event_show_times() needs */
+    struct rebuild_block last;    /* the last block of which something is kept */
+    struct rebuild_block first;   /* the first one read; perhaps nothing is kept of it */
+    bool more;                    /* the log continues after the moment */
+    bool torn;                    /* the log was read to its end, and that is torn */
+    char message[600];            /* why it failed */
 };
 
 /* Rebuilds. OK: end with rebuild_end(); else message gives the reason, and nothing is left to end:

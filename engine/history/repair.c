@@ -19,16 +19,16 @@
 #define BLOCK_BYTES (block_span_bytes(WAL_GROUP_BYTES_MAX))
 
 struct repair {
-    const struct wal_repair_options *options;
-    const struct wal_findings *findings;
-    struct wal_repair_report *report;
+    const struct history_repair_options *options;
+    const struct history_findings *findings;
+    struct history_repair_report *report;
     struct wal_end cut; /* where the good part ends; segment 0: before the first block there is */
     bool cluster_known;
-    uint64_t first;           /* segment that the good part begins with */
-    uint64_t segment_bytes;   /* of new segments */
-    struct wal_replay replay; /* skip: the state so far */
-    uint8_t *buffer;          /* BLOCK_BYTES, page aligned: what is read */
-    uint8_t *out;             /* likewise: what is written */
+    uint64_t first;               /* segment that the good part begins with */
+    uint64_t segment_bytes;       /* of new segments */
+    struct history_replay replay; /* skip: the state so far */
+    uint8_t *buffer;              /* BLOCK_BYTES, page aligned: what is read */
+    uint8_t *out;                 /* likewise: what is written */
     /* Where the next block goes. */
     storage_file file; /* -1: none is open */
     uint64_t segment;
@@ -38,7 +38,7 @@ struct repair {
 
 /* ---- What can be done ---- */
 
-static void not_possible(struct wal_repair_report *report, const char *why)
+static void not_possible(struct history_repair_report *report, const char *why)
 {
     report->possible = false;
     snprintf(report->why, sizeof report->why, "%s", why);
@@ -46,12 +46,12 @@ static void not_possible(struct wal_repair_report *report, const char *why)
 
 static void plan(struct repair *repair)
 {
-    const struct wal_findings *findings = repair->findings;
-    struct wal_repair_report *report = repair->report;
+    const struct history_findings *findings = repair->findings;
+    struct history_repair_report *report = repair->report;
     report->base = findings->base;
     report->possible = true;
-    report->needed = !wal_findings_whole(findings) || findings->end.torn;
-    report->has_fault = wal_findings_fault(findings, &report->fault);
+    report->needed = !history_findings_whole(findings) || findings->end.torn;
+    report->has_fault = history_findings_fault(findings, &report->fault);
     report->torn_bytes = findings->end.torn && !report->has_fault ? findings->end.torn_bytes : 0;
     repair->cut = report->has_fault ? report->fault.cut : findings->end;
     report->drops_covered = findings->covered.any;
@@ -265,7 +265,7 @@ static enum hf_status copy_file(struct repair *repair, const char *name, uint64_
 
 static enum hf_status copy_checkpoints(struct repair *repair)
 {
-    const struct wal_findings *findings = repair->findings;
+    const struct history_findings *findings = repair->findings;
     enum hf_status status = HF_OK;
     for (size_t i = 0; i < findings->checkpoint_count && status == HF_OK; i++) {
         const struct checkpoint_finding *finding = &findings->checkpoints[i];
@@ -399,21 +399,21 @@ static void tell_lost(struct repair *repair, const struct event *event,
         struct event shown = *event;
         event_show_times(&shown, header);
         repair->options->lost(repair->options->context,
-                              &(struct wal_lost){&shown, header->wall_ms, misfit});
+                              &(struct history_lost){&shown, header->wall_ms, misfit});
     }
 }
 
 /* Each record of a block: kept if it fits, else lost. */
 static enum hf_status salvage_records(struct repair *repair, const struct wal_block *block)
 {
-    struct wal_records records = {.block = block};
+    struct history_records records = {.block = block};
     uint8_t *payload = repair->out + BLOCK_HEADER_BYTES;
     uint32_t kept_bytes = 0;
     uint32_t kept = 0;
     struct event event;
     const char *reason;
     uint32_t began = 0;
-    while (wal_records_next(&records, &event, &reason)) {
+    while (history_records_next(&records, &event, &reason)) {
         uint32_t bytes = records.offset - began;
         enum hf_status status = HF_DAMAGED;
         if (repair->options->skip) {
@@ -440,7 +440,7 @@ static enum hf_status salvage_records(struct repair *repair, const struct wal_bl
 static enum hf_status salvage_block(struct repair *repair, const struct wal_block *block)
 {
     const struct block_header *header = &block->header;
-    struct wal_repair_report *report = repair->report;
+    struct history_repair_report *report = repair->report;
     report->blocks_readable++;
     report->last_lsn = header->first_lsn + header->payload_bytes;
     if (!repair->cluster_known) {
@@ -501,9 +501,9 @@ static enum hf_status build_state(struct repair *repair)
     struct inventory_options sizes;
     struct wal_reader *reader;
     struct wal_block block;
-    enum hf_status status = wal_replay_sizes(from, &sizes);
+    enum hf_status status = history_replay_sizes(from, &sizes);
     if (status == HF_OK) {
-        status = wal_replay_begin(&repair->replay, from, base, &sizes);
+        status = history_replay_begin(&repair->replay, from, base, &sizes);
     }
     if (status == HF_OK) {
         status = wal_reader_open_at(&reader, from, base ? &repair->replay.start : NULL, 0);
@@ -513,7 +513,7 @@ static enum hf_status build_state(struct repair *repair)
     }
     while ((status = wal_reader_next(reader, &block)) == HF_OK &&
            block.header.index < repair->cut.next_index) {
-        status = wal_replay_block(&repair->replay, &block);
+        status = history_replay_block(&repair->replay, &block);
         if (status != HF_OK) {
             break;
         }
@@ -543,7 +543,7 @@ static enum hf_status find_segment_bytes(struct repair *repair)
         char name[STORAGE_NAME_BYTES_MAX];
         storage_file file;
         uint64_t size;
-        segment_name(name, SEGMENT_LOG, list.numbers[i]);
+        wal_segment_name(name, list.numbers[i]);
         status = from->ops->open(from, name, false, &file, &size);
         if (status == HF_OK) {
             from->ops->close(from, file);
@@ -561,8 +561,8 @@ static enum hf_status find_segment_bytes(struct repair *repair)
 
 static enum hf_status run(struct repair *repair)
 {
-    const struct wal_repair_options *options = repair->options;
-    struct wal_repair_report *report = repair->report;
+    const struct history_repair_options *options = repair->options;
+    struct history_repair_report *report = repair->report;
     enum hf_status status = find_segment_bytes(repair);
     if (status == HF_OK && options->skip && report->has_fault) {
         status = build_state(repair);
@@ -597,11 +597,12 @@ static enum hf_status run(struct repair *repair)
     return status == HF_OK ? closed : status;
 }
 
-enum hf_status wal_repair(const struct wal_repair_options *options,
-                          const struct wal_findings *findings, struct wal_repair_report *report)
+enum hf_status history_repair(const struct history_repair_options *options,
+                              const struct history_findings *findings,
+                              struct history_repair_report *report)
 {
     struct repair repair = {.options = options, .findings = findings, .report = report, .file = -1};
-    *report = (struct wal_repair_report){0};
+    *report = (struct history_repair_report){0};
     plan(&repair);
     if (!report->needed || !report->possible) {
         return HF_OK;
@@ -614,7 +615,7 @@ enum hf_status wal_repair(const struct wal_repair_options *options,
     repair.out = repair.buffer + BLOCK_BYTES;
     enum hf_status status = run(&repair);
     if (repair.replay.inventory) {
-        wal_replay_end(&repair.replay);
+        history_replay_end(&repair.replay);
     }
     pages_unmap(repair.buffer, bytes);
     return status;

@@ -16,30 +16,30 @@
 #include "history/check.h"
 
 /* A record that is lost. */
-struct wal_lost {
+struct history_lost {
     const struct event *event;
     uint64_t wall_ms;
     bool misfit; /* with skip: it does not fit the state that is left */
 };
 
-struct wal_repair_options {
+struct history_repair_options {
     struct storage *from;
     struct storage *to; /* an empty directory, gets the new log; NULL: only tell */
     bool skip;
-    void (*lost)(void *context, const struct wal_lost *lost); /* each one; NULL: nobody asks */
+    void (*lost)(void *context, const struct history_lost *lost); /* each one; NULL: nobody asks */
     void *context;
 };
 
-struct wal_repair_report {
+struct history_repair_report {
     bool needed;
     bool possible;
     char why[400]; /* why not possible */
     bool has_fault;
-    struct wal_fault fault; /* what the log is repaired at */
-    uint64_t torn_bytes;    /* at its end, never acknowledged */
-    bool drops_covered;     /* segments up to the base, and older checkpoints, are left out */
-    uint64_t base;          /* checkpoint that the new log stands on; 0: none */
-    uint64_t lsn;           /* the log is whole up to here */
+    struct history_fault fault; /* what the log is repaired at */
+    uint64_t torn_bytes;        /* at its end, never acknowledged */
+    bool drops_covered;         /* segments up to the base, and older checkpoints, are left out */
+    uint64_t base;              /* checkpoint that the new log stands on; 0: none */
+    uint64_t lsn;               /* the log is whole up to here */
     /* Behind the fault. */
     uint64_t blocks_unreadable;
     uint64_t blocks_readable;
@@ -50,9 +50,10 @@ struct wal_repair_report {
     uint64_t items_short;  /* skip: items of which more is held and sold than there is */
 };
 
-/* findings: of wal_check with state. OK: see *report; with options->to, and if needed and possible,
- * the new log is there and synced. NO_SPACE, FULL, IO_ERROR, NO_MEMORY. */
-enum hf_status wal_repair(const struct wal_repair_options *options,
-                          const struct wal_findings *findings, struct wal_repair_report *report);
+/* findings: of history_check with state. OK: see *report; with options->to, and if needed and
+ * possible, the new log is there and synced. NO_SPACE, FULL, IO_ERROR, NO_MEMORY. */
+enum hf_status history_repair(const struct history_repair_options *options,
+                              const struct history_findings *findings,
+                              struct history_repair_report *report);
 
 #endif

@@ -26,7 +26,7 @@
 #define BUYER_BYTES  24u
 #define TICKET_BYTES 24u
 
-bool wal_records_next(struct wal_records *records, struct event *event, const char **reason)
+bool history_records_next(struct history_records *records, struct event *event, const char **reason)
 {
     const struct block_header *header = &records->block->header;
     *reason = NULL;
@@ -67,7 +67,7 @@ static enum hf_status segments_bytes(struct storage *storage, uint64_t *bytes)
         char name[STORAGE_NAME_BYTES_MAX];
         storage_file file;
         uint64_t size;
-        segment_name(name, SEGMENT_LOG, list.numbers[i]);
+        wal_segment_name(name, list.numbers[i]);
         enum hf_status opened = storage->ops->open(storage, name, false, &file, &size);
         if (opened == HF_OK) {
             storage->ops->close(storage, file);
@@ -120,7 +120,7 @@ static enum hf_status checkpoints_most(struct storage *storage, struct checkpoin
     return status;
 }
 
-enum hf_status wal_replay_sizes(struct storage *storage, struct inventory_options *sizes)
+enum hf_status history_replay_sizes(struct storage *storage, struct inventory_options *sizes)
 {
     uint64_t log_bytes;
     struct checkpoint_most most = {0};
@@ -144,7 +144,7 @@ enum hf_status wal_replay_sizes(struct storage *storage, struct inventory_option
     return status;
 }
 
-uint64_t wal_replay_bytes(const struct inventory_options *sizes)
+uint64_t history_replay_bytes(const struct inventory_options *sizes)
 {
     uint64_t orders = sizes->orders_max < ORDERS_SLACK ? 0 : sizes->orders_max - ORDERS_SLACK;
     uint64_t buyers = sizes->buyers_max < ORDERS_SLACK ? 0 : sizes->buyers_max - ORDERS_SLACK;
@@ -153,7 +153,7 @@ uint64_t wal_replay_bytes(const struct inventory_options *sizes)
 
 /* ---- State ---- */
 
-static enum hf_status fault(struct wal_replay *replay, const char *file, uint64_t offset,
+static enum hf_status fault(struct history_replay *replay, const char *file, uint64_t offset,
                             const char *reason)
 {
     snprintf(replay->file, sizeof replay->file, "%s", file);
@@ -162,7 +162,7 @@ static enum hf_status fault(struct wal_replay *replay, const char *file, uint64_
     return HF_DAMAGED;
 }
 
-static enum hf_status load(struct wal_replay *replay, struct storage *storage, uint64_t number)
+static enum hf_status load(struct history_replay *replay, struct storage *storage, uint64_t number)
 {
     struct checkpoint_info info;
     enum hf_status status =
@@ -188,10 +188,10 @@ static enum hf_status load(struct wal_replay *replay, struct storage *storage, u
     return status;
 }
 
-enum hf_status wal_replay_begin(struct wal_replay *replay, struct storage *storage, uint64_t number,
-                                const struct inventory_options *sizes)
+enum hf_status history_replay_begin(struct history_replay *replay, struct storage *storage,
+                                    uint64_t number, const struct inventory_options *sizes)
 {
-    *replay = (struct wal_replay){0};
+    *replay = (struct history_replay){0};
     enum hf_status status = inventory_init(&replay->inventory, sizes);
     if (status != HF_OK) {
         replay->inventory = NULL;
@@ -201,18 +201,18 @@ enum hf_status wal_replay_begin(struct wal_replay *replay, struct storage *stora
         status = load(replay, storage, number);
     }
     if (status != HF_OK) {
-        wal_replay_end(replay);
+        history_replay_end(replay);
     }
     return status;
 }
 
-static enum hf_status replay_records(struct wal_replay *replay, const struct wal_block *block)
+static enum hf_status replay_records(struct history_replay *replay, const struct wal_block *block)
 {
-    struct wal_records records = {.block = block};
+    struct history_records records = {.block = block};
     struct event event;
     const char *reason;
     uint64_t offset = block->file_offset + BLOCK_HEADER_BYTES;
-    while (wal_records_next(&records, &event, &reason)) {
+    while (history_records_next(&records, &event, &reason)) {
         if (event.lsn <= replay->lsn) {
             continue;
         }
@@ -234,7 +234,7 @@ static enum hf_status replay_records(struct wal_replay *replay, const struct wal
                   : HF_OK;
 }
 
-static enum hf_status check_digest(struct wal_replay *replay, const struct wal_block *block)
+static enum hf_status check_digest(struct history_replay *replay, const struct wal_block *block)
 {
     uint64_t digest;
     const char *reason = digest_decode(block, &digest);
@@ -248,7 +248,7 @@ static enum hf_status check_digest(struct wal_replay *replay, const struct wal_b
     return HF_OK;
 }
 
-enum hf_status wal_replay_block(struct wal_replay *replay, const struct wal_block *block)
+enum hf_status history_replay_block(struct history_replay *replay, const struct wal_block *block)
 {
     enum hf_status status = HF_OK;
     uint64_t end = block->header.first_lsn + block->header.payload_bytes;
@@ -269,7 +269,7 @@ enum hf_status wal_replay_block(struct wal_replay *replay, const struct wal_bloc
     return status;
 }
 
-void wal_replay_end(struct wal_replay *replay)
+void history_replay_end(struct history_replay *replay)
 {
     inventory_deinit(replay->inventory);
     replay->inventory = NULL;

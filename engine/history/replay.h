@@ -13,7 +13,7 @@
 #include "wal/record.h"
 
 /* A walk over the records of a DATA block. Start from {.block = block}. */
-struct wal_records {
+struct history_records {
     const struct wal_block *block;
     uint32_t offset; /* in the payload: where the next record begins */
     uint32_t count;  /* read so far */
@@ -22,7 +22,8 @@ struct wal_records {
 
 /* The next record: true, with event->lsn set. False at the block's end, with *reason NULL; or
  * where the payload, though its checksum fits, can't be read, with *reason. */
-bool wal_records_next(struct wal_records *records, struct event *event, const char **reason);
+bool history_records_next(struct history_records *records, struct event *event,
+                          const char **reason);
 
 /* Turns the record's deadline into what people are shown, by the block's time. Not before it is
  * applied: states are in engine time. */
@@ -31,7 +32,7 @@ static inline void event_show_times(struct event *event, const struct block_head
     event->deadline_ms = time_shown_ms(event->deadline_ms, block_ahead_ms(header));
 }
 
-struct wal_replay {
+struct history_replay {
     struct inventory *inventory;
     uint64_t checkpoint;    /* number of the one that it began with; 0: the log's beginning */
     struct wal_start start; /* where reading begins, when checkpoint is not 0 */
@@ -49,23 +50,23 @@ struct wal_replay {
 
 /* Sizes that suffice for whatever the log and its checkpoints in storage hold. OK, IO_ERROR,
  * NO_MEMORY. */
-enum hf_status wal_replay_sizes(struct storage *storage, struct inventory_options *sizes);
+enum hf_status history_replay_sizes(struct storage *storage, struct inventory_options *sizes);
 
 /* Memory that a state may take that fills the log's own share of these sizes, roughly and at most.
  */
-uint64_t wal_replay_bytes(const struct inventory_options *sizes);
+uint64_t history_replay_bytes(const struct inventory_options *sizes);
 
 /* Begins with checkpoint `number`, or 0: with nothing, before the log's first record. OK; DAMAGED,
  * NOT_FOUND (no such checkpoint), FULL, IO_ERROR, NO_MEMORY: nothing is left to end. */
-enum hf_status wal_replay_begin(struct wal_replay *replay, struct storage *storage, uint64_t number,
-                                const struct inventory_options *sizes);
+enum hf_status history_replay_begin(struct history_replay *replay, struct storage *storage,
+                                    uint64_t number, const struct inventory_options *sizes);
 
 /* Applies a block, or checks it when it is a DIGEST; records at or below replay->lsn are skipped.
  * OK; FULL; DAMAGED: see file, file_offset, reason; what stood before the bad record was applied.
  */
-enum hf_status wal_replay_block(struct wal_replay *replay, const struct wal_block *block);
+enum hf_status history_replay_block(struct history_replay *replay, const struct wal_block *block);
 
 /* Frees the inventory. */
-void wal_replay_end(struct wal_replay *replay);
+void history_replay_end(struct history_replay *replay);
 
 #endif

@@ -234,7 +234,7 @@ static enum hf_status give_name(struct restore *restore, const char *temporary, 
 static enum hf_status compare(struct restore *restore)
 {
     const struct rebuild_options all = {.all = true, .report = *restore->report};
-    const struct wal_replay *wanted = &restore->rebuild->replay;
+    const struct history_replay *wanted = &restore->rebuild->replay;
     struct rebuild *again = calloc(1, sizeof *again);
     if (!again) {
         snprintf(restore->message, RESTORE_MESSAGE_BYTES, "%s: out of memory", restore->directory);
@@ -245,7 +245,7 @@ static enum hf_status compare(struct restore *restore)
         snprintf(restore->message, RESTORE_MESSAGE_BYTES, "%s: what was built can't be read: %s",
                  restore->directory, again->message);
     } else {
-        const struct wal_replay *replay = &again->replay;
+        const struct history_replay *replay = &again->replay;
         if (replay->lsn != wanted->lsn || replay->digest != wanted->digest || again->torn) {
             snprintf(restore->message, RESTORE_MESSAGE_BYTES,
                      "%s: what was built leads to LSN %llu and digest %016llx, not to LSN %llu "

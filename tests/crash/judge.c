@@ -337,21 +337,21 @@ static struct storage *make_storage(const struct disk_image *image, uint64_t see
 /* As `holdfast wal verify` does. */
 static bool check_log(struct judge *judge, struct storage *storage)
 {
-    struct wal_findings findings;
-    struct wal_fault fault = {0};
-    const struct wal_check_options options = {.storage = storage, .state = true};
-    enum hf_status status = wal_check(&options, &findings);
+    struct history_findings findings;
+    struct history_fault fault = {0};
+    const struct history_check_options options = {.storage = storage, .state = true};
+    enum hf_status status = history_check(&options, &findings);
     if (status != HF_OK) {
         return broken(judge, "wal verify: %s", hf_status_text(status));
     }
     judge->verified++;
-    bool whole = wal_findings_whole(&findings) && wal_findings_starts(&findings);
+    bool whole = history_findings_whole(&findings) && history_findings_starts(&findings);
     if (!whole) {
-        (void)wal_findings_fault(&findings, &fault);
+        (void)history_findings_fault(&findings, &fault);
         broken(judge, "wal verify finds damage: %s %s; covered: %s %s", fault.file, fault.reason,
                findings.covered.file, findings.covered.reason);
     }
-    wal_findings_free(&findings);
+    history_findings_free(&findings);
     return whole;
 }
 

@@ -106,7 +106,7 @@ static enum hf_status build(struct storage *storage, uint64_t upto, struct check
 {
     struct checkpoint_build_options options = {
         .storage = storage, .upto = upto, .memory_bytes = MIB(1)};
-    assert_int_equal(wal_replay_sizes(storage, &options.inventory), HF_OK);
+    assert_int_equal(history_replay_sizes(storage, &options.inventory), HF_OK);
     return checkpoint_build(&options, info);
 }
 
@@ -116,19 +116,19 @@ static void make_checkpoint(struct storage *storage, uint64_t upto)
     assert_int_equal(build(storage, upto, &info), HF_OK);
 }
 
-static void check(struct storage *storage, bool state, struct wal_findings *findings)
+static void check(struct storage *storage, bool state, struct history_findings *findings)
 {
-    const struct wal_check_options options = {.storage = storage, .state = state};
-    assert_int_equal(wal_check(&options, findings), HF_OK);
+    const struct history_check_options options = {.storage = storage, .state = state};
+    assert_int_equal(history_check(&options, findings), HF_OK);
 }
 
 static void check_is_whole(struct storage *storage)
 {
-    struct wal_findings findings;
+    struct history_findings findings;
     check(storage, true, &findings);
-    assert_true(wal_findings_whole(&findings));
-    assert_true(wal_findings_starts(&findings));
-    wal_findings_free(&findings);
+    assert_true(history_findings_whole(&findings));
+    assert_true(history_findings_starts(&findings));
+    history_findings_free(&findings);
 }
 
 static void remove_segment(struct storage *storage, uint64_t number)
@@ -154,7 +154,7 @@ static void block_that_counts_other_records_is_told(void **state)
     (void)state;
     for (int more = -1; more <= 1; more += 2) {
         struct small_log log;
-        struct wal_findings findings;
+        struct history_findings findings;
         struct checkpoint_info info;
         small_log_make(&log);
         CHANGE_BLOCK(log.storage, 3, header.record_count += (uint32_t)more);
@@ -164,9 +164,9 @@ static void block_that_counts_other_records_is_told(void **state)
             assert_false(findings.end.damaged);
             assert_true(findings.unreadable.any);
             assert_int_equal(findings.unreadable.cut.next_index, 3);
-            assert_false(wal_findings_whole(&findings));
-            assert_false(wal_findings_starts(&findings));
-            wal_findings_free(&findings);
+            assert_false(history_findings_whole(&findings));
+            assert_false(history_findings_starts(&findings));
+            history_findings_free(&findings);
         }
         assert_int_equal(build(log.storage, 1, &info), HF_DAMAGED);
         assert_non_null(strstr(info.message, "record count"));
@@ -178,16 +178,16 @@ static void digest_of_another_place_is_told(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     small_log_make(&log);
     uint8_t *payload = small_block_at(log.storage, 7) + BLOCK_HEADER_BYTES;
     store_u64(payload, load_u64(payload) + 8);
     reseal(log.storage, 7);
     check(log.storage, true, &findings);
     assert_true(findings.state.any);
-    assert_false(wal_findings_whole(&findings));
-    assert_false(wal_findings_starts(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_whole(&findings));
+    assert_false(history_findings_starts(&findings));
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 
@@ -266,8 +266,8 @@ static void checkpoint_whose_digest_is_not_its_contents_is_damaged(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_findings findings;
-    struct wal_replay replay;
+    struct history_findings findings;
+    struct history_replay replay;
     struct inventory_options sizes;
     small_log_make(&log);
     make_checkpoint(log.storage, 1);
@@ -275,10 +275,10 @@ static void checkpoint_whose_digest_is_not_its_contents_is_damaged(void **state)
     CHANGE_CHECKPOINT(log.storage, 1, header.info.digest++);
     check(log.storage, true, &findings);
     assert_int_equal(findings.checkpoints[0].condition, CHECKPOINT_DAMAGED);
-    assert_false(wal_findings_whole(&findings));
-    wal_findings_free(&findings);
-    assert_int_equal(wal_replay_sizes(log.storage, &sizes), HF_OK);
-    assert_int_equal(wal_replay_begin(&replay, log.storage, 1, &sizes), HF_DAMAGED);
+    assert_false(history_findings_whole(&findings));
+    history_findings_free(&findings);
+    assert_int_equal(history_replay_sizes(log.storage, &sizes), HF_OK);
+    assert_int_equal(history_replay_begin(&replay, log.storage, 1, &sizes), HF_DAMAGED);
     small_log_free(&log);
 }
 
@@ -287,7 +287,7 @@ static void checkpoint_of_another_state_is_told(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     char name[STORAGE_NAME_BYTES_MAX];
     small_log_make(&log);
     make_checkpoint(log.storage, 1);
@@ -297,8 +297,8 @@ static void checkpoint_of_another_state_is_told(void **state)
     assert_true(findings.state.any);
     checkpoint_name(name, 1);
     assert_string_equal(findings.state.file, name);
-    assert_false(wal_findings_whole(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_whole(&findings));
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 
@@ -307,7 +307,7 @@ static void state_that_does_not_add_up_is_told(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     small_log_make(&log);
     make_checkpoint(log.storage, 1);
     uint64_t delta = add_buyer(log.storage, 1, 9, 3);
@@ -320,8 +320,8 @@ static void state_that_does_not_add_up_is_told(void **state)
     assert_int_equal(findings.digests_compared, 1);
     assert_true(findings.state.any);
     assert_non_null(strstr(findings.state.reason, "buyer 9: 3 units are counted"));
-    assert_false(wal_findings_whole(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_whole(&findings));
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 
@@ -332,7 +332,7 @@ static void checkpoint_that_is_apart_is_told_though_nothing_needs_it(void **stat
 #define APART(change)                                                                              \
     do {                                                                                           \
         struct small_log log;                                                                      \
-        struct wal_findings findings;                                                              \
+        struct history_findings findings;                                                          \
         small_log_make(&log);                                                                      \
         make_checkpoint(log.storage, 1);                                                           \
         CHANGE_CHECKPOINT(log.storage, 1, change);                                                 \
@@ -342,9 +342,9 @@ static void checkpoint_that_is_apart_is_told_though_nothing_needs_it(void **stat
         }                                                                                          \
         assert_int_equal(findings.base, 0);                                                        \
         assert_false(findings.end.damaged);                                                        \
-        assert_false(wal_findings_whole(&findings));                                               \
-        assert_true(wal_findings_starts(&findings));                                               \
-        wal_findings_free(&findings);                                                              \
+        assert_false(history_findings_whole(&findings));                                           \
+        assert_true(history_findings_starts(&findings));                                           \
+        history_findings_free(&findings);                                                          \
         small_log_free(&log);                                                                      \
     } while (0)
     APART(header.info.start.previous_hash++);
@@ -358,7 +358,7 @@ static void checkpoint_of_another_log_is_damage(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     char name[STORAGE_NAME_BYTES_MAX];
     small_log_make(&log);
     make_checkpoint(log.storage, 1);
@@ -368,8 +368,8 @@ static void checkpoint_of_another_log_is_damage(void **state)
     assert_true(findings.end.damaged);
     assert_string_equal(findings.end.file, name);
     assert_non_null(strstr(findings.end.reason, "another cluster"));
-    assert_false(wal_findings_starts(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_starts(&findings));
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 
@@ -379,7 +379,7 @@ static void damage_in_a_covered_segment_is_told_with_its_place(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     small_log_make(&log);
     make_checkpoint(log.storage, 1);
     small_block_at(log.storage, 3)[BLOCK_HEADER_BYTES + 40] ^= 1;
@@ -387,9 +387,9 @@ static void damage_in_a_covered_segment_is_told_with_its_place(void **state)
     assert_true(findings.covered.any);
     assert_int_equal(findings.covered.file_offset, 3 * WAL_PAGE_BYTES);
     assert_non_null(strstr(findings.covered.reason, "payload"));
-    assert_false(wal_findings_whole(&findings));
-    assert_true(wal_findings_starts(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_whole(&findings));
+    assert_true(history_findings_starts(&findings));
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 
@@ -429,7 +429,7 @@ static void covered_segment_that_ends_elsewhere_is_told(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     struct segment_header segment;
     const char *reason;
     small_log_make(&log);
@@ -450,8 +450,8 @@ static void covered_segment_that_ends_elsewhere_is_told(void **state)
     assert_false(findings.end.damaged);
     assert_int_equal(findings.end.next_index, SMALL_BLOCKS + 1);
     assert_true(findings.covered.any);
-    assert_false(wal_findings_whole(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_whole(&findings));
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 
@@ -459,7 +459,7 @@ static void gap_in_what_a_checkpoint_covers_keeps_an_engine_from_starting(void *
 {
     (void)state;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     small_log_make(&log);
     add_segment(&log);
     make_checkpoint(log.storage, 2);
@@ -469,9 +469,9 @@ static void gap_in_what_a_checkpoint_covers_keeps_an_engine_from_starting(void *
     assert_int_equal(findings.base, 2);
     assert_true(findings.covered_gap);
     assert_false(findings.end.damaged);
-    assert_false(wal_findings_whole(&findings));
-    assert_false(wal_findings_starts(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_whole(&findings));
+    assert_false(history_findings_starts(&findings));
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 
@@ -481,15 +481,15 @@ static void log_without_its_beginning_is_told(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     small_log_make(&log);
     remove_segment(log.storage, 1);
     check(log.storage, true, &findings);
     assert_true(findings.beginning_missing);
     assert_false(findings.end.damaged);
-    assert_false(wal_findings_whole(&findings));
-    assert_false(wal_findings_starts(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_whole(&findings));
+    assert_false(history_findings_starts(&findings));
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 
@@ -499,25 +499,25 @@ static void log_of_another_data_directory_is_told(void **state)
     struct small_log log;
     small_log_make(&log);
     for (int other = 0; other < 2; other++) {
-        struct wal_findings findings;
+        struct history_findings findings;
         const struct id128 cluster = {small_cluster.hi, small_cluster.lo + (uint64_t)other};
-        const struct wal_check_options options = {
+        const struct history_check_options options = {
             .storage = log.storage, .cluster = &cluster, .state = true};
-        assert_int_equal(wal_check(&options, &findings), HF_OK);
+        assert_int_equal(history_check(&options, &findings), HF_OK);
         assert_int_equal(findings.elsewhere != NULL, other);
-        assert_int_equal(wal_findings_whole(&findings), !other);
-        assert_int_equal(wal_findings_starts(&findings), !other);
-        wal_findings_free(&findings);
+        assert_int_equal(history_findings_whole(&findings), !other);
+        assert_int_equal(history_findings_starts(&findings), !other);
+        history_findings_free(&findings);
     }
     small_log_free(&log);
     /* No log at all, where there was one. */
-    struct wal_findings findings;
+    struct history_findings findings;
     struct storage *storage = sim_storage_make(1);
-    const struct wal_check_options options = {.storage = storage, .cluster = &small_cluster};
-    assert_int_equal(wal_check(&options, &findings), HF_OK);
+    const struct history_check_options options = {.storage = storage, .cluster = &small_cluster};
+    assert_int_equal(history_check(&options, &findings), HF_OK);
     assert_non_null(findings.elsewhere);
-    assert_false(wal_findings_whole(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_whole(&findings));
+    history_findings_free(&findings);
     check_is_whole(storage); /* where there was none that is a new one */
     storage_destroy(storage);
 }
@@ -531,13 +531,13 @@ static struct inventory_options few(uint64_t orders_max)
 }
 
 /* Replays the blocks below `upto`; the last status. */
-static enum hf_status replay_blocks(struct wal_replay *replay, struct wal_reader *reader,
+static enum hf_status replay_blocks(struct history_replay *replay, struct wal_reader *reader,
                                     uint64_t upto)
 {
     struct wal_block block;
     enum hf_status status = HF_OK;
     while (status == HF_OK && wal_reader_next(reader, &block) == HF_OK) {
-        status = wal_replay_block(replay, &block);
+        status = history_replay_block(replay, &block);
         if (block.header.index + 1 == upto) {
             break;
         }
@@ -550,16 +550,16 @@ static void replay_says_when_there_is_no_room(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_replay replay;
+    struct history_replay replay;
     struct wal_reader *reader;
     const struct inventory_options sizes = few(2);
     small_log_make(&log);
-    assert_int_equal(wal_replay_begin(&replay, log.storage, 0, &sizes), HF_OK);
+    assert_int_equal(history_replay_begin(&replay, log.storage, 0, &sizes), HF_OK);
     assert_int_equal(wal_reader_open(&reader, log.storage), HF_OK);
     assert_int_equal(replay_blocks(&replay, reader, 0), HF_FULL);
     assert_int_equal(replay.blocks, 4); /* order 3 is in block 4 */
     wal_reader_close(reader);
-    wal_replay_end(&replay);
+    history_replay_end(&replay);
     small_log_free(&log);
 }
 
@@ -568,44 +568,44 @@ static void replay_skips_records_that_were_applied(void **state)
 {
     (void)state;
     struct small_log log;
-    struct wal_replay replay;
+    struct history_replay replay;
     struct wal_reader *reader;
     struct wal_block block;
     struct event event;
     const char *reason;
     const struct inventory_options sizes = few(64);
     small_log_make(&log);
-    assert_int_equal(wal_replay_begin(&replay, log.storage, 0, &sizes), HF_OK);
+    assert_int_equal(history_replay_begin(&replay, log.storage, 0, &sizes), HF_OK);
     assert_int_equal(wal_reader_open(&reader, log.storage), HF_OK);
     assert_int_equal(replay_blocks(&replay, reader, 3), HF_OK);
     assert_int_equal(wal_reader_next(reader, &block), HF_OK);
     assert_int_equal(block.header.index, 3);
-    struct wal_records records = {.block = &block};
-    assert_true(wal_records_next(&records, &event, &reason));
+    struct history_records records = {.block = &block};
+    assert_true(history_records_next(&records, &event, &reason));
     assert_int_equal(inventory_apply(replay.inventory, &event), HF_OK);
     replay.lsn = event.lsn;
     replay.digest += event.digest_delta;
-    assert_int_equal(wal_replay_block(&replay, &block), HF_OK);
-    assert_int_equal(wal_replay_block(&replay, &block), HF_OK); /* nor all of it */
+    assert_int_equal(history_replay_block(&replay, &block), HF_OK);
+    assert_int_equal(history_replay_block(&replay, &block), HF_OK); /* nor all of it */
     assert_int_equal(replay_blocks(&replay, reader, 0), HF_OK);
     assert_int_equal(replay.digests, 1);
     assert_int_equal(replay.digest, log.digest);
     assert_int_equal(inventory_digest(replay.inventory), log.digest);
     wal_reader_close(reader);
-    wal_replay_end(&replay);
+    history_replay_end(&replay);
     small_log_free(&log);
 }
 
 /* ---- Repair ---- */
 
 static enum hf_status repair(struct storage *from, struct storage *to, bool skip,
-                             struct wal_repair_report *report)
+                             struct history_repair_report *report)
 {
-    struct wal_findings findings;
+    struct history_findings findings;
     check(from, true, &findings);
-    const struct wal_repair_options options = {.from = from, .to = to, .skip = skip};
-    enum hf_status status = wal_repair(&options, &findings, report);
-    wal_findings_free(&findings);
+    const struct history_repair_options options = {.from = from, .to = to, .skip = skip};
+    enum hf_status status = history_repair(&options, &findings, report);
+    history_findings_free(&findings);
     return status;
 }
 
@@ -621,18 +621,18 @@ static void check_salvage(struct small_log *log, uint64_t unreadable, uint64_t k
                           uint64_t term)
 {
     struct storage *to = sim_storage_make(2);
-    struct wal_repair_report report;
-    struct wal_findings findings;
+    struct history_repair_report report;
+    struct history_findings findings;
     assert_int_equal(repair(log->storage, to, true, &report), HF_OK);
     assert_true(report.possible);
     assert_int_equal(report.blocks_unreadable, unreadable);
     assert_int_equal(report.records_kept, kept);
     assert_int_equal(report.records_lost, lost);
     check(to, true, &findings);
-    assert_true(wal_findings_whole(&findings));
+    assert_true(history_findings_whole(&findings));
     assert_int_equal(findings.end.term, term);
     assert_int_equal(findings.records, 2 + kept);
-    wal_findings_free(&findings);
+    history_findings_free(&findings);
     storage_destroy(to);
 }
 
@@ -720,21 +720,21 @@ static enum hf_status failing_read(struct storage *storage, storage_file file, v
  * matters, and what comes of it is the same. Returns how many reads there are. */
 static uint64_t repair_with_failing_reads(struct storage *from, bool skip, bool shorter)
 {
-    struct wal_findings findings;
-    struct wal_repair_report sound = {0};
+    struct history_findings findings;
+    struct history_repair_report sound = {0};
     uint64_t said = 0;
     check(from, true, &findings);
     for (uint64_t nth = 0;; nth++) { /* 0: none fails */
         struct storage *to = sim_storage_make(2);
-        struct wal_repair_report report;
-        const struct wal_repair_options options = {.from = from, .to = to, .skip = skip};
+        struct history_repair_report report;
+        const struct history_repair_options options = {.from = from, .to = to, .skip = skip};
         failing.inner = from->ops;
         failing.ops = *from->ops;
         failing.ops.read = failing_read;
         failing.reads = nth;
         failing.shorter = shorter;
         from->ops = &failing.ops;
-        enum hf_status status = wal_repair(&options, &findings, &report);
+        enum hf_status status = history_repair(&options, &findings, &report);
         from->ops = failing.inner;
         bool failed = nth > 0 && failing.reads == 0;
         sound = nth == 0 ? report : sound;
@@ -746,14 +746,14 @@ static uint64_t repair_with_failing_reads(struct storage *from, bool skip, bool 
         }
         said += status != HF_OK;
         if (status == HF_OK) {
-            struct wal_findings made;
+            struct history_findings made;
             check(to, true, &made);
-            assert_true(wal_findings_whole(&made));
-            wal_findings_free(&made);
+            assert_true(history_findings_whole(&made));
+            history_findings_free(&made);
         }
         storage_destroy(to);
         if (!failed && nth > 0) {
-            wal_findings_free(&findings);
+            history_findings_free(&findings);
             return said;
         }
     }

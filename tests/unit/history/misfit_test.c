@@ -37,7 +37,7 @@ static void make_checkpoint(struct small_log *log)
     small_block(log, BLOCK_NOOP);
     struct checkpoint_build_options options = {
         .storage = log->storage, .upto = NUMBER, .memory_bytes = MIB(1)};
-    assert_int_equal(wal_replay_sizes(log->storage, &options.inventory), HF_OK);
+    assert_int_equal(history_replay_sizes(log->storage, &options.inventory), HF_OK);
     assert_int_equal(checkpoint_build(&options, &info), HF_OK);
     assert_int_equal(info.orders, ORDERS + 5);
 }
@@ -86,7 +86,7 @@ static enum hf_status load(struct storage *storage, unsigned threads)
     struct inventory *inventory;
     struct checkpoint_info info;
     struct inventory_options sizes;
-    assert_int_equal(wal_replay_sizes(storage, &sizes), HF_OK);
+    assert_int_equal(history_replay_sizes(storage, &sizes), HF_OK);
     assert_int_equal(inventory_init(&inventory, &sizes), HF_OK);
     enum hf_status status = checkpoint_load(storage, NUMBER, inventory, threads, &info, NULL, NULL);
     assert_true(status == HF_OK || info.message[0] != '\0');
@@ -562,7 +562,7 @@ static void marks_of_version_1_are_not_used(void **state)
         make_checkpoint(&log);
         small_timed = false;
         set_version(checkpoint_data(log.storage, &size), version);
-        assert_int_equal(wal_replay_sizes(log.storage, &sizes), HF_OK);
+        assert_int_equal(history_replay_sizes(log.storage, &sizes), HF_OK);
         assert_int_equal(inventory_init(&inventory, &sizes), HF_OK);
         assert_int_equal(checkpoint_load(log.storage, NUMBER, inventory, 1, &info, NULL, NULL),
                          HF_OK);

@@ -66,7 +66,7 @@ static void make_checkpoint(struct storage *storage)
     struct checkpoint_info info;
     struct checkpoint_build_options options = {
         .storage = storage, .upto = 1, .memory_bytes = MIB(1)};
-    assert_int_equal(wal_replay_sizes(storage, &options.inventory), HF_OK);
+    assert_int_equal(history_replay_sizes(storage, &options.inventory), HF_OK);
     assert_int_equal(checkpoint_build(&options, &info), HF_OK);
 }
 

@@ -5,10 +5,10 @@
 
 /* ---- Helpers ---- */
 
-static void check(struct storage *storage, bool state, struct wal_findings *findings)
+static void check(struct storage *storage, bool state, struct history_findings *findings)
 {
-    const struct wal_check_options options = {.storage = storage, .state = state};
-    assert_int_equal(wal_check(&options, findings), HF_OK);
+    const struct history_check_options options = {.storage = storage, .state = state};
+    assert_int_equal(history_check(&options, findings), HF_OK);
 }
 
 /* Makes the checkpoint of segment 1. */
@@ -17,7 +17,7 @@ static void make_checkpoint(struct storage *storage)
     struct checkpoint_info info;
     struct checkpoint_build_options options = {
         .storage = storage, .upto = 1, .memory_bytes = MIB(1)};
-    assert_int_equal(wal_replay_sizes(storage, &options.inventory), HF_OK);
+    assert_int_equal(history_replay_sizes(storage, &options.inventory), HF_OK);
     assert_int_equal(checkpoint_build(&options, &info), HF_OK);
 }
 
@@ -32,14 +32,14 @@ static uint8_t *checkpoint_data(struct storage *storage, uint64_t number, uint64
 
 struct repaired {
     struct storage *to;
-    struct wal_repair_report report;
-    struct wal_findings findings; /* of the new log */
+    struct history_repair_report report;
+    struct history_findings findings; /* of the new log */
     uint64_t lost;
     uint64_t lost_misfit;
     uint64_t lost_orders[16]; /* of the records that were named */
 };
 
-static void note_lost(void *context, const struct wal_lost *lost)
+static void note_lost(void *context, const struct history_lost *lost)
 {
     struct repaired *repaired = context;
     assert_true(repaired->lost < 16);
@@ -50,30 +50,30 @@ static void note_lost(void *context, const struct wal_lost *lost)
 /* Repairs, and checks what came of it. */
 static void repair(struct storage *from, bool skip, struct repaired *repaired)
 {
-    struct wal_findings findings;
-    struct wal_repair_report told;
+    struct history_findings findings;
+    struct history_repair_report told;
     *repaired = (struct repaired){.to = sim_storage_make(2)};
     check(from, true, &findings);
-    struct wal_repair_options options = {
+    struct history_repair_options options = {
         .from = from, .skip = skip, .lost = note_lost, .context = repaired};
-    assert_int_equal(wal_repair(&options, &findings, &told), HF_OK);
+    assert_int_equal(history_repair(&options, &findings, &told), HF_OK);
     options.lost = NULL;
     options.to = repaired->to;
-    assert_int_equal(wal_repair(&options, &findings, &repaired->report), HF_OK);
+    assert_int_equal(history_repair(&options, &findings, &repaired->report), HF_OK);
     /* What was announced is what was done. */
     assert_int_equal(told.needed, repaired->report.needed);
     assert_int_equal(told.possible, repaired->report.possible);
     assert_int_equal(told.new_lsn, repaired->report.new_lsn);
     assert_int_equal(told.records_kept, repaired->report.records_kept);
     assert_int_equal(told.records_lost, repaired->report.records_lost);
-    wal_findings_free(&findings);
+    history_findings_free(&findings);
     check(repaired->to, true, &repaired->findings);
 }
 
 static void repaired_whole(struct repaired *repaired)
 {
     assert_true(repaired->report.possible);
-    assert_true(wal_findings_whole(&repaired->findings));
+    assert_true(history_findings_whole(&repaired->findings));
     assert_false(repaired->findings.end.torn);
     assert_true(repaired->findings.state_checked);
     assert_int_equal(repaired->findings.end.lsn, repaired->report.new_lsn);
@@ -81,7 +81,7 @@ static void repaired_whole(struct repaired *repaired)
 
 static void repaired_free(struct repaired *repaired)
 {
-    wal_findings_free(&repaired->findings);
+    history_findings_free(&repaired->findings);
     storage_destroy(repaired->to);
 }
 
@@ -91,11 +91,11 @@ static void check_finds_a_whole_log_whole(void **unused)
 {
     (void)unused;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     small_log_make(&log);
     for (int with_checkpoint = 0; with_checkpoint < 2; with_checkpoint++) {
         check(log.storage, true, &findings);
-        assert_true(wal_findings_whole(&findings));
+        assert_true(history_findings_whole(&findings));
         assert_false(findings.end.torn);
         assert_int_equal(findings.blocks, SMALL_BLOCKS);
         assert_int_equal(findings.records, SMALL_RECORDS);
@@ -103,7 +103,7 @@ static void check_finds_a_whole_log_whole(void **unused)
         assert_int_equal(findings.segments, 2);
         assert_int_equal(findings.base, with_checkpoint);
         assert_int_equal(findings.digests_compared, 1);
-        wal_findings_free(&findings);
+        history_findings_free(&findings);
         if (!with_checkpoint) {
             make_checkpoint(log.storage);
         }
@@ -114,18 +114,18 @@ static void check_finds_a_whole_log_whole(void **unused)
 /* Flips a bit; what must be seen; flips it back. */
 static void flip_in_log(struct storage *storage, uint64_t index, uint8_t *byte, unsigned bit)
 {
-    struct wal_findings findings;
+    struct history_findings findings;
     *byte ^= (uint8_t)(1u << bit);
     check(storage, false, &findings);
     if (index < SMALL_BLOCKS) {
-        assert_false(wal_findings_whole(&findings));
+        assert_false(history_findings_whole(&findings));
         assert_true(findings.end.damaged);
         assert_int_equal(findings.end.next_index, index);
     } else {
         /* The last block of all: nothing behind it proves that it was durable. */
         assert_true(findings.end.torn || findings.end.damaged);
     }
-    wal_findings_free(&findings);
+    history_findings_free(&findings);
     *byte ^= (uint8_t)(1u << bit);
 }
 
@@ -167,7 +167,7 @@ static void check_is_busy_when_a_checkpoint_goes_meanwhile(void **unused)
     bool gone = true;
     for (uint64_t nth = 1; gone; nth++) {
         struct small_log log;
-        struct wal_findings findings;
+        struct history_findings findings;
         small_log_make(&log);
         make_checkpoint(log.storage);
         going.inner = log.storage->ops;
@@ -175,19 +175,19 @@ static void check_is_busy_when_a_checkpoint_goes_meanwhile(void **unused)
         going.ops.read = going_read;
         going.reads = nth;
         log.storage->ops = &going.ops;
-        const struct wal_check_options options = {.storage = log.storage, .state = true};
-        enum hf_status status = wal_check(&options, &findings);
+        const struct history_check_options options = {.storage = log.storage, .state = true};
+        enum hf_status status = history_check(&options, &findings);
         gone = going.reads == 0;
         if (status == HF_OK) {
-            assert_true(wal_findings_whole(&findings));
-            wal_findings_free(&findings);
+            assert_true(history_findings_whole(&findings));
+            history_findings_free(&findings);
         } else {
             assert_int_equal(status, HF_BUSY);
             busy++;
             check(log.storage, true, &findings); /* again */
-            assert_true(wal_findings_whole(&findings));
+            assert_true(history_findings_whole(&findings));
             assert_int_equal(findings.base, 0);
-            wal_findings_free(&findings);
+            history_findings_free(&findings);
         }
         log.storage->ops = going.inner;
         small_log_free(&log);
@@ -253,13 +253,13 @@ static void check_finds_every_flipped_bit_of_a_checkpoint(void **unused)
             data[at] ^= (uint8_t)(1u << bit);
         }
     }
-    struct wal_findings findings;
+    struct history_findings findings;
     data[size - 1] ^= 1;
     check(log.storage, true, &findings);
-    assert_false(wal_findings_whole(&findings));
+    assert_false(history_findings_whole(&findings));
     assert_false(findings.end.damaged);
     assert_int_equal(findings.base, 0);
-    wal_findings_free(&findings);
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 
@@ -284,13 +284,13 @@ static void check_tells_where_a_log_was_cut(void **unused)
         uint8_t *block = small_block_at(log.storage, index);
         unsigned used = used_bytes(block);
         for (unsigned at = WAL_PAGE_BYTES; at-- > 0;) {
-            struct wal_findings findings;
+            struct history_findings findings;
             block[at] = 0;
             check(log.storage, false, &findings);
-            assert_true(wal_findings_whole(&findings));
+            assert_true(history_findings_whole(&findings));
             assert_int_equal(findings.end.torn, at < used && used_bytes(block) > 0);
             assert_int_equal(findings.end.next_index, at < used ? index : index + 1);
-            wal_findings_free(&findings);
+            history_findings_free(&findings);
         }
     }
     small_log_free(&log);
@@ -307,7 +307,7 @@ static void check_calls_a_shortened_file_damaged(void **unused)
     for (unsigned pages = 1; pages < SMALL_PAGES; pages++) {
         struct storage *storage = sim_storage_copy(log.storage, 3);
         const char name[] = "wal-0000000000000002.seg";
-        struct wal_findings findings;
+        struct history_findings findings;
         storage_file file;
         assert_int_equal(storage->ops->create(storage, name, &file), HF_OK);
         assert_int_equal(storage->ops->write(storage, file, copy, pages * WAL_PAGE_BYTES, 0),
@@ -316,7 +316,7 @@ static void check_calls_a_shortened_file_damaged(void **unused)
         check(storage, false, &findings);
         assert_true(findings.end.damaged);
         assert_int_equal(findings.end.next_index, SMALL_PAGES);
-        wal_findings_free(&findings);
+        history_findings_free(&findings);
         storage_destroy(storage);
     }
     free(copy);
@@ -327,8 +327,8 @@ static void check_tells_a_record_that_does_not_fit(void **unused)
 {
     (void)unused;
     struct small_log log;
-    struct wal_findings findings;
-    struct wal_fault fault;
+    struct history_findings findings;
+    struct history_fault fault;
     small_log_make(&log);
     /* Order 2 was released; the log says so again: another block with a good checksum. */
     struct event event = small_edit(EVENT_ORDER_RELEASED, 2);
@@ -336,14 +336,14 @@ static void check_tells_a_record_that_does_not_fit(void **unused)
     log.records = 1;
     small_block(&log, BLOCK_DATA);
     check(log.storage, false, &findings);
-    assert_true(wal_findings_whole(&findings));
-    wal_findings_free(&findings);
+    assert_true(history_findings_whole(&findings));
+    history_findings_free(&findings);
     check(log.storage, true, &findings);
-    assert_false(wal_findings_whole(&findings));
-    assert_true(wal_findings_fault(&findings, &fault));
+    assert_false(history_findings_whole(&findings));
+    assert_true(history_findings_fault(&findings, &fault));
     assert_int_equal(fault.cut.next_index, SMALL_BLOCKS + 1);
     assert_int_equal(fault.file_offset, 5 * WAL_PAGE_BYTES + BLOCK_HEADER_BYTES);
-    wal_findings_free(&findings);
+    history_findings_free(&findings);
     struct repaired repaired;
     repair(log.storage, false, &repaired);
     repaired_whole(&repaired);
@@ -357,14 +357,14 @@ static void check_compares_digests(void **unused)
 {
     (void)unused;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     small_log_make(&log);
     log.digest++;
     small_block(&log, BLOCK_DIGEST);
     check(log.storage, true, &findings);
-    assert_false(wal_findings_whole(&findings));
+    assert_false(history_findings_whole(&findings));
     assert_true(findings.state_digest);
-    wal_findings_free(&findings);
+    history_findings_free(&findings);
     struct repaired repaired;
     repair(log.storage, true, &repaired);
     assert_true(repaired.report.needed);
@@ -377,7 +377,7 @@ static void check_tells_a_checkpoint_of_another_log(void **unused)
 {
     (void)unused;
     struct small_log log;
-    struct wal_findings findings;
+    struct history_findings findings;
     struct segment_header header;
     const char *reason;
     small_log_make(&log);
@@ -390,8 +390,8 @@ static void check_tells_a_checkpoint_of_another_log(void **unused)
     check(log.storage, true, &findings);
     assert_int_equal(findings.checkpoints[0].condition, CHECKPOINT_APART);
     assert_int_equal(findings.base, 0);
-    assert_false(wal_findings_whole(&findings));
-    wal_findings_free(&findings);
+    assert_false(history_findings_whole(&findings));
+    history_findings_free(&findings);
     small_log_free(&log);
 }
 

@@ -12,7 +12,7 @@ static void replay_sizes_have_room_for_each_ticket_of_a_checkpoint(void **state)
     struct inventory_options sizes;
     struct inventory *inventory;
     struct checkpoint_info info;
-    assert_int_equal(wal_replay_sizes(storage, &sizes), HF_OK);
+    assert_int_equal(history_replay_sizes(storage, &sizes), HF_OK);
     assert_int_equal(inventory_init(&inventory, &sizes), HF_OK);
     assert_int_equal(checkpoint_load(storage, TICKETS_CHECKPOINT, inventory, 1, &info, NULL, NULL),
                      HF_OK);
@@ -51,7 +51,7 @@ static void replay_sizes_count_tickets_and_buyers_in_the_ledger_alone(void **sta
     frame_writer_added(&writer, ticket_record_encode(tickets_room(&writer), 1, 1, 1));
     assert_int_equal(frame_writer_finish(&writer), HF_OK);
 
-    assert_int_equal(wal_replay_sizes(storage, &sizes), HF_OK);
+    assert_int_equal(history_replay_sizes(storage, &sizes), HF_OK);
     /* A page of 24-byte records, and what tools keep for what a running engine adds. */
     const uint64_t slack = 1 << 22;
     const uint64_t records = WAL_PAGE_BYTES / 24;

@@ -2,7 +2,7 @@
  * with another log's or with one of a copy of this log that went on by itself, or replaced by what
  * it was before, one at a time and in pairs. What must hold:
  *
- *   - `wal verify` (wal_check) foretells whether an engine starts;
+ *   - `wal verify` (history_check) foretells whether an engine starts;
  *   - nothing that was acknowledged is dropped in silence: either it does not start, or all is
  * there;
  *   - neither looking nor a refused start changes anything.
@@ -352,13 +352,13 @@ static struct tally {
 
 static enum hf_status verify(struct storage *storage, bool state, bool *starts, bool *whole)
 {
-    struct wal_findings findings;
-    const struct wal_check_options options = {.storage = storage, .state = state};
-    enum hf_status status = wal_check(&options, &findings);
-    *starts = status == HF_OK && wal_findings_starts(&findings);
-    *whole = status == HF_OK && wal_findings_whole(&findings);
+    struct history_findings findings;
+    const struct history_check_options options = {.storage = storage, .state = state};
+    enum hf_status status = history_check(&options, &findings);
+    *starts = status == HF_OK && history_findings_starts(&findings);
+    *whole = status == HF_OK && history_findings_whole(&findings);
     if (status == HF_OK) {
-        wal_findings_free(&findings);
+        history_findings_free(&findings);
     }
     return status;
 }
