@@ -43,7 +43,7 @@ int cmd_order_list(int argc, char **argv);
 /* The words below `wal`. */
 int cmd_wal_verify(int argc, char **argv);
 int cmd_wal_dump(int argc, char **argv);
-int cmd_wal_stats(int argc, char **argv); /* the log has a wal_stats() and a history_repair() */
+int cmd_wal_stats(int argc, char **argv);
 int cmd_wal_checkpoint(int argc, char **argv);
 int cmd_wal_repair(int argc, char **argv);
 int cmd_wal_replay(int argc, char **argv);

@@ -10,7 +10,8 @@
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/values.h"
-#include "cli/wal.h"
+#include "cli/wal_open.h"
+#include "cli/wal_say.h"
 #include "io/storage_open.h"
 
 static const char *data = DATA_DEFAULT;

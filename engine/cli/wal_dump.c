@@ -16,8 +16,11 @@
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/values.h"
-#include "cli/wal.h"
+#include "cli/wal_open.h"
+#include "cli/wal_print.h"
+#include "cli/wal_say.h"
 #include "feed/event_json.h"
+#include "wal/record.h"
 
 #define FOLLOW_EVERY_NS 50000000 /* between two looks for new blocks */
 

@@ -1,6 +1,8 @@
 /* wal_print.c - the log's records as lines of text.
  *
  * Threads: the main thread. */
+#include "cli/wal_print.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +11,7 @@
 #include "base/limits.h"
 #include "cli/print.h"
 #include "cli/values.h"
-#include "cli/wal.h"
+#include "wal/record.h"
 
 /* KEY="VALUE", with quotes inside doubled. */
 static void print_quoted(const char *key, struct bytes text)
@@ -175,4 +177,11 @@ void print_event(const struct item_names *names, const struct event *event, uint
         break;
     }
     putchar('\n');
+}
+
+void wal_learn_item(struct item_names *names, const struct item_def *def)
+{
+    if (item_names_learn(names, def) != HF_OK) {
+        must_have(NULL);
+    }
 }

@@ -12,7 +12,8 @@
 #include "cli/connect.h"
 #include "cli/print.h"
 #include "cli/stock_print.h"
-#include "cli/wal.h"
+#include "cli/wal_open.h"
+#include "cli/wal_say.h"
 #include "history/restore.h"
 
 #define COMPARE_TRIES 3u

@@ -12,7 +12,10 @@
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/values.h"
-#include "cli/wal.h"
+#include "cli/wal_open.h"
+#include "cli/wal_print.h"
+#include "cli/wal_say.h"
+#include "wal/record.h"
 
 #define POWERS        24u /* rows of a histogram: powers of two */
 #define TYPES         256u

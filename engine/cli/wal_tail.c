@@ -9,7 +9,9 @@
 
 #include "cli/commands.h"
 #include "cli/print.h"
-#include "cli/wal.h"
+#include "cli/wal_open.h"
+#include "cli/wal_print.h"
+#include "cli/wal_say.h"
 #include "feed/changes.h"
 #include "feed/event_json.h"
 

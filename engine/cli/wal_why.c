@@ -16,7 +16,8 @@
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/values.h"
-#include "cli/wal.h"
+#include "cli/wal_open.h"
+#include "cli/wal_say.h"
 
 #define TOP_DEFAULT      10u
 #define PAGE_ORDERS      1024u
