@@ -42,7 +42,7 @@ enum hf_status real_status(int error)
     return status;
 }
 
-/* For what is expected to be there. */
+/* For a file that must be there: NOT_FOUND becomes IO_ERROR. */
 static enum hf_status failed_status(int error)
 {
     enum hf_status status = status_of(error);
@@ -91,7 +91,7 @@ static bool name_list_add(struct name_list *list, const char *name)
 
 static enum hf_status read_names(struct real_storage *real, struct name_list *list)
 {
-    /* Opened anew: a duplicate would share its position with other threads' listings. */
+    /* Opened again: a duplicate would share its position with other threads' listings. */
     int fd = openat(real->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (!dir) {
@@ -110,7 +110,7 @@ static enum hf_status read_names(struct real_storage *real, struct name_list *li
             status = errno == 0 ? HF_OK : failed_status(errno);
             break;
         }
-        /* Also a name that no file bears, but a folder: it is taken, and says something. */
+        /* Also the name of a folder: it is in use, and the caller may have to know of it. */
         if (strlen(entry->d_name) >= STORAGE_NAME_BYTES_MAX || strcmp(entry->d_name, ".") == 0 ||
             strcmp(entry->d_name, "..") == 0) {
             continue;
@@ -179,6 +179,7 @@ static storage_file take_slot(struct real_storage *real)
 static void give_slot(struct real_storage *real, storage_file file)
 {
     pthread_mutex_lock(&real->mutex);
+    CHECK(real->files[file].used);
     real->files[file].used = false;
     pthread_mutex_unlock(&real->mutex);
 }
@@ -286,9 +287,9 @@ void real_close(struct storage *storage, storage_file file)
     give_slot(real_of(storage), file);
 }
 
-/* Whoever reads so much at once reads on: what comes next is fetched while this is looked at. The
- * kernel's own readahead is a fraction of it, and of one call it takes no more than that device's
- * greatest request. */
+/* A caller that reads READ_ON_BYTES_MIN at once will read on: the next bytes are fetched while it
+ * works on these. The kernel's own readahead fetches only a fraction of that, and one call of
+ * posix_fadvise() no more than the device's greatest request. */
 #define READ_ON_BYTES_MIN KIB(512)
 #define READ_ON_STEP      KIB(256)
 
@@ -328,6 +329,7 @@ enum hf_status real_read(struct storage *storage, storage_file file, void *buffe
         }
         *got += (size_t)n;
     }
+    CHECK(*got <= len);
     if (len >= READ_ON_BYTES_MIN && *got == len && !entry->read_direct) {
         read_on(entry->read_fd, offset + len, len);
     }
@@ -356,7 +358,7 @@ int real_write_all(int fd, const void *buffer, size_t len, uint64_t offset, int 
         struct iovec part = {(void *)next, len};
         ssize_t n = pwritev2(fd, &part, 1, (off_t)offset, flags);
         if (n < 0) {
-            /* Nothing was written: these two say "not now", not "it failed". */
+            /* Nothing was written, and nothing has failed: it is tried again. */
             if (errno == EINTR || errno == EAGAIN) {
                 continue;
             }
@@ -428,9 +430,9 @@ static enum hf_status sync_directory(struct real_storage *real, const char *name
 /* Writes zeros over the whole of a new file and syncs it. 0 or an errno. */
 static int write_zeros(int fd, uint64_t size)
 {
-    /* Reserves the space in one piece where that can be done, and tells at once when there is
-     * none. The blocks still are unwritten extents: only the zeros below make writes into them
-     * free of journal commits. */
+    /* Reserves the space in one piece where that can be done, and fails at once on a full disk. The
+     * blocks are still unwritten extents: only after the zeros below can they be written without
+     * a commit of the file system's journal. */
     if (fallocate(fd, 0, 0, (off_t)size) != 0 && (errno == ENOSPC || errno == EDQUOT)) {
         return errno;
     }
@@ -476,13 +478,14 @@ enum hf_status real_create_zeroed(struct storage *storage, const char *name, uin
     }
     enum hf_status status = sync_directory(real, name);
     if (status != HF_OK) {
-        unlinkat(real->directory_fd, name, 0); /* nobody is to find what may be gone tomorrow */
+        unlinkat(real->directory_fd, name,
+                 0); /* its name may be gone after a power cut: nobody may use it */
     }
     return status;
 }
 
-/* There is no file of that name. It may have had one a moment ago, in a try that could not sync the
- * directory: that it has none is made durable, too. */
+/* There is no file of that name. An earlier try may have removed it and failed to sync the
+ * directory: so this makes durable that it is gone. */
 static enum hf_status not_there(struct real_storage *real, const char *name)
 {
     enum hf_status status = sync_directory(real, name);
@@ -525,9 +528,9 @@ static bool ends_with(const char *name, const char *ending)
     return name_len >= ending_len && strcmp(name + name_len - ending_len, ending) == 0;
 }
 
-/* A process that was killed may have left writes under way: its ring is torn down behind its back,
- * and a direct write that still reaches the disk after we have read the log's end would overwrite
- * what we write there. fallocate() of blocks that are allocated changes nothing but the file's
+/* A process that was killed may have left writes under way: the kernel tears its ring down later,
+ * and a direct write that reaches the disk after we have read the log's end would overwrite what we
+ * write there. fallocate() of blocks that are allocated changes nothing but the file's
  * times, and waits for its direct writes (inode_dio_wait in ext4, xfs and others). */
 static void wait_for_old_writes(int directory_fd, const char *name)
 {
@@ -537,7 +540,7 @@ static void wait_for_old_writes(int directory_fd, const char *name)
     }
     struct stat stat;
     if (fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size > 0) {
-        /* Where it is refused there is nothing to wait for in this way; not an error. */
+        /* Where it is refused, this way of waiting is not possible; not an error. */
         (void)!fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, stat.st_size);
     }
     close(fd);
@@ -546,7 +549,7 @@ static void wait_for_old_writes(int directory_fd, const char *name)
 static bool tidy_visit(void *context, const char *name)
 {
     struct real_storage *real = context;
-    /* What this engine was making; other files of that ending are somebody else's. */
+    /* What an engine was making. Other files with the ending .tmp belong to somebody else. */
     if (ends_with(name, ".seg.tmp") || ends_with(name, ".ckp.tmp") ||
         ends_with(name, ".mark.tmp")) {
         if (unlinkat(real->directory_fd, name, 0) != 0) {
@@ -558,9 +561,9 @@ static bool tidy_visit(void *context, const char *name)
     return true;
 }
 
-/* A killed process may have changed names and not synced the directory any more. Whatever was read
- * here is built upon from now on: a segment whose name gets lost would take with it what is
- * acknowledged in it. */
+/* A killed process may have changed names and not synced the directory. From now on the engine
+ * builds on the files that it has read: a segment whose name gets lost would take acknowledged
+ * records with it. */
 enum hf_status real_settle(struct storage *storage)
 {
     struct real_storage *real = real_of(storage);

@@ -52,6 +52,7 @@ static enum hf_status cut_down(struct storage *storage, storage_file file, uint6
             status = HF_CANCELED;
         }
     }
+    CHECK(status != HF_OK || size <= PIECE_BYTES);
     return status;
 }
 
@@ -61,6 +62,7 @@ enum hf_status storage_unlink_gradually(struct storage *storage, const char *nam
     char dying[STORAGE_NAME_BYTES_MAX + 4];
     storage_file file;
     uint64_t size;
+    CHECK(strlen(name) < STORAGE_NAME_BYTES_MAX);
     snprintf(dying, sizeof dying, "%s.tmp", name);
     enum hf_status status = storage->ops->rename(storage, name, dying);
     if (status != HF_OK) {

@@ -72,6 +72,7 @@ static unsigned sync_reap(struct storage *storage, bool wait,
 {
     struct sync_storage *sync = (struct sync_storage *)storage;
     (void)wait;
+    CHECK(sync->count <= REAL_WRITES_MAX);
     unsigned n = 0;
     while (n < max && sync->count > 0) {
         completions[n++] = sync->done[sync->first];

@@ -36,8 +36,8 @@ struct uring_storage {
     struct real_storage real;
     struct io_uring ring;
     bool enabled;
-    bool broken; /* it refused a write, which may still lie in its queue: it gets no more */
-    bool lost;   /* it can't be waited for: nothing is known about its writes any more */
+    bool broken; /* it refused a write, which may still be in its queue: it gets no more writes */
+    bool lost;   /* waiting for it has failed: nothing is known about its writes any more */
     unsigned in_flight;
     struct uring_write writes[REAL_WRITES_MAX];
     unsigned buffer_count; /* registered; 0: none */
@@ -164,6 +164,8 @@ static enum hf_status uring_submit_write(struct storage *storage, storage_file f
 static bool finish(struct uring_storage *uring, struct uring_write *write, int result,
                    struct storage_completion *completion)
 {
+    CHECK(write->used);
+    CHECK(uring->in_flight > 0);
     int error = 0;
     if (result > 0 && (size_t)result < write->len && (size_t)result % WAL_PAGE_BYTES == 0) {
         write->buffer += result;
@@ -193,8 +195,8 @@ static bool finish(struct uring_storage *uring, struct uring_write *write, int r
     return true;
 }
 
-/* The ring is lost: ends every write with an error. The kernel may still say how they went, which
- * nobody listens to any more. */
+/* The ring is lost: ends every write with an error. The kernel may still report how they ended;
+ * nothing reads that any more. */
 static unsigned give_up(struct uring_storage *uring, struct storage_completion *completions,
                         unsigned max)
 {
@@ -217,7 +219,7 @@ static unsigned uring_reap(struct storage *storage, bool wait,
     while (n < max && uring->in_flight > 0 && !uring->lost) {
         struct io_uring_cqe *cqe = NULL;
         /* Not io_uring_wait_cqe() and io_uring_peek_cqe(): this one always calls the library, so
-         * that tests can stand in between (tests/lib/kernel.h). */
+         * that tests can come in between (tests/lib/kernel.h). */
         int rc = io_uring_wait_cqe_nr(&uring->ring, &cqe, wait && n == 0);
         if (rc == -EINTR) {
             continue;
@@ -252,6 +254,7 @@ static void uring_destroy(struct storage *storage)
     while (uring->in_flight > 0) {
         uring_reap(storage, true, completions, 8);
     }
+    CHECK(uring->in_flight == 0);
     io_uring_queue_exit(&uring->ring);
     real_deinit(&uring->real);
     free(uring);

@@ -16,10 +16,11 @@
 
 /* ---- Slots ---- */
 
-/* The slot is free; its call is the caller's to end. Lock held. */
+/* Frees the slot. The caller must end the call that is returned. Lock held. */
 static struct transport_call *slot_end(struct transport_client *client, struct slot *slot)
 {
     struct transport_call *call = slot->call;
+    CHECK(call);
     slot->call = NULL;
     if (slot->room > SLOT_KEEPS) {
         free(slot->bytes);
@@ -33,7 +34,7 @@ static struct transport_call *slot_end(struct transport_client *client, struct s
     return call;
 }
 
-/* So many done() have returned. */
+/* `count` done() have returned. */
 static void calls_ended(struct transport_client *client, unsigned count)
 {
     pthread_mutex_lock(&client->lock);
@@ -49,7 +50,7 @@ void slot_send(struct transport_client *client, struct slot *slot)
                      (uint8_t)slot->id};
     struct link *link = client->link;
     pthread_mutex_lock(&link->lock);
-    /* Without memory it looks as lost: its caller is told when the time is over. */
+    /* Without memory the request counts as lost: its call ends at its timeout. */
     slot->sent |=
         link_add(link, (struct bytes){id, sizeof id}, (struct bytes){slot->bytes, slot->len});
     pthread_mutex_unlock(&link->lock);
@@ -64,7 +65,7 @@ void client_send_all(struct transport_client *client)
     }
 }
 
-/* Keeps a copy of the request. Only who has the slot. */
+/* Copies the request into the slot. Lock held. */
 static bool slot_fill(struct slot *slot, struct bytes request)
 {
     if (slot->room < request.len) {
@@ -90,7 +91,7 @@ struct reply {
     struct bytes bytes;
 };
 
-/* The call that a reply is for; NULL: none waits for it any more. Lock held. */
+/* The call that a reply is for. NULL: no call waits for it any more. Lock held. */
 static struct transport_call *client_find(struct transport_client *client, struct bytes header)
 {
     if (header.len != 4) {
@@ -105,7 +106,7 @@ static struct transport_call *client_find(struct transport_client *client, struc
     return slot_end(client, &client->slots[at]);
 }
 
-/* Takes replies out of what has come in, at most BATCH_MAX; how many. */
+/* Takes replies out of what has come in, at most BATCH_MAX. Returns their number. */
 static unsigned client_take(struct transport_client *client, struct link *link,
                             struct reply *replies, enum next *next)
 {
@@ -129,7 +130,8 @@ void client_received(struct link *link)
 {
     struct transport_client *client = client_of(link);
     struct reply replies[BATCH_MAX];
-    struct chunk *chunk = link->chunk; /* when others read, it may soon be another one */
+    struct chunk *chunk =
+        link->chunk; /* another thread that reads may soon put another one there */
     if (chunk) {
         chunk_get(chunk);
     }
@@ -162,8 +164,10 @@ enum hf_status slot_begin(struct transport_client *client, struct transport_call
     if (!slot_fill(slot, request)) {
         return HF_NO_MEMORY;
     }
+    CHECK(!slot->call);
     client->free_slots = slot->next_free;
     client->busy_slots++;
+    CHECK(client->busy_slots <= client->slot_count);
     client->under_way++;
     slot->call = call;
     slot->sent = false;
@@ -206,7 +210,7 @@ void calls_finish(struct transport_client *client, struct transport_call *first)
 {
     while (first) {
         struct transport_call *call = first;
-        first = call->next; /* done() may start the call anew */
+        first = call->next; /* done() may use the call again */
         call->done(call, call->status, (struct bytes){NULL, 0});
         calls_ended(client, 1);
     }
@@ -217,6 +221,7 @@ bool calls_forget(struct transport_client *client, struct transport_call *call)
     for (unsigned i = 0; i < client->slot_count; i++) {
         if (client->slots[i].call == call) {
             (void)slot_end(client, &client->slots[i]);
+            CHECK(client->under_way > 0);
             client->under_way--;
             return true;
         }

@@ -48,6 +48,7 @@ void connection_down(struct link *link)
     if (connection->previous) {
         connection->previous->next = connection->next;
     } else {
+        CHECK(set->first == connection);
         set->first = connection->next;
     }
     if (connection->next) {
@@ -62,6 +63,7 @@ void connection_release(struct link *link)
     struct connections *set = connection->set;
     free(connection);
     pthread_mutex_lock(&set->lock);
+    CHECK(set->links > 0);
     set->links--;
     pthread_mutex_unlock(&set->lock);
 }
@@ -72,7 +74,7 @@ bool connections_are_full(const struct connections *set)
     return max > 0 && set->links >= max;
 }
 
-/* Counts one more connection. False: there are as many as options allow. */
+/* Counts one more connection. False: they are full. */
 static bool connections_add_link(struct connections *set, const char *url)
 {
     pthread_mutex_lock(&set->lock);
@@ -82,7 +84,7 @@ static bool connections_add_link(struct connections *set, const char *url)
     set->links += !full;
     pthread_mutex_unlock(&set->lock);
     if (warn) {
-        diag_warn("%s: %u connections, as many as may be: further ones are refused", url,
+        diag_warn("%s: %u connections, the most allowed: further ones are refused", url,
                   set->options.connections_max);
     }
     return !full;
@@ -168,6 +170,7 @@ void connections_wait_released(struct connections *set)
 void connections_deinit(struct connections *set)
 {
     /* Links have returned all that they had counted. relaxed: nobody counts any more. */
+    CHECK(!set->first);
     CHECK(atomic_load_explicit(&set->budget.used, memory_order_relaxed) == 0);
     pthread_mutex_destroy(&set->lock);
 }

@@ -4,7 +4,8 @@
  * What a hostile or unlucky peer can't do:
  * - leave replies unread: its connection is closed after send_timeout_ms, or as soon as it has more
  *   than its share in hand and takes no reply for STALLED_MS (connection.c);
- * - make replies pile up: nothing more is read from its connection meanwhile (link_choke);
+ * - make replies pile up: nothing more is read from its connection until they have left
+ * (link_choke);
  * - connect and send no handshake: its connection is closed after GREETING_MS;
  * - announce a long message: memory is taken as the message comes in.
  *
@@ -76,7 +77,7 @@ static inline bool connections_stopping(const struct connections *set)
     return atomic_load_explicit(&set->stopping, memory_order_seq_cst);
 }
 
-/* There are as many as options allow. Lock held. */
+/* There are options.connections_max of them. Lock held. */
 bool connections_are_full(const struct connections *set);
 
 /* Closes one connection that is read from. False: none is left. */

@@ -17,12 +17,13 @@
 
 #define DIAL_TIMEOUT_MS  10000
 #define RECONNECT_MAX_MS 1000u
-/* Between two looks at what has to end or to begin. nng's timers are dear: it waits for the last
- * part of a millisecond without sleeping. */
+/* Between two ticks of the timer. nng's timers are expensive: it waits for the last part of a
+ * millisecond without sleeping. */
 #define TICK_MIN_MS 10u /* without a connection */
 #define TICK_MAX_MS 100u
-/* A call ends late by up to a tick: an eighth of the shortest timeout that there was, but between
- * the two above; and up to TICK_MAX_MS if that tick had begun before the first call so short. */
+/* A call ends late by up to a tick: an eighth of the shortest timeout so far, within the two bounds
+ * above. The tick may be TICK_MAX_MS long if it began before the first call with so short a
+ * timeout. */
 #define TICKS_A_TIMEOUT 8u
 
 static uint32_t tick_ms(const struct transport_client *client)
@@ -45,13 +46,13 @@ void client_tick(struct transport_client *client)
 
 /* ---- The connection ---- */
 
-/* There is a connection: all that waits goes out on it. */
+/* There is a connection: sends on it all requests that wait. */
 static void client_greeted(struct link *link)
 {
     struct transport_client *client = client_of(link);
     pthread_mutex_lock(&client->lock);
     if (client->link == link) {
-        /* Before anything is sent on it, so that "none so far" is never said of a sent request.
+        /* Before anything is sent on it: so a request that was sent is never taken for unsent.
          * release: pairs with the acquire in transport_client_connections. */
         atomic_fetch_add_explicit(&client->connections_total, 1, memory_order_release);
         atomic_store_explicit(&client->connections, 1, memory_order_release);
@@ -79,7 +80,7 @@ void client_hurry(struct transport_client *client)
     }
 }
 
-/* Dials again after a pause that grows while nothing comes of it. Lock held. */
+/* Dials again after a pause, which grows with each dial that fails. Lock held. */
 static void client_redial_later(struct transport_client *client)
 {
     client->redial_at_ms = timing_now_ms() + client->redial_pause_ms;
@@ -92,7 +93,9 @@ static void client_redial_later(struct transport_client *client)
     client_tick(client);
 }
 
-/* What waits is refused, unless the client is established: a list for calls_finish(). Lock held. */
+/* Ends the calls that wait, unless there has been a connection: a list for calls_finish(). Lock
+ * held.
+ */
 static struct transport_call *client_refuse(struct transport_client *client)
 {
     return client_is_established(client) ? NULL : calls_give_up(client, GIVE_UP_REFUSED, NULL);
@@ -163,8 +166,8 @@ static const struct link_kind client_kind = {
 
 /* ---- Dialing ---- */
 
-/* Whether much of what a connection has to send is for calls that were given up: its peer does not
- * read, and without end more would be added. Client's lock held. */
+/* The connection has much to send, and its peer does not read: without this check, requests of
+ * calls that were given up would pile up. Client's lock held. */
 static bool link_is_clogged(struct link *link)
 {
     pthread_mutex_lock(&link->lock);
@@ -173,8 +176,8 @@ static bool link_is_clogged(struct link *link)
     return clogged;
 }
 
-/* The link of a stream that a dial has brought, with the owner's reference besides the reads'.
- * NULL: no memory, and the stream is gone. */
+/* Makes the link of a stream that a dial has opened, with two references: the owner's and the
+ * reads'. NULL: no memory, and the stream is closed. */
 static struct link *client_make_link(struct transport_client *client, nng_stream *stream)
 {
     struct link *link = calloc(1, sizeof *link);
@@ -192,8 +195,8 @@ static struct link *client_make_link(struct transport_client *client, nng_stream
     return link;
 }
 
-/* Whether a dial's failure says that there is nobody to speak to: not that something is short just
- * now, here or there, or that nothing has answered yet. */
+/* A dial's failure means that nobody can be reached at the address. False: something is short just
+ * now, on either side, or nothing has answered yet. */
 static bool is_refusal(const struct transport_client *client, int error)
 {
     switch (error) {
@@ -213,8 +216,8 @@ static bool is_refusal(const struct transport_client *client, int error)
     }
 }
 
-/* That the dial has ended, and what came of it, is one step: whoever sees is_dialing cleared sees
- * the link too, and dials no second one. */
+/* nng's callback: a dial has ended. Clears is_dialing and sets the link in one step, under the
+ * lock: a thread that sees is_dialing cleared also sees the link, and dials no second one. */
 static void client_dialed(void *arg)
 {
     struct transport_client *client = arg;
@@ -243,8 +246,9 @@ static void client_dialed(void *arg)
     }
 }
 
-/* Dials when it is time to; gives a connection up that does not greet or, when calls were given up,
- * does not take what it is sent: what still waits is sent again on the next. Lock held. */
+/* Dials when it is time to. Returns a connection to be closed: one whose handshake has not come in
+ * time or, when calls were given up, one whose peer does not read. Requests that wait are sent
+ * again on the next one. Lock held. */
 static struct link *client_look(struct transport_client *client, uint64_t now, bool gave_up)
 {
     struct link *silent = NULL;
@@ -261,7 +265,7 @@ static struct link *client_look(struct transport_client *client, uint64_t now, b
     return silent;
 }
 
-/* The timer. It is stopped only when the client is being closed. */
+/* nng's callback: a tick of the timer. It is stopped only when the client is being closed. */
 static void client_ticked(void *arg)
 {
     struct transport_client *client = arg;
@@ -284,14 +288,14 @@ static void client_ticked(void *arg)
 
 /* ---- Why there is no connection ---- */
 
-/* The path of an ipc URL is not there: nng says "refused" for that too. */
+/* The path of an ipc URL is missing: nng's error for that is "refused", too. */
 static bool path_is_missing(const struct transport_client *client)
 {
     return client->is_ipc && access(client->url + strlen("ipc://"), F_OK) != 0;
 }
 
-/* What getaddrinfo() said and nng has no code for, it hands on as NNG_ESYSERR and a small negative
- * number. */
+/* The error is the resolver's. Errors of getaddrinfo() for which nng has no code arrive as
+ * NNG_ESYSERR and a small negative number. */
 static bool is_resolvers(int error)
 {
     return error == NNG_EADDRINVAL || error == NNG_EAGAIN ||

@@ -18,11 +18,12 @@ static struct transport_server *server_of(const struct connection *connection)
     return (struct transport_server *)connection->set;
 }
 
-/* So many requests less are in hand. */
+/* `requests` fewer are in hand. */
 static void server_settle(struct transport_server *server, unsigned requests)
 {
-    /* release: pairs with the acquire of who waits for 0. */
-    atomic_fetch_sub_explicit(&server->active, requests, memory_order_release);
+    /* release: pairs with the acquire in transport_server_drain(). */
+    unsigned before = atomic_fetch_sub_explicit(&server->active, requests, memory_order_release);
+    CHECK(before >= requests);
 }
 
 bool server_feed(struct transport_server *server, bool ending)
@@ -44,13 +45,15 @@ bool server_feed(struct transport_server *server, bool ending)
     return connection != NULL;
 }
 
-/* A free exchange; or NULL: the connection will be resumed when there is one. */
+/* A free exchange. NULL: none; the connection will be resumed when there is one. */
 static struct transport_exchange *exchange_take(struct transport_server *server,
                                                 struct connection *connection)
 {
     spin_lock(&server->pool_lock);
     struct transport_exchange *exchange = server->free_exchanges;
     if (exchange) {
+        CHECK(!exchange->connection);
+        CHECK(!exchange->handling);
         server->free_exchanges = exchange->next_free;
     } else {
         connection->starving = NULL;
@@ -69,6 +72,7 @@ void exchange_end(struct transport_exchange *exchange)
 {
     struct transport_server *server = exchange->server;
     struct connection *connection = exchange->connection;
+    CHECK(connection);
     chunk_put(exchange->chunk);
     exchange->chunk = NULL;
     exchange->connection = NULL;
@@ -79,7 +83,7 @@ void exchange_end(struct transport_exchange *exchange)
     bool starving = server->starving_first != NULL;
     spin_unlock(&server->pool_lock);
     if (starving) {
-        test_point("exchange_end"); /* no lock: free, and nobody fed */
+        test_point("exchange_end"); /* no lock: free, and no connection resumed yet */
         (void)server_feed(server, false);
     }
     link_put(&connection->link);
@@ -89,9 +93,9 @@ void exchange_end(struct transport_exchange *exchange)
 
 enum admission { ADMIT, REFUSE, DISCONNECT };
 
-/* Counts a request in and says what to do with it. Replies under way count only against a
- * connection that has stalled: that a reply has left is known some time after the client has it,
- * and a client may send its next request at once. */
+/* Counts a request in, and decides what to do with it. Replies that have not left count only
+ * against a connection that has stalled: the server learns that a reply has left some time after
+ * the client has it, and the client may send its next request at once. */
 static enum admission connection_enter(struct connection *connection)
 {
     uint32_t most = server_of(connection)->options.per_connection;
@@ -139,7 +143,7 @@ static void exchange_begin(struct transport_exchange *exchange)
     }
 }
 
-/* Takes the message just looked at into the exchange. */
+/* Puts the message that link_next() has found into the exchange. */
 static void exchange_fill(struct transport_exchange *exchange, struct connection *connection,
                           const struct frame *frame)
 {
@@ -154,7 +158,7 @@ static void exchange_fill(struct transport_exchange *exchange, struct connection
     atomic_fetch_add_explicit(&exchange->server->active, 1, memory_order_relaxed);
 }
 
-/* Takes messages out of what has come in: a list of them, at most BATCH_MAX. */
+/* Takes messages out of what has come in, at most BATCH_MAX: a list of exchanges. */
 static struct transport_exchange *connection_take(struct connection *connection, enum next *next)
 {
     struct transport_server *server = server_of(connection);
@@ -168,7 +172,7 @@ static struct transport_exchange *connection_take(struct connection *connection,
         if (parsed != PARSED_FRAME) {
             break;
         }
-        /* When stopping it is not begun: its client will repeat it elsewhere. */
+        /* When stopping, the request is dropped: its client will send it again elsewhere. */
         if (!connections_stopping(&server->acceptor.connections)) {
             struct transport_exchange *exchange = exchange_take(server, connection);
             if (!exchange) {
@@ -268,7 +272,8 @@ void transport_reply(struct transport_exchange *exchange, struct bytes reply)
     }
     if (!added) {
         if (!closed) {
-            connection_disconnect(connection); /* no memory: or else it would wait for ever */
+            connection_disconnect(
+                connection); /* no memory: otherwise the client would wait for ever */
         }
         server_settle(server, 1);
     }
@@ -298,6 +303,7 @@ enum hf_status exchange_make(struct transport_server *server, struct transport_e
     memset(exchange, 0, bytes);
     exchange->server = server;
     *out = exchange;
+    CHECK((uintptr_t)exchange->user % CACHE_LINE_BYTES == 0);
     if (options->user_init && !options->user_init(options->context, exchange->user)) {
         return HF_NO_MEMORY;
     }

@@ -23,6 +23,7 @@ size_t frame_head(uint8_t head[FRAME_HEAD_MAX], bool is_ipc, uint64_t len)
     for (unsigned i = 0; i < 8; i++) {
         head[at++] = (uint8_t)(len >> (56 - 8 * i));
     }
+    CHECK(at <= FRAME_HEAD_MAX);
     return at;
 }
 
@@ -45,7 +46,7 @@ enum parsed frame_take_greeting(struct link *link)
     return PARSED_FRAME;
 }
 
-/* Parts a message into backtrace and body. PARSED_PART: it went through too many hops. */
+/* Splits a message into backtrace and body. PARSED_PART: it went through too many hops. */
 static enum parsed parse_backtrace(const uint8_t *at, size_t len, struct frame *frame)
 {
     for (unsigned hop = 1; hop <= HOPS_MAX; hop++) {
@@ -87,14 +88,15 @@ enum parsed link_next(struct link *link, struct frame *frame)
         if (parsed != PARSED_PART) {
             return parsed;
         }
-        link->begin += frame->total; /* as nng does: no answer, and no offence */
+        link->begin += frame->total; /* as nng does: it is dropped, and the connection stays */
     }
 }
 
 void link_take(struct link *link, const struct frame *frame)
 {
+    CHECK(link->end - link->begin >= frame->total); /* link_next() has found it whole */
     link->begin += frame->total;
-    /* relaxed: for the watchdog, which looks now and then. */
+    /* relaxed: for the watchdog, which reads it ten times a second. */
     if (atomic_load_explicit(&link->long_since_ms, memory_order_relaxed) != 0) {
         atomic_store_explicit(&link->long_since_ms, 0, memory_order_relaxed);
     }

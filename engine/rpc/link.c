@@ -2,6 +2,7 @@
  */
 #include "rpc/link.h"
 
+#include "base/check.h"
 #include "base/test_point.h"
 #include "rpc/link_receive.h"
 #include "rpc/link_send.h"
@@ -11,7 +12,7 @@ _Thread_local struct link *corked;
 
 void link_get(struct link *link)
 {
-    /* relaxed: who takes a reference has one. */
+    /* relaxed: the caller has a reference. */
     atomic_fetch_add_explicit(&link->refs, 1, memory_order_relaxed);
 }
 
@@ -37,7 +38,9 @@ static void link_free(struct link *link)
 void link_put(struct link *link)
 {
     /* acq_rel: all that was done with it happens before it is freed. */
-    if (atomic_fetch_sub_explicit(&link->refs, 1, memory_order_acq_rel) == 1) {
+    unsigned before = atomic_fetch_sub_explicit(&link->refs, 1, memory_order_acq_rel);
+    CHECK(before > 0);
+    if (before == 1) {
         link_free(link);
     }
 }
@@ -82,7 +85,9 @@ void gate_enter(struct link *link)
 void gate_leave(struct link *link)
 {
     /* acq_rel: what was started comes before the stream is closed. */
-    if (atomic_fetch_sub_explicit(&link->gate, 1, memory_order_acq_rel) == (GATE_CLOSED | 1)) {
+    unsigned before = atomic_fetch_sub_explicit(&link->gate, 1, memory_order_acq_rel);
+    CHECK((before & ~GATE_CLOSED) > 0);
+    if (before == (GATE_CLOSED | 1)) {
         nng_stream_close(link->stream);
     }
 }

@@ -11,7 +11,8 @@
 #define CHUNK_GROWTH_MIN ((size_t)262144) /* a long message's first piece of memory */
 #define SMALL_BYTES_MAX  ((size_t)8192)   /* messages that are handled before the next read */
 
-/* Notes when a message that needs memory of its own began to come in. Only who reads. */
+/* Notes when a message that needs memory of its own began to come in. Only the thread that reads.
+ */
 static void link_note_long(struct link *link)
 {
     if (link->needed > CHUNK_BYTES_MAX &&
@@ -20,7 +21,7 @@ static void link_note_long(struct link *link)
     }
 }
 
-/* How much memory the next reads should have, what is there already included. */
+/* The size of the memory for the next reads, with the bytes that are there already. */
 static size_t link_chunk_size(const struct link *link)
 {
     size_t have = link->end - link->begin;
@@ -31,7 +32,7 @@ static size_t link_chunk_size(const struct link *link)
     return link->needed < grown ? link->needed : grown;
 }
 
-/* Makes room to read into. Only who reads. False: no memory. */
+/* Makes room to read into. Only the thread that reads. False: no memory. */
 static bool link_make_room(struct link *link)
 {
     struct chunk *old = link->chunk;
@@ -40,13 +41,13 @@ static bool link_make_room(struct link *link)
     bool fits = old && old->size <= 4 * size; /* a long message's memory is not kept */
     /* acquire: pairs with the release in chunk_put: nobody reads in it any more. */
     bool alone = fits && atomic_load_explicit(&old->refs, memory_order_acquire) == 1;
-    /* A long message's own memory is filled before it grows: else one that comes byte by byte would
-     * be copied for each. */
+    /* A long message's own memory is filled before it grows: otherwise a message that comes byte by
+     * byte would be copied for each byte. */
     if (fits && old->size > CHUNK_BYTES_MAX && link->begin == 0 && link->needed > have &&
         old->size - have >= CHUNK_BYTES_MIN) {
         return true;
     }
-    /* Where there is enough room behind, nothing moves. */
+    /* With enough room after `end`, nothing moves. */
     size_t wanted = link->needed > have ? link->needed - have : link->chunk_bytes / 4;
     if (fits && old->size - link->end >= wanted && !(alone && have == 0)) {
         return true;
@@ -66,6 +67,7 @@ static bool link_make_room(struct link *link)
     }
     link->begin = 0;
     link->end = have;
+    CHECK(link->chunk->size > have);
     return true;
 }
 
@@ -143,6 +145,7 @@ void link_received(void *arg)
         size_t count = link->resumed ? 0 : nng_aio_count(link->receiving);
         link->resumed = false;
         link->end += count;
+        CHECK(link->chunk ? link->end <= link->chunk->size : link->end == 0);
         if (link->chunk && count > 0 && link->end == link->chunk->size &&
             link->chunk_bytes < CHUNK_BYTES_MAX) {
             link->chunk_bytes *= 2;

@@ -8,7 +8,7 @@
 #include "rpc/frame.h"
 #include "rpc/timing.h"
 
-/* What is left of `leaving` is to be written: by link_unlock(). Lock held, not closed. */
+/* Prepares a write of what is left of `leaving`. Lock held, link not closed. */
 static void link_set_write(struct link *link)
 {
     nng_iov iov = {link->leaving.bytes + link->left_bytes, link->leaving.len - link->left_bytes};
@@ -63,9 +63,11 @@ bool link_add(struct link *link, struct bytes header, struct bytes body)
     if (link_unsent(link) == 0) {
         link->progress_ms = timing_now_ms();
     }
+    size_t before = link->pending.len;
     outbox_add(&link->pending, head, head_bytes);
     outbox_add(&link->pending, header.data, header.len);
     outbox_add(&link->pending, body.data, body.len);
+    CHECK(link->pending.len == before + head_bytes + header.len + body.len);
     link->pending.messages++;
     return true;
 }
@@ -83,11 +85,13 @@ bool link_send_greeting(struct link *link)
     return fine;
 }
 
-/* What was written has left: goes on with the rest, or with what has come meanwhile. Lock held. The
- * number of messages that have left; *write as link_begin_write(). */
+/* A write has ended: prepares the next one, of the rest or of what was added since. Lock held.
+ * Returns the number of messages that have left; *write as link_begin_write(). */
 static unsigned link_written(struct link *link, bool *write)
 {
+    CHECK(link->is_sending);
     link->left_bytes += nng_aio_count(link->sending);
+    CHECK(link->left_bytes <= link->leaving.len);
     if (link->left_bytes < link->leaving.len) {
         *write = !link->closed;
         if (*write) {
@@ -112,7 +116,7 @@ void link_sent(void *arg)
     struct link *link = arg;
     if (nng_aio_result(link->sending) != 0) {
         (void)link_shut(link);
-        link_put(link); /* what has not left is counted in release() */
+        link_put(link); /* release() counts what has not left */
         return;
     }
     bool write;

@@ -93,7 +93,7 @@ static void listener_accepted(void *arg)
         if (!listener->failing) {
             diag_warn("%s: accepting: %s", listener->url, nng_strerror(error));
         }
-        listener->failing = true; /* said once, until it works again */
+        listener->failing = true; /* one warning, until it works again */
         nng_sleep_aio(ACCEPT_PAUSE_MS, listener->accepting);
         return;
     }
@@ -117,8 +117,8 @@ void listener_stop(struct listener *listener)
     listener->up = false;
 }
 
-/* A socket's mode is what the umask left of 0777: to connect takes the right to write, and the
- * others mean nothing. Nobody else's is touched: it was made just now. */
+/* Sets the socket's mode, which is what the umask left of 0777, to 0660 at most: to connect takes
+ * the right to write. The socket is ours: it was made just now. */
 static void narrow_socket(const struct listener *listener)
 {
     const char *path = ((const struct sockaddr_un *)&listener->target.address)->sun_path;
@@ -131,6 +131,8 @@ static void narrow_socket(const struct listener *listener)
 
 enum hf_status listener_start(struct listener *listener)
 {
+    CHECK(!listener->up);
+    CHECK(!listener->listener);
     if (listener->is_ipc && !probe_frees_path(&listener->target)) {
         return HF_UNREACHABLE;
     }
@@ -148,7 +150,8 @@ enum hf_status listener_start(struct listener *listener)
     }
     if (!listener->is_ipc) {
         (void)nng_stream_listener_set_bool(listener->listener, NNG_OPT_TCP_NODELAY, true);
-        /* A subscriber says nothing: else one whose machine is gone would keep its place. */
+        /* A subscriber sends nothing: without this, one whose machine is gone would keep its place.
+         */
         (void)nng_stream_listener_set_bool(listener->listener, NNG_OPT_TCP_KEEPALIVE, true);
     }
     error = nng_stream_listener_listen(listener->listener);
@@ -210,6 +213,7 @@ enum hf_status listeners_add(struct listeners *all, struct connections *connecti
     if (address.ipc) {
         ipc_address(address.path, listener);
     }
+    CHECK(strlen(url) < sizeof listener->url); /* address_parse() refuses longer ones */
     memcpy(listener->url, url, strlen(url) + 1);
     enum hf_status status = add_listener(all, listener);
     if (status != HF_OK) {

@@ -10,7 +10,7 @@
 
 static bool budget_take(struct budget *budget, uint64_t bytes)
 {
-    /* relaxed: a number, nothing else is told by it. */
+    /* relaxed: a number on which nothing else depends. */
     uint64_t before = atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
     if (budget->max == 0 || before + bytes <= budget->max) {
         return true;
@@ -21,7 +21,8 @@ static bool budget_take(struct budget *budget, uint64_t bytes)
 
 static void budget_give(struct budget *budget, uint64_t bytes)
 {
-    atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
+    uint64_t before = atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
+    CHECK(before >= bytes); /* what is returned was taken */
 }
 
 /* ---- Chunks ---- */
@@ -45,13 +46,14 @@ struct chunk *chunk_make(size_t size, struct budget *budget)
 
 void chunk_get(struct chunk *chunk)
 {
-    /* relaxed: who takes a reference has one. */
+    /* relaxed: the caller has a reference. */
     atomic_fetch_add_explicit(&chunk->refs, 1, memory_order_relaxed);
 }
 
 void chunk_put(struct chunk *chunk)
 {
-    /* release: what was read is read before the chunk is reused; acquire: for who frees it. */
+    /* release: all reads of the chunk come before its reuse; acquire: for the thread that frees it.
+     */
     if (chunk && atomic_fetch_sub_explicit(&chunk->refs, 1, memory_order_acq_rel) == 1) {
         if (chunk->budget) {
             budget_give(chunk->budget, chunk->size);
@@ -92,11 +94,14 @@ bool outbox_reserve(struct outbox *outbox, size_t more, struct budget *budget)
     outbox->bytes = bytes;
     outbox->room = room;
     outbox->budgeted += budgeted;
+    CHECK(outbox->room - outbox->len >= more);
+    CHECK(outbox->budgeted <= outbox->room);
     return true;
 }
 
 void outbox_add(struct outbox *outbox, const void *data, size_t len)
 {
+    CHECK(outbox->room - outbox->len >= len); /* outbox_reserve() has made room */
     if (len > 0) {
         memcpy(outbox->bytes + outbox->len, data, len);
         outbox->len += len;

@@ -76,7 +76,7 @@ bool probe_frees_path(const struct probe_target *target)
     const struct sockaddr_un *address = (const struct sockaddr_un *)&target->address;
     struct stat info;
     if (lstat(address->sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) {
-        return true; /* anything but a socket is left alone, and binding will say so */
+        return true; /* anything but a socket is left alone; binding will fail */
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {

@@ -18,8 +18,8 @@
 
 /* ---- Calls ---- */
 
-/* Takes a free slot for the call and sends it, if there is a connection; *link gets a reference to
- * be flushed then. Lock held. */
+/* Puts the call into a free slot. If there is a connection, adds the request to what is to be sent;
+ * the caller must then flush *link and put it back. Lock held. */
 static enum hf_status client_begin(struct transport_client *client, struct transport_call *call,
                                    struct bytes request, uint32_t timeout_ms, struct link **link)
 {
@@ -99,8 +99,9 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
     client->is_ipc = address.ipc;
     client->redial_pause_ms = RECONNECT_MIN_MS;
     client->shortest_ms = UINT32_MAX;
-    /* Not the ids of another client before this one, at the same address. */
+    /* Different from the ids of an earlier client at the same address. */
     client->ids = (uint32_t)hash_u64(clock_monotonic_ns(clock_real()) ^ (uintptr_t)client);
+    CHECK(strlen(url) < sizeof client->url); /* address_parse() refuses longer ones */
     memcpy(client->url, url, strlen(url) + 1);
     pthread_mutex_init(&client->lock, NULL);
     enum hf_status status = client_open_slots(client);
@@ -116,17 +117,17 @@ enum hf_status transport_client_open(struct transport_client **out, const char *
     return HF_OK;
 }
 
-/* Waits until all done() have returned, and until nothing refers to the client's links; for these
- * not for ever: what is left after CLOSE_MS frees the client when it ends. False: that is so, and
- * the client is not to be touched any more. */
+/* Waits until all done() have returned, and up to CLOSE_MS until nothing refers to the client's
+ * links. False: a link is left; the last one frees the client when it ends, and the caller must not
+ * use the client any more. */
 static bool client_wait_idle(struct transport_client *client)
 {
     uint64_t until_ms = timing_now_ms() + CLOSE_MS;
     for (;;) {
         pthread_mutex_lock(&client->lock);
-        bool told = client->under_way == 0;
-        bool idle = told && client->links == 0;
-        bool abandoned = told && !idle && timing_now_ms() >= until_ms;
+        bool ended = client->under_way == 0;
+        bool idle = ended && client->links == 0;
+        bool abandoned = ended && !idle && timing_now_ms() >= until_ms;
         client->abandoned = abandoned;
         pthread_mutex_unlock(&client->lock);
         if (idle || abandoned) {

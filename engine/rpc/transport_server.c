@@ -9,7 +9,7 @@
 #include "rpc/timing.h"
 #include "rpc/transport.h"
 
-#define POLL_MS   2  /* between two looks at what has to end */
+#define POLL_MS   2  /* between two checks of what has to end */
 #define LINGER_MS 20 /* for the peer to take the last replies before the connection goes */
 
 /* ---- Opening ---- */

@@ -13,7 +13,7 @@
 #define PROBE_EVERY_MS     1000u
 #define PROBE_FAILURES_MAX 2
 #define RELISTEN_TRIES     50     /* 20 ms apart: the old socket may take a moment to go */
-#define LONG_MESSAGE_MS    60000u /* for one that takes memory of its own to come in whole */
+#define LONG_MESSAGE_MS    60000u /* for a message that takes memory of its own to come in whole */
 
 /* ---- Listeners ---- */
 
@@ -71,7 +71,8 @@ static void watch_listeners(struct watchdog *watchdog)
 
 /* ---- Connections ---- */
 
-/* What the watchdog does to a connection. Link's lock held. */
+/* The connection has too much in hand and does not read, or its write takes too long. Link's lock
+ * held. */
 static bool connection_is_burden(const struct connection *connection, uint64_t now)
 {
     const struct connection_options *options = &connection->set->options;
@@ -98,8 +99,9 @@ static void watch_connections(struct connections *set)
     pthread_mutex_lock(&set->lock);
     for (struct connection *at = set->first; at && count < WATCH_CLOSE_MAX; at = at->next) {
         pthread_mutex_lock(&at->link.lock);
-        uint64_t now = timing_now_ms(); /* not before the times that it is compared with */
-        bool closed = at->link.closed;  /* it is on its way out, and needs no place here */
+        uint64_t now = timing_now_ms(); /* read under the lock: not before the times that it is
+                                           compared with */
+        bool closed = at->link.closed;  /* it is being closed already */
         burden[count] = connection_is_burden(at, now) || connection_dawdles(at, now);
         pthread_mutex_unlock(&at->link.lock);
         if (!closed && (burden[count] || (!at->counted && now - at->link.made_ms >= GREETING_MS))) {
@@ -118,7 +120,7 @@ static void watch_connections(struct connections *set)
     }
 }
 
-/* Since when a connection has nothing in hand. 0: it has. Link's lock held. */
+/* Since when a connection has nothing in hand. 0: it has something. Link's lock held. */
 static uint64_t connection_idle_since(const struct connection *connection)
 {
     const struct link *link = &connection->link;
@@ -126,8 +128,8 @@ static uint64_t connection_idle_since(const struct connection *connection)
     return busy ? 0 : link->progress_ms > link->made_ms ? link->progress_ms : link->made_ms;
 }
 
-/* When a connection was refused, makes room for the next: for one, and not while another is on its
- * way out, whose place will be free. */
+/* When a connection was refused, closes the longest idle one, to make room for the next. Not while
+ * another is being closed: its place will be free. */
 static void watch_idle(struct connections *set)
 {
     struct connection *found = NULL;
