@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""map.py - docs/architecture.md is a map of the engine, and it must be right.
+"""map.py - docs/architecture.md is a map of the engine, and it must be right; so must links be.
 
     map.py ROOT         checks the tree at ROOT
     map.py --self-test  checks that each rule is seen to be broken in a made-up tree
@@ -10,7 +10,8 @@ Rules:
   - "folder/file.c:function" anywhere in docs/architecture.md, docs/design.md or docs/glossary.md
     names a file of engine/ and a function in it;
   - a word_with_underscores in backquotes in one of the PAGES occurs in the sources, and a file in
-    backquotes exists.
+    backquotes exists;
+  - each relative link of a Markdown page leads to a file that exists, and to a heading in it.
 
 Exit status: 0 all kept, 1 something broken, 2 usage.
 """
@@ -95,6 +96,37 @@ def check_words(root, page, text, words, files):
                 yield f"{page}: there is no file {word}"
 
 
+def read_page(path):
+    """A Markdown page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", read(path), flags=re.M | re.S)
+
+
+def find_headings(text):
+    """The anchors of a page's headings, as GitHub makes them."""
+    anchors = set()
+    for heading in re.findall(r"^#+ (.*)$", text, re.M):
+        heading = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").replace("*", "")
+        anchors.add(re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-"))
+    return anchors
+
+
+def check_links(root):
+    pages = [path for folder in ("docs", "tests", "bench") for path in find_files(root, folder)]
+    for page in sorted(path for path in pages + ["README.md"] if path.endswith(".md")):
+        if not os.path.exists(os.path.join(root, page)):
+            continue
+        for link in re.findall(r"\]\(([^)\s]+)\)", read_page(os.path.join(root, page))):
+            name, _, anchor = link.partition("#")
+            target = os.path.normpath(os.path.join(os.path.dirname(page), name)) if name else page
+            if re.match(r"[a-z]+:", link):
+                continue
+            if not os.path.exists(os.path.join(root, target)):
+                yield f"{page}: the link {link} leads nowhere"
+            elif anchor and target.endswith(".md"):
+                if anchor not in find_headings(read_page(os.path.join(root, target))):
+                    yield f"{page}: the link {link} leads to no heading"
+
+
 def check_tree(root):
     words = set()
     files = set(find_files(root, "docs"))
@@ -103,7 +135,7 @@ def check_tree(root):
             files.add(path)
             if path.endswith(ENDINGS):
                 words.update(re.findall(r"[a-z]\w*_\w+", read(os.path.join(root, path))))
-    faults = list(check_map(root))
+    faults = list(check_map(root)) + list(check_links(root))
     for page in PAGES:
         if os.path.exists(os.path.join(root, page)):
             text = read(os.path.join(root, page))
@@ -115,6 +147,9 @@ def check_tree(root):
 GOOD_MAP = """# Architecture
 
 `core/stock.c:stock_take` takes units; `stock_free` is a word, `core/stock.c` a file.
+[A page](design.md#the-design), and [a heading](#engine-core).
+
+### engine core
 
 ### engine/core
 
@@ -136,6 +171,9 @@ BROKEN = [  # what the map has instead, and what is said about it
     (":stock_take", ":stock_give", "engine/core/stock.c has no function stock_give"),
     (":stock_take", ":stock_free", "engine/core/stock.c has no function stock_free"),
     ("`stock_free`", "`stock_gone`", "no source has stock_gone"),
+    ("(design.md", "(designs.md", "the link designs.md#the-design leads nowhere"),
+    ("#the-design", "#a-design", "the link design.md#a-design leads to no heading"),
+    ("#engine-core", "#engine", "the link #engine leads to no heading"),
     ("`core/stock.c` a file", "`core/stuck.c` a file", "there is no file core/stuck.c"),
 ]
 
@@ -153,6 +191,7 @@ def self_test():
             "static int stock_take(int qty)\n{\n    return stock_free(qty);\n}\n")
         put(root, "engine/core/stock.h", "")
         put(root, "engine/core/event.h", "")
+        put(root, "docs/design.md", "# The `design`\n\n```\n[no link](nowhere.md)\n```\n")
         put(root, MAP, GOOD_MAP)
         found = check_tree(root)
         if found:
@@ -179,7 +218,7 @@ def main():
     for fault in faults:
         print(fault)
     if not faults:
-        print("map: the map has every module, and nothing that is not there")
+        print("map: the map has every module, and nothing that is not there; links lead somewhere")
     return 1 if faults else 0
 
 
