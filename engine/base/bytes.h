@@ -64,6 +64,11 @@ static inline bool bytes_equal(struct bytes a, struct bytes b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+static inline bool bytes_all_zero(const uint8_t *data, size_t len)
+{
+    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
+}
+
 /* Reads from untrusted bytes. A read past the end gives zeros and sets `overrun`, for good: check
  * it once, after the last read. */
 struct cursor {

@@ -12,6 +12,8 @@
  *
  * Threads: one. Source: sort-merge of a log into a sorted file (O'Neil et al., The Log-Structured
  * Merge-Tree, 1996). */
+#include "checkpoint/build.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,7 @@
 #include "base/limits.h"
 #include "checkpoint/file.h"
 #include "checkpoint/gather.h"
+#include "checkpoint/load.h"
 #include "core/replay.h"
 #include "wal/digest.h"
 #include "wal/record.h"

@@ -23,11 +23,6 @@ static void buffer_free(uint8_t *buffer)
     pages_unmap(buffer, FRAME_BYTES_MAX);
 }
 
-void checkpoint_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number)
-{
-    segment_name(name, SEGMENT_CHECKPOINT, number);
-}
-
 /* ---- Writing ---- */
 
 enum hf_status frame_writer_open(struct frame_writer *writer, struct storage *storage,
@@ -40,7 +35,7 @@ enum hf_status frame_writer_open(struct frame_writer *writer, struct storage *st
         return HF_NO_MEMORY;
     }
     char name[STORAGE_NAME_BYTES_MAX];
-    checkpoint_name(name, number);
+    segment_name(name, SEGMENT_CHECKPOINT, number);
     size_t len = strlen(name);
     CHECK(len + 5 <= sizeof writer->temporary);
     memcpy(writer->temporary, name, len);
@@ -136,7 +131,7 @@ enum hf_status frame_writer_finish(struct frame_writer *writer)
     }
     writer_close(writer);
     char name[STORAGE_NAME_BYTES_MAX];
-    checkpoint_name(name, writer->header.info.number);
+    segment_name(name, SEGMENT_CHECKPOINT, writer->header.info.number);
     return ops->rename(writer->storage, writer->temporary, name);
 }
 
@@ -196,7 +191,7 @@ enum hf_status frame_reader_open(struct frame_reader *reader, struct storage *st
                                  uint64_t number)
 {
     *reader = (struct frame_reader){.storage = storage, .file = -1};
-    checkpoint_name(reader->name, number);
+    segment_name(reader->name, SEGMENT_CHECKPOINT, number);
     reader->buffer = buffer_make();
     enum hf_status status = reader->buffer ? HF_OK : HF_NO_MEMORY;
     if (status == HF_OK) {

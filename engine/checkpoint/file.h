@@ -74,10 +74,6 @@ enum hf_status frame_reader_next(struct frame_reader *reader, struct frame_heade
 /* A damage found by who reads the payload. Returns DAMAGED. */
 enum hf_status frame_reader_fault(struct frame_reader *reader, const char *what);
 
-/* Loads the ledger's frames into an inventory, and the marks. OK, FULL, DAMAGED, IO_ERROR. */
-enum hf_status checkpoint_load_ledger(struct frame_reader *reader, struct inventory *inventory,
-                                      struct wal_marks *marks);
-
 /* Why a file could not be read (`status`): the damage, "FILE, offset N: what"; or, in the thread
  * where it failed, the system's reason, "FILE can't be read: why". */
 void frame_reader_message(const struct frame_reader *reader, enum hf_status status, char *to,

@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "checkpoint/build.h"
+#include "checkpoint/info.h"
+#include "checkpoint/load.h"
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/values.h"

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/id.h"
 #include "base/limits.h"
+#include "checkpoint/info.h"
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/values.h"

@@ -7,6 +7,7 @@
 
 #include "base/id.h"
 #include "base/limits.h"
+#include "checkpoint/info.h"
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/values.h"

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/info.h"
 
 /* Learns the items of the newest whole checkpoint; *segment_max: the segment after it, 1 if there
  * is no checkpoint. */

@@ -8,7 +8,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "checkpoint/info.h"
+#include "checkpoint/load.h"
 #include "wal/segment.h"
+#include "wal/tail.h"
 
 #define PROGRESS_EVERY_BLOCKS 64u
 #define TORN_LOOKS            5u
@@ -247,7 +250,7 @@ static enum hf_status read_covered(struct check *check)
         return HF_OK;
     }
     check->what = "checking what the checkpoint covers";
-    enum hf_status status = wal_look_at_covered(check->options->storage, findings->base, &end);
+    enum hf_status status = wal_check_covered(check->options->storage, findings->base, &end);
     if (status == HF_OK && end.damaged) {
         findings->covered_gap = true;
         set_fault(covered, end.file, 0, 0, end.reason);

@@ -11,6 +11,8 @@
 
 #include "base/limits.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/info.h"
+#include "checkpoint/load.h"
 #include "history/replay.h"
 
 /* NULL: no memory. */

@@ -2,6 +2,7 @@
  *
  * Threads: one at a time. */
 #include "history/log.h"
+#include "checkpoint/info.h"
 #include "io/storage_open.h"
 
 #include <errno.h>

@@ -2,6 +2,7 @@
  *
  * Threads: one. */
 #include "history/rebuild.h"
+#include "checkpoint/info.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/pages.h"
+#include "checkpoint/info.h"
 #include "wal/digest.h"
 #include "wal/segment.h"
 

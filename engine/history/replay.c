@@ -10,6 +10,8 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "checkpoint/file.h"
+#include "checkpoint/info.h"
+#include "checkpoint/load.h"
 #include "core/presale.h"
 #include "wal/digest.h"
 #include "wal/segment.h"

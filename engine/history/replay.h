@@ -9,6 +9,7 @@
 
 #include "base/timekeeper.h"
 #include "checkpoint/checkpoint.h"
+#include "core/inventory.h"
 #include "wal/reader.h"
 #include "wal/record.h"
 

@@ -23,6 +23,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/pages.h"
+#include "checkpoint/info.h"
 #include "history/overlay.h"
 #include "io/storage_directory.h"
 #include "io/storage_open.h"

@@ -11,6 +11,8 @@
 
 #include "base/check.h"
 #include "base/diag.h"
+#include "checkpoint/build.h"
+#include "checkpoint/info.h"
 
 #define LOOK_EVERY_NS 200000000L /* whether one is due */
 #define RETRY_NS_MIN  1000000000u

@@ -21,6 +21,7 @@
 #include <stdbool.h>
 
 #include "checkpoint/checkpoint.h"
+#include "core/inventory.h"
 #include "server/archive.h"
 #include "server/pace.h"
 

@@ -15,8 +15,11 @@
 
 #include "base/parallel.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/info.h"
+#include "checkpoint/load.h"
 #include "core/replay.h"
 #include "server/replayer.h"
+#include "wal/tail.h"
 
 #define PROGRESS_EVERY_BLOCKS 64u
 
@@ -274,7 +277,7 @@ static unsigned replay_threads(const struct engine_options *options)
 static enum hf_status check_covered(struct replay *replay)
 {
     struct wal_end *end = &replay->result->end;
-    enum hf_status status = wal_look_at_covered(replay->storage, replay->report->checkpoint, end);
+    enum hf_status status = wal_check_covered(replay->storage, replay->report->checkpoint, end);
     if (status == HF_OK && end->damaged) {
         return damaged(replay->report, end->file, end->file_offset, end->reason);
     }

@@ -14,97 +14,13 @@
  * Waiters: a waiter is linked under the lock to a group that is not done; the writer detaches a
  * group's waiters and counts the group as done in one critical section. So each waiter is told
  * once, and none is lost. */
-#include <errno.h>
+#include "wal/append.h"
+
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
 #include "base/schedule.h"
 #include "base/usdt.h"
-#include "wal/wal_private.h"
-
-/* ---- Lists of waiters ---- */
-
-void waiter_list_add(struct waiter_list *list, struct wal_waiter *waiter)
-{
-    waiter->next = NULL;
-    if (list->last) {
-        list->last->next = waiter;
-    } else {
-        list->first = waiter;
-    }
-    list->last = waiter;
-}
-
-void waiter_list_join(struct waiter_list *list, struct waiter_list *more)
-{
-    if (!more->first) {
-        return;
-    }
-    if (list->last) {
-        list->last->next = more->first;
-    } else {
-        list->first = more->first;
-    }
-    list->last = more->last;
-    *more = (struct waiter_list){0};
-}
-
-bool waiter_list_tell(struct waiter_list *list, enum hf_status status)
-{
-    struct wal_waiter *waiter = list->first;
-    *list = (struct waiter_list){0};
-    bool any = waiter != NULL;
-    while (waiter) {
-        struct wal_waiter *next = waiter->next; /* done() may free or reuse it */
-        waiter->done(waiter, status);
-        waiter = next;
-    }
-    return any;
-}
-
-/* ---- Sleeping ---- */
-
-void wal_sleep_init(struct wal_sleep *sleep)
-{
-    pthread_condattr_t attributes;
-    CHECK(pthread_condattr_init(&attributes) == 0);
-    CHECK(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-    CHECK(pthread_cond_init(&sleep->cond, &attributes) == 0);
-    CHECK(pthread_condattr_destroy(&attributes) == 0);
-    CHECK(pthread_mutex_init(&sleep->mutex, NULL) == 0);
-    atomic_init(&sleep->count, 0);
-}
-
-void wal_sleep_deinit(struct wal_sleep *sleep)
-{
-    pthread_cond_destroy(&sleep->cond);
-    pthread_mutex_destroy(&sleep->mutex);
-}
-
-void wal_sleep_wait(struct wal_sleep *sleep, uint64_t seen, uint64_t timeout_ns)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + timeout_ns;
-    until.tv_sec += (time_t)(ns / 1000000000u);
-    until.tv_nsec = (long)(ns % 1000000000u);
-    pthread_mutex_lock(&sleep->mutex);
-    while (wal_sleep_count(sleep) == seen &&
-           pthread_cond_timedwait(&sleep->cond, &sleep->mutex, &until) != ETIMEDOUT) {
-    }
-    pthread_mutex_unlock(&sleep->mutex);
-}
-
-void wal_sleep_wake(struct wal_sleep *sleep)
-{
-    pthread_mutex_lock(&sleep->mutex);
-    /* release: pairs with the acquire in wal_sleep_count. */
-    atomic_fetch_add_explicit(&sleep->count, 1, memory_order_release);
-    pthread_mutex_unlock(&sleep->mutex);
-    /* Not under the mutex: who is woken takes it at once. */
-    pthread_cond_broadcast(&sleep->cond);
-}
 
 /* ---- Appending ---- */
 

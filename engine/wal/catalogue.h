@@ -22,7 +22,7 @@
  * The reader asks all three where a log ends (tail.c), and so everything that reads a log to its
  * end decides alike: an engine's start, `wal verify`, `repair`, `checkpoint`, `replay`, `dump`,
  * `stats`. What comes before where reading begins, behind a checkpoint, is asked for by
- * wal_look_at_covered().
+ * wal_check_covered().
  *
  * Not a fault: segments missing at the beginning, if a checkpoint covers them; prepared segments
  * missing at the end; no mark at all (an older version's log has none). Not noticed: the last

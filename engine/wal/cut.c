@@ -6,13 +6,14 @@
  * missing before one that is still there, which would look like damage.
  *
  * Threads: one; nobody else may use the log. */
+#include "wal/cut.h"
+
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/limits.h"
 #include "base/pages.h"
-#include "wal/reader_private.h"
-#include "wal/wal.h"
 
 #define CHUNK_BYTES MIB(1)
 

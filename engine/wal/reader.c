@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/hash.h"
 #include "base/pages.h"
 #include "wal/reader_private.h"
+#include "wal/tail.h"
 
 /* ---- Bytes of the open segment ---- */
 
@@ -416,20 +418,6 @@ enum hf_status reader_list_segments(struct wal_reader *reader)
         }
     }
     list->count = kept;
-    return status;
-}
-
-void wal_segment_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number)
-{
-    segment_name(name, SEGMENT_LOG, number);
-}
-
-enum hf_status wal_first_segment(struct storage *storage, uint64_t *number)
-{
-    struct segment_list list;
-    enum hf_status status = segment_list_read(&list, storage, SEGMENT_LOG);
-    *number = list.count > 0 ? list.numbers[0] : 0;
-    segment_list_free(&list);
     return status;
 }
 

@@ -21,6 +21,7 @@
 
 #include "io/storage.h"
 #include "wal/format.h"
+#include "wal/segment.h"
 
 struct wal_reader;
 
@@ -81,18 +82,6 @@ enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *stora
  * read of 4 MiB holds up the log's writes for 10 ms. Before the first wal_reader_next. */
 void wal_reader_go_easy(struct wal_reader *reader);
 
-/* The name of a segment's file. */
-void wal_segment_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number);
-
-/* Number of the first segment there is; 0: none. */
-enum hf_status wal_first_segment(struct storage *storage, uint64_t *number);
-
-/* Segments that a checkpoint covers (numbers up to base) are not read at a start. fault->damaged: a
- * number is missing among them, and no engine starts; fault->torn: a file can't be opened, or its
- * header or size is not right, which costs no state. file and reason tell. OK, IO_ERROR, NO_MEMORY.
- */
-enum hf_status wal_look_at_covered(struct storage *storage, uint64_t base, struct wal_end *fault);
-
 void wal_reader_close(struct wal_reader *reader);
 
 /* The next valid block: OK with *block filled; NOT_FOUND at the log's end, whatever its condition:
@@ -111,10 +100,6 @@ enum hf_status wal_reader_follow(struct wal_reader *reader);
 
 /* After IO_ERROR: which file, and the system's reason; "" when none is known. */
 const char *wal_reader_trouble(const struct wal_reader *reader);
-
-/* Is a log that ends so the one with this cluster's id? NULL: it is, or damage hides which one it
- * is; else what is wrong. */
-const char *wal_cluster_fault(const struct wal_end *end, struct id128 cluster);
 
 /* How the log ends. Call after wal_reader_next said NOT_FOUND. */
 void wal_reader_end(const struct wal_reader *reader, struct wal_end *end);

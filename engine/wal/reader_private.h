@@ -5,7 +5,6 @@
 #define WAL_READER_PRIVATE_H
 
 #include "wal/reader.h"
-#include "wal/segment.h"
 
 /* One read is as large as what was read in a row before it: who wants one page pays for little of
  * the buffer (each page of it that is touched is a page fault), and who reads a whole log soon
@@ -79,9 +78,5 @@ void reader_close_segment(struct wal_reader *reader);
 /* Starts over at the end reached so far, with the directory as it is now. OK; CANCELED: that
  * segment was given back; IO_ERROR, NO_MEMORY. */
 enum hf_status reader_start_again(struct wal_reader *reader);
-
-/* The next block is not there: finds out why, and fills in reader->end. *again: something new came
- * to light (the log is being written), read on. OK or IO_ERROR, NO_MEMORY. */
-enum hf_status reader_conclude(struct wal_reader *reader, bool *again);
 
 #endif

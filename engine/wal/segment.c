@@ -23,6 +23,11 @@ void segment_name(char name[STORAGE_NAME_BYTES_MAX], enum segment_kind kind, uin
              (unsigned long long)number, kinds[kind].suffix);
 }
 
+void wal_segment_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number)
+{
+    segment_name(name, SEGMENT_LOG, number);
+}
+
 bool segment_name_parse(const char *name, enum segment_kind kind, uint64_t *number)
 {
     size_t prefix_len = strlen(kinds[kind].prefix);
@@ -35,11 +40,6 @@ bool segment_name_parse(const char *name, enum segment_kind kind, uint64_t *numb
     char expected[STORAGE_NAME_BYTES_MAX];
     segment_name(expected, kind, *number);
     return *number != 0 && strcmp(name, expected) == 0;
-}
-
-bool bytes_all_zero(const uint8_t *data, size_t len)
-{
-    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
 }
 
 struct list_context {
@@ -90,4 +90,13 @@ void segment_list_free(struct segment_list *list)
 {
     free(list->numbers);
     *list = (struct segment_list){0};
+}
+
+enum hf_status wal_first_segment(struct storage *storage, uint64_t *number)
+{
+    struct segment_list list;
+    enum hf_status status = segment_list_read(&list, storage, SEGMENT_LOG);
+    *number = list.count > 0 ? list.numbers[0] : 0;
+    segment_list_free(&list);
+    return status;
 }

@@ -10,12 +10,16 @@
  *
  * Threads: the writer makes room; one preparer makes segments; one checkpointer gives them back.
  * segments.mutex guards the lists. */
+#include "wal/segments.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/diag.h"
+#include "wal/segment.h"
 #include "wal/wal_private.h"
 
 /* ---- The writer's side ---- */

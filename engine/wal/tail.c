@@ -12,10 +12,13 @@
  * row of it (ids), or UTF-8 without NUL (texts), and a header has neither form.
  *
  * Threads: one. */
+#include "wal/tail.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "wal/catalogue.h"
 #include "wal/reader_private.h"
@@ -390,7 +393,7 @@ const char *wal_cluster_fault(const struct wal_end *end, struct id128 cluster)
                  "back. Without CLUSTER an engine takes this one";
 }
 
-enum hf_status wal_look_at_covered(struct storage *storage, uint64_t base, struct wal_end *fault)
+enum hf_status wal_check_covered(struct storage *storage, uint64_t base, struct wal_end *fault)
 {
     struct catalogue catalogue;
     struct catalogue_fault found;

@@ -11,7 +11,11 @@
 #include "base/check.h"
 #include "base/diag.h"
 #include "base/pages.h"
+#include "wal/append.h"
+#include "wal/cut.h"
+#include "wal/segments.h"
 #include "wal/wal_private.h"
+#include "wal/writer.h"
 
 /* How long the preparer waits before it tries again to make a segment. Room on a full disk may come
  * at any time; after other failures, which are logged each time, twice as long from try to try. */

@@ -153,10 +153,4 @@ uint64_t wal_sealed_segment(const struct wal *wal);
 /* Bytes of the log's begun segments. */
 uint64_t wal_log_bytes(struct wal *wal);
 
-/* Cuts a log's suffix off, so that it ends where `end` says: later segments are removed, newest
- * first, then the segment's rest is zeroed from its end to the cut. A crash in the middle leaves
- * a longer prefix of the same log, or the same torn tail; cutting again finishes it. Nobody else
- * may use the log. */
-enum hf_status wal_cut(struct storage *storage, const struct wal_end *end);
-
 #endif

@@ -12,6 +12,8 @@
  * back from the disk.
  *
  * Threads: one at a time: the writer's own after wal_start, or a test's. */
+#include "wal/writer.h"
+
 #include <string.h>
 
 #include "base/bytes.h"
@@ -19,7 +21,9 @@
 #include "base/diag.h"
 #include "base/hash.h"
 #include "base/usdt.h"
+#include "wal/append.h"
 #include "wal/digest.h"
+#include "wal/segments.h"
 #include "wal/wal_private.h"
 
 static bool is_closed(const struct wal *wal)

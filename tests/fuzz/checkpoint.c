@@ -15,6 +15,8 @@
 
 #include "base/hash.h"
 #include "checkpoint/file.h"
+#include "checkpoint/info.h"
+#include "checkpoint/load.h"
 #include "core/image.h"
 #include "fuzz.h"
 #include "lib/sim_storage.h"

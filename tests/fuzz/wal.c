@@ -15,6 +15,7 @@
 #include "base/hash.h"
 #include "fuzz.h"
 #include "lib/sim_storage.h"
+#include "wal/cut.h"
 #include "wal/record.h"
 #include "wal/wal.h"
 

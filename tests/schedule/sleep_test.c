@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "base/test_point.h"
-#include "wal/wal_private.h"
+#include "wal/append.h"
 
 #define BIG (WAL_APPEND_BYTES_MAX / 48) /* records of the greatest append: two fill a group */
 

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/info.h"
 #include "sim.h"
 #include "wal/format.h"
 

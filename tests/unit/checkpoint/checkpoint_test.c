@@ -5,7 +5,9 @@
  * Threads: one. */
 #include "unit/wal/wal_rig.h"
 
+#include "checkpoint/build.h"
 #include "checkpoint/file.h"
+#include "checkpoint/info.h"
 #include "core/image.h"
 
 static void header_has_its_fields_where_the_document_says(void **state)

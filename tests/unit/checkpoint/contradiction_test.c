@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "checkpoint/file.h"
+#include "checkpoint/load.h"
 #include "core/image.h"
 #include "core/replay.h"
 #include "lib/sim_storage.h"

@@ -8,10 +8,13 @@
  * Threads: one. */
 #include "unit/wal/small_log.h"
 
+#include "checkpoint/build.h"
 #include "checkpoint/file.h"
+#include "checkpoint/info.h"
 #include "core/transition.h"
 #include "history/check.h"
 #include "history/repair.h"
+#include "wal/tail.h"
 
 /* ---- Lies ---- */
 
@@ -409,7 +412,7 @@ static void covered_segment_whose_head_does_not_fit_is_noticed(void **state)
         assert_true(segment_header_decode(&header, page, &why));                                   \
         change;                                                                                    \
         segment_header_encode(&header, page);                                                      \
-        assert_int_equal(wal_look_at_covered(log.storage, 1, &fault), HF_OK);                      \
+        assert_int_equal(wal_check_covered(log.storage, 1, &fault), HF_OK);                        \
         assert_false(fault.damaged);                                                               \
         if (fault.torn == (fits)) {                                                                \
             fail_msg("%s: told %d", #change, fault.torn);                                          \

@@ -7,7 +7,10 @@
  * Threads: one, and those that loading starts. */
 #include "unit/wal/small_log.h"
 
+#include "checkpoint/build.h"
 #include "checkpoint/file.h"
+#include "checkpoint/info.h"
+#include "checkpoint/load.h"
 #include "history/replay.h"
 
 #define ORDERS 30u

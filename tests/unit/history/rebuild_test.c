@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "checkpoint/build.h"
 #include "history/restore.h"
 #include "io/storage_open.h"
 #include "lib/tempdir.h"

@@ -1,4 +1,7 @@
 /* repair_test.c - every damage is found, and what repairs make of it is a whole log. */
+#include "checkpoint/build.h"
+#include "checkpoint/info.h"
+#include "checkpoint/load.h"
 #include "history/check.h"
 #include "history/repair.h"
 #include "unit/wal/small_log.h"

@@ -3,6 +3,7 @@
  * Threads: one. */
 #include "history/replay.h"
 
+#include "checkpoint/load.h"
 #include "unit/checkpoint/ticket_checkpoint.h"
 
 static void replay_sizes_have_room_for_each_ticket_of_a_checkpoint(void **state)

@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "checkpoint/build.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/info.h"
+#include "checkpoint/load.h"
 #include "engine_rig.h"
 #include "history.h"
 #include "io/storage_open.h"

@@ -14,7 +14,9 @@
 #include <errno.h>
 
 #include "base/diag.h"
+#include "checkpoint/build.h"
 #include "checkpoint/format.h"
+#include "checkpoint/load.h"
 #include "history/check.h"
 #include "lib/fault_storage.h"
 #include "lib/sim_clock.h"

@@ -11,7 +11,9 @@
 
 #include <cmocka.h>
 
+#include "checkpoint/build.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/info.h"
 #include "lib/budget.h"
 #include "lib/history.h"
 #include "lib/sim_clock.h"

@@ -1,6 +1,7 @@
 /* reader_test.c - where a log ends: torn tails are cut off, damage is refused. Small logs are made
  * here by hand, from docs/wal-format.md. */
 #include "unit/wal/wal_rig.h"
+#include "wal/cut.h"
 
 #define SMALL_SEGMENT_BYTES (8 * WAL_PAGE_BYTES)
 

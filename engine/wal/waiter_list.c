@@ -1,0 +1,42 @@
+/* waiter_list.c - lists of those who wait for the log.
+ *
+ * Threads: a list belongs to whoever holds the lock that guards it. */
+#include "wal/waiter_list.h"
+
+void waiter_list_add(struct waiter_list *list, struct wal_waiter *waiter)
+{
+    waiter->next = NULL;
+    if (list->last) {
+        list->last->next = waiter;
+    } else {
+        list->first = waiter;
+    }
+    list->last = waiter;
+}
+
+void waiter_list_join(struct waiter_list *list, struct waiter_list *more)
+{
+    if (!more->first) {
+        return;
+    }
+    if (list->last) {
+        list->last->next = more->first;
+    } else {
+        list->first = more->first;
+    }
+    list->last = more->last;
+    *more = (struct waiter_list){0};
+}
+
+bool waiter_list_tell(struct waiter_list *list, enum hf_status status)
+{
+    struct wal_waiter *waiter = list->first;
+    *list = (struct waiter_list){0};
+    bool any = waiter != NULL;
+    while (waiter) {
+        struct wal_waiter *next = waiter->next; /* done() may free or reuse it */
+        waiter->done(waiter, status);
+        waiter = next;
+    }
+    return any;
+}
