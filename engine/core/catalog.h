@@ -60,7 +60,7 @@ bool catalog_item_hot(const struct catalog *catalog, uint32_t item);
 
 /* Of a SKU in use. */
 struct bytes catalog_sku_code(const struct catalog *catalog, uint32_t sku);
-void catalog_sku_rule(const struct catalog *catalog, uint32_t sku, struct sku_rule *rule);
+void catalog_sku_rule(const struct catalog *catalog, uint32_t number, struct sku_rule *rule);
 
 /* The rules that an item is sold by. Some nanoseconds. */
 void catalog_sale_rule(const struct catalog *catalog, uint32_t item, struct sale_rule *rule);
@@ -86,7 +86,7 @@ const struct catalog_text *catalog_intern(struct catalog *catalog, struct bytes 
 uint32_t catalog_add_sku(struct catalog *catalog, const struct catalog_text *code);
 
 /* Replaces a SKU's rules; `label` is from catalog_intern, NULL: as it is. */
-void catalog_set_rule(struct catalog *catalog, uint32_t sku, const struct sku_rule *rule,
+void catalog_set_rule(struct catalog *catalog, uint32_t number, const struct sku_rule *rule,
                       const struct catalog_text *label);
 
 /* Adds an item that is not there yet; its handle is catalog_items() + 1. `pool` is from

@@ -230,12 +230,11 @@ enum hf_status inventory_change_item(struct txn *txn, const struct item_def *ask
 
 /* Changes an item's stock. OK (replayed or not), WOULD_OVERSELL, CONFLICT, ID_CONFLICT, FULL,
  * INVALID (beyond STOCK_MAX or below 0). */
-enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *adjustment,
-                                bool *replayed);
+enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *asked, bool *replayed);
 
 /* Moves units between two pools of one SKU. As inventory_adjust; also INVALID (other SKUs, the same
  * item). */
-enum hf_status inventory_move(struct txn *txn, const struct move *move, bool *replayed);
+enum hf_status inventory_move(struct txn *txn, const struct move *asked, bool *replayed);
 
 /* ---- Forgetting: one thread at a time, which may be the one that expires ---- */
 

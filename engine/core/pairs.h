@@ -30,7 +30,7 @@ void pairs_add(struct pairs *pairs, uint32_t group, uint64_t key, uint64_t units
 
 /* As visitors: of buyers_visit, and of presale_visit for the item that is pairs->group. */
 void pairs_add_buyer(void *pairs, uint32_t sku, uint64_t buyer, uint32_t units);
-void pairs_add_ticket(void *pairs, uint32_t ticket, uint32_t units);
+void pairs_add_ticket(void *context, uint32_t ticket, uint32_t units);
 
 /* Below 0, 0, above 0: by group, then by key. */
 int pair_compare(const struct pair *a, const struct pair *b);

@@ -39,7 +39,7 @@ enum hf_status plan_define_sku(struct plan *plan, const struct sku_rule *asked, 
 
 /* OK or FULL. *item: its handle. */
 enum hf_status plan_define_item(struct plan *plan, const struct item_def *asked, uint32_t fields,
-                                uint32_t *item);
+                                uint32_t *handle);
 
 /* How many SKUs and items, each counted once. */
 struct plan_counts {

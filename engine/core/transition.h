@@ -63,7 +63,7 @@ struct order_line_view transition_line(const struct order *order, uint32_t line)
 uint32_t transition_asked_lines(const struct order *order);
 
 /* A line, or a grant (from 0), as an ORDER_HELD event enters it. */
-struct order_line_view transition_held_line(const struct event *event, uint32_t line);
+struct order_line_view transition_held_line(const struct event *event, uint32_t i);
 
 /* True when the order of an ORDER_HELD event has a block of its line_count from the start. */
 static inline bool transition_enters_block(const struct event *event)
@@ -103,7 +103,7 @@ struct line_counts {
     int64_t presale;
 };
 struct line_counts transition_counts(const struct order *order, const struct event *event,
-                                     uint32_t line);
+                                     uint32_t i);
 
 /* What a fitting event adds to the digest. */
 uint64_t transition_digest(const struct order *order, const struct event *event);
