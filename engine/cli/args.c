@@ -42,7 +42,7 @@ int args_wrong(const struct command_spec *command, const char *format, ...)
     if (json_wanted) {
         print_json(error_object(HF_INVALID, text));
     }
-    fprintf(stderr, "Try 'holdfast %s --help'.\n", command->name);
+    fprintf(stderr, "'holdfast %s --help' explains it.\n", command->name);
     return EXIT_USAGE;
 }
 
@@ -128,7 +128,7 @@ static int check_count(const struct command_spec *command, const struct args *ar
 {
     if (args->count < command->arguments_min) {
         return args->count == 0 ? args_wrong(command, "%s is missing", command->arguments)
-                                : args_wrong(command, "an argument is missing behind '%s'",
+                                : args_wrong(command, "an argument is missing after '%s'",
                                              args->values[args->count - 1]);
     }
     if (command->arguments_max >= 0 && args->count > command->arguments_max) {
@@ -160,7 +160,7 @@ static int unknown_option(const struct command_spec *command, const char *word)
         suggest_offer(&suggest, option);
     }
     suggest_text(&suggest, meant);
-    return alike > 1 ? args_wrong(command, "option %s may mean several%s", word, meant)
+    return alike > 1 ? args_wrong(command, "option %s is ambiguous%s", word, meant)
                      : args_wrong(command, "unknown option %s%s", word, meant);
 }
 
@@ -181,7 +181,7 @@ static int take(const struct command_spec *command, int found, char **argv, stru
         return EXIT_DONE;
     }
     if (found == ':') {
-        return args_wrong(command, "option %s needs an argument", argv[optind - 1]);
+        return args_wrong(command, "option %s needs a value", argv[optind - 1]);
     }
     if (found < FIRST_OPTION) {
         return unknown_option(command, argv[optind - 1]);

@@ -45,7 +45,7 @@ static int choose_token(const struct command_spec *command, const struct connect
     *token = connection->token ? connection->token : from_environment("HOLDFAST_TOKEN");
     if (connection->token_file) {
         if (connection->token) {
-            return args_wrong(command, "options --token and --token-file: one of them is enough");
+            return args_wrong(command, "options --token and --token-file: give only one of them");
         }
         if (!secret_read(connection->token_file, of_file, reason, sizeof reason)) {
             return args_wrong(command, "option --token-file: %s", reason);
@@ -73,7 +73,7 @@ int connect_open(const struct command_spec *command, const struct connection *co
         return wrong;
     }
     if (connection->timeout_given && connection->timeout_ms == 0) {
-        return args_wrong(command, "option --timeout: must be 1 ms at least");
+        return args_wrong(command, "option --timeout: 0 is too short: it must be at least 1 ms");
     }
     opened.url = url;
     opened.timeout_ms = connection->timeout_ms ? connection->timeout_ms : TIMEOUT_MS_DEFAULT;
@@ -151,7 +151,7 @@ static bool own_words(enum hf_status status, char *text, size_t bytes)
         return true;
     case HF_TIMED_OUT:
         snprintf(text, bytes,
-                 "no reply from %s within %s; the outcome is unknown, a retry with the same id is "
+                 "no reply from %s within %s; the outcome is unknown; a retry with the same ID is "
                  "safe",
                  opened.url, waited);
         return true;

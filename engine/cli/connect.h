@@ -13,6 +13,12 @@
 
 #define URL_DEFAULT "tcp://127.0.0.1:7411"
 
+/* The end of the help of a command that talks to an engine. */
+#define ENGINE_HELP                                                                                \
+    "\nNeeds a running engine (--url). Exit codes: 0 done; 1 refused or not found; 2 wrong "       \
+    "usage;\n"                                                                                     \
+    "3 no answer from the engine.\n"
+
 struct connection {
     const char *url;
     uint32_t timeout_ms;
@@ -27,18 +33,22 @@ struct connection {
 /* Rows of a command's option table; `c` is the command's struct connection. --timeout is for the
  * whole command: connecting, all its calls, and their repetitions. */
 #define CONNECTION_OPTIONS(c)                                                                      \
-    CONNECTION_OPTIONS_WITH(c, "how long the command may take in all (default: 5s)")
+    CONNECTION_OPTIONS_WITH(c, "the longest that the whole command may take (default: 5s)")
 #define CONNECTION_OPTIONS_STEP_BY_STEP(c)                                                         \
-    CONNECTION_OPTIONS_WITH(                                                                       \
-        c, "how long the command may take in all (default: no limit, but 5s for each answer)")
+    CONNECTION_OPTIONS_WITH(c, "the longest that the whole command may take (default: 5s for "     \
+                               "each answer, no other limit)")
 #define CONNECTION_OPTIONS_WITH(c, timeout_help)                                                     \
     {"url", OPTION_TEXT, &(c).url,                                                                   \
-     NULL,  "URL",       "the engine (default: $HOLDFAST_URL, else " URL_DEFAULT ")"},               \
+     NULL,  "URL",       "the engine's address (default: $HOLDFAST_URL, else " URL_DEFAULT ")"},     \
         {"timeout", OPTION_DURATION, &(c).timeout_ms, &(c).timeout_given, "DURATION", timeout_help}, \
-        {"token", OPTION_TEXT, &(c).token,                                                           \
-         NULL,    "TEXT",      "sent along if the engine wants one (default: $HOLDFAST_TOKEN)"},     \
+        {"token",                                                                                    \
+         OPTION_TEXT,                                                                                \
+         &(c).token,                                                                                 \
+         NULL,                                                                                       \
+         "TEXT",                                                                                     \
+         "the secret that the engine asks for, if it has one (default: $HOLDFAST_TOKEN)"},           \
         {"token-file", OPTION_TEXT, &(c).token_file,                                                 \
-         NULL,         "FILE",      "the same from a file, which `ps` does not show"},               \
+         NULL,         "FILE",      "read the token from a file: `ps` then does not show it"},       \
     {                                                                                                \
         "json", OPTION_FLAG, &(c).json, NULL, NULL, "print JSON"                                     \
     }

@@ -84,7 +84,7 @@ static bool read_label(struct import *import, struct import_row *row, const char
     char why[TEXT_ERROR_BYTES];
     struct bytes label;
     if (!text_take(TEXT_LABEL, bytes_of(text), room, &label, why)) {
-        snprintf(reason, CELL_ERROR_BYTES, "is no label: %s", why);
+        snprintf(reason, CELL_ERROR_BYTES, "is not a valid label: %s", why);
         return false;
     }
     row->label = keep(import, label);
@@ -227,8 +227,8 @@ static void map_columns(struct import *import, const char *path, const struct cs
 {
     if (!any_known(csv)) {
         bad(import, path,
-            "row 1: '%.64s' is not a column's name, nor is any other in the row: is "
-            "the header missing? It names sku, stock and so on",
+            "row 1: neither '%.64s' nor any other cell is the name of a column: is the header "
+            "missing? It must name sku, stock and so on",
             csv_column_name(csv, 0));
         return;
     }
@@ -242,7 +242,7 @@ static void map_columns(struct import *import, const char *path, const struct cs
         }
         if (!parsers[i]) {
             bad(import, path,
-                "row 1: there is no column '%.64s'; those known are sku, pool, label, stock, "
+                "row 1: there is no column '%.64s'; the columns are sku, pool, label, stock, "
                 "safety, "
                 "presale_cap, hot, hold_ms, hold_ms_max, opens_at, closes_at, paused and "
                 "limit_per_buyer",
@@ -250,7 +250,7 @@ static void map_columns(struct import *import, const char *path, const struct cs
         }
     }
     if (csv_column(csv, "sku") < 0) {
-        bad(import, path, "row 1: the column sku is missing");
+        bad(import, path, "row 1: the column sku is missing; it is required");
     }
 }
 
@@ -278,8 +278,9 @@ static void check_row(struct import *import, const char *path, const struct impo
     static const struct {
         uint32_t named;
         const char *text;
-    } rules[] = {{SKU_FIELD_OPENS_AT | SKU_FIELD_CLOSES_AT, "closes_at: not later than opens_at"},
-                 {SKU_FIELD_HOLD | SKU_FIELD_HOLD_MAX, "hold_ms: more than hold_ms_max"}};
+    } rules[] = {
+        {SKU_FIELD_OPENS_AT | SKU_FIELD_CLOSES_AT, "closes_at: it is not later than opens_at"},
+        {SKU_FIELD_HOLD | SKU_FIELD_HOLD_MAX, "hold_ms: it is more than hold_ms_max"}};
     const struct sku_rule rule = {.opens_at_ms = row->opens_at_ms,
                                   .closes_at_ms = row->closes_at_ms,
                                   .hold_ms = row->hold_ms,
@@ -304,7 +305,7 @@ static void add_row(struct import *import, const char *path, const struct csv *c
     uint64_t errors = import->error_count;
     read_cells(import, path, csv, parsers, cells, row);
     if (!row->sku && import->error_count == errors) {
-        bad(import, path, "row %" PRIu64 ", column sku: empty", cells->number);
+        bad(import, path, "row %" PRIu64 ", column sku: it is empty", cells->number);
     }
     check_row(import, path, row);
     row->own_rules = row->rules;
@@ -319,13 +320,14 @@ static void read_rows(struct import *import, const char *path, struct csv *csv,
     enum hf_status status;
     while ((status = csv_next(csv, &cells)) == HF_OK) {
         if (import->row_count == ROWS_MAX) {
-            bad(import, path, "row %" PRIu64 ": more than %u rows", cells.number, ROWS_MAX);
+            bad(import, path, "row %" PRIu64 ": the file has more than %u rows", cells.number,
+                ROWS_MAX);
             return;
         }
         add_row(import, path, csv, parsers, &cells);
     }
     if (status != HF_NOT_FOUND) {
-        bad(import, path, "%s; what comes behind it was not looked at", csv_error(csv));
+        bad(import, path, "%s; the rest of the file was not checked", csv_error(csv));
     }
     import->content_hash = csv_content_hash(csv);
 }
@@ -393,13 +395,13 @@ static void compare_neighbours(struct import *import, const char *path)
         }
         const struct import_row *before = import->sorted[i - 1];
         if (strcmp(before->pool, row->pool) == 0) {
-            bad(import, path, "row %" PRIu64 ": %s@%s is in row %" PRIu64 " already", row->number,
+            bad(import, path, "row %" PRIu64 ": %s@%s is already in row %" PRIu64, row->number,
                 row->sku, row->pool, before->number);
         }
         const char *rule = differing_rule(first, row);
         if (rule) {
             bad(import, path,
-                "row %" PRIu64 ", column %s: another value than in a row of the same SKU",
+                "row %" PRIu64 ", column %s: another row of the same SKU has a different value",
                 row->number, rule);
         }
         gather_rules(first, row);
@@ -436,7 +438,7 @@ bool import_read(struct import *import, const char *path, const char *encoding)
     }
     csv_close(csv);
     if (import->error_count == 0 && import->row_count == 0) {
-        bad(import, name, "there is no row below the header");
+        bad(import, name, "it has no rows below the header");
     }
     sort_rows(import);
     compare_neighbours(import, name);

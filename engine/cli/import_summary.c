@@ -51,10 +51,10 @@ void import_count_result(struct import_summary *summary, const struct import_row
         return;
     }
     char text[CONNECT_REASON_BYTES];
-    int used =
-        snprintf(text, sizeof text, ", column stock: %" PRId64 ": %s", row->stock,
-                 result->status == HF_ID_CONFLICT ? "an import of this reference set another value"
-                                                  : hf_status_text(result->status));
+    int used = snprintf(text, sizeof text, ", column stock: %" PRId64 ": %s", row->stock,
+                        result->status == HF_ID_CONFLICT
+                            ? "an import with this reference has set another value"
+                            : hf_status_text(result->status));
     if (result->stock.sku[0] != '\0') {
         snprintf(text + used, sizeof text - (size_t)used, " (held %" PRId64 ", sold %" PRId64 ")",
                  result->stock.held, result->stock.sold);

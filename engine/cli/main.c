@@ -10,31 +10,46 @@
 #include "cli/subcommand.h"
 #include "load/load.h"
 
+#define RUN        "Run an engine"
+#define STOREFRONT "For a storefront: what its servers do through the client library, by hand"
+#define OPERATOR   "For an operator"
+#define LOAD       "For a load test"
+
 static const struct subcommand commands[] = {
-    {"serve", cmd_serve, "run the engine"},
-    {"stock", cmd_stock, "import, list, change and move stock; open, pause and close sales"},
-    {"order", cmd_order, "reserve, commit, release, extend, return, show and list orders"},
-    {"load", cmd_load, "send load to an engine, and check every answer afterwards"},
-    {"wal", cmd_wal, "check, print, replay and repair the write-ahead log"},
-    {"reconcile", cmd_reconcile, "compare an order system's orders with the engine's"},
-    {"status", cmd_status, "show how an engine is doing"},
+    {"serve", cmd_serve, "keep stock and orders, answer clients, write the log", RUN},
+    {"order", cmd_order, "reserve, commit, release, extend, return, show and list orders",
+     STOREFRONT},
+    {"stock", cmd_stock, "import, list, change and move stock; open, pause and close sales",
+     OPERATOR},
+    {"status", cmd_status, "show how an engine is doing", OPERATOR},
+    {"reconcile", cmd_reconcile, "compare an order system's orders with the engine's", OPERATOR},
+    {"wal", cmd_wal, "check, print, replay and repair the write-ahead log", OPERATOR},
+    {"load", cmd_load, "send load to an engine, and check every answer afterwards", LOAD},
 };
 
 static void usage(FILE *to, const struct subcommand_group *group)
 {
-    fprintf(to, "usage: holdfast COMMAND [OPTION]... [ARGUMENT]...\n"
-                "\n"
-                "A flash-sale inventory reservation engine.\n"
-                "\n"
-                "Commands:\n");
+    fprintf(to,
+            "usage: holdfast COMMAND [OPTION]... [ARGUMENT]...\n"
+            "\n"
+            "Holdfast keeps the stock of a flash sale: it holds units for buyers, sells them, and\n"
+            "never promises a unit twice.\n"
+            "\n"
+            "Commands:\n");
     list_subcommands(to, group);
     fprintf(to,
             "\n"
-            "  help      show this, or the help of a command\n"
-            "  --version show the version\n"
+            "  help COMMAND   explain a command, as COMMAND --help does\n"
+            "  --version      show the version\n"
             "\n"
-            "'holdfast COMMAND --help' tells more. Exit codes: 0 done; 1 it ran and the answer\n"
-            "is no; 2 wrong usage; 3 the engine can't be reached, or did not answer in time.\n");
+            "A first try, with an engine in another terminal (holdfast serve --data ./try):\n"
+            "  holdfast stock define PHONE\n"
+            "  holdfast stock adjust PHONE =100\n"
+            "  holdfast order reserve 4711 PHONE:2 --buyer alice\n"
+            "  holdfast order commit 4711\n"
+            "\n"
+            "Exit codes: 0 done; 1 refused, not found or damaged; 2 wrong usage; 3 no answer from\n"
+            "the engine.\n");
 }
 
 static const struct subcommand_group holdfast = {

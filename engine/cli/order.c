@@ -5,13 +5,13 @@
 #include "cli/subcommand.h"
 
 static const struct subcommand commands[] = {
-    {"reserve", cmd_order_reserve, "hold units for a buyer, all of an order or nothing"},
-    {"commit", cmd_order_commit, "sell what an order holds"},
-    {"release", cmd_order_release, "give back what an order holds"},
-    {"extend", cmd_order_extend, "move a held order's deadline"},
-    {"return", cmd_order_return, "take sold units back into stock"},
-    {"show", cmd_order_show, "show an order"},
-    {"list", cmd_order_list, "list orders of a buyer, of a SKU, in some state"},
+    {"reserve", cmd_order_reserve, "hold units for a buyer: all of an order, or nothing", NULL},
+    {"commit", cmd_order_commit, "sell the units that an order holds", NULL},
+    {"release", cmd_order_release, "release the units that an order holds", NULL},
+    {"extend", cmd_order_extend, "move a held order's deadline", NULL},
+    {"return", cmd_order_return, "take sold units back into stock", NULL},
+    {"show", cmd_order_show, "show an order", NULL},
+    {"list", cmd_order_list, "list orders: of a buyer, of a SKU, in a state", NULL},
 };
 
 static const struct subcommand_group group = {

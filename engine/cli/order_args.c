@@ -23,15 +23,18 @@ int order_check_id(const struct command_spec *spec, const char *id_text)
 
 int order_check_buyer(const struct command_spec *spec, const char *buyer_text)
 {
-    return !buyer_text || buyer_text[0] != '\0' ? ARGS_GO_ON
-                                                : args_wrong(spec, "option --buyer: is empty");
+    return !buyer_text || buyer_text[0] != '\0'
+               ? ARGS_GO_ON
+               : args_wrong(spec,
+                            "option --buyer: it is empty; leave it out for an order of nobody");
 }
 
 int order_check_line_count(const struct command_spec *spec, uint32_t count)
 {
-    return count <= ORDER_LINES_MAX ? ARGS_GO_ON
-                                    : args_wrong(spec, "%" PRIu32 " lines; at most %u are allowed",
-                                                 count, ORDER_LINES_MAX);
+    return count <= ORDER_LINES_MAX
+               ? ARGS_GO_ON
+               : args_wrong(spec, "%" PRIu32 " lines; an order can have at most %u", count,
+                            ORDER_LINES_MAX);
 }
 
 bool order_parse_line_qty(const char *text, struct hf_line_qty *line, char *reason)
@@ -41,7 +44,7 @@ bool order_parse_line_qty(const char *text, struct hf_line_qty *line, char *reas
     uint64_t value = 0;
     size_t len = colon ? (size_t)(colon - text) : 0;
     if (len == 0 || len >= sizeof number) {
-        snprintf(reason, REASON_BYTES, "is not LINE:QTY, as 1:2");
+        snprintf(reason, REASON_BYTES, "is not LINE:QTY, such as 1:2");
         return false;
     }
     memcpy(number, text, len);

@@ -11,7 +11,7 @@
 
 #include "cli/args.h"
 
-#define ORDER_ID_HELP "ID is a UUID, 32 hex digits, or any other text, which stands for its hash.\n"
+#define ORDER_ID_HELP "ID is a UUID, 32 hex digits, or any other text, which is hashed to an ID.\n"
 
 /* An empty ID, or one of all zeros, is most often a variable that was not set. ARGS_GO_ON, or the
  * exit code. */

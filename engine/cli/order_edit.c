@@ -79,16 +79,18 @@ static bool late;
 
 static const struct option_spec commit_options[] = {
     {"late", OPTION_FLAG, &late, NULL, NULL,
-     "even if the order has expired, when all of it is still free"},
+     "also sell an expired order, if all its units are still free"},
     CONNECTION_OPTIONS(connection),
 };
 
 static const struct command_spec commit_spec = {
     .name = "order commit",
     .arguments = "ID [LINE:QTY]...",
-    .help = "Sells what an order holds. With LINE:QTY, so many units of each named line; the rest\n"
-            "is released, for good. Lines are numbered from 1.\n"
-            "\n" ORDER_ID_HELP,
+    .help = "Sells the units that an order holds. With LINE:QTY, QTY units of each named line are\n"
+            "sold, and all the rest of the order is released for good. Lines are numbered from 1.\n"
+            "\n" ORDER_ID_HELP "\n"
+            "  holdfast order commit 4711\n"
+            "  holdfast order commit 4711 1:2\n" ENGINE_HELP,
     .options = commit_options,
     .option_count = sizeof commit_options / sizeof *commit_options,
     .arguments_min = 1,
@@ -117,10 +119,12 @@ int cmd_order_commit(int argc, char **argv)
 static const struct command_spec release_spec = {
     .name = "order release",
     .arguments = "ID [LINE:QTY]...",
-    .help = "Gives back what an order holds. With LINE:QTY, units of the named lines: QTY is the\n"
-            "total released of that line since the order was made, so that repeating the command\n"
-            "changes nothing. Lines are numbered from 1.\n"
-            "\n" ORDER_ID_HELP,
+    .help = "Releases the units that an order holds: they can be reserved again. With LINE:QTY,\n"
+            "only units of the named lines: QTY is the total released of that line since the\n"
+            "order was made, so repeating the command changes nothing. Lines are numbered from 1.\n"
+            "\n" ORDER_ID_HELP "\n"
+            "  holdfast order release 4711\n"
+            "  holdfast order release 4711 1:1\n" ENGINE_HELP,
     PLAIN_OPTIONS,
     .arguments_min = 1,
     .arguments_max = -1,
@@ -134,11 +138,12 @@ int cmd_order_release(int argc, char **argv)
 static const struct command_spec return_spec = {
     .name = "order return",
     .arguments = "ID [LINE:QTY]...",
-    .help =
-        "Takes sold units of a committed order back into stock. With LINE:QTY, units of the\n"
-        "named lines: QTY is the total returned of that line since the order was made, so that\n"
-        "repeating the command changes nothing. Lines are numbered from 1.\n"
-        "\n" ORDER_ID_HELP,
+    .help = "Takes sold units of a committed order back into stock. With LINE:QTY, only units of\n"
+            "the named lines: QTY is the total returned of that line since the order was made, so\n"
+            "repeating the command changes nothing. Lines are numbered from 1.\n"
+            "\n" ORDER_ID_HELP "\n"
+            "  holdfast order return 4711\n"
+            "  holdfast order return 4711 1:1\n" ENGINE_HELP,
     PLAIN_OPTIONS,
     .arguments_min = 1,
     .arguments_max = -1,
@@ -155,15 +160,18 @@ static uint32_t hold_ms;
 
 static const struct option_spec extend_options[] = {
     {"hold", OPTION_DURATION, &hold_ms, NULL, "DURATION",
-     "how long from now, as 15m (default: as the SKU's rules or the engine say)"},
+     "the time from now to the deadline, as 15m (default: the SKU's hold, else the engine's "
+     "hold-ms)"},
     CONNECTION_OPTIONS(connection),
 };
 
 static const struct command_spec extend_spec = {
     .name = "order extend",
     .arguments = "ID",
-    .help = "Moves a held order's deadline, if the new one is later.\n"
-            "\n" ORDER_ID_HELP,
+    .help = "Moves the deadline of a held order to a later time. A deadline that is later already\n"
+            "stays.\n"
+            "\n" ORDER_ID_HELP "\n"
+            "  holdfast order extend 4711 --hold 15m\n" ENGINE_HELP,
     .options = extend_options,
     .option_count = sizeof extend_options / sizeof *extend_options,
     .arguments_min = 1,
@@ -192,7 +200,7 @@ int cmd_order_extend(int argc, char **argv)
                                  .id = id,
                                  .status = status,
                                  .result = &result,
-                                 .replayed = "its deadline is as late already; nothing was changed",
+                                 .replayed = "its deadline is as late already: nothing was changed",
                                  .json = connection.json,
                              });
     hf_client_close(client);

@@ -29,27 +29,30 @@ static uint64_t limit = LIMIT_DEFAULT;
 
 static const struct option_spec list_options[] = {
     {"buyer", OPTION_TEXT, &buyer_text, NULL, "B",
-     "orders of this buyer: digits, or any other text for its hash"},
-    {"sku", OPTION_TEXT, &sku_text, NULL, "SKU[@POOL]", "orders with a line of it"},
+     "orders of this buyer: a number, or any other text, which is hashed to one"},
+    {"sku", OPTION_TEXT, &sku_text, NULL, "SKU[@POOL]",
+     "orders that have units of this SKU, or of it in this pool"},
     {"state", OPTION_TEXT, &states_text, NULL, "STATE,...",
-     "orders that are held, committed, released, expired or returned"},
+     "orders in one of these states: held, committed, released, expired, returned"},
     {"limit", OPTION_UNSIGNED, &limit, NULL, "N",
-     "list N at most (default: " LIMIT_DEFAULT_TEXT "); 0: all"},
-    {"all", OPTION_FLAG, &all_wanted, NULL, NULL, "list all of them, however many"},
+     "list at most N orders (default: " LIMIT_DEFAULT_TEXT "); 0: all"},
+    {"all", OPTION_FLAG, &all_wanted, NULL, NULL, "list all of them; the same as --limit 0"},
     {"after", OPTION_TEXT, &after_text, NULL, "PLACE",
-     "go on where a list with the same options ended: what it said there"},
+     "continue a list: the PLACE that a list with the same options printed at its end"},
     CONNECTION_OPTIONS_STEP_BY_STEP(connection),
 };
 
 static const struct command_spec list_spec = {
     .name = "order list",
     .arguments = "",
-    .help = "Lists orders, in no particular order. Options narrow the list; without any it is of\n"
-            "all orders that the engine knows. units: what an order has now, of all its lines.\n"
-            "When there are more than the limit, stderr says so, and how to go on.\n"
+    .help = "Lists orders, in no particular order. Changes nothing. Options narrow the list;\n"
+            "without any, it has all orders that the engine knows. units: what an order has now,\n"
+            "in all its lines. When the list is longer than the limit, stderr says so, and how to\n"
+            "continue.\n"
             "\n"
             "  holdfast order list --buyer alice --state held\n"
-            "  holdfast order list --sku 85123A@online --state held,committed --limit 100 --json\n",
+            "  holdfast order list --sku 85123A@online --state held,committed --limit 100 "
+            "--json\n" ENGINE_HELP,
     .options = list_options,
     .option_count = sizeof list_options / sizeof *list_options,
 };
@@ -188,8 +191,10 @@ static void say_more(struct hf_client *client, const struct hf_order_filter *fil
         hf_free(orders);
     }
     if (count > 0 || !ahead.done) {
-        fprintf(stderr, "These are the first %" PRIu64 "%s; there %s more: --all, or --after ",
-                printed, after_text ? " from there" : "", count > 0 ? "are" : "may be");
+        fprintf(stderr,
+                "These are the first %" PRIu64
+                " orders%s. There %s more: use --all, or continue with --after ",
+                printed, after_text ? " after that place" : "", count > 0 ? "are" : "may be");
         print_place(stderr, cursor);
         fputc('\n', stderr);
     }
@@ -234,7 +239,8 @@ static int read_filter(struct hf_order_filter *filter, struct item_name *item)
     }
     filter->buyer = buyer_text ? buyer_from_text(buyer_text, strlen(buyer_text)) : 0;
     if (buyer_text && filter->buyer == 0) {
-        return args_wrong(&list_spec, "option --buyer: 0 is nobody");
+        return args_wrong(&list_spec, "option --buyer: '%s' is nobody: 0 is not a buyer",
+                          buyer_text);
     }
     filter->sku = sku_text ? item->sku : NULL;
     filter->pool = sku_text && item->has_pool ? item->pool : NULL;
@@ -250,7 +256,9 @@ int cmd_order_list(int argc, char **argv)
     struct hf_client *client;
     int code = args_parse(&list_spec, argc, argv, &args);
     if (code == ARGS_GO_ON && after_text && !read_place(after_text, &cursor)) {
-        code = args_wrong(&list_spec, "option --after: '%s' is not what a list said", after_text);
+        code =
+            args_wrong(&list_spec, "option --after: '%s' is not a place that `order list` printed",
+                       after_text);
     }
     limit = all_wanted ? 0 : limit;
     if (code == ARGS_GO_ON) {

@@ -122,7 +122,7 @@ static void print_outcome(struct hf_client *client, const struct order_outcome *
     }
     if (tell_replayed) {
         printf("replayed  %s\n",
-               outcome->replayed ? outcome->replayed : "this was done before; nothing was changed");
+               outcome->replayed ? outcome->replayed : "this was done before: nothing was changed");
     }
 }
 
@@ -141,7 +141,7 @@ int order_report(struct hf_client *client, const struct order_outcome *outcome)
         }
     } else if (outcome->lines && holds_nothing(result)) {
         snprintf(text, sizeof text,
-                 "this order was reserved before and has %s since: it holds nothing",
+                 "this order was reserved before and has since %s: it holds nothing",
                  result->state == HF_ORDER_EXPIRED    ? "EXPIRED"
                  : result->state == HF_ORDER_RELEASED ? "been RELEASED"
                                                       : "been RETURNED");

@@ -29,9 +29,9 @@ static uint32_t hold_ms;
 
 static const struct option_spec reserve_options[] = {
     {"buyer", OPTION_TEXT, &buyer_text, NULL, "B",
-     "who buys: digits for themselves, any other text for its hash"},
+     "who buys: a number, or any other text, which is hashed to one (default: nobody)"},
     {"hold", OPTION_DURATION, &hold_ms, NULL, "DURATION",
-     "how long the units are held, as 15m (default: as the SKU's rules or the engine say)"},
+     "how long the units are held, as 15m (default: the SKU's hold, else the engine's hold-ms)"},
     CONNECTION_OPTIONS(connection),
 };
 
@@ -39,26 +39,30 @@ static const struct command_spec reserve_spec = {
     .name = "order reserve",
     .arguments = "ID LINE...",
     .help =
-        "Reserves units of one or more items: what the lines demand, or nothing.\n"
+        "Reserves units of one or more items for a buyer: all that the lines demand, or\n"
+        "nothing. The units are held until the order's deadline; until then nobody else can\n"
+        "have them.\n"
         "\n" ORDER_ID_HELP
-        "`new` makes a random one. Reserving again with the same ID and the same contents\n"
-        "gives the first answer again, so it is safe to repeat.\n"
+        "`new` makes a random ID. Repeating the command with the same ID and the same\n"
+        "contents returns the first answer again, so a retry is safe.\n"
         "\n"
-        "LINE is SKU[@POOL][:QTY], and behind it, if wanted, in any order:\n"
-        "  :up-to[=MIN]           as many as there are, at least MIN (default: 0)\n"
-        "  :optional              all or none of it, without stopping the order: a gift\n"
+        "LINE is SKU[@POOL][:QTY], followed by any of these in any order:\n"
+        "  :up-to[=MIN]           as many units as there are, but at least MIN (default: 0)\n"
+        "  :optional              the whole quantity or none; the order is made without it: a "
+        "gift\n"
         "  :or=SKU[@POOL],...     other items, tried in this order for the whole quantity\n"
-        "  :split                 filled from the item and the others together\n"
-        "No pool: default. No quantity: 1. A SKU's code that holds an @ needs its pool named;\n"
-        "one that ends in a colon and digits or one of these words, and a pool with a colon,\n"
-        "need a quantity. Codes behind or= hold neither commas nor colons.\n"
+        "  :split                 the item and the others may fill the quantity together\n"
+        "Without a pool: `default`. Without a quantity: 1. A SKU that contains an @ needs its\n"
+        "pool. A SKU that ends in a colon and digits or in one of these words, and a pool\n"
+        "with a colon, need a quantity. Codes after or= can't contain commas or colons.\n"
         "\n"
         "  holdfast order reserve 4711 --buyer alice --hold 15m 85123A@online:2 GIFT:optional\n"
         "  holdfast order reserve 4712 --buyer bob PHONE@east:3:or=PHONE@west,PHONE@north:split\n"
         "  holdfast order reserve 4713 --buyer eve 85123A@online:10:up-to=4\n"
         "\n"
-        "Where a line got less than it asked, another item, or units that are sold ahead of\n"
-        "the stock, the table shows who got what from where, and --json has it as `grants`.\n",
+        "When a line got fewer units than it asked for, another item, or units that are sold\n"
+        "before they are in stock, the table shows what each line got; --json has it as\n"
+        "`grants`.\n" ENGINE_HELP,
     .options = reserve_options,
     .option_count = sizeof reserve_options / sizeof *reserve_options,
     .arguments_min = 2,

@@ -24,11 +24,13 @@ static const struct command_spec show_spec = {
     .name = "order show",
     .arguments = "ID",
     .help =
-        "Shows an order: its state, buyer, deadline, and the units that it has now, by line and\n"
-        "item. Lines that have none any more are left out. pre-sold: of qty, what was not in\n"
-        "stock when it was reserved; covered: how much of that stock covers by now, oldest\n"
-        "orders first.\n"
-        "\n" ORDER_ID_HELP,
+        "Shows an order: its state, buyer and deadline, and the units that it has now, by\n"
+        "line and item. Lines without units are left out. Changes nothing.\n"
+        "\n"
+        "pre-sold  units of qty that were not in stock when they were reserved\n"
+        "covered   how many of these the stock covers now; the oldest orders are covered first\n"
+        "\n" ORDER_ID_HELP "\n"
+        "  holdfast order show 4711\n" ENGINE_HELP,
     .options = show_options,
     .option_count = sizeof show_options / sizeof *show_options,
     .arguments_min = 1,

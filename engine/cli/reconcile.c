@@ -36,14 +36,15 @@ static uint64_t as_of = UINT64_MAX;
 
 static const struct option_spec options[] = {
     {"apply", OPTION_FLAG, &apply, NULL, NULL,
-     "do what would mend the differences; with --yes, or it is only told"},
-    {"yes", OPTION_FLAG, &yes, NULL, NULL, "with --apply: do it"},
+     "correct the differences; without --yes nothing is changed"},
+    {"yes", OPTION_FLAG, &yes, NULL, NULL, "with --apply: change the engine's orders"},
     {"max-share", OPTION_UNSIGNED, &max_share, NULL, "PERCENT",
-     "with --apply: change no more than this share of the engine's orders (1), if more than 10"},
+     "with --apply: change nothing if more than this share of the engine's orders, and more than "
+     "10, would be changed (default: 1)"},
     {"encoding", OPTION_TEXT, &encoding, NULL, "NAME",
-     "what the file is in, as gb18030 or utf-16le (default: UTF-8)"},
+     "the file's encoding, as gb18030 or utf-16le (default: utf-8)"},
     {"as-of", OPTION_UNSIGNED, &as_of, NULL, "LSN",
-     "the engine's LSN when the file was written: leave alone what changed behind it"},
+     "the engine's LSN when the file was written: orders that changed after it are left alone"},
     CONNECTION_OPTIONS_STEP_BY_STEP(connection),
 };
 
@@ -51,31 +52,32 @@ static const struct command_spec spec = {
     .name = "reconcile",
     .arguments = "ORDERS.csv",
     .help =
-        "Compares an order system's orders with the engine's. The file has the columns order, "
-        "state\n"
-        "(held, paid, cancelled, returned, ...), sku, pool (may be missing: default) and qty, a "
-        "row\n"
-        "for each line of an order. Each difference is listed with what would mend it in the "
-        "engine:\n"
-        "  orphan_hold      the engine holds units for an order that the file does not have: "
-        "release\n"
-        "  orphan_commit    the same, committed: return\n"
-        "  missing_commit   paid in the file, held or expired in the engine: commit\n"
-        "  double_commit    the file has a paid line more than once, the engine has it once\n"
-        "  wrong_quantity   more in the engine: release or return; less: nothing can mend that "
-        "here\n"
-        "  state_differs    ended in the file: release or return; else nothing can be done here\n"
-        "  missing_order    the engine does not know it\n"
-        "Nothing is changed without --apply --yes; running it twice changes nothing more. Exit 1:\n"
-        "differences remain.\n"
+        "Compares the orders of an order system, in a file, with the engine's, and lists each\n"
+        "difference with the action that would correct it in the engine. The file has the\n"
+        "columns order, state (held, paid, cancelled, returned, ...), sku, pool (may be\n"
+        "missing: default) and qty, with a row for each line of an order.\n"
         "\n"
-        "A file of other orders, or one that was cut off, makes orphans of the engine's orders. "
-        "So\n"
-        "--apply changes nothing when more than 10 orders, and more than --max-share of those "
-        "that\n"
-        "the engine holds units for, would be changed; or when more than half of these are not in\n"
-        "the file, or more than half of the file's not in the engine. --max-share 100 lifts "
-        "both.\n",
+        "  orphan_hold      the engine holds units for an order that is not in the file: release\n"
+        "  orphan_commit    the same, but committed: return\n"
+        "  missing_commit   paid in the file, held or expired in the engine: commit\n"
+        "  double_commit    the file has a paid line more than once, the engine has it once: no "
+        "action\n"
+        "  wrong_quantity   more units in the engine: release or return; fewer: no action\n"
+        "  state_differs    ended in the file: release or return; else no action\n"
+        "  missing_order    the engine does not know the order: no action\n"
+        "\n"
+        "Nothing is changed without --apply --yes. A second run finds nothing to change. A\n"
+        "wrong or incomplete file would make orphans of the engine's orders. So --apply\n"
+        "changes nothing when it would change more than 10 orders and more than --max-share\n"
+        "of the orders that the engine holds units for; or when more than half of these are\n"
+        "not in the file, or more than half of the file's orders not in the engine.\n"
+        "--max-share 100 allows both.\n"
+        "\n"
+        "  holdfast reconcile orders.csv\n"
+        "  holdfast reconcile orders.csv --as-of 184467 --apply --yes\n"
+        "\n"
+        "Needs a running engine (--url). Exit codes: 0 no difference remains; 1 differences\n"
+        "remain, or the file was refused; 2 wrong usage; 3 no answer from the engine.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .arguments_min = 1,
@@ -324,8 +326,8 @@ static const char *brake(const struct work *work, char text[CONNECT_REASON_BYTES
         tally->missing * 100 > half * work->file_live) {
         snprintf(text, CONNECT_REASON_BYTES,
                  "%" PRIu64 " of the engine's %" PRIu64 " orders with units are not in the file, "
-                 "and %" PRIu64 " of the file's %" PRIu64 " not in the engine: is it the right "
-                 "file, and whole? --max-share 100 does it all the same",
+                 "and %" PRIu64 " of the file's %" PRIu64 " are not in the engine: is it the right "
+                 "file, and complete? --max-share 100 applies it nevertheless",
                  tally->orphans, work->engine_live, tally->missing, work->file_live);
         return text;
     }
@@ -333,7 +335,7 @@ static const char *brake(const struct work *work, char text[CONNECT_REASON_BYTES
         tally->changed * 100 > max_share * work->engine_live) {
         snprintf(text, CONNECT_REASON_BYTES,
                  "%" PRIu64 " orders would be changed, of %" PRIu64 " that the engine has units "
-                 "for: more than --max-share, %" PRIu64 " %%",
+                 "for: that is more than --max-share, %" PRIu64 " %%",
                  tally->changed, work->engine_live, max_share);
         return text;
     }
@@ -352,8 +354,7 @@ static bool may_apply(struct work *work)
     if (why) {
         snprintf(work->refusal, sizeof work->refusal, "Nothing was changed: %s", why);
     } else if (!yes) {
-        snprintf(work->refusal, sizeof work->refusal,
-                 "Nothing was changed: --apply wants --yes behind it");
+        snprintf(work->refusal, sizeof work->refusal, "Nothing was changed: add --yes to --apply");
     }
     return work->refusal[0] == '\0';
 }
@@ -411,7 +412,7 @@ static void summarize(const struct work *work)
     print_tally(work, connection.json ? stderr : stdout);
     fprintf(connection.json ? stderr : stdout,
             "%" PRIu32 " orders in the file, %" PRIu64 " in the engine: %zu difference%s, %" PRIu64
-            " mended, %" PRIu64 " remain%s\n",
+            " corrected, %" PRIu64 " remain%s\n",
             work->file.order_count, work->engine_orders, work->count, work->count == 1 ? "" : "s",
             work->mended, work->remaining, work->remaining == 1 ? "s" : "");
     if (work->refusal[0] != '\0') {
@@ -420,8 +421,9 @@ static void summarize(const struct work *work)
     }
     if (work->newer > 0) {
         fprintf(stderr,
-                "%" PRIu64 " orders changed behind LSN %" PRIu64 " and were left alone; what an "
-                "earlier --apply mended is among them.\n",
+                "%" PRIu64 " orders changed after LSN %" PRIu64
+                " and were left alone, also those that an "
+                "earlier --apply corrected.\n",
                 work->newer, as_of);
     }
 }
@@ -442,8 +444,9 @@ static int check_as_of(struct hf_client *client)
         return ARGS_GO_ON;
     }
     snprintf(text, sizeof text,
-             "--as-of %" PRIu64 ": the engine is at LSN %" PRIu64 ": that is no LSN it had", as_of,
-             engine.commit_lsn);
+             "option --as-of: %" PRIu64
+             " is not an LSN that the engine had: the engine is at LSN %" PRIu64,
+             as_of, engine.commit_lsn);
     fprintf(stderr, "%s\n", text);
     if (connection.json) {
         print_json(error_object(HF_INVALID, text));
@@ -494,10 +497,11 @@ int cmd_reconcile(int argc, char **argv)
     struct args args;
     int code = args_parse(&spec, argc, argv, &args);
     if (code == ARGS_GO_ON && max_share > 100) {
-        code = args_wrong(&spec, "option --max-share: must be 0..100");
+        code = args_wrong(&spec, "option --max-share: %" PRIu64 " is not a percentage, 0..100",
+                          max_share);
     }
     if (code == ARGS_GO_ON && yes && !apply) {
-        code = args_wrong(&spec, "option --yes: goes with --apply");
+        code = args_wrong(&spec, "option --yes: it needs --apply");
     }
     if (code == ARGS_GO_ON) {
         code = connect_open(&spec, &connection, &work.client);

@@ -190,8 +190,8 @@ static bool find_columns(struct reading *reading)
     }
     if (!any) {
         return bad(reading,
-                   "row 1: '%.64s' is not a column's name, nor is any other in the row: is "
-                   "the header missing? It names order, state, sku, pool and qty",
+                   "row 1: neither '%.64s' nor any other cell is the name of a column: is the "
+                   "header missing? It must name order, state, sku, pool and qty",
                    csv_column_name(reading->csv, 0));
     }
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {

@@ -87,8 +87,7 @@ void reconcile_print(const struct difference_view *view)
         printf(" %" PRId64 " x ", order->parts[i].qty);
         print_safe(stdout, name);
     }
-    printf("; %s", plan->action == ACTION_NONE ? "nothing to be done here"
-                                               : reconcile_action_name(plan->action));
+    printf("; %s", plan->action == ACTION_NONE ? "no action" : reconcile_action_name(plan->action));
     for (uint32_t i = 0; !plan->all && plan->action != ACTION_NONE && i < plan->line_count; i++) {
         printf(" line %" PRIu32 ": %" PRIu32, plan->lines[i].line, plan->lines[i].qty);
     }

@@ -60,7 +60,7 @@ static void warn_of_rules(const struct hf_sku_rules *is, enum sale_wish wish, ui
         return;
     }
     if (is->paused && wish != SALE_ENDS) {
-        warn(warnings, "the sale is paused: `holdfast stock resume %s` goes on with it", is->sku);
+        warn(warnings, "the sale is paused: `holdfast stock resume %s` continues it", is->sku);
     }
     if (is->closes_at_ms != 0 && is->closes_at_ms <= now_ms) {
         time_local_text(is->closes_at_ms, when);

@@ -35,7 +35,7 @@ struct setting_option {
 static bool take_setting(struct option_call *call, const char *text, char *reason)
 {
     if (given_count == GIVEN_MAX) {
-        snprintf(reason, REASON_BYTES, "is one option too many");
+        snprintf(reason, REASON_BYTES, "is one option too many for a command line");
         return false;
     }
     given[given_count].name = ((struct setting_option *)call)->name;
@@ -53,16 +53,19 @@ static struct command_spec spec = {
     .name = "serve",
     .arguments = "",
     .help =
-        "Runs an engine on the log in DIR until SIGTERM or SIGINT. Prints the addresses it\n"
-        "listens on, those of the change stream first, and then \"ready\", a line each; with\n"
-        "--json an object each.\n"
+        "Runs an engine on the data directory DIR until SIGTERM or SIGINT: it keeps the stock\n"
+        "and the orders, answers clients, and writes the log. Makes DIR if there is none. Prints\n"
+        "a line for each address that it listens on, those of the change stream first, and then\n"
+        "\"ready\"; with --json each line is an object. Diagnostics go to stderr.\n"
         "\n"
-        "The options but the last two may stand in the config file as NAME = VALUE; options win\n"
-        "over the file. A SIZE is in bytes, or with K, M or G: 64M. A DURATION is in ms, or with\n"
-        "s, m, h or d: 15m.\n"
+        "  holdfast serve --data /var/lib/holdfast --config /etc/holdfast.ini\n"
         "\n"
-        "Exit: 0 stopped when told; 1 it can't start: the directory is in use, damaged or can't\n"
-        "be made, or an address can't be listened on; 2 wrong usage; 4 a write to the log\n"
+        "All options except --config and --json can also be in the config file, as NAME = VALUE;\n"
+        "an option overrides the file. A SIZE is in bytes, or with K, M or G: 64M. A DURATION is\n"
+        "in milliseconds, or with s, m, h or d: 15m.\n"
+        "\n"
+        "Exit codes: 0 stopped by a signal; 1 it can't start: the directory is in use, damaged or\n"
+        "can't be made, or it can't listen on an address; 2 wrong usage; 4 a write to the log\n"
         "failed; 130 a second signal came.\n",
     .options = options,
 };
@@ -124,7 +127,7 @@ static void warn_of_token(void)
     for (unsigned i = 0; i < given_count; i++) {
         if (strcmp(given[i].name, "token") == 0) {
             diag_warn("--token on the command line can be seen by every user of this machine: "
-                      "--token-file keeps it to its readers");
+                      "use --token-file, which only the file's readers can see");
             return;
         }
     }
@@ -210,7 +213,8 @@ int cmd_serve(int argc, char **argv)
     code = server_run(&config, announce);
     feed_stop(feed);
     if (code == SERVER_REFUSED && json) {
-        print_json(error_object(HF_INTERNAL, "the engine can't start: its log says why"));
+        print_json(
+            error_object(HF_INTERNAL, "the engine can't start: its messages on stderr say why"));
     }
     return code;
 }

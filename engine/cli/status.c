@@ -17,9 +17,11 @@ static const struct option_spec options[] = {CONNECTION_OPTIONS(connection)};
 static const struct command_spec spec = {
     .name = "status",
     .arguments = "",
-    .help = "Shows how an engine is doing: its version and state, what carries the log's writes,\n"
-            "how much it knows, of how much that its settings allow, and what it makes of the\n"
-            "machine's clock.\n",
+    .help = "Shows how an engine is doing: its version and state, how the log is written, how\n"
+            "much of each limit is used, with the name of the setting, and whether the machine's\n"
+            "clock is trusted. Changes nothing.\n"
+            "\n"
+            "  holdfast status --url tcp://10.0.0.5:7411 --json\n" ENGINE_HELP,
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };

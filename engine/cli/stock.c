@@ -5,16 +5,16 @@
 #include "cli/subcommand.h"
 
 static const struct subcommand commands[] = {
-    {"import", cmd_stock_import, "define items and set their stock from a CSV file"},
-    {"list", cmd_stock_list, "list all items' stock"},
-    {"show", cmd_stock_show, "show one SKU's rules, and its stock in all its pools"},
-    {"adjust", cmd_stock_adjust, "change an item's stock"},
-    {"move", cmd_stock_move, "move units between two pools of a SKU"},
-    {"define", cmd_stock_define, "make a SKU or an item, or change its sale rules"},
-    {"open", cmd_stock_open, "open a SKU's sale, now or at a time"},
-    {"close", cmd_stock_close, "close a SKU's sale, now or at a time"},
-    {"pause", cmd_stock_pause, "pause a SKU's sale"},
-    {"resume", cmd_stock_resume, "go on with a SKU's sale that is paused"},
+    {"import", cmd_stock_import, "define items and set their stock from a CSV file", NULL},
+    {"list", cmd_stock_list, "list all items' stock", NULL},
+    {"show", cmd_stock_show, "show one SKU's rules, and its stock in all its pools", NULL},
+    {"adjust", cmd_stock_adjust, "change an item's stock", NULL},
+    {"move", cmd_stock_move, "move units between two pools of a SKU", NULL},
+    {"define", cmd_stock_define, "create an item, or change the rules of its sale", NULL},
+    {"open", cmd_stock_open, "open a SKU's sale, now or at a later time", NULL},
+    {"close", cmd_stock_close, "close a SKU's sale, now or at a later time", NULL},
+    {"pause", cmd_stock_pause, "pause a SKU's sale", NULL},
+    {"resume", cmd_stock_resume, "continue a SKU's sale that is paused", NULL},
 };
 
 static const struct subcommand_group group = {

@@ -24,27 +24,38 @@ static int64_t expected;
 static bool has_expected;
 static bool force;
 
-#define CHANGE_OPTIONS(expected_help)                                                               \
-    {"reason", OPTION_TEXT, &reason_text, NULL, "TEXT", "why, for the log; at most 128 bytes"},     \
-        {"reference", OPTION_TEXT, &reference,                                                      \
-         NULL,        "TEXT",      "a document's number, for the log; at most 128 bytes"},          \
-        {"id", OPTION_TEXT, &id_text,                                                               \
-         NULL, "ID",        "the change's own id: repeating it changes nothing (default: random)"}, \
-        {"expected", OPTION_SIGNED, &expected, &has_expected, "N", expected_help},                  \
-        {"force", OPTION_FLAG, &force, NULL, NULL, "even if it leaves less than is held and sold"}, \
+#define CHANGE_OPTIONS(expected_help)                                                              \
+    {                                                                                              \
+        "reason", OPTION_TEXT, &reason_text,                                                       \
+        NULL,     "TEXT",      "why; kept in the log, at most 128 bytes"},                         \
+        {"reference", OPTION_TEXT, &reference,                                                     \
+         NULL,        "TEXT",      "a document's number; kept in the log, at most 128 bytes"},     \
+        {"id",                                                                                     \
+         OPTION_TEXT,                                                                              \
+         &id_text,                                                                                 \
+         NULL,                                                                                     \
+         "ID",                                                                                     \
+         "the ID of this change: a repetition with the same ID changes nothing (default: "         \
+         "random)"},                                                                               \
+        {"expected", OPTION_SIGNED, &expected, &has_expected, "N", expected_help},                 \
+        {"force", OPTION_FLAG, &force,                                                             \
+         NULL,    NULL,        "also if fewer units remain than are held and sold"},               \
         CONNECTION_OPTIONS(connection)
 
 static const struct option_spec options[] = {
-    CHANGE_OPTIONS("change only if N units are stocked now"),
+    CHANGE_OPTIONS("change it only if N units are stocked now"),
 };
 
 static const struct command_spec spec = {
     .name = "stock adjust",
     .arguments = "SKU[@POOL] +N|-N|=N",
-    .help = "Adds units to an item's stock, takes some off, or sets it. stocked is the sum of all\n"
-            "adjustments: units held and sold are counted in it.\n"
+    .help = "Changes an item's stock: adds N units (+N), takes N away (-N), or sets it to N (=N).\n"
+            "stocked is the sum of all adjustments; units that are held or sold are part of it,\n"
+            "so it can't be set below them unless forced.\n"
             "\n"
-            "  holdfast stock adjust 85123A@wh-beijing +500 --reason 'goods in'\n",
+            "  holdfast stock adjust 85123A@wh-beijing +500 --reason 'goods in'\n"
+            "  holdfast stock adjust 85123A@wh-beijing =1200 --expected 1180 --reason "
+            "'stocktaking'\n" ENGINE_HELP,
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .arguments_min = 2,
@@ -55,7 +66,7 @@ static const struct command_spec spec = {
 static bool parse_change(const char *text, struct hf_adjustment *adjustment, char *reason)
 {
     if (*text != '+' && *text != '-' && *text != '=') {
-        snprintf(reason, REASON_BYTES, "is none of +N, -N and =N");
+        snprintf(reason, REASON_BYTES, "is not +N, -N or =N");
         return false;
     }
     adjustment->set = *text == '=';
@@ -75,10 +86,10 @@ static int read_options(const struct command_spec *command, struct hf_adjustment
         return args_wrong(command, "option --reference: %s", why);
     }
     if (id_text && id_text[0] == '\0') {
-        return args_wrong(command, "option --id: is empty");
+        return args_wrong(command, "option --id: it is empty");
     }
     if (id_text && id_is_nil(id_from_text(id_text, strlen(id_text)))) {
-        return args_wrong(command, "option --id: is " ID_NIL_REASON);
+        return args_wrong(command, "option --id: it is " ID_NIL_REASON);
     }
     adjustment->id = id_text ? hf_id_from_text(id_text) : hf_id_random();
     adjustment->has_expected = has_expected;
@@ -119,15 +130,15 @@ static void refusal_text(struct hf_client *client, const struct hf_adjustment *a
     if (unknown && adjustment->to_pool &&
         hf_resolve(client, adjustment->sku, pool, &item) == HF_OK) {
         snprintf(text, CONNECT_REASON_BYTES,
-                 "%s@%s: there is no such item; 'holdfast stock define' makes one", adjustment->sku,
-                 adjustment->to_pool);
+                 "%s@%s: there is no such item; 'holdfast stock define' creates it",
+                 adjustment->sku, adjustment->to_pool);
     } else if (unknown && stock_other_pools(client, adjustment->sku, pools)) {
         snprintf(text, CONNECT_REASON_BYTES, "%s: %s", subject, pools);
     }
     size_t used = strlen(text);
     if (result->status == HF_INVALID && result->stock.item != 0 && adjustment->to_pool &&
         adjustment->value > result->stock.stocked) {
-        snprintf(text, CONNECT_REASON_BYTES, "%s: only %" PRId64 " are there", subject,
+        snprintf(text, CONNECT_REASON_BYTES, "%s: only %" PRId64 " units are stocked", subject,
                  result->stock.stocked);
     } else if (result->stock.item != 0) {
         snprintf(text + used, CONNECT_REASON_BYTES - used,
@@ -159,7 +170,7 @@ static void print_result(const struct hf_adjustment *adjustment,
     } else if (result->status == HF_OK) {
         printf("adjustment  %s\n", id);
         if (result->replayed) {
-            printf("replayed    this was done before; nothing was changed\n");
+            printf("replayed    this was done before: nothing was changed\n");
         }
         putchar('\n');
         const struct hf_stock rows[] = {result->stock, result->to_stock};
@@ -183,7 +194,7 @@ static int change(const struct command_spec *command, const struct hf_adjustment
         if (status == HF_TIMED_OUT) {
             char id[37];
             hf_id_to_text(adjustment->id, id);
-            fprintf(stderr, "Repeat it with --id %s\n", id);
+            fprintf(stderr, "To retry, repeat the command with --id %s\n", id);
         }
     } else {
         char text[CONNECT_REASON_BYTES];
@@ -214,18 +225,19 @@ int cmd_stock_adjust(int argc, char **argv)
 /* ---- move ---- */
 
 static const struct option_spec move_options[] = {
-    CHANGE_OPTIONS("move only if N units are stocked in FROM now"),
+    CHANGE_OPTIONS("move them only if FROM has N units stocked now"),
 };
 
 static const struct command_spec move_spec = {
     .name = "stock move",
     .arguments = "SKU FROM TO N",
     .help =
-        "Moves N units of a SKU from the pool FROM to the pool TO, as one change: at no moment\n"
-        "do both have them, or neither. What is held or sold stays where it is, so no more may\n"
-        "leave than is free, unless forced. Both pools must be there (`stock define SKU@TO`).\n"
+        "Moves N units of a SKU from the pool FROM to the pool TO, as one change: at no\n"
+        "moment do both pools have them, or neither. Held and sold units stay where they are,\n"
+        "so only free units can leave, unless forced. Both pools must exist (`holdfast stock\n"
+        "define SKU@TO`).\n"
         "\n"
-        "  holdfast stock move 85123A wh-beijing wh-shanghai 200 --reason 'balance'\n",
+        "  holdfast stock move 85123A wh-beijing wh-shanghai 200 --reason 'balance'\n" ENGINE_HELP,
     .options = move_options,
     .option_count = sizeof move_options / sizeof *move_options,
     .arguments_min = 4,
@@ -247,7 +259,7 @@ static int read_move(const struct args *args, struct item_name *from, char to[HF
         return args_wrong(&move_spec, "'%s' %s", values[2], reason);
     }
     if (strcmp(from->pool, to) == 0) {
-        return args_wrong(&move_spec, "'%s' is where the units are already", values[2]);
+        return args_wrong(&move_spec, "'%s' is both FROM and TO: name two pools", values[2]);
     }
     if (!parse_signed(values[3], 1, STOCK_MAX, &adjustment->value, reason)) {
         return args_wrong(&move_spec, "'%s' %s", values[3], reason);

@@ -32,29 +32,36 @@ static struct {
 } given;
 
 static const struct option_spec define_options[] = {
-    {"label", OPTION_TEXT, &label, &given.label, "TEXT", "the SKU's name for people"},
+    {"label", OPTION_TEXT, &label, &given.label, "TEXT", "the product's name, for people"},
     {"limit-per-buyer", OPTION_UNSIGNED, &limit_per_buyer, &given.limit_per_buyer, "N",
-     "units that one buyer may have, over all pools and orders; 0: any number"},
+     "the most units that one buyer may have, in all pools and orders; 0: no limit"},
     {"opens-at", OPTION_TIME, &opens_at_ms, &given.opens_at, "TIME",
-     "as '2026-11-11 00:00' (local time) or 2026-11-11T00:00:00+08:00; 0: always open"},
-    {"closes-at", OPTION_TIME, &closes_at_ms, &given.closes_at, "TIME", "0: never closes"},
+     "when the sale opens, as '2026-11-11 00:00' (local time) or 2026-11-11T00:00:00+08:00; 0: it "
+     "is always open"},
+    {"closes-at", OPTION_TIME, &closes_at_ms, &given.closes_at, "TIME",
+     "when the sale closes; 0: never"},
     {"hold", OPTION_DURATION, &hold_ms, &given.hold, "DURATION",
-     "how long units are held when the order does not say"},
+     "how long units are held if the order does not name a time, as 15m; 0: the engine's hold-ms"},
     {"hold-max", OPTION_DURATION, &hold_ms_max, &given.hold_max, "DURATION",
-     "the longest that an order may ask for"},
-    {"safety", OPTION_SIGNED, &safety, &given.safety, "N", "units of the item that are kept back"},
+     "the longest hold that an order may ask for; 0: the engine's hold-ms-max"},
+    {"safety", OPTION_SIGNED, &safety, &given.safety, "N",
+     "units of the item's stock that are not sold"},
     {"presale-cap", OPTION_SIGNED, &presale_cap, &given.presale_cap, "N",
-     "units of the item that may be sold beyond its stock"},
+     "units of the item that may be sold before they are in stock"},
     {"hot", OPTION_FLAG, &hot, &given.hot, NULL,
-     "many buyers at once: split the item's counter now"},
+     "expect many buyers at once: split the item's counter now, not at the first collisions"},
     CONNECTION_OPTIONS(connection),
 };
 
 static const struct command_spec define_spec = {
     .name = "stock define",
     .arguments = "SKU[@POOL]",
-    .help = "Makes a SKU's item in a pool (no pool: default) if there is none, and changes those\n"
-            "rules of the SKU and numbers of the item that options name.\n",
+    .help = "Creates an item, a SKU in a pool (default: `default`), if there is none, and changes\n"
+            "those rules of the SKU and numbers of the item that options name. All others stay as\n"
+            "they are. An item that is new has no stock: see `holdfast stock adjust`.\n"
+            "\n"
+            "  holdfast stock define 85123A@online --limit-per-buyer 2 --opens-at '2026-11-11 "
+            "00:00'\n" ENGINE_HELP,
     .options = define_options,
     .option_count = sizeof define_options / sizeof *define_options,
     .arguments_min = 1,

@@ -51,8 +51,8 @@ void pools_text(const struct hf_stock *rows, uint32_t count, char text[POOLS_TEX
         used +=
             (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, " and %u more", count - named);
     }
-    used += (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, ": say %s@%s", rows[0].sku,
-                             rows[0].pool);
+    used += (size_t)snprintf(text + used, POOLS_TEXT_BYTES - used, ": name one, as %s@%s",
+                             rows[0].sku, rows[0].pool);
     CHECK(used < POOLS_TEXT_BYTES); /* at most six codes */
 }
 

@@ -26,11 +26,11 @@ static const char *encoding;
 
 static const struct option_spec options[] = {
     {"reference", OPTION_TEXT, &reference_option, NULL, "TEXT",
-     "names this import, at most 128 bytes (default: the content's XXH3)"},
+     "the name of this import, at most 128 bytes (default: a hash of the file's content)"},
     {"dry-run", OPTION_FLAG, &dry_run, NULL, NULL,
-     "check the file against the engine and tell what would change; change nothing"},
+     "check the file, also against the engine, and show what would change; change nothing"},
     {"encoding", OPTION_TEXT, &encoding, NULL, "NAME",
-     "what the file is in, as gb18030 or utf-16le (default: UTF-8)"},
+     "the file's encoding, as gb18030 or utf-16le (default: utf-8)"},
     CONNECTION_OPTIONS_STEP_BY_STEP(connection),
 };
 
@@ -38,31 +38,32 @@ static const struct command_spec spec = {
     .name = "stock import",
     .arguments = "FILE.csv",
     .help =
-        "Defines SKUs and items and sets their stock from a CSV file, plain or gzipped; - is\n"
+        "Creates SKUs and items and sets their stock from a CSV file, plain or gzipped; - is\n"
         "standard input. The first row names the columns, in any order:\n"
         "\n"
-        "  sku              the product's code; the only column that must be there\n"
+        "  sku              the product's code; the only column that is required\n"
         "  pool             where or for whom the stock is kept; empty: default\n"
         "  stock            units stocked\n"
-        "  safety           units kept back\n"
-        "  presale_cap      units that may be sold beyond the stock\n"
-        "  hot              yes: many buyers at once, split the counter now\n"
-        "  label            the SKU's name for people\n"
-        "  limit_per_buyer  units that one buyer may have, over all pools; 0: any number\n"
+        "  safety           units that are not sold\n"
+        "  presale_cap      units that may be sold before they are in stock\n"
+        "  hot              yes: expect many buyers at once, split the counter now\n"
+        "  label            the product's name, for people\n"
+        "  limit_per_buyer  the most units that one buyer may have, in all pools; 0: no limit\n"
         "  opens_at, closes_at    times, as 2026-11-11T00:00:00+08:00, '2026-11-11 00:00' (local\n"
         "                   time) or Unix milliseconds; 0: none\n"
         "  paused           yes or no\n"
-        "  hold_ms, hold_ms_max   how long units are held, and at most; 15m is understood too\n"
+        "  hold_ms, hold_ms_max   how long units are held, and the longest that an order may ask "
+        "for, in\n"
+        "                   milliseconds or as 15m\n"
         "\n"
-        "An empty cell leaves what it is about as it is. A SKU's rules (label and below) may be\n"
-        "named in any of its rows. The whole file is checked first, by the engine too: if any row\n"
-        "is wrong or refused, nothing is done. Importing the same file again changes nothing, "
-        "also\n"
-        "after sales; to set the same stock once more, name another --reference. Rows are "
-        "numbered\n"
-        "from 1, the header's.\n"
+        "An empty cell changes nothing. The rules of a SKU (label and the columns below it)\n"
+        "may be in any of its rows. The whole file is checked first, also by the engine: if\n"
+        "any row is wrong or refused, nothing is imported. Importing the same file again\n"
+        "changes nothing, also after sales; to set the same stock once more, name another\n"
+        "--reference. Rows are numbered from 1, which is the header.\n"
         "\n"
-        "--dry-run makes the engine's check alone, and tells what the import would come to.\n",
+        "  holdfast stock import sale.csv --dry-run\n"
+        "  holdfast stock import sale.csv --reference 2026-11-11\n" ENGINE_HELP,
     .options = options,
     .option_count = sizeof options / sizeof *options,
     .arguments_min = 1,
@@ -119,7 +120,7 @@ static void print_summary(const struct import_summary *summary)
     printf("SKUs in file   %" PRIu32 "\n", summary->skus);
     printf("units in file  %" PRId64 "\n", summary->units);
     if (dry_run) {
-        printf("\nNothing was done (--dry-run). An import would come to:\n");
+        printf("\nNothing was changed (--dry-run). An import would do this:\n");
     }
     print_counts(summary);
 }
@@ -217,8 +218,8 @@ static int run(const struct import *import, const char *name, struct import_summ
     say_refused(summary, name);
     if (status != HF_OK) {
         code = connect_say(status, summary->message);
-        fprintf(stderr, "The %s broke off.%s\n", applied ? "import" : "check",
-                may_pass(status) ? " It may be run again as it is." : "");
+        fprintf(stderr, "The %s stopped before its end.%s\n", applied ? "import" : "check",
+                may_pass(status) ? " Run the same command again to finish it." : "");
     } else {
         code = summary->refused > 0 ? EXIT_NO : EXIT_DONE;
     }

@@ -15,8 +15,11 @@ static const struct option_spec list_options[] = {CONNECTION_OPTIONS_STEP_BY_STE
 static const struct command_spec list_spec = {
     .name = "stock list",
     .arguments = "",
-    .help = "Lists all items in the order of their SKUs. available is what can be sold now:\n"
-            "stocked - safety - held - sold + presale_cap.\n",
+    .help = "Lists all items in the order of their SKUs. Changes nothing.\n"
+            "\n"
+            "available: what can be reserved now: stocked - safety - held - sold + presale_cap.\n"
+            "\n"
+            "  holdfast stock list --json\n" ENGINE_HELP,
     .options = list_options,
     .option_count = sizeof list_options / sizeof *list_options,
 };

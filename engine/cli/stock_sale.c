@@ -24,7 +24,8 @@ static bool has_at;
 
 static const struct option_spec at_options[] = {
     {"at", OPTION_TIME, &at_ms, &has_at, "TIME",
-     "not now but then, as '2026-11-11 00:00' (local time) or 2026-11-11T00:00:00+08:00"},
+     "at this time instead of now, as '2026-11-11 00:00' (local time) or "
+     "2026-11-11T00:00:00+08:00"},
     CONNECTION_OPTIONS(connection),
 };
 
@@ -57,10 +58,11 @@ static int no_such_sku(struct hf_client *client, const char *code)
     char text[CONNECT_REASON_BYTES];
     connect_reason(HF_UNKNOWN_ITEM, code, text);
     if (parse_item(code, &item, reason) && item.has_pool) {
-        snprintf(text, sizeof text,
-                 "%s: there is no such SKU; a sale's rules belong to the SKU in "
-                 "all its pools: name it without a pool, as %s",
-                 code, item.sku);
+        snprintf(
+            text, sizeof text,
+            "%s: there is no such SKU; the rules of a sale are those of the SKU in all its pools: "
+            "name it without a pool, as %s",
+            code, item.sku);
     } else {
         size_t used = strlen(text);
         char meant[SUGGEST_TEXT_BYTES];
@@ -137,7 +139,7 @@ static int run_change(const struct sale_command *command, int argc, char **argv)
         result = args_wrong(spec, "'%s' %s", args.values[0], reason);
     }
     if (result == ARGS_GO_ON && has_at && at_ms == 0) {
-        result = args_wrong(spec, "option --at: 0 is no time");
+        result = args_wrong(spec, "option --at: 0 is not a time; leave --at out for now");
     }
     if (result == ARGS_GO_ON) {
         result = connect_open(spec, &connection, &client);
@@ -177,9 +179,12 @@ static struct hf_sku opened(const struct hf_sku_rules *was, uint64_t now_ms)
 static const struct sale_command open_command = {
     .spec = SPEC_OF_SKU(
         "stock open", at_options,
-        "Opens a SKU's sale, now or at a time: sets opens_at, and takes back a closes_at that is\n"
-        "past. A closes_at to come stays, and a sale that is paused stays paused: see `holdfast\n"
-        "stock resume`.\n"),
+        "Opens a SKU's sale in all its pools, now or at a later time: sets opens_at, and\n"
+        "removes a closes_at that is past. A closes_at that is still to come stays, and a\n"
+        "paused sale stays paused (see `holdfast stock resume`).\n"
+        "\n"
+        "  holdfast stock open 85123A\n"
+        "  holdfast stock open 85123A --at '2026-11-11 00:00'\n" ENGINE_HELP),
     .change = opened,
     .done = {"open", "opens at"},
     .wish = SALE_LATER,
@@ -200,8 +205,11 @@ static struct hf_sku closed(const struct hf_sku_rules *was, uint64_t now_ms)
 static const struct sale_command close_command = {
     .spec = SPEC_OF_SKU(
         "stock close", at_options,
-        "Closes a SKU's sale, now or at a time: sets closes_at, and reserves are then refused\n"
-        "with CLOSED. Orders that are held stay, and can be committed.\n"),
+        "Closes a SKU's sale in all its pools, now or at a later time: sets closes_at.\n"
+        "Reserves are then refused with CLOSED. Held orders stay held, and can be committed.\n"
+        "\n"
+        "  holdfast stock close 85123A\n"
+        "  holdfast stock close 85123A --at 2026-11-12T00:00:00+08:00\n" ENGINE_HELP),
     .change = closed,
     .done = {"closed", "closes at"},
     .wish = SALE_ENDS,
@@ -222,8 +230,11 @@ static struct hf_sku paused(const struct hf_sku_rules *was, uint64_t now_ms)
 static const struct sale_command pause_command = {
     .spec = SPEC_OF_SKU(
         "stock pause", plain_options,
-        "Pauses a SKU's sale: reserves are refused with PAUSED until `holdfast stock resume`. Its\n"
-        "times stay as they are. Orders that are held stay, and can be committed.\n"),
+        "Pauses a SKU's sale in all its pools: reserves are refused with PAUSED until\n"
+        "`holdfast stock resume`. opens_at and closes_at stay as they are. Held orders stay\n"
+        "held, and can be committed.\n"
+        "\n"
+        "  holdfast stock pause 85123A\n" ENGINE_HELP),
     .change = paused,
     .done = {"paused", "paused"},
     .wish = SALE_ANY,
@@ -244,8 +255,10 @@ static struct hf_sku resumed(const struct hf_sku_rules *was, uint64_t now_ms)
 static const struct sale_command resume_command = {
     .spec = SPEC_OF_SKU(
         "stock resume", plain_options,
-        "Goes on with a SKU's sale that is paused. Its times stay as they are: where it has not\n"
-        "opened yet, or is closed, that is said.\n"),
+        "Continues a SKU's sale that is paused. opens_at and closes_at stay as they are: a\n"
+        "warning says when the sale has not opened yet, or has closed.\n"
+        "\n"
+        "  holdfast stock resume 85123A\n" ENGINE_HELP),
     .change = resumed,
     .done = {"resumed", "resumed"},
     .wish = SALE_NOW,

@@ -21,9 +21,13 @@ static const struct option_spec show_options[] = {CONNECTION_OPTIONS(connection)
 static const struct command_spec show_spec = {
     .name = "stock show",
     .arguments = "SKU[@POOL]",
-    .help =
-        "Shows a SKU's sale rules, and its stock in all its pools, or in one. available is what\n"
-        "can be sold now: stocked - safety - held - sold + presale_cap.\n",
+    .help = "Shows the rules of a SKU's sale, and its stock in all its pools, or in one. Changes\n"
+            "nothing.\n"
+            "\n"
+            "available: what can be reserved now: stocked - safety - held - sold + presale_cap.\n"
+            "\n"
+            "  holdfast stock show 85123A\n"
+            "  holdfast stock show 85123A@online\n" ENGINE_HELP,
     .options = show_options,
     .option_count = sizeof show_options / sizeof *show_options,
     .arguments_min = 1,
@@ -69,8 +73,8 @@ static void print_rules(const struct hf_sku_rules *rules, uint64_t now_ms)
     if (rules->limit_per_buyer != 0) {
         printf("limit per buyer  %" PRIu32 "\n", rules->limit_per_buyer);
     }
-    printf("hold             %s; at most %s\n\n", rules->hold_ms ? hold : "the engine's default",
-           rules->hold_ms_max ? hold_max : "the engine's");
+    printf("hold             %s; at most %s\n\n", rules->hold_ms ? hold : "the engine's hold-ms",
+           rules->hold_ms_max ? hold_max : "the engine's hold-ms-max");
 }
 
 static json_t *rules_object(const struct hf_sku_rules *rules)

@@ -23,8 +23,14 @@ static const struct subcommand *find(const struct subcommand_group *group, const
 
 void list_subcommands(FILE *to, const struct subcommand_group *group)
 {
+    const char *heading = NULL;
     for (unsigned i = 0; i < group->count; i++) {
-        fprintf(to, "  %-10s  %s\n", group->subcommands[i].name, group->subcommands[i].summary);
+        const struct subcommand *subcommand = &group->subcommands[i];
+        if (subcommand->heading && (!heading || strcmp(heading, subcommand->heading) != 0)) {
+            fprintf(to, " %s\n", subcommand->heading);
+        }
+        heading = subcommand->heading;
+        fprintf(to, "  %-10s  %s\n", subcommand->name, subcommand->summary);
     }
 }
 
@@ -38,7 +44,7 @@ static void subcommand_usage(FILE *to, const struct subcommand_group *group)
     fprintf(to, "usage: %s COMMAND [OPTION]... [ARGUMENT]...\n\n%s\n\nCommands:\n", group->name,
             group->summary);
     list_subcommands(to, group);
-    fprintf(to, "\n'%s COMMAND --help' tells more.\n", group->name);
+    fprintf(to, "\n'%s COMMAND --help' explains a command.\n", group->name);
 }
 
 /* Says what is wrong with a word where a command is expected, and what lists them. */

@@ -55,11 +55,11 @@ static bool parse_code_part(const char *text, size_t len, const char *what,
     char why[TEXT_ERROR_BYTES];
     struct bytes taken = {(const uint8_t *)text, len};
     if (len == 0) {
-        return parse_refuse(reason, "names no %s", what);
+        return parse_refuse(reason, "has no %s", what);
     }
     if ((len > CODE_BYTES_MAX || !utf8_valid(taken.data, len)) &&
         !text_take(TEXT_CODE, taken, room, &taken, why)) {
-        return parse_refuse(reason, "is no %s: %.90s", what, why);
+        return parse_refuse(reason, "is not a valid %s: %.80s", what, why);
     }
     memcpy(code, taken.data, taken.len);
     code[taken.len] = '\0';
@@ -120,9 +120,10 @@ static bool parse_item_qty(const char *text, struct line_wish *line, char *reaso
     if (!colon || !all_digits(colon + 1)) {
         /* Nor does a SKU often have a number between colons: a word behind it is misspelt. */
         return colon && number_before(text, colon)
-                   ? parse_refuse(reason,
-                                  "ends in '%.70s', which is none of the words behind a quantity",
-                                  colon)
+                   ? parse_refuse(
+                         reason,
+                         "ends in '%.70s', which is none of :up-to, :optional, :or= and :split",
+                         colon)
                    : parse_item(text, &line->item, reason);
     }
     uint64_t value;
@@ -141,11 +142,11 @@ static bool parse_fallbacks(const char *text, struct line_wish *line, char *reas
         const char *comma = strchr(text, ',');
         size_t len = comma ? (size_t)(comma - text) : strlen(text);
         if (line->fallback_count == LINE_FALLBACKS_MAX) {
-            return parse_refuse(reason, "names more than %u items behind or=", LINE_FALLBACKS_MAX);
+            return parse_refuse(reason, "names more than %u items after or=", LINE_FALLBACKS_MAX);
         }
         char inner[REASON_BYTES];
         if (!parse_item_part(text, len, &line->fallbacks[line->fallback_count++], inner)) {
-            return parse_refuse(reason, "has a name behind or= that %.80s", inner);
+            return parse_refuse(reason, "has a name after or= that %.80s", inner);
         }
         text = comma ? comma + 1 : NULL;
     }
@@ -158,7 +159,7 @@ static bool parse_up_to(const char *word, struct line_wish *line, char *reason)
     uint64_t least = 0;
     char inner[REASON_BYTES];
     if (word[5] == '=' && !parse_unsigned(word + 6, 0, QTY_MAX, &least, inner)) {
-        return parse_refuse(reason, "has a number behind up-to= that %.80s", inner);
+        return parse_refuse(reason, "has a number after up-to= that %.80s", inner);
     }
     line->min_qty = (uint32_t)least;
     return true;
@@ -185,10 +186,10 @@ static bool take_line_word(const char *word, struct line_wish *line, char *reaso
 {
     enum line_word which = line_word_of(word);
     if ((which == WORD_OPTIONAL || which == WORD_UP_TO) && line->policy != HF_LINE_ALL) {
-        return parse_refuse(reason, "says more than once how much of it there must be");
+        return parse_refuse(reason, "has more than one of :up-to and :optional");
     }
     if ((which == WORD_SPLIT && line->split) || (which == WORD_OR && line->fallback_count > 0)) {
-        return parse_refuse(reason, "says '%s' twice", which == WORD_OR ? "or=" : "split");
+        return parse_refuse(reason, "has :%s twice", which == WORD_OR ? "or=" : "split");
     }
     switch (which) {
     case WORD_OPTIONAL:
@@ -224,10 +225,10 @@ bool parse_line(const char *text, struct line_wish *line, char *reason)
         return false;
     }
     if (line->min_qty > line->qty) {
-        return parse_refuse(reason, "wants at least more than it asks for");
+        return parse_refuse(reason, "has a minimum, up-to=, greater than its quantity");
     }
     if (line->split && line->fallback_count == 0) {
-        return parse_refuse(reason, "has nothing to split over: name other items behind or=");
+        return parse_refuse(reason, "has :split but no other items: name them after or=");
     }
     return true;
 }

@@ -5,14 +5,15 @@
 #include "cli/subcommand.h"
 
 static const struct subcommand commands[] = {
-    {"verify", cmd_wal_verify, "check every byte of a log"},
-    {"dump", cmd_wal_dump, "print a log's records"},
-    {"stats", cmd_wal_stats, "count what a log holds, by SKU, time and type"},
-    {"checkpoint", cmd_wal_checkpoint, "make a checkpoint while no engine runs"},
-    {"repair", cmd_wal_repair, "make a damaged log whole again"},
-    {"replay", cmd_wal_replay, "rebuild the state as of any moment; build a data directory of it"},
-    {"why", cmd_wal_why, "tell how an item's stock came to be what it is"},
-    {"tail", cmd_wal_tail, "follow a log's records as they become durable"},
+    {"verify", cmd_wal_verify, "check every byte of a log", NULL},
+    {"dump", cmd_wal_dump, "print a log's records", NULL},
+    {"stats", cmd_wal_stats, "count what a log holds, by SKU, time and type", NULL},
+    {"checkpoint", cmd_wal_checkpoint, "make a checkpoint while no engine runs", NULL},
+    {"repair", cmd_wal_repair, "make a damaged log whole again", NULL},
+    {"replay", cmd_wal_replay, "rebuild the state as of any moment; build a data directory of it",
+     NULL},
+    {"why", cmd_wal_why, "tell how an item's stock came to be what it is", NULL},
+    {"tail", cmd_wal_tail, "follow a log's records as they become durable", NULL},
 };
 
 static const struct subcommand_group group = {

@@ -41,7 +41,7 @@ def listed(*words):
     """The commands that a help text lists."""
     text = call(*words, "--help").stdout
     block = text.split("Commands:\n", 1)[1].split("\n\n", 1)[0]
-    return [row.split()[0] for row in block.splitlines()]
+    return [row.split()[0] for row in block.splitlines() if row.startswith("  ")]  # one blank: a heading
 
 
 def all_commands():

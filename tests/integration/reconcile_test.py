@@ -121,7 +121,7 @@ def test_reconcile_finds_each_kind_and_apply_mends_what_can_be():
         # Dry by default.
         assert json.loads(run("status", "--url", engine.url, "--json"))["commit_lsn"] == lsn
         text = run("reconcile", path, "--url", engine.url, expect=1)
-        assert "orphan_hold" in text and "12 differences, 0 mended, 12 remain" in text, text
+        assert "orphan_hold" in text and "12 differences, 0 corrected, 12 remain" in text, text
 
         # Told, with what it comes to, and wanting a word more.
         for counts in ("would commit: 1 order, 8 units", "would commit late: 1 order, 8 units",
@@ -236,7 +236,7 @@ def test_apply_stops_where_much_does_not_match():
         path = write([(order, "returned" if i < 2 else "paid", "A", 2)
                       for i, (order, _, _, _) in enumerate(rows)], "order,state,sku,qty")
         text, _ = told(path, engine, "--apply", "--yes", expect=0)
-        assert "return: 2 orders, 4 units" in text and "2 mended, 0 remain" in text, text
+        assert "return: 2 orders, 4 units" in text and "2 corrected, 0 remain" in text, text
         assert sold() == 44
         os.unlink(path)
         path = write(ended, "order,state,sku,qty")

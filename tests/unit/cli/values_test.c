@@ -204,7 +204,8 @@ static void line_takes_no_misspelt_word_for_a_part_of_the_sku(void **state)
     struct line_wish line;
     char reason[REASON_BYTES];
     assert_false(parse_line("A:1:upto", &line, reason));
-    assert_string_equal(reason, "ends in ':upto', which is none of the words behind a quantity");
+    assert_string_equal(reason,
+                        "ends in ':upto', which is none of :up-to, :optional, :or= and :split");
     assert_false(parse_line("S1:1:uptp=2", &line, reason));
     assert_false(parse_line("A:12:optinal:split:or=B", &line, reason));
     assert_false(parse_line("A:1:", &line, reason));
@@ -327,7 +328,7 @@ static void item_bounds_the_length_of_codes(void **state)
     memset(text, 'x', 65);
     text[65] = '\0';
     assert_false(parse_item(text, &item, reason)); /* a SKU of 65 bytes */
-    assert_string_equal(reason, "is no SKU: 65 bytes, must be 1..64");
+    assert_string_equal(reason, "is not a valid SKU: 65 bytes, must be 1..64");
 }
 
 static void pools_text_names_the_pools_and_what_to_say(void **state)
@@ -340,14 +341,15 @@ static void pools_text_names_the_pools_and_what_to_say(void **state)
                                            {.sku = "85123A", .pool = "d"},
                                            {.sku = "85123A", .pool = "e"}};
     pools_text(rows, 1, text);
-    assert_string_equal(text, "85123A is in pool online: say 85123A@online");
+    assert_string_equal(text, "85123A is in pool online: name one, as 85123A@online");
     pools_text(rows, 2, text);
-    assert_string_equal(text, "85123A is in pools online, wh-beijing: say 85123A@online");
+    assert_string_equal(text, "85123A is in pools online, wh-beijing: name one, as 85123A@online");
     pools_text(rows, 3, text);
-    assert_string_equal(text, "85123A is in pools online, wh-beijing, c: say 85123A@online");
-    pools_text(rows, 5, text);
     assert_string_equal(text,
-                        "85123A is in pools online, wh-beijing, c and 2 more: say 85123A@online");
+                        "85123A is in pools online, wh-beijing, c: name one, as 85123A@online");
+    pools_text(rows, 5, text);
+    assert_string_equal(
+        text, "85123A is in pools online, wh-beijing, c and 2 more: name one, as 85123A@online");
 }
 
 static void pools_text_has_room_for_the_longest_codes(void **state)
@@ -361,7 +363,7 @@ static void pools_text_has_room_for_the_longest_codes(void **state)
     }
     pools_text(rows, 4, text);
     assert_int_equal(text[strlen(text) - 1], 'p');
-    assert_non_null(strstr(text, " and 1 more: say s"));
+    assert_non_null(strstr(text, " and 1 more: name one, as s"));
 }
 
 int main(void)
