@@ -81,7 +81,7 @@ static bool parse_port(const char *text, enum address_use use, uint16_t *port, c
     }
     size_t digits = strspn(text, PORT_DIGITS);
     if (digits > 0 && (text[digits] == '/' || text[digits] == '?' || text[digits] == '#')) {
-        return wrong(reason, "nothing may stand behind the port: \"%.32s\"", text + digits);
+        return wrong(reason, "nothing may follow the port: \"%.32s\"", text + digits);
     }
     if (text[digits] != '\0') {
         return wrong(reason, "port \"%.32s\" is not a number", text);
@@ -172,8 +172,8 @@ static const char *port_colon(const char *text)
 static bool parse_tcp(const char *text, enum address_use use, struct address *address, char *reason)
 {
     const char *colon = port_colon(text);
-    if (is_ipv6(text)) { /* with a port behind it or without: nobody can tell */
-        return wrong(reason, "an IPv6 address stands in brackets, as in tcp://[::1]:7411");
+    if (is_ipv6(text)) { /* with a port after it or without: the text does not show it */
+        return wrong(reason, "an IPv6 address is written in brackets, as in tcp://[::1]:7411");
     }
     if (!colon) {
         return wrong(reason, "the port is missing: must be tcp://HOST:PORT");

@@ -1,7 +1,7 @@
-/* address.h - addresses as tcp://HOST:PORT and ipc://PATH: the one place that reads them, for
+/* address.h - addresses as tcp://HOST:PORT and ipc://PATH. The only place that reads them: for
  * engines that listen, for clients, and for the change stream.
  *
- * Only the text is looked at: no name is resolved, no path is opened. Threads: any. */
+ * Reads only the text: no name is resolved, no path is opened. Threads: any. */
 #ifndef BASE_ADDRESS_H
 #define BASE_ADDRESS_H
 
@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ADDRESS_BYTES_MAX    249u /* of the whole text: a port may be filled in behind */
-#define ADDRESS_PATH_MAX     107u /* of an ipc path: what a socket's address has room for (unix(7)) */
+#define ADDRESS_BYTES_MAX    249u /* of the whole text: a port may be added at its end */
+#define ADDRESS_PATH_MAX     107u /* of an ipc path: the room in a socket address (unix(7)) */
 #define ADDRESS_REASON_BYTES 384u
 
 enum address_use {
@@ -25,16 +25,16 @@ struct address {
     const char *path; /* ipc; inside the text */
 };
 
-/* Reads an address. False: reason (ADDRESS_REASON_BYTES) says what is wrong with it, without
- * repeating the whole of it. */
+/* Reads an address. False: reason (ADDRESS_REASON_BYTES) says what is wrong with it, without the
+ * whole text. */
 bool address_parse(const char *text, enum address_use use, struct address *address, char *reason);
 
-/* Whether strangers on the network are kept from it: an ipc path, or a loopback address as one
- * writes it (127.0.0.0/8, ::1, localhost). Other names may mean anything. */
+/* True when the address can't be reached from the network: an ipc path, or a loopback address
+ * (127.0.0.0/8, ::1, localhost). Other names may mean anything. */
 bool address_is_local(const struct address *address);
 
-/* Whether two addresses can't be listened on both, as far as their text tells: the same path, or
- * the same port of one host, or of a host and of all. Port 0 is another each time. */
+/* True when nobody can listen on both addresses, as far as their text shows: the same path, or the
+ * same port on the same host or on a host and on all. Port 0 is a different port each time. */
 bool address_same(const struct address *a, const struct address *b);
 
 #endif

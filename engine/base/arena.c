@@ -114,8 +114,10 @@ void *arena_alloc(struct arena *arena, size_t size)
         at = 0;
     }
     chunk->used_bytes = at + size;
-    /* What alignment costs counts too, so that many tiny pieces cannot pass the cap. */
+    CHECK(chunk->used_bytes <= chunk->size_bytes);
+    /* Bytes for alignment count too, so that many tiny pieces cannot pass the cap. */
     arena->used_bytes += align_up(size) < left ? align_up(size) : left;
+    CHECK(arena->used_bytes <= arena->cap_bytes);
     return chunk->data + at;
 }
 
@@ -149,6 +151,7 @@ void arena_clear(struct arena *arena)
         chunk = older;
     }
     if (kept) {
+        CHECK(kept->size_bytes <= CHUNK_BYTES_KEPT);
         kept->older = NULL;
         kept->used_bytes = 0;
     }

@@ -8,7 +8,7 @@ static bool in_range(uint8_t byte, uint8_t low, uint8_t high)
     return byte >= low && byte <= high;
 }
 
-/* The length of the well-formed sequence that starts at data, of len > 0 bytes; 0 if none does.
+/* The length of the well-formed sequence at data, of len > 0 bytes; 0: not well-formed.
  * Only the second byte has bounds that depend on the first: they exclude overlong forms (E0, F0),
  * surrogates (ED) and what lies above U+10FFFF (F4). */
 static size_t sequence_bytes(const uint8_t *data, size_t len)
@@ -66,7 +66,7 @@ bool utf8_valid(const uint8_t *data, size_t len)
 bool secret_equal(const char *secret, struct bytes given)
 {
     size_t len = strlen(secret);
-    /* Every byte is looked at, whatever the first difference. */
+    /* Every byte is compared, wherever the first difference is. */
     unsigned difference = given.len != len;
     for (size_t i = 0; i < len; i++) {
         uint8_t byte = given.len > 0 ? given.data[i % given.len] : 0;

@@ -48,7 +48,7 @@ static inline uint64_t load_u64(const void *from)
     return value;
 }
 
-/* Bytes of somebody else's memory. */
+/* Bytes in memory that somebody else owns. */
 struct bytes {
     const uint8_t *data;
     size_t len;
@@ -69,8 +69,8 @@ static inline bool bytes_all_zero(const uint8_t *data, size_t len)
     return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
 }
 
-/* Reads from untrusted bytes. A read past the end gives zeros and sets `overrun`, for good: check
- * it once, after the last read. */
+/* Reads from untrusted bytes. A read past the end gives zeros and sets `overrun`, which stays set:
+ * check it once, after the last read. */
 struct cursor {
     const uint8_t *next;
     const uint8_t *end;
@@ -128,11 +128,11 @@ static inline uint64_t cursor_u64(struct cursor *cursor)
  * forms, nothing above U+10FFFF). */
 bool utf8_valid(const uint8_t *data, size_t len);
 
-/* The length of the well-formed character at data, which has len > 0 bytes, and the code point that
- * it is; 0 when there is none. */
+/* The length of the well-formed character at data, of len > 0 bytes, and its code point. 0: no
+ * well-formed character. */
 size_t utf8_next(const uint8_t *data, size_t len, uint32_t *point);
 
-/* Whether somebody has given a secret. How long it takes does not tell where they differ. */
+/* True when `given` is the secret. The time that this takes does not show where they differ. */
 bool secret_equal(const char *secret, struct bytes given);
 
 #endif

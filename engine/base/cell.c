@@ -32,7 +32,7 @@ static size_t digits_at(struct bytes cell, size_t at)
     return end - at;
 }
 
-/* 1.23E+15, -4,5e-07, 1E+20: a digit, maybe more behind a point, an exponent with its sign. With a
+/* 1.23E+15, -4,5e-07, 1E+20: a digit, maybe more after a point, an exponent with its sign. With a
  * point the sign may be missing, as in 1.23E15 of other programs. 1E5 may be a code. */
 static bool is_scientific(struct bytes cell)
 {

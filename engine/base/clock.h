@@ -1,4 +1,4 @@
-/* clock.h - the only place where time is read; simulations hand in their own.
+/* clock.h - the only place where time is read. Simulations hand in clocks of their own.
  *
  * Threads: any, for clock_real(). A simulated clock belongs to its one thread. */
 #ifndef BASE_CLOCK_H
@@ -12,9 +12,9 @@ struct clock {
     void *context;
     uint64_t (*unix_ns)(void *context);      /* wall clock, since 1970 UTC; may step */
     uint64_t (*monotonic_ns)(void *context); /* never goes back; for durations of work */
-    /* Never goes back either, and counts the time that the machine slept: since its start. */
+    /* Never goes back, and counts the time that the machine slept. Since the machine's start. */
     uint64_t (*boottime_ns)(void *context);
-    /* Which start of which machine that was: a number of CLOCK_BOOT_BITS; 0: not known. */
+    /* A number of CLOCK_BOOT_BITS for this start of this machine; 0: not known. */
     uint64_t (*boot)(void *context);
 };
 

@@ -1,7 +1,7 @@
 /* csv.c - reads comma-separated files row by row, as RFC 4180 has them.
  *
  * Threads: one.
- * Invariant: `row` holds the fields of the present row one after the other, each with a NUL behind
+ * Invariant: `row` holds the fields of the present row one after the other, each with a NUL after
  * it; without the NULs they never exceed CSV_ROW_BYTES_MAX, nor field_count CSV_FIELDS_MAX.
  * Source: RFC 4180; the leniencies are listed in the header. */
 #include "base/csv.h"
@@ -53,13 +53,15 @@ __attribute__((format(printf, 2, 3))) static enum hf_status row_error(struct csv
     return HF_INVALID;
 }
 
-/* Gets more input. NOT_FOUND: there is none. */
+/* Gets more input. NOT_FOUND: the input has ended. */
 static enum hf_status refill(struct csv *csv)
 {
     struct bytes block;
     enum hf_status status = input_next(csv->input, &block);
     if (status == HF_OK) {
         XXH3_64bits_update(csv->hash, block.data, block.len);
+        CHECK(csv->next == csv->end); /* all of the last block was read */
+        CHECK(block.len > 0);
         csv->next = block.data;
         csv->end = block.data + block.len;
     } else if (status == HF_INVALID) {
@@ -78,6 +80,7 @@ static bool put(struct csv *csv, uint8_t c)
         row_error(csv, "longer than %llu bytes", (unsigned long long)CSV_ROW_BYTES_MAX);
         return false;
     }
+    CHECK(csv->row_bytes < sizeof csv->row);
     csv->row[csv->row_bytes++] = (char)c;
     return true;
 }
@@ -130,7 +133,7 @@ static bool step_plain(struct csv *csv, enum state *state, uint8_t c, bool *done
         return true;
     default:
         if (*state == QUOTE_IN_QUOTED) {
-            row_error(csv, "something else than a comma behind a closing quote");
+            row_error(csv, "something else than a comma after a closing quote");
             return false;
         }
         *state = UNQUOTED;
@@ -212,7 +215,7 @@ static enum hf_status read_filled_row(struct csv *csv)
 
 /* ---- Cells ---- */
 
-/* What to do about a cell that is not UTF-8, as far as that can be told. */
+/* Refuses a cell that is not UTF-8, with a guess at its encoding if one can be made. */
 static enum hf_status encoding_error(struct csv *csv, const char *column, struct bytes cell)
 {
     const char *guess = input_guess(cell);
@@ -229,9 +232,11 @@ static enum hf_status encoding_error(struct csv *csv, const char *column, struct
                      guess ? ": name it with --encoding, or save the file as UTF-8" : "");
 }
 
-/* Takes white space off a field, where it stands. */
+/* Trims white space from a field, in place. */
 static struct bytes trim_cell(struct csv *csv, uint32_t field)
 {
+    CHECK(csv->starts[field] < csv->starts[field + 1]); /* each field has its NUL */
+    CHECK(csv->starts[field + 1] <= csv->row_bytes);
     char *start = csv->row + csv->starts[field];
     struct bytes cell = {(const uint8_t *)start, csv->starts[field + 1] - csv->starts[field] - 1};
     cell = text_trim(cell);
@@ -251,7 +256,7 @@ static void column_name(const struct csv *csv, uint32_t field, bool named,
     }
 }
 
-/* Makes the present row's fields cells. named: false for the header itself. */
+/* Trims and checks the present row's fields. named: false for the header itself. */
 static enum hf_status take_cells(struct csv *csv, bool named)
 {
     bool filled = false;
@@ -274,7 +279,7 @@ static enum hf_status take_cells(struct csv *csv, bool named)
 
 /* ---- The header ---- */
 
-/* Refuses a table of which all columns have become one. */
+/* Refuses a table whose columns are separated by something else than commas. */
 static enum hf_status check_separator(struct csv *csv)
 {
     static const struct {
@@ -312,6 +317,7 @@ static enum hf_status keep_names(struct csv *csv)
         }
         csv->names[csv->column_count++] = name;
     }
+    CHECK(csv->column_count == csv->field_count);
     return HF_OK;
 }
 
@@ -331,7 +337,7 @@ static enum hf_status read_header(struct csv *csv)
     return status == HF_OK ? keep_names(csv) : status;
 }
 
-/* Gets the first input, behind a byte order mark. */
+/* Gets the first input, and skips a byte order mark. */
 static enum hf_status begin(struct csv *csv)
 {
     csv->row_number = 1;
@@ -358,7 +364,7 @@ static struct csv *csv_new(void)
     return csv;
 }
 
-/* Takes the input, in any case; status: what opening it came to, with `error` told. */
+/* Owns the input from here on. status: of opening the input; if not OK, `error` is set already. */
 static enum hf_status open_over(struct csv **out, struct csv_input *input, enum hf_status status,
                                 char *error)
 {

@@ -69,7 +69,7 @@ static enum hf_status read_file(struct csv_input *input)
                                       : reason);
 }
 
-/* Puts more raw bytes behind those that are left. NOT_FOUND: there are none. */
+/* Adds raw bytes after those that are left. NOT_FOUND: the input has ended. */
 static enum hf_status read_raw(struct csv_input *input)
 {
     size_t left = input->raw_to - input->raw_from;
@@ -115,7 +115,7 @@ static const char *pairs_with_nul(struct bytes text)
     return nuls[0] == 0 ? "UTF-16LE" : nuls[1] == 0 ? "UTF-16BE" : NULL;
 }
 
-/* The encoding that a file has for sure; NULL: not to be told. */
+/* The encoding that the first bytes show. NULL: they show none. */
 static const char *marked_encoding(struct bytes text)
 {
     if (begins(text, "\xFF\xFE\0\0", 4)) {

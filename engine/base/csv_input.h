@@ -1,8 +1,9 @@
 /* csv_input.h - a file's bytes as UTF-8, block by block: gunzipped and, when its encoding is named,
  * converted by iconv.
  *
- * Without a name it is UTF-8. A file that shows by its first bytes that it is another, or no text
- * at all (UTF-16, UTF-32, a workbook), is refused with what to do about it.
+ * Without a named encoding the file must be UTF-8. A file whose first bytes show that it is in
+ * another encoding (UTF-16, UTF-32) or no text at all (a workbook) is refused with what to do about
+ * it.
  *
  * Threads: one. Memory: some 150 KiB. */
 #ifndef BASE_CSV_INPUT_H
@@ -28,13 +29,13 @@ enum hf_status input_open_bytes(struct csv_input **out, struct bytes content, co
 /* NULL is allowed. */
 void input_close(struct csv_input *input);
 
-/* The next bytes, one up, valid until the next call; the first may begin with a byte order mark.
- * OK; NOT_FOUND: there are no more; IO_ERROR; INVALID: what comes next is not in the encoding. Then
+/* The next bytes, at least one, valid until the next call. The first may begin with a byte order
+ * mark. OK; NOT_FOUND: the end; IO_ERROR, or INVALID when the next bytes are not in the encoding:
  * input_error() says why. */
 enum hf_status input_next(struct csv_input *input, struct bytes *block);
 const char *input_error(const struct csv_input *input);
 
-/* A guess at what bytes that are not UTF-8 are in: "GB18030", "windows-1252" or NULL. */
+/* A guess at the encoding of bytes that are not UTF-8: "GB18030", "windows-1252" or NULL. */
 const char *input_guess(struct bytes text);
 
 #endif

@@ -1,8 +1,9 @@
-/* escape.h - text from outside made fit to be shown: one line, whatever was in it.
+/* escape.h - text from outside made safe to show: one line, whatever was in it.
  *
- * What is taken in today has no such characters (base/text.h); an older log may, and so may files,
- * names of files and what a client sent to be refused. Everything that leaves as lines goes through
- * here: log lines, messages, tables, the change stream's subjects, JSON.
+ * Text that the engine accepts today has no dangerous characters (base/text.h). An older log may
+ * have them, and so may files, names of files, and text of a request that is refused. Everything
+ * that is written as lines goes through here: diagnostic lines, messages, tables, the change
+ * stream's subjects, JSON.
  *
  * Threads: any; pure functions. */
 #ifndef BASE_ESCAPE_H
@@ -13,13 +14,13 @@
 #define ESCAPE_BYTES_MAX 10u /* of one character: "\U000e0041" */
 
 /* True for a character that ends a line, moves a terminal's cursor, turns the text's direction or
- * can't be seen: controls, U+2028, U+2029, marks of direction, U+FEFF and their like. The joiners
- * of emoji and of scripts are none. */
+ * can't be seen: controls, U+2028, U+2029, marks of direction, U+FEFF and the like. False for the
+ * joiners of emoji and of scripts. */
 bool escape_needed(uint32_t point);
 
 /* Takes the next character of text, which is not empty, and writes it, or its escape, without a
  * terminator: \x1b below U+0100 and for a byte that is not UTF-8, \u202e, \U000e0041. A backslash
- * stays one. Returns the bytes written; *taken: those read. */
+ * stays one. Returns the number of bytes written; *taken: of bytes read. */
 size_t escape_next(struct bytes text, char to[ESCAPE_BYTES_MAX], size_t *taken);
 
 /* The whole text, cut at a character's end where room ends. Returns the length without the

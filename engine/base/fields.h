@@ -1,5 +1,5 @@
-/* fields.h - which fields a definition names: the bits of SkuRule.fields and ItemDef.fields, as on
- * the wire. What a definition does not name it never changes. */
+/* fields.h - which fields a definition sets: the bits of SkuRule.fields and ItemDef.fields on the
+ * wire. A definition never changes a field that it does not set. */
 #ifndef BASE_FIELDS_H
 #define BASE_FIELDS_H
 

@@ -80,5 +80,5 @@ uint64_t histogram_quantile(const struct histogram *histogram, double share)
             return end < histogram->max ? end : histogram->max;
         }
     }
-    return histogram->max; /* the last bucket also holds what lies beyond the range */
+    return histogram->max; /* the last bucket also has the values beyond the range */
 }

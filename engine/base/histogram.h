@@ -25,8 +25,8 @@ void histogram_add(struct histogram *histogram, uint64_t value);
 /* Adds all of `from` to `into`. */
 void histogram_merge(struct histogram *into, const struct histogram *from);
 
-/* The value that a share of all values does not exceed (the upper end of its bucket, at most
- * max). share: 0..1. 0 when empty. */
+/* The value that a share (0..1) of all values does not exceed: the upper end of its bucket, at most
+ * max. 0 when empty. */
 uint64_t histogram_quantile(const struct histogram *histogram, double share);
 
 #endif

@@ -24,8 +24,8 @@ static inline bool id_equal(struct id128 a, struct id128 b)
     return a.hi == b.hi && a.lo == b.lo;
 }
 
-/* All zeros is what a field holds that nobody filled in. It names nothing: two callers who forgot
- * their ids would be taken for one who repeats himself. */
+/* An id of zeros is a field that nobody filled in, and is refused: two callers who forgot their ids
+ * would otherwise look like one caller who repeats a request. */
 #define ID_NIL_REASON "all zeros: an id has to be chosen, another one for each"
 
 static inline bool id_is_nil(struct id128 id)
@@ -47,19 +47,19 @@ static inline void id_to_bytes(struct id128 id, uint8_t bytes[ID_BYTES])
     store_u64(bytes + 8, __builtin_bswap64(id.lo));
 }
 
-/* The id that a text stands for: a UUID or 32 hex digits for themselves, any other text for the
- * XXH3 128-bit hash of its bytes, seed 0 (canonical, big-endian, halves). Any length, 0 too. */
+/* The id of a text: a UUID or 32 hex digits are the id itself; of any other text, the XXH3 128-bit
+ * hash of its bytes, seed 0 (canonical, big-endian, halves). Any length, 0 too. */
 struct id128 id_from_text(const char *text, size_t text_bytes);
 
 /* Writes the id as a lower-case UUID with its terminator. */
 void id_to_text(struct id128 id, char text[ID_TEXT_BYTES]);
 
-/* The buyer that a text stands for: decimal digits that fit a uint64 for themselves, any other
- * text for the XXH3 64-bit hash of its bytes, seed 0; empty: 0, none. */
+/* The buyer of a text: decimal digits that fit a uint64 are the number itself; of any other text,
+ * the XXH3 64-bit hash of its bytes, seed 0; empty: 0, no buyer. */
 uint64_t buyer_from_text(const char *text, size_t text_bytes);
 
-/* A hash of an id for tables: every bit of the result depends on every bit of the id. Ids may be
- * chosen by the caller and be sequential; they are not assumed random. */
+/* A hash of an id for tables: every bit of the result depends on every bit of the id. Callers
+ * choose the ids, and they may be sequential: they are not assumed random. */
 static inline uint64_t id_hash(struct id128 id)
 {
     /* Two rounds of a 64x64->128 multiply, folded: as XXH3 and wyhash mix. */

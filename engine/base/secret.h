@@ -1,5 +1,5 @@
-/* secret.h - a token that is kept in a file of its own, so that neither `ps` nor a settings file
- * that others may read shows it.
+/* secret.h - a token that is kept in a file of its own: so neither `ps` nor a settings file that
+ * others may read shows it.
  *
  * Threads: any. */
 #ifndef BASE_SECRET_H
@@ -10,11 +10,11 @@
 
 #include "base/limits.h"
 
-/* What is wrong with a token's text, wherever it comes from: it is empty, or holds control
- * characters. NULL: nothing. Its length is looked at elsewhere. */
+/* What is wrong with a token's text: it is empty, or has control characters. NULL: nothing. The
+ * caller checks its length. */
 const char *secret_fault(const char *text, size_t len);
 
-/* Reads a token: what the file holds, without the line end behind it. token: TOKEN_BYTES_MAX + 1
+/* Reads a token: the file's content without the line end after it. token: TOKEN_BYTES_MAX + 1
  * bytes. False: reason (reason_bytes) says why not, with the file's name: it can't be read, others
  * than owner and group may read it or others than the owner write it, it is empty, it is longer
  * than TOKEN_BYTES_MAX, or it holds more than one line or other control characters. */

@@ -9,7 +9,7 @@
 
 #define FAR UINT32_MAX
 
-/* The letters of a word; a byte that begins none stands for itself. 0: too long, or none. */
+/* The letters of a word. A byte that begins no letter counts as one. 0: too long, or empty. */
 static unsigned letters_of(const char *word, uint32_t letters[SUGGEST_WORD_BYTES])
 {
     unsigned count = 0;
@@ -69,7 +69,7 @@ static unsigned mistakes_in(const char *wanted, const char *word)
     unsigned found = distance(a, a_count, b, b_count);
     if (found > bound && a_count >= 2 && a_count < b_count &&
         memcmp(a, b, a_count * sizeof *a) == 0) {
-        return bound + 1; /* behind all that is alike */
+        return bound + 1; /* more than any word that is alike */
     }
     return found <= bound ? found : FAR;
 }

@@ -1,7 +1,7 @@
-/* suggest.h - "did you mean": which of the words that there are look like one that there is not.
+/* suggest.h - "did you mean": which known words are like a word that is not known.
  *
- * Looked at are letters, not bytes (UTF-8); two that stand the wrong way round count as one
- * mistake, and large and small letters of ASCII as the same. Threads: any, each with its own. */
+ * Compares letters, not bytes (UTF-8). Two letters in the wrong order count as one mistake; capital
+ * and small letters of ASCII are the same. Threads: any, each with its own. */
 #ifndef BASE_SUGGEST_H
 #define BASE_SUGGEST_H
 
@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define SUGGEST_WORDS      3u
-#define SUGGEST_WORD_BYTES 72u /* longer words are not looked at; above CODE_BYTES_MAX */
+#define SUGGEST_WORD_BYTES 72u /* longer words are ignored; above CODE_BYTES_MAX */
 #define SUGGEST_TEXT_BYTES (SUGGEST_WORDS * (SUGGEST_WORD_BYTES + 8) + 32)
 
 struct suggest {
@@ -22,7 +22,7 @@ struct suggest {
 /* wanted: outlives it. */
 void suggest_begin(struct suggest *suggest, const char *wanted);
 
-/* One word that there is; kept if it is like the wanted one. */
+/* Offers a known word. It is kept if it is like the wanted one. */
 void suggest_offer(struct suggest *suggest, const char *word);
 
 /* " (did you mean 'a' or 'b'?)", or "" when nothing is alike. text: SUGGEST_TEXT_BYTES. */

@@ -252,7 +252,7 @@ static bool is_keycap(const struct spot *spot)
 }
 
 /* An invisible character that people's texts need, where they need it: in emoji (Unicode's TS 51),
- * between letters that would join, and behind a virama (RFC 5892, appendices A.1 and A.2). */
+ * between letters that would join, and after a virama (RFC 5892, appendices A.1 and A.2). */
 static bool is_joiner_in_place(const struct spot *spot)
 {
     switch (spot->point) {
@@ -272,7 +272,7 @@ static bool is_joiner_in_place(const struct spot *spot)
     }
 }
 
-/* Signs that stand before a number in Arabic and kindred scripts: Cf, and yet to be seen. */
+/* Signs before a number in Arabic and related scripts: Cf, but visible. */
 static bool is_number_sign(uint32_t point)
 {
     static const struct range signs[] = {
@@ -300,7 +300,7 @@ static bool is_refused(const struct spot *spot, bool prose)
     }
 }
 
-/* What a code must not have besides. */
+/* Also refused in a code. */
 static bool is_refused_in_code(const struct spot *spot)
 {
     switch (utf8proc_category((utf8proc_int32_t)spot->point)) {
@@ -309,7 +309,7 @@ static bool is_refused_in_code(const struct spot *spot)
     case UTF8PROC_CATEGORY_MN:
     case UTF8PROC_CATEGORY_MC:
     case UTF8PROC_CATEGORY_ME:
-        return spot->before == 0; /* it would join what stands before the code */
+        return spot->before == 0; /* it would join the character before the code */
     default:
         return spot->point == 0x2800 || spot->point == 0xFFFC || spot->point == 0xFFFD;
     }
@@ -343,7 +343,7 @@ static bool refuse_length(char *error, enum text_kind kind, size_t len)
     return refuse(error, "%zu bytes, must be %u..%u", len, bytes_min(kind), bytes_max(kind));
 }
 
-/* A space is refused behind another alone. */
+/* A space is refused only after another one. */
 static bool refuse_point(char *error, uint32_t point, size_t at)
 {
     char name[TEXT_POINT_BYTES];
@@ -455,7 +455,7 @@ static bool write_points(const utf8proc_int32_t *points, size_t count, size_t ma
     return *len <= max;
 }
 
-/* Makes form C. *len: its bytes, or where it is too long, at least so many. */
+/* Makes form C. *len: its bytes; if it is too long, a lower bound of them. */
 static bool compose(struct bytes text, size_t max, uint8_t *room, size_t *len)
 {
     utf8proc_int32_t points[POINTS_MAX];

@@ -1,8 +1,9 @@
-/* text.h - what a text from outside may be, and how it is kept: one rule for codes, labels, reasons
- * and references, wherever they come from.
+/* text.h - which texts from outside are accepted, and how they are kept: one rule for codes,
+ * labels, reasons and references, wherever they come from.
  *
- * Two texts that look alike must not be two: so a text is kept without white space at its edges and
- * in Unicode's normalization form C, and a character that can't be seen is refused, not dropped.
+ * Two texts that look the same must be the same. So a text is kept without white space at its edges
+ * and in Unicode's normalization form C, and a character that can't be seen is refused, not
+ * dropped.
  *
  *                          a code (SKU, pool)          a label, reason or reference
  *   bytes, as kept         1..64                       0..256 (label), 0..128
@@ -15,13 +16,14 @@
  *   unassigned, private    refused; noncharacters and surrogates too
  *   look-alike symbols     U+2800, U+FFFC, U+FFFD refused; a combining mark can't be the first
  *
- * Not looked at: letters of different scripts that look alike, letter case, full-width forms.
+ * Not checked: letters of different scripts that look alike, letter case, full-width forms.
  * docs/decisions/0018-text.md has the reasons.
  *
- * A log may hold older texts that are not so. They are read as they are: this is for what comes in.
+ * A log may have older texts that break these rules. They are read as they are: the rules are for
+ * texts that come in.
  *
- * Threads: any; pure functions; no allocation. Cost: printable ASCII is looked at once, some ns;
- * all else some 100 ns a character. */
+ * Threads: any; pure functions; no allocation. Cost: printable ASCII some ns; all else about 100 ns
+ * a character. */
 #ifndef BASE_TEXT_H
 #define BASE_TEXT_H
 
@@ -37,19 +39,20 @@ enum text_kind {
 #define TEXT_ROOM_BYTES  LABEL_BYTES_MAX /* the longest text of any kind */
 #define TEXT_ERROR_BYTES 160u
 
-/* Checks and normalizes a text. True: *text is how it is to be kept, a part of `given` or in
- * `room`. False: *text is {NULL, 0}, and error says why, as "U+200B ZERO WIDTH SPACE at byte 3 is
- * not allowed"; bytes of what was given count from 0. */
+/* Checks and normalizes a text. True: *text is the text to keep, a part of `given` or in `room`.
+ * False: *text is {NULL, 0}, and error says why, such as "U+200B ZERO WIDTH SPACE at byte 3 is not
+ * allowed"; bytes of `given` are counted from 0. */
 bool text_take(enum text_kind kind, struct bytes given, uint8_t room[TEXT_ROOM_BYTES],
                struct bytes *text, char error[TEXT_ERROR_BYTES]);
 
-/* Whether a text would be taken; NULL would. */
+/* True when a text would be accepted; NULL too. */
 bool text_fits(enum text_kind kind, const char *text, char error[TEXT_ERROR_BYTES]);
 
-/* What is left without Unicode's white space at the edges. Bytes that are not UTF-8 are none. */
+/* The text without Unicode's white space at its edges. Bytes that are not UTF-8 are no white space.
+ */
 struct bytes text_trim(struct bytes given);
 
-/* "U+200B ZERO WIDTH SPACE"; a code point that has no name here: "U+E0041 (a tag character)". */
+/* "U+200B ZERO WIDTH SPACE"; of a code point without a name here: "U+E0041 (a tag character)". */
 #define TEXT_POINT_BYTES 64u
 void text_point_name(uint32_t point, char name[TEXT_POINT_BYTES]);
 

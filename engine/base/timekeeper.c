@@ -34,8 +34,8 @@ static int64_t boot_ns(const struct timekeeper *time)
     return (int64_t)clock_boottime_ns(time->clock) + time->phase_ns;
 }
 
-/* Wall time does not go back while it is slewed: nobody reads less than somebody has. A reader from
- * before a step has nothing to compare with. */
+/* Wall time does not go back while it is slewed: no reader gets less than another has got. A reader
+ * from before a step has nothing to compare with. */
 static uint64_t guarded(struct timekeeper *time, uint64_t ahead, uint64_t wall_ms)
 {
     uint64_t steps = ahead & ~TIME_MASK;
@@ -58,7 +58,7 @@ static void read_once(struct timekeeper *time, struct time_reading *now)
     now->engine_ms = (uint64_t)(boot_ms + time->engine_ahead_ms);
     now->ahead_ms = signed_bits(ahead);
     now->wall_ms = guarded(time, ahead, time_shown_ms(now->engine_ms, now->ahead_ms));
-    /* 34 years would not fit where it is kept. */
+    /* A difference of 34 years would not fit TIME_BITS. */
     now->boot = boot_ms >> CLOCK_BOOT_BITS == 0 ? time->boot : 0;
     now->boot_ms = now->boot ? (uint64_t)boot_ms : 0;
 }
@@ -135,8 +135,8 @@ static void show(struct timekeeper *time)
 
 /* ---- The wall clock ---- */
 
-/* The wall clock against wall time. It is read between two looks at the other clock, so that a
- * thread that is held up in between takes that for no jump. */
+/* The wall clock against wall time. The wall clock is read between two readings of the other clock:
+ * so a thread that is held up between them does not mistake that for a jump. */
 struct look {
     int64_t boot_ns;       /* after it */
     int64_t clock_ns;      /* the wall clock */
@@ -180,7 +180,7 @@ static void set_ahead(struct timekeeper *time, int64_t ahead_ms, uint64_t steps)
                           memory_order_release);
 }
 
-/* A part of the time that has gone by since, in whole milliseconds; the rest is for later. */
+/* The part of the elapsed time that may be slewed, in whole milliseconds; the rest is for later. */
 static void slew(struct timekeeper *time, const struct look *look)
 {
     /* relaxed: only this thread writes it. */
@@ -188,7 +188,8 @@ static void slew(struct timekeeper *time, const struct look *look)
     int64_t most_ms = (look->boot_ns - time->slewed_ns) / CLOCK_SLEW_PART / MS_NS;
     int64_t step_ms = look->difference_ms;
     if (step_ms >= -most_ms && step_ms <= most_ms) {
-        time->slewed_ns = look->boot_ns; /* all is made good: what time is left is no credit */
+        time->slewed_ns =
+            look->boot_ns; /* all is corrected: elapsed time that is left is not kept for later */
     } else {
         step_ms = step_ms > most_ms ? most_ms : -most_ms;
         time->slewed_ns += most_ms * CLOCK_SLEW_PART * MS_NS;
@@ -293,7 +294,7 @@ void timekeeper_tick(struct timekeeper *time)
 
 /* ---- The start ---- */
 
-/* Finds where the wall clock's milliseconds begin, from the looks that take least. */
+/* Finds where the wall clock's milliseconds begin, from the readings that took the least time. */
 static void find_phase(struct timekeeper *time)
 {
     int64_t least_ns = INT64_MAX;
@@ -320,7 +321,7 @@ static bool same_boot(const struct timekeeper *time, const struct time_past *pas
            (uint64_t)(boot_ns(time) / MS_NS) >= past->boot_ms;
 }
 
-/* Whether the wall clock counts at once, that differs so much from where the log's last time leads.
+/* True when the wall clock is believed at once, though it differs from the log's last time.
  */
 static bool believed_at_start(int64_t difference_ms, bool same, bool trust)
 {
@@ -344,7 +345,7 @@ static void say_start(const struct time_past *past, bool same, bool trust, int64
     }
 }
 
-/* Goes on from a log's end. */
+/* Continues from a log's end. */
 static void go_on(struct timekeeper *time, const struct time_past *past, bool trust)
 {
     bool same = same_boot(time, past);

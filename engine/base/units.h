@@ -15,7 +15,7 @@ enum units_result {
     UNITS_TOO_LARGE, /* for 64 bits */
 };
 
-/* Milliseconds in a unit: "ms", "s", "m" or "min", "h", "d". False: there is no such unit. */
+/* Milliseconds in a unit: "ms", "s", "m" or "min", "h", "d". False: no such unit. */
 bool units_of_duration(const char *unit, uint64_t *ms);
 
 /* A duration in ms: 1500, 1500ms, 90s, 15m, 2h, 7d; without a unit: ms. */

@@ -161,7 +161,7 @@ static void csv_refuses_bad_rows_and_names_them(void **state)
     expect_bad_row("a,b\n1,2\n1\n", "row 3: 1 fields, but the header has 2");
     expect_bad_row("a,b\n1,2,3\n", "row 2: 3 fields, but the header has 2");
     expect_bad_row("a,b\n1,2\"\n", "row 2: a quote inside an unquoted field");
-    expect_bad_row("a,b\n\"1\"x,2\n", "row 2: something else than a comma behind a closing quote");
+    expect_bad_row("a,b\n\"1\"x,2\n", "row 2: something else than a comma after a closing quote");
     expect_bad_row("a,b\n1,\"2\n", "row 2: the file ends inside a quoted field");
     expect_bad_row("a,b\n1\r,2\n", "row 2: a carriage return without a line feed");
 }
