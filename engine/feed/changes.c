@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/info.h"
 
@@ -76,8 +77,10 @@ enum hf_status changes_open(struct changes *changes, struct storage *storage, ui
     }
     if (status != HF_OK) {
         changes_close(changes);
+        return status;
     }
-    return status;
+    CHECK(changes->follow != NULL);
+    return HF_OK;
 }
 
 void changes_close(struct changes *changes)
@@ -89,6 +92,7 @@ void changes_close(struct changes *changes)
 
 bool changes_end_before(const struct changes *changes, uint64_t lsn, char *text)
 {
+    CHECK(changes->follow != NULL);
     uint64_t end = wal_follow_end_lsn(changes->follow);
     snprintf(text, CHANGES_TEXT_BYTES,
              "LSN %" PRIu64 " is after the log's end, which is LSN %" PRIu64, lsn, end);
@@ -117,6 +121,7 @@ static bool stopped(const struct changes *changes)
 
 enum hf_status changes_next(struct changes *changes, struct event *event, uint64_t *wall_ms)
 {
+    CHECK(changes->follow != NULL);
     for (;;) {
         enum hf_status status = next_record(changes, event);
         if (status == HF_NOT_FOUND) {

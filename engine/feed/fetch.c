@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/limits.h"
 #include "base/parse.h"
 #include "base/secret.h"
@@ -103,6 +104,7 @@ static bool add_line(struct answer *answer, json_t *object)
         memcpy(answer->text + answer->len, line, len);
         answer->text[answer->len + len] = '\n';
         answer->len += len + 1;
+        CHECK(answer->len <= answer->room);
     }
     free(line);
     return fits;
@@ -127,6 +129,7 @@ static enum hf_status add_records(struct changes *changes, struct answer *answer
         if (!add_line(answer, event_object(&changes->names, &event, wall_ms))) {
             return HF_NO_MEMORY;
         }
+        CHECK(event.lsn > *next);
         *next = event.lsn;
     }
     return HF_OK;

@@ -46,6 +46,7 @@ static char *json_escaped(const char *json, size_t len)
         at += taken;
     }
     if (to) {
+        CHECK(used <= len * JSON_GROWTH_MAX);
         to[used] = '\0';
     }
     return to;
@@ -102,6 +103,7 @@ json_t *json_text(const void *data, size_t len)
             used += 3;
         }
     }
+    CHECK(used <= len * 3);
     json_t *value = json_stringn(text, used);
     free(text);
     return value;

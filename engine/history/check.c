@@ -134,6 +134,7 @@ static enum hf_status check_checkpoints(struct check *check)
         status = check_checkpoint(check, &findings->checkpoints[i]);
     }
     free(numbers);
+    CHECK(status != HF_OK || findings->checkpoint_count == count);
     return status;
 }
 
@@ -148,6 +149,7 @@ static void choose_base(struct history_findings *findings)
             findings->base_info = &findings->checkpoints[i].info;
         }
     }
+    CHECK((findings->base == 0) == (findings->base_info == NULL));
     findings->beginning_missing = findings->base == 0 && findings->first_segment > 1;
 }
 
@@ -181,6 +183,8 @@ static void check_block(struct check *check, const struct wal_block *block,
     while (history_records_next(&records, &event, &reason)) {
         findings->records++;
     }
+    CHECK(reason || records.offset == block->header.payload_bytes);
+    CHECK(reason || records.count == block->header.record_count);
     if (reason && !unreadable->any) {
         set_fault(unreadable, block->file, block->file_offset + BLOCK_HEADER_BYTES + records.offset,
                   block->header.first_lsn + records.offset, reason);
@@ -371,13 +375,17 @@ static enum hf_status replay_log(struct check *check, struct history_replay *rep
 static enum hf_status mark_damaged(struct history_findings *findings, uint64_t number,
                                    const char *reason)
 {
+    struct checkpoint_finding *finding = NULL;
     for (size_t i = 0; i < findings->checkpoint_count; i++) {
         if (findings->checkpoints[i].number == number) {
-            findings->checkpoints[i].condition = CHECKPOINT_DAMAGED;
-            snprintf(findings->checkpoints[i].info.message,
-                     sizeof findings->checkpoints[i].info.message, "%s", reason);
+            finding = &findings->checkpoints[i];
         }
     }
+    /* Else history_check() would try the same one again for ever. */
+    CHECK(finding != NULL);
+    CHECK(finding->condition == CHECKPOINT_WHOLE);
+    finding->condition = CHECKPOINT_DAMAGED;
+    snprintf(finding->info.message, sizeof finding->info.message, "%s", reason);
     return HF_DAMAGED;
 }
 
@@ -401,6 +409,7 @@ static enum hf_status check_state(struct check *check)
     struct history_findings *findings = check->findings;
     struct storage *storage = check->options->storage;
     uint64_t number = state_begin(findings);
+    CHECK(number <= findings->base);
     struct inventory_options sizes;
     struct history_replay replay;
     struct wal_reader *reader;
@@ -423,6 +432,7 @@ static enum hf_status check_state(struct check *check)
         status = replay_log(check, &replay, reader);
         wal_reader_close(reader);
     }
+    CHECK(replay.digests <= replay.blocks);
     uint64_t stood = number ? number + 1 : findings->first_segment;
     if ((status == HF_IO_ERROR || findings->state.any) && given_back(storage, stood)) {
         status = HF_BUSY;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/limits.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/info.h"
@@ -65,6 +66,7 @@ static enum hf_status learn(struct item_names *names, uint32_t item, struct byte
     if (!make_room(names, item)) {
         return HF_NO_MEMORY;
     }
+    CHECK(item < names->count);
     if (!names->names[item].sku) {
         const char *pool_text = copy_bytes(&names->arena, pool);
         const char *sku_text = pool_text ? copy_bytes(&names->arena, sku) : NULL;

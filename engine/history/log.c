@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/check.h"
+
 __attribute__((format(printf, 3, 4))) static enum hf_status
 refuse(struct history_log *log, enum hf_status status, const char *format, ...)
 {
@@ -50,10 +52,12 @@ enum hf_status history_log_find(struct history_log *log, const char *data, const
 {
     *log = (struct history_log){0};
     enum hf_status status = find_folder(log, data);
+    CHECK((status == HF_OK) == (log->storage != NULL));
     if (status != HF_OK || !archive) {
         return status;
     }
     status = overlay_add(&log->storage, archive);
+    CHECK((status == HF_OK) == (log->storage != NULL));
     if (status == HF_OK) {
         return HF_OK;
     }
@@ -77,11 +81,13 @@ enum hf_status history_log_choose(struct history_log *log, uint64_t lsn_max)
         }
     }
     free(numbers);
+    CHECK(log->checkpoint.number == 0 || log->checkpoint.start.lsn <= lsn_max);
     return status;
 }
 
 enum hf_status history_log_read(struct history_log *log, bool after_checkpoint)
 {
+    CHECK(log->storage != NULL);
     wal_reader_close(log->reader);
     log->reader = NULL;
     const struct wal_start *start =

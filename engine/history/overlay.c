@@ -5,10 +5,13 @@
 #include "io/storage_open.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "base/check.h"
 
 /* A file's number here is twice its number in the storage it was found in, plus which one. */
 struct overlay {
@@ -105,6 +108,8 @@ static enum hf_status overlay_open_file(struct storage *storage, const char *nam
         which = 1;
     }
     if (status == HF_OK) {
+        CHECK(*file >= 0);
+        CHECK(*file <= INT_MAX / 2);
         *file = 2 * *file + which;
     }
     return status;
@@ -161,6 +166,7 @@ static enum hf_status open_directory(struct storage **out, const char *directory
 enum hf_status overlay_add(struct storage **storage, const char *archive)
 {
     struct storage *copies;
+    CHECK(*storage != NULL);
     enum hf_status status = open_directory(&copies, archive);
     struct overlay *overlay = status == HF_OK ? calloc(1, sizeof *overlay) : NULL;
     if (status == HF_OK && !overlay) {

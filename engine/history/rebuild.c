@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
+
 struct run {
     struct rebuild *rebuild;
     const struct rebuild_options *options;
@@ -174,6 +176,7 @@ static enum hf_status apply(struct run *run, struct event *event, uint64_t wall_
     }
     enum hf_status status = inventory_apply(replay->inventory, event);
     if (status == HF_OK) {
+        CHECK(event->lsn > replay->lsn); /* the reader refuses a block that is not the next one */
         replay->digest += event->digest_delta;
         replay->records++;
         replay->lsn = event->lsn;
@@ -231,6 +234,9 @@ static enum hf_status take_block(struct run *run, const struct wal_block *block,
                            rebuild->replay.reason);
         }
     }
+    CHECK(kept.kept_bytes <= header->payload_bytes);
+    CHECK(status != HF_OK || !whole || header->type != BLOCK_DATA ||
+          kept.kept_records == header->record_count);
     if (whole || kept.kept_bytes > 0) {
         rebuild->last = kept;
         rebuild->wall_ms = header->wall_ms;
@@ -305,6 +311,8 @@ enum hf_status rebuild_run(struct rebuild *rebuild, struct storage *storage,
     if (status != HF_OK && begun) {
         history_replay_end(&rebuild->replay);
     }
+    CHECK(status != HF_OK || rebuild->replay.inventory != NULL);
+    CHECK(!rebuild->last.any || rebuild->first.any);
     if (status != HF_OK && rebuild->message[0] == '\0') {
         fail(rebuild, status, "the log can't be read: %s", storage_reason(status));
     }

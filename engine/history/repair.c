@@ -108,6 +108,8 @@ static enum hf_status open_segment(struct repair *repair, uint64_t number)
     struct storage *to = repair->options->to;
     char name[STORAGE_NAME_BYTES_MAX];
     wal_segment_name(name, number);
+    CHECK(number != 0);
+    CHECK(repair->file < 0);
     repair->segment = number;
     return to->ops->open(to, name, true, &repair->file, &repair->file_bytes);
 }
@@ -119,6 +121,7 @@ static enum hf_status begin_segment(struct repair *repair)
     struct wal_end *end = &repair->cut;
     char name[STORAGE_NAME_BYTES_MAX];
     enum hf_status status = close_segment(repair);
+    CHECK(repair->file < 0);
     uint64_t number = end->segment             ? end->segment + 1
                       : repair->findings->base ? repair->findings->base + 1
                                                : 1;
@@ -169,6 +172,8 @@ static enum hf_status add_block(struct repair *repair, enum block_type type, uin
     struct wal_end *end = &repair->cut;
     uint64_t span = block_span_bytes(payload_bytes);
     enum hf_status status = HF_OK;
+    CHECK(span <= BLOCK_BYTES);
+    CHECK((type == BLOCK_DATA) == (records > 0));
     if (!to) {
         end->lsn += payload_bytes;
         return HF_OK;
@@ -182,6 +187,8 @@ static enum hf_status add_block(struct repair *repair, enum block_type type, uin
     if (status != HF_OK) {
         return status;
     }
+    CHECK(repair->file >= 0);
+    CHECK(repair->offset + span <= repair->file_bytes);
     uint8_t *payload = repair->out + BLOCK_HEADER_BYTES;
     memset(payload + payload_bytes, 0, span - BLOCK_HEADER_BYTES - payload_bytes);
     struct block_header header = {.type = type,
@@ -222,6 +229,8 @@ static enum hf_status copy_bytes(struct repair *repair, storage_file source, sto
     struct storage *from = repair->options->from;
     struct storage *to = repair->options->to;
     enum hf_status status = HF_OK;
+    uint64_t written = 0;
+    CHECK(upto <= size);
     for (uint64_t offset = 0; offset < size && status == HF_OK; offset += COPY_BYTES) {
         size_t len = (size_t)(size - offset < COPY_BYTES ? size - offset : COPY_BYTES);
         uint64_t left = offset < upto ? upto - offset : 0;
@@ -236,8 +245,10 @@ static enum hf_status copy_bytes(struct repair *repair, storage_file source, sto
         }
         if (status == HF_OK) {
             status = to->ops->write(to, target, repair->buffer, len, offset);
+            written += len;
         }
     }
+    CHECK(status != HF_OK || written == size);
     return status == HF_OK ? to->ops->sync(to, target) : status;
 }
 
@@ -327,6 +338,7 @@ static enum hf_status block_at(struct repair *repair, struct behind *behind,
         return status == HF_OK ? HF_NOT_FOUND : HF_IO_ERROR;
     }
     uint64_t span = block_span_bytes(header->payload_bytes);
+    CHECK(span <= BLOCK_BYTES); /* block_header_decode() refuses larger ones */
     bool ours = !repair->cluster_known || id_equal(header->cluster, repair->cut.cluster);
     if (!ours || header->segment != behind->list.numbers[behind->position] ||
         header->index < behind->next_index || behind->offset + span > behind->size) {
@@ -349,6 +361,7 @@ static enum hf_status block_at(struct repair *repair, struct behind *behind,
 static enum hf_status enter_segment(struct repair *repair, struct behind *behind)
 {
     struct storage *from = repair->options->from;
+    CHECK(behind->position < behind->list.count);
     uint64_t number = behind->list.numbers[behind->position];
     char name[STORAGE_NAME_BYTES_MAX];
     if (number < behind->begin_segment) {
@@ -414,6 +427,7 @@ static enum hf_status salvage_records(struct repair *repair, const struct wal_bl
     struct event event;
     const char *reason;
     uint32_t began = 0;
+    uint64_t lost_before = repair->report->records_lost;
     while (history_records_next(&records, &event, &reason)) {
         uint32_t bytes = records.offset - began;
         enum hf_status status = HF_DAMAGED;
@@ -434,6 +448,8 @@ static enum hf_status salvage_records(struct repair *repair, const struct wal_bl
         }
         began = records.offset;
     }
+    CHECK(kept + (repair->report->records_lost - lost_before) == records.count);
+    CHECK(kept_bytes <= records.offset);
     repair->report->records_kept += kept;
     return kept ? add_block(repair, BLOCK_DATA, kept, kept_bytes, times_of(&block->header)) : HF_OK;
 }
@@ -615,6 +631,7 @@ enum hf_status history_repair(const struct history_repair_options *options,
     }
     repair.out = repair.buffer + BLOCK_BYTES;
     enum hf_status status = run(&repair);
+    CHECK(repair.file < 0);
     if (repair.replay.inventory) {
         history_replay_end(&repair.replay);
     }

@@ -28,10 +28,14 @@
 #define BUYER_BYTES  24u
 #define TICKET_BYTES 24u
 
+static_assert(ORDERS_SLACK <= ORDERS_MAX, "a tool's inventory is no larger than an engine's");
+static_assert(ITEMS_SLACK <= ITEMS_MAX, "a tool's inventory is no larger than an engine's");
+
 bool history_records_next(struct history_records *records, struct event *event, const char **reason)
 {
     const struct block_header *header = &records->block->header;
     *reason = NULL;
+    CHECK(records->offset <= header->payload_bytes);
     if (records->offset == header->payload_bytes) {
         if (records->count != header->record_count) {
             *reason = "the block's header counts other records than there are";
@@ -46,6 +50,8 @@ bool history_records_next(struct history_records *records, struct event *event, 
         *reason = *reason ? *reason : "not a record";
         return false;
     }
+    CHECK(used > 0);
+    CHECK(used <= header->payload_bytes - records->offset);
     records->offset += (uint32_t)used;
     records->count++;
     event->lsn = header->first_lsn + records->offset;
@@ -204,8 +210,11 @@ enum hf_status history_replay_begin(struct history_replay *replay, struct storag
     }
     if (status != HF_OK) {
         history_replay_end(replay);
+        return status;
     }
-    return status;
+    CHECK(replay->checkpoint == number);
+    CHECK(replay->records == 0);
+    return HF_OK;
 }
 
 static enum hf_status replay_records(struct history_replay *replay, const struct wal_block *block)
@@ -226,6 +235,7 @@ static enum hf_status replay_records(struct history_replay *replay, const struct
         if (status != HF_OK) {
             return status;
         }
+        CHECK(event.lsn > replay->lsn);
         replay->digest += event.digest_delta;
         replay->lsn = event.lsn;
         replay->records++;

@@ -56,6 +56,7 @@ static enum hf_status failed(struct restore *restore, enum hf_status status, con
 static enum hf_status copy_bytes(struct restore *restore, storage_file source, storage_file target,
                                  uint64_t size)
 {
+    uint64_t copied = 0;
     for (uint64_t offset = 0; offset < size; offset += COPY_BYTES) {
         size_t len = (size_t)(size - offset < COPY_BYTES ? size - offset : COPY_BYTES);
         size_t pages = (len + WAL_PAGE_BYTES - 1) / WAL_PAGE_BYTES * WAL_PAGE_BYTES;
@@ -72,7 +73,9 @@ static enum hf_status copy_bytes(struct restore *restore, storage_file source, s
         if (status != HF_OK) {
             return status;
         }
+        copied += len;
     }
+    CHECK(copied == size);
     return HF_OK;
 }
 
@@ -110,6 +113,8 @@ static size_t shorten(uint8_t *buffer, const struct rebuild_block *block)
     }
     size_t span = (size_t)block_span_bytes(block->kept_bytes);
     size_t used = BLOCK_HEADER_BYTES + block->kept_bytes;
+    CHECK(block->kept_bytes < block->header.payload_bytes);
+    CHECK(used <= span);
     header.payload_bytes = block->kept_bytes;
     header.record_count = block->kept_records;
     header.payload_hash = hash_bytes(buffer + BLOCK_HEADER_BYTES, block->kept_bytes);
@@ -124,6 +129,7 @@ static enum hf_status write_last_block(struct restore *restore, storage_file sou
     size_t span = (size_t)block_span_bytes(block->header.payload_bytes);
     size_t got;
     CHECK(span <= BUFFER_BYTES);
+    CHECK(block->kept_bytes <= block->header.payload_bytes);
     enum hf_status status = restore->from->ops->read(restore->from, source, restore->buffer, span,
                                                      block->file_offset, &got);
     if (status == HF_OK && got != span) {
@@ -290,6 +296,7 @@ enum hf_status restore_build(const struct rebuild *rebuild, struct storage *stor
                               .report = report,
                               .message = message};
     int lock;
+    CHECK(rebuild->replay.inventory != NULL); /* it was rebuilt, and is not ended yet */
     enum hf_status status = is_empty(&restore);
     if (status != HF_OK) {
         return status;
