@@ -25,7 +25,7 @@ static void print_usage_line(FILE *to, const struct command_spec *command)
             command->arguments[0] ? " " : "", command->arguments);
 }
 
-/* --json was given: what is wrong is told as JSON too. */
+/* Whether --json was given: a mistake is then reported as JSON, too. */
 static bool json_wanted;
 
 int args_wrong(const struct command_spec *command, const char *format, ...)
@@ -82,7 +82,7 @@ static void print_help(const struct command_spec *command)
     print_option("--help, -h", "show this help");
 }
 
-/* Stores an option's argument where its table row says. */
+/* Stores an option's argument where its row in the table points. */
 static bool set_option(const struct option_spec *option, const char *text, char *reason)
 {
     CHECK(option->kind <= OPTION_CALL);
@@ -216,7 +216,7 @@ int args_parse(const struct command_spec *command, int argc, char **argv, struct
     /* Arguments are gathered in argv itself: there are never more than getopt has passed. */
     *args = (struct args){0, argv + 1};
     opterr = 0;
-    optind = 0; /* GNU: start anew */
+    optind = 0; /* GNU: start again */
     int found;
     while ((found = getopt_long(argc, argv, letters, table, NULL)) != -1) {
         int result = take(command, found, argv, args);
@@ -224,7 +224,7 @@ int args_parse(const struct command_spec *command, int argc, char **argv, struct
             return result;
         }
     }
-    while (optind < argc) { /* behind "--" */
+    while (optind < argc) { /* after "--" */
         args->values[args->count++] = argv[optind++];
     }
     return check_count(command, args);

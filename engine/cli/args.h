@@ -1,6 +1,6 @@
 /* args.h - command lines: a table of options for each command, and one function that reads them.
  *
- * Options may stand before, between and behind the arguments; `--` ends them. Long names may be
+ * Options may be before, between and after the arguments; `--` ends them. Long names may be
  * shortened while they are unambiguous. --help is understood everywhere.
  *
  * Threads: the main thread. */
@@ -26,23 +26,23 @@ enum option_kind {
 
 /* An option that is read elsewhere. */
 struct option_call {
-    /* text: NULL where it was left out. False: reason (REASON_BYTES) says what is wrong, behind the
-     * text. */
+    /* text: NULL if it was left out. False: reason (REASON_BYTES) completes "'12x' ...", as "is not
+     * a whole number". */
     bool (*take)(struct option_call *call, const char *text, char *reason);
 };
 
 struct option_spec {
     const char *name; /* without the dashes */
     enum option_kind kind;
-    void *value;          /* as the kind says; keeps its value when the option is not given */
-    bool *given;          /* set to true when it is; NULL: nobody asks */
+    void *value; /* of the type that the kind names; keeps its value when the option is not given */
+    bool *given; /* set to true when it is; NULL: not needed */
     const char *argument; /* its name in the help; NULL for a flag */
     const char *help;     /* one line */
 };
 
 struct command_spec {
     const char *name;      /* "stock import" */
-    const char *arguments; /* for the usage line: "FILE.csv"; "": none */
+    const char *arguments; /* for the usage line: "FILE.csv"; "" if it takes none */
     const char *help;      /* sentences with line ends, printed above the options */
     const struct option_spec *options;
     size_t option_count;
@@ -55,18 +55,19 @@ struct command_spec {
 
 struct args {
     int count;
-    char **values; /* the arguments that are no options */
+    char **values; /* the arguments that are not options */
 };
 
 /* Reads the command line. ARGS_GO_ON, or the exit code: EXIT_DONE when help was asked for and
- * given, EXIT_USAGE when something is wrong, which has been said. */
+ * given, EXIT_USAGE when something is wrong; the message has been printed. */
 int args_parse(const struct command_spec *command, int argc, char **argv, struct args *args);
 
-/* Whether --json is among the words: then whatever is wrong with them is told as JSON, too. */
+/* Whether --json is among the words: a mistake in them is then reported as JSON, too. */
 bool args_want_json(int argc, char **argv);
 
-/* Says what is wrong with the command's usage ("holdfast stock show: ..."), shows the usage line,
- * and returns EXIT_USAGE. With --json the same is told as an object on stdout, status INVALID. */
+/* Prints what is wrong with the command's usage ("holdfast stock show: ..."), shows the usage line,
+ * and returns EXIT_USAGE. With --json it also prints an object with the status INVALID on stdout.
+ */
 int args_wrong(const struct command_spec *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

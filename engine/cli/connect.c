@@ -16,7 +16,7 @@
 
 #define TIMEOUT_MS_DEFAULT 5000u /* the client's */
 
-/* Of the last connect_open(): named when nobody answers there. */
+/* Of the last connect_open(), for the message when no engine answers there. */
 static struct {
     const char *url;
     uint32_t timeout_ms;
@@ -36,7 +36,8 @@ static const char *from_environment(const char *name)
     return value && value[0] != '\0' ? value : NULL;
 }
 
-/* The token of the options, else of the environment; NULL: none. ARGS_GO_ON, or the exit code. */
+/* The token from the options, else from the environment; NULL if neither has one. ARGS_GO_ON, or
+ * the exit code. */
 static int choose_token(const struct command_spec *command, const struct connection *connection,
                         const char **token)
 {
@@ -118,8 +119,8 @@ int exit_code_of(enum hf_status status)
 }
 
 /* An engine's message begins with the field's place, "reserve.orders[0].lines[1].qty: must be ...",
- * in words of the wire. The subject says that better; of the place only the field's own name is
- * kept, and only where it says what is malformed. */
+ * in the words of the protocol. The subject already names the place in plain words, so only the
+ * name of the field is kept, and only for a malformed value. */
 static const char *without_place(enum hf_status status, const char *message)
 {
     size_t place = strspn(message, "abcdefghijklmnopqrstuvwxyz_0123456789.[]");
@@ -133,7 +134,7 @@ static const char *without_place(enum hf_status status, const char *message)
     return *field == ':' ? field + 2 : field;
 }
 
-/* In words of this command line what the status means; false: the engine's words are better. */
+/* Explains the status in the words of this command line. False: the engine's message is better. */
 static bool own_words(enum hf_status status, char *text, size_t bytes)
 {
     char waited[DURATION_TEXT_BYTES];

@@ -1,5 +1,5 @@
 /* connect.h - what the commands that talk to an engine have in common: options, opening a client,
- * and saying what went wrong.
+ * and reporting what went wrong.
  *
  * Threads: the main thread. */
 #ifndef CLI_CONNECT_H
@@ -53,26 +53,28 @@ struct connection {
         "json", OPTION_FLAG, &(c).json, NULL, NULL, "print JSON"                                     \
     }
 
-/* Opens a client. ARGS_GO_ON, or the exit code; what was wrong has been said. */
+/* Opens a client. ARGS_GO_ON, or the exit code; the message has been printed. */
 int connect_open(const struct command_spec *command, const struct connection *connection,
                  struct hf_client **client);
 
 #define CONNECT_REASON_BYTES 768u
 
-/* Why a call failed, "line 2 (GIFT@default): fewer units are free than asked". subject: what was
- * asked about; NULL: nothing more to say. Call right behind the call that failed. */
+/* Why a call failed, "line 2 (GIFT@default): fewer units are free than asked". subject: what the
+ * call was about; NULL if the message is clear without it. Call it directly after the call that
+ * failed. */
 void connect_reason(enum hf_status status, const char *subject, char text[CONNECT_REASON_BYTES]);
 
-/* Says it on stderr, behind the status's name; returns the exit code that goes with the status. */
+/* Prints the text on stderr, after the name of the status; returns the exit code that goes with the
+ * status. */
 int connect_say(enum hf_status status, const char *text);
 
 /* Both, and with --json an object with status and message on stdout: all that a command which has
  * nothing else to print does about a failure. */
 int connect_failed(enum hf_status status, const char *subject);
 
-/* The engine's wall time, by which sales open and close and which deadlines are told in: not this
- * machine's clock, which may be wrong or another's. Only if the engine does not tell: this
- * machine's. Replaces hf_last_message() then. */
+/* The engine's wall time, by which sales open and close and which deadlines are in. This machine's
+ * clock may be wrong, or it may not be the engine's machine: it is used only if the engine does not
+ * report its time. Replaces hf_last_message() then. */
 uint64_t connect_engine_ms(struct hf_client *client);
 
 /* The exit code that goes with a status. */

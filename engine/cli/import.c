@@ -123,7 +123,7 @@ static bool read_hot(struct import *import, struct import_row *row, const char *
     return parse_bool(text, &row->hot, reason);
 }
 
-/* What a spreadsheet has made of a number tells more than the form that was expected. */
+/* If a spreadsheet has spoiled a number, that is a better reason than the expected form. */
 static bool read_duration(const char *text, uint32_t *ms, char *reason)
 {
     return !cell_spoiled_number(bytes_of(text), reason) && parse_duration(text, ms, reason);
@@ -309,7 +309,7 @@ static void add_row(struct import *import, const char *path, const struct csv *c
     }
     check_row(import, path, row);
     row->own_rules = row->rules;
-    /* Without its names, which were refused, it can't be compared with others. */
+    /* A row whose SKU or pool was refused can't be compared with others. */
     import->row_count += row->sku != NULL && row->pool != NULL;
 }
 
@@ -343,7 +343,7 @@ static int compare_rows(const void *a, const void *b)
     return order ? order : (left->number > right->number) - (left->number < right->number);
 }
 
-/* The rule that two rows of one SKU give differently, by its column's name; NULL: none. */
+/* The name of the column in which two rows of one SKU differ; NULL if they agree. */
 static const char *differing_rule(const struct import_row *a, const struct import_row *b)
 {
     uint32_t both = a->rules & b->rules;

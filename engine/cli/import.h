@@ -1,7 +1,7 @@
 /* import.h - a stock file as rows that have been checked: what `holdfast stock import` reads.
  *
- * The whole file is read and checked before anything is done with it. An empty cell and a column
- * that is not there mean the same: nothing is said about that value.
+ * The whole file is read and checked before anything is done with it. An empty cell and a missing
+ * column mean the same: the value is not changed.
  *
  * Threads: one. */
 #ifndef CLI_IMPORT_H
@@ -19,7 +19,7 @@
 struct import_row {
     uint64_t number; /* in the file, from 1, the header's */
     const char *sku;
-    const char *pool;  /* "default" when none was named */
+    const char *pool;  /* "default" if the row names no pool */
     const char *label; /* NULL: not given */
     uint32_t rules;    /* enum hf_sku_field: those that the row names; a SKU's first row: any row */
     uint32_t own_rules; /* those that the row names itself */
@@ -48,11 +48,11 @@ struct import {
     uint32_t sku_count;
     uint64_t content_hash; /* XXH3 of the file, decompressed */
     uint64_t error_count;  /* all of them have been counted, the first ones printed */
-    char first_error[512]; /* "row 2, column stock: ..."; "": there is none */
+    char first_error[512]; /* "row 2, column stock: ..."; "" if there is no error */
 };
 
-/* Reads and checks a file ("-": standard input) in an encoding (csv.h); says on stderr what is
- * wrong with it, row by row. False when anything is. import_deinit() in either case. */
+/* Reads and checks a file ("-": standard input) in an encoding (csv.h); prints on stderr what is
+ * wrong with it, row by row. False if anything is. import_deinit() in either case. */
 bool import_read(struct import *import, const char *path, const char *encoding);
 void import_deinit(struct import *import);
 

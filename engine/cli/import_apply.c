@@ -5,7 +5,7 @@
  * one batch after another, in the order of their SKUs, so their handles do not depend on timing.
  *
  * Repeatable: a definition made twice is the same, and each stock setting has an id that follows
- * from the import's reference and the item. So an import that broke off is simply run again.
+ * from the import's reference and the item. So an import that did not finish is simply run again.
  *
  * Threads: the caller's, and one more. `lock` guards what they share. */
 #include "cli/import_apply.h"
@@ -28,12 +28,12 @@ struct apply {
     pthread_mutex_t lock;
     pthread_cond_t moved;
     uint32_t defined;      /* rows, from the first on */
-    uint32_t set;          /* likewise, their stock */
+    uint32_t set;          /* rows, from the first on, whose stock has been set */
     enum hf_status status; /* of the first thing that went wrong; then both threads end */
 };
 
-/* Says where it went wrong and tells the other thread. On the thread of the failed call, right
- * behind it. */
+/* Notes where it went wrong, and wakes the other thread, which then ends too. Call it on the thread
+ * of the failed call, directly after that call. */
 static void break_off(struct apply *apply, enum hf_status status, const struct import_batch *batch)
 {
     uint32_t at = batch->from;
@@ -61,7 +61,7 @@ static void break_off(struct apply *apply, enum hf_status status, const struct i
 
 /* ---- Definitions ---- */
 
-/* Rows whose stock has been set, for the progress; and whether to go on. */
+/* Counts a batch that has been defined, and shows the progress. False: stop. */
 static bool tell_defined(struct apply *apply, const struct import_batch *batch,
                          const struct hf_defined *defined, struct progress *progress)
 {
@@ -124,7 +124,7 @@ static enum hf_status set_batch(struct apply *apply, struct import_batch *batch,
     return status;
 }
 
-/* Waits for items to be defined behind the first `set`. False: there are none to come. */
+/* Waits until more than the first `set` rows are defined. False: no more will be. */
 static bool wait_for_defined(struct apply *apply, uint32_t set)
 {
     pthread_mutex_lock(&apply->lock);
@@ -135,7 +135,7 @@ static bool wait_for_defined(struct apply *apply, uint32_t set)
     while (apply->status == HF_OK && apply->defined == set && set < apply->import->row_count) {
         pthread_cond_wait(&apply->moved, &apply->lock);
     }
-    /* What was defined before something went wrong elsewhere is left as it is. */
+    /* After an error, stock of what has been defined already is not set. */
     bool more = apply->status == HF_OK && apply->defined > set;
     pthread_mutex_unlock(&apply->lock);
     return more;

@@ -10,10 +10,10 @@
 #include "cli/import_summary.h"
 #include "cli/print.h"
 
-/* Defines the items and sets their stock; what the file does not say about an item stays as it is.
- * For an import that has been checked: what is refused all the same has changed since. OK:
- * everything was dealt with, refused rows are in the summary; else where it broke off is in
- * summary->message. */
+/* Defines the items and sets their stock; whatever the file does not name stays as it is. For an
+ * import that import_check() has passed: if a row is refused nevertheless, the engine has changed
+ * since. OK: every row was answered, and refused rows are in the summary. Else summary->message has
+ * the row where it stopped. */
 enum hf_status import_apply(struct hf_client *client, const struct import *import,
                             struct progress *progress, struct import_summary *summary);
 

@@ -151,7 +151,7 @@ void import_batch_adjust(struct import_batch *batch, uint32_t from, const uint32
 struct field_column {
     const char *field;
     const char *column;
-    uint32_t rule; /* enum hf_sku_field; 0: none */
+    uint32_t rule; /* enum hf_sku_field; 0: not a rule */
 };
 
 static const struct field_column field_columns[] = {
@@ -191,8 +191,8 @@ static uint32_t row_naming(const struct import *import, uint32_t first, uint32_t
     return first;
 }
 
-/* "[3]" behind the name of a repeated field of the message, as "items[3]"; NULL: it is not there.
- */
+/* Finds "[3]" after the name of a repeated field in the message, as in "items[3]". NULL: the
+ * message does not have the name. */
 static const char *index_behind(const char *message, const char *name, uint32_t count,
                                 uint32_t *index)
 {

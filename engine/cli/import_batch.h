@@ -1,5 +1,5 @@
-/* import_batch.h - an import's rows as requests, and an engine's words about a request as words
- * about rows. The check and the import send the same batches.
+/* import_batch.h - an import's rows as requests, and an engine's message about a request as one
+ * about a row. The check and the import send the same batches.
  *
  * Threads: a batch belongs to one. */
 #ifndef CLI_IMPORT_BATCH_H
@@ -38,11 +38,11 @@ void import_batch_init(struct import_batch *batch, const struct import *import,
                        const char *reference);
 void import_batch_deinit(struct import_batch *batch);
 
-/* The first row behind the batch that begins with row `from`. */
+/* The first row after the batch that begins with row `from`. */
 uint32_t import_batch_end(const struct import *import, uint32_t from);
 
-/* Fills in the definitions of a batch. left_out: of each sorted row, whether it is left out; NULL:
- * none is. */
+/* Fills in the definitions of a batch. left_out: for each sorted row, whether it is left out; NULL:
+ * all rows are in. */
 void import_batch_define(struct import_batch *batch, uint32_t from, const bool *left_out);
 
 /* Fills in the settings of its stock. handles: of each sorted row's item; NULL: by name. */
@@ -50,8 +50,8 @@ void import_batch_adjust(struct import_batch *batch, uint32_t from, const uint32
                          const bool *left_out);
 
 /* The sorted row that an engine's message about a batch is about, as "define.items[3].safety: ...",
- * the row's column (NULL: none in particular), and the rest of the message. False: it is about none
- * of them. */
+ * the row's column (NULL if the message is about the whole row), and the rest of the message.
+ * False: it is about no row. */
 bool import_batch_blame(const struct import_batch *batch, const char *message, uint32_t *row,
                         const char **column, const char **reason);
 

@@ -1,5 +1,5 @@
-/* import_check.c - what an import would do to an engine, in the engine's own words: a dry run of
- * the requests that the import would send.
+/* import_check.c - what an import would do to an engine, by asking it: a dry run of the requests
+ * that the import would send.
  *
  * Threads: the main thread. */
 #include "cli/import_check.h"
@@ -16,7 +16,7 @@ struct check {
     struct import_batch batch;
     struct import_summary *summary;
     bool *left_out; /* of each sorted row: it has been refused */
-    bool stopped;   /* what comes behind need not be looked at */
+    bool stopped;   /* the rest need not be checked */
 };
 
 /* Asks about a batch. What the batches before it would make counts towards the limit. */
@@ -40,7 +40,7 @@ static enum hf_status ask(struct check *check, uint32_t from, struct hf_defined 
     return hf_check(check->client, &asked, defined, batch->results);
 }
 
-/* Notes the row that an answer is about and leaves its SKU out. False: it is about none. */
+/* Notes the row that an answer is about, and leaves its SKU out. False: it is about no row. */
 static bool refuse_row(struct check *check, enum hf_status status)
 {
     uint32_t at;
@@ -61,7 +61,7 @@ static bool refuse_row(struct check *check, enum hf_status status)
     return true;
 }
 
-/* One batch, asked about again without the rows that are refused, until it is through. */
+/* Asks about one batch, and again without the refused rows, until the engine accepts it. */
 static enum hf_status check_batch(struct check *check, uint32_t from)
 {
     struct hf_defined defined;
@@ -70,12 +70,12 @@ static enum hf_status check_batch(struct check *check, uint32_t from)
     struct import_summary *summary = check->summary;
     while ((status = ask(check, from, &defined)) == HF_INVALID && refuse_row(check, status)) {
         if (summary->refused >= IMPORT_REFUSED_SHOWN) {
-            check->stopped = true; /* enough to begin with */
+            check->stopped = true; /* enough refused rows to correct first */
             return HF_OK;
         }
     }
     if (status == HF_FULL && refuse_row(check, status)) {
-        check->stopped = true; /* all new ones behind it would be refused too */
+        check->stopped = true; /* all new ones after it would be refused too */
         return HF_OK;
     }
     if (status == HF_OK && batch->item_count > 0) {

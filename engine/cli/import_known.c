@@ -10,7 +10,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 
-/* The hash of "import", the reference, the SKU and the pool, each with a NUL behind it. */
+/* The hash of "import", the reference, the SKU and the pool, each followed by a NUL. */
 struct hf_id import_adjustment_id(const char *reference, const struct import_row *row)
 {
     char text[16 + REASON_BYTES_MAX + 2 * HF_CODE_BYTES];

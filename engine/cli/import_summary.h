@@ -20,8 +20,8 @@ struct import_summary {
     uint32_t skus;
     int64_t units; /* of all rows that name stock */
     char reference[REASON_BYTES_MAX + 1];
-    enum hf_status status;              /* OK, or the first thing that went wrong */
-    char message[CONNECT_REASON_BYTES]; /* what that was */
+    enum hf_status status;              /* OK, or the status of the first error */
+    char message[CONNECT_REASON_BYTES]; /* its message */
     uint32_t ended;                     /* rows that name a closes_at that is past */
     uint32_t refused;
     enum hf_status refused_status[IMPORT_REFUSED_SHOWN];
@@ -47,7 +47,7 @@ void import_count_result(struct import_summary *summary, const struct import_row
 /* Nothing was done. */
 void import_forget_counts(struct import_summary *summary);
 
-/* Notes a row that is refused; text: what is to be said behind "row 7 (SKU@POOL)". */
+/* Notes a row that is refused. text: follows "row 7 (SKU@POOL)" in the message. */
 void import_refuse(struct import_summary *summary, const struct import_row *row,
                    enum hf_status status, const char *text);
 

@@ -106,7 +106,8 @@ static void add_order_row(struct print_table *table, const struct hf_order_info 
     print_table_number(table, units);
 }
 
-/* JSON tells the lines too, with the items' names: they are read for the whole page. */
+/* JSON has the lines, too, with the names of their items, which are read for the whole page at
+ * once. */
 static enum hf_status add_json_page(struct hf_client *client, struct listing *listing,
                                     const struct hf_order_info *orders, uint32_t count)
 {
@@ -115,7 +116,7 @@ static enum hf_status add_json_page(struct hf_client *client, struct listing *li
         line_count += orders[i].line_count;
     }
     struct hf_stock *items = NULL;
-    /* The lines of a page's orders lie one behind the other, whichever order they are of. */
+    /* The lines of all orders of a page are one array. */
     enum hf_status status =
         order_read_items(client, count > 0 ? orders[0].lines : NULL, line_count, &items);
     const struct hf_stock *at = items;
@@ -152,7 +153,7 @@ static enum hf_status list_page(struct hf_client *client, const struct hf_order_
     return status;
 }
 
-/* The cursor as text, and back. The engine checks what it says. */
+/* A cursor as text, and back. The engine checks its content. */
 static bool read_place(const char *text, struct hf_order_cursor *cursor)
 {
     size_t len = strlen(text);
@@ -177,7 +178,7 @@ static void print_place(FILE *to, const struct hf_order_cursor *cursor)
 
 #define LOOKS_MAX 64u /* at 65 000 orders each, for one that is to be listed */
 
-/* Says that the list goes on, if it does as far as it is looked. */
+/* Prints how to continue the list, unless the next LOOKS_MAX parts have no more orders for it. */
 static void say_more(struct hf_client *client, const struct hf_order_filter *filter,
                      const struct hf_order_cursor *cursor, uint64_t printed)
 {

@@ -35,7 +35,7 @@ static json_t *result_object(struct hf_id id, enum hf_status status, const struc
     return object;
 }
 
-/* When the outcome is unknown the command is to be repeated with the same id, also if that was
+/* If the outcome is unknown the command must be repeated with the same id, also with one that was
  * made here. */
 static void say_id(struct hf_id id)
 {
@@ -44,11 +44,11 @@ static void say_id(struct hf_id id)
     fprintf(stderr, "The order's id is %s\n", text);
 }
 
-/* The engine's words that are said better here. */
+/* Messages of the engine that are replaced by clearer ones here. */
 #define NO_SUCH_LINE    "line is not a line of the order"
 #define HOLD_BEYOND_SKU "hold_ms is greater than the SKU allows"
 
-/* Says how long the SKU lets its units be held. */
+/* Adds the longest time that the SKU's units may be held. */
 static void add_hold_max(struct hf_client *client, const char *sku, char text[CONNECT_REASON_BYTES])
 {
     struct hf_sku_rules rules;
@@ -88,7 +88,7 @@ static void refusal_text(struct hf_client *client, const struct order_outcome *o
     }
 }
 
-/* A reserve was answered with its first answer, but the order has lost its units since. */
+/* A repeated reserve gets its first answer, but the order may have lost its units since. */
 static bool holds_nothing(const struct hf_result *result)
 {
     return result->state == HF_ORDER_RELEASED || result->state == HF_ORDER_EXPIRED ||

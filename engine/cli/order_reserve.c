@@ -1,4 +1,4 @@
-/* order_reserve.c - `holdfast order reserve`: asks for units, and tells which lines got what.
+/* order_reserve.c - `holdfast order reserve`: reserves units, and prints what each line got.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -69,7 +69,7 @@ static const struct command_spec reserve_spec = {
     .arguments_max = -1,
 };
 
-/* One row: what a line asked, and what it was given of an item. */
+/* One row: what a line asked for, and what it got of an item. */
 static void add_line_row(struct print_table *table, uint32_t number, const struct line_wish *wish,
                          const struct hf_order_line *grant, const struct hf_stock *item)
 {
@@ -81,7 +81,7 @@ static void add_line_row(struct print_table *table, uint32_t number, const struc
     print_table_number(table, grant ? grant->presale_qty : 0);
 }
 
-/* Every line got what it asked. */
+/* Every line got what it asked for. */
 static void print_plain_lines(const struct line_wish *wishes, uint32_t count)
 {
     static const struct print_column columns[] = {
@@ -174,7 +174,7 @@ static struct order_grants keep_grants(struct hf_client *client, const struct hf
             (struct hf_order_line){grant->line, grant->item, grant->qty, grant->presale_qty, 0};
     }
     if (granted.count > 0) {
-        /* Without the names the handles must do: the order has been made. */
+        /* If the names can't be read they are left empty: the order has been made. */
         (void)order_read_items(client, granted.lines, granted.count, &granted.items);
     }
     return granted;

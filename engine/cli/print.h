@@ -44,8 +44,8 @@ void print_table_deinit(struct print_table *table);
 void print_table_text(struct print_table *table, const char *text);
 void print_table_number(struct print_table *table, int64_t value);
 
-/* Prints the complete rows added since the last flush, before the first ones the titles (also when
- * there are none). */
+/* Prints the complete rows added since the last flush, and the titles before the first ones (also
+ * if there are no rows). */
 void print_table_flush(struct print_table *table);
 
 /* Writes text with what base/escape.h escapes made visible; returns the columns it takes on a
@@ -80,9 +80,9 @@ void progress_start(struct progress *progress);
 void progress_show(struct progress *progress, const char *what, uint64_t done, uint64_t total);
 void progress_end(struct progress *progress); /* wipes the line */
 
-/* Memory, or the end of the process: a command can do nothing without it. */
+/* These return memory, or end the process: a command can do nothing without it. */
 void *must_alloc(size_t count, size_t size);
-void *must_have(void *memory); /* NULL: there was none */
+void *must_have(void *memory); /* NULL: out of memory */
 void *must_grow(void *memory, size_t count, size_t size);
 
 #endif

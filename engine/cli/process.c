@@ -19,12 +19,13 @@ void process_fill_standard_files(void)
         if (fcntl(fd, F_GETFD) >= 0) {
             continue;
         }
-        /* The lowest free number: this one. Opened the wrong way round, so that its use fails. */
+        /* open() takes the lowest free number, which is this one. It is opened for the wrong
+         * direction, so that its use fails. */
         (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
     }
 }
 
-/* A pipe's reader wanted no more, as `head` does: nothing to speak of. */
+/* Whether the reader of a pipe has closed it, as `head` does: that is not an error to report. */
 static bool reader_left(void)
 {
     struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};

@@ -1,10 +1,10 @@
 /* reconcile.c - `holdfast reconcile`: compares an order system's orders with the engine's, and
- * says, or does, what brings them together.
+ * lists, or does, what makes them agree.
  *
- * The engine's orders are listed once, with all their lines, and each is held against the file's;
- * what the file has and the list had not is asked for by its id. With --apply each difference is
- * looked at anew before anything is done, so that what was mended meanwhile is left alone, and a
- * second run finds nothing to do.
+ * The engine's orders are listed once, with all their lines, and each is compared with the file's.
+ * An order that is in the file but not in the list is read by its id. With --apply each order is
+ * read again before anything is done, so that an order which has changed in the meantime is not
+ * touched, and a second run finds nothing to do.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -91,7 +91,7 @@ struct difference {
     struct file_order *order; /* NULL: not in the file */
 };
 
-/* What the actions come to, by enum action. */
+/* Orders and units of the actions, by enum action. */
 struct tally {
     uint64_t orders[ACTION_RETURN + 1];
     uint64_t units[ACTION_RETURN + 1];
@@ -111,9 +111,9 @@ struct work {
     uint64_t engine_live; /* of these, held or committed, and not left alone */
     uint64_t file_live;   /* held or paid in the file */
     struct tally tally;
-    uint64_t newer;                          /* left alone: --as-of */
+    uint64_t newer;                          /* left alone because of --as-of */
     bool acts;                               /* with --apply, --yes and no reason against it */
-    char refusal[CONNECT_REASON_BYTES + 64]; /* why not, with --apply; "": nothing is against it */
+    char refusal[CONNECT_REASON_BYTES + 64]; /* why not, with --apply; "" if nothing is */
     uint64_t mended;
     uint64_t remaining;
     struct json_rows array;
@@ -126,8 +126,8 @@ static struct id128 id_of(struct hf_id id)
     return id_from_bytes(id.bytes);
 }
 
-/* Units that the plan's action is about. What an expired order had is not to be seen: a late commit
- * brings what the file wants, and what it brings beyond that goes back afterwards. */
+/* Units that the plan's action is about. The units that an expired order had are not known: a late
+ * commit brings what the file wants, and what it brings beyond that is returned afterwards. */
 static uint64_t plan_units(const struct work *work, const struct file_order *order)
 {
     const struct plan *plan = &work->plan;
@@ -169,7 +169,7 @@ static void note(struct work *work, struct hf_id id, struct file_order *order)
     work->differences[work->count++] = (struct difference){id, order};
 }
 
-/* Changed behind --as-of: the file can't know. */
+/* Changed after --as-of: the file can't have it. */
 static bool is_newer(struct work *work, const struct hf_order_info *info)
 {
     bool newer = info->lsn > as_of;
@@ -220,7 +220,7 @@ static enum hf_status look_through_engine(struct work *work)
     return HF_OK;
 }
 
-/* The file's orders that the list had not. */
+/* Reads the file's orders that were not in the list. */
 static enum hf_status look_for_missing(struct work *work)
 {
     for (uint32_t i = 0; i < work->file.order_count; i++) {
@@ -246,8 +246,8 @@ static enum hf_status look_for_missing(struct work *work)
     return HF_OK;
 }
 
-/* A difference, and with --apply what became of the action: told in one row, but what the row says
- * is how things stood before. */
+/* Prints a difference and, with --apply, does the action. One row has both; its numbers are those
+ * before the action. */
 static enum hf_status act_and_tell(struct work *work, const struct file_order *order)
 {
     bool acts = work->acts && work->plan.action != ACTION_NONE;
@@ -269,13 +269,14 @@ static enum hf_status act_and_tell(struct work *work, const struct file_order *o
 
 /* ---- All differences ---- */
 
-/* A refusal for this order alone; others may go better. */
+/* Whether only this order is refused: others may still be corrected. */
 static bool is_refusal(enum hf_status status)
 {
     return status != HF_OK && exit_code_of(status) == EXIT_NO && status != HF_UNAUTHORIZED;
 }
 
-/* Looks anew, tells, and mends as far as it goes. OK, or why the engine can't be asked any more. */
+/* Reads the order again, prints the difference, and corrects it as far as possible. OK, or why the
+ * engine can't be asked any more. */
 static enum hf_status deal_with(struct work *work, const struct difference *difference)
 {
     for (unsigned round = 0; round < ROUNDS_MAX; round++) {
@@ -283,7 +284,7 @@ static enum hf_status deal_with(struct work *work, const struct difference *diff
         if (status != HF_OK) {
             return status;
         }
-        /* Since it was listed; in later rounds it is we who have changed it. */
+        /* Changed since it was listed; in later rounds it has been changed by us. */
         if (round == 0 && is_newer(work, &work->now.info)) {
             return HF_OK;
         }
@@ -312,7 +313,7 @@ static enum hf_status deal_with(struct work *work, const struct difference *diff
 
 /* ---- The brake ---- */
 
-#define SURE_ORDERS 10u /* so few may be any share */
+#define SURE_ORDERS 10u /* up to this number, orders are changed whatever their share */
 
 /* Why the actions are not to be done; NULL: they may. */
 static const char *brake(const struct work *work, char text[CONNECT_REASON_BYTES])
@@ -342,7 +343,7 @@ static const char *brake(const struct work *work, char text[CONNECT_REASON_BYTES
     return NULL;
 }
 
-/* Whether to go ahead; says why not, once. */
+/* Whether the actions may be done; if not, work->refusal has the reason. */
 static bool may_apply(struct work *work)
 {
     char text[CONNECT_REASON_BYTES];
@@ -394,7 +395,7 @@ static enum hf_status compare_all(struct work *work)
     return status;
 }
 
-/* What the actions come to, or came to. */
+/* Prints how many orders and units the actions change, or have changed. */
 static void print_tally(const struct work *work, FILE *to)
 {
     for (int action = ACTION_COMMIT; action <= ACTION_RETURN; action++) {
@@ -428,7 +429,7 @@ static void summarize(const struct work *work)
     }
 }
 
-/* With an LSN that the engine has not reached, nothing would be left alone. */
+/* With an LSN that the engine has not reached, no order would be left alone. */
 static int check_as_of(struct hf_client *client)
 {
     struct hf_engine_status engine;

@@ -1,4 +1,4 @@
-/* reconcile_act.c - reads an order of the engine as it is now, and does what a plan says about it.
+/* reconcile_act.c - reads an order from the engine, and carries out a plan for it.
  *
  * Threads: the main thread. */
 #include "cli/reconcile_act.h"
@@ -28,9 +28,10 @@ static uint32_t units_of_line(const struct order_now *now, uint32_t line)
     return units;
 }
 
-/* Takes `units` from a line. The engine wants totals since the order was made, so that a repetition
- * changes nothing; how many went before it does not tell. A total that is not above those changes
- * nothing: so it is raised by what is still to go until that has gone, and never goes too far. */
+/* Takes `units` from a line. The engine takes totals since the order was made, so that a repetition
+ * changes nothing, and it does not report how many units were taken before. A total that is not
+ * above those changes nothing. So the total is raised by what is still to be taken until all of it
+ * is: it never takes too much. */
 static enum hf_status take_units(struct hf_client *client, struct order_now *now,
                                  enum action action, uint32_t line, uint32_t units)
 {

@@ -1,4 +1,4 @@
-/* reconcile_act.h - reads an order of the engine as it is now, and does what a plan says about it.
+/* reconcile_act.h - reads an order from the engine, and carries out a plan for it.
  *
  * Threads: the main thread. */
 #ifndef CLI_RECONCILE_ACT_H
@@ -8,11 +8,11 @@
 
 #include "cli/reconcile_plan.h"
 
-/* OK also when there is no such order: state NONE. */
+/* Reads an order. OK also if the engine does not know it: its state is then NONE. */
 enum hf_status reconcile_fetch(struct hf_client *client, struct hf_id id, struct order_now *now);
 
-/* Does what the plan, which was made of `now`, says. Where units are taken from lines, `now` is
- * read again. */
+/* Carries out the plan, which was made from `now`. If units are taken from lines, `now` is read
+ * again. */
 enum hf_status reconcile_act(struct hf_client *client, struct order_now *now,
                              const struct plan *plan);
 

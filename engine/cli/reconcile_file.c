@@ -150,7 +150,7 @@ static bool read_qty(struct reading *reading, struct row *row, const char *qty)
     char reason[CELL_ERROR_BYTES];
     bool ended = row->wanted == WANTED_ENDED;
     if (ended && qty[0] == '\0') {
-        return true; /* what an ended order once had need not be told */
+        return true; /* the file need not say what an ended order had */
     }
     return cell_number(bytes_of(qty), ended ? 0 : 1, QTY_MAX, &row->qty, reason) ||
            bad_cell(reading, row, "qty", qty, reason);

@@ -19,16 +19,16 @@
 enum wanted_state {
     WANTED_HELD,      /* held, pending, unpaid */
     WANTED_COMMITTED, /* committed, paid, sold */
-    WANTED_ENDED,     /* released, cancelled, expired, returned, refunded: it has no units */
+    WANTED_ENDED, /* released, cancelled, expired, returned, refunded: such an order has no units */
 };
 
-/* Units of one item. Rows that are alike are one part, counted. */
+/* Units of one item. Rows of the same item are one part. */
 struct order_part {
     uint32_t item;
     uint32_t repeated; /* rows of this item, 1 up */
     uint64_t row;      /* the first one's number in the file */
     int64_t qty;       /* of all these rows together */
-    int64_t row_qty;   /* of each of them, when all are the same; else 0 */
+    int64_t row_qty;   /* of each of them, if all are equal; else 0 */
 };
 
 struct file_order {
@@ -51,8 +51,8 @@ struct order_file {
 
 #define ORDER_FILE_ERROR_BYTES 640u
 
-/* Reads and checks a file ("-": standard input) in an encoding (base/csv.h). False: error says
- * which row and why. */
+/* Reads and checks a file ("-": standard input) in an encoding (base/csv.h). False: error names the
+ * row and the reason. */
 bool order_file_read(struct order_file *file, const char *path, const char *encoding,
                      const struct item_table *items, char *error);
 void order_file_deinit(struct order_file *file);

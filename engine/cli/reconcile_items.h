@@ -1,5 +1,5 @@
-/* reconcile_items.h - the engine's items by name and by handle: so that rows of a file name items
- * the engine knows.
+/* reconcile_items.h - the engine's items by name and by handle: the rows of a file must name items
+ * that the engine knows.
  *
  * Threads: one. */
 #ifndef CLI_RECONCILE_ITEMS_H
@@ -21,7 +21,7 @@ void item_table_deinit(struct item_table *table);
 /* "SKU@POOL" of a handle, or "item N"; text has room for 2 * HF_CODE_BYTES. */
 void item_table_name(const struct item_table *table, uint32_t item, char *text);
 
-/* The handle of an item; 0: none. */
+/* The handle of an item; 0 if the engine has no such item. */
 uint32_t item_table_find(const struct item_table *table, const char *sku, const char *pool);
 
 #endif

@@ -1,5 +1,5 @@
-/* reconcile_plan.c - what is wrong with one order, and what would bring the engine to what the file
- * says.
+/* reconcile_plan.c - what is wrong with one order, and what would make the engine agree with the
+ * file.
  *
  * Threads: any; pure functions. */
 #include "cli/reconcile_plan.h"

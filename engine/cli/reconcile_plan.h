@@ -1,5 +1,5 @@
-/* reconcile_plan.h - what is wrong with one order, and what would bring the engine to what the file
- * says.
+/* reconcile_plan.h - what is wrong with one order, and what would make the engine agree with the
+ * file.
  *
  * Threads: any; pure functions. */
 #ifndef CLI_RECONCILE_PLAN_H
@@ -32,7 +32,7 @@ struct order_now {
     struct hf_order_line lines[ORDER_LINES_MAX];
 };
 
-/* order NULL: the file does not have it. */
+/* Compares an order of the engine with the file's. order NULL: it is not in the file. */
 void reconcile_plan(struct plan *plan, const struct file_order *order, const struct order_now *now);
 
 #endif

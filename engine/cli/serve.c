@@ -1,4 +1,4 @@
-/* serve.c - `holdfast serve`: reads the settings and runs an engine until it is told to stop.
+/* serve.c - `holdfast serve`: reads the settings, and runs an engine until a signal stops it.
  *
  * Threads: the main thread. */
 #include <stdio.h>
@@ -18,7 +18,8 @@
 #define HELP_BYTES       256u
 #define CONFIG_ERROR_MAX 2048u
 
-/* What the command line set, in its order: applied behind the files, so that options win. */
+/* What the command line set, in its order: applied after the files, so that options override them.
+ */
 static struct {
     const char *name;
     const char *value;
@@ -43,7 +44,8 @@ static bool take_setting(struct option_call *call, const char *text, char *reaso
     return true;
 }
 
-/* The options are the settings, and three more. Filled once; the specification points to them. */
+/* The options are the settings, --config and --json. Filled once; the specification points to them.
+ */
 static struct setting_option settings[SETTINGS_MAX];
 static struct option_spec options[SETTINGS_MAX];
 
@@ -121,7 +123,7 @@ static bool read_settings(struct config *config, char *error)
            config_read_token(config, error, CONFIG_ERROR_MAX);
 }
 
-/* Everybody on this machine sees it in `ps`. */
+/* Every user of this machine sees it in `ps`. */
 static void warn_of_token(void)
 {
     for (unsigned i = 0; i < given_count; i++) {
@@ -133,7 +135,7 @@ static void warn_of_token(void)
     }
 }
 
-/* What others wait for: "listening on", and where; or "ready". */
+/* Prints what scripts wait for: "listening on" and the address, or "ready". */
 static void announce(const char *what, const char *url)
 {
     if (json) {

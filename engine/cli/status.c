@@ -26,8 +26,8 @@ static const struct command_spec spec = {
     .option_count = sizeof options / sizeof *options,
 };
 
-/* How much there is, and of how much, with the setting's name. An engine of another version may not
- * tell its bounds. */
+/* Prints how much is used of a limit, with the name of the limit's setting. An engine of another
+ * version may not report the limit. */
 static void print_use(const char *what, uint64_t used, uint64_t most, const char *setting)
 {
     printf("%-13s %" PRIu64, what, used);

@@ -75,7 +75,7 @@ static bool parse_change(const char *text, struct hf_adjustment *adjustment, cha
                         reason);
 }
 
-/* What the options say, for both commands. */
+/* Reads the options of both commands. */
 static int read_options(const struct command_spec *command, struct hf_adjustment *adjustment)
 {
     char why[TEXT_ERROR_BYTES];
@@ -115,8 +115,9 @@ static int read_adjustment(const struct args *args, struct item_name *item,
     return read_options(&spec, adjustment);
 }
 
-/* Why one adjustment was refused: with the item's name, and its numbers where they help. Right
- * behind the call: the client keeps the engine's words about the first that was refused. */
+/* Why one adjustment was refused: with the item's name, and its numbers where they help. Call it
+ * directly after the call: the client keeps the engine's message about the first that was refused.
+ */
 static void refusal_text(struct hf_client *client, const struct hf_adjustment *adjustment,
                          const struct hf_adjust_result *result, char text[CONNECT_REASON_BYTES])
 {
@@ -178,7 +179,7 @@ static void print_result(const struct hf_adjustment *adjustment,
     }
 }
 
-/* Sends the change and tells what became of it; the exit code. */
+/* Sends the change and prints the result; returns the exit code. */
 static int change(const struct command_spec *command, const struct hf_adjustment *adjustment,
                   const char *subject)
 {

@@ -145,7 +145,7 @@ int cmd_stock_define(int argc, char **argv)
                                      (given.presale_cap ? HF_ITEM_PRESALE_CAP : 0u) |
                                      (given.hot ? HF_ITEM_HOT : 0u)};
     struct hf_sku_rules was;
-    (void)sale_read(client, name.sku, &was); /* only to tell what has changed */
+    (void)sale_read(client, name.sku, &was); /* only to print what has changed */
     enum hf_status status = hf_define(client, &sku, sku.fields != 0 ? 1 : 0, &item, 1, NULL);
     if (status == HF_OK) {
         code = tell_defined(client, &sku, &was);

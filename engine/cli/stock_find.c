@@ -58,9 +58,9 @@ void pools_text(const struct hf_stock *rows, uint32_t count, char text[POOLS_TEX
 
 /* ---- Codes that look like one that is not there ---- */
 
-#define LOOKED_PAGES 2u /* of LIST_STOCK_MAX items, in each of the two readings */
+#define LOOKED_PAGES 2u /* of LIST_STOCK_MAX items each, from the first code and from the half */
 
-/* Offers the SKUs behind a code, page by page. */
+/* Offers the SKUs that sort after a code, page by page. */
 static void offer_skus(struct hf_client *client, const char *after, struct suggest *suggest)
 {
     char last[HF_CODE_BYTES];
@@ -81,15 +81,16 @@ static void offer_skus(struct hf_client *client, const char *after, struct sugge
     }
 }
 
-/* Codes are listed in the order of their bytes: those that begin alike stand together. Where there
- * are more than are looked at, a mistake in the first half is not found. */
+/* Codes are listed in the order of their bytes, so codes with the same beginning are together. If
+ * there are more than LOOKED_PAGES of them, a mistake in the first half of the code is not found.
+ */
 const char *stock_meant(struct hf_client *client, const char *sku, char text[SUGGEST_TEXT_BYTES])
 {
     struct suggest suggest;
     char half[HF_CODE_BYTES];
     size_t len = strlen(sku) / 2;
     while (len > 0 && ((unsigned char)sku[len] & 0xC0) == 0x80) {
-        len--; /* not in the middle of a letter */
+        len--; /* not within a character */
     }
     snprintf(half, sizeof half, "%.*s", (int)len, sku);
     suggest_begin(&suggest, sku);

@@ -1,5 +1,5 @@
 /* stock_import.c - `holdfast stock import`: defines items and sets their stock from a CSV file, or
- * tells what that would change. The file is read in import.c, the work done in import_apply.c.
+ * prints what that would change. The file is read in import.c, the work done in import_apply.c.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -144,7 +144,7 @@ static void begin_summary(const struct import *import, struct import_summary *su
     }
 }
 
-/* What is no fault of the file or the command: the same import may go through later. */
+/* Whether the file and the command are not at fault: the same import may succeed later. */
 static bool may_pass(enum hf_status status)
 {
     return status == HF_UNREACHABLE || status == HF_TIMED_OUT || status == HF_BUSY ||
@@ -163,8 +163,8 @@ static void say_refused(const struct import_summary *summary, const char *name)
     }
 }
 
-/* Checks all of it and, where that is wanted and nothing is refused, does it. Where it breaks off
- * is in the summary. */
+/* Checks the whole import and, without --dry-run and if nothing is refused, applies it. The summary
+ * has the row where it stopped. */
 static enum hf_status check_and_apply(struct hf_client *client, const struct import *import,
                                       struct import_summary *summary, bool *applied)
 {
@@ -180,7 +180,8 @@ static enum hf_status check_and_apply(struct hf_client *client, const struct imp
     return status;
 }
 
-/* A sale that the file says has ended is most often a slip. Returns how many there are. */
+/* Warns of sales that have ended according to the file, which is most often a mistake. Returns
+ * their number. */
 static uint32_t warn_of_ended(struct hf_client *client, const struct import *import,
                               const char *name)
 {
@@ -252,7 +253,7 @@ static int read_and_run(const char *path)
     return code;
 }
 
-/* As it is kept: the ids of what is set follow from it. */
+/* Normalizes the reference as the engine does: the ids of stock settings follow from it. */
 static int take_reference(void)
 {
     static char reference[REASON_BYTES_MAX + 1];

@@ -18,7 +18,7 @@ struct stock_table {
     bool wide;
 };
 
-/* rows: all, or the first part of what will be printed, decide whether it is the wide table. */
+/* rows: all rows, or the first page of them; they decide whether the table is wide. */
 void stock_table_init(struct stock_table *table, const struct hf_stock *rows, uint32_t count);
 void stock_table_print(struct stock_table *table, const struct hf_stock *rows, uint32_t count);
 void stock_table_deinit(struct stock_table *table);

@@ -1,7 +1,7 @@
 /* stock_sale.c - `holdfast stock open`, `close`, `pause` and `resume`: when a SKU is sold.
  *
- * `pause` and `resume` are one switch, `open` and `close` change the times. None touches what it is
- * not about, and each says what was and what is.
+ * `pause` and `resume` are one switch, `open` and `close` change the times. Each changes nothing
+ * else, and prints the old and the new values.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -71,7 +71,7 @@ static int no_such_sku(struct hf_client *client, const char *code)
     return tell_refused(HF_UNKNOWN_ITEM, text);
 }
 
-/* The times that stand in the way of a change, as people read them. */
+/* Prints why a change was refused, with the times that prevent it. */
 static int change_refused(enum hf_status status, const char *code, const struct hf_sku_rules *was)
 {
     char text[CONNECT_REASON_BYTES];
@@ -151,7 +151,7 @@ static int run_change(const struct sale_command *command, int argc, char **argv)
     if (status == HF_OK) {
         char text[DONE_BYTES];
         done_text(text, command->done[0], command->done[1]);
-        /* That a sale is closed now is what was asked for. */
+        /* A sale that is closed now is what was asked for. */
         sale_report(&was, &is, text, wish == SALE_ENDS && !has_at ? SALE_ANY : wish,
                     connect_engine_ms(client), connection.json);
         result = EXIT_DONE;
@@ -163,7 +163,7 @@ static int run_change(const struct sale_command *command, int argc, char **argv)
     return result;
 }
 
-/* A closing time that has passed says nothing any more but that the sale is closed. */
+/* A closing time that is past would keep the sale closed, so it is removed. */
 static struct hf_sku opened(const struct hf_sku_rules *was, uint64_t now_ms)
 {
     struct hf_sku sku = {.opens_at_ms = has_at ? at_ms : 0};

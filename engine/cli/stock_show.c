@@ -34,7 +34,7 @@ static const struct command_spec show_spec = {
     .arguments_max = 1,
 };
 
-/* "open", "paused", "opens 2026-11-11 00:00:00 +08:00, closes ...": how the sale stands now. */
+/* "open", "paused", "opens 2026-11-11 00:00:00 +08:00, closes ...": the state of the sale. */
 static void print_sale(const struct hf_sku_rules *rules, uint64_t now_ms)
 {
     char when[TIME_TEXT_BYTES];
@@ -103,7 +103,7 @@ static void show_rows(struct hf_client *client, const struct hf_sku_rules *rules
     print_json(object);
 }
 
-/* The row of a pool; NULL: there is none. */
+/* The row of a pool; NULL if the SKU is not in it. */
 static const struct hf_stock *row_of_pool(const struct hf_stock *rows, uint32_t count,
                                           const char *pool)
 {
@@ -115,7 +115,7 @@ static const struct hf_stock *row_of_pool(const struct hf_stock *rows, uint32_t 
     return NULL;
 }
 
-/* whole: the argument as it stands. A SKU's code may hold an @ itself. */
+/* whole: the argument unchanged, since a SKU's code may contain an @. */
 static int show_item(struct hf_client *client, const struct item_name *name, const char *whole)
 {
     struct hf_stock *rows;

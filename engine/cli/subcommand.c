@@ -47,7 +47,7 @@ static void subcommand_usage(FILE *to, const struct subcommand_group *group)
     fprintf(to, "\n'%s COMMAND --help' explains a command.\n", group->name);
 }
 
-/* Says what is wrong with a word where a command is expected, and what lists them. */
+/* Prints that a word is not a command, or that it is missing, and how to list the commands. */
 static int no_such_command(const struct subcommand_group *group, int argc, char **argv)
 {
     char text[512] = "COMMAND is missing";

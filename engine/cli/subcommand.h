@@ -14,7 +14,7 @@ struct subcommand {
     const char *name;
     int (*run)(int argc, char **argv);
     const char *summary;
-    const char *heading; /* printed above it where it differs from the one before; NULL: none */
+    const char *heading; /* printed above it if it differs from the one before; NULL: no heading */
 };
 
 /* The commands that may follow a word. */

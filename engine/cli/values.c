@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "base/units.h"
 
-/* A line with all its fallbacks, and to spare. */
+/* More than a line with all its fallbacks needs. */
 #define LINE_TEXT_BYTES ((LINE_FALLBACKS_MAX + 2u) * 2u * HF_CODE_BYTES)
 
 bool parse_bool(const char *text, bool *value, char *reason)
@@ -46,8 +46,8 @@ bool parse_duration(const char *text, uint32_t *ms, char *reason)
     return true;
 }
 
-/* The engine says what a code may be, and keeps it as it should be: what it has from older times is
- * found by its bytes alone. So they are left alone, if there is room. */
+/* The engine checks codes and normalizes them; codes that it has from older versions are found only
+ * by their exact bytes. So a code is passed on unchanged if it fits. */
 static bool parse_code_part(const char *text, size_t len, const char *what,
                             char code[HF_CODE_BYTES], char *reason)
 {
@@ -97,7 +97,7 @@ bool parse_item(const char *text, struct item_name *item, char *reason)
     return parse_item_part(text, strlen(text), item, reason);
 }
 
-/* Whether a colon and digits stand right before the colon. */
+/* Whether a colon and digits are directly before the colon. */
 static bool number_before(const char *text, const char *colon)
 {
     const char *at = colon;
@@ -114,11 +114,11 @@ static bool parse_item_qty(const char *text, struct line_wish *line, char *reaso
     const char *at = strrchr(text, '@');
     line->qty = 1;
     if (at && colon && colon > at && !all_digits(colon + 1)) {
-        /* More likely a slip of the hand than a pool with a colon in its name. */
+        /* More likely a mistake than a pool with a colon in its name. */
         return parse_refuse(reason, "ends in '%.70s', which is not a quantity", colon);
     }
     if (!colon || !all_digits(colon + 1)) {
-        /* Nor does a SKU often have a number between colons: a word behind it is misspelt. */
+        /* A SKU seldom has a number between colons: the word after it is probably misspelt. */
         return colon && number_before(text, colon)
                    ? parse_refuse(
                          reason,
@@ -181,7 +181,7 @@ static enum line_word line_word_of(const char *word)
     return strncmp(word, "or=", 3) == 0 ? WORD_OR : WORD_NONE;
 }
 
-/* Takes in one word of those behind a line. False: it does not fit. */
+/* Reads one of the words after a line. False: it does not fit. */
 static bool take_line_word(const char *word, struct line_wish *line, char *reason)
 {
     enum line_word which = line_word_of(word);
