@@ -1,13 +1,13 @@
-/* budget.h - how many seeds or rounds a random test runs: as many as fit into its seconds.
+/* budget.h - how many seeds or rounds a random test runs: those that fit into its seconds.
  *
  *     struct budget budget = budget_make("histories", 40, 2.0, 150000);
  *     while (budget_next(&budget)) {
  *         run_history(first_seed + budget.round);
  *     }
  *
- * A slow or busy machine runs fewer and still ends in time; at the end a line says how many there
- * were, such as "ran 1234 histories in 5.0 s (floor 40)". Nothing that a test asserts may depend on
- * the number beyond the floor.
+ * A slow or busy machine runs fewer and still ends in time; at the end a line shows how many
+ * were run, such as "ran 1234 histories in 5.0 s (floor 40)". Nothing that a test asserts may
+ * depend on the number beyond the floor.
  *
  * Threads: a struct budget belongs to one. */
 #ifndef TESTS_LIB_BUDGET_H
@@ -19,10 +19,10 @@
 struct budget {
     const char *what;  /* that are counted, such as "seeds" */
     uint64_t round;    /* the present one, from 0; after the last: how many were run */
-    uint64_t floor;    /* so many always run */
-    uint64_t most;     /* and never more than so many */
+    uint64_t floor;    /* rounds that always run */
+    uint64_t most;     /* the most rounds that run */
     uint64_t begun_ns; /* CLOCK_MONOTONIC */
-    double seconds;    /* no further round begins after so long */
+    double seconds;    /* no further round begins after these */
     bool started;
 };
 
@@ -30,7 +30,8 @@ struct budget {
  *          machines: a busy machine that is ten times slower then ends far within its time limit.
  * seconds  for the whole of it; HOLDFAST_TEST_SECONDS in the environment takes their place (0: the
  *          floor alone).
- * many     exactly so many run when HOLDFAST_LONG is set (tests/run.sh --long), whatever the time.
+ * many     exactly this number of rounds runs when HOLDFAST_LONG is set (tests/run.sh --long),
+ * whatever the time.
  *
  * A set SEED means one round: that seed alone. A HOLDFAST_TEST_SECONDS that is no number ends the
  * program with status 2. */

@@ -273,7 +273,7 @@ static inline struct inventory *rig_replay(const struct rig *rig, uint32_t count
     return replica;
 }
 
-/* What a crash does: the inventory is gone, and what its log says goes on. All is published. */
+/* What a crash does: the inventory is gone, and is rebuilt from its log. All is published. */
 static inline void rig_recover(struct rig *rig, const struct inventory_options *options)
 {
     CHECK(rig->txn->event_count == 0);

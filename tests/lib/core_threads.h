@@ -3,7 +3,7 @@
  * A row of numbers under a lock stands for the log (core_rig.h). A test starts workers, tells those
  * that run until then that it has ended, joins them, and checks what they left.
  *
- * Threads: as each function says. */
+ * Threads: see each function. */
 #ifndef TESTS_LIB_CORE_THREADS_H
 #define TESTS_LIB_CORE_THREADS_H
 

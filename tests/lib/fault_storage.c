@@ -1,6 +1,6 @@
 /* fault_storage.c - see the header.
  *
- * Threads: one, but for what the storage below allows. */
+ * Threads: one, except for what the storage below allows. */
 #include "lib/fault_storage.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ struct fault_storage {
     int error;
     unsigned times;
     unsigned asked;
-    unsigned after; /* so many are done first */
+    unsigned after; /* operations that are done first */
     char names[HANDLES_MAX][STORAGE_NAME_BYTES_MAX];
 };
 

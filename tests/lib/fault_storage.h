@@ -1,5 +1,5 @@
 /* fault_storage.h - a storage over another one, in which chosen operations on chosen files fail
- * with an errno, as the system would have it: storage_reason() tells it.
+ * with an errno, as on a real disk: storage_reason() names it.
  *
  * Threads: as the storage below; the faults are set by one thread while no other is at work. */
 #ifndef LIB_FAULT_STORAGE_H
@@ -20,15 +20,15 @@ enum fault_operation {
 
 #define FAULT_ALWAYS (~0u)
 
-/* Over `under`, which goes with it. */
+/* Over `under`, which is destroyed with it. */
 struct storage *fault_storage_make(struct storage *under);
 
-/* From now on the operation fails on files whose names begin with `prefix`, so many times. One
+/* From now on the operation fails, `times` times, on files whose names begin with `prefix`. One
  * fault at a time; 0 times: none. */
 void fault_storage_set(struct storage *storage, enum fault_operation operation, const char *prefix,
                        int error, unsigned times);
 
-/* As that, once the operation was done so many times. */
+/* The same, after the operation has been done `after` times. */
 void fault_storage_set_later(struct storage *storage, enum fault_operation operation,
                              const char *prefix, int error, unsigned times, unsigned after);
 

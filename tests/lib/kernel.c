@@ -42,7 +42,7 @@ struct file_number {
     uint64_t file;
 };
 
-/* A call with the memory behind its names. */
+/* A call with the memory of its names. */
 struct frame {
     struct kernel_call call;
     char name[KERNEL_NAME_BYTES_MAX];
@@ -53,7 +53,7 @@ struct frame {
 struct ring_write {
     const struct io_uring *ring; /* NULL: free */
     uint64_t user_data;
-    bool forced; /* the completion says `result`, whatever the kernel has it say */
+    bool forced; /* the completion has `result`, whatever the kernel put there */
     int result;
     struct frame frame;
 };
@@ -62,7 +62,7 @@ struct ring_write {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool watching;
-static _Thread_local bool inside; /* a hook: its own calls are not told */
+static _Thread_local bool inside; /* in a hook: its own calls are not reported */
 static struct kernel_hooks hooks;
 static char root[PATH_MAX];
 static uint64_t call_count;
@@ -260,7 +260,7 @@ static uint64_t number_of(const struct stat *about, bool created)
 
 /* ---- Telling ---- */
 
-static bool told(void)
+static bool reports(void)
 {
     return atomic_load_explicit(&watching, memory_order_acquire) && !inside;
 }
@@ -276,7 +276,7 @@ static void frame_init(struct frame *frame, enum kernel_op op)
 /* Fills in what is known of an open file. False: it is none of ours. */
 static bool frame_for_fd(struct frame *frame, enum kernel_op op, int fd)
 {
-    if (!told() || !is_known(fd)) {
+    if (!reports() || !is_known(fd)) {
         return false;
     }
     pthread_mutex_lock(&lock);
@@ -297,7 +297,7 @@ static bool frame_for_fd(struct frame *frame, enum kernel_op op, int fd)
 static bool frame_for_path(struct frame *frame, enum kernel_op op, int at, const char *path)
 {
     int error = errno;
-    if (!told()) {
+    if (!reports()) {
         return false;
     }
     frame_init(frame, op);
@@ -542,7 +542,7 @@ EXPORT int closedir(DIR *dir)
 EXPORT int dup(int fd)
 {
     int copy = (int)syscall(SYS_dup, fd);
-    if (copy >= 0 && copy < KERNEL_FDS_MAX && told()) {
+    if (copy >= 0 && copy < KERNEL_FDS_MAX && reports()) {
         pthread_mutex_lock(&lock);
         const struct open_file *file = file_of(fd);
         if (file) {
@@ -665,15 +665,15 @@ EXPORT ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offs
 
 EXPORT ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
-    return is_known(fd) && told() ? pwritev2(fd, parts, count, offset, 0)
-                                  : next.pwritev(fd, parts, count, offset);
+    return is_known(fd) && reports() ? pwritev2(fd, parts, count, offset, 0)
+                                     : next.pwritev(fd, parts, count, offset);
 }
 
 EXPORT ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
 {
     struct iovec part = {(void *)data, len};
-    return is_known(fd) && told() ? pwritev2(fd, &part, 1, offset, 0)
-                                  : next.pwrite(fd, data, len, offset);
+    return is_known(fd) && reports() ? pwritev2(fd, &part, 1, offset, 0)
+                                     : next.pwrite(fd, data, len, offset);
 }
 
 EXPORT ssize_t pwrite64(int fd, const void *data, size_t len, off_t offset)
@@ -878,7 +878,7 @@ static int ring_event_end(struct frame *frame, int result)
 EXPORT int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned flags)
 {
     struct frame frame;
-    if (!told()) {
+    if (!reports()) {
         return next.queue_init(entries, ring, flags);
     }
     frame_init(&frame, KERNEL_RING_MAKE);
@@ -889,7 +889,7 @@ EXPORT int io_uring_queue_init(unsigned entries, struct io_uring *ring, unsigned
 EXPORT int io_uring_register(unsigned fd, unsigned opcode, const void *arg, unsigned args)
 {
     struct frame frame;
-    if (!told() || opcode != IORING_REGISTER_ENABLE_RINGS) {
+    if (!reports() || opcode != IORING_REGISTER_ENABLE_RINGS) {
         return next.ring_register(fd, opcode, arg, args);
     }
     frame_init(&frame, KERNEL_RING_ENABLE);
@@ -901,7 +901,7 @@ EXPORT int io_uring_register_buffers(struct io_uring *ring, const struct iovec *
                                      unsigned count)
 {
     struct frame frame;
-    if (!told()) {
+    if (!reports()) {
         return next.register_buffers(ring, parts, count);
     }
     frame_init(&frame, KERNEL_RING_REGISTER);
@@ -927,7 +927,7 @@ static struct ring_write *ring_write_add(const struct io_uring *ring, uint64_t u
     return write;
 }
 
-/* Does a part of the write here and now; the ring only carries a completion that says so. */
+/* Does a part of the write here; the ring only carries a completion that reports it. */
 static void replace(struct io_uring_sqe *sqe, struct ring_write *write)
 {
     const struct kernel_call *call = &write->frame.call;
@@ -965,7 +965,7 @@ static void tell_write(const struct io_uring *ring, struct io_uring_sqe *sqe)
     call->data = (const void *)(uintptr_t)sqe->addr;
     before(&write->frame);
     if (call->error == 0 && call->take < call->len && call->take % 4096 == 0 && call->take > 0) {
-        sqe->len = (unsigned)call->take; /* the kernel itself says how little it did */
+        sqe->len = (unsigned)call->take; /* the kernel itself reports how little it did */
     } else if (call->error != 0 || call->take < call->len) {
         replace(sqe, write);
     }
@@ -1010,7 +1010,7 @@ static void tell_completions(const struct io_uring *ring)
 EXPORT int io_uring_submit(struct io_uring *ring)
 {
     struct frame frame;
-    if (!told()) {
+    if (!reports()) {
         return next.submit(ring);
     }
     frame_init(&frame, KERNEL_RING_SUBMIT);
@@ -1030,7 +1030,7 @@ EXPORT int __io_uring_get_cqe(struct io_uring *ring, struct io_uring_cqe **cqe, 
                               unsigned wait_count, sigset_t *mask)
 {
     struct frame frame;
-    if (!told()) {
+    if (!reports()) {
         return next.get_cqe(ring, cqe, submit, wait_count, mask);
     }
     frame_init(&frame, KERNEL_RING_WAIT);

@@ -18,7 +18,7 @@
 struct file_state {
     char name[KERNEL_NAME_BYTES_MAX]; /* "": none */
     uint8_t *unsynced;                /* FILE_SECTORS flags */
-    size_t end;                       /* behind the last that was ever set */
+    size_t end;                       /* after the last that was ever set */
     bool size_unsynced;
     bool lost; /* a sync of it failed: what was unsynced then stays so */
 };
@@ -117,7 +117,7 @@ static bool apply_plan(struct kernel_call *call)
     return is_planned;
 }
 
-/* Real syncs tell these tests nothing, and take time: whether one was asked for is what counts. */
+/* Real syncs show these tests nothing, and take time: only whether a sync was asked for counts. */
 static void skip_sync(struct kernel_call *call)
 {
     if (call->op == KERNEL_SYNC || call->op == KERNEL_DATA_SYNC) {

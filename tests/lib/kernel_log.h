@@ -1,5 +1,5 @@
-/* kernel_log.h - the calls that kernel.h told of, what of them is durable by what was synced, and
- * faults that are planned for chosen ones.
+/* kernel_log.h - the calls that kernel.h has reported, which of their effects are durable, and
+ * faults that are planned for chosen calls.
  *
  * What is durable is held as POSIX and the flags promise it, whatever the file system does beyond:
  * a write's bytes once it has come back with RWF_DSYNC or RWF_SYNC, or an fdatasync or fsync of the

@@ -8,13 +8,13 @@
  *   - is legal: each answer is what a shop with one clerk would give there (the states of orders
  *     in docs/protocol.md, and the sums of stock), also after a kill: so what was answered, and
  *     what a reader saw, survives.
- * All of a history is looked at together, so an order of several lines, a move between pools and a
- * reading of several items are each one step: nobody may see half of one.
+ * The checker takes all of a history together, so an order of several lines, a move between pools
+ * and a reading of several items are each one step: nobody may see half of one.
  *
  * Where the engine promises less than that, so does the checker, and no less:
  *   - SOLD_OUT (and WOULD_OVERSELL, EXPIRED_SOLD_OUT): right when at one moment during the call
  *     fewer units were free than asked. Units that another call in progress has taken are not free,
- *     even if that call is refused in the end. Units that were given back are free once anybody can
+ *     even if that call is refused in the end. Units that were credited are free once anybody can
  *     have seen that they were. For a line that is split over items, units that are moved between
  *     them are free all the time.
  *   - An order whose deadline has passed expires at any time after it. None expires early, and none

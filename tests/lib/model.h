@@ -1,11 +1,12 @@
-/* model.h - what the core should do, said in the plainest way: the oracle of randomized tests.
+/* model.h - what the core should do, in the plainest way: the oracle of randomized tests.
  *
  * Written from docs/design.md, Words and States, not from the engine. An order is a struct, a state
- * table is a switch, and whatever is a sum (held, sold, a buyer's units, who waits for stock) is
- * added up anew over all orders whenever it is asked for. Every operation is decided and visible at
- * once: there is no log and no second thread. An order whose deadline has passed counts as expired
- * as soon as an operation names it, or model_expire is called. An order that is forgotten stays in
- * the array, so that its units stay in every sum; only its id is unknown from then on.
+ * table is a switch, and whatever is a sum (held, sold, a buyer's units, which orders wait for
+ * stock) is added up over all orders each time that it is asked for. Every operation is decided and
+ * visible at once: there is no log and no second thread. An order whose deadline has passed counts
+ * as expired as soon as an operation names it, or model_expire is called. An order that is
+ * forgotten stays in the array, so that its units stay in every sum; only its id is unknown from
+ * then on.
  *
  * Threads: one. Memory: malloc; out of memory aborts. */
 #ifndef TESTS_LIB_MODEL_H
@@ -41,7 +42,7 @@ struct model_order {
     uint64_t deadline_ms;
     enum order_state state;
     bool forgotten;
-    uint64_t ended_ms; /* when it reached a state that is not HELD; a return begins it anew */
+    uint64_t ended_ms; /* when it reached a state that is not HELD; a return sets it again */
     bool swept;        /* an expiry ran at or after its deadline */
     uint32_t line_count;
     struct model_line *lines;

@@ -2,9 +2,9 @@
  *
  * A thread of a case is a coroutine with a stack of its own, which is kept for the next case. They
  * are entered with swapcontext; later changes are _setjmp and _longjmp, which make no system call.
- * Sanitizers must be told of each change of stack, and are: there swapcontext does it all.
+ * Sanitizers must know of each change of stack: in their builds swapcontext does all of it.
  *
- * Threads: all of it on one, but for the hook of schedule_yields(). */
+ * Threads: all of it on one, except the hook of schedule_yields(). */
 #include "lib/schedule.h"
 
 #include <sched.h>
@@ -140,7 +140,7 @@ void schedule_check_equal(const char *file, int line, const char *what, int64_t 
     }
 }
 
-/* A CHECK of the engine's has failed, and has said so. */
+/* A CHECK of the engine has failed, and has printed its message. */
 static void on_abort(int signal_number)
 {
     (void)signal_number;
@@ -157,7 +157,7 @@ static struct coroutine *coroutine_of(uint32_t number)
     return number == NOBODY ? &run.main : &run.threads[number];
 }
 
-/* Where a coroutine goes on after a change to it. */
+/* Where a coroutine continues after a change to it. */
 static void arrived(struct coroutine *self)
 {
 #if defined(ASAN)
@@ -291,7 +291,7 @@ static void on_point(const char *name)
         return; /* a thread of the system's that the code under test has started */
     }
     if (run.running == NOBODY || run.alone) {
-        /* The case sets up, or looks at what it has: nobody else could end a wait. */
+        /* The case sets up, or checks its results: nobody else could end a wait. */
         run.waits_alone += name[0] == '~';
         SCHEDULE_CHECK(run.waits_alone < WAITS_ALONE_MAX);
         return;

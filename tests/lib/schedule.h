@@ -4,11 +4,11 @@
  * (base/schedule.h). There are two ways.
  *
  * One at a time: a case adds threads of work and runs them. They are coroutines of one system
- * thread, and change only at points, as the seed says: the same seed gives the same interleaving.
+ * thread, and change only at points, chosen by the seed: the same seed gives the same interleaving.
  * Half of the seeds walk at random; the others give each thread a priority, let the highest run,
  * and lower it at a few points (Burckhardt et al., "A randomized scheduler with probabilistic
- * guarantees of finding bugs", 2010). A thread that waits lets the others run; when nobody gets on
- * for SCHEDULE_POINTS_MAX points, the case fails. So nothing hangs.
+ * guarantees of finding bugs", 2010). A thread that waits lets the others run; when no thread makes
+ * progress for SCHEDULE_POINTS_MAX points, the case fails. So nothing hangs.
  *
  *     static void two_take_one_unit(struct schedule *schedule)
  *     {
@@ -23,9 +23,9 @@
  * the points that its threads came to. SEED=N and the case's name as argument run that one again.
  *
  * Really at once: schedule_yields() has each point yield the processor now and then. For tests with
- * threads of the system; a seed then only says how often.
+ * threads of the system; a seed then only sets how often.
  *
- * Threads: one calls all of this, but for the work itself, schedule_wait and SCHEDULE_CHECK. */
+ * Threads: one calls all of this, except the work itself, schedule_wait and SCHEDULE_CHECK. */
 #ifndef TESTS_LIB_SCHEDULE_H
 #define TESTS_LIB_SCHEDULE_H
 

@@ -1,7 +1,7 @@
 /* shared_storage.h - a simulated disk (sim_storage.h) for an engine with threads: one operation at
  * a time, and writes that take a while.
  *
- * Threads: as storage.h says; shared_storage_stop from any. */
+ * Threads: see storage.h; shared_storage_stop from any. */
 #ifndef LIB_SHARED_STORAGE_H
 #define LIB_SHARED_STORAGE_H
 

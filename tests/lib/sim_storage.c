@@ -48,7 +48,7 @@ struct sim_change {
 struct sim_write {
     struct sim_file *file;
     const void *buffer;
-    uint8_t *copy; /* of the buffer, to see that nobody changed it meanwhile */
+    uint8_t *copy; /* of the buffer, to see that nobody changes it during the write */
     size_t len;
     uint64_t offset;
     uint64_t token;
@@ -661,7 +661,7 @@ static enum hf_status sim_write_sync(struct storage *storage, storage_file file,
     enum step step = operation(sim);
     bool fails = write_fails(sim);
     if (step != STEP_DO || fails) {
-        /* Torn, whatever the dice said about the operation: nobody knows. */
+        /* Torn, whatever was drawn for the operation: nobody knows. */
         remember_unsynced(sim, to, len, offset);
         apply(sim, to, buffer, len, offset, true);
         return fails && step == STEP_DO ? sim->fail_status : HF_IO_ERROR;
@@ -696,7 +696,7 @@ static enum hf_status sim_write(struct storage *storage, storage_file file, cons
     return fails ? sim->fail_status : HF_OK;
 }
 
-/* A power cut may bring back what was cut off. */
+/* A power cut may bring back what was truncated. */
 static enum hf_status sim_truncate(struct storage *storage, storage_file file, uint64_t size)
 {
     struct sim_storage *sim = sim_of(storage);
@@ -805,13 +805,14 @@ static enum hf_status sim_submit_write(struct storage *storage, storage_file fil
         write->status = sim->fail_status;
     }
     if (operation(sim) != STEP_DO) {
-        write->buffer = NULL; /* the caller is told now; the crash tears it */
+        write->buffer = NULL; /* the caller gets its completion now; the crash tears it */
         return HF_IO_ERROR;
     }
     return HF_OK;
 }
 
-/* Ends the write at `at`, and says how. After a stop it stays for sim_storage_crash() to tear. */
+/* Ends the write at `at`, and returns its status. After a stop it stays for sim_storage_crash() to
+ * tear. */
 static enum hf_status complete(struct sim_storage *sim, unsigned at)
 {
     struct sim_write *write = &sim->writes[at];
@@ -833,7 +834,7 @@ static unsigned sim_reap(struct storage *storage, bool wait, struct storage_comp
 {
     struct sim_storage *sim = sim_of(storage);
     unsigned n = 0;
-    /* Writes that the stop leaves in the air are told as failed, and kept for the crash. */
+    /* Writes that the stop interrupts are reported as failed, and kept for the crash. */
     for (unsigned i = 0; sim->crashed && i < sim->write_count && n < max; i++) {
         if (sim->writes[i].buffer) {
             completions[n++] = (struct storage_completion){sim->writes[i].token, HF_IO_ERROR};

@@ -4,9 +4,9 @@
  * What a power cut does to it:
  *   - a write that was submitted and not reaped is lost, done, or torn: any subset of its 512-byte
  *     sectors is there.
- *   - what a killed process left written but not synced (sim_storage_kill) likewise, until
+ *   - what a killed process left written but not synced (sim_storage_kill): the same, until
  *     write_sync or sync of its file.
- *   - what was written and not synced likewise; a size that was not synced is the old one, the new
+ *   - what was written and not synced: the same; a size that was not synced is the old one, the new
  *     one or one between.
  *   - names have the semantics of POSIX: each that was given or taken away since the directory was
  *     synced may be as before. Any subset of the changes is taken over; a rename may leave both

@@ -1,4 +1,4 @@
-/* id_test.c - what texts and bytes stand for. Hash values: libxxhash 0.8.1's own results. */
+/* id_test.c - the ids of texts and bytes. Hash values: libxxhash 0.8.1's own results. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

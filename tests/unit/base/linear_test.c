@@ -236,7 +236,7 @@ static void a_part_that_is_released_is_free(void **state)
     expect(LINEAR_ILLEGAL);
 }
 
-/* A change's record stands behind the one of the change before. */
+/* A change's record comes after the one of the change before. */
 static void an_order_s_lsn_is_that_of_its_last_change(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* text_test.c - what a text may be, and how it is kept. Normal forms are Unicode's own, from
- * NormalizationTest.txt and CompositionExclusions.txt; the rest is what text.h says. */
+ * NormalizationTest.txt and CompositionExclusions.txt; the rest from text.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -339,7 +339,7 @@ static void text_is_measured_as_it_is_kept(void **state)
     expect_refused(TEXT_CODE, given, len, "66 bytes, must be 1..64");
     len = fill(given, "\xE0\xA5\x98", 10);
     assert_int_equal(strlen(take(TEXT_CODE, given, len)), 60);
-    /* What is far too long is not looked at. */
+    /* Text that is far too long is not read. */
     len = fill(given, "\xE0\xA5\x98", 2000);
     expect_refused(TEXT_LABEL, given, len, "6000 bytes, must be 0..256");
     len = fill(given, "\xCC\x81", 1000);

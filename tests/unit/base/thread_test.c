@@ -103,7 +103,7 @@ static void clock_real_agrees_with_the_system(void **state)
     assert_int_equal(nanosleep(&pause, NULL), 0);
     uint64_t passed_ns = clock_monotonic_ns(clock) - before_ns;
     assert_in_range(passed_ns, 2000000, 60000000000);
-    /* It counts sleep besides. The boot stays the same, and is known on Linux. */
+    /* It also counts sleep. The boot stays the same, and is known on Linux. */
     assert_true(clock_boottime_ns(clock) >= clock_monotonic_ns(clock) - 60000000000);
     assert_true(clock_boot(clock) != 0 && clock_boot(clock) >> CLOCK_BOOT_BITS == 0);
     assert_int_equal(clock_boot(clock), clock_boot(clock));

@@ -1,7 +1,7 @@
-/* timekeeper_test.c - engine time and wall time under clocks that jump, stand still, drift and come
+/* timekeeper_test.c - engine time and wall time under clocks that jump, stop, drift and come
  * back, over restarts, and against a model of its own: docs/decisions/0014-time.md by example.
  *
- * Threads: one, but for the last test. Prints the seed on failure. */
+ * Threads: one, except in the last test. Prints the seed on failure. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +23,7 @@
 #define TICK_MS   5
 #define RULE_MS   300000 /* how long a jump must last */
 
-/* A machine: time since its start, and what its wall clock says beside. */
+/* A machine: time since its start, and the time of its wall clock. */
 struct machine {
     struct clock clock;
     int64_t boot_ns;
@@ -102,7 +102,7 @@ static struct time_status status_of(struct machine *machine)
     return status;
 }
 
-/* What a block that is sealed now says. */
+/* The times that a block sealed now has. */
 static struct time_past block_now(struct machine *machine)
 {
     struct time_reading now = reading(machine);
@@ -178,7 +178,7 @@ static void a_jump_is_believed_after_300_s(void **state)
     }
 }
 
-/* One that changes by more than a second begins anew; by less, it is still the same. */
+/* A jump that changes by more than a second is a new one; by less, it is still the same. */
 static void a_jump_must_stay_the_same(void **state)
 {
     (void)state;
@@ -196,7 +196,7 @@ static void a_jump_must_stay_the_same(void **state)
     assert_int_equal(reading(machine).wall_ms, START_MS + 2 * RULE_MS + HOUR_MS + 1100 + 900);
 }
 
-/* A clock that stands still, runs half again as fast, or goes to and fro. */
+/* A clock that stops, runs half again as fast, or goes to and fro. */
 static void a_wild_clock_is_never_believed(void **state)
 {
     (void)state;
@@ -242,8 +242,8 @@ static void a_small_difference_is_made_good_and_wall_time_never_goes_back(void *
     }
 }
 
-/* Slewing back takes some off between two looks at the same moment, and the more the longer nobody
- * ticked: who looked before must not see it. */
+/* Slewing back makes wall time smaller between two readings at one moment, and the more the longer
+ * nobody ticked: a thread that read before must not see it. */
 /* Time in which there was little to make good is no credit for later. */
 static void slewing_never_goes_faster_than_its_part_of_the_time(void **state)
 {
@@ -308,7 +308,7 @@ static void being_held_up_is_no_jump(void **state)
     assert_int_equal(reading(machine).wall_ms, machine->boot_ns / 1000000 + machine->ahead_ms);
 }
 
-/* Nobody looked meanwhile: two looks are not 300 s. */
+/* Nobody ticked in between: two ticks are not 300 s. */
 static void sleep_confirms_nothing(void **state)
 {
     (void)state;

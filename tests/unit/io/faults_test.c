@@ -4,10 +4,10 @@
  * An operation is run again and again: with the fault in its first call, in its second, and so on
  * until no call is left. Each time the rules of storage.h are held against it:
  *   - a call that was interrupted or did less than asked for loses nothing;
- *   - the status is the one that the errno stands for, and OK is not said of what failed;
+ *   - the status is the one that belongs to the errno, and what failed is never OK;
  *   - nothing is retried after a failed write or sync;
- *   - what is said to be durable was synced, by calls that went well;
- *   - NO_SPACE leaves nothing behind, no failure leaves a file descriptor open, and the storage
+ *   - what is reported as durable was synced, by calls that succeeded;
+ *   - NO_SPACE leaves no file, no failure leaves a file descriptor open, and the storage
  *     still works.
  * Threads: one. Real syncs are skipped (lib/kernel_log.h): their being asked for is what counts. */
 #include <errno.h>
@@ -300,7 +300,7 @@ struct fault {
     const char *name;
     int error;   /* 0: none, but a short count */
     size_t take; /* bytes of a read or write that are done */
-    bool both;   /* through the ring too: but for log writes both ways share their code */
+    bool both;   /* through the ring too: except for log writes both ways share their code */
 };
 
 static const struct fault faults[] = {
@@ -330,7 +330,7 @@ static bool is_transfer(enum kernel_op op)
     return op == KERNEL_READ || op == KERNEL_WRITE;
 }
 
-/* Whether this fault says anything of such a call. */
+/* Whether this fault concerns such a call. */
 static bool fits(const struct fault *fault, enum kernel_op op)
 {
     if (is_transfer(op)) {
@@ -342,7 +342,7 @@ static bool fits(const struct fault *fault, enum kernel_op op)
            (fault->take == 0 || fault->take == KERNEL_ALL) && !(is_sync && fault->error == EMFILE);
 }
 
-/* What the status may be, by the errno: as storage.h says. */
+/* Which status an errno may lead to: see storage.h. */
 static bool is_status_of(int error, enum hf_status status)
 {
     switch (error) {
@@ -377,7 +377,7 @@ static bool may_be_ignored(const struct operation *operation, const struct kerne
     bool unlinks = operation->act == act_unlink_gradually && call->op == KERNEL_OPEN;
     /* A file that was only read, or whose every byte was synced before; a directory. */
     bool closes = call->op == KERNEL_CLOSE && operation->act != act_create_zeroed;
-    /* To reserve the space is a help; without it the writes tell. */
+    /* Reserving space only helps: without it the writes fail. */
     bool reserves = call->op == KERNEL_ALLOCATE && error != ENOSPC && error != EDQUOT;
     /* The directory was there already: its parent may be out of our reach. */
     bool parent =
@@ -436,7 +436,7 @@ static void check_nothing_left(struct run *run)
     EXPECT(!rig_exists(run->rig, "z.tmp", &size));
 }
 
-/* The storage still does what it did, but for a ring that is broken. */
+/* The storage still works as before, except a ring that is broken. */
 static void check_still_works(struct run *run)
 {
     struct rig *rig = run->rig;

@@ -2,7 +2,7 @@
  * order: each against the promise in storage.h, through io_uring and through pwritev2.
  *
  * The page cache survives a killed process, so no test that kills one can see a missing sync: here
- * the system calls themselves are looked at (lib/kernel_log.h). Threads: one. */
+ * the system calls themselves are checked (lib/kernel_log.h). Threads: one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -366,7 +366,8 @@ static void order_settling_waits_for_old_writes_of_each_segment(void **state)
     assert_false(rig_exists(rig, "3.seg.tmp", &size));
 }
 
-/* Also when it is there already: who made it may have been killed before its name was durable. */
+/* Also when it is there already: the process that made it may have been killed before its name was
+ * durable. */
 static void order_directorys_name_is_durable_once_it_is_opened(void **state)
 {
     struct rig *rig = *state;
@@ -433,7 +434,7 @@ static void order_reading_and_listing_change_nothing(void **state)
     }
 }
 
-/* What is written past the page cache, so that a read tells what the disk has. */
+/* Written past the page cache, so that a read shows what the disk has. */
 static void order_writes_go_past_the_page_cache(void **state)
 {
     struct rig *rig = rig_of(state);

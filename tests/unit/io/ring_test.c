@@ -1,5 +1,5 @@
 /* ring_test.c - several log writes under way at once, with faults in them and in the ring itself:
- * each write's completion tells of that write alone, once, and no write is OK that is not all on
+ * each write has one completion, its own, and no write is OK that is not all on
  * the disk. Through io_uring, and with pwritev2 what fits.
  *
  * The random histories print their last seed; SEED=N replays one. Threads: one. */
@@ -83,7 +83,7 @@ static void reap_all(struct place *place, unsigned count)
     assert_int_equal(rig->ops->reap(rig->storage, false, done, 3), 0);
 }
 
-/* A write that is OK is there; one that is not was never said to be. */
+/* A write that is OK is on the disk; any other was never reported as OK. */
 static void check_contents(struct place *place)
 {
     struct rig *rig = &place->rig;
@@ -120,7 +120,7 @@ static void run_one_among_many(enum storage_mode mode, const struct expected *ex
         assert_int_equal(place.completions[i], 1);
         assert_int_equal(place.status[i], i == which ? expected->status : HF_OK);
     }
-    /* A failed one is not tried again; a short or interrupted one is gone on with. */
+    /* A failed one is not tried again; a short or interrupted one is continued. */
     bool again = expected->status == HF_OK;
     assert_int_equal(kernel_log_count(KERNEL_WRITE, NULL), again ? WRITES + 1 : WRITES);
     assert_int_equal(kernel_log_unsynced("data/a"), again ? 0 : WRITE_BYTES - expected->take);
@@ -154,7 +154,7 @@ static void sync_failed_write_is_the_only_one_that_fails(void **state)
     one_among_many(STORAGE_SYNC);
 }
 
-/* A part that is no whole number of pages can't be gone on with past the page cache. */
+/* A part that is no whole number of pages can't be continued past the page cache. */
 static void ring_write_cut_within_a_page_fails(void **state)
 {
     (void)state;
@@ -214,7 +214,7 @@ static void ring_wait_that_is_interrupted_waits_on(void **state)
 }
 
 /* What can't be submitted fails, and so does all after it: the ring is not to be trusted. What was
- * submitted before tells how it went, as ever. */
+ * submitted before still gets its own completion. */
 static void ring_that_refuses_a_write_takes_no_more(void **state)
 {
     (void)state;
@@ -233,8 +233,8 @@ static void ring_that_refuses_a_write_takes_no_more(void **state)
     close_place(&place);
 }
 
-/* The same for the rest of a short write, and for one that is put off: the write is told as failed,
- * and what is still in the ring's queue is never sent with a later write. */
+/* The same for the rest of a short write, and for one that is put off: the write is reported as
+ * failed, and what is still in the ring's queue is never sent with a later write. */
 static void ring_that_refuses_the_rest_of_a_write_takes_no_more(void **state)
 {
     (void)state;
@@ -486,7 +486,7 @@ static void run_full(enum storage_mode mode)
     struct storage_completion done[MOST];
     unsigned reaped = 0;
     for (unsigned i = 0; i < 2 * MOST; i++) {
-        while (i - reaped == MOST) { /* as many as are allowed; again from the first slot */
+        while (i - reaped == MOST) { /* the most allowed; again from the first slot */
             unsigned n = rig->ops->reap(rig->storage, true, done, 5);
             assert_in_range(n, 1, 5);
             for (unsigned k = 0; k < n; k++) {

@@ -235,7 +235,7 @@ static void storage_removes_leftovers_when_it_settles(void **state)
     free(path);
 }
 
-/* Counts the rests between a file's pieces; gives up after so many. */
+/* Counts the pauses between a file's pieces; gives up after some. */
 struct rests {
     unsigned count;
     unsigned most;

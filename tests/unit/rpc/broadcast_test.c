@@ -48,7 +48,7 @@ static int subscribe(const struct rig *rig)
     return raw_join(rig->url, SUB, PUB);
 }
 
-/* A message of so many bytes: its number, then zeros. */
+/* A message of `bytes` bytes: its number, then zeros. */
 static void send_number(struct rig *rig, uint32_t number, size_t bytes)
 {
     uint8_t *message = calloc(1, bytes);

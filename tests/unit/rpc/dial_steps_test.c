@@ -1,6 +1,6 @@
 /* dial_steps_test.c - a peer that is slow, or goes, at each step of a connection's beginning, while
  * the client is closed, a call's time is over, another call comes or one is taken back: at the very
- * moment at which one of the client's threads stands between two steps (base/test_point.h).
+ * moment at which one of the client's threads is between two steps (base/test_point.h).
  *
  * Nothing hangs, each call ends once, and afterwards no descriptor and no memory is left. In every
  * second round signals interrupt the caller all the time.
@@ -381,8 +381,8 @@ static void client_that_is_closed_too_soon_frees_itself(void **state)
     (void)close(peer.listening);
 }
 
-/* Starts the program anew without what each thread keeps of freed memory: that counts as allocated,
- * and grows with the number of nng's threads that have had something to do. */
+/* Starts the program again without what each thread keeps of freed memory: that counts as
+ * allocated, and grows with the number of nng's threads that have had something to do. */
 static void start_without_caches(char **arguments)
 {
     static const char tunables[] = "glibc.malloc.tcache_count=0";

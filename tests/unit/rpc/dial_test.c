@@ -182,7 +182,7 @@ static void client_ends_every_call_once_whatever_step_takes_long(void **state)
     test_point_set(NULL);
     assert_serves(url);
     uint64_t until = patience_until();
-    while (echo_stats(&echo).connections > 0) { /* nobody has left one behind */
+    while (echo_stats(&echo).connections > 0) { /* no client has left one open */
         assert_true(now_ms() < until);
         sleep_ms(5);
     }
@@ -371,7 +371,8 @@ static void client_finds_a_server_that_starts_after_it_was_refused(void **state)
     transport_client_close(client);
 }
 
-/* The first dial was refused before the call began, and is told only now: no answer to it. */
+/* The first dial was refused before the call began, and its end comes only now: it must not end the
+ * call. */
 static void client_call_is_not_ended_by_a_dial_before_it(void **state)
 {
     (void)state;

@@ -59,7 +59,8 @@ struct echo {
     pthread_mutex_t lock; /* held */
     struct transport_exchange *held[64];
     unsigned held_count;
-    _Atomic size_t reply_bytes; /* 0: echo; else so many zeros. Tests change it on the way */
+    _Atomic size_t
+        reply_bytes; /* 0: echo; else the reply is so many zeros. Tests change it while it runs */
     uint8_t *zeros;
 };
 
@@ -359,7 +360,7 @@ static inline void raw_close(int fd, bool reset)
 }
 
 /* Connects and goes, in every way, at once and in the middle of things: as a peer of that protocol
- * would, who expects the other. */
+ * would that expects the other. */
 static inline void raw_vanish(const char *url, uint8_t self, uint8_t peer, int times)
 {
     static const uint8_t part[] = {0, 'S', 'P'};

@@ -1,10 +1,10 @@
 /* exchange_test.c - a server whose answers come late, from other threads and in any order, while
  * connections send in pieces, all at once, with the same ids as others, and hang up in the middle.
- * Each answer goes to who asked, with the id that was asked with, and is made of what was asked;
- * and when all is over nothing is in hand any more.
+ * Each answer goes to the client that asked, with the id of its request, and is made of what was
+ * asked; and when all is over nothing is in hand any more.
  *
  * The connections are one thread's. The server's handler answers some requests itself and leaves
- * the others to threads that stand for the log's: there a request waits, in the memory that it came
+ * the others to threads that play the log's part: there a request waits, in the memory that it came
  * in, while its connection reads on, or has gone. */
 #include "unit/rpc/echo.h"
 
@@ -473,7 +473,7 @@ static void room_run(uint64_t seed, const char *dir)
     room_settle(&room);
     room_count_exchanges(&room, contexts);
     for (unsigned i = 0; i < PEERS; i++) {
-        if (rng_chance(&room.rng, 2)) { /* the others stand while the server ends */
+        if (rng_chance(&room.rng, 2)) { /* the others do nothing while the server ends */
             peer_hang_up(&room, &room.peers[i]);
         }
     }

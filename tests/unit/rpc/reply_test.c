@@ -96,7 +96,7 @@ struct round {
     int listening;
     int fd; /* the present connection; -1: none */
     struct transport_client *client;
-    unsigned at_once; /* calls: as many as the client has places */
+    unsigned at_once; /* calls: the number of slots of the client */
     bool marked;      /* the marker's request has come */
     unsigned calls;   /* made so far */
     struct caller callers[ROUND_CALLS];
@@ -189,7 +189,7 @@ static void peer_hang_up(struct round *round)
     round->here_count = 0;
 }
 
-/* Every request is looked at when it comes. */
+/* Every request is checked when it comes. */
 static void peer_take(struct round *round, uint32_t id, const uint8_t *body, size_t len)
 {
     assert_round(round, len >= 4);
@@ -617,7 +617,7 @@ static void client_gives_each_call_its_own_answer_or_none(void **state)
 
 /* ---- The longest answer ---- */
 
-/* Sends so many zeros; false: the client has hung up. */
+/* Sends zeros; false: the client has hung up. */
 static bool send_zeros(int fd, size_t len)
 {
     static const uint8_t zeros[65536];

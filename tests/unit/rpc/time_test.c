@@ -1,6 +1,6 @@
 /* time_test.c - what the transport does when time has passed: peers that do not greet, messages
- * that come in for ever, dials ever less often. Here time passes when it is told to: the
- * transport's clock is set forward. What may take real time as well is asserted only where too
+ * that come in for ever, dials ever less often. Here time passes when the test sets the
+ * transport's clock forward. What may take real time as well is asserted only where too
  * little has passed for certain. */
 #include "unit/rpc/echo.h"
 
@@ -135,7 +135,7 @@ static void server_gives_each_write_its_time(void **state)
 {
     (void)state;
     const unsigned send_timeout_ms = 60000;
-    enum { REPLY = 32 << 20 }; /* more than goes on the way */
+    enum { REPLY = 32 << 20 }; /* more than the sockets hold */
     struct echo echo;
     uint8_t head[12];
     uint8_t *got = malloc(REPLY + 12);

@@ -38,7 +38,7 @@ static void assert_bytes(struct bytes got, const char *expected)
     }
 }
 
-/* Encodes and decodes; the encoded bytes are gone before the result is looked at. */
+/* Encodes and decodes; the encoded bytes are freed before the result is checked. */
 static struct request request_trip(const struct request *request)
 {
     struct arena first;
