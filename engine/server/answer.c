@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/escape.h"
 
 #define MESSAGE_TEXT_BYTES 512u
@@ -16,6 +17,7 @@ static struct bytes keep_text(struct arena *arena, const char *text)
 {
     char shown[MESSAGE_TEXT_BYTES];
     size_t len = escape_text(bytes_of(text), shown, sizeof shown);
+    CHECK(len < sizeof shown);
     uint8_t *copy = arena_alloc(arena, len);
     if (!copy) {
         return (struct bytes){0};
@@ -26,6 +28,7 @@ static struct bytes keep_text(struct arena *arena, const char *text)
 
 void answer_fail(struct engine_call *call, enum hf_status status, const char *format, ...)
 {
+    CHECK(status != HF_OK);
     char text[MESSAGE_TEXT_BYTES];
     va_list arguments;
     va_start(arguments, format);
@@ -44,11 +47,13 @@ static size_t place_text(struct answer_place place, char *text, size_t text_byte
     if (place.line != PLACE_NONE) {
         len += (size_t)snprintf(text + len, text_bytes - len, ".lines[%u]", place.line);
     }
+    CHECK(len < text_bytes);
     return len;
 }
 
 void answer_note(struct engine_call *call, struct answer_place place, const char *format, ...)
 {
+    CHECK(place.name != NULL);
     if (call->response.message.len > 0) {
         return;
     }

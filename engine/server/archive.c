@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/diag.h"
 #include "base/pages.h"
 #include "wal/reader.h"
 
 #define COPY_BYTES KIB(256) /* as the log is read: see wal_reader_go_easy */
+
+static_assert(COPY_BYTES % WAL_PAGE_BYTES == 0, "direct reads are of whole pages");
 
 /* A file that is copied from one storage to another. */
 struct copy {
@@ -26,9 +29,12 @@ struct copy {
 static enum hf_status copy_bytes(const struct copy *copy)
 {
     enum hf_status status = HF_OK;
+    uint64_t copied = 0;
+    CHECK(copy->buffer != NULL);
     for (uint64_t offset = 0; offset < copy->size && status == HF_OK; offset += COPY_BYTES) {
         uint64_t left = copy->size - offset;
         size_t len = (size_t)(left < COPY_BYTES ? left : COPY_BYTES);
+        CHECK(len > 0 && len <= COPY_BYTES);
         size_t got;
         status = copy->from->ops->read(copy->from, copy->source, copy->buffer, len, offset, &got);
         if (status == HF_OK && got != len) {
@@ -37,10 +43,12 @@ static enum hf_status copy_bytes(const struct copy *copy)
         if (status == HF_OK) {
             status = copy->to->ops->write(copy->to, copy->target, copy->buffer, len, offset);
         }
+        copied += len;
         if (status == HF_OK && !pace(copy->pacer)) {
             status = HF_CANCELED;
         }
     }
+    CHECK(status != HF_OK || copied == copy->size);
     return status == HF_OK ? copy->to->ops->sync(copy->to, copy->target) : status;
 }
 
@@ -49,9 +57,12 @@ static enum hf_status compare_bytes(const struct copy *copy)
 {
     uint8_t *other = copy->buffer + COPY_BYTES;
     enum hf_status status = HF_OK;
+    uint64_t compared = 0;
+    CHECK(copy->buffer != NULL);
     for (uint64_t offset = 0; offset < copy->size && status == HF_OK; offset += COPY_BYTES) {
         uint64_t left = copy->size - offset;
         size_t len = (size_t)(left < COPY_BYTES ? left : COPY_BYTES);
+        CHECK(len > 0 && len <= COPY_BYTES);
         size_t got;
         size_t other_got = 0;
         status = copy->from->ops->read(copy->from, copy->source, copy->buffer, len, offset, &got);
@@ -64,10 +75,12 @@ static enum hf_status compare_bytes(const struct copy *copy)
         if (status == HF_OK && memcmp(copy->buffer, other, len) != 0) {
             status = HF_CONFLICT;
         }
+        compared += len;
         if (status == HF_OK && !pace(copy->pacer)) {
             status = HF_CANCELED;
         }
     }
+    CHECK(status != HF_OK || compared == copy->size);
     return status;
 }
 
@@ -75,6 +88,7 @@ static enum hf_status compare_bytes(const struct copy *copy)
  * of another log, or of another past of this one. */
 static enum hf_status look_at_target(struct copy *copy, const char *name)
 {
+    CHECK(copy->to != copy->from);
     uint64_t size;
     enum hf_status status = copy->to->ops->open(copy->to, name, false, &copy->target, &size);
     if (status == HF_NOT_FOUND) {
@@ -90,6 +104,7 @@ static enum hf_status look_at_target(struct copy *copy, const char *name)
 /* Copies the open source under a temporary name first; what fails leaves nothing behind. */
 static enum hf_status copy_open(struct copy *copy, const char *name, const char *temporary)
 {
+    CHECK(strcmp(name, temporary) != 0);
     struct storage *to = copy->to;
     enum hf_status status = to->ops->create(to, temporary, &copy->target);
     if (status != HF_OK) {
@@ -106,6 +121,8 @@ static enum hf_status copy_open(struct copy *copy, const char *name, const char 
 
 static enum hf_status copy_file(struct copy *copy, const char *name, const char *temporary)
 {
+    CHECK(copy->from != NULL);
+    CHECK(copy->to != NULL);
     struct storage *from = copy->from;
     void *buffer = pages_map_buffer(2 * COPY_BYTES);
     if (!buffer) {
@@ -127,6 +144,7 @@ static enum hf_status copy_file(struct copy *copy, const char *name, const char 
 
 static void tell_archive_failed(const char *name, enum hf_status status)
 {
+    CHECK(status != HF_OK);
     diag_error("%s can't be archived (%s): it is kept, and the log grows until it can", name,
                status == HF_CONFLICT ? "the archive has another log's file of that name, which is "
                                        "left alone: give this engine an archive of its own"
@@ -138,6 +156,8 @@ static void tell_archive_failed(const char *name, enum hf_status status)
  * may not be safe yet. */
 bool archive_segment(struct archive *archive, uint64_t number)
 {
+    CHECK(number > 0);
+    CHECK(archive->log != archive->to);
     if (!archive->to) {
         return true;
     }

@@ -18,6 +18,9 @@
 #define RETRY_NS_MIN  1000000000u
 #define RETRY_NS_MAX  60000000000u
 
+static_assert(LOOK_EVERY_NS < 1000000000L, "tv_nsec");
+static_assert(RETRY_NS_MIN < RETRY_NS_MAX, "failures are tried again later and later");
+
 /* ---- Making one ---- */
 
 /* Of those before the newest, the one to be kept; 0: none. A stop may have left several: the oldest
@@ -55,6 +58,8 @@ enum hf_status checkpointer_init(struct checkpointer *checkpointer,
                                  bool unreadable)
 {
     checkpointer->options = *options;
+    CHECK(options->segment_bytes > 0);
+    CHECK(options->storage != options->archive);
     pacer_init(&checkpointer->pacer, options->clock, options->wal, options->wal_bytes_max);
     checkpointer->archive = (struct archive){
         .log = options->storage, .to = options->archive, .pacer = &checkpointer->pacer};
@@ -78,6 +83,7 @@ enum hf_status checkpointer_init(struct checkpointer *checkpointer,
 
 static void remove_outdated(struct checkpointer *checkpointer)
 {
+    CHECK(checkpointer->outdated == 0 || checkpointer->outdated != checkpointer->previous);
     char name[STORAGE_NAME_BYTES_MAX];
     if (checkpointer->outdated == 0) {
         return;
@@ -95,6 +101,8 @@ static void remove_outdated(struct checkpointer *checkpointer)
  * over goes at once. */
 static void take_over(struct checkpointer *checkpointer, uint64_t base, uint64_t number)
 {
+    CHECK(number > checkpointer->last);
+    CHECK(base == checkpointer->last || base == checkpointer->previous);
     remove_outdated(checkpointer);
     if (base != checkpointer->last) {
         checkpointer->outdated = checkpointer->last;
@@ -104,11 +112,14 @@ static void take_over(struct checkpointer *checkpointer, uint64_t base, uint64_t
         checkpointer->previous = checkpointer->last;
     }
     checkpointer->last = number;
+    CHECK(checkpointer->previous < checkpointer->last);
+    CHECK(checkpointer->outdated < checkpointer->last);
 }
 
 static void note_made(struct checkpointer *checkpointer, const struct checkpoint_info *info,
                       uint64_t took_ms)
 {
+    CHECK(info->start.lsn >= atomic_load_explicit(&checkpointer->last_lsn, memory_order_relaxed));
     /* relaxed: figures for people. */
     atomic_fetch_add_explicit(&checkpointer->made, 1, memory_order_relaxed);
     atomic_store_explicit(&checkpointer->last_lsn, info->start.lsn, memory_order_relaxed);
@@ -130,6 +141,7 @@ static uint64_t memory_bytes(const struct checkpointer *checkpointer)
  * memory, or as that one has bytes. */
 static uint64_t next_upto(const struct checkpointer *checkpointer, uint64_t sealed)
 {
+    CHECK(sealed > checkpointer->last);
     uint64_t bytes = memory_bytes(checkpointer);
     bytes = bytes > checkpointer->last_bytes ? bytes : checkpointer->last_bytes;
     uint64_t upto = checkpointer->last + 1 + bytes / checkpointer->options.segment_bytes;
@@ -139,6 +151,8 @@ static uint64_t next_upto(const struct checkpointer *checkpointer, uint64_t seal
 static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uint64_t upto,
                            struct checkpoint_info *info)
 {
+    CHECK(base < upto);
+    CHECK(upto > checkpointer->last);
     const struct checkpointer_options *options = &checkpointer->options;
     uint64_t begin_ns = clock_monotonic_ns(options->clock);
     const struct checkpoint_build_options build = {
@@ -153,6 +167,7 @@ static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uin
     };
     enum hf_status status = checkpoint_build(&build, info);
     if (status == HF_OK) {
+        CHECK(info->number == upto);
         note_made(checkpointer, info, (clock_monotonic_ns(options->clock) - begin_ns) / 1000000u);
         take_over(checkpointer, base, upto);
         checkpointer->last_bytes = info->file_bytes;
@@ -164,6 +179,8 @@ static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uin
  * segments are kept for that. */
 static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto)
 {
+    CHECK(upto > checkpointer->last);
+    CHECK(checkpointer->previous <= checkpointer->last);
     struct checkpoint_info info;
     uint64_t last = checkpointer->last;
     enum hf_status status = make(checkpointer, last, upto, &info);
@@ -195,6 +212,7 @@ static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto
 
 static bool archive_before(void *context, uint64_t number)
 {
+    CHECK(number <= ((const struct checkpointer *)context)->previous);
     struct checkpointer *checkpointer = context;
     return archive_segment(&checkpointer->archive, number);
 }
@@ -208,6 +226,7 @@ static bool recycle_pause(void *context)
 /* Also when there is nothing new: the archive may have been out of reach before. */
 static void give_back(struct checkpointer *checkpointer)
 {
+    CHECK(checkpointer->previous <= checkpointer->last);
     const struct wal_recycler recycler = {archive_before, recycle_pause, checkpointer};
     if (checkpointer->previous) {
         wal_recycle(checkpointer->options.wal, checkpointer->previous, &recycler);
@@ -221,6 +240,7 @@ enum hf_status checkpointer_run(struct checkpointer *checkpointer)
     enum hf_status status = sealed > checkpointer->last
                                 ? make_next(checkpointer, next_upto(checkpointer, sealed))
                                 : HF_NOT_FOUND;
+    CHECK(status != HF_OK || checkpointer->last <= sealed);
     give_back(checkpointer);
     remove_outdated(checkpointer); /* after it: the log waits for its segments */
     return status;
@@ -233,6 +253,7 @@ static bool is_due(struct checkpointer *checkpointer)
     const struct checkpointer_options *options = &checkpointer->options;
     uint64_t lsn = wal_tail_lsn(options->wal);
     bool idle = lsn - checkpointer->seen_lsn < IDLE_BYTES_A_SECOND / (1000000000u / LOOK_EVERY_NS);
+    CHECK(lsn >= checkpointer->seen_lsn);
     checkpointer->seen_lsn = lsn;
     uint64_t sealed = wal_sealed_segment(options->wal);
     if (sealed <= checkpointer->last) {
@@ -246,6 +267,8 @@ static bool is_due(struct checkpointer *checkpointer)
 /* After a failure both wait: a disk that is full or broken is not to be kept busy. */
 void checkpointer_look(struct checkpointer *checkpointer)
 {
+    CHECK(checkpointer->retry_pause_ns >= RETRY_NS_MIN);
+    CHECK(checkpointer->retry_pause_ns < 2ull * RETRY_NS_MAX);
     bool due = is_due(checkpointer);
     if ((!due && !checkpointer->archive.failed) ||
         clock_monotonic_ns(checkpointer->options.clock) < checkpointer->retry_ns) {
@@ -297,6 +320,7 @@ void checkpointer_stop(struct checkpointer *checkpointer)
         return;
     }
     pacer_stop(&checkpointer->pacer);
+    CHECK(pacer_stopped(&checkpointer->pacer));
     pthread_join(checkpointer->thread, NULL);
     checkpointer->running = false;
     checkpointer->pacer.pauses = false;

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "base/address.h"
+#include "base/check.h"
 #include "base/limits.h"
 #include "base/secret.h"
 #include "base/suggest.h"
@@ -97,8 +98,26 @@ static const struct setting settings[] = {
 };
 #define SETTING_COUNT (sizeof settings / sizeof settings[0])
 
+static_assert(ITEMS_MAX_DEFAULT <= ITEMS_MAX, "a default is in its range");
+static_assert(ORDERS_MAX_DEFAULT <= ORDERS_MAX, "a default is in its range");
+static_assert(ORDERS_READY_DEFAULT <= ORDERS_MAX_DEFAULT, "memory is taken for orders that fit");
+static_assert(BUYERS_MAX_DEFAULT <= ORDERS_MAX, "a default is in its range");
+static_assert(HOLD_MS_DEFAULT <= HOLD_MS_MAX_DEFAULT, "config_check refuses anything else");
+static_assert(HOLD_MS_MAX_DEFAULT <= UINT32_MAX, "a default is in its range");
+static_assert(RETAIN_ENDED_MS_DEFAULT <= UINT32_MAX, "a default is in its range");
+static_assert(WAL_SEGMENT_BYTES_MIN <= WAL_SEGMENT_BYTES_DEFAULT, "a default is in its range");
+static_assert(WAL_SEGMENT_BYTES_DEFAULT <= WAL_SEGMENT_BYTES_MAX, "a default is in its range");
+static_assert(WAL_SEGMENT_BYTES_DEFAULT % WAL_PAGE_BYTES == 0,
+              "config_check refuses anything else");
+static_assert(WAL_BYTES_MAX_DEFAULT >= 4 * WAL_SEGMENT_BYTES_DEFAULT,
+              "config_check refuses anything else");
+static_assert(WAL_SPARE_SEGMENTS_DEFAULT <= WAL_SPARE_SEGMENTS_MAX, "a default is in its range");
+static_assert(CHECKPOINT_MEMORY_MIN <= CHECKPOINT_MEMORY_DEFAULT, "a default is in its range");
+static_assert(SERVER_CONTEXTS_DEFAULT <= SERVER_CONTEXTS_MAX, "a default is in its range");
+
 static void *field_of(struct config *config, const struct setting *setting)
 {
+    CHECK(setting->offset < sizeof *config);
     return (char *)config + setting->offset;
 }
 
@@ -114,6 +133,7 @@ static const struct setting *find_setting(const char *name)
 
 static bool set_text(char *to, size_t to_bytes, const char *value)
 {
+    CHECK(to_bytes > 0);
     size_t len = strlen(value);
     if (len >= to_bytes) {
         return false;
@@ -167,6 +187,7 @@ static bool check_address(struct config *config, const char *name, const char *v
 static bool set_listen(struct config *config, const char *value, bool from_file, char *error,
                        size_t error_bytes)
 {
+    CHECK(config->listen_count <= CONFIG_LISTEN_MAX);
     if (!from_file && config->listen_from_file) {
         config->listen_count = 0;
         config->listen_from_file = false;
@@ -200,6 +221,8 @@ static const char *number_text(enum kind kind, uint64_t number, char text[UNITS_
 static bool set_number(struct config *config, const struct setting *setting, const char *value,
                        char *error, size_t error_bytes)
 {
+    CHECK(setting->size == 0);
+    CHECK(setting->min <= setting->max);
     uint64_t number;
     if (parse_number(setting->kind, value, &number) != UNITS_FINE) {
         const char *units = setting->kind == KIND_BYTES      ? " (with K, M or G)"
@@ -422,6 +445,7 @@ static bool check_stream(const struct config *config, const struct address *stre
 static const char *address_fault(const struct config *config, const struct config_addresses *all,
                                  const struct address *parsed, unsigned at, char *reason)
 {
+    CHECK(at < all->count);
     bool token = config->token[0] != '\0' || config->token_file[0] != '\0';
     for (unsigned other = 0; other < at; other++) {
         if (address_same(&parsed[other], &parsed[at])) {
@@ -492,6 +516,7 @@ unsigned config_setting_count(void)
 
 struct config_setting config_setting(unsigned at)
 {
+    CHECK(at < SETTING_COUNT);
     const struct setting *setting = &settings[at];
     struct config_setting shown = {setting->name, setting->argument, setting->help, ""};
     char number[UNITS_TEXT_BYTES];
@@ -504,6 +529,8 @@ struct config_setting config_setting(unsigned at)
 
 struct engine_options config_engine(const struct config *config)
 {
+    CHECK(config->items_max <= ITEMS_MAX);
+    CHECK(config->hold_ms <= UINT32_MAX);
     return (struct engine_options){
         .inventory =
             {

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
+
 #define FILE_BYTES_MAX MIB(1)
 #define NAMES_MAX      64u
 #define NAME_SHOWN     100
@@ -46,6 +48,7 @@ static char *read_whole(int fd, size_t *len)
         }
         *len += n > 0 ? (size_t)n : 0;
         if (n == 0 && *len < FILE_BYTES_MAX) {
+            CHECK(*len < FILE_BYTES_MAX);
             text[*len] = '\0';
             return text;
         }
@@ -109,6 +112,7 @@ static bool take_section(struct file *file, char *text)
 /* Remembers the name. False: it was there before. */
 static bool first_time(struct file *file, const char *name)
 {
+    CHECK(file->name_count <= NAMES_MAX);
     if (strcmp(name, "listen") == 0) {
         return true;
     }
@@ -128,6 +132,7 @@ static bool first_time(struct file *file, const char *name)
 
 static bool take_setting(struct file *file, char *text)
 {
+    CHECK(file->line > 0);
     size_t name_len = strcspn(text, "=:");
     if (text[name_len] == '\0') {
         snprintf(file->error, file->error_bytes, "not of the form NAME = VALUE");

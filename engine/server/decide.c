@@ -19,6 +19,7 @@ void request_note_outcome(struct worker *worker, const struct order_outcome *out
 /* False: the disk has filled up since the request was started; *outcome says so. */
 static bool may_start(struct worker *worker, struct order_outcome *outcome)
 {
+    CHECK(worker->admitted_lsn <= worker->lsn);
     enum hf_status status = worker_admit(worker);
     if (status != HF_OK) {
         *outcome = (struct order_outcome){.status = status};
@@ -45,6 +46,8 @@ static bool look_at_clock(struct worker *worker)
 bool request_decide(struct worker *worker, decide_function decide, const void *subject,
                     uint32_t lines, struct order_outcome *outcome)
 {
+    CHECK(lines > 0);
+    CHECK(!worker->txn.publishing);
     if (!may_start(worker, outcome)) {
         return true;
     }
@@ -56,6 +59,7 @@ bool request_decide(struct worker *worker, decide_function decide, const void *s
     bool sure =
         false; /* a sale that seems not to be open yet was looked at with the present time */
     for (;;) {
+        uint32_t events = worker->txn.event_count;
         if (decide(&worker->txn, subject, outcome) == TXN_AGAIN) {
             if (!worker_again(worker, &step)) {
                 return false;
@@ -64,9 +68,14 @@ bool request_decide(struct worker *worker, decide_function decide, const void *s
         } else if (outcome->status == HF_NOT_OPEN && !sure && look_at_clock(worker)) {
             sure = true;
         } else {
+            /* What was decided now, and what it changed, is in the log before it is answered. */
+            bool decided = outcome->status == HF_OK && !outcome->replayed;
+            CHECK(!decided || worker->txn.event_count > events);
+            CHECK(worker->txn.event_count >= events);
             break;
         }
     }
+    CHECK(outcome->status != HF_OK || outcome->state != ORDER_NONE);
     request_note_outcome(worker, outcome);
     return true;
 }

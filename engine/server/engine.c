@@ -25,6 +25,7 @@ static enum hf_status open_log(struct engine *engine, struct engine_recovery *re
     }
     const struct wal_end *end = &past->end;
     engine->inventory = past->inventory;
+    CHECK(engine->inventory != NULL);
     timekeeper_init(&engine->time, engine->clock,
                     &(struct time_past){end->engine_ms, end->wall_ms, end->boot_ms, end->boot},
                     engine->options.trust_clock);
@@ -34,6 +35,9 @@ static enum hf_status open_log(struct engine *engine, struct engine_recovery *re
     if (status != HF_OK) {
         snprintf(report->message, sizeof report->message, "the log can't be opened for writing: %s",
                  storage_reason(status));
+    } else {
+        CHECK(wal_tail_lsn(engine->wal) >= end->lsn);
+        CHECK(wal_commit_lsn(engine->wal) >= end->lsn);
     }
     return status;
 }
@@ -57,6 +61,7 @@ static enum hf_status open_services(struct engine *engine, const struct engine_r
     if (status == HF_OK) {
         status = housekeeper_init(&engine->housekeeper, &engine->workers, options->retain_ended_ms,
                                   options->inventory.orders_max, &past->marks);
+        CHECK(engine->workers.count == 1); /* the housekeeper's */
     }
     return status;
 }
@@ -65,6 +70,8 @@ enum hf_status engine_open(struct engine **out, const struct engine_options *opt
                            struct storage *storage, const struct clock *clock,
                            struct engine_recovery *recovery)
 {
+    CHECK(storage != NULL);
+    CHECK(clock != NULL);
     *recovery = (struct engine_recovery){0};
     *out = NULL;
     struct engine *engine = aligned_alloc(CACHE_LINE_BYTES, sizeof *engine);
@@ -108,6 +115,7 @@ void engine_close(struct engine *engine)
 
 enum hf_status engine_start(struct engine *engine)
 {
+    CHECK(engine->wal != NULL);
     enum hf_status status = wal_start(engine->wal);
     if (status != HF_OK) {
         return status;
@@ -145,6 +153,7 @@ void engine_tick(struct engine *engine, struct time_reading *now)
 
 uint64_t engine_expire(struct engine *engine)
 {
+    CHECK(!engine->housekeeper.running);
     bool more;
     timekeeper_tick(&engine->time);
     return expire_due(&engine->housekeeper, UINT32_MAX, &more);
@@ -152,6 +161,7 @@ uint64_t engine_expire(struct engine *engine)
 
 uint64_t engine_forget(struct engine *engine)
 {
+    CHECK(!engine->housekeeper.running);
     return forgetter_run(&engine->housekeeper.forgetter);
 }
 

@@ -14,6 +14,9 @@
 void forgetter_init(struct forgetter *forgetter, struct worker *worker, uint64_t retain_ms,
                     uint64_t orders_max, const struct wal_marks *marks)
 {
+    CHECK(worker != NULL);
+    CHECK(worker->workers != NULL);
+    CHECK(marks->count <= WAL_MARKS_MAX);
     const struct workers *workers = worker->workers;
     *forgetter = (struct forgetter){.inventory = workers->inventory,
                                     .wal = workers->wal,
@@ -24,9 +27,13 @@ void forgetter_init(struct forgetter *forgetter, struct worker *worker, uint64_t
                                     .marks = *marks};
 }
 
+static_assert(LOOK_MAX <= TXN_EVENTS_MAX, "one transaction can forget all that one look sees");
+static_assert(LOOKS_A_STEP % LOOK_MAX == 0, "a step is a number of whole looks");
+
 /* Whether hints kept so many orders in the present pass that a sweep is worth while. */
 static bool needs_sweep(const struct forgetter *forgetter)
 {
+    CHECK(forgetter->cut_lsn != 0);
     /* In a small table a few are many. */
     uint64_t few = forgetter->orders_max / 8;
     few = few < HINTED_MIN ? few : HINTED_MIN;
@@ -55,6 +62,7 @@ static bool pass_begin(struct forgetter *forgetter, uint64_t now_ms)
     uint64_t looks_a_ms = counts.orders_known * PASS_PART / retain_ms;
     forgetter->orders_known = counts.orders_known;
     forgetter->looks_a_ms = looks_a_ms > LOOKS_A_MS ? looks_a_ms : LOOKS_A_MS;
+    CHECK(forgetter->looks_a_ms >= LOOKS_A_MS);
     forgetter->looked_ms = now_ms;
     forgetter->hinted = 0;
     forgetter->sweeping = false;
@@ -67,6 +75,8 @@ static bool pass_begin(struct forgetter *forgetter, uint64_t now_ms)
  * out, and the orders looked at once more. */
 static void pass_end(struct forgetter *forgetter)
 {
+    CHECK(forgetter->cursor.done);
+    CHECK(forgetter->cut_lsn != 0);
     if (!needs_sweep(forgetter)) {
         forgetter->cut_lsn = 0;
         return;
@@ -81,6 +91,7 @@ static void pass_end(struct forgetter *forgetter)
  * no wave. A step is bounded: deadlines are looked at between two. */
 static uint64_t looks_due(struct forgetter *forgetter, uint64_t now_ms)
 {
+    CHECK(forgetter->looks_a_ms > 0);
     uint64_t looks = (now_ms - forgetter->looked_ms) * forgetter->looks_a_ms;
     forgetter->looked_ms = now_ms;
     uint64_t most = 2 * forgetter->looks_a_ms;
@@ -93,6 +104,8 @@ static uint64_t looks_due(struct forgetter *forgetter, uint64_t now_ms)
 static uint64_t look(struct forgetter *forgetter, uint64_t now_ms, bool *usable)
 {
     struct worker *worker = forgetter->worker;
+    CHECK(worker->txn.event_count == 0 || wal_state(forgetter->wal) == WAL_CLOSED);
+    CHECK(!forgetter->sweeping);
     *usable = wal_admit(forgetter->wal) == HF_OK;
     if (!*usable) {
         return 0;
@@ -103,6 +116,7 @@ static uint64_t look(struct forgetter *forgetter, uint64_t now_ms, bool *usable)
     (void)inventory_forget(&worker->txn, forgetter->cut_lsn + 1, &forgetter->cursor, LOOK_MAX,
                            &forgetter->hinted);
     uint32_t events = worker->txn.event_count;
+    CHECK(events <= TXN_EVENTS_MAX);
     *usable = worker_flush(worker);
     if (!*usable) {
         return 0;
@@ -110,6 +124,7 @@ static uint64_t look(struct forgetter *forgetter, uint64_t now_ms, bool *usable)
     if (forgetter->cursor.done) {
         pass_end(forgetter);
     }
+    CHECK(worker->txn.event_count == 0);
     forgetter->forgotten += events;
     return events;
 }

@@ -16,10 +16,17 @@
 #define AHEAD_STEPS         4u       /* of 2 MiB a tick: more orders than the engine can take */
 #define EXPIRER_IDLE_NS     5000000L /* while nothing is held */
 
+static_assert(EXPIRER_REST_NS < EXPIRER_TICK_NS, "what is due is not left for longer than a tick");
+static_assert(EXPIRER_TICK_NS <= EXPIRER_IDLE_NS, "idle is not more often than busy");
+static_assert(EXPIRER_IDLE_NS < 1000000000L, "tv_nsec");
+static_assert(EXPIRE_TRANSACTIONS > 0, "each tick expires something");
+
 enum hf_status housekeeper_init(struct housekeeper *housekeeper, struct workers *workers,
                                 uint64_t retain_ms, uint64_t orders_max,
                                 const struct wal_marks *marks)
 {
+    CHECK(workers->count < THREADS_MAX);
+    CHECK(marks->count <= WAL_MARKS_MAX);
     *housekeeper = (struct housekeeper){
         .inventory = workers->inventory, .wal = workers->wal, .time = workers->time};
     unsigned slot = workers->count++;
@@ -42,6 +49,9 @@ void housekeeper_deinit(struct housekeeper *housekeeper)
 uint64_t expire_due(struct housekeeper *housekeeper, uint32_t transactions_max, bool *more)
 {
     struct worker *worker = housekeeper->worker;
+    CHECK(transactions_max > 0);
+    /* What could not be appended stays there when the log is closed. */
+    CHECK(worker->txn.event_count == 0 || wal_state(housekeeper->wal) == WAL_CLOSED);
     uint64_t count = 0;
     /* Expiry is work like any other: it waits while the log takes none. */
     *more = wal_admit(housekeeper->wal) == HF_OK;
@@ -50,6 +60,8 @@ uint64_t expire_due(struct housekeeper *housekeeper, uint32_t transactions_max, 
         bool again = inventory_expire(&worker->txn) == TXN_AGAIN;
         uint32_t events = worker->txn.event_count;
         bool flushed = worker_flush(worker);
+        CHECK(events <= TXN_EVENTS_MAX);
+        CHECK(!flushed || worker->txn.event_count == 0);
         count += flushed ? events : 0;
         *more = flushed && again && wal_admit(housekeeper->wal) == HF_OK;
     }
@@ -85,6 +97,7 @@ static void *expirer_main(void *argument)
 
 enum hf_status housekeeper_start(struct housekeeper *housekeeper)
 {
+    CHECK(housekeeper->worker != NULL);
     CHECK(!housekeeper->running);
     if (pthread_create(&housekeeper->thread, NULL, expirer_main, housekeeper) != 0) {
         return HF_NO_MEMORY;

@@ -10,9 +10,15 @@
 #define PAUSE_NS_MAX       200000000u
 #define PAUSE_UNLINK_NS    10000000L /* 200 MB/s of files that go */
 
+static_assert(PAUSE_NS_MAX < 1000000000u, "tv_nsec");
+static_assert(PAUSE_UNLINK_NS < 1000000000L, "tv_nsec");
+static_assert(LOAD_EVERY_NS > 0, "the load is measured over some time");
+
 void pacer_init(struct pacer *pacer, const struct clock *clock, struct wal *wal,
                 uint64_t wal_bytes_max)
 {
+    CHECK(clock != NULL);
+    CHECK(wal != NULL);
     *pacer = (struct pacer){.clock = clock, .wal = wal, .wal_bytes_max = wal_bytes_max};
 }
 
@@ -38,6 +44,8 @@ static uint32_t pause_percent_now(const struct pacer *pacer, bool busy)
         return 0;
     }
     uint64_t half = most / 2;
+    CHECK(bytes < most);
+    CHECK(half < most);
     return bytes <= half ? PAUSE_PERCENT_BUSY
                          : (uint32_t)(PAUSE_PERCENT_BUSY * (most - bytes) / (most - half));
 }
@@ -57,10 +65,12 @@ static void look_at_load(struct pacer *pacer, uint64_t now_ns)
         return;
     }
     uint64_t lsn = wal_tail_lsn(pacer->wal);
+    CHECK(lsn >= pacer->look_lsn);
     uint64_t grown = lsn - pacer->look_lsn;
     /* Bytes a second against what counts as little to do. */
     bool busy = grown > IDLE_BYTES_A_SECOND * (now_ns - pacer->look_ns) / 1000000000u;
     pacer->pause_percent = pause_percent_now(pacer, busy);
+    CHECK(pacer->pause_percent <= PAUSE_PERCENT_BUSY);
     pacer->look_lsn = lsn;
     pacer->look_ns = now_ns;
 }
@@ -85,6 +95,7 @@ bool pace(struct pacer *pacer)
 
 bool pace_build(void *context, uint64_t done, uint64_t total)
 {
+    CHECK(context != NULL);
     (void)done;
     (void)total;
     return pace(context);
@@ -95,6 +106,7 @@ bool pace_unlink(void *context)
     struct pacer *pacer = context;
     if (pacer->pauses) {
         long pause_ns = PAUSE_UNLINK_NS * pause_percent_now(pacer, true) / PAUSE_PERCENT_BUSY;
+        CHECK(pause_ns <= PAUSE_UNLINK_NS);
         nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
     }
     return !pacer_stopped(pacer);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/address.h"
+#include "base/check.h"
 #include "io/storage.h"
 #include "io/storage_directory.h"
 
@@ -39,6 +40,7 @@ static bool no(char *reason, const char *format, ...)
  * itself need not be there. False: its folder is not. */
 static bool true_path(const char *path, char out[PATH_MAX])
 {
+    CHECK(path != NULL);
     char copies[2][PATH_MAX];
     char folder[PATH_MAX];
     if (realpath(path, out)) {
@@ -155,6 +157,7 @@ static bool bind_fits(const struct addrinfo *to, const struct address *address, 
 
 static bool tcp_fits(const struct address *address, char *reason)
 {
+    CHECK(!address->ipc);
     char port[8];
     const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
                                    .ai_socktype = SOCK_STREAM};
@@ -180,6 +183,8 @@ static bool tcp_fits(const struct address *address, char *reason)
 static bool socket_is_left(const char *path, char *reason)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    static_assert(ADDRESS_PATH_MAX < sizeof address.sun_path, "any path that is an address fits");
+    CHECK(strlen(path) < sizeof address.sun_path);
     memcpy(address.sun_path, path, strlen(path));
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
@@ -247,6 +252,7 @@ static struct address in_numbers(const char *url)
  * refused before (config_check). */
 static bool no_other_has(const struct config_addresses *all, unsigned at, char *reason)
 {
+    CHECK(at < all->count);
     struct address mine = in_numbers(all->urls[at]);
     for (unsigned other = 0; other < at; other++) {
         struct address its = in_numbers(all->urls[other]);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/parallel.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/info.h"
@@ -34,6 +35,7 @@ struct replay {
 static enum hf_status damaged(struct engine_recovery *report, const char *file, uint64_t offset,
                               const char *what)
 {
+    CHECK(what != NULL);
     snprintf(report->message, sizeof report->message, "%s, offset %llu: %s; nothing was changed",
              file, (unsigned long long)offset, what);
     return HF_DAMAGED;
@@ -82,6 +84,7 @@ static void say_too_small(struct replay *replay, const char *what,
 static enum hf_status replay_failed(struct replay *replay, const struct replayer *replayer,
                                     enum hf_status status)
 {
+    CHECK(status != HF_OK);
     if (status == HF_FULL) {
         struct inventory_counts counts;
         inventory_counts(replay->result->inventory, &counts);
@@ -121,6 +124,8 @@ static enum hf_status replay_blocks(struct replay *replay, struct wal_reader *re
 
 static enum hf_status replay_log(struct replay *replay, struct wal_reader *reader)
 {
+    CHECK(replay->result->inventory != NULL);
+    CHECK(replay->threads >= 1);
     struct replayer *replayer;
     enum hf_status status = replayer_start(&replayer, replay->result->inventory, replay->threads,
                                            replay->result->digest);
@@ -147,6 +152,7 @@ static void checkpoint_progress(void *context, uint64_t done, uint64_t total)
  */
 static enum hf_status make_inventory(struct replay *replay, uint64_t orders)
 {
+    CHECK(replay->result->inventory == NULL);
     struct inventory_options options = replay->options->inventory;
     uint64_t ready = options.orders_ready;
     options.orders_ready = 0;
@@ -159,6 +165,7 @@ static enum hf_status make_inventory(struct replay *replay, uint64_t orders)
 
 static void take_memory(void *context, unsigned number)
 {
+    CHECK(number < ((const struct replay *)context)->threads);
     const struct replay *replay = context;
     replay_populate(replay->result->inventory, replay->options->inventory.orders_ready, number,
                     replay->threads);
@@ -234,6 +241,7 @@ static enum hf_status load_newest(struct replay *replay, struct checkpoint_info 
             say_passed_over(replay, status, info);
         }
     }
+    CHECK((status == HF_OK) == (replay->result->inventory != NULL));
     free(numbers);
     return checkpoint_is_lost(status) ? HF_NOT_FOUND : checkpoint_failed(replay, info, status);
 }
@@ -241,6 +249,7 @@ static enum hf_status load_newest(struct replay *replay, struct checkpoint_info 
 /* Without a checkpoint the log must be there from its beginning. */
 static enum hf_status begin_without(struct replay *replay)
 {
+    CHECK(replay->result->inventory == NULL);
     uint64_t first;
     enum hf_status status = wal_first_segment(replay->storage, &first);
     if (status == HF_OK && first > 1) {
@@ -342,6 +351,8 @@ static enum hf_status run(struct replay *replay)
     if (status == HF_OK) {
         status = read_log(replay, loaded ? &info.start : NULL);
     }
+    /* The log is read from where the checkpoint ends. */
+    CHECK(status != HF_OK || !loaded || replay->result->end.lsn >= info.start.lsn);
     return status == HF_OK ? check_cluster(replay) : status;
 }
 
@@ -349,6 +360,7 @@ static enum hf_status run(struct replay *replay)
  * in the order of the log there is (replay.h). */
 static enum hf_status run_alone(struct replay *replay)
 {
+    CHECK(replay->threads > 1);
     inventory_deinit(replay->result->inventory);
     *replay->report = (struct engine_recovery){0};
     *replay->result = (struct recovery_result){0};
@@ -360,6 +372,7 @@ static enum hf_status run_alone(struct replay *replay)
  * since there is time while others wait for the disk; the rest is taken here. */
 static void finish(void *context, unsigned number)
 {
+    CHECK(number < ((const struct replay *)context)->threads);
     const struct replay *replay = context;
     take_memory(context, number);
     inventory_replayed_part(replay->result->inventory, number, replay->threads);
@@ -387,6 +400,9 @@ enum hf_status recovery_run(const struct engine_options *options, struct storage
         result->inventory = NULL;
         return status;
     }
+    CHECK(result->inventory != NULL);
+    CHECK(!result->end.damaged);
+    CHECK(result->marks.count <= WAL_MARKS_MAX);
     parallel_run(replay.threads, finish, &replay);
     report->lsn = result->end.lsn;
     report->torn_bytes = result->end.torn ? result->end.torn_bytes : 0;

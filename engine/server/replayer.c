@@ -111,6 +111,8 @@ struct replayer {
 static void lane_fail(struct lane *lane, struct lane_end *end, enum hf_status status,
                       const struct route *route, const char *reason)
 {
+    CHECK(!lane->failed);
+    CHECK(status != HF_OK);
     lane->failed = true;
     end->status = status;
     end->offset = route->offset;
@@ -126,6 +128,8 @@ static bool lane_apply(struct lane *lane, const struct batch *batch, const struc
     size_t used;
     const char *reason;
     uint32_t bytes = route->words * WORD_BYTES;
+    CHECK(bytes > 0);
+    CHECK(route->offset + (uint64_t)bytes <= batch->bytes);
     if (record_decode(batch->payload + route->offset, bytes, &event, &scratch, &used, &reason) !=
         HF_OK) {
         lane_fail(lane, end, HF_DAMAGED, route, reason);
@@ -146,6 +150,8 @@ static void lane_run(struct lane *lane, struct batch *batch)
     const struct route *routes = batch->routes[lane->number];
     uint32_t count = batch->route_counts[lane->number];
     struct lane_end *end = &batch->ends[lane->number];
+    CHECK(lane->number < lane->replayer->lane_count);
+    CHECK(count <= batch->records);
     end->status = HF_OK;
     for (uint32_t i = 0; i < INDEX_AHEAD && i < count; i++) {
         replay_prefetch_index(lane->replay, routes[i].hash);
@@ -176,6 +182,7 @@ static void *lane_main(void *argument)
         if (replayer->stop) {
             break;
         }
+        CHECK(lane->done < replayer->handed);
         pthread_mutex_unlock(&replayer->mutex);
         lane_run(lane, &replayer->batches[lane->done % RING]);
         pthread_mutex_lock(&replayer->mutex);
@@ -190,6 +197,7 @@ static void *lane_main(void *argument)
 
 static struct batch *batch_open(struct replayer *replayer)
 {
+    CHECK(replayer->handed - replayer->retired < RING || replayer->status != HF_OK);
     return &replayer->batches[replayer->handed % RING];
 }
 
@@ -270,6 +278,7 @@ static void wait_for_lanes(struct replayer *replayer, uint64_t batches)
 /* Waits for the first `batches` of all that were handed over, and looks at what became of them. */
 static enum hf_status retire(struct replayer *replayer, uint64_t batches)
 {
+    CHECK(batches <= replayer->handed);
     wait_for_lanes(replayer, batches);
     while (replayer->retired < batches && replayer->status == HF_OK) {
         struct batch *batch = &replayer->batches[replayer->retired % RING];
@@ -303,6 +312,7 @@ static enum hf_status hand_over(struct replayer *replayer)
     if (replayer->handed >= RING && retire(replayer, replayer->handed - RING + 1) != HF_OK) {
         return replayer->status;
     }
+    CHECK(replayer->handed - replayer->retired < RING);
     batch_clear(batch_open(replayer));
     return HF_OK;
 }
@@ -403,6 +413,8 @@ static enum hf_status route_orders(struct replayer *replayer, const struct wal_b
         record_is_order(type)) {
         uint64_t hash = id_hash(id);
         unsigned lane = replay_lane_of(replayer->inventory, hash, replayer->lane_count);
+        CHECK(lane < replayer->lane_count);
+        CHECK(batch->route_counts[lane] < ROUTES_MAX);
         batch->routes[lane][batch->route_counts[lane]++] =
             (struct route){hash, batch->bytes + (*at - from), (uint16_t)(bytes / WORD_BYTES),
                            type == EVENT_ORDER_HELD};
@@ -414,6 +426,8 @@ static enum hf_status route_orders(struct replayer *replayer, const struct wal_b
             batch->first_lsn = block->header.first_lsn + from;
             memcpy(batch->file, block->file, sizeof batch->file);
         }
+        CHECK(batch->mark_count < BATCH_BLOCKS);
+        CHECK(batch->bytes + (uint64_t)(*at - from) <= BATCH_BYTES);
         batch->marks[batch->mark_count++] = (struct mark){batch->bytes, record_offset(block, from)};
         memcpy(batch->payload + batch->bytes, block->payload + from, *at - from);
         batch->bytes += *at - from;
@@ -551,6 +565,8 @@ enum hf_status replayer_start(struct replayer **out, struct inventory *inventory
     replayer->base_digest = digest;
     threads = threads < RECOVERY_THREADS_MAX ? threads : RECOVERY_THREADS_MAX;
     replayer->lane_count = replay_lanes(inventory, threads);
+    CHECK(replayer->lane_count >= 1);
+    CHECK(replayer->lane_count <= threads);
     pthread_mutex_init(&replayer->mutex, NULL);
     pthread_cond_init(&replayer->work, NULL);
     pthread_cond_init(&replayer->idle, NULL);
@@ -572,6 +588,7 @@ enum hf_status replayer_finish(struct replayer *replayer, uint64_t *digest)
     if (status != HF_OK) {
         return status;
     }
+    CHECK(replayer->retired == replayer->handed);
     *digest = replayer->base_digest;
     for (unsigned i = 0; i < replayer->lane_count; i++) {
         replay_lane_finish(replayer->lanes[i].replay);

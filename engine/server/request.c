@@ -27,6 +27,8 @@ static void call_durable(struct wal_waiter *waiter, enum hf_status status)
         answer_fail(call, HF_INTERNAL,
                     "the log is closed after a failed write: nothing is known "
                     "to be durable beyond what was answered before");
+    } else {
+        CHECK(call->response.lsn <= wal_commit_lsn(call->engine->wal));
     }
     call->done(call);
 }
@@ -34,9 +36,11 @@ static void call_durable(struct wal_waiter *waiter, enum hf_status status)
 /* Sends the answer once all before lsn is durable. */
 static void answer_when_durable(struct engine_call *call, uint64_t lsn)
 {
+    CHECK(call->response.status != HF_OK || call->response.type != RESPONSE_NONE);
     call->response.lsn = lsn;
     call->waiter.done = call_durable;
     if (!wal_wait(call->engine->wal, lsn, &call->waiter)) {
+        CHECK(lsn <= wal_commit_lsn(call->engine->wal));
         call->done(call);
     }
 }
@@ -128,6 +132,7 @@ static bool request_admit(struct engine *engine, struct engine_call *call,
 static bool execute_change(struct worker *worker, struct engine_call *call,
                            const struct request *request)
 {
+    CHECK(request_changes(request->type));
     switch (request->type) {
     case REQUEST_RESERVE:
         return request_reserve(worker, call, request);
@@ -153,6 +158,7 @@ static bool execute_change(struct worker *worker, struct engine_call *call,
 static void execute_read(struct engine *engine, struct engine_call *call,
                          const struct request *request)
 {
+    CHECK(!request_changes(request->type));
     switch (request->type) {
     case REQUEST_GET_ORDER:
         request_get_order(engine, call, request);
@@ -196,6 +202,8 @@ static bool run_change(struct engine *engine, struct engine_call *call,
     /* What was decided anew depends on nothing later than its own record. A refusal or a replay may
      * depend on anything that was visible when it was decided: the tail, read after that. */
     *lsn = worker->depends_on_tail ? wal_tail_lsn(engine->wal) : worker->lsn;
+    CHECK(*lsn >= worker->lsn);
+    CHECK(!fine || worker->txn.event_count == 0);
     if (worker->read_only) {
         call->response.retry_after_ms = READ_ONLY_RETRY_MS;
     }
@@ -205,6 +213,8 @@ static bool run_change(struct engine *engine, struct engine_call *call,
 
 void engine_submit(struct engine *engine, struct engine_call *call, const struct request *request)
 {
+    CHECK(call->done != NULL);
+    CHECK(call->arena != NULL);
     call->engine = engine;
     call->response = (struct response){0};
     call->answer_bytes_max =
@@ -229,6 +239,8 @@ void engine_submit(struct engine *engine, struct engine_call *call, const struct
 void engine_refuse(struct engine *engine, struct engine_call *call, enum hf_status status,
                    const char *message)
 {
+    CHECK(call->done != NULL);
+    CHECK(status != HF_OK);
     call->engine = engine;
     answer_fail(call, status == HF_NO_MEMORY ? HF_BUSY : status, "%s", message);
     if (status == HF_NO_MEMORY) {

@@ -26,6 +26,7 @@ struct batch_answer {
 static void batch_note(const struct worker *worker, struct batch_answer *answer, uint32_t i,
                        const struct order_outcome *outcome)
 {
+    CHECK(i < answer->count);
     answer->status[i] = (uint32_t)outcome->status;
     answer->ok_count += outcome->status == HF_OK;
     answer->invalid_count += outcome->status == HF_INVALID;
@@ -54,6 +55,8 @@ static bool batch_start(struct engine_call *call, const char *name,
 
 static void batch_finish(struct engine_call *call, const struct batch_answer *answer)
 {
+    CHECK(answer->ok_count + (uint64_t)answer->invalid_count <= answer->count);
+    CHECK(answer->count > 0);
     struct response *response = &call->response;
     response->status = answer->invalid_count == answer->count ? HF_INVALID : HF_OK;
     response->type = RESPONSE_BATCH;
@@ -101,6 +104,7 @@ static uint32_t batch_lines(struct engine_call *call, const struct batch_message
     if (lines == 0) {
         answer_fail(call, HF_INVALID, "reserve_batch.line_count: no order has a line");
     }
+    CHECK(lines <= REQUEST_LINES_MAX);
     return (uint32_t)lines;
 }
 
@@ -109,6 +113,7 @@ static bool batch_order(struct engine_call *call, const struct batch_message *ba
                         uint32_t first_line, struct order_line *lines, struct order_request *order,
                         struct order_outcome *outcome)
 {
+    CHECK(i < batch->id_hi_count);
     uint32_t count = batch->line_count_count ? batch->line_count[i] : 1;
     struct id128 id = {batch->id_hi[i], batch->id_lo[i]};
     *outcome = (struct order_outcome){.status = HF_INVALID};
@@ -198,6 +203,7 @@ bool request_reserve_batch(struct worker *worker, struct engine_call *call,
         first_line += batch->line_count_count ? batch->line_count[i] : 1;
         batch_note(worker, &answer, i, &outcome);
     }
+    CHECK(first_line == batch->item_count); /* every line was some order's */
     batch_finish(call, &answer);
     return true;
 }

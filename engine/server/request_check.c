@@ -10,12 +10,14 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "core/plan.h"
 #include "server/engine_internal.h"
 
 bool check_range(struct engine_call *call, struct answer_place place, const char *field,
                  int64_t value, int64_t min, int64_t max)
 {
+    CHECK(min <= max);
     if (value < min || value > max) {
         answer_note(call, place, ".%s: %lld, must be %lld..%lld", field, (long long)value,
                     (long long)min, (long long)max);
@@ -26,6 +28,7 @@ bool check_range(struct engine_call *call, struct answer_place place, const char
 
 bool request_count_fits(struct engine_call *call, const char *field, uint32_t count, uint32_t max)
 {
+    CHECK(max > 0);
     if (count == 0 || count > max) {
         answer_fail(call, HF_INVALID, "%s: %u of them, must be 1..%u", field, count, max);
         return false;
@@ -77,6 +80,7 @@ static const char default_pool[] = "default";
 /* Moves what is in `room` to the call's memory. False: there is none, the answer says so. */
 static bool keep_taken(struct engine_call *call, const uint8_t *room, struct bytes *text)
 {
+    CHECK(text->data != room || text->len <= TEXT_ROOM_BYTES);
     if (text->data != room) {
         return true;
     }
@@ -106,6 +110,7 @@ bool request_take_text(struct engine_call *call, struct answer_place place, cons
 /* Is there, in the engine, what is spelled just so: a SKU; or a pool, of the SKU `of`? */
 static bool is_known(const struct engine *engine, const struct bytes *of, struct bytes code)
 {
+    CHECK(engine->inventory != NULL);
     struct sku_rule rule;
     if (code.len == 0 || code.len > CODE_BYTES_MAX) {
         return false;
@@ -173,12 +178,14 @@ bool request_take_after(struct engine *engine, struct engine_call *call, struct 
 
 enum hf_status stockroom_item(const struct stockroom *room, uint32_t item, struct item_view *view)
 {
+    CHECK(room->engine != NULL);
     return room->plan ? plan_item(room->plan, item, view)
                       : inventory_item(room->engine->inventory, item, view);
 }
 
 uint32_t stockroom_find(const struct stockroom *room, struct bytes sku, struct bytes pool)
 {
+    CHECK(room->engine != NULL);
     return room->plan ? plan_find_item(room->plan, sku, pool)
                       : inventory_find_item(room->engine->inventory, sku, pool);
 }

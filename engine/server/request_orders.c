@@ -18,6 +18,7 @@
 static struct result_message result_of(const struct worker *worker,
                                        const struct order_outcome *outcome)
 {
+    CHECK(outcome->status != HF_OK || outcome->state != ORDER_NONE);
     return (struct result_message){
         .status = outcome->status,
         .replayed = outcome->replayed,
@@ -46,12 +47,15 @@ static void note_refusal(struct engine_call *call, struct answer_place place,
 static void finish_orders(struct engine_call *call, const struct result_message *results,
                           uint32_t count)
 {
+    CHECK(count > 0);
+    CHECK(count <= REQUEST_ORDERS_MAX);
     uint32_t invalid = 0;
     uint32_t busy = 0;
     for (uint32_t i = 0; i < count; i++) {
         invalid += results[i].status == HF_INVALID;
         busy += results[i].status == HF_BUSY;
     }
+    CHECK(invalid + busy <= count);
     call->response.status = count > 0 && invalid == count ? HF_INVALID : HF_OK;
     if (busy > 0 && busy == count) {
         call->response.status = HF_BUSY;
@@ -97,6 +101,8 @@ static bool check_policy(struct engine_call *call, struct answer_place place,
 static enum hf_status check_fallbacks(struct engine_call *call, struct answer_place place,
                                       uint32_t item, const struct line_message *line)
 {
+    CHECK(item != 0);
+    CHECK(line->fallback_count <= LINE_FALLBACKS_MAX);
     for (uint32_t i = 0; i < line->fallback_count; i++) {
         uint32_t fallback = line->fallback[i];
         if (!inventory_has_item(call->engine->inventory, fallback)) {
@@ -182,6 +188,8 @@ static uint32_t count_grants(struct engine_call *call, struct answer_place place
             return 0;
         }
     }
+    CHECK(grants >= message->line_count);
+    CHECK(grants <= ORDER_LINES_MAX);
     return (uint32_t)grants;
 }
 
@@ -194,11 +202,14 @@ struct grant_room {
 
 static bool grant_room_make(struct engine_call *call, struct grant_room *room, uint32_t count)
 {
+    CHECK(count > 0);
+    CHECK(count <= ORDER_LINES_MAX);
     if (room->left < count) {
         uint32_t more = count > GRANTS_ROOM ? count : GRANTS_ROOM;
         room->next = arena_alloc(call->arena, more * sizeof *room->next);
         room->left = room->next ? more : 0;
     }
+    CHECK(!room->next || room->left >= count);
     return room->next != NULL;
 }
 
@@ -239,6 +250,8 @@ static enum hf_status parse_lines(struct engine_call *call, struct answer_place 
                                   const struct order_message *message, struct order_request *order,
                                   uint32_t *line)
 {
+    CHECK(message->line_count > 0);
+    CHECK(message->line_count <= ORDER_LINES_MAX);
     bool shaped = false;
     for (uint32_t i = 0; i < message->line_count; i++) {
         shaped |= line_shaped(&message->lines[i]);
@@ -287,11 +300,14 @@ static bool parse_order(struct engine_call *call, struct answer_place place,
     if (outcome->status == HF_OK && !grant_room_make(call, room, grants)) {
         outcome->status = no_memory(call, place);
     }
+    CHECK(outcome->status != HF_OK || order->line_count == message->line_count);
+    CHECK(outcome->status != HF_OK || room->left >= grants);
     return outcome->status == HF_OK;
 }
 
 static struct result_message *alloc_results(struct engine_call *call, uint32_t count)
 {
+    CHECK(count > 0);
     struct result_message *results = arena_calloc(call->arena, count, sizeof *results);
     (void)request_memory_fits(call, results);
     return results;

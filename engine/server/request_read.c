@@ -29,6 +29,7 @@ static_assert(ANSWER_REST_BYTES + ORDER_BYTES + (uint64_t)ORDER_LINES_MAX * GRAN
 /* What a list may take of an answer. */
 static uint64_t list_bytes_max(const struct engine_call *call)
 {
+    CHECK(call->answer_bytes_max >= ANSWER_BYTES_LEAST);
     return call->answer_bytes_max - ANSWER_REST_BYTES;
 }
 
@@ -37,6 +38,8 @@ static uint64_t list_bytes_max(const struct engine_call *call)
 /* The units that an order has now of a line: held, or committed less returned. */
 static uint32_t line_has(enum order_state state, const struct order_line_view *line)
 {
+    CHECK(line->released <= line->qty);
+    CHECK(line->returned <= line->committed);
     switch (state) {
     case ORDER_HELD:
         return line->qty - line->released;
@@ -55,6 +58,7 @@ static uint32_t line_has(enum order_state state, const struct order_line_view *l
 static uint32_t grants_of(const struct order_view *view, const struct order_line_view *lines,
                           const uint32_t *covered, struct grant_message *grants)
 {
+    CHECK(view->line_count <= ORDER_LINES_MAX);
     uint32_t count = 0;
     for (uint32_t i = 0; i < view->line_count; i++) {
         const struct order_line_view *line = &lines[i];
@@ -213,6 +217,7 @@ static uint32_t list_walk(struct engine *engine, const struct order_filter *filt
     for (;;) {
         uint32_t count = inventory_list_orders(engine->inventory, filter, cursor, views, limit,
                                                LIST_ORDERS_LOOKED_MAX);
+        CHECK(count <= limit);
         uint64_t bytes = 0;
         uint32_t fit = 0;
         while (fit < count && (bytes += ORDER_BYTES + (uint64_t)views[fit].line_count *
@@ -222,6 +227,7 @@ static uint32_t list_walk(struct engine *engine, const struct order_filter *filt
         if (fit == count) {
             return count;
         }
+        CHECK(fit > 0);
         *cursor = start;
         limit = fit; /* at least 1: an order has ORDER_LINES_MAX lines at most */
     }
@@ -263,6 +269,8 @@ void request_list_orders(struct engine *engine, struct engine_call *call,
         count += status == HF_OK &&
                  (filter.states == 0 || (filter.states & 1u << orders[count].state) != 0);
     }
+    CHECK(count <= seen);
+    CHECK(seen <= limit);
     struct response *response = &call->response;
     response->type = RESPONSE_ORDER_LIST;
     response->order_list.count = count;
@@ -286,6 +294,7 @@ struct stock_list {
 /* Room for so many more. */
 static bool list_grow(struct engine_call *call, struct stock_list *list, uint32_t count)
 {
+    CHECK(list->count <= list->room);
     if (list->room - list->count >= count) {
         return true;
     }
@@ -300,6 +309,7 @@ static bool list_grow(struct engine_call *call, struct stock_list *list, uint32_
     }
     list->items = items;
     list->room = room;
+    CHECK(list->room - list->count >= count);
     return true;
 }
 
@@ -315,6 +325,7 @@ static bool list_add(struct engine *engine, struct engine_call *call, struct sto
         uint32_t part = count - from < READ_ITEMS_AT_ONCE ? count - from : READ_ITEMS_AT_ONCE;
         inventory_items(engine->inventory, items + from, part, views);
         for (uint32_t i = 0; i < part; i++) {
+            CHECK(list->count < list->room);
             struct stock_message *stock = &list->items[list->count++];
             *stock = request_stock_of(&views[i]);
             list->bytes += STOCK_BYTES + stock->sku.len + stock->pool.len;
@@ -347,6 +358,7 @@ struct wanted_items {
 /* Makes room for `more`. False: out of memory, the answer says so. */
 static bool wanted_grow(struct engine_call *call, struct wanted_items *wanted, uint32_t more)
 {
+    CHECK(wanted->count <= wanted->room);
     if (wanted->room - wanted->count >= more) {
         return true;
     }
@@ -360,11 +372,13 @@ static bool wanted_grow(struct engine_call *call, struct wanted_items *wanted, u
     }
     wanted->items = items;
     wanted->room = room;
+    CHECK(wanted->room - wanted->count >= more);
     return true;
 }
 
 static void answer_stock(struct engine_call *call, const struct stock_list *list)
 {
+    CHECK(list->count <= list->room);
     call->response.type = RESPONSE_STOCK;
     call->response.stock.count = list->count;
     call->response.stock.items = list->items;
@@ -403,6 +417,7 @@ static bool want_items(struct engine *engine, struct engine_call *call,
             answer_fail(call, HF_UNKNOWN_ITEM, "get_stock.item[%u]: there is no item %u", i, item);
             return false;
         }
+        CHECK(wanted->count < wanted->room);
         wanted->items[wanted->count++] = item;
     }
     return true;
@@ -445,6 +460,7 @@ void request_get_stock(struct engine *engine, struct engine_call *call,
     struct stock_list list = {0};
     if (want_items(engine, call, request, &wanted) && want_skus(engine, call, request, &wanted) &&
         list_add(engine, call, &list, wanted.items, wanted.count)) {
+        CHECK(list.count == wanted.count);
         answer_stock(call, &list);
     }
 }

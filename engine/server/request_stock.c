@@ -89,6 +89,7 @@ static bool check_define(struct engine_call *call, const struct define_message *
 static bool take_texts(struct engine *engine, struct engine_call *call,
                        struct define_message *define, const struct define_names *names)
 {
+    CHECK(define->sku_count + (uint64_t)define->item_count <= REQUEST_ADMIN_MAX);
     struct sku_message *skus = arena_calloc(call->arena, define->sku_count, sizeof *skus);
     struct item_message *items = arena_calloc(call->arena, define->item_count, sizeof *items);
     if (!request_memory_fits(call, skus) || !request_memory_fits(call, items)) {
@@ -166,6 +167,8 @@ static enum hf_status plan_all(struct engine *engine, struct engine_call *call, 
                                const struct define_message *define,
                                const struct define_names *names, uint32_t *items)
 {
+    CHECK(plan != NULL);
+    CHECK(items != NULL || define->item_count == 0);
     enum hf_status status = HF_OK;
     struct misfit misfit = {0};
     plan_assume_made(plan, define->skus_before, define->items_before);
@@ -186,6 +189,7 @@ static enum hf_status plan_all(struct engine *engine, struct engine_call *call, 
 
 static enum hf_status define_one_sku(struct worker *worker, const struct sku_message *sku)
 {
+    CHECK(worker->txn.event_count == 0);
     struct sku_rule rule = rule_of(sku);
     enum hf_status status = worker_admit(worker);
     if (status == HF_OK) {
@@ -197,6 +201,7 @@ static enum hf_status define_one_sku(struct worker *worker, const struct sku_mes
 static enum hf_status define_one_item(struct worker *worker, const struct item_message *item,
                                       uint32_t *handle)
 {
+    CHECK(worker->txn.event_count == 0);
     struct item_def def = def_of(item);
     enum hf_status status = worker_admit(worker);
     if (status == HF_OK) {
@@ -211,6 +216,7 @@ static enum hf_status define_one_item(struct worker *worker, const struct item_m
 static enum hf_status define_all(struct worker *worker, const struct define_message *define,
                                  uint32_t *items)
 {
+    CHECK(!define->dry_run);
     enum hf_status status = HF_OK;
     for (uint32_t i = 0; i < define->sku_count && status == HF_OK; i++) {
         status = define_one_sku(worker, &define->skus[i]);
@@ -282,6 +288,7 @@ bool request_define(struct worker *worker, struct engine_call *call, const struc
     worker->depends_on_tail = true; /* an unchanged definition has no record of its own */
     inventory_admin_lock(call->engine->inventory);
     enum hf_status status = plan_and_define(worker, call, &define, items);
+    CHECK(status == HF_INTERNAL || worker->txn.event_count == 0);
     inventory_admin_unlock(call->engine->inventory);
     return status != HF_INTERNAL;
 }
@@ -413,6 +420,7 @@ struct asked_change {
 static void plan_one(struct plan *plan, const struct asked_change *asked,
                      struct adjust_result_message *result)
 {
+    CHECK(plan != NULL);
     result->status = asked->moves
                          ? plan_move(plan, &asked->move, &result->replayed, &result->delta)
                          : plan_adjust(plan, &asked->adjustment, &result->replayed, &result->delta);
@@ -422,12 +430,15 @@ static void plan_one(struct plan *plan, const struct asked_change *asked,
 static bool make_one(struct worker *worker, const struct asked_change *asked,
                      struct adjust_result_message *result)
 {
+    CHECK(worker->txn.event_count == 0);
     result->status = worker_admit(worker);
     if (result->status == HF_OK) {
         result->status =
             asked->moves ? inventory_move(&worker->txn, &asked->move, &result->replayed)
                          : inventory_adjust(&worker->txn, &asked->adjustment, &result->replayed);
     }
+    CHECK(worker->txn.event_count <= 1);
+    CHECK(result->status == HF_OK || worker->txn.event_count == 0);
     if (worker->txn.event_count > 0) {
         const struct event *event = &worker->txn.events[0];
         result->delta = asked->moves ? -event->move->units : event->adjust->delta;
@@ -459,6 +470,7 @@ static bool adjust_one(struct worker *worker, const struct stockroom *room,
     } else if (!make_one(worker, &asked, result)) {
         return false;
     }
+    CHECK(room->plan || worker->txn.event_count == 0);
     if (result->status == HF_INVALID) {
         /* What one adjustment says by itself has been checked: it is the sum that is refused. */
         answer_note(call, place, ": stock would fall below 0 or exceed 2^53");
@@ -485,6 +497,7 @@ static bool adjust_all(struct worker *worker, const struct stockroom *room,
         }
         invalid += results[i].status == HF_INVALID;
     }
+    CHECK(invalid <= count);
     call->response.status = count > 0 && invalid == count ? HF_INVALID : HF_OK;
     call->response.type = RESPONSE_ADJUST;
     call->response.adjust.count = count;
@@ -559,6 +572,7 @@ bool request_adjust(struct worker *worker, struct engine_call *call, const struc
         struct stockroom room = {call->engine, NULL};
         fine = adjust_all(worker, &room, call, request, results);
     }
+    CHECK(!fine || worker->txn.event_count == 0);
     inventory_admin_unlock(call->engine->inventory);
     return fine;
 }

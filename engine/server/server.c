@@ -60,6 +60,10 @@ struct server {
     struct transport_server *transport;
 };
 
+static_assert(HF_BUSY < 0x80 && HF_INTERNAL < 0x80, "a byte each in fixed_answer()");
+static_assert(FAILED_DRAIN_MS < DRAIN_MS, "there is less to wait for after a failure");
+static_assert(WATCH_NS < 1000000000L, "tv_nsec");
+
 /* ---- One exchange ---- */
 
 static bool memory_init(void *context, void *user)
@@ -67,6 +71,7 @@ static bool memory_init(void *context, void *user)
     (void)context;
     struct exchange_memory *memory = user;
     arena_init(&memory->arena, DECODE_ARENA_BYTES_MAX);
+    memory->exchange = NULL;
     return true;
 }
 
@@ -127,6 +132,8 @@ static void send_answer(struct engine_call *call)
         refuse_long_answer(memory, &reply);
     }
     struct transport_exchange *exchange = memory->exchange;
+    CHECK(exchange != NULL); /* one answer for each request */
+    memory->exchange = NULL;
     USDT2(reply, call->response.lsn, call->response.status);
     transport_reply(exchange, reply);
 }
@@ -135,6 +142,7 @@ static struct exchange_memory *begin_exchange(struct transport_exchange *exchang
 {
     struct exchange_memory *memory = transport_exchange_user(exchange);
     memory->arena.cap_bytes = DECODE_ARENA_BYTES_MAX;
+    CHECK(memory->exchange == NULL);
     memory->exchange = exchange;
     memory->call = (struct engine_call){
         .received_ns = clock_monotonic_ns(clock_real()),
@@ -226,6 +234,8 @@ static void read_identity(struct server *server)
 /* The log is in a folder of its own: the data directory also has the lock and the socket. */
 static bool start_storage(struct server *server)
 {
+    CHECK(server->lock < 0);
+    CHECK(!server->storage);
     const char *data = server->config->data;
     bool fresh = access(data, F_OK) != 0;
     if (storage_make_directory(data) != HF_OK) {
@@ -260,6 +270,8 @@ static bool start_storage(struct server *server)
 
 static bool start_archive(struct server *server)
 {
+    CHECK(server->archive_lock < 0);
+    CHECK(!server->archive);
     const char *folder = server->config->archive_dir;
     if (folder[0] == '\0') {
         return true;
@@ -278,6 +290,7 @@ static bool start_archive(struct server *server)
 /* The log is this one from now on. */
 static void note_identity(struct server *server)
 {
+    CHECK(server->engine_opened);
     struct id128 cluster = wal_cluster(engine_wal(server->engine));
     enum hf_status status =
         server->cluster_known ? HF_OK : identity_write(server->config->data, cluster);
@@ -295,6 +308,8 @@ static void note_identity(struct server *server)
 
 static bool start_engine(struct server *server)
 {
+    CHECK(server->storage != NULL);
+    CHECK(!server->engine);
     struct engine_options options = config_engine(server->config);
     uint64_t begin_ns = clock_monotonic_ns(clock_real());
     struct progress_line line = {.begin_ns = begin_ns};
@@ -344,6 +359,7 @@ static bool start_engine(struct server *server)
 
 static bool listen_on(struct server *server, const char *url)
 {
+    CHECK(server->transport != NULL);
     char actual[CONFIG_TEXT_BYTES + 64];
     enum hf_status status = transport_server_listen(server->transport, url, actual, sizeof actual);
     if (status != HF_OK) {
@@ -429,6 +445,7 @@ static void release_locks(const struct server *server)
 /* False: the log failed, now or before. */
 static bool stop_server(struct server *server, uint32_t drain_ms)
 {
+    CHECK(!server->engine_started || server->engine_opened);
     bool log_fine = true;
     if (server->transport) {
         transport_server_drain(server->transport, drain_ms);
@@ -454,6 +471,7 @@ static bool stop_server(struct server *server, uint32_t drain_ms)
 /* Waits until told to stop, or until the log has failed. */
 static int watch(struct server *server, const sigset_t *signals)
 {
+    CHECK(server->engine_started);
     sigset_t waited = *signals;
     sigaddset(&waited, SIGHUP);
     for (;;) {

@@ -13,12 +13,16 @@
 void workers_init(struct workers *workers, struct inventory *inventory, struct wal *wal,
                   struct timekeeper *time, uint64_t digest)
 {
+    CHECK(inventory != NULL);
+    CHECK(wal != NULL);
+    CHECK(time != NULL);
     *workers = (struct workers){.inventory = inventory, .wal = wal, .time = time};
     atomic_init(&workers->digest, digest);
 }
 
 struct worker *worker_new(struct workers *workers, unsigned slot)
 {
+    CHECK(slot < THREADS_MAX);
     struct worker *worker = calloc(1, sizeof *worker);
     if (!worker) {
         return NULL;
@@ -58,6 +62,8 @@ static struct worker *worker_pop(struct workers *workers, bool *may_make)
     if (worker) {
         workers->free = worker->next;
     }
+    CHECK(workers->count <= THREADS_MAX);
+    CHECK(!worker || worker->txn.slot < workers->count);
     *may_make = workers->count < THREADS_MAX;
     spin_unlock(&workers->lock);
     return worker;
@@ -66,6 +72,8 @@ static struct worker *worker_pop(struct workers *workers, bool *may_make)
 /* Gives a new worker its slot. False: others were faster, there are THREADS_MAX. */
 static bool worker_enlist(struct workers *workers, struct worker *worker)
 {
+    CHECK(worker->txn.event_count == 0);
+    CHECK(worker->workers == workers);
     spin_lock(&workers->lock);
     bool room = workers->count < THREADS_MAX;
     if (room) {
@@ -87,6 +95,7 @@ void worker_look_at_clock(struct worker *worker)
 static void worker_begin(struct worker *worker)
 {
     CHECK(worker->txn.event_count == 0);
+    CHECK(!worker->txn.publishing);
     worker->lsn = 0;
     worker->depends_on_tail = false;
     worker->lines_decided = 0;
@@ -112,6 +121,7 @@ struct worker *worker_acquire(struct workers *workers)
             }
         }
         if (worker) {
+            CHECK(worker->workers == workers);
             worker_begin(worker);
             return worker;
         }
@@ -126,6 +136,8 @@ void worker_release(struct worker *worker, bool usable)
 {
     struct workers *workers = worker->workers;
     CHECK(!usable || worker->txn.event_count == 0);
+    CHECK(!worker->txn.publishing);
+    CHECK(worker->admitted_lsn <= worker->lsn);
     spin_lock(&workers->lock);
     struct worker **list = usable ? &workers->free : &workers->spent;
     worker->next = *list;
@@ -139,12 +151,17 @@ bool worker_flush(struct worker *worker)
     if (txn->event_count == 0) {
         return true;
     }
+    CHECK(txn->event_count <= TXN_EVENTS_MAX);
+    CHECK(!txn->publishing);
     uint32_t len = 0;
     uint64_t digest_delta = 0;
     for (uint32_t i = 0; i < txn->event_count; i++) {
         struct event *event = &txn->events[i];
-        CHECK(len + (uint64_t)record_bytes(event) <= WAL_APPEND_BYTES_MAX);
-        len += record_encode(event, worker->records + len);
+        uint32_t bytes = record_bytes(event);
+        CHECK(len + (uint64_t)bytes <= WAL_APPEND_BYTES_MAX);
+        uint32_t written = (uint32_t)record_encode(event, worker->records + len);
+        CHECK(written == bytes);
+        len += written;
         event->lsn = len; /* the offset of its end, for now */
         digest_delta += event->digest_delta;
     }
@@ -160,7 +177,9 @@ bool worker_flush(struct worker *worker)
     for (uint32_t i = 0; i < txn->event_count; i++) {
         txn->events[i].lsn += start_lsn;
     }
+    CHECK(start_lsn >= worker->lsn); /* the log only grows */
     worker->lsn = start_lsn + len;
+    CHECK(txn->events[txn->event_count - 1].lsn == worker->lsn);
     SCHEDULE_POINT("flush.publish");
     atomic_fetch_add_explicit(&worker->workers->digest, digest_delta, memory_order_relaxed);
     inventory_publish(txn);
@@ -170,6 +189,7 @@ bool worker_flush(struct worker *worker)
 
 bool worker_again(struct worker *worker, unsigned *step)
 {
+    CHECK(!worker->txn.publishing);
     if (worker->txn.event_count > 0) {
         *step = 0;
         return worker_flush(worker);
@@ -184,6 +204,7 @@ bool worker_again(struct worker *worker, unsigned *step)
 
 enum hf_status worker_admit(struct worker *worker)
 {
+    CHECK(worker->admitted_lsn <= worker->lsn);
     if (worker->lsn != worker->admitted_lsn) {
         worker->admitted_lsn = worker->lsn;
         worker->read_only |= wal_admit(worker->workers->wal) == HF_READ_ONLY;
