@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/id.h"
 #include "base/limits.h"
 #include "cli/values.h"
@@ -27,6 +28,22 @@ int order_check_buyer(const struct command_spec *spec, const char *buyer_text)
                ? ARGS_GO_ON
                : args_wrong(spec,
                             "option --buyer: it is empty; leave it out for an order of nobody");
+}
+
+int order_open(const struct command_spec *spec, const struct connection *connection, int argc,
+               char **argv, struct hf_id *id, struct hf_client **client)
+{
+    struct args args;
+    int code = args_parse(spec, argc, argv, &args);
+    if (code == ARGS_GO_ON) {
+        CHECK(args.count == 1);
+        code = order_check_id(spec, args.values[0]);
+    }
+    if (code == ARGS_GO_ON) {
+        *id = order_id_of(args.values[0]);
+        code = connect_open(spec, connection, client);
+    }
+    return code;
 }
 
 int order_check_line_count(const struct command_spec *spec, uint32_t count)

@@ -180,19 +180,12 @@ static const struct command_spec extend_spec = {
 
 int cmd_order_extend(int argc, char **argv)
 {
-    struct args args;
     struct hf_client *client;
-    int code = args_parse(&extend_spec, argc, argv, &args);
-    if (code == ARGS_GO_ON) {
-        code = order_check_id(&extend_spec, args.values[0]);
-    }
-    if (code == ARGS_GO_ON) {
-        code = connect_open(&extend_spec, &connection, &client);
-    }
+    struct hf_id id;
+    int code = order_open(&extend_spec, &connection, argc, argv, &id, &client);
     if (code != ARGS_GO_ON) {
         return code;
     }
-    struct hf_id id = order_id_of(args.values[0]);
     struct hf_result result = {0};
     enum hf_status status = hf_extend(client, id, hold_ms, &result);
     code =

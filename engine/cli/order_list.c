@@ -31,7 +31,7 @@ static const struct option_spec list_options[] = {
     {"buyer", OPTION_TEXT, &buyer_text, NULL, "B",
      "orders of this buyer: a number, or any other text, which is hashed to one"},
     {"sku", OPTION_TEXT, &sku_text, NULL, "SKU[@POOL]",
-     "orders that have units of this SKU, or of it in this pool"},
+     "orders with a line of this SKU, or of it in this pool"},
     {"state", OPTION_TEXT, &states_text, NULL, "STATE,...",
      "orders in one of these states: held, committed, released, expired, returned"},
     {"limit", OPTION_UNSIGNED, &limit, NULL, "N",

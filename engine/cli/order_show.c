@@ -108,19 +108,13 @@ static int read_and_show(struct hf_client *client, struct hf_id id)
 
 int cmd_order_show(int argc, char **argv)
 {
-    struct args args;
     struct hf_client *client;
-    int code = args_parse(&show_spec, argc, argv, &args);
-    if (code == ARGS_GO_ON) {
-        code = order_check_id(&show_spec, args.values[0]);
-    }
-    if (code == ARGS_GO_ON) {
-        code = connect_open(&show_spec, &connection, &client);
-    }
+    struct hf_id id;
+    int code = order_open(&show_spec, &connection, argc, argv, &id, &client);
     if (code != ARGS_GO_ON) {
         return code;
     }
-    code = read_and_show(client, order_id_of(args.values[0]));
+    code = read_and_show(client, id);
     hf_client_close(client);
     return code;
 }

@@ -114,7 +114,7 @@ struct work {
     uint64_t newer;                          /* left alone because of --as-of */
     bool acts;                               /* with --apply, --yes and no reason against it */
     char refusal[CONNECT_REASON_BYTES + 64]; /* why not, with --apply; "" if nothing is */
-    uint64_t mended;
+    uint64_t corrected;
     uint64_t remaining;
     struct json_rows array;
     struct plan plan;
@@ -290,7 +290,7 @@ static enum hf_status deal_with(struct work *work, const struct difference *diff
         }
         reconcile_plan(&work->plan, difference->order, &work->now);
         if (!work->plan.kind) {
-            work->mended += round > 0;
+            work->corrected += round > 0;
             return HF_OK;
         }
         status = act_and_tell(work, difference->order);
@@ -391,7 +391,7 @@ static enum hf_status compare_all(struct work *work)
     if (connection.json) {
         json_rows_close(&work->array);
     }
-    CHECK(work->mended + work->remaining <= work->count);
+    CHECK(work->corrected + work->remaining <= work->count);
     return status;
 }
 
@@ -415,7 +415,7 @@ static void summarize(const struct work *work)
             "%" PRIu32 " orders in the file, %" PRIu64 " in the engine: %zu difference%s, %" PRIu64
             " corrected, %" PRIu64 " remain%s\n",
             work->file.order_count, work->engine_orders, work->count, work->count == 1 ? "" : "s",
-            work->mended, work->remaining, work->remaining == 1 ? "s" : "");
+            work->corrected, work->remaining, work->remaining == 1 ? "s" : "");
     if (work->refusal[0] != '\0') {
         print_safe(stderr, work->refusal);
         fputc('\n', stderr);

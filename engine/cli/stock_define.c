@@ -45,7 +45,7 @@ static const struct option_spec define_options[] = {
     {"hold-max", OPTION_DURATION, &hold_ms_max, &given.hold_max, "DURATION",
      "the longest hold that an order may ask for; 0: the engine's hold-ms-max"},
     {"safety", OPTION_SIGNED, &safety, &given.safety, "N",
-     "units of the item's stock that are not sold"},
+     "units of the item's stock that are kept back, not sold"},
     {"presale-cap", OPTION_SIGNED, &presale_cap, &given.presale_cap, "N",
      "units of the item that may be sold before they are in stock"},
     {"hot", OPTION_FLAG, &hot, &given.hot, NULL,

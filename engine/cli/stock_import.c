@@ -44,7 +44,7 @@ static const struct command_spec spec = {
         "  sku              the product's code; the only column that is required\n"
         "  pool             where or for whom the stock is kept; empty: default\n"
         "  stock            units stocked\n"
-        "  safety           units that are not sold\n"
+        "  safety           units that are kept back, not sold\n"
         "  presale_cap      units that may be sold before they are in stock\n"
         "  hot              yes: expect many buyers at once, split the counter now\n"
         "  label            the product's name, for people\n"
