@@ -12,13 +12,14 @@ static const struct subcommand commands[] = {
     {"repair", cmd_wal_repair, "make a damaged log whole again", NULL},
     {"replay", cmd_wal_replay, "rebuild the state as of any moment; build a data directory of it",
      NULL},
-    {"why", cmd_wal_why, "tell how an item's stock came to be what it is", NULL},
+    {"why", cmd_wal_why, "show how an item's stock came to be what it is", NULL},
     {"tail", cmd_wal_tail, "follow a log's records as they become durable", NULL},
 };
 
 static const struct subcommand_group group = {
     .name = "holdfast wal",
-    .summary = "Looks at a write-ahead log, also beside its engine; repairs it without.",
+    .summary =
+        "Reads and checks a write-ahead log, also beside its engine; repairs it while none runs.",
     .subcommands = commands,
     .count = sizeof commands / sizeof *commands,
 };

@@ -32,10 +32,11 @@ static const struct command_spec spec = {
     .name = "wal checkpoint",
     .arguments = "",
     .help =
-        "Makes a checkpoint of all sealed segments: every one but the last that was begun. It\n"
-        "starts from the newest whole checkpoint, or from the log's beginning. The engine must\n"
-        "not run; its next start then replays only what is behind the checkpoint. Segments are\n"
-        "given back by the engine, not by this.\n",
+        "Makes a checkpoint of all sealed segments: all but the last one that was begun. It "
+        "starts\n"
+        "from the newest whole checkpoint, or from the log's beginning. The engine must not run;\n"
+        "its next start then replays only what comes after the checkpoint. No segment is removed:\n"
+        "the engine recycles them later.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -65,7 +66,10 @@ static enum hf_status find_base(struct plan *plan)
         if (found == HF_OK) {
             plan->base = number;
         } else if (checkpoint_is_lost(found)) {
-            fprintf(stderr, "A checkpoint is passed over: %s\n", plan->base_info.message);
+            fprintf(stderr,
+                    "This checkpoint can't be used: %s\nAn older one, or the log's beginning, is "
+                    "tried.\n",
+                    plan->base_info.message);
         } else {
             status = found;
         }
@@ -194,7 +198,7 @@ static int build(const struct plan *plan, struct storage *out, const char *folde
     }
     progress_end(&progress);
     if (status != HF_OK) {
-        return wal_failed(status, json, "a checkpoint can't be made: %s",
+        return wal_failed(status, json, "no checkpoint was made: %s",
                           info.message[0] ? info.message : storage_reason(status));
     }
     return report(plan, &info, folder);

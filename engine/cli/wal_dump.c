@@ -1,7 +1,7 @@
 /* wal_dump.c - `holdfast wal dump`: prints a log's records, one a line.
  *
  * Items are handles in the log; their names are learned from the ITEM_DEFINED records on the way,
- * and from a checkpoint where the log's beginning has been given back or is not asked for.
+ * and from a checkpoint where the engine has recycled the log's beginning, or it is not asked for.
  *
  * Threads: the main thread. */
 #include <inttypes.h>
@@ -48,7 +48,8 @@ static const struct option_spec options[] = {
     {"order", OPTION_TEXT, &order_text, NULL, "ID", "only records of this order"},
     {"sku", OPTION_TEXT, &sku_text, NULL, "SKU[@POOL]", "only records that name this SKU or item"},
     {"item", OPTION_UNSIGNED, &item_wanted, NULL, "N", "only records that name this item"},
-    {"follow", OPTION_FLAG, &follow, NULL, NULL, "go on with what the engine adds, until stopped"},
+    {"follow", OPTION_FLAG, &follow, NULL, NULL,
+     "continue with what the engine adds, until interrupted"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON, one object a line"},
 };
 
@@ -60,13 +61,13 @@ static const struct command_spec spec = {
         "type, and what it holds. Reads only; may run beside the log's engine.\n"
         "\n"
         "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like (without an\n"
-        "offset: local time), or @ and Unix milliseconds. By time, all of the log is read, and\n"
-        "each record counts by its own: times go back where a clock was set back. With\n"
+        "offset: local time), or @ and Unix milliseconds. With times, the whole log is read, and\n"
+        "each record counts by its own time: times go back where a clock was set back. With\n"
         "--follow, the first record that comes later than --to ends it.\n"
         "\n"
-        "--sku and --item find records that name an item: definitions,\n"
-        "adjustments, moves and ORDER_HELD. What became of those orders later is found with\n"
-        "--order. What the engine has given back to be used again is printed with --archive.\n",
+        "--sku and --item find the records that name an item: definitions, adjustments, moves\n"
+        "and ORDER_HELD. --order finds what became of an order later. --archive prints the\n"
+        "segments that the engine has archived and recycled as well.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -243,8 +244,9 @@ static void say_given_back(const struct dump *dump, const struct block_header *f
     uint64_t lsn = first->first_lsn;
     if (opened.checkpoint.number == 0 && lsn > 0 &&
         position_compare(&dump->filter->range.from, lsn, first->wall_ms) >= 0) {
-        fprintf(stderr, "Records up to LSN %" PRIu64 " were given back%s\n", lsn,
-                archive ? ", and are not in the archive." : ": see --archive.");
+        fprintf(stderr, "The engine has recycled the records up to LSN %" PRIu64 "%s\n", lsn,
+                archive ? ", and they are not in the archive."
+                        : ": --archive prints them if they were archived.");
     }
 }
 
@@ -266,8 +268,8 @@ static enum hf_status dump_blocks(struct dump *dump, bool *done)
         }
         if (dump->any && header->first_lsn > dump->lsn) {
             fprintf(stderr,
-                    "Between LSN %" PRIu64 " and %" PRIu64 " the engine has given the log back "
-                    "while this read it.\n",
+                    "Records are missing here: the engine recycled LSN %" PRIu64 " to LSN %" PRIu64
+                    " while this read the log.\n",
                     dump->lsn, header->first_lsn);
         }
         if (header->type == BLOCK_DATA && !dump_block(dump, &block)) {
@@ -364,7 +366,7 @@ static int dump_all(struct dump *dump)
     }
     if (again) {
         return wal_failed(HF_BUSY, json,
-                          "%s: the engine gives the log's segments back faster than they are read",
+                          "%s: the engine recycles the log's segments faster than they can be read",
                           opened.folder);
     }
     return code;

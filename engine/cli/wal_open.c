@@ -25,7 +25,7 @@ int parse_range(const struct command_spec *spec, const char *from, const char *t
         return args_wrong(spec, "option --to: '%s' %s", to, reason);
     }
     if (range_is_backwards(range)) {
-        return args_wrong(spec, "--from %s is behind --to %s", from, to);
+        return args_wrong(spec, "--from %s is after --to %s", from, to);
     }
     return ARGS_GO_ON;
 }
@@ -50,7 +50,7 @@ int wal_log_locked(struct history_log *log, const char *data, bool json, int (*w
         }
     } else {
         code = wal_failed(status, json, "%s: %s", data,
-                          status == HF_LOCKED ? "an engine runs on it: stop it first"
+                          status == HF_LOCKED ? "an engine runs on this directory: stop it first"
                                               : storage_reason(status));
     }
     history_log_close(log);

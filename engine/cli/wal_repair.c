@@ -1,4 +1,4 @@
-/* wal_repair.c - `holdfast wal repair`: shows what a repair would do, and does it when told.
+/* wal_repair.c - `holdfast wal repair`: shows what a repair would do, and does it with --yes.
  *
  * The new log is made in a directory beside the old one, checked like any log, and takes its place
  * in one exchange of names; the old one stays as it was. A crash leaves the one or the other.
@@ -39,9 +39,9 @@ static struct history_log opened;
 
 static const struct option_spec options[] = {
     WAL_DATA_OPTION(data),
-    {"yes", OPTION_FLAG, &yes, NULL, NULL, "do it; the old files are kept beside it"},
+    {"yes", OPTION_FLAG, &yes, NULL, NULL, "repair the log; the old files are kept beside it"},
     {"skip", OPTION_FLAG, &skip, NULL, NULL,
-     "leave the damage out and keep what still fits behind it"},
+     "leave out the damage and keep what still fits after it"},
     {"all", OPTION_FLAG, &all, NULL, NULL, "name every lost record that can be read"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"},
 };
@@ -50,19 +50,22 @@ static const struct command_spec spec = {
     .name = "wal repair",
     .arguments = "",
     .help =
-        "Makes a damaged log whole again. Without --yes it only shows what is wrong, what it "
-        "would\n"
-        "do, and which records that costs (exit 1). The log ends at the damage then: all behind\n"
-        "it is lost, also what was acknowledged, and what is left is a state that the shop was "
-        "in.\n"
-        "--skip leaves out only what can't be read, or does not fit any more without it, and "
-        "keeps\n"
-        "the rest: a state that the shop never was in; compare it with your orders. Damaged\n"
-        "checkpoints are left out where an older one or the log can replace them.\n"
+        "Makes a damaged log whole again. Without --yes nothing is changed: it shows what is "
+        "wrong,\n"
+        "what it would do, and which records that would lose (exit 1).\n"
         "\n"
-        "The engine must not run. The old files stay in DIR/wal.before-<time>: give the space "
-        "back\n"
-        "when you are sure. Damage in what the newest checkpoint covers costs nothing.\n",
+        "The new log ends at the damage: all records after it are lost, also acknowledged ones. "
+        "The\n"
+        "state that is left is one that the shop was in. --skip leaves out only what can't be "
+        "read,\n"
+        "or does not fit any more without it, and keeps the rest. The shop never was in that "
+        "state:\n"
+        "compare it with your orders. Damaged checkpoints are left out where an older one or the\n"
+        "log can replace them. Damage in what the newest checkpoint covers loses nothing.\n"
+        "\n"
+        "The engine must not run. The old files stay in DIR/wal.before-<time>: delete them when "
+        "you\n"
+        "are sure.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -94,7 +97,7 @@ static void show_lost(void *context, const struct history_lost *lost)
         return;
     }
     if (losses->count == 1) {
-        printf("Lost, of what can be read:\n");
+        printf("Lost records, as far as they can be read:\n");
     }
     print_event(&losses->names, lost->event, lost->wall_ms);
 }
@@ -149,17 +152,17 @@ static void print_fault(const struct history_repair_report *report)
 {
     printf("%s, offset %" PRIu64 ": %s\n", report->fault.file, report->fault.file_offset,
            report->fault.reason);
-    printf("The log is whole up to LSN %" PRIu64
-           ". Behind that, blocks that can't be read: %" PRIu64 "; that can: %" PRIu64 ".\n",
+    printf("The log is whole up to LSN %" PRIu64 ". Blocks after it that can't be read: %" PRIu64
+           "; that can: %" PRIu64 ".\n",
            report->lsn, report->blocks_unreadable, report->blocks_readable);
     if (report->last_lsn > report->lsn) {
-        printf("Touched: LSN %" PRIu64 " to %" PRIu64 ".\n", report->lsn, report->last_lsn);
+        printf("Affected: LSN %" PRIu64 " to LSN %" PRIu64 ".\n", report->lsn, report->last_lsn);
     }
-    printf("Records behind it that are kept: %" PRIu64 "; lost, of those that can be read: %" PRIu64
+    printf("Records after it that are kept: %" PRIu64 "; lost, of those that can be read: %" PRIu64
            ".\n",
            report->records_kept, report->records_lost);
     if (report->items_short != 0) {
-        printf("Items of which more is held and sold than there is: %" PRIu64
+        printf("Items with more units held and sold than in stock: %" PRIu64
                ". Adjust their stock.\n",
                report->items_short);
     }
@@ -169,11 +172,12 @@ static void print_report(const struct history_findings *findings,
                          const struct history_repair_report *report, const struct losses *losses)
 {
     if (losses->count > losses->shown) {
-        printf("... and %" PRIu64 " more; --all names them\n", losses->count - losses->shown);
+        printf("... and %" PRIu64 " more; --all prints them\n", losses->count - losses->shown);
     }
     print_checkpoints(findings);
     if (report->torn_bytes != 0) {
-        printf("A torn tail of %" PRIu64 " bytes is cut off: it was never acknowledged.\n",
+        printf("A torn tail of %" PRIu64
+               " bytes is removed. Nothing is lost: it was never acknowledged.\n",
                report->torn_bytes);
     }
     if (report->has_fault) {
@@ -252,13 +256,15 @@ static int take_place(const struct folders *folders)
 {
     if (!sync_data() ||
         renameat2(AT_FDCWD, folders->made, AT_FDCWD, opened.folder, RENAME_EXCHANGE) != 0) {
-        return wal_failed(HF_IO_ERROR, json,
-                          "%s can't take the place of %s: %s. Exchange the two by hand, while no "
-                          "engine runs",
-                          folders->made, opened.folder, strerror(errno));
+        return wal_failed(
+            HF_IO_ERROR, json,
+            "the repaired log %s can't take the place of %s: %s. The old log is as it "
+            "was; exchange the two by hand, while no engine runs",
+            folders->made, opened.folder, strerror(errno));
     }
     if (!sync_data() || rename(folders->made, folders->before) != 0 || !sync_data()) {
-        return wal_failed(HF_IO_ERROR, json, "the log is repaired; the old one is in %s: %s",
+        return wal_failed(HF_IO_ERROR, json,
+                          "the log is repaired, but the old one can't be renamed and is in %s: %s",
                           folders->made, strerror(errno));
     }
     return EXIT_DONE;
@@ -283,13 +289,13 @@ static int make(const struct history_findings *findings, struct folders *folders
     struct history_repair_report report;
     name_folders(folders);
     if (mkdir(folders->made, STORAGE_DIRECTORY_MODE) != 0) {
-        return wal_failed(HF_IO_ERROR, json, "%s can't be made: %s", folders->made,
-                          strerror(errno));
+        return wal_failed(HF_IO_ERROR, json, "%s can't be made, nothing was changed: %s",
+                          folders->made, strerror(errno));
     }
     enum hf_status status = storage_open(&to, folders->made, STORAGE_SYNC, false);
     if (status != HF_OK) {
-        return wal_failed(status, json, "%s can't be opened: %s", folders->made,
-                          storage_reason(status));
+        return wal_failed(status, json, "%s can't be opened, the log was not changed: %s",
+                          folders->made, storage_reason(status));
     }
     status = history_repair(
         &(struct history_repair_options){.from = opened.storage, .to = to, .skip = skip}, findings,
@@ -302,9 +308,10 @@ static int make(const struct history_findings *findings, struct folders *folders
         rmdir(folders->made);
     }
     storage_destroy(to);
-    return status == HF_OK ? take_place(folders)
-                           : wal_failed(status, json, "the repair failed, nothing was changed: %s",
-                                        storage_reason(status));
+    return status == HF_OK
+               ? take_place(folders)
+               : wal_failed(status, json, "the repair failed, the log was not changed: %s",
+                            storage_reason(status));
 }
 
 static int report_and_repair(const struct history_findings *findings, struct losses *losses,
@@ -343,7 +350,7 @@ static int report_and_repair(const struct history_findings *findings, struct los
     } else if (doing && code == EXIT_DONE) {
         printf("Done. The old files are in %s.\n", folders.before);
     } else if (report.needed && report.possible && !yes) {
-        printf("Nothing was changed. --yes does it%s.\n",
+        printf("Nothing was changed. --yes repairs the log%s.\n",
                report.has_fault && !skip ? "; --skip shows what could be kept" : "");
     }
     return code;

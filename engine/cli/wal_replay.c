@@ -48,17 +48,18 @@ static const struct command_spec spec = {
         "Rebuilds the state from a log, without its engine, and prints it. Reads only; the log's\n"
         "engine may be running.\n"
         "\n"
-        "--until names a moment: an LSN (digits) stands for all records that end at or before it,\n"
-        "a time (2026-11-11T00:00:00+08:00 and the like, without an offset: local time; or @\n"
-        "and Unix milliseconds) for all up to the last block written at or before it: times go\n"
-        "back where a clock did. Moments before the oldest checkpoint need the\n"
-        "segments since the log's beginning: --archive names where the engine put them.\n"
+        "--until names a moment. An LSN (digits) means all records that end at or before it. A\n"
+        "time (2026-11-11T00:00:00+08:00 and the like, without an offset: local time; or @ and\n"
+        "Unix milliseconds) means all up to the last block written at or before it: times go back\n"
+        "where a clock did. Moments before the oldest checkpoint need the segments since the "
+        "log's\n"
+        "beginning: --archive names where the engine put them.\n"
         "\n"
         "--out builds a new data directory that ends at that moment. Give the engine that starts\n"
         "on it an archive of its own: what it writes has the same segment numbers.\n"
         "\n"
-        "--diff compares with a running engine, at one moment: while the engine is at work the\n"
-        "two can't be compared, and that is said. Exit 1: they differ.\n",
+        "--diff compares with a running engine, at one moment. While the engine changes its state\n"
+        "the two can't be compared, and this says so. Exit 1: they differ.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -198,8 +199,9 @@ static bool tell(struct rebuild *rebuild)
     }
     free(rows.rows);
     if (!agrees) {
-        fprintf(stderr, "The digest of the rebuilt tables is not the sum of the records': this "
-                        "version has a fault.\n");
+        fprintf(stderr,
+                "The rebuilt tables differ from the sum of their records: this version of holdfast "
+                "has a fault. Start no engine on the result.\n");
     }
     return agrees;
 }
@@ -383,11 +385,12 @@ static int report_comparison(struct comparison *comparison, const struct rebuild
         fprintf(stderr,
                 "The engine is at LSN %" PRIu64 ", but this log %s LSN %" PRIu64
                 ": is it that engine's?\n",
-                comparison->lsn, rebuild->more ? "goes on behind" : "leads to", rebuilt_lsn);
+                comparison->lsn, rebuild->more ? "continues after" : "ends at", rebuilt_lsn);
     }
     if (!quiescent) {
         fprintf(stderr,
-                "The engine was at work meanwhile: it went on from LSN %" PRIu64 " to %" PRIu64
+                "The engine changed its state during the comparison, from LSN %" PRIu64
+                " to LSN %" PRIu64
                 ". Differences may come from that; compare again when it is quiet.\n",
                 comparison->lsn, comparison->lsn_after);
     }
@@ -451,7 +454,7 @@ static int check_moment(const struct rebuild *rebuild, const struct rebuild_opti
     }
     if (!moment->is_time && lsn < moment->value && !rebuild->more) {
         return wal_failed(HF_INVALID, json,
-                          "LSN %" PRIu64 " is behind the log's end, which is LSN %" PRIu64,
+                          "LSN %" PRIu64 " is after the log's end, which is LSN %" PRIu64,
                           moment->value, lsn);
     }
     if (rebuild->more && rebuild->from.number == 0 && !rebuild->last.any) {

@@ -27,7 +27,7 @@ int wal_check_failed(const struct history_log *log, enum hf_status status, bool 
 {
     return wal_failed(status, json, "%s: checking failed: %s", log->folder,
                       status == HF_BUSY
-                          ? "the engine gives the log's segments back faster than they are read"
+                          ? "the engine recycles the log's segments faster than they can be read"
                           : storage_reason(status));
 }
 
@@ -39,7 +39,9 @@ void wal_progress(void *context, const char *what, uint64_t done, uint64_t total
 void wal_passed_over(void *context, const char *why)
 {
     progress_end(context);
-    fprintf(stderr, "A checkpoint was passed over: %s\n", why);
+    fprintf(stderr,
+            "This checkpoint can't be used: %s\nAnother one, or the log's beginning, is tried.\n",
+            why);
 }
 
 void wal_say_damage(const char *folder, const struct wal_end *end)
@@ -52,12 +54,12 @@ void wal_say_damage(const char *folder, const struct wal_end *end)
     uint64_t lost = end->valid_after_index - end->next_index;
     if (end->valid_after_index > end->next_index) {
         fprintf(stderr,
-                "\n%llu block%s from %llu on %s lost: block %llu behind is whole, so what\n"
-                "was lost was durable and may have been acknowledged.\n",
+                "\n%llu block%s from block %llu on %s lost. Block %llu after the damage is whole:\n"
+                "so the lost ones were durable, and their changes may have been acknowledged.\n",
                 (unsigned long long)lost, lost == 1 ? "" : "s", (unsigned long long)end->next_index,
                 lost == 1 ? "is" : "are", (unsigned long long)end->valid_after_index);
     } else if (end->valid_after_index != 0) {
-        fprintf(stderr, " Block %llu follows, but does not fit to it.\n",
+        fprintf(stderr, " Block %llu comes after the damage, but does not continue this log.\n",
                 (unsigned long long)end->valid_after_index);
     } else {
         fputc('\n', stderr);
@@ -68,8 +70,9 @@ void wal_say_torn(const char *folder, const struct wal_end *end)
 {
     fprintf(stderr,
             "Torn tail: %s/%s, offset %llu: %s.\n"
-            "These %llu bytes were never acknowledged and are cut off at the engine's next start.\n"
-            "Beside a running engine they may be a block that is being written now.\n",
+            "Nothing is lost: these %llu bytes were never acknowledged; the engine's next start "
+            "removes\n"
+            "them. Beside a running engine they may be a block that is being written now.\n",
             folder, end->file, (unsigned long long)end->file_offset, end->reason,
             (unsigned long long)end->torn_bytes);
 }

@@ -20,7 +20,7 @@ int wal_check_failed(const struct history_log *log, enum hf_status status, bool 
 /* Shows progress; context: struct progress. */
 void wal_progress(void *context, const char *what, uint64_t done, uint64_t total);
 
-/* Says that a checkpoint was passed over; context: struct progress. */
+/* Says on stderr that a checkpoint was passed over; context: struct progress. */
 void wal_passed_over(void *context, const char *why);
 
 /* Say on stderr how a log ends. folder: of the log. */

@@ -38,7 +38,7 @@ static const struct option_spec options[] = {
     {"top", OPTION_UNSIGNED, &top, NULL, "N", "SKUs to show (default: 10)"},
     {"all", OPTION_FLAG, &all, NULL, NULL, "show all SKUs"},
     {"bucket", OPTION_DURATION, &bucket_ms, NULL, "DURATION",
-     "width of a step of time, as 10s (default: what gives at most 40)"},
+     "width of a time step, such as 10s (default: at most 40 steps)"},
     WAL_FROM_OPTION(from_text),
     WAL_TO_OPTION(to_text),
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON"},
@@ -50,7 +50,7 @@ static const struct command_spec spec = {
     .help = "Counts what a log holds: records by type, orders and units reserved by SKU and over\n"
             "time, how many records and bytes a block has (the groups that were written at once),\n"
             "segments and checkpoints. Reads only; may run beside the log's engine. Segments that\n"
-            "the engine has given back are counted with --archive.\n"
+            "the engine has archived and recycled are counted with --archive.\n"
             "\n"
             "An LSN is digits; a TIME is 2026-11-11T00:00:00+08:00 and the like (without an\n"
             "offset: local time), or @ and Unix milliseconds.\n",
@@ -325,7 +325,7 @@ static bool count_block(struct counts *counts, const struct wal_block *block)
     return count_records(counts, block);
 }
 
-/* OK; BUSY: given back while it was read; DAMAGED: said; or why reading failed. */
+/* OK; BUSY: recycled while it was read; DAMAGED: printed; or why reading failed. */
 static enum hf_status count_all(struct counts *counts, struct progress *progress)
 {
     struct wal_block block;

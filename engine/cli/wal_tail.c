@@ -15,7 +15,7 @@
 #include "feed/changes.h"
 #include "feed/event_json.h"
 
-#define POLL_NS 10000000L /* twice a NOOP's 5 ms: a record is told some 15 ms after its answer */
+#define POLL_NS 10000000L /* twice a NOOP's 5 ms: a record appears some 15 ms after its answer */
 
 static const char *data = DATA_DEFAULT;
 static const char *archive;
@@ -29,7 +29,7 @@ static const struct option_spec options[] = {
     WAL_DATA_OPTION(data),
     WAL_ARCHIVE_OPTION(archive),
     {"from", OPTION_UNSIGNED, &from_lsn, &from_given, "LSN",
-     "records behind this LSN (default: all that are there)"},
+     "records after this LSN (default: all of the log)"},
     {"follow", OPTION_FLAG, &follow_on, NULL, NULL, "wait for more, until interrupted"},
     {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most so many records (default: all)"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON, one object a line"},
@@ -39,12 +39,14 @@ static const struct command_spec spec = {
     .name = "wal tail",
     .arguments = "",
     .help =
-        "Prints a log's records in the order of their LSNs, once they are durable; may run beside\n"
-        "the log's engine, and across its stops and starts. To go on after an interruption give\n"
-        "the LSN of the last record that was dealt with: no record is left out. Records are as\n"
-        "`wal dump` prints them. Exit 1: the engine has given back the part of the log that was\n"
-        "asked for; it may be in the archive. Or the LSN is behind the log's end, without "
-        "--follow.\n",
+        "Prints a log's records in the order of their LSNs, once they are durable. May run beside\n"
+        "the log's engine, and across its stops and starts. To continue after an interruption "
+        "give\n"
+        "the LSN of the last record that was dealt with: no record is left out. Records are "
+        "printed\n"
+        "as by `wal dump`. Exit 1: the engine has recycled the part of the log that was asked "
+        "for,\n"
+        "which may be in the archive; or, without --follow, the LSN is after the log's end.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
 };
@@ -90,12 +92,12 @@ static int stream_failed(const struct changes *changes, enum hf_status status)
 {
     if (status == HF_EXPIRED) {
         return wal_failed(status, json,
-                          "LSN %" PRIu64 ": the engine has given back that part of the log; what "
+                          "LSN %" PRIu64 ": the engine has recycled that part of the log; what "
                           "is left begins at LSN %" PRIu64 "%s",
                           changes->lsn, changes->oldest_lsn,
-                          archive ? "" : "; name the archive if there is one");
+                          archive ? "" : "; --archive prints it if it was archived");
     }
-    return wal_failed(status, json, "behind LSN %" PRIu64 ": %s", changes->lsn,
+    return wal_failed(status, json, "after LSN %" PRIu64 ": %s", changes->lsn,
                       status == HF_NOT_FOUND ? "there is no log"
                       : changes->reason      ? changes->reason
                                              : storage_reason(status));

@@ -44,11 +44,11 @@ static const struct command_spec spec = {
     .arguments = "",
     .help =
         "Checks every byte of a log and its checkpoints: checksums, the chain of blocks, every\n"
-        "record, and that the log goes on where the newest checkpoint ends. Builds the state\n"
-        "that they lead to, and compares it with the DIGEST blocks that the engine wrote and\n"
-        "with the checkpoints; unasked only where that takes less than 1 GiB. Reads only; may\n"
-        "run beside the log's engine. A torn tail is no damage: it was never acknowledged; while\n"
-        "an engine runs, it is called being written.\n"
+        "record, and that the log continues where the newest checkpoint ends. Builds the state\n"
+        "that they lead to, and compares it with the DIGEST blocks that the engine wrote and with\n"
+        "the checkpoints; by default only where that takes less than 1 GiB of memory. Reads only;\n"
+        "may run beside the log's engine. A torn tail is no damage: it was never acknowledged.\n"
+        "While an engine runs, it is reported as being written.\n"
         "Exit 1: something is damaged.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
@@ -175,30 +175,30 @@ static void say_what_is_wrong(const struct history_findings *findings)
                 opened.folder, findings->first_segment);
     }
     if (findings->covered.any) {
-        say_fault(&findings->covered,
-                  findings->covered_gap
-                      ? "Nothing is lost: the checkpoint covers it. But a file is gone that "
-                        "nothing of the\nengine's removes so: it does not start before the file is "
-                        "back, or the log repaired."
-                      : "Nothing is lost: the checkpoint covers it. But older "
-                        "checkpoints can't replace that one.");
+        say_fault(
+            &findings->covered,
+            findings->covered_gap
+                ? "Nothing is lost: the checkpoint covers it. But the engine never removes "
+                  "a file so that\na gap is left: it does not start until the file is back, or "
+                  "the log is repaired."
+                : "Nothing is lost: the checkpoint covers it. But if "
+                  "that checkpoint is lost,\nolder ones can't replace it.");
     }
     if (findings->unreadable.any) {
-        say_fault(
-            &findings->unreadable,
-            "The block's checksum fits: it was written like this, by another version or with a "
-            "fault.");
+        say_fault(&findings->unreadable,
+                  "The block's checksum fits: it was written like this, by another version or by a "
+                  "fault of the engine.");
     }
     if (findings->state.any && !findings->unreadable.any) {
         say_fault(&findings->state, findings->state_digest
-                                        ? "What is wrong lies somewhere before."
+                                        ? "The fault is somewhere before this point."
                                         : "The block's checksum fits: it was written like this.");
     }
     if (findings->end.damaged) {
         wal_say_damage(opened.folder, &findings->end);
     } else if (being_written) {
         fprintf(stderr,
-                "Being written: an engine runs on this log; what is behind LSN %" PRIu64
+                "Being written: an engine runs on this log; what comes after LSN %" PRIu64
                 " was not whole yet.\n",
                 findings->end.lsn);
     } else if (findings->end.torn) {
@@ -354,7 +354,7 @@ int cmd_wal_verify(int argc, char **argv)
         say_what_is_wrong(&findings);
         if (!wanted.state && !state_unwanted) {
             fprintf(stderr,
-                    "The state was not built: it may take more than 1 GiB. --state does.\n");
+                    "The state was not built: it may take more than 1 GiB. --state builds it.\n");
         }
         code = history_findings_whole(&findings) && !lock_unfit ? EXIT_DONE : EXIT_NO;
         history_findings_free(&findings);

@@ -42,10 +42,10 @@ static const struct command_spec spec = {
     .name = "wal why",
     .arguments = "SKU[@POOL]",
     .help =
-        "Tells how an item's stock came to be what it is: each change of it, what was held, sold,\n"
-        "returned, released and expired, and the orders behind what is held now. The sums must\n"
-        "be the item's numbers; whether they are is said. Where the log's beginning has been\n"
-        "given back it begins with the oldest checkpoint: --archive reaches further back.\n"
+        "Shows how an item's stock came to be what it is: each change of it, what was held, sold,\n"
+        "returned, released and expired, and the orders that hold units now. The sums must be the\n"
+        "item's numbers; it says whether they are. Where the engine has recycled the log's\n"
+        "beginning, it starts from the oldest checkpoint: --archive reaches further back.\n"
         "Reads only; the log's engine may be running.\n",
     .options = options,
     .option_count = sizeof options / sizeof *options,
@@ -638,7 +638,9 @@ static int tell_all(struct why *why, struct rebuild *rebuild, const char *name)
         printf("as of LSN %" PRIu64 "\n", rebuild->replay.lsn);
     }
     if (!agree) {
-        fprintf(stderr, "The sums of what the log tells are not the item's numbers.\n");
+        fprintf(stderr, "The sums over the log's records are not the item's numbers: the log or "
+                        "this version of "
+                        "holdfast has a fault.\n");
     }
     return agree ? EXIT_DONE : EXIT_NO;
 }

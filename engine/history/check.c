@@ -1,4 +1,4 @@
-/* check.c - all of a log and its checkpoints, looked at.
+/* check.c - checks all of a log and its checkpoints.
  *
  * Threads: one. */
 #include "history/check.h"
@@ -45,7 +45,7 @@ static void cut_before(struct history_fault *fault, const struct wal_block *bloc
     }
 }
 
-/* The end as it is behind a block. */
+/* The end as it is after a block. */
 static void end_behind(struct wal_end *end, const struct wal_block *block)
 {
     const struct block_header *header = &block->header;
@@ -192,7 +192,7 @@ static void check_block(struct check *check, const struct wal_block *block,
     }
 }
 
-/* Was what is being read given back by an engine that runs beside us? */
+/* Has an engine that runs beside us recycled what is being read? */
 static bool given_back(struct storage *storage, uint64_t segment)
 {
     uint64_t first;
@@ -263,7 +263,7 @@ static enum hf_status read_covered(struct check *check)
     if (status == HF_OK) {
         status = read_part(check, NULL, findings->base, &end, covered);
     }
-    if (status == HF_IO_ERROR) { /* who starts behind it does not read it */
+    if (status == HF_IO_ERROR) { /* a start from the checkpoint does not read it */
         char name[STORAGE_NAME_BYTES_MAX];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(findings->trouble, " "),
                  findings->trouble);
@@ -307,7 +307,7 @@ static uint64_t state_begin(const struct history_findings *findings)
     return findings->base;
 }
 
-/* Where the log goes on behind a checkpoint, the state must be the checkpoint's. */
+/* Where the log continues after a checkpoint, the state must be the checkpoint's. */
 static bool passes_checkpoint(struct check *check, const struct history_replay *replay,
                               const struct wal_block *block)
 {
@@ -403,7 +403,7 @@ static enum hf_status begin_state(struct check *check, struct history_replay *re
     return status == HF_NOT_FOUND ? HF_BUSY : status;
 }
 
-/* DAMAGED: a checkpoint has turned out to be damaged, begin anew without it. */
+/* DAMAGED: a checkpoint has turned out to be damaged: begin again without it. */
 static enum hf_status check_state(struct check *check)
 {
     struct history_findings *findings = check->findings;
@@ -507,7 +507,7 @@ bool history_findings_fault(const struct history_findings *findings, struct hist
         set_fault(fault, end->file, end->file_offset, end->lsn, end->reason);
         fault->cut = *end;
     }
-    if (findings->unreadable.any) { /* such a block stands before the log's end */
+    if (findings->unreadable.any) { /* such a block is before the log's end */
         *fault = findings->unreadable;
     }
     if (findings->state.any && !findings->state_digest &&

@@ -1,7 +1,7 @@
-/* check.h - looks at all of a log and its checkpoints, and tells what is wrong with them.
+/* check.h - checks all of a log and its checkpoints, and reports what is wrong with them.
  *
  * What an engine starts from comes first: the newest whole checkpoint (the base) and the segments
- * behind it. What the base covers, segments and older checkpoints, is looked at as well: damage
+ * after it. What the base covers, segments and older checkpoints, is checked as well: damage
  * there costs no state, but the second line of defence.
  *
  * Threads: one. Reads only; works beside a running engine, but for BUSY. */
@@ -17,7 +17,7 @@ struct history_check_options {
     const struct id128
         *cluster; /* the data directory says that its log is this one; NULL: nothing */
     bool state;   /* build the state and compare it with DIGEST blocks and checkpoints */
-    bool patient; /* an engine may be writing: look again before a torn tail is told */
+    bool patient; /* an engine may be writing: look again before a torn tail is reported */
     /* Now and then; NULL: none. */
     void (*progress)(void *context, const char *what, uint64_t done, uint64_t total);
     void *context;
@@ -37,7 +37,7 @@ enum checkpoint_condition {
     CHECKPOINT_WHOLE,
     CHECKPOINT_DAMAGED, /* or can't be read: see message */
     CHECKPOINT_APART,   /* whole, but not of this log */
-    CHECKPOINT_OUTDATED /* whole; the segments behind it are gone, a newer one covers them */
+    CHECKPOINT_OUTDATED /* whole; the segments after it are gone, a newer one covers them */
 };
 
 struct checkpoint_finding {
@@ -65,10 +65,10 @@ struct history_findings {
     const char *elsewhere; /* why this is not the data directory's log; NULL: it is, or may be */
     char trouble[160];     /* IO_ERROR: which file of the log can't be read, and why; or "" */
 
-    struct wal_end end;           /* how the log behind the base ends */
+    struct wal_end end;           /* how the log after the base ends */
     struct history_fault covered; /* the first fault in segments that the base covers */
     struct history_fault
-        unreadable; /* a block behind the base whose checksums fit, but not its records */
+        unreadable; /* a block after the base whose checksums fit, but not its records */
 
     bool state_checked;
     uint64_t digests_compared;
@@ -76,8 +76,8 @@ struct history_findings {
     bool state_digest;          /* it is a digest: what is wrong lies somewhere before */
 };
 
-/* OK: *findings tells; free it with history_findings_free. BUSY: the engine gave away what was
- * being read: do it again. FULL, IO_ERROR, NO_MEMORY. */
+/* OK: the result is in *findings; free it with history_findings_free. BUSY: the engine recycled
+ * what was being read: do it again. FULL, IO_ERROR, NO_MEMORY. */
 enum hf_status history_check(const struct history_check_options *options,
                              struct history_findings *findings);
 void history_findings_free(struct history_findings *findings);
@@ -86,10 +86,10 @@ void history_findings_free(struct history_findings *findings);
 bool history_findings_whole(const struct history_findings *findings);
 
 /* An engine starts from this: from the base, or from the beginning. Exactly when this is so,
- * recovery (server/recovery.c) goes on; it asks the same functions. */
+ * recovery (server/recovery.c) continues; it calls the same functions. */
 bool history_findings_starts(const struct history_findings *findings);
 
-/* The first fault behind the base, which an engine's start would meet: NULL: none. */
+/* The first fault after the base, which an engine's start would meet. False: no fault. */
 bool history_findings_fault(const struct history_findings *findings, struct history_fault *fault);
 
 #endif

@@ -31,7 +31,7 @@ fail(struct rebuild *rebuild, enum hf_status status, const char *format, ...)
 
 /* ---- Where to begin ---- */
 
-/* Whether the moment is at or behind an LSN, in the block with that index. */
+/* Whether the moment is at or after an LSN, in the block with that index. */
 static bool reaches(const struct run *run, uint64_t lsn, uint64_t index)
 {
     const struct rebuild_options *options = run->options;

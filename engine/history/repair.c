@@ -29,7 +29,7 @@ struct repair {
     uint64_t segment_bytes;       /* of new segments */
     struct history_replay replay; /* skip: the state so far */
     uint8_t *buffer;              /* BLOCK_BYTES, page aligned: what is read */
-    uint8_t *out;                 /* likewise: what is written */
+    uint8_t *out;                 /* the same: what is written */
     /* Where the next block goes. */
     storage_file file; /* -1: none is open */
     uint64_t segment;
@@ -61,7 +61,7 @@ static void plan(struct repair *repair)
     repair->first = from_base ? findings->base + 1 : findings->first_segment;
     repair->cluster_known = repair->cut.segment != 0 || findings->base != 0;
     if (findings->base && repair->cut.segment == 0) {
-        /* Nothing behind the checkpoint is good. */
+        /* Nothing after the checkpoint is good. */
         const struct wal_start *start = &findings->base_info->start;
         repair->cut = (struct wal_end){.cluster = start->cluster,
                                        .lsn = start->lsn,
@@ -85,7 +85,7 @@ static void plan(struct repair *repair)
     } else if (repair->cut.segment == 0 && findings->base == 0 && report->has_fault &&
                !repair->options->skip) {
         not_possible(report, "the damage is at the log's very beginning: nothing would be left. "
-                             "Skipping may keep what is behind it");
+                             "--skip may keep what comes after it");
     }
 }
 
@@ -114,7 +114,7 @@ static enum hf_status open_segment(struct repair *repair, uint64_t number)
     return to->ops->open(to, name, true, &repair->file, &repair->file_bytes);
 }
 
-/* Begins the next segment, with a header that goes on where the log ends now. */
+/* Begins the next segment, with a header that continues where the log ends now. */
 static enum hf_status begin_segment(struct repair *repair)
 {
     struct storage *to = repair->options->to;
@@ -164,7 +164,7 @@ static struct block_times times_of(const struct block_header *header)
     return (struct block_times){header->wall_ms, header->engine_ms, header->boot_ms, header->boot};
 }
 
-/* Adds a block whose payload stands in `out` behind the header. */
+/* Adds a block whose payload is in `out` after the header. */
 static enum hf_status add_block(struct repair *repair, enum block_type type, uint32_t records,
                                 uint32_t payload_bytes, struct block_times times)
 {
@@ -310,7 +310,7 @@ static enum hf_status copy_segments(struct repair *repair)
     return status;
 }
 
-/* ---- What is behind the fault ---- */
+/* ---- What comes after the fault ---- */
 
 struct behind {
     struct segment_list list;
@@ -357,7 +357,7 @@ static enum hf_status block_at(struct repair *repair, struct behind *behind,
     return HF_OK;
 }
 
-/* Opens the segment at the present position, if it is behind the cut. */
+/* Opens the segment at the present position, if it is not before the cut. */
 static enum hf_status enter_segment(struct repair *repair, struct behind *behind)
 {
     struct storage *from = repair->options->from;
@@ -593,7 +593,7 @@ static enum hf_status run(struct repair *repair)
     if (status == HF_OK && report->has_fault) {
         status = salvage(repair);
     }
-    /* Behind a checkpoint there must be a block. */
+    /* There must be a block after a checkpoint. */
     if (status == HF_OK && report->base && repair->cut.segment == 0) {
         const struct wal_end *cut = &repair->cut;
         status =
@@ -606,7 +606,7 @@ static enum hf_status run(struct repair *repair)
     if (status == HF_OK && report->has_fault && report->base == 0 && repair->cut.next_index == 1 &&
         report->records_kept == 0) {
         not_possible(report,
-                     "the damage is at the log's very beginning, and nothing behind it can be "
+                     "the damage is at the log's very beginning, and nothing after it can be "
                      "kept: nothing would be left");
     }
     report->new_lsn = repair->cut.lsn;

@@ -1,7 +1,7 @@
 /* repair.h - makes a whole log out of a damaged one, beside it: the damaged one is only read.
  *
  * The new log holds, in this order: the checkpoints that are whole, the segments up to the fault as
- * they are, and with `skip` what is behind the fault and still fits, written anew: each readable
+ * they are, and with `skip` what comes after the fault and still fits, written again: each readable
  * block's records are applied to the state that came before; a record that fits is kept, one that
  * does not (an order that is not there, a stock that was another) is left out. Blocks get a new
  * chain, new LSNs and new digests. Without `skip` the log ends at the fault: a legal prefix.
@@ -9,7 +9,7 @@
  * Where damage lies in segments that a whole checkpoint covers, those segments and the older
  * checkpoints are left out: the state does not need them.
  *
- * Threads: one; nobody may write the log meanwhile. */
+ * Threads: one; nobody may write the log at the same time. */
 #ifndef HISTORY_REPAIR_H
 #define HISTORY_REPAIR_H
 
@@ -24,9 +24,9 @@ struct history_lost {
 
 struct history_repair_options {
     struct storage *from;
-    struct storage *to; /* an empty directory, gets the new log; NULL: only tell */
+    struct storage *to; /* an empty directory, gets the new log; NULL: only report */
     bool skip;
-    void (*lost)(void *context, const struct history_lost *lost); /* each one; NULL: nobody asks */
+    void (*lost)(void *context, const struct history_lost *lost); /* each one; may be NULL */
     void *context;
 };
 
@@ -40,7 +40,7 @@ struct history_repair_report {
     bool drops_covered;         /* segments up to the base, and older checkpoints, are left out */
     uint64_t base;              /* checkpoint that the new log stands on; 0: none */
     uint64_t lsn;               /* the log is whole up to here */
-    /* Behind the fault. */
+    /* After the fault. */
     uint64_t blocks_unreadable;
     uint64_t blocks_readable;
     uint64_t records_kept;

@@ -16,7 +16,7 @@
 #include "wal/digest.h"
 #include "wal/segment.h"
 
-/* Room for what a running engine writes while a tool looks; address space alone. */
+/* Room for what a running engine writes while a tool reads; address space alone. */
 #define ORDERS_SLACK (1u << 22)
 #define ITEMS_SLACK  (1u << 12)
 
@@ -80,7 +80,7 @@ static enum hf_status segments_bytes(struct storage *storage, uint64_t *bytes)
         if (opened == HF_OK) {
             storage->ops->close(storage, file);
             *bytes += size;
-        } else if (opened != HF_NOT_FOUND) { /* given back meanwhile: nothing to count */
+        } else if (opened != HF_NOT_FOUND) { /* recycled since: nothing to count */
             status = HF_IO_ERROR;
         }
     }

@@ -1,7 +1,7 @@
 /* replay.h - walking the records of blocks, and building the state that a log leads to, for tools.
  *
  * The engine's own start is server/recovery.c; this is the same replay with the positions and
- * counts that tools tell.
+ * counts that tools report.
  *
  * Threads: one. Reads only. */
 #ifndef HISTORY_REPLAY_H
@@ -63,7 +63,7 @@ enum hf_status history_replay_begin(struct history_replay *replay, struct storag
                                     uint64_t number, const struct inventory_options *sizes);
 
 /* Applies a block, or checks it when it is a DIGEST; records at or below replay->lsn are skipped.
- * OK; FULL; DAMAGED: see file, file_offset, reason; what stood before the bad record was applied.
+ * OK; FULL; DAMAGED: see file, file_offset, reason; the records before the bad one were applied.
  */
 enum hf_status history_replay_block(struct history_replay *replay, const struct wal_block *block);
 

@@ -3,10 +3,10 @@
  * The log is built under another name (wal.tmp) and renamed when all of it is synced: an engine
  * that is started too early finds no log that looks whole but ends too soon.
  *
- * The last block may hold records behind the moment. It is written again with fewer: same index,
+ * The last block may hold records after the moment. It is written again with fewer: same index,
  * chain and time, so that it follows the block before; nothing follows it that could vouch for what
- * it was. A log that ends just where a checkpoint does still needs a block behind it, to prove the
- * checkpoint's last segment: the first block behind is then written again as a NOOP.
+ * it was. A log that ends just where a checkpoint does still needs a block after it, to prove the
+ * checkpoint's last segment: the first block after it is then written again as a NOOP.
  *
  * Threads: one. */
 #include "history/restore.h"
@@ -79,7 +79,7 @@ static enum hf_status copy_bytes(struct restore *restore, storage_file source, s
     return HF_OK;
 }
 
-/* A file as it stands. Its size is a multiple of a page: segments and checkpoints are. */
+/* A file as it is. Its size is a multiple of a page: segments and checkpoints are. */
 static enum hf_status copy_file(struct restore *restore, const char *name)
 {
     storage_file source;
@@ -144,7 +144,7 @@ static enum hf_status write_last_block(struct restore *restore, storage_file sou
     return restore->to->ops->write(restore->to, target, restore->buffer, span, block->file_offset);
 }
 
-/* A segment up to and with a block; zeros behind it, as in a prepared one. */
+/* A segment up to and with a block; zeros after it, as in a prepared one. */
 static enum hf_status copy_last(struct restore *restore, const char *name,
                                 const struct rebuild_block *block)
 {

@@ -95,7 +95,7 @@ def test_dump_filters():
         for word in "dump", "stats":
             for begin, end in ("21", "20"), ("2026-11-12", "2026-11-11"), ("@2", "@1"):
                 told = tool(engine.data, word, "--from", begin, "--to", end, expect=2)
-                assert told["message"] == "--from %s is behind --to %s" % (begin, end), told
+                assert told["message"] == "--from %s is after --to %s" % (begin, end), told
             run("wal", word, "--data", engine.data, "--from", "20", "--to", "20")
 
 
