@@ -16,6 +16,8 @@ void adjustments_deinit(struct adjustments *adjustments)
 
 static struct adjustment_made *slot_for(const struct adjustments *adjustments, struct id128 id)
 {
+    CHECK((adjustments->capacity & (adjustments->capacity - 1)) == 0);
+    CHECK(adjustments->count < adjustments->capacity);
     uint64_t at = id_hash(id) & (adjustments->capacity - 1);
     while (adjustments->slots[at].used && !id_equal(adjustments->slots[at].id, id)) {
         at = (at + 1) & (adjustments->capacity - 1);
@@ -48,6 +50,7 @@ bool adjustments_make_room(struct adjustments *adjustments)
             adjustments_add(&grown, &adjustments->slots[i]);
         }
     }
+    CHECK(grown.count == adjustments->count);
     free(adjustments->slots);
     *adjustments = grown;
     return true;
@@ -61,6 +64,7 @@ void adjustments_add(struct adjustments *adjustments, const struct adjustment_ma
     *slot = *made;
     slot->used = true;
     adjustments->count++;
+    CHECK(adjustments_find(adjustments, made->id) == slot);
 }
 
 uint64_t adjustment_texts(struct bytes reason, struct bytes reference)
@@ -76,6 +80,7 @@ uint64_t adjustment_move_texts(struct bytes reason, struct bytes reference, uint
 
 uint64_t adjustment_digest(const struct adjustment_made *made)
 {
+    CHECK(made->item != 0);
     uint64_t h = hash_u64(id_hash(made->id) + made->item);
     h = hash_u64(h + (uint64_t)made->delta);
     h = hash_u64(h + (uint64_t)made->stocked);

@@ -41,6 +41,7 @@ uint32_t item_fields_named(const struct item_def *asked, uint32_t fields)
 struct sku_rule sku_rule_merge(const struct sku_rule *present, const struct sku_rule *asked,
                                uint32_t named)
 {
+    CHECK((named & ~(uint32_t)SKU_FIELDS_ALL) == 0);
     struct sku_rule rule = *present;
     if (rule.sku.len == 0) {
         rule.sku = asked->sku;
@@ -72,6 +73,7 @@ struct sku_rule sku_rule_merge(const struct sku_rule *present, const struct sku_
 struct item_def item_def_merge(const struct item_def *present, const struct item_def *asked,
                                uint32_t named)
 {
+    CHECK((named & ~(uint32_t)ITEM_FIELDS_ALL) == 0);
     struct item_def def = *present;
     if (def.sku.len == 0) {
         def.sku = asked->sku;
@@ -110,6 +112,7 @@ __attribute__((format(printf, 3, 4))) static bool refuse(struct misfit *misfit, 
     va_start(args, format);
     vsnprintf(misfit->reason, sizeof misfit->reason, format, args);
     va_end(args);
+    CHECK(field != NULL);
     misfit->field = field;
     return false;
 }
@@ -150,6 +153,8 @@ static bool hold_fits(const struct sku_rule *result, uint32_t named, uint32_t ho
 bool sku_rule_fits(const struct sku_rule *result, uint32_t named, uint32_t hold_ms_max,
                    struct misfit *misfit)
 {
+    CHECK(hold_ms_max >= 1);
+    CHECK((named & ~(uint32_t)SKU_FIELDS_ALL) == 0);
     const uint32_t window = SKU_FIELD_OPENS_AT | SKU_FIELD_CLOSES_AT;
     const uint32_t hold = SKU_FIELD_HOLD | SKU_FIELD_HOLD_MAX;
     return ((named & window) == 0 || window_fits(result, named, misfit)) &&

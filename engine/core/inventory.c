@@ -47,6 +47,8 @@ enum hf_status inventory_init(struct inventory **out, const struct inventory_opt
         return HF_NO_MEMORY;
     }
     inventory->options = *options;
+    CHECK(options->items_max >= 1);
+    CHECK(options->orders_max >= 1);
     if (inventory->options.buyers_max == 0) {
         inventory->options.buyers_max = options->orders_max;
     }
@@ -95,6 +97,8 @@ bool inventory_has_item(const struct inventory *inventory, uint32_t item)
 uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_shard *shard,
                      uint64_t hash, const struct event *event)
 {
+    CHECK(event->type == EVENT_ORDER_HELD);
+    CHECK(event->line_count >= 1 && event->line_count <= ORDER_LINES_MAX);
     struct orders *orders = &inventory->orders;
     uint32_t handle = orders_enter(orders, slot, shard, hash, event->id);
     if (handle == ORDER_NO_HANDLE) {
@@ -108,6 +112,8 @@ uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_sh
             return ORDER_NO_HANDLE;
         }
     }
+    CHECK(orders_at(orders, handle)->state == ORDER_NONE);
+    CHECK(orders_at(orders, handle)->flags & ORDER_BUSY);
     transition_enter(orders_at(orders, handle), event, block);
     return handle;
 }

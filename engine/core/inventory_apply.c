@@ -8,6 +8,7 @@
  *
  * Threads: one, except that lanes apply the events of orders side by side (replay.h). */
 #include "core/inventory_apply.h"
+#include "base/check.h"
 
 #include "core/inventory_admin.h"
 #include "core/inventory_effect.h"
@@ -19,6 +20,7 @@
 static void stock_replay(const struct replay_lane *lane, const struct order *order,
                          const struct event *event)
 {
+    CHECK(order->state != ORDER_NONE);
     enum order_state state_after = transition_state(order, event);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct line_moves moves = line_moves(order, event, state_after, i);
@@ -69,6 +71,8 @@ static enum hf_status counts_replay(struct inventory *inventory, const struct or
 
 static bool grant_fits(const struct event *event, uint32_t i)
 {
+    CHECK(event->grants != NULL);
+    CHECK(i < event->line_count);
     const struct order_grant *grant = &event->grants[i];
     return grant->line >= 1 && grant->line <= (event->contents & UINT16_MAX) &&
            (i == 0 || grant->line >= event->grants[i - 1].line) &&
@@ -99,7 +103,9 @@ bool order_held_fits(const struct inventory *inventory, const struct event *even
 static enum hf_status held_apply(const struct replay_lane *lane, struct order *order,
                                  struct event *event, struct order_line_view *block)
 {
+    CHECK(order->state == ORDER_NONE);
     transition_enter(order, event, block);
+    CHECK(order->line_count == event->line_count);
     enum hf_status status = counts_replay(lane->inventory, order, event);
     if (status != HF_OK) {
         order->flags &= (uint8_t)~ORDER_BLOCK; /* the block is the caller's again */
@@ -123,6 +129,7 @@ static enum hf_status edit_apply(const struct replay_lane *lane, struct order *o
             return status;
         }
     }
+    CHECK(id_equal(order->id, event->id));
     event->digest_delta = edit_digest(lane->inventory, order, event);
     stock_replay(lane, order, event);
     transition_apply(order, event, block);

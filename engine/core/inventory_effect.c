@@ -2,10 +2,13 @@
  *
  * Threads: any; the order under its shard's lock, or its lane's alone (replay_lane.h). */
 #include "core/inventory_effect.h"
+#include "base/check.h"
 
 enum hf_status counts_change(struct inventory *inventory, uint64_t buyer,
                              const struct order_line_view *line, struct line_counts counts)
 {
+    CHECK(counts.counted == 0 || buyer != 0);
+    CHECK(counts.presale == 0 || line->ticket != 0);
     uint32_t sku = counts.counted ? catalog_item_sku(inventory->catalog, line->item) : 0;
     if (counts.counted > 0) {
         enum hf_status status =
@@ -30,6 +33,7 @@ enum hf_status counts_change(struct inventory *inventory, uint64_t buyer,
 struct line_counts counts_again(const struct order_line_view *line)
 {
     int64_t qty = (int64_t)line->qty - line->released;
+    CHECK(qty >= 0);
     int64_t presale = line->presale_qty;
     return (struct line_counts){line->counted ? qty : 0, presale < qty ? presale : qty};
 }

@@ -8,6 +8,8 @@
  * Threads: inventory_forget one at a time.
  * Invariant: an entry is used anew only when no wheel has its handle (ORDER_HINTED). */
 #include "core/inventory_forget.h"
+
+#include "base/check.h"
 #include "base/schedule.h"
 
 struct forgetting {
@@ -40,6 +42,7 @@ static bool forget_visit(void *context, struct order_shard *shard, uint32_t hand
         return false;
     }
     struct event *event = txn_add(forgetting->txn, EVENT_ORDER_FORGOTTEN, handle, EVENT_BYTES);
+    CHECK(!(order->flags & (ORDER_BUSY | ORDER_HINTED)));
     event->id = order->id;
     event->digest_delta = 0 - order_digest(order);
     SCHEDULE_POINT("forget.busy");
@@ -50,6 +53,7 @@ static bool forget_visit(void *context, struct order_shard *shard, uint32_t hand
 enum txn_step inventory_forget(struct txn *txn, uint64_t before_lsn, struct order_cursor *cursor,
                                uint32_t look_max, uint64_t *hinted)
 {
+    CHECK(!txn->publishing);
     struct forgetting forgetting = {.txn = txn, .before_lsn = before_lsn};
     orders_walk(&txn->inventory->orders, cursor, look_max, forget_visit, &forgetting);
     if (hinted) {
@@ -64,6 +68,8 @@ void forget_settle(struct inventory *inventory, const struct order *order)
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
         struct line_units units = line_units((enum order_state)order->state, &line);
+        CHECK(units.held == 0); /* it has ended */
+        CHECK(units.sold >= 0);
         if (units.sold > 0) {
             stock_settle(inventory->stock, line.item, units.sold);
         }
@@ -77,6 +83,7 @@ void forget_publish(struct inventory *inventory, unsigned slot, struct order_sha
     struct order *order = orders_at(orders, handle);
     CHECK(!(order->flags & ORDER_HINTED));
     forget_settle(inventory, order);
+    CHECK(order->line_count >= 1);
     if (order->flags & ORDER_BLOCK) {
         lines_free(inventory->lines, handle, order->lines, order->line_count);
         order->flags &= (uint8_t)~ORDER_BLOCK;

@@ -35,6 +35,8 @@ static uint32_t sweep_chunk(struct inventory *inventory, unsigned wheel, const u
     struct orders *orders = &inventory->orders;
     uint64_t again_ms[EXPIRY_TAKE];
     uint32_t dropped = 0;
+    CHECK(wheel < EXPIRY_WHEELS);
+    CHECK(count <= EXPIRY_TAKE);
     for (uint32_t i = 0; i < count; i++) {
         __builtin_prefetch(orders_at(orders, handles[i]), 1);
     }
@@ -42,6 +44,7 @@ static uint32_t sweep_chunk(struct inventory *inventory, unsigned wheel, const u
         again_ms[i] = hint_again_ms(orders, handles[i]);
         dropped += again_ms[i] == 0;
     }
+    CHECK(dropped <= count);
     if (dropped == count) {
         return dropped;
     }

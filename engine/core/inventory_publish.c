@@ -17,6 +17,8 @@
  * they were decided. */
 static void stock_publish(struct txn *txn, const struct order *order, const struct event *event)
 {
+    CHECK(event->type != EVENT_ORDER_HELD);
+    CHECK(order->state != ORDER_NONE);
     struct stock *stock = txn->inventory->stock;
     enum order_state state_after = transition_state(order, event);
     for (uint32_t i = 0; i < order->line_count; i++) {
@@ -28,6 +30,7 @@ static void stock_publish(struct txn *txn, const struct order *order, const stru
         if (event->flags & EVENT_LATE) {
             moves.credited += (int64_t)line.qty - line.released;
         }
+        CHECK(moves.sold >= 0 || event->type == EVENT_ORDER_RETURNED);
         CHECK(moves.credited >= 0);
         SCHEDULE_POINT("publish.stock");
         if (moves.sold != 0) {
@@ -68,6 +71,7 @@ static void counts_publish(struct inventory *inventory, const struct order *orde
 /* Under the shard's lock. Its deadline is entered right after, without that lock. */
 static void held_publish(struct order_shard *shard, struct order *order, uint64_t lsn)
 {
+    CHECK(!(order->flags & ORDER_HINTED));
     held_show(order, lsn);
     order->flags |= ORDER_HINTED;
     held_count(shard);
@@ -78,7 +82,9 @@ static void edit_publish(struct order_shard *shard, struct order *order, const s
                          struct order_line_view *block)
 {
     bool was_held = order->state == ORDER_HELD;
+    CHECK(event->lsn > order->lsn); /* an order's changes are in the log in their order */
     transition_apply(order, event, block);
+    CHECK(!(order->flags & ORDER_BUSY));
     if (was_held) {
         held_uncount(shard, order);
     }
@@ -90,8 +96,10 @@ static void order_publish(struct txn *txn, uint32_t i)
     struct orders *orders = &txn->inventory->orders;
     struct order_shard *shard = orders_shard(orders, id_hash(event->id));
     struct order *order = orders_at(orders, txn->changed[i]);
+    CHECK(txn->changed[i] != ORDER_NO_HANDLE);
     spin_lock(&shard->spin);
     CHECK(order->flags & ORDER_BUSY);
+    CHECK(id_equal(order->id, event->id));
     if (event->type == EVENT_ORDER_HELD) {
         held_publish(shard, order, event->lsn);
     } else if (event->type == EVENT_ORDER_FORGOTTEN) {
@@ -116,7 +124,9 @@ static void deadlines_publish(struct txn *txn, uint32_t held_orders)
     struct expiry *expiry = txn->inventory->expiry;
     unsigned wheel = txn->slot % EXPIRY_WHEELS;
     uint32_t at_once = 0;
+    CHECK(held_orders <= txn->event_count);
     for (uint32_t i = 0; held_orders > 0; i++) {
+        CHECK(i < txn->event_count);
         if (txn->events[i].type != EVENT_ORDER_HELD) {
             continue;
         }
@@ -138,8 +148,10 @@ static void held_promise(struct txn *txn, const struct event *event)
 {
     for (uint32_t i = 0; i < event->line_count; i++) {
         struct order_line_view line = transition_held_line(event, i);
+        CHECK(line.presale_qty <= line.qty);
         stock_promise(txn->inventory->stock, txn->slot, line.item, line.qty);
         if (line.presale_qty > 0) {
+            CHECK(line.ticket != 0);
             presale_publish(txn->inventory->presale, line.item, line.ticket);
         }
     }
@@ -180,6 +192,7 @@ void inventory_publish(struct txn *txn)
     struct inventory *inventory = txn->inventory;
     struct txn_memory *memory = txn->memory;
     uint32_t held_orders = 0;
+    CHECK(memory->used_bytes <= memory->encoded_bytes);
     if (!txn->publishing) {
         inventory_publish_begin(txn);
     }

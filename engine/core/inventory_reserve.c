@@ -53,6 +53,7 @@ static enum hf_status rules_check(const struct txn *txn, const struct order_requ
 /* Whether a plain order's lines are what a request asks. */
 static bool lines_same(const struct order *order, const struct order_request *request)
 {
+    CHECK(!(order->flags & ORDER_SHAPED));
     bool same = order->line_count == request->line_count && !shapes_matter(request);
     for (uint32_t i = 0; same && i < request->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
@@ -64,6 +65,7 @@ static bool lines_same(const struct order *order, const struct order_request *re
 static void outcome_grants(struct order_outcome *outcome, const struct order_request *request,
                            const struct order_grant *grants, uint32_t grant_count)
 {
+    CHECK(grant_count <= ORDER_LINES_MAX);
     if (grant_count > 0 && !grants_simple(request, grants, grant_count)) {
         outcome->grants = grants;
         outcome->grant_count = grant_count;
@@ -84,6 +86,7 @@ static bool contents_same(const struct order *order, const struct order_request 
 /* The units that an order has now, as grants. */
 static uint32_t grants_now(const struct order *order, struct order_grant *grants)
 {
+    CHECK(order->line_count <= ORDER_LINES_MAX);
     uint32_t count = 0;
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
@@ -106,6 +109,9 @@ static uint32_t grants_now(const struct order *order, struct order_grant *grants
 static void reserve_again(struct txn *txn, const struct order *order,
                           const struct order_request *request, struct order_outcome *outcome)
 {
+    CHECK(!(order->flags & ORDER_BUSY));
+    CHECK(order->state != ORDER_NONE);
+    CHECK(id_equal(order->id, request->id));
     outcome->state = (enum order_state)order->state;
     if (order->buyer != request->buyer || !contents_same(order, request)) {
         outcome->status = HF_ID_CONFLICT;
@@ -125,6 +131,8 @@ static void reserve_again(struct txn *txn, const struct order *order,
 static void reserve_add_event(struct txn *txn, const struct event *draft, uint32_t handle)
 {
     uint32_t n = draft->line_count;
+    CHECK(n >= 1 && n <= ORDER_LINES_MAX);
+    CHECK(handle != ORDER_NO_HANDLE);
     struct event *event = txn_add(txn, EVENT_ORDER_HELD, handle, event_bytes_max(draft));
     *event = *draft;
     if (draft->grants) {
@@ -151,6 +159,8 @@ static bool reserve_enter(struct txn *txn, uint64_t hash, struct order_shard *sh
         outcome->reason = txn->inventory->orders_max_reason;
         return false;
     }
+    CHECK(orders_at(&txn->inventory->orders, handle)->flags & ORDER_BUSY);
+    CHECK(orders_at(&txn->inventory->orders, handle)->state == ORDER_NONE);
     reserve_add_event(txn, draft, handle);
     outcome->state = ORDER_HELD;
     outcome->deadline_ms = draft->deadline_ms;
@@ -160,6 +170,7 @@ static bool reserve_enter(struct txn *txn, uint64_t hash, struct order_shard *sh
 static struct event reserve_draft(const struct txn *txn, const struct order_request *request,
                                   uint32_t hold_ms)
 {
+    CHECK(hold_ms >= 1);
     return (struct event){
         .type = EVENT_ORDER_HELD,
         .id = request->id,
@@ -176,6 +187,7 @@ static enum hf_status grants_hold(const struct txn *txn, const struct order_requ
                                   uint32_t grant_count, uint32_t *hold_ms,
                                   struct order_outcome *outcome)
 {
+    CHECK(grant_count <= ORDER_LINES_MAX);
     struct hold_rule hold = hold_rule_start(txn->inventory);
     for (uint32_t i = 0; i < grant_count; i++) {
         struct sale_rule rule;
@@ -244,6 +256,8 @@ static enum txn_step reserve_shaped(struct txn *txn, const struct order_request 
         grants_give_back(txn, request->buyer, grants, count);
         return TXN_DONE;
     }
+    CHECK(count >= 1);
+    CHECK(count <= grants_max(request));
     grants_draw(txn, grants, count);
     struct event draft = reserve_draft(txn, request, hold_ms);
     bool counted = false;
@@ -271,6 +285,9 @@ static enum txn_step reserve_shaped(struct txn *txn, const struct order_request 
 static enum hf_status reserve_count(struct txn *txn, const struct order_request *request,
                                     const struct plain_rules *rules, struct order_outcome *outcome)
 {
+    CHECK(request->line_count == 1);
+    CHECK(request->buyer != 0);
+    CHECK(rules->limit != 0);
     uint32_t qty = request->lines[0].qty;
     uint32_t taken;
     enum hf_status status = buyers_take(txn->inventory->buyers, rules->sku, request->buyer, qty,
@@ -318,6 +335,7 @@ static enum txn_step reserve_new(struct txn *txn, const struct order_request *re
     }
     outcome->status = units_take(txn, request->lines, request->line_count, &outcome->blocking_line);
     bool taken = outcome->status == HF_OK;
+    CHECK(taken == (outcome->blocking_line == 0));
     if (taken && presale_opened(txn->inventory, request)) {
         units_give_back(txn, request->lines, request->line_count);
         if (draft.flags & EVENT_COUNTED) {
@@ -339,6 +357,7 @@ static enum txn_step reserve_new(struct txn *txn, const struct order_request *re
 enum txn_step inventory_reserve(struct txn *txn, const struct order_request *request,
                                 struct order_outcome *outcome)
 {
+    CHECK(!txn->publishing);
     CHECK(request->line_count >= 1 && request->line_count <= ORDER_LINES_MAX);
     *outcome = (struct order_outcome){.status = HF_OK};
     if (!txn_has_room(txn, EVENT_HELD_LINES(request->line_count))) {
@@ -358,6 +377,7 @@ enum txn_step inventory_reserve(struct txn *txn, const struct order_request *req
     } else {
         reserve_again(txn, orders_at(&inventory->orders, handle), request, outcome);
     }
+    CHECK(step == TXN_DONE || !outcome->replayed);
     spin_unlock(&shard->spin);
     return step;
 }

@@ -3,6 +3,8 @@
  * Threads: any. */
 #include "core/inventory_rules.h"
 
+#include "base/check.h"
+
 enum hf_status hold_rule_apply(const struct hold_rule *hold, const struct inventory *inventory,
                                uint32_t asked_ms, uint32_t *hold_ms, struct order_outcome *outcome)
 {
@@ -19,5 +21,7 @@ enum hf_status hold_rule_apply(const struct hold_rule *hold, const struct invent
     if (*hold_ms > hold->hold_ms_max) {
         *hold_ms = hold->hold_ms_max; /* a default does not break a rule */
     }
+    CHECK(*hold_ms >= 1);
+    CHECK(*hold_ms <= hold->hold_ms_max);
     return HF_OK;
 }

@@ -7,6 +7,7 @@
 
 static void heap_sink(uint64_t *keys, uint32_t at, uint32_t count)
 {
+    CHECK(at < count || count == 0);
     uint64_t key = keys[at];
     for (uint32_t child; (child = 2 * at + 1) < count; at = child) {
         if (child + 1 < count && keys[child + 1] > keys[child]) {
@@ -57,6 +58,7 @@ static uint32_t run_end(const uint64_t *keys, const struct order_line *lines, ui
         *sum += lines[(uint32_t)keys[end]].qty;
         end++;
     }
+    CHECK(end > from);
     return end;
 }
 
@@ -64,6 +66,7 @@ enum hf_status plain_take(struct txn *txn, uint32_t item, int64_t qty, int64_t *
 {
     struct stock *stock = txn->inventory->stock;
     *beyond = 0;
+    CHECK(qty >= 1);
     enum hf_status status = stock_take(stock, txn->slot, item, qty);
     /* The flag is set before the cap is raised: whoever was given units by the cap sees it. */
     if (status == HF_OK && catalog_item_presale(txn->inventory->catalog, item)) {
@@ -92,6 +95,7 @@ static enum hf_status item_take(struct txn *txn, uint32_t item, int64_t qty, int
 static void run_spread(const uint64_t *keys, const struct order_line *lines, uint32_t from,
                        uint32_t end, int64_t beyond, uint32_t *presale)
 {
+    CHECK(beyond >= 0);
     while (end-- > from) {
         uint32_t line = (uint32_t)keys[end];
         presale[line] = beyond < lines[line].qty ? (uint32_t)beyond : lines[line].qty;
@@ -104,6 +108,7 @@ static void run_spread(const uint64_t *keys, const struct order_line *lines, uin
 static enum hf_status runs_take(struct txn *txn, const struct order_line *lines,
                                 uint32_t line_count, uint32_t *presale, uint32_t *blocking_line)
 {
+    CHECK(line_count >= 1 && line_count <= ORDER_LINES_MAX);
     uint64_t *keys = txn->memory->sort_keys;
     lines_sort(keys, lines, line_count);
     int64_t sum;
@@ -119,6 +124,7 @@ static enum hf_status runs_take(struct txn *txn, const struct order_line *lines,
             }
             continue;
         }
+        CHECK(sum > 0);
         for (uint32_t i = 0; i < at; i++) {
             const struct order_line *line = &lines[(uint32_t)keys[i]];
             if (line->qty > 0) {

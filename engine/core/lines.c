@@ -51,6 +51,7 @@ static uint32_t class_of(uint32_t count)
 
 static size_t class_bytes(uint32_t class)
 {
+    CHECK(class < CLASSES);
     return sizeof(struct order_line_view) << class;
 }
 
@@ -73,6 +74,7 @@ enum hf_status lines_init(struct lines **out)
         return HF_NO_MEMORY;
     }
     *lines = (struct lines){.chunk_count = chunks_of_machine()};
+    CHECK(lines->chunk_count >= CHUNKS_MIN);
     lines->chunks = pages_map_huge(lines->chunk_count * CHUNK_BYTES);
     if (!lines->chunks) {
         free(lines);
@@ -105,6 +107,9 @@ static uint8_t *chunk_draw(struct lines *lines)
 /* Cuts a block from the newest chunk; the rest of a chunk that is too short is left unused. */
 static void *pool_cut(struct lines *lines, struct pool *pool, size_t bytes)
 {
+    CHECK(bytes >= sizeof(struct free_block));
+    CHECK(bytes <= CHUNK_BYTES);
+    CHECK(pool->next <= pool->end);
     if ((size_t)(pool->end - pool->next) < bytes) {
         uint8_t *chunk = chunk_draw(lines);
         if (!chunk) {
@@ -116,6 +121,7 @@ static void *pool_cut(struct lines *lines, struct pool *pool, size_t bytes)
     void *block = pool->next;
     SCHEDULE_POINT("lines.cut");
     pool->next += bytes;
+    CHECK(pool->next <= pool->end);
     return block;
 }
 
@@ -142,6 +148,7 @@ void lines_free(struct lines *lines, uint32_t key, struct order_line_view *block
     uint32_t class = class_of(count);
     struct free_block *freed = (void *)block;
     spin_lock(&pool->spin);
+    CHECK(pool->free[class] != freed);
     freed->next = pool->free[class];
     SCHEDULE_POINT("lines.free");
     pool->free[class] = freed;

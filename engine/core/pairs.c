@@ -2,6 +2,7 @@
  *
  * Threads: one. */
 #include "core/pairs.h"
+#include "base/check.h"
 
 #include <stdlib.h>
 
@@ -21,19 +22,24 @@ void pairs_add(struct pairs *pairs, uint32_t group, uint64_t key, uint64_t units
             return;
         }
         pairs->at = grown;
+        CHECK(capacity > pairs->capacity);
         pairs->capacity = capacity;
     }
+    CHECK(pairs->count < pairs->capacity);
     pairs->at[pairs->count++] = (struct pair){.key = key, .group = group, .units = units};
 }
 
 void pairs_add_buyer(void *pairs, uint32_t sku, uint64_t buyer, uint32_t units)
 {
+    CHECK(sku != 0);
+    CHECK(buyer != 0);
     pairs_add(pairs, sku, buyer, units);
 }
 
 void pairs_add_ticket(void *context, uint32_t ticket, uint32_t units)
 {
     struct pairs *pairs = context;
+    CHECK(pairs->group != 0);
     pairs_add(pairs, pairs->group, ticket, units);
 }
 

@@ -11,6 +11,7 @@
 /* The line of an order without a block: all of it is where the state says. */
 static struct order_line_view whole_line(const struct order *order, enum order_state state)
 {
+    CHECK(!(order->flags & ORDER_BLOCK) || order->line_count == 1);
     struct order_line one = order->one;
     struct order_line_view line = {.item = one.item, .qty = one.qty, .line = 1};
     line.released = state == ORDER_RELEASED ? one.qty : 0;
@@ -42,6 +43,8 @@ uint32_t transition_asked_lines(const struct order *order)
 struct order_line_view transition_line_after(const struct order_line_view *line,
                                              enum event_type type, uint32_t qty)
 {
+    CHECK(line->released <= line->qty);
+    CHECK(line->returned <= line->committed);
     struct order_line_view after = *line;
     switch (type) {
     case EVENT_ORDER_COMMITTED:
@@ -56,11 +59,14 @@ struct order_line_view transition_line_after(const struct order_line_view *line,
     default:
         break; /* EXPIRED, EXTENDED: what is released, committed or returned stays */
     }
+    CHECK(after.committed <= after.qty);
+    CHECK(after.released <= after.qty);
     return after;
 }
 
 struct order_line_view transition_held_line(const struct event *event, uint32_t i)
 {
+    CHECK(i < event->line_count);
     if (event->grants) {
         const struct order_grant *grant = &event->grants[i];
         return (struct order_line_view){.item = grant->item,
@@ -88,6 +94,8 @@ bool transition_needs_block(const struct order *order, const struct event *event
     if (order->flags & ORDER_BLOCK) {
         return false;
     }
+    CHECK(order->line_count == 1);
+    CHECK(!(order->flags & ORDER_SHAPED));
     struct order_line_view line = transition_line(order, 0);
     struct order_line_view after = transition_line_after(&line, event->type, event_qty(event, 0));
     struct order_line_view whole = whole_line(order, transition_state(order, event));
@@ -115,6 +123,7 @@ static bool state_fits(enum order_state state, const struct event *event)
 /* Quantities: within what a line has, none less than before, and some change. */
 static const char *quantities_misfit(const struct order *order, const struct event *event)
 {
+    CHECK(event->line_count == order->line_count);
     bool changes = false;
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
@@ -181,6 +190,8 @@ enum order_state transition_state(const struct order *order, const struct event 
 
 void transition_enter(struct order *order, const struct event *event, struct order_line_view *block)
 {
+    CHECK(event->type == EVENT_ORDER_HELD);
+    CHECK(event->line_count >= 1 && event->line_count <= ORDER_LINES_MAX);
     order->buyer = event->buyer;
     order->deadline_ms = event->deadline_ms;
     order->line_count = (uint16_t)event->line_count;
@@ -189,6 +200,7 @@ void transition_enter(struct order *order, const struct event *event, struct ord
         order->flags |= event->flags & EVENT_COUNTED ? ORDER_COUNTED : 0;
         return;
     }
+    CHECK(block != NULL);
     for (uint32_t i = 0; i < event->line_count; i++) {
         block[i] = transition_held_line(event, i);
     }
@@ -202,6 +214,8 @@ void transition_enter(struct order *order, const struct event *event, struct ord
 
 void transition_apply(struct order *order, const struct event *event, struct order_line_view *block)
 {
+    CHECK(event->type != EVENT_ORDER_HELD);
+    CHECK(order->state != ORDER_NONE);
     enum order_state after = transition_state(order, event);
     if (block) {
         CHECK(!(order->flags & ORDER_BLOCK));
@@ -213,6 +227,7 @@ void transition_apply(struct order *order, const struct event *event, struct ord
         struct order_line_view *line = &order->lines[i];
         *line = transition_line_after(line, event->type, event_qty(event, i));
     }
+    CHECK(after != ORDER_NONE);
     if (event->type == EVENT_ORDER_EXTENDED) {
         order->extended_ms = (uint32_t)(event->deadline_ms - order->deadline_ms);
     }
@@ -230,6 +245,8 @@ struct line_counts transition_counts(const struct order *order, const struct eve
     struct order_line_view changed = transition_line_after(&line, event->type, event_qty(event, i));
     int64_t before = line_live((enum order_state)order->state, &line);
     int64_t after = line_live(transition_state(order, event), &changed);
+    CHECK(before >= 0);
+    CHECK(after >= 0);
     struct line_counts counts = {0, 0};
     if (line.counted) {
         counts.counted = after - before;
@@ -253,6 +270,7 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
  * digest does not tell it from what was released before. */
 static inline uint32_t line_gone(const struct order_line_view *line, enum order_state state)
 {
+    CHECK(line->committed <= line->qty);
     bool paid = state == ORDER_COMMITTED || state == ORDER_RETURNED;
     return paid ? line->qty - line->committed : line->released;
 }
@@ -294,11 +312,13 @@ static inline uint64_t item_factor(uint32_t item, uint64_t salt)
 
 uint64_t digest_stocked(uint32_t item, int64_t units)
 {
+    CHECK(item != 0);
     return item_factor(item, 1) * (uint64_t)units;
 }
 
 uint64_t digest_units(uint32_t item, struct line_units units)
 {
+    CHECK(item != 0);
     uint64_t sum = 0;
     if (units.held) {
         sum += item_factor(item, 2) * (uint64_t)units.held;
@@ -311,11 +331,14 @@ uint64_t digest_units(uint32_t item, struct line_units units)
 
 uint64_t digest_buyer(uint32_t sku, uint64_t buyer, int64_t units)
 {
+    CHECK(sku != 0);
+    CHECK(buyer != 0);
     return (mix(buyer, sku) | 1u) * (uint64_t)units;
 }
 
 uint64_t order_digest(const struct order *order)
 {
+    CHECK(order->line_count >= 1);
     uint64_t h = mix_order_in(order, (enum order_state)order->state, order->extended_ms);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
@@ -334,6 +357,7 @@ uint64_t transition_digest(const struct order *order, const struct event *event)
     bool shaped = (order->flags & ORDER_SHAPED) != 0;
     uint64_t old = mix_order_in(order, before, order->extended_ms);
     uint64_t new = mix_order_in(order, after, extended_ms);
+    CHECK(before != ORDER_NONE);
     uint64_t units = 0;
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
@@ -349,6 +373,8 @@ uint64_t transition_digest(const struct order *order, const struct event *event)
 
 uint64_t transition_held_digest(const struct event *event)
 {
+    CHECK(event->type == EVENT_ORDER_HELD);
+    CHECK(event->line_count >= 1);
     uint64_t h = mix_order(event->id, event->buyer, event->deadline_ms, ORDER_HELD, 0);
     h = event->grants ? mix(h, event->contents) : h;
     uint64_t units = 0;

@@ -32,6 +32,7 @@ struct event *txn_add(struct txn *txn, enum event_type type, uint32_t handle, ui
     CHECK(txn->event_count < TXN_EVENTS_MAX);
     CHECK(memory->encoded_bytes + bytes <= WAL_APPEND_BYTES_MAX);
     uint32_t i = txn->event_count++;
+    CHECK(bytes >= EVENT_BYTES);
     memory->encoded_bytes += bytes;
     memory->blocks[i] = NULL;
     txn->changed[i] = handle;
@@ -42,6 +43,8 @@ struct event *txn_add(struct txn *txn, enum event_type type, uint32_t handle, ui
 void *txn_bytes(struct txn *txn, uint64_t bytes)
 {
     struct txn_memory *memory = txn->memory;
+    CHECK(txn->event_count > 0);
+    CHECK(memory->used_bytes % 8 == 0);
     void *at = memory->bytes + memory->used_bytes;
     memory->used_bytes += (bytes + 7) & ~7ull;
     CHECK(memory->used_bytes <= memory->encoded_bytes);
