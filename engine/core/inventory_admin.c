@@ -101,6 +101,7 @@ enum hf_status definition_of_sku(struct inventory *inventory, const struct sku_r
     if (status != HF_OK) {
         return status;
     }
+    CHECK((definition->sku == 0) == (definition->code != NULL));
     struct sku_rule present = {0};
     if (definition->sku) {
         catalog_sku_rule(inventory->catalog, definition->sku, &present);
@@ -123,6 +124,7 @@ void definition_install_sku(struct inventory *inventory, const struct sku_rule *
 {
     uint32_t sku =
         definition->sku ? definition->sku : catalog_add_sku(inventory->catalog, definition->code);
+    CHECK(sku != 0);
     catalog_set_rule(inventory->catalog, sku, rule, definition->label);
 }
 
@@ -204,6 +206,8 @@ enum hf_status definition_of_item(struct inventory *inventory, const struct item
 static void definition_debit(struct txn *txn, const struct item_def *present,
                              const struct item_def *def, struct definition *definition)
 {
+    CHECK(present->item != 0);
+    CHECK(definition->debited == 0);
     int64_t fewer = (present->presale_cap - present->safety) - (def->presale_cap - def->safety);
     if (fewer > 0) {
         SCHEDULE_POINT("definition.debit");
@@ -259,6 +263,8 @@ static struct item_def def_with_names(const struct inventory *inventory, const s
     copy.item = definition->item ? definition->item : catalog_items(catalog) + 1;
     copy.sku = definition->code ? (struct bytes){definition->code->data, definition->code->len}
                                 : catalog_sku_code(catalog, definition->sku);
+    CHECK(copy.item != 0);
+    CHECK((definition->item == 0) == (definition->pool != NULL));
     copy.pool = definition->pool ? (struct bytes){definition->pool->data, definition->pool->len}
                                  : catalog_item_pool(catalog, definition->item);
     return copy;

@@ -43,6 +43,7 @@ static bool target_decide(struct txn *txn, const struct target *target, const st
                           struct order_outcome *outcome)
 {
     struct order *order = target->order;
+    CHECK(!(order->flags & ORDER_BUSY));
     CHECK(transition_misfit(order, draft) == NULL);
     struct order_line_view *block = NULL;
     if (transition_needs_block(order, draft)) {
@@ -70,6 +71,7 @@ static bool target_decide(struct txn *txn, const struct target *target, const st
     order->flags |= ORDER_BUSY;
     outcome->status = HF_OK;
     outcome->state = transition_state(order, event);
+    CHECK(outcome->state != ORDER_NONE);
     return true;
 }
 
@@ -77,6 +79,8 @@ static void decide_expiry(struct txn *txn, const struct target *target)
 {
     struct order_outcome outcome;
     struct event draft = {.type = EVENT_ORDER_EXPIRED};
+    CHECK(target->order->state == ORDER_HELD);
+    CHECK(order_deadline(target->order) <= txn->now_ms);
     bool decided = target_decide(txn, target, &draft, &outcome);
     CHECK(decided); /* an expiry never needs memory */
 }
@@ -111,6 +115,8 @@ static enum target_found target_find(struct txn *txn, struct id128 id, struct ta
     if (found != TARGET_LOCKED) {
         target_unlock(target);
     } else {
+        CHECK(!(target->order->flags & ORDER_BUSY));
+        CHECK(id_equal(target->order->id, id));
         outcome->state = (enum order_state)target->order->state;
     }
     return found;
@@ -141,6 +147,7 @@ static bool edit_lines(const struct order *order, const struct order_edit *edit,
                        struct order_outcome *outcome)
 {
     uint32_t line_count = transition_asked_lines(order);
+    CHECK(line_count >= 1 && line_count <= ORDER_LINES_MAX);
     for (uint32_t i = 0; i < line_count; i++) {
         asked[i] = QTY_UNNAMED;
     }
@@ -174,6 +181,8 @@ static bool order_is_paid(const struct order *order)
 static uint32_t grant_most(const struct order *order, const struct order_line_view *grant,
                            enum event_type type)
 {
+    CHECK(type == EVENT_ORDER_COMMITTED || type == EVENT_ORDER_RELEASED ||
+          type == EVENT_ORDER_RETURNED);
     if (order->state == ORDER_RELEASED || type == EVENT_ORDER_RELEASED) {
         return grant->qty;
     }
@@ -187,6 +196,7 @@ static uint32_t grants_end(const struct order *order, uint32_t from, uint32_t li
     while (from < order->line_count && transition_line(order, from).line == line) {
         from++;
     }
+    CHECK(from <= order->line_count);
     return from;
 }
 
@@ -244,6 +254,7 @@ static void commit_quantities(const struct order *order, const uint32_t *asked,
         }
         CHECK(qty == 0); /* edit_fits */
     }
+    CHECK(at == order->line_count); /* each grant has its quantity */
 }
 
 /* What a grant has of the total that a release or a return raises, and what it may have. */
@@ -262,6 +273,8 @@ static uint32_t total_most(const struct order_line_view *grant, enum event_type 
 static bool total_spread(const struct order *order, enum event_type type, uint32_t from,
                          uint32_t end, uint32_t total, uint32_t *quantities)
 {
+    CHECK(from <= end);
+    CHECK(end <= order->line_count);
     uint32_t before = 0;
     for (uint32_t i = from; i < end; i++) {
         struct order_line_view grant = transition_line(order, i);
@@ -295,6 +308,7 @@ static bool total_quantities(const struct order *order, enum event_type type, co
         changes |= total_spread(order, type, from, end, asked[line - 1], quantities);
         from = end;
     }
+    CHECK(from == order->line_count); /* each grant has its quantity */
     return changes;
 }
 
@@ -320,6 +334,7 @@ static const uint32_t *quantities_or_all(const struct order *order, enum event_t
         struct order_line_view line = transition_line(order, i);
         uint32_t all =
             type == EVENT_ORDER_COMMITTED ? line.qty - line.released : total_most(&line, type);
+        CHECK(quantities[i] <= all);
         if (quantities[i] != all) {
             return quantities;
         }
@@ -332,6 +347,7 @@ static const uint32_t *quantities_or_all(const struct order *order, enum event_t
 /* Gives back what late_count took, of the order's first grants. */
 static void late_uncount(struct txn *txn, const struct order *order, uint32_t grant_count)
 {
+    CHECK(grant_count <= order->line_count);
     struct inventory *inventory = txn->inventory;
     for (uint32_t i = 0; i < grant_count; i++) {
         struct order_line_view grant = transition_line(order, i);
@@ -361,6 +377,7 @@ static enum hf_status late_count_grant(struct txn *txn, uint64_t buyer,
     }
     struct sale_rule rule;
     catalog_sale_rule(inventory->catalog, grant->item, &rule);
+    CHECK(buyer != 0);
     uint32_t qty = (uint32_t)again.counted;
     uint32_t limit = rule.limit_per_buyer ? rule.limit_per_buyer : UINT32_MAX;
     uint32_t taken;
@@ -391,6 +408,7 @@ static bool late_count(struct txn *txn, const struct order *order, struct order_
 /* Takes and counts all that the order had not released again. */
 static bool late_take(struct txn *txn, const struct order *order, struct order_outcome *outcome)
 {
+    CHECK(order->state == ORDER_EXPIRED);
     struct order_line *wanted = txn->memory->wanted;
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
@@ -399,6 +417,7 @@ static bool late_take(struct txn *txn, const struct order *order, struct order_o
     uint32_t blocking;
     if (units_take(txn, wanted, order->line_count, &blocking) != HF_OK) {
         outcome->status = HF_EXPIRED_SOLD_OUT;
+        CHECK(blocking >= 1 && blocking <= order->line_count);
         outcome->blocking_line = transition_line(order, blocking - 1).line;
         return false;
     }
@@ -415,6 +434,7 @@ static void commit_decide(struct txn *txn, const struct target *target,
     const struct order *order = target->order;
     uint32_t *quantities = txn->memory->quantities;
     struct event draft = {.type = EVENT_ORDER_COMMITTED};
+    CHECK(order->state == ORDER_HELD || order->state == ORDER_EXPIRED);
     if (edit->line_count > 0) {
         commit_quantities(order, txn->memory->asked, quantities);
         draft.quantities = quantities_or_all(order, draft.type, quantities);
@@ -443,6 +463,7 @@ static void commit_text(const struct order *order, char *text, size_t text_bytes
         for (uint32_t end = grants_end(order, at, line); at < end; at++) {
             qty += transition_line(order, at).committed;
         }
+        CHECK(len < text_bytes);
         if (text_bytes - len < 80) {
             snprintf(text + len, text_bytes - len, ", and %" PRIu32 " more lines",
                      line_count - line + 1);
@@ -459,6 +480,7 @@ static void commit_text(const struct order *order, char *text, size_t text_bytes
 static void commit_again(struct txn *txn, const struct order *order, const struct order_edit *edit,
                          struct order_outcome *outcome)
 {
+    CHECK(order_is_paid(order));
     uint32_t *quantities = txn->memory->quantities;
     bool same = true;
     if (edit->line_count > 0) {
@@ -517,6 +539,8 @@ static void totals_decide(struct txn *txn, const struct target *target, enum eve
     const struct order *order = target->order;
     uint32_t *quantities = txn->memory->quantities;
     struct event draft = {.type = type};
+    CHECK(type == EVENT_ORDER_RELEASED || type == EVENT_ORDER_RETURNED);
+    CHECK(order->state == (type == EVENT_ORDER_RELEASED ? ORDER_HELD : ORDER_COMMITTED));
     if (edit->line_count > 0) {
         if (!total_quantities(order, type, txn->memory->asked, quantities)) {
             outcome_replayed(outcome);
@@ -533,6 +557,7 @@ static void totals_decide(struct txn *txn, const struct target *target, enum eve
 static void release_again(struct txn *txn, const struct order *order, const struct order_edit *edit,
                           struct order_outcome *outcome)
 {
+    CHECK(order_is_paid(order));
     if (edit->line_count > 0 && !total_quantities(order, EVENT_ORDER_RELEASED, txn->memory->asked,
                                                   txn->memory->quantities)) {
         outcome_replayed(outcome);
@@ -617,6 +642,8 @@ static void extend_decide(struct txn *txn, const struct target *target, uint32_t
 {
     const struct order *order = target->order;
     struct event draft = {.type = EVENT_ORDER_EXTENDED, .deadline_ms = txn->now_ms + hold_ms};
+    CHECK(order->state == ORDER_HELD);
+    CHECK(hold_ms >= 1);
     if (draft.deadline_ms <= order_deadline(order)) {
         outcome_replayed(outcome);
         outcome->deadline_ms = order_deadline(order);
@@ -684,11 +711,13 @@ static void expire_hint(struct txn *txn, unsigned wheel, uint32_t handle)
         }
     }
     SCHEDULE_POINT("expire.hint");
+    CHECK(target.order->flags & ORDER_HINTED);
     if (again_ms == 0) {
         target.order->flags &= (uint8_t)~ORDER_HINTED;
     }
     spin_unlock(&target.shard->spin);
     if (again_ms) {
+        CHECK(again_ms > txn->now_ms);
         expiry_lock(txn->inventory->expiry, wheel);
         expiry_add(txn->inventory->expiry, wheel, handle, again_ms, txn->now_ms);
         expiry_unlock(txn->inventory->expiry, wheel);
@@ -709,6 +738,7 @@ static bool expire_wheel(struct txn *txn, unsigned wheel)
         if (count == 0) {
             return true;
         }
+        CHECK(count <= EXPIRY_TAKE);
         for (uint32_t i = 0; i < count; i++) {
             __builtin_prefetch(orders_at(&txn->inventory->orders, handles[i]), 1);
         }
@@ -720,6 +750,7 @@ static bool expire_wheel(struct txn *txn, unsigned wheel)
 
 enum txn_step inventory_expire(struct txn *txn)
 {
+    CHECK(!txn->publishing);
     for (unsigned wheel = 0; wheel < EXPIRY_WHEELS; wheel++) {
         if (!expire_wheel(txn, wheel)) {
             return TXN_AGAIN;

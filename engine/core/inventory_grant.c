@@ -56,6 +56,7 @@ struct filling {
 static const struct line_shape *shape_of(const struct order_request *request, uint32_t line)
 {
     static const struct line_shape plain = {.policy = LINE_ALL};
+    CHECK(line < request->line_count);
     return request->shapes ? &request->shapes[line] : &plain;
 }
 
@@ -77,6 +78,7 @@ bool shapes_matter(const struct order_request *request)
 
 uint32_t grants_max(const struct order_request *request)
 {
+    CHECK(request->line_count >= 1);
     uint32_t max = request->line_count;
     for (uint32_t i = 0; request->shapes && i < request->line_count; i++) {
         const struct line_shape *shape = &request->shapes[i];
@@ -119,6 +121,7 @@ uint64_t order_contents(const struct order_request *request)
         }
         hash = hash_bytes(bytes, 28 + 4 * (size_t)fallbacks);
     }
+    CHECK(request->line_count <= UINT16_MAX);
     return (hash & ~(uint64_t)UINT16_MAX) | request->line_count;
 }
 
@@ -137,6 +140,7 @@ static void grant_add(struct filling *filling, const struct choice *choice, int6
         if (grant->item == choice->item) {
             grant->qty += (uint32_t)qty;
             grant->presale_qty += (uint32_t)presale;
+            CHECK(grant->qty <= filling->request->lines[filling->line].qty);
             return;
         }
     }
@@ -150,12 +154,16 @@ static void grant_add(struct filling *filling, const struct choice *choice, int6
 
 static void limit_give_back(struct txn *txn, uint64_t buyer, uint32_t item, uint32_t units)
 {
+    CHECK(buyer != 0);
+    CHECK(units >= 1);
     struct inventory *inventory = txn->inventory;
     buyers_give(inventory->buyers, catalog_item_sku(inventory->catalog, item), buyer, units);
 }
 
 static void grant_give_back(struct txn *txn, uint64_t buyer, const struct order_grant *grant)
 {
+    CHECK(grant->qty >= 1);
+    CHECK(grant->presale_qty <= grant->qty);
     stock_give(txn->inventory->stock, txn->slot, grant->item, grant->qty);
     if (grant->counted) {
         limit_give_back(txn, buyer, grant->item, grant->qty);
@@ -169,6 +177,7 @@ static void grant_give_back(struct txn *txn, uint64_t buyer, const struct order_
 void grants_give_back(struct txn *txn, uint64_t buyer, const struct order_grant *grants,
                       uint32_t grant_count)
 {
+    CHECK(grant_count <= ORDER_LINES_MAX);
     for (uint32_t i = 0; i < grant_count; i++) {
         grant_give_back(txn, buyer, &grants[i]);
     }
@@ -181,6 +190,8 @@ void grants_draw(struct txn *txn, struct order_grant *grants, uint32_t grant_cou
         if (grant->presale_qty == 0) {
             continue;
         }
+        CHECK(grant->ticket == 0);
+        CHECK(grant->presale_qty <= grant->qty);
         struct presale *presale = txn->inventory->presale;
         grant->ticket = presale_draw(presale, grant->item);
         if (grant->ticket == 0 ||
@@ -221,6 +232,7 @@ static enum hf_status line_choose(struct filling *filling, uint32_t line)
 {
     const struct line_shape *shape = shape_of(filling->request, line);
     enum hf_status blocked = HF_OK;
+    CHECK(shape->fallback_count <= LINE_FALLBACKS_MAX);
     filling->line = line;
     filling->choice_count = 0;
     for (uint32_t i = 0; i <= shape->fallback_count; i++) {
@@ -235,6 +247,8 @@ static enum hf_status line_choose(struct filling *filling, uint32_t line)
             filling->reason = reason;
         }
     }
+    CHECK(filling->choice_count <= CHOICES_MAX);
+    CHECK(filling->choice_count > 0 || blocked != HF_OK);
     return filling->choice_count > 0 ? HF_OK : blocked;
 }
 
@@ -243,6 +257,7 @@ static enum hf_status line_choose(struct filling *filling, uint32_t line)
 static enum hf_status limit_take(struct filling *filling, const struct choice *choice,
                                  uint32_t least, uint32_t most, uint32_t *room)
 {
+    CHECK(least <= most);
     *room = most;
     if (choice->limit == 0) {
         return HF_OK;
@@ -265,6 +280,7 @@ static enum hf_status units_fill(struct filling *filling, const struct choice *c
 {
     struct txn *txn = filling->txn;
     struct stock *stock = txn->inventory->stock;
+    CHECK(least <= most);
     *part = (struct stock_part){.item = choice->item};
     if (least < most) {
         return stock_take_any(stock, txn->slot, part, 1, least, most);
@@ -290,6 +306,8 @@ static enum hf_status fill_one(struct filling *filling, const struct choice *cho
         limit_give(filling, choice, room);
         return status;
     }
+    CHECK(part.taken >= least);
+    CHECK(part.taken <= room);
     limit_give(filling, choice, room - part.taken);
     if (part.taken > 0) {
         grant_add(filling, choice, part.taken, part.presale);
@@ -301,6 +319,7 @@ static enum hf_status fill_one(struct filling *filling, const struct choice *cho
  * one of them that is why it failed: there may be units. */
 static enum hf_status fill_from_first(struct filling *filling, uint32_t qty)
 {
+    CHECK(qty >= 1);
     enum hf_status failed = HF_SOLD_OUT;
     for (uint32_t i = 0; i < filling->choice_count; i++) {
         enum hf_status status = fill_one(filling, &filling->choices[i], qty, qty);
@@ -328,6 +347,7 @@ struct splitting {
 static uint32_t split_owner(const struct filling *filling, uint32_t choice)
 {
     const struct choice *choices = filling->choices;
+    CHECK(choice < filling->choice_count);
     for (uint32_t i = 0; i < choice && choices[choice].limit; i++) {
         if (choices[i].limit && choices[i].sku == choices[choice].sku) {
             return i;
@@ -339,6 +359,7 @@ static uint32_t split_owner(const struct filling *filling, uint32_t choice)
 /* Gives back what is still in the rooms. */
 static void split_close(struct filling *filling, const struct splitting *split, uint32_t count)
 {
+    CHECK(count <= filling->choice_count);
     for (uint32_t i = 0; i < count; i++) {
         if (split->owner[i] == i) {
             limit_give(filling, &filling->choices[i], split->room[i]);
@@ -363,6 +384,7 @@ static enum hf_status split_open(struct filling *filling, struct splitting *spli
             split->room[i] = status == HF_OK ? split->room[i] : 0;
         }
         uint32_t room = split->room[split->owner[i]];
+        CHECK(room <= most);
         split->short_of_room |= room < most;
         if (room > 0) {
             split->parts[split->part_count] = (struct stock_part){.item = filling->choices[i].item};
@@ -401,10 +423,12 @@ static enum hf_status split_take(struct filling *filling, struct splitting *spli
         if (want > 0) {
             enum hf_status status = stock_take_any(stock, txn->slot, &split->parts[i], 1, 0, want);
             CHECK(status == HF_OK);
+            CHECK(split->parts[i].taken <= want);
             left -= split->parts[i].taken;
             *rest -= (uint32_t)split->parts[i].taken;
         }
     }
+    CHECK(left >= 0);
     if (most - left >= least) {
         return HF_OK;
     }
@@ -431,6 +455,7 @@ static enum hf_status fill_split(struct filling *filling, uint32_t least, uint32
         if (part->taken > 0) {
             grant_add(filling, choice, part->taken, part->presale);
             if (choice->limit) {
+                CHECK(split.room[split.owner[split.choice[i]]] >= part->taken);
                 split.room[split.owner[split.choice[i]]] -= (uint32_t)part->taken;
             }
         }
@@ -476,6 +501,7 @@ static enum hf_status fill_whole_lines(struct filling *filling)
         status = units_take_presale(txn, txn->memory->wanted, filling->request->line_count, presale,
                                     &blocking_line);
         filling->line = blocking_line - 1;
+        CHECK(status == HF_OK || blocking_line >= 1);
     }
     for (uint32_t i = 0; i < filling->count; i++) {
         struct order_grant *grant = &filling->grants[i];
@@ -526,6 +552,7 @@ static enum hf_status fill_move(struct filling *filling, const struct choice *ch
     /* Within one SKU the minimum stays counted. */
     bool same = grant->counted && choice->limit &&
                 catalog_item_sku(txn->inventory->catalog, grant->item) == choice->sku;
+    CHECK(grant->qty <= qty);
     uint32_t count = same ? qty - grant->qty : qty;
     uint32_t room;
     enum hf_status status = limit_take(filling, choice, count, count, &room);
@@ -554,6 +581,7 @@ static enum hf_status fill_move(struct filling *filling, const struct choice *ch
 static enum hf_status fill_rest_of_one(struct filling *filling, struct order_grant *minimum,
                                        uint32_t qty)
 {
+    CHECK(!minimum || minimum->qty < qty);
     uint32_t rest = minimum ? qty - minimum->qty : qty;
     for (uint32_t i = 0; i < filling->choice_count; i++) {
         const struct choice *choice = &filling->choices[i];
@@ -592,6 +620,7 @@ static uint32_t minimum_find(const struct filling *filling, struct order_grant *
     uint32_t line = filling->line + 1;
     uint32_t sum = 0;
     *first = NULL;
+    CHECK(filling->cursor <= filling->third);
     for (uint32_t i = filling->cursor; i < filling->third && filling->grants[i].line == line; i++) {
         *first = *first ? *first : &filling->grants[i];
         sum += filling->grants[i].qty;
@@ -628,7 +657,9 @@ static enum hf_status fill_rests(struct filling *filling)
         choices_count_as_minimum(filling);
         struct order_grant *minimum;
         uint32_t qty = request->lines[i].qty;
-        uint32_t rest = qty - minimum_find(filling, &minimum);
+        uint32_t had = minimum_find(filling, &minimum);
+        CHECK(had <= qty);
+        uint32_t rest = qty - had;
         enum hf_status status = HF_OK;
         if (rest > 0) {
             status = shape->split ? fill_split(filling, 0, rest)
@@ -685,6 +716,7 @@ static uint64_t grant_key(const struct order_request *request, const struct orde
         rank++;
         CHECK(rank <= shape->fallback_count);
     }
+    CHECK(i < ORDER_LINES_MAX);
     return (uint64_t)grant->line << 48 | (uint64_t)rank << 32 | i;
 }
 
@@ -695,6 +727,7 @@ static void grants_sort(struct filling *filling)
     for (uint32_t i = 0; i < filling->count; i++) {
         keys[i] = grant_key(filling->request, &grants[i], i);
     }
+    CHECK(filling->count <= ORDER_LINES_MAX);
     keys_sort(keys, filling->count);
     /* keys[i] says which grant belongs at i: along each cycle of them. */
     for (uint32_t start = 0; start < filling->count; start++) {
@@ -731,6 +764,7 @@ enum hf_status grants_take(struct txn *txn, const struct order_request *request,
         status = fill_whole_lines(&filling);
     }
     filling.second = filling.third = filling.cursor = filling.count;
+    CHECK(status == HF_OK || filling.count == 0);
     if (status == HF_OK) {
         status = fill_minimums(&filling);
         filling.third = filling.count;
@@ -752,6 +786,7 @@ enum hf_status grants_take(struct txn *txn, const struct order_request *request,
     } else {
         grants_sort(&filling);
     }
+    CHECK(filling.count <= ORDER_LINES_MAX);
     outcome->status = status;
     *grant_count = status == HF_OK ? filling.count : 0;
     return status;
