@@ -297,6 +297,11 @@ enum hf_status restore_build(const struct rebuild *rebuild, struct storage *stor
                               .message = message};
     int lock;
     CHECK(rebuild->replay.inventory != NULL); /* it was rebuilt, and is not ended yet */
+    if (strlen(directory) >= FOLDER_BYTES) {  /* cut short, it would be another directory's name */
+        snprintf(message, RESTORE_MESSAGE_BYTES,
+                 "%.64s...: the name is too long; nothing was written", directory);
+        return HF_INVALID;
+    }
     enum hf_status status = is_empty(&restore);
     if (status != HF_OK) {
         return status;

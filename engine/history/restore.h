@@ -13,7 +13,7 @@
  * applied. `storage` is only read. The directory is made if it is missing, and must be empty. The
  * new log is read back, and must lead to the same LSN and digest; it gets its name once it is whole
  * and safe on disk. report: of reading back. OK; else message (RESTORE_MESSAGE_BYTES) gives the
- * reason: INVALID (not empty), LOCKED, NO_SPACE, IO_ERROR, DAMAGED, NO_MEMORY. */
+ * reason: INVALID (not empty, a name too long), LOCKED, NO_SPACE, IO_ERROR, DAMAGED, NO_MEMORY. */
 enum hf_status restore_build(const struct rebuild *rebuild, struct storage *storage,
                              const char *directory, const struct rebuild_report *report,
                              char *message);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "checkpoint/build.h"
+#include "history/overlay.h"
 #include "history/restore.h"
 #include "io/storage_open.h"
 #include "lib/tempdir.h"
@@ -285,6 +286,29 @@ static void nothing_is_restored_into_a_directory_that_holds_something(void **sta
     tempdir_remove(directory);
 }
 
+static void nothing_is_restored_into_a_directory_with_too_long_a_name(void **state)
+{
+    (void)state;
+    struct small_log log;
+    char message[RESTORE_MESSAGE_BYTES] = "";
+    char *directory = tempdir_make();
+    char long_name[FOLDER_BYTES + 64];
+    size_t used = strlen(strcpy(long_name, directory));
+    for (; used < FOLDER_BYTES; used += 2) {
+        strcpy(long_name + used, "/.");
+    }
+    small_log_make(&log);
+    assert_int_equal(to_the_end(log.storage), HF_OK);
+    assert_int_equal(
+        restore_build(&rebuild, log.storage, long_name, &(struct rebuild_report){0}, message),
+        HF_INVALID);
+    assert_non_null(strstr(message, "too long; nothing was written"));
+    assert_int_equal(count_files(directory), 0);
+    rebuild_end(&rebuild);
+    small_log_free(&log);
+    tempdir_remove(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +321,7 @@ int main(void)
         cmocka_unit_test(rebuild_without_the_beginning_wants_the_archive),
         cmocka_unit_test(what_is_restored_leads_to_the_moment),
         cmocka_unit_test(nothing_is_restored_into_a_directory_that_holds_something),
+        cmocka_unit_test(nothing_is_restored_into_a_directory_with_too_long_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
