@@ -22,7 +22,7 @@
 #include "feed/event_json.h"
 #include "wal/record.h"
 
-#define FOLLOW_EVERY_NS 50000000 /* between two looks for new blocks */
+#define FOLLOW_EVERY_NS 50000000 /* between two reads for new blocks */
 
 static const char *data = DATA_DEFAULT;
 static const char *archive;

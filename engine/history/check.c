@@ -46,7 +46,7 @@ static void cut_before(struct history_fault *fault, const struct wal_block *bloc
 }
 
 /* The end as it is after a block. */
-static void end_behind(struct wal_end *end, const struct wal_block *block)
+static void end_after(struct wal_end *end, const struct wal_block *block)
 {
     const struct block_header *header = &block->header;
     *end = (struct wal_end){
@@ -217,7 +217,7 @@ static enum hf_status read_part(struct check *check, const struct wal_start *sta
     uint64_t blocks = 0;
     while ((status = wal_reader_next(reader, &block)) == HF_OK) {
         check_block(check, &block, &before, unreadable);
-        end_behind(&before, &block);
+        end_after(&before, &block);
         report_progress(check, reader, ++blocks);
     }
     if (status == HF_NOT_FOUND) {
@@ -353,7 +353,7 @@ static enum hf_status replay_log(struct check *check, struct history_replay *rep
         if (status != HF_OK) {
             return status;
         }
-        end_behind(&before, &block);
+        end_after(&before, &block);
         report_progress(check, reader, replay->blocks);
     }
     char what[128];

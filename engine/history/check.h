@@ -2,7 +2,7 @@
  *
  * What an engine starts from comes first: the newest whole checkpoint (the base) and the segments
  * after it. What the base covers, segments and older checkpoints, is checked as well: damage
- * there costs no state, but the second line of defence.
+ * there loses no state, but an older checkpoint could not replace the base any more.
  *
  * Threads: one. Reads only; works beside a running engine, but for BUSY. */
 #ifndef HISTORY_CHECK_H

@@ -312,7 +312,7 @@ static enum hf_status copy_segments(struct repair *repair)
 
 /* ---- What comes after the fault ---- */
 
-struct behind {
+struct later {
     struct segment_list list;
     size_t position;
     storage_file file; /* -1: none */
@@ -323,16 +323,15 @@ struct behind {
     uint64_t begin_offset;
 };
 
-/* A whole block at behind->offset? Its padding does not matter. OK, NOT_FOUND, IO_ERROR. */
-static enum hf_status block_at(struct repair *repair, struct behind *behind,
-                               struct wal_block *block)
+/* A whole block at later->offset? Its padding does not matter. OK, NOT_FOUND, IO_ERROR. */
+static enum hf_status block_at(struct repair *repair, struct later *later, struct wal_block *block)
 {
     struct storage *from = repair->options->from;
     struct block_header *header = &block->header;
     const char *reason;
     size_t got;
     enum hf_status status =
-        from->ops->read(from, behind->file, repair->buffer, WAL_PAGE_BYTES, behind->offset, &got);
+        from->ops->read(from, later->file, repair->buffer, WAL_PAGE_BYTES, later->offset, &got);
     if (status != HF_OK || got != WAL_PAGE_BYTES ||
         !block_header_decode(header, repair->buffer, &reason)) {
         return status == HF_OK ? HF_NOT_FOUND : HF_IO_ERROR;
@@ -340,11 +339,11 @@ static enum hf_status block_at(struct repair *repair, struct behind *behind,
     uint64_t span = block_span_bytes(header->payload_bytes);
     CHECK(span <= BLOCK_BYTES); /* block_header_decode() refuses larger ones */
     bool ours = !repair->cluster_known || id_equal(header->cluster, repair->cut.cluster);
-    if (!ours || header->segment != behind->list.numbers[behind->position] ||
-        header->index < behind->next_index || behind->offset + span > behind->size) {
+    if (!ours || header->segment != later->list.numbers[later->position] ||
+        header->index < later->next_index || later->offset + span > later->size) {
         return HF_NOT_FOUND;
     }
-    status = from->ops->read(from, behind->file, repair->buffer, span, behind->offset, &got);
+    status = from->ops->read(from, later->file, repair->buffer, span, later->offset, &got);
     if (status != HF_OK || got != span) {
         return HF_IO_ERROR;
     }
@@ -353,54 +352,54 @@ static enum hf_status block_at(struct repair *repair, struct behind *behind,
         return HF_NOT_FOUND;
     }
     wal_segment_name(block->file, header->segment);
-    block->file_offset = behind->offset;
+    block->file_offset = later->offset;
     return HF_OK;
 }
 
 /* Opens the segment at the present position, if it is not before the cut. */
-static enum hf_status enter_segment(struct repair *repair, struct behind *behind)
+static enum hf_status enter_segment(struct repair *repair, struct later *later)
 {
     struct storage *from = repair->options->from;
-    CHECK(behind->position < behind->list.count);
-    uint64_t number = behind->list.numbers[behind->position];
+    CHECK(later->position < later->list.count);
+    uint64_t number = later->list.numbers[later->position];
     char name[STORAGE_NAME_BYTES_MAX];
-    if (number < behind->begin_segment) {
+    if (number < later->begin_segment) {
         return HF_NOT_FOUND;
     }
     wal_segment_name(name, number);
-    behind->offset = number == behind->begin_segment ? behind->begin_offset : WAL_PAGE_BYTES;
-    return from->ops->open(from, name, false, &behind->file, &behind->size) == HF_OK ? HF_OK
-                                                                                     : HF_IO_ERROR;
+    later->offset = number == later->begin_segment ? later->begin_offset : WAL_PAGE_BYTES;
+    return from->ops->open(from, name, false, &later->file, &later->size) == HF_OK ? HF_OK
+                                                                                   : HF_IO_ERROR;
 }
 
 /* The next whole block. OK, NOT_FOUND (there are no more), IO_ERROR. */
-static enum hf_status behind_next(struct repair *repair, struct behind *behind,
-                                  struct wal_block *block)
+static enum hf_status later_next(struct repair *repair, struct later *later,
+                                 struct wal_block *block)
 {
     struct storage *from = repair->options->from;
-    while (behind->position < behind->list.count) {
-        enum hf_status status = behind->file >= 0 ? HF_OK : enter_segment(repair, behind);
+    while (later->position < later->list.count) {
+        enum hf_status status = later->file >= 0 ? HF_OK : enter_segment(repair, later);
         if (status == HF_IO_ERROR) {
             return status;
         }
-        while (status == HF_OK && behind->offset + WAL_PAGE_BYTES <= behind->size) {
-            status = block_at(repair, behind, block);
+        while (status == HF_OK && later->offset + WAL_PAGE_BYTES <= later->size) {
+            status = block_at(repair, later, block);
             if (status == HF_OK) {
-                behind->offset += block_span_bytes(block->header.payload_bytes);
-                behind->next_index = block->header.index + 1;
+                later->offset += block_span_bytes(block->header.payload_bytes);
+                later->next_index = block->header.index + 1;
                 return HF_OK;
             }
-            behind->offset += WAL_PAGE_BYTES;
+            later->offset += WAL_PAGE_BYTES;
             status = status == HF_NOT_FOUND ? HF_OK : status;
         }
-        if (behind->file >= 0) {
-            from->ops->close(from, behind->file);
-            behind->file = -1;
+        if (later->file >= 0) {
+            from->ops->close(from, later->file);
+            later->file = -1;
         }
         if (status == HF_IO_ERROR) {
             return status;
         }
-        behind->position++;
+        later->position++;
     }
     return HF_NOT_FOUND;
 }
@@ -488,24 +487,24 @@ static enum hf_status salvage(struct repair *repair)
 {
     const struct wal_end *cut = &repair->cut;
     uint64_t missing = cut->next_index;
-    struct behind behind = {.file = -1,
-                            .next_index = missing,
-                            .begin_segment = cut->segment ? cut->segment : repair->first,
-                            .begin_offset = cut->segment ? cut->offset : WAL_PAGE_BYTES};
+    struct later later = {.file = -1,
+                          .next_index = missing,
+                          .begin_segment = cut->segment ? cut->segment : repair->first,
+                          .begin_offset = cut->segment ? cut->offset : WAL_PAGE_BYTES};
     if (cut->segment == 0 && repair->findings->base) {
-        behind.begin_segment = repair->findings->base + 1;
+        later.begin_segment = repair->findings->base + 1;
     }
-    enum hf_status status = segment_list_read(&behind.list, repair->options->from, SEGMENT_LOG);
+    enum hf_status status = segment_list_read(&later.list, repair->options->from, SEGMENT_LOG);
     struct wal_block block;
-    while (status == HF_OK && (status = behind_next(repair, &behind, &block)) == HF_OK) {
+    while (status == HF_OK && (status = later_next(repair, &later, &block)) == HF_OK) {
         status = salvage_block(repair, &block);
     }
-    if (behind.file >= 0) {
-        repair->options->from->ops->close(repair->options->from, behind.file);
+    if (later.file >= 0) {
+        repair->options->from->ops->close(repair->options->from, later.file);
     }
-    segment_list_free(&behind.list);
+    segment_list_free(&later.list);
     repair->report->blocks_unreadable =
-        behind.next_index - missing - repair->report->blocks_readable;
+        later.next_index - missing - repair->report->blocks_readable;
     return status == HF_NOT_FOUND ? HF_OK : status;
 }
 
