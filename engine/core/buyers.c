@@ -61,6 +61,7 @@ enum hf_status buyers_init(struct buyers **out, uint64_t buyers_max)
     *buyers = (struct buyers){.shard_count = table_shards_for(buyers_max)};
     atomic_store_explicit(&buyers->undrawn, buyers_max, memory_order_relaxed);
     buyers->shard_shift = 63u - (unsigned)__builtin_ctz(buyers->shard_count);
+    CHECK((buyers->shard_count & (buyers->shard_count - 1)) == 0);
     buyers->shards = aligned_alloc(CACHE_LINE_BYTES, buyers->shard_count * sizeof(struct shard));
     const struct table_plan plan = {.slot_bytes = sizeof(struct slot),
                                     .shard_count = buyers->shard_count,
@@ -99,11 +100,13 @@ bool buyers_tidy(struct buyers *buyers)
 
 static uint64_t pair_hash(uint32_t sku, uint64_t buyer)
 {
+    CHECK(sku != 0);
     return id_hash((struct id128){.hi = buyer, .lo = sku});
 }
 
 static struct shard *shard_of(const struct buyers *buyers, uint64_t hash)
 {
+    CHECK(hash >> 1 >> buyers->shard_shift < buyers->shard_count);
     return &buyers->shards[hash >> 1 >> buyers->shard_shift];
 }
 
@@ -116,6 +119,7 @@ static struct slot *slot_find(const struct shard *shard, uint64_t hash, uint32_t
     if (!slots) {
         return NULL;
     }
+    CHECK(capacity > 0);
     uint32_t at = table_home((uint32_t)hash, capacity);
     while (slots[at].units != 0 && (slots[at].buyer != buyer || slots[at].sku != sku)) {
         at = at + 1 == capacity ? 0 : at + 1;
@@ -148,6 +152,7 @@ static bool shard_grow(struct buyers *buyers, struct shard *shard)
     if (!slots) {
         return false;
     }
+    CHECK(capacity > atomic_load_explicit(&shard->capacity, memory_order_relaxed));
     slots_move(slots, capacity, atomic_load_explicit(&shard->slots, memory_order_relaxed),
                atomic_load_explicit(&shard->capacity, memory_order_relaxed));
     /* relaxed: a prefetch may read one old and one new value, and then prefetches in vain. */
@@ -216,8 +221,12 @@ static enum hf_status pair_add(struct buyers *buyers, struct shard *shard, uint6
         atomic_fetch_add_explicit(&shard->room, 1, memory_order_relaxed);
         return HF_FULL;
     }
-    *slot_find(shard, hash, pair.sku, pair.buyer) = pair;
+    CHECK(pair.units >= 1);
+    struct slot *slot = slot_find(shard, hash, pair.sku, pair.buyer);
+    CHECK(slot->units == 0);
+    *slot = pair;
     uint32_t used = atomic_load_explicit(&shard->used, memory_order_relaxed);
+    CHECK(used < atomic_load_explicit(&shard->capacity, memory_order_relaxed));
     SCHEDULE_POINT("buyers.add");
     atomic_store_explicit(&shard->used, used + 1, memory_order_relaxed);
     return HF_OK;
@@ -229,6 +238,7 @@ static void pair_remove(struct shard *shard, struct slot *pair)
     struct slot *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
     uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
     uint32_t hole = (uint32_t)(pair - slots);
+    CHECK(hole < capacity);
     uint32_t at = hole;
     for (;;) {
         at = at + 1 == capacity ? 0 : at + 1;
@@ -243,6 +253,7 @@ static void pair_remove(struct shard *shard, struct slot *pair)
     }
     slots[hole] = (struct slot){0};
     uint32_t used = atomic_load_explicit(&shard->used, memory_order_relaxed);
+    CHECK(used > 0);
     atomic_store_explicit(&shard->used, used - 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&shard->room, 1, memory_order_relaxed);
 }
@@ -268,6 +279,7 @@ enum hf_status buyers_take(struct buyers *buyers, uint32_t sku, uint64_t buyer, 
     if (some == 0 || some < least) {
         status = HF_LIMIT_EXCEEDED;
     } else if (units > 0) {
+        CHECK(slot->units + some <= limit);
         slot->units += some;
     } else {
         status =
@@ -275,6 +287,7 @@ enum hf_status buyers_take(struct buyers *buyers, uint32_t sku, uint64_t buyer, 
     }
     spin_unlock(&shard->spin);
     if (status == HF_OK) {
+        CHECK(some >= least && some <= most);
         *taken = some;
     }
     return status;
@@ -384,6 +397,7 @@ bool buyers_claim(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t 
 {
     uint64_t hash = pair_hash(sku, buyer);
     struct shard *shard = shard_of(buyers, hash);
+    CHECK(buyers->claims);
     uint32_t *claims = buyers->claims[shard - buyers->shards];
     spin_lock(&shard->spin);
     const struct slot *slot = slot_find(shard, hash, sku, buyer);
@@ -392,6 +406,7 @@ bool buyers_claim(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32_t 
     bool counted = slot && units <= slot->units - claims[at];
     if (counted) {
         claims[at] += units;
+        CHECK(claims[at] <= slot->units);
     }
     spin_unlock(&shard->spin);
     return counted;

@@ -110,13 +110,16 @@ static void spares_draw(struct expiry *expiry, struct wheel *wheel)
         } else {
             break;
         }
+        CHECK(number != 0 && number < expiry->chunks_max);
         wheel->spares[wheel->spare_count++] = number;
     }
+    CHECK(expiry->chunks_used <= expiry->chunks_max);
     spin_unlock(&expiry->pool_spin);
 }
 
 static void spares_return(struct expiry *expiry, struct wheel *wheel)
 {
+    CHECK(wheel->spare_count == SPARES);
     spin_lock(&expiry->pool_spin);
     while (wheel->spare_count > SPARES - SPARES_DRAWN) {
         uint32_t number = wheel->spares[--wheel->spare_count];
@@ -140,11 +143,14 @@ static void chunk_free(struct expiry *expiry, struct wheel *wheel, uint32_t numb
     if (wheel->spare_count == SPARES) {
         spares_return(expiry, wheel);
     }
+    CHECK(number != 0);
+    CHECK(wheel->spare_count < SPARES);
     wheel->spares[wheel->spare_count++] = number;
 }
 
 static void chain_add(struct expiry *expiry, struct wheel *wheel, chain *to, uint32_t handle)
 {
+    CHECK(handle != UINT32_MAX); /* ORDER_NO_HANDLE */
     uint32_t count = *to & 15u;
     if (count == 0 || count == EXPIRY_TAKE) {
         uint32_t number = chunk_alloc(expiry, wheel);
@@ -160,6 +166,7 @@ static void chain_add(struct expiry *expiry, struct wheel *wheel, chain *to, uin
 static void bucket_add(struct expiry *expiry, struct wheel *wheel, unsigned level, uint64_t bucket,
                        uint32_t handle)
 {
+    CHECK(level < LEVELS);
     uint32_t i = (uint32_t)bucket & BUCKET_MASK;
     chain_add(expiry, wheel, &wheel->buckets[level][i], handle);
     wheel->occupied[level][i / 64] |= 1ull << (i % 64);
@@ -179,11 +186,13 @@ void expiry_unlock(struct expiry *expiry, unsigned wheel)
 void expiry_add(struct expiry *expiry, unsigned wheel_number, uint32_t handle, uint64_t at_ms,
                 uint64_t now_ms)
 {
+    CHECK(wheel_number < EXPIRY_WHEELS);
     struct wheel *wheel = &expiry->wheels[wheel_number];
     if (wheel->hints == 0) {
         uint64_t base = now_ms ? now_ms : at_ms > BASE_BEFORE_MS ? at_ms - BASE_BEFORE_MS : 0;
         wheel->at = base < at_ms ? base : at_ms;
     }
+    CHECK(wheel->hints < ORDERS_MAX);
     wheel->hints++;
     if (at_ms < wheel->at) {
         chain_add(expiry, wheel, &wheel->overdue, handle);
@@ -208,6 +217,7 @@ void expiry_add(struct expiry *expiry, unsigned wheel_number, uint32_t handle, u
 /* How many buckets ahead of `from` the first occupied one lies, circularly; BUCKETS if none. */
 static uint32_t occupied_ahead(const uint64_t *bits, uint32_t from)
 {
+    CHECK(from < BUCKETS);
     uint32_t word = from / 64;
     uint64_t head = bits[word] & (~0ull << (from % 64));
     for (uint32_t i = 0; i <= BITMAP_WORDS; i++) {
@@ -233,6 +243,7 @@ static uint64_t level_next(const struct wheel *wheel, unsigned level)
     if (ahead == BUCKETS) {
         return NEVER;
     }
+    CHECK(ahead < BUCKETS);
     uint64_t begins = (here + ahead) << shift;
     return begins > wheel->at ? begins : wheel->at;
 }
@@ -255,6 +266,8 @@ static uint64_t wheel_next(const struct wheel *wheel, unsigned *level)
 /* Detaches a level's bucket. */
 static chain bucket_detach(struct wheel *wheel, unsigned level, uint32_t i)
 {
+    CHECK(level < LEVELS);
+    CHECK(i < BUCKETS);
     chain detached = wheel->buckets[level][i];
     wheel->buckets[level][i] = 0;
     wheel->occupied[level][i / 64] &= ~(1ull << (i % 64));
@@ -264,6 +277,7 @@ static chain bucket_detach(struct wheel *wheel, unsigned level, uint32_t i)
 /* Moves the next due chain to `work`; false when nothing is due. */
 static bool wheel_detach_due(struct wheel *wheel, uint64_t now_ms)
 {
+    CHECK(wheel->work == 0);
     if (wheel->overdue_first_ms <= now_ms) {
         wheel->work = wheel->overdue;
         wheel->overdue = 0;
@@ -278,9 +292,11 @@ static bool wheel_detach_due(struct wheel *wheel, uint64_t now_ms)
         }
         return false;
     }
+    CHECK(next >= wheel->at); /* time never goes back in a wheel */
     wheel->at = next;
     uint32_t i = (uint32_t)(next >> (level * LEVEL_BITS)) & BUCKET_MASK;
     wheel->work = bucket_detach(wheel, level, i);
+    CHECK(wheel->work != 0); /* its bit said so */
     return true;
 }
 
@@ -289,6 +305,7 @@ static uint32_t chain_take(struct expiry *expiry, struct wheel *wheel, chain *fr
                            uint32_t handles[EXPIRY_TAKE])
 {
     uint32_t number = *from >> 4;
+    CHECK(number != 0);
     uint32_t count = *from & 15u;
     CHECK(count >= 1 && count <= EXPIRY_TAKE);
     SCHEDULE_POINT("expiry.take");

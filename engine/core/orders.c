@@ -97,6 +97,7 @@ void orders_populate(struct orders *orders, uint64_t count, unsigned part, unsig
     uint64_t blocks = (count + ORDERS_BLOCK - 1) / ORDERS_BLOCK;
     uint64_t from = blocks * part / parts * ORDERS_BLOCK;
     uint64_t to = blocks * (part + 1) / parts * ORDERS_BLOCK;
+    CHECK(from <= to);
     pages_populate(&orders->entries[from], (to - from) * sizeof(struct order));
     table_populate(&orders->table, part, parts);
     if (part == 0) {
@@ -144,6 +145,8 @@ bool orders_prefault(struct orders *orders)
         return table_prefault(&orders->table, orders_each(orders));
     }
     uint64_t left = wanted - orders->entries_ready;
+    CHECK(wanted <= orders->orders_max);
+    CHECK(left > 0);
     uint64_t step = left < PREFAULT_STEP ? left : PREFAULT_STEP;
     pages_populate(&orders->entries[orders->entries_ready], step * sizeof(struct order));
     orders->entries_ready += step;
@@ -167,6 +170,7 @@ uint32_t orders_find(const struct orders *orders, const struct order_shard *shar
     for (uint32_t at = table_home(tag, capacity); slots[at] != 0;) {
         if (slot_tag(slots[at]) == tag) {
             uint32_t handle = (uint32_t)slots[at] - 1;
+            CHECK(handle < orders->orders_max);
             if (id_equal(orders->entries[handle].id, id)) {
                 return handle;
             }
@@ -178,6 +182,7 @@ uint32_t orders_find(const struct orders *orders, const struct order_shard *shar
 
 static void slots_put(uint64_t *slots, uint32_t capacity, uint64_t slot)
 {
+    CHECK(slot != 0);
     uint32_t at = table_home(slot_tag(slot), capacity);
     while (slots[at] != 0) {
         at = at + 1 == capacity ? 0 : at + 1;
@@ -195,6 +200,7 @@ static bool shard_grow(struct orders *orders, struct order_shard *shard)
     if (!slots) {
         return false;
     }
+    CHECK(capacity > old_capacity);
     for (uint32_t i = 0; i < old_capacity; i++) {
         if (old[i] != 0) {
             slots_put(slots, capacity, old[i]);
@@ -229,6 +235,7 @@ static bool allocator_draw(struct orders *orders, struct order_allocator *alloca
     uint64_t end = (block + 1) * ORDERS_BLOCK;
     allocator->block_next = (uint32_t)(block * ORDERS_BLOCK);
     allocator->block_end = (uint32_t)(end < orders->orders_max ? end : orders->orders_max);
+    CHECK(allocator->block_next < allocator->block_end);
     return true;
 }
 
@@ -250,6 +257,8 @@ static uint32_t allocator_take(struct orders *orders, struct order_allocator *al
         /* An entry's first stores must not miss: the next lock waits until they are done. */
         __builtin_prefetch(&orders->entries[handle + ENTRIES_AHEAD], 1);
     }
+    CHECK(handle == ORDER_NO_HANDLE || handle < orders->orders_max);
+    CHECK(allocator->block_next <= allocator->block_end);
     spin_unlock(&allocator->spin);
     return handle;
 }
@@ -260,6 +269,7 @@ static uint32_t freed_take(struct orders *orders, unsigned slot)
 {
     /* relaxed: a hint; the allocator's lock guards what it leads to. */
     uint32_t giver = atomic_load_explicit(&orders->giver, memory_order_relaxed);
+    CHECK(giver <= THREADS_MAX);
     if (giver == 0 || giver == slot + 1) {
         return ORDER_NO_HANDLE;
     }
@@ -274,6 +284,7 @@ static uint32_t freed_take(struct orders *orders, unsigned slot)
  * one is left. */
 static uint32_t entry_take(struct orders *orders, unsigned slot)
 {
+    CHECK(slot < THREADS_MAX);
     uint32_t handle = allocator_take(orders, &orders->allocators[slot], false);
     if (handle == ORDER_NO_HANDLE) {
         handle = freed_take(orders, slot);
@@ -291,6 +302,8 @@ static void entry_give(struct orders *orders, unsigned slot, uint32_t handle)
 {
     struct order_allocator *allocator = &orders->allocators[slot];
     spin_lock(&allocator->spin);
+    CHECK(handle < orders->orders_max);
+    CHECK(allocator->free != handle); /* it is not free already */
     orders->entries[handle] = (struct order){.next_free = allocator->free};
     SCHEDULE_POINT("orders.give");
     allocator->free = handle;
@@ -317,12 +330,15 @@ uint32_t orders_enter(struct orders *orders, unsigned slot, struct order_shard *
     slots_put(atomic_load_explicit(&shard->slots, memory_order_relaxed),
               atomic_load_explicit(&shard->capacity, memory_order_relaxed), slot_of(hash, handle));
     shard->used++;
+    CHECK(shard->used < atomic_load_explicit(&shard->capacity, memory_order_relaxed));
     return handle;
 }
 
 /* Empties slot `hole` and moves back those that were pushed beyond it. */
 static void slots_shift_back(uint64_t *slots, uint32_t capacity, uint32_t hole)
 {
+    CHECK(hole < capacity);
+    CHECK(slots[hole] != 0);
     uint32_t at = hole;
     for (;;) {
         at = at + 1 == capacity ? 0 : at + 1;
@@ -355,6 +371,7 @@ void orders_remove(struct orders *orders, unsigned slot, struct order_shard *sha
     }
     SCHEDULE_POINT("orders.remove");
     slots_shift_back(slots, capacity, at);
+    CHECK(shard->used > 0);
     shard->used--;
     entry_give(orders, slot, handle);
 }
@@ -413,6 +430,7 @@ static uint32_t key_handle(uint64_t key)
 
 static void cursor_set(struct order_cursor *cursor, uint32_t shard, uint64_t key)
 {
+    CHECK(shard <= SHARD_MASK);
     cursor->shard = shard | ((uint32_t)key & ~SHARD_MASK);
     cursor->tag = (uint32_t)(key >> 32);
 }
@@ -443,6 +461,8 @@ static void step_add(struct walk_step *step, uint64_t key)
         }
         step->count--;
     }
+    CHECK(step->count < WALK_KEYS);
+    CHECK(key >= step->from);
     uint32_t at = step->count++;
     while (at > 0 && step->keys[at - 1] > key) {
         step->keys[at] = step->keys[at - 1];
@@ -459,6 +479,7 @@ static void step_gather(const struct orders *orders, const struct order_shard *s
     const uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
     uint64_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
     uint64_t home = table_home((uint32_t)(step->from >> 32), (uint32_t)capacity);
+    CHECK(home < capacity);
     uint64_t end = home + WALK_SLOTS;
     if (end < capacity) {
         /* The first tag whose home is `end`. */
@@ -488,6 +509,7 @@ static void step_gather(const struct orders *orders, const struct order_shard *s
 static uint32_t step_visit(struct orders *orders, struct order_shard *shard, struct walk_step *step,
                            uint32_t look_max, order_visit *visit, void *context)
 {
+    CHECK(step->count <= WALK_KEYS);
     uint32_t looked = 0;
     for (uint32_t i = 0; i < step->count; i++) {
         uint32_t handle = key_handle(step->keys[i]);
@@ -530,6 +552,7 @@ uint32_t orders_walk(struct orders *orders, struct order_cursor *cursor, uint32_
         } else {
             cursor_set(cursor, number, step.to);
         }
+        CHECK(seen <= look_max - looked);
         stopped = step.stopped;
         looked += seen > 0 || stopped ? seen : 1;
     }
