@@ -1,4 +1,4 @@
-/* answer.c - what an answer says when a request is refused: status, and where the fault is.
+/* answer.c - the status and message of an answer when a request is refused.
  *
  * Threads: any; a call belongs to one. */
 #include "server/answer.h"

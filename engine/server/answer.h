@@ -1,4 +1,4 @@
-/* answer.h - what an answer says when a request is refused: status, and where the fault is.
+/* answer.h - the status and message of an answer when a request is refused.
  *
  * Threads: any; a call belongs to one. */
 #ifndef SERVER_ANSWER_H
@@ -12,7 +12,7 @@
 void answer_fail(struct engine_call *call, enum hf_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Where in a request something is: written out only when it must be told, as
+/* Where in a request something is: written out only when a message needs it, as
  * "reserve.orders[3].lines[0]". */
 struct answer_place {
     const char *name; /* the field, as "reserve.orders" */
@@ -26,7 +26,7 @@ static inline struct answer_place place_at(const char *name, uint32_t index)
     return (struct answer_place){name, index, PLACE_NONE};
 }
 
-/* Sets the response's message to the place, the text's first part directly behind it ("%s" begins
+/* Sets the response's message to the place and, directly after it, the text ("%s" begins
  * with ".field" or ":"), but keeps a message that is there: a request names its first bad order. */
 void answer_note(struct engine_call *call, struct answer_place place, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -101,7 +101,7 @@ static enum hf_status look_at_target(struct copy *copy, const char *name)
     return status;
 }
 
-/* Copies the open source under a temporary name first; what fails leaves nothing behind. */
+/* Copies the open source under a temporary name first; after a failure nothing is left. */
 static enum hf_status copy_open(struct copy *copy, const char *name, const char *temporary)
 {
     CHECK(strcmp(name, temporary) != 0);

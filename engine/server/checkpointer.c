@@ -1,6 +1,6 @@
 /* checkpointer.c - checkpoints in the background, the archive, and recycling.
  *
- * Threads: the checkpointer's own; what it shares with the log is the list of segments, behind
+ * Threads: the checkpointer's own; what it shares with the log is the list of segments, through
  * wal_sealed_segment(), wal_log_bytes() and wal_recycle(). */
 #include "server/checkpointer.h"
 
@@ -24,7 +24,7 @@ static_assert(RETRY_NS_MIN < RETRY_NS_MAX, "failures are tried again later and l
 /* ---- Making one ---- */
 
 /* Of those before the newest, the one to be kept; 0: none. A stop may have left several: the oldest
- * that has a whole header and its segments behind it is what segments were kept for. When a damaged
+ * that has a whole header and its segments after it is what segments were kept for. When a damaged
  * checkpoint was passed over, that is the one before it, whatever its damage. */
 static enum hf_status choose_previous(struct storage *storage, const uint64_t *numbers,
                                       size_t count, uint64_t newest, uint64_t *previous)
@@ -175,7 +175,7 @@ static enum hf_status make(struct checkpointer *checkpointer, uint64_t base, uin
     return status;
 }
 
-/* From the newest one; when that, or a segment behind it, is damaged, from the one before: its
+/* From the newest one; when that, or a segment after it, is damaged, from the one before: its
  * segments are kept for that. */
 static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto)
 {
@@ -192,7 +192,7 @@ static enum hf_status make_next(struct checkpointer *checkpointer, uint64_t upto
         status = make(checkpointer, checkpointer->previous, upto, &info);
         if (status == HF_OK) {
             diag_warn(
-                "the checkpoint before this one, or the log behind it, can't be used, and that "
+                "the checkpoint before this one, or the log after it, can't be used, and that "
                 "checkpoint was removed: %s",
                 why);
         } else {

@@ -1,6 +1,6 @@
-/* checkpointer.h - makes checkpoints in the background, and gives segments back that they cover.
+/* checkpointer.h - makes checkpoints in the background, and recycles the segments that they cover.
  *
- * It reads sealed segments and writes a file beside them; live memory it never looks at. A
+ * It reads sealed segments and writes a file beside them; it never reads live memory. A
  * checkpoint is due when the segments since the last one hold an eighth of wal_bytes_max and the
  * engine has little to do, or a quarter of it whatever the engine does: the segments since the one
  * before are kept too, so that the log then has half of wal_bytes_max. While the engine is busy the
@@ -46,8 +46,8 @@ struct checkpointer {
     uint64_t last_bytes;     /* of its file; 0: not known */
     uint64_t previous;       /* of the one before */
     uint64_t outdated;       /* to be removed; 0: none */
-    uint64_t seen_lsn;       /* of the last look at the load */
-    bool failed;             /* to make one, the last time; told once */
+    uint64_t seen_lsn;       /* when the load was read last */
+    bool failed;             /* to make one, the last time; reported once */
     uint64_t retry_pause_ns; /* after the next failure */
     uint64_t retry_ns;       /* nothing is tried before */
     /* For metrics; relaxed. */
@@ -70,7 +70,7 @@ enum hf_status checkpointer_start(struct checkpointer *checkpointer);
 void checkpointer_stop(struct checkpointer *checkpointer);
 
 /* Makes a checkpoint of what is sealed, or of a part of it if that is much. OK, NOT_FOUND (nothing
- * new is sealed), CANCELED, or why it failed (told in the log). */
+ * new is sealed), CANCELED, or why it failed (also in the diagnostics). */
 enum hf_status checkpointer_run(struct checkpointer *checkpointer);
 
 /* What the thread does five times a second: makes a checkpoint if one is due, archives what could

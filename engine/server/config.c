@@ -66,27 +66,27 @@ static const struct setting settings[] = {
     {"orders-ready", "N", KIND_NUMBER, FIELD(orders_ready), 0, 0, ORDERS_MAX, ORDERS_READY_DEFAULT,
      NULL, "orders whose memory is taken at start, not in the rush"},
     {"hold-ms", "DURATION", KIND_DURATION, FIELD(hold_ms), 0, 1, UINT32_MAX, HOLD_MS_DEFAULT, NULL,
-     "how long units are held when nobody says"},
+     "how long units are held when neither request nor SKU sets it"},
     {"hold-ms-max", "DURATION", KIND_DURATION, FIELD(hold_ms_max), 0, 1, UINT32_MAX,
-     HOLD_MS_MAX_DEFAULT, NULL, "the longest hold when a SKU's rules say nothing"},
+     HOLD_MS_MAX_DEFAULT, NULL, "the longest hold, where the SKU's rules set none"},
     {"buyers-max", "N", KIND_NUMBER, FIELD(buyers_max), 0, 1, ORDERS_MAX, BUYERS_MAX_DEFAULT, NULL,
      "buyers counted at once, one for each limited SKU"},
     {"retain-ended", "DURATION", KIND_DURATION, FIELD(retain_ended_ms), 0, 0, UINT32_MAX,
      RETAIN_ENDED_MS_DEFAULT, NULL, "how long ended orders are remembered; 0: for ever"},
     {"trust-clock", NULL, KIND_FLAG, FIELD(trust_clock), 0, 0, 0, 0, "no",
-     "the machine's clock is right at this start, however far from the log's last time"},
+     "accept the machine's clock at this start, however far it is from the log's last time"},
     {"wal-bytes-max", "SIZE", KIND_BYTES, FIELD(wal_bytes_max), 0, 0, GIB(1024),
      WAL_BYTES_MAX_DEFAULT, NULL,
-     "what the log's files should take: checkpoints see to it; 0: no checkpoints"},
+     "size to which checkpoints keep the log's files; 0: no checkpoints"},
     {"checkpoint-memory", "SIZE", KIND_BYTES, FIELD(checkpoint_memory), 0, CHECKPOINT_MEMORY_MIN,
-     GIB(64), CHECKPOINT_MEMORY_DEFAULT, NULL, "memory that making a checkpoint takes, about"},
+     GIB(64), CHECKPOINT_MEMORY_DEFAULT, NULL, "about how much memory making a checkpoint takes"},
     {"archive-dir", "DIR", KIND_TEXT, TEXT(archive_dir), 0, 0, 0, "",
-     "directory that gets each log file before it is used anew"},
+     "directory to which each log file is copied before it is reused"},
     {"stream", "URL", KIND_ADDRESS, TEXT(stream), 0, 0, 0, "",
      "address (tcp://, ipc://) that publishes each change once it is durable; with a token: "
      "loopback or ipc"},
     {"stream-fetch", "URL", KIND_ADDRESS, TEXT(stream_fetch), 0, 0, 0, "",
-     "address that answers which changes came behind an LSN, and takes the token"},
+     "address that returns the changes after an LSN; requests carry the token"},
     {"recovery-threads", "N", KIND_NUMBER, FIELD(recovery_threads), 0, 0, RECOVERY_THREADS_MAX, 0,
      NULL, "threads that replay the log; 0: by the number of processors"},
     {"wal-segment-bytes", "SIZE", KIND_BYTES, FIELD(wal_segment_bytes), 0, WAL_SEGMENT_BYTES_MIN,
@@ -94,7 +94,7 @@ static const struct setting settings[] = {
     {"wal-spare-segments", "N", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1,
      WAL_SPARE_SEGMENTS_MAX, WAL_SPARE_SEGMENTS_DEFAULT, NULL, "log files prepared ahead of use"},
     {"contexts", "N", KIND_NUMBER, FIELD(contexts), 0, 1, SERVER_CONTEXTS_MAX,
-     SERVER_CONTEXTS_DEFAULT, NULL, "requests in hand at once"},
+     SERVER_CONTEXTS_DEFAULT, NULL, "requests that are executed at the same time"},
 };
 #define SETTING_COUNT (sizeof settings / sizeof settings[0])
 
@@ -283,7 +283,7 @@ static bool set_flag(bool *flag, const struct setting *setting, const char *valu
     return true;
 }
 
-/* What was said last of a token, in text or of a file, replaces what the settings file said of it.
+/* A token or token file on the command line replaces what the settings file has of either.
  */
 static void forget_other_token(struct config *config, const struct setting *setting, bool from_file)
 {

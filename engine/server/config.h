@@ -1,4 +1,4 @@
-/* config.h - what an engine can be told: by options, or by a file of the same names.
+/* config.h - the settings of an engine: from options, or from a file with the same names.
  *
  * One table (config.c) holds each setting's name, range, unit, default and help; options, file and
  * help text follow from it. Threads: one. */
@@ -45,7 +45,7 @@ struct config {
     uint64_t wal_spare_segments;
     uint64_t contexts;
     bool listen_from_file; /* the command line's --listen replaces the file's */
-    bool token_from_file;  /* likewise what was said of a token */
+    bool token_from_file;  /* the same of token and token-file */
     bool address_refused;  /* what was wrong last was an address: not usage, but that it can't start
                             */
 };
@@ -62,8 +62,8 @@ bool config_set(struct config *config, const char *name, const char *value, bool
  * (config_file.c). False: *error names the file, the line and the reason. */
 bool config_read(struct config *config, const char *path, char *error, size_t error_bytes);
 
-/* Reads the token from its file, if there is one. Call once all is set. False: *error says why it
- * can't be had. */
+/* Reads the token from its file, if there is one. Call once all is set. False: *error has the
+ * reason. */
 bool config_read_token(struct config *config, char *error, size_t error_bytes);
 
 /* Checks what depends on more than one setting. */

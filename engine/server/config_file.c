@@ -1,9 +1,9 @@
 /* config_file.c - settings from an INI file: NAME = VALUE, a line each.
  *
- * A line may be as long as it likes. `;` and `#` begin a comment at a line's beginning, `;` behind
- * a blank too; what is behind the first `=` or `:` is the value, without the blanks around it. A
- * name stands once, `listen` as often as wanted. Lines end with LF or CR LF; a byte order mark of
- * UTF-8 in front is passed over. The first mistake is told, with its line.
+ * A line may be as long as it likes. `;` and `#` begin a comment at a line's beginning, `;` after
+ * a blank too. The value is what follows the first `=` or `:`, without the blanks around it. A
+ * name may occur once, `listen` any number of times. Lines end with LF or CR LF; a byte order mark
+ * of UTF-8 in front is skipped. The first mistake is reported with its line.
  *
  * Threads: one. */
 #include "server/config.h"
@@ -36,7 +36,7 @@ struct file {
 
 /* ---- The file's bytes ---- */
 
-/* All of the file, with a NUL behind it. NULL with errno; EFBIG: longer than FILE_BYTES_MAX. */
+/* All of the file, with a NUL after it. NULL with errno; EFBIG: longer than FILE_BYTES_MAX. */
 static char *read_whole(int fd, size_t *len)
 {
     char *text = malloc(FILE_BYTES_MAX + 1);
@@ -75,7 +75,7 @@ static char *trim(char *text)
     return text;
 }
 
-/* A token may hold a semicolon, but not one behind a blank. */
+/* A token may hold a semicolon, but not one after a blank. */
 static void cut_comment(char *text)
 {
     for (size_t i = 1; text[i - 1] != '\0' && text[i] != '\0'; i++) {
@@ -97,13 +97,13 @@ static bool take_section(struct file *file, char *text)
     const char *name = trim(text + 1);
     const char *behind = end + 1 + strspn(end + 1, BLANKS);
     if (*behind != '\0' && *behind != ';' && *behind != '#') {
-        snprintf(file->error, file->error_bytes, "nothing may stand behind a section's bracket");
+        snprintf(file->error, file->error_bytes, "nothing may follow a section's closing bracket");
         return false;
     }
     if (name[0] != '\0' && strcmp(name, "holdfast") != 0) {
         snprintf(file->error, file->error_bytes,
-                 "there is no section [%.*s]: settings stand in [holdfast] or in none", NAME_SHOWN,
-                 name);
+                 "there is no section [%.*s]: settings belong in [holdfast] or in no section",
+                 NAME_SHOWN, name);
         return false;
     }
     return true;

@@ -7,7 +7,7 @@
 #include "base/usdt.h"
 
 #define TIME_LINES                                                                                 \
-    256u /* decided between two looks at the clock: a batch's orders take some 50 us */
+    256u /* decided between two readings of the clock: a batch's orders take some 50 us */
 
 void request_note_outcome(struct worker *worker, const struct order_outcome *outcome)
 {
@@ -28,13 +28,13 @@ static bool may_start(struct worker *worker, struct order_outcome *outcome)
     return status == HF_OK;
 }
 
-/* What sales open by. */
+/* The time by which sales open and close. */
 static uint64_t wall_ms(const struct worker *worker)
 {
     return (uint64_t)((int64_t)worker->txn.now_ms + worker->txn.wall_ahead_ms);
 }
 
-/* Looks at the clock; true: time has gone on. */
+/* Reads the clock. True: time has passed since the last reading. */
 static bool look_at_clock(struct worker *worker)
 {
     uint64_t before = wall_ms(worker);
@@ -56,8 +56,7 @@ bool request_decide(struct worker *worker, decide_function decide, const void *s
         look_at_clock(worker);
     }
     unsigned step = 0;
-    bool sure =
-        false; /* a sale that seems not to be open yet was looked at with the present time */
+    bool sure = false; /* a sale that seems not to be open yet was decided with the present time */
     for (;;) {
         uint32_t events = worker->txn.event_count;
         if (decide(&worker->txn, subject, outcome) == TXN_AGAIN) {

@@ -18,12 +18,12 @@ struct extension {
 };
 
 /* Decides on one order: flushes or waits as often as it takes, and keeps the time of decisions
- * close to the clock however long the request is. lines: about how much it is to look at. False:
+ * close to the clock however long the request is. lines: about how much work it is. False:
  * the log is closed. */
 bool request_decide(struct worker *worker, decide_function decide, const void *subject,
                     uint32_t lines, struct order_outcome *outcome);
 
-/* What an outcome says about the answer as a whole. */
+/* Notes what an outcome means for the whole answer: whether it waits for the log's tail. */
 void request_note_outcome(struct worker *worker, const struct order_outcome *outcome);
 
 enum txn_step decide_reserve(struct txn *txn, const void *order, struct order_outcome *outcome);

@@ -1,6 +1,6 @@
-/* engine.c - puts core, log and recovery together; owns the workers and the expirer.
+/* engine.c - puts core, log and recovery together; owns the workers and the housekeeper.
  *
- * Threads: engine_submit from any; the expirer is a thread of its own; the log's writer and its
+ * Threads: engine_submit from any; the housekeeper is a thread of its own; the log's writer and its
  * preparer of segments belong to wal.c. Invariant: nothing is published without an LSN, and a
  * worker goes back empty. */
 #include "server/engine_internal.h"

@@ -6,7 +6,7 @@
  * engine_step() and engine_expire(), with its own clock and storage.
  *
  * The order of things in engine_submit() is docs/design.md, Discipline: decide (units are taken),
- * append (the records get their LSN), publish (states are visible, units are given back), and the
+ * append (the records get their LSN), publish (states are visible, units are returned), and the
  * response waits for commit_lsn. */
 #ifndef SERVER_ENGINE_H
 #define SERVER_ENGINE_H
@@ -50,7 +50,7 @@ struct engine_recovery {
     uint64_t blocks;
     uint64_t records;
     uint64_t lsn;
-    uint64_t torn_bytes; /* cut off: never acknowledged */
+    uint64_t torn_bytes; /* removed: never acknowledged */
     uint64_t checkpoint; /* number of the checkpoint that recovery began with; 0: none */
     uint64_t checkpoint_orders;
     char notice[640];   /* what was passed over, as a checkpoint that is damaged; else "" */
@@ -69,7 +69,7 @@ enum hf_status engine_open(struct engine **out, const struct engine_options *opt
 /* Frees everything. Stop first, if it was started. */
 void engine_close(struct engine *engine);
 
-/* Starts the log's threads and the expirer. */
+/* Starts the threads of the log, the housekeeper and the checkpointer. */
 enum hf_status engine_start(struct engine *engine);
 
 /* Ends them: every call that was submitted is answered first. Nobody submits any more. */
@@ -100,7 +100,7 @@ void engine_refuse(struct engine *engine, struct engine_call *call, enum hf_stat
 /* One pass of the log's writer and of the preparer of segments; true if anything was done. */
 bool engine_step(struct engine *engine);
 
-/* Looks at the clock, as the expirer does all the time, and tells the times. */
+/* Reads the clock, as the housekeeper does all the time, and returns the times. */
 void engine_tick(struct engine *engine, struct time_reading *now);
 
 /* Expires what is due by the clock; returns how many orders. */

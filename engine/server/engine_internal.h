@@ -15,7 +15,7 @@ struct engine {
     struct inventory *inventory;
     struct wal *wal;
     uint64_t started_ns;
-    struct timekeeper time; /* ticked by the housekeeper, or by who steps the engine */
+    struct timekeeper time; /* ticked by the housekeeper, or by the caller of engine_tick() */
     struct workers workers;
     struct housekeeper housekeeper;
     struct checkpointer checkpointer;

@@ -1,6 +1,6 @@
 /* forgetter.c - forgets orders that ended long ago.
  *
- * Threads: the expirer's, with its worker. */
+ * Threads: the housekeeper's, with its worker. */
 #include "server/forgetter.h"
 
 #define LOOK_MAX        1024u /* orders of one transaction: some 200 us when all of them go */
@@ -71,8 +71,8 @@ static bool pass_begin(struct forgetter *forgetter, uint64_t now_ms)
     return true;
 }
 
-/* All orders have been looked at: that is it, unless hints kept many of them. Then these are swept
- * out, and the orders looked at once more. */
+/* All orders have been read. The pass ends, unless hints kept many of them: then these hints are
+ * swept out, and the orders are read once more. */
 static void pass_end(struct forgetter *forgetter)
 {
     CHECK(forgetter->cursor.done);
@@ -87,8 +87,8 @@ static void pass_end(struct forgetter *forgetter)
     forgetter->cursor = (struct order_cursor){0};
 }
 
-/* How many orders to look at now: even shares, so that forgetting is a steady part of the load and
- * no wave. A step is bounded: deadlines are looked at between two. */
+/* How many orders to read now: even shares, so that forgetting is a steady part of the load and
+ * no wave. A step is bounded: deadlines are checked between two. */
 static uint64_t looks_due(struct forgetter *forgetter, uint64_t now_ms)
 {
     CHECK(forgetter->looks_a_ms > 0);
@@ -112,7 +112,7 @@ static uint64_t look(struct forgetter *forgetter, uint64_t now_ms, bool *usable)
     }
     worker->txn.now_ms = now_ms;
     /* All before cut_lsn is old enough, and so is a record that ends just there. A transaction that
-     * is full is as good as one that is done: the next one goes on from the cursor. */
+     * is full is as good as one that is done: the next one continues at the cursor. */
     (void)inventory_forget(&worker->txn, forgetter->cut_lsn + 1, &forgetter->cursor, LOOK_MAX,
                            &forgetter->hinted);
     uint32_t events = worker->txn.event_count;

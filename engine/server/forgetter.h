@@ -1,10 +1,10 @@
 /* forgetter.h - forgets orders that ended long ago, a few at a time.
  *
  * Passes over the order table; each forgets what ended before the LSN that the log had reached
- * retain_ended_ms before the pass began, in engine time: a wall clock has no say in it. Forgetting
+ * retain_ended_ms before the pass began, in engine time: a wall clock has no influence. Forgetting
  * is logged (ORDER_FORGOTTEN), so that replay forgets the same ones.
  *
- * Threads: the expirer's. */
+ * Threads: the housekeeper's. */
 #ifndef SERVER_FORGETTER_H
 #define SERVER_FORGETTER_H
 
@@ -32,7 +32,7 @@ struct forgetter {
     bool sweeping;         /* hints, before going through the orders once more */
     bool swept;
     uint64_t looks_a_ms;
-    uint64_t looked_ms;    /* when it was gone on with */
+    uint64_t looked_ms;    /* when the pass was last continued */
     uint64_t next_pass_ms; /* not before */
     uint64_t forgotten;    /* orders, by this process */
 };
@@ -41,7 +41,7 @@ struct forgetter {
 void forgetter_init(struct forgetter *forgetter, struct worker *worker, uint64_t retain_ms,
                     uint64_t orders_max, const struct wal_marks *marks);
 
-/* Looks at some thousands of orders, if a pass is under way or due. Returns how many were
+/* Reads some thousands of orders, if a pass is under way or due. Returns how many were
  * forgotten. */
 uint64_t forgetter_step(struct forgetter *forgetter);
 

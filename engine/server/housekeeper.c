@@ -9,7 +9,7 @@
 #include "base/check.h"
 
 #define EXPIRER_TICK_NS 1000000L /* deadlines are kept to the millisecond */
-/* When very many are due at once, buyers don't wait for them: a rest after each 4 transactions of
+/* When very many are due at once, buyers don't wait for them: a pause after each 4 transactions of
  * 1024 orders, some 300 us. */
 #define EXPIRE_TRANSACTIONS 4u
 #define EXPIRER_REST_NS     250000L

@@ -16,7 +16,7 @@
 struct housekeeper {
     struct inventory *inventory;
     struct wal *wal;
-    struct timekeeper *time; /* ticked by the thread, or by who steps the engine */
+    struct timekeeper *time; /* ticked by the thread, or by the caller of engine_tick() */
     struct worker *worker;   /* made at open: expiry never waits for a worker */
     struct forgetter forgetter;
     _Atomic uint64_t expired; /* orders, by this process */

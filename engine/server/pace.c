@@ -34,8 +34,8 @@ bool pacer_stopped(const struct pacer *pacer)
     return atomic_load_explicit(&pacer->stop, memory_order_acquire);
 }
 
-/* From half of wal_bytes_max on the rests become shorter, down to none at all of it: so the log
- * comes to stand where as much is given back as is written. */
+/* From half of wal_bytes_max on the pauses become shorter, down to none at all of it: so the log
+ * settles at the size where as much is recycled as is written. */
 static uint32_t pause_percent_now(const struct pacer *pacer, bool busy)
 {
     uint64_t most = pacer->wal_bytes_max;
@@ -75,7 +75,6 @@ static void look_at_load(struct pacer *pacer, uint64_t now_ns)
     pacer->look_ns = now_ns;
 }
 
-/* Rests after a step. False: give up, the engine stops. */
 bool pace(struct pacer *pacer)
 {
     if (pacer->pauses) {

@@ -196,7 +196,7 @@ static bool socket_is_left(const char *path, char *reason)
         return no(reason, IN_USE);
     }
     return error == ECONNREFUSED || error == ENOENT ||
-           no(reason, "a socket is there that can't be looked at: %s", strerror(error));
+           no(reason, "a socket is there that can't be checked: %s", strerror(error));
 }
 
 static bool ipc_fits(const char *path, const char *data, char *reason)
@@ -266,8 +266,8 @@ static bool no_other_has(const struct config_addresses *all, unsigned at, char *
 
 /* ---- All of it ---- */
 
-/* Whose directory it is tells more than what it has in use: somebody else's is said first. Only
- * looked at: the lock is taken later. */
+/* Another engine's directory is the better reason than an address in use, so it is reported first.
+ * The lock is only checked here, and taken later. */
 static bool nobody_has(const char *setting, const char *directory, char *reason)
 {
     enum storage_lock_state state = storage_lock_state(directory);

@@ -2,7 +2,7 @@
  * where it shall, and whether its directories are there or can be made.
  *
  * Nothing is made, opened for writing, listened on or connected to. What is found here may change
- * until it is needed, so whoever needs it says the same again then.
+ * until it is needed, so it is checked again when it is needed.
  *
  * Threads: any. */
 #ifndef SERVER_PREFLIGHT_H

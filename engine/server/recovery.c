@@ -1,8 +1,8 @@
-/* recovery.c - rebuilds the core from the newest whole checkpoint and the log behind it, before
+/* recovery.c - rebuilds the core from the newest whole checkpoint and the log after it, before
  * anything else runs.
  *
- * Replay applies outcomes as they stand; it makes no decision and reads no clock. A DIGEST block
- * must agree with what was rebuilt so far: if it does not, the engine refuses to start.
+ * Replay applies outcomes as they are recorded; it makes no decision and reads no clock. A DIGEST
+ * block must agree with what was rebuilt so far: if it does not, the engine refuses to start.
  *
  * Threads: the caller's reads and checks the log; those that it starts apply it (replayer.h).
  * Source: docs/design.md, Discipline and Log. */
@@ -171,7 +171,7 @@ static void take_memory(void *context, unsigned number)
                     replay->threads);
 }
 
-/* Into an inventory of its own: one that is damaged leaves nothing behind. */
+/* Into an inventory of its own: one that is damaged leaves nothing. */
 static enum hf_status load_checkpoint(struct replay *replay, uint64_t number,
                                       struct checkpoint_info *info)
 {
@@ -224,8 +224,8 @@ static void say_passed_over(struct replay *replay, enum hf_status status,
                info->message);
 }
 
-/* Loads the newest checkpoint that is whole; the segments behind the one before it are kept just
- * for that. NOT_FOUND: there is none. */
+/* Loads the newest checkpoint that is whole; the segments after the one before it are kept
+ * for that. NOT_FOUND: none is. */
 static enum hf_status load_newest(struct replay *replay, struct checkpoint_info *info)
 {
     uint64_t *numbers;
@@ -291,17 +291,17 @@ static enum hf_status check_covered(struct replay *replay)
         return damaged(replay->report, end->file, end->file_offset, end->reason);
     }
     if (status == HF_OK && end->torn) {
-        char what[160];
+        char what[224];
         snprintf(what, sizeof what,
-                 "what the checkpoint covers is damaged, which costs nothing as "
-                 "long as that one is whole: %s",
+                 "a part of the log that the checkpoint covers is damaged, which costs nothing "
+                 "as long as the checkpoint is whole: %s",
                  end->file);
         add_notice(replay, what, end->reason);
     }
     return status;
 }
 
-/* Replays the log behind start; NULL: from its beginning. */
+/* Replays the log from start on; NULL: from its beginning. */
 static enum hf_status read_log(struct replay *replay, const struct wal_start *start)
 {
     struct wal_end *end = &replay->result->end;

@@ -1,4 +1,4 @@
-/* recovery.h - rebuilds the core from the newest whole checkpoint and the log behind it.
+/* recovery.h - rebuilds the core from the newest whole checkpoint and the log after it.
  *
  * Threads: the caller's, and those that it starts; before anything else runs. */
 #ifndef SERVER_RECOVERY_H
@@ -14,7 +14,7 @@ struct recovery_result {
     struct wal_marks marks;      /* when the log was where */
 };
 
-/* Recovers the newest checkpoint that is whole, and the log behind it. OK with the result; else
+/* Recovers the newest checkpoint that is whole, and the log after it. OK with the result; else
  * report->message says why, and there is no inventory. */
 enum hf_status recovery_run(const struct engine_options *options, struct storage *storage,
                             struct engine_recovery *report, struct recovery_result *result);

@@ -4,7 +4,7 @@
  *
  * A batch holds the bytes of whole records in a row, of one segment, and for each lane where its
  * own are, with their ids' hashes: the reader has had to look at each record's header anyway to
- * find the next, and with the hash at hand a lane can prefetch what it will touch.
+ * find the next, and with the hash a lane can prefetch what it will touch.
  *
  * Threads: the reader, and one for each lane unless there is one only. The ring's numbers are under
  * its mutex; a batch is the reader's until it is handed over, then each lane's for reading, with
@@ -27,7 +27,7 @@
 #define BATCH_BLOCKS 512u /* blocks that one batch may hold parts of */
 #define ROUTES_MAX   (BATCH_BYTES / RECORD_ORDER_BYTES_MIN + 1)
 #define RING         8u  /* batches */
-#define INDEX_AHEAD  32u /* records from prefetching the index until it is looked at */
+#define INDEX_AHEAD  32u /* records from prefetching the index until it is read */
 #define ORDER_AHEAD  10u /* and from prefetching an order's entry */
 
 /* Where a record of a lane's own lies in the batch. */
@@ -144,7 +144,7 @@ static bool lane_apply(struct lane *lane, const struct batch *batch, const struc
     return status == HF_OK;
 }
 
-/* A lane's records of one batch. After its first fault it looks at no more. */
+/* A lane's records of one batch. It stops at its first fault. */
 static void lane_run(struct lane *lane, struct batch *batch)
 {
     const struct route *routes = batch->routes[lane->number];
@@ -275,7 +275,7 @@ static void wait_for_lanes(struct replayer *replayer, uint64_t batches)
     pthread_mutex_unlock(&replayer->mutex);
 }
 
-/* Waits for the first `batches` of all that were handed over, and looks at what became of them. */
+/* Waits for the first `batches` of all that were handed over, and checks what became of them. */
 static enum hf_status retire(struct replayer *replayer, uint64_t batches)
 {
     CHECK(batches <= replayer->handed);
@@ -379,7 +379,7 @@ static enum hf_status apply_alone(struct replayer *replayer, const struct wal_bl
     return HF_OK;
 }
 
-/* A batch with room for the rest of a block, that goes on where it ends. */
+/* A batch with room for the rest of a block, that continues where it ends. */
 static enum hf_status batch_for(struct replayer *replayer, const struct wal_block *block,
                                 uint32_t at)
 {

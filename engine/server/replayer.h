@@ -5,7 +5,7 @@
  * the lanes' threads, each in the order of the log. All else waits until the lanes are done with
  * what came before, and is applied by the reading thread.
  *
- * What is found wrong is what one thread alone would have found first: each lane tells its first
+ * What is found wrong is what one thread alone would have found first: each lane reports its first
  * fault, batches end in the order of the log, and of one batch's faults the first counts. A DIGEST
  * block ends a batch; the lanes' digests at that point must add up to it.
  *

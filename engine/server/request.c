@@ -199,7 +199,7 @@ static bool run_change(struct engine *engine, struct engine_call *call,
     }
     bool fine = execute_change(worker, call, request) && worker_flush(worker);
     SCHEDULE_POINT("submit.changed");
-    /* What was decided anew depends on nothing later than its own record. A refusal or a replay may
+    /* A new decision depends on nothing later than its own record. A refusal or a replay may
      * depend on anything that was visible when it was decided: the tail, read after that. */
     *lsn = worker->depends_on_tail ? wal_tail_lsn(engine->wal) : worker->lsn;
     CHECK(*lsn >= worker->lsn);

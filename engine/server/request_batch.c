@@ -1,7 +1,7 @@
 /* request_batch.c - orders in columns: reserve_batch, commit_batch, release_batch.
  *
- * Columns are for callers that have many orders at hand: plain lines by handle, and an answer of
- * statuses alone. Each order stands for itself.
+ * Columns are for callers that have many orders at once: plain lines by handle, and an answer of
+ * statuses alone. Each order is decided by itself.
  * Threads: any; a worker and a call belong to one. */
 #include "server/request_batch.h"
 
@@ -20,7 +20,7 @@ struct batch_answer {
     uint32_t ok_count;
     uint32_t invalid_count;
     uint32_t *status;
-    uint64_t deadline_ms; /* the earliest of the orders that were held anew */
+    uint64_t deadline_ms; /* the earliest of the orders that were newly held */
 };
 
 static void batch_note(const struct worker *worker, struct batch_answer *answer, uint32_t i,
@@ -156,8 +156,8 @@ static bool batch_order(struct engine_call *call, const struct batch_message *ba
 
 static void batch_refusal(struct engine_call *call, uint32_t i, const struct order_outcome *outcome)
 {
-    /* Most refusals of a rush are alike and need no text: the status says it all. Which setting is
-     * too small it does not say. */
+    /* Most refusals of a rush are alike and need no text: the status is enough. Only for FULL it
+     * does not show which setting is too small. */
     if (outcome->status == HF_INVALID || outcome->status == HF_FULL) {
         answer_note(call, place_at("reserve_batch.id_hi", i), ": %s",
                     outcome->reason ? outcome->reason : hf_status_text(outcome->status));

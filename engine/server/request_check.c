@@ -77,7 +77,7 @@ bool request_memory_fits(struct engine_call *call, const void *memory)
 
 static const char default_pool[] = "default";
 
-/* Moves what is in `room` to the call's memory. False: there is none, the answer says so. */
+/* Moves what is in `room` to the call's memory. False: out of memory, the answer says so. */
 static bool keep_taken(struct engine_call *call, const uint8_t *room, struct bytes *text)
 {
     CHECK(text->data != room || text->len <= TEXT_ROOM_BYTES);

@@ -23,7 +23,7 @@ bool request_memory_fits(struct engine_call *call, const void *memory);
 /* The same of memory that is not the arena's: else answer_starved. */
 bool request_memory_there(struct engine_call *call, const void *memory);
 
-/* An id that may name an order or an adjustment; else the message is noted at the place, behind
+/* An id that may name an order or an adjustment; else the message is noted at the place, after
  * `field` (".id", or nothing). Logs of older engines may hold others: recovery does not ask. */
 bool request_check_id(struct engine_call *call, struct answer_place place, const char *field,
                       struct id128 id);

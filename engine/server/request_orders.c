@@ -1,6 +1,6 @@
 /* request_orders.c - reserve, commit, release, return, extend: rows.
  *
- * Each order of a request stands for itself: a bad or refused one leaves the others undisturbed.
+ * Each order of a request is decided by itself: a bad or refused one does not affect the others.
  * Threads: any; a worker and a call belong to one. */
 #include "server/request_orders.h"
 
@@ -152,7 +152,7 @@ static enum hf_status parse_line(struct engine_call *call, struct answer_place p
     return check_fallbacks(call, place, out->item, line);
 }
 
-/* True when all lines together fall back to no more items than may be looked at for one order; else
+/* True when all lines together fall back to no more items than may be tried for one order; else
  * *line is where there are too many. */
 static bool fallbacks_fit(struct engine_call *call, struct answer_place place,
                           const struct order_message *message, uint32_t *line)
@@ -193,8 +193,8 @@ static uint32_t count_grants(struct engine_call *call, struct answer_place place
     return (uint32_t)grants;
 }
 
-/* Memory for the grants of results: taken before an order is decided, so that what was given can be
- * told. */
+/* Memory for the grants of results: taken before an order is decided, so that what was granted can
+ * be reported. */
 struct grant_room {
     struct grant_message *next;
     uint32_t left;

@@ -125,8 +125,8 @@ void request_get_order(struct engine *engine, struct engine_call *call,
 
 /* ---- Lists of orders ---- */
 
-/* Where a list goes on, as its caller carries it: the cursor, and a hash that knows it from
- * anything else, as from the cursor of a table of another size. */
+/* Where a list is to be continued, as its caller carries it: the cursor, and a hash that knows it
+ * from anything else, as from the cursor of a table of another size. */
 #define NEXT_BYTES 16u
 
 static uint64_t next_check(const struct engine *engine, const uint8_t *next)
@@ -245,7 +245,7 @@ void request_list_orders(struct engine *engine, struct engine_call *call,
         return;
     }
     if (!next_decode(engine, request->list_orders.after, &cursor)) {
-        answer_fail(call, HF_INVALID, "list_orders.after: not what an answer's `next` was");
+        answer_fail(call, HF_INVALID, "list_orders.after: must be the `next` of an answer");
         return;
     }
     if (!list_filter(engine, call, request, &filter)) {
@@ -261,7 +261,7 @@ void request_list_orders(struct engine *engine, struct engine_call *call,
     uint32_t seen = list_walk(engine, &filter, &cursor, views, limit, list_bytes_max(call));
     uint32_t count = 0;
     for (uint32_t i = 0; i < seen; i++) {
-        /* Read anew, with its lines: it may have changed in between, or be forgotten. */
+        /* Read again, with its lines: it may have changed in between, or be forgotten. */
         enum hf_status status = order_info(engine, call, views[i].id, &orders[count]);
         if (status == HF_INVALID) {
             return;

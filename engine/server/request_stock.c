@@ -55,7 +55,7 @@ static bool check_item(struct engine_call *call, struct answer_place place,
            check_range(call, place, "fields", item->fields, 0, ITEM_FIELDS_ALL);
 }
 
-/* What each definition says by itself. */
+/* Checks each definition by itself. */
 static bool check_define(struct engine_call *call, const struct define_message *define,
                          const struct define_names *names)
 {
@@ -115,7 +115,7 @@ static bool take_texts(struct engine *engine, struct engine_call *call,
     return fine;
 }
 
-/* What can be said of definitions before they are planned. */
+/* Checks definitions as far as possible before they are planned. */
 static bool take_define(struct engine *engine, struct engine_call *call,
                         struct define_message *define, const struct define_names *names)
 {
@@ -147,7 +147,7 @@ static struct item_def def_of(const struct item_message *item)
     };
 }
 
-/* What a plan says of one definition, told. */
+/* Notes what a plan found wrong with one definition. */
 static enum hf_status note_planned(struct engine *engine, struct engine_call *call,
                                    struct answer_place place, enum hf_status status,
                                    const struct misfit *misfit)
@@ -227,7 +227,7 @@ static enum hf_status define_all(struct worker *worker, const struct define_mess
     return status;
 }
 
-/* The answer's part about definitions. Items that are not there have no handle to tell. */
+/* The answer's part about definitions. Items that are not there have no handle to report. */
 static struct defined_message defined(const struct plan *plan, uint32_t *items, uint32_t count,
                                       bool dry_run)
 {
@@ -262,9 +262,10 @@ static enum hf_status plan_and_define(struct worker *worker, struct engine_call 
         status = define_all(worker, define, items);
         if (status == HF_READ_ONLY) {
             answer_fail(call, status,
-                        "define: the disk is full; what comes first has been defined");
+                        "define: the disk is full; only the first definitions were made");
         } else if (status != HF_OK) {
-            answer_fail(call, status, "define: out of memory; what comes first has been defined");
+            answer_fail(call, status,
+                        "define: out of memory; only the first definitions were made");
         }
     }
     if (status == HF_OK) {
@@ -327,7 +328,7 @@ static enum hf_status parse_adjustment(const struct stockroom *room, struct engi
         .reference = message->reference,
     };
     if (!message->has_delta && !message->has_set_to) {
-        answer_note(call, place, ".delta: neither delta nor set_to is there");
+        answer_note(call, place, ".delta: neither delta nor set_to is given");
         return HF_INVALID;
     }
     if (!check_range(call, place, "delta", message->has_delta ? message->delta : 0, -STOCK_MAX,
@@ -367,7 +368,8 @@ static enum hf_status resolve_to(const struct stockroom *room, struct engine_cal
         return HF_INVALID;
     }
     if (!bytes_equal(there.sku, view.sku)) {
-        answer_note(call, place, ".%s: another SKU's; units move between pools of one", field);
+        answer_note(call, place, ".%s: an item of another SKU; units move between pools of one SKU",
+                    field);
         return HF_INVALID;
     }
     return HF_OK;
@@ -386,7 +388,7 @@ static enum hf_status parse_move(const struct stockroom *room, struct engine_cal
         .reference = message->reference,
     };
     if (message->has_set_to || !message->has_delta) {
-        answer_note(call, place, ".delta: must be there: how many units to move");
+        answer_note(call, place, ".delta: must be given: how many units to move");
         return HF_INVALID;
     }
     if (!check_range(call, place, "delta", message->delta, 1, STOCK_MAX)) {
@@ -472,7 +474,7 @@ static bool adjust_one(struct worker *worker, const struct stockroom *room,
     }
     CHECK(room->plan || worker->txn.event_count == 0);
     if (result->status == HF_INVALID) {
-        /* What one adjustment says by itself has been checked: it is the sum that is refused. */
+        /* The adjustment itself has been checked: it is the sum that is refused. */
         answer_note(call, place, ": stock would fall below 0 or exceed 2^53");
     } else if (result->status != HF_OK) {
         answer_note(call, place, ": %s", hf_status_text(result->status));
@@ -505,7 +507,7 @@ static bool adjust_all(struct worker *worker, const struct stockroom *room,
     return true;
 }
 
-/* Under the lock: what all of it would come to, behind the definitions that the dry run begins
+/* Under the lock: what all of it would come to, after the definitions that the dry run begins
  * with. items: room for their handles. */
 static void adjust_dry(struct worker *worker, struct engine_call *call,
                        const struct request *request, uint32_t *items,
@@ -563,7 +565,7 @@ bool request_adjust(struct worker *worker, struct engine_call *call, const struc
     if (!request_memory_fits(call, results) || !request_memory_fits(call, items)) {
         return true;
     }
-    worker->depends_on_tail = true; /* the answer tells the stock as it is now */
+    worker->depends_on_tail = true; /* the answer shows the stock as it is now */
     bool fine = true;
     inventory_admin_lock(call->engine->inventory);
     if (request->adjust.dry_run) {

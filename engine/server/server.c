@@ -50,7 +50,7 @@ struct server {
     bool archive_lock_made;
     struct timespec modified; /* the directories, before */
     struct timespec archive_modified;
-    bool cluster_known; /* the data directory says which log it has */
+    bool cluster_known; /* the data directory says which log is its own */
     struct id128 cluster;
     struct storage *storage;
     struct storage *archive; /* NULL: none */
@@ -92,7 +92,7 @@ static void memory_clear(void *context, void *user)
 
 /* When the answer can't be made: encoded by hand, for there may be no memory at all. What was
  * changed stays changed, and the caller may ask again with the same ids: when the machine had no
- * memory he is told to, when the answer is too large for any there is nothing better to say. */
+ * memory the answer asks for that; when it is too large for any, only the status can be sent. */
 static struct bytes fixed_answer(const struct exchange_memory *memory)
 {
     static const uint8_t starved[] = {1 << 3, HF_BUSY, 4 << 3, 0xE8, 0x07}; /* in 1000 ms */
@@ -110,7 +110,7 @@ static void encode_instead(struct exchange_memory *memory, const struct response
     }
 }
 
-/* It would break the connection of a caller who takes no more. */
+/* A longer answer would break the connection of a client that takes no more. */
 static void refuse_long_answer(struct exchange_memory *memory, struct bytes *reply)
 {
     char text[160];
@@ -187,7 +187,7 @@ struct progress_line {
     bool shown; /* the line is there, and not ended */
 };
 
-/* A line on the terminal, written over as recovery goes on, and ended where it has come to its end.
+/* A line on the terminal, written over as recovery continues, and ended at its end.
  */
 static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes,
                           uint64_t records)
@@ -219,7 +219,7 @@ static void say_wide_mode(const char *directory)
     }
 }
 
-/* Which log the directory has, if it says so. What can't be read says nothing, and is written anew.
+/* Reads which log the directory has. A file that can't be read is ignored, and written again.
  */
 static void read_identity(struct server *server)
 {
@@ -255,7 +255,7 @@ static bool start_storage(struct server *server)
     snprintf(folder, sizeof folder, "%s/wal", data);
     if (server->cluster_known && access(folder, F_OK) != 0) {
         diag_error("%s can't be opened (%s), but " IDENTITY_NAME
-                   " in %s says that there was a log: "
+                   " in %s shows that there was a log: "
                    "is its disk mounted? Without " IDENTITY_NAME " an engine begins a new log",
                    folder, strerror(errno), data);
         return false;
@@ -340,7 +340,7 @@ static bool start_engine(struct server *server)
                   (unsigned long long)recovery.checkpoint_orders);
     }
     if (recovery.torn_bytes > 0) {
-        diag_warn("the log's end was torn: %llu bytes that were never acknowledged were cut off",
+        diag_warn("the log's end was torn: %llu bytes that were never acknowledged were removed",
                   (unsigned long long)recovery.torn_bytes);
     }
     diag_info("recovered %llu records of %llu blocks up to LSN %llu in %llu ms; %llu digests agree",
@@ -432,7 +432,7 @@ static void release_lock(const char *directory, int lock, bool remove, struct ti
     }
 }
 
-/* Who was refused leaves nothing that was not there. */
+/* A start that was refused leaves nothing that was not there. */
 static void release_locks(const struct server *server)
 {
     const struct config *config = server->config;
@@ -468,7 +468,7 @@ static bool stop_server(struct server *server, uint32_t drain_ms)
     return log_fine;
 }
 
-/* Waits until told to stop, or until the log has failed. */
+/* Waits for a signal to stop, or until the log has failed. */
 static int watch(struct server *server, const sigset_t *signals)
 {
     CHECK(server->engine_started);
@@ -532,7 +532,7 @@ int server_run(const struct config *config, server_announce announce)
     announce("ready", NULL);
     if (fflush(stdout) != 0) {
         diag_warn("the addresses and \"ready\" can't be printed: %s", strerror(errno));
-        __fpurge(stdout); /* said, and no reason to stop, nor to have failed in the end */
+        __fpurge(stdout); /* reported; no reason to stop, nor for another exit status at the end */
         clearerr(stdout);
     }
     int result = watch(&server, &signals);

@@ -24,7 +24,7 @@ void server_guard_process(void);
  */
 typedef void (*server_announce)(const char *what, const char *url);
 
-/* Runs an engine until it is told to stop; what goes wrong is said on stderr. Call preflight()
+/* Runs an engine until a signal stops it; what goes wrong is reported on stderr. Call preflight()
  * before. */
 int server_run(const struct config *config, server_announce announce);
 

@@ -1,4 +1,4 @@
-/* worker.c - what a thread needs while it executes a request: a transaction, records, the time.
+/* worker.c - what a thread needs to execute a request: a transaction, records, the time.
  *
  * Threads: any; a worker belongs to one at a time. Invariant: nothing is published without an LSN,
  * and a worker is released with an empty transaction. */

@@ -39,7 +39,7 @@ struct worker {
     uint64_t lsn;           /* end of the last record that this request appended; 0: none */
     int64_t shown_ahead_ms; /* what deadlines are shown with: time_shown_ms */
     bool depends_on_tail;   /* an outcome was a refusal or a replay: rule 3 */
-    uint32_t lines_decided; /* since the clock was last looked at */
+    uint32_t lines_decided; /* since the clock was last read */
     uint64_t admitted_lsn;  /* `lsn` when the log was last asked whether it takes more */
     bool read_only;         /* it does not: the rest of the request is refused */
     uint8_t *records;       /* WAL_APPEND_BYTES_MAX */
@@ -66,7 +66,7 @@ void worker_look_at_clock(struct worker *worker);
  * in use. NULL: out of memory, or the log is closed and no worker comes free any more. */
 struct worker *worker_acquire(struct workers *workers);
 
-/* Gives the worker back. usable false: its transaction could not be appended. */
+/* Returns the worker to the engine. usable false: its transaction could not be appended. */
 void worker_release(struct worker *worker, bool usable);
 
 /* Appends and publishes what the transaction holds. False: the log is closed. */

@@ -2,9 +2,9 @@
  * after another (lib/linear.h), in interleavings that the seed chooses.
  *
  * As tests/unit/server/linear_test.c, but with the whole engine on one system thread: the callers,
- * the log's writer and the expirer are threads of a case (lib/schedule.h). So a seed repeats all of
- * it, and a busy machine sees as many windows as an idle one. Time in a history is a number that
- * goes up with each call and each answer.
+ * the log's writer and the housekeeper are threads of a case (lib/schedule.h). So a seed repeats
+ * all of it, and a busy machine sees as many windows as an idle one. Time in a history is a number
+ * that goes up with each call and each answer.
  *
  * Threads: one. */
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * One seed is one disk, perhaps an archive, and several lives of an engine on them. The log's
  * segments are so small that some blocks fill one: so segments are begun, covered by checkpoints,
  * archived, given back and used anew all the time. In each life a random load is submitted while
- * the log's writer, the expirer, the forgetter, the checkpointer and the clock are stepped in a
+ * the log's writer, the housekeeper, the forgetter, the checkpointer and the clock are stepped in a
  * random order, and the disk becomes full and has room again; then the power fails (between two
  * operations or in the middle of one, be it the log's, a checkpoint's, the archive's or a start's),
  * the process is killed, a write fails, or the engine is stopped in good order. What the disk had

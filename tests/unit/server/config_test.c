@@ -415,7 +415,7 @@ static void config_names_the_line_of_what_is_no_setting(void **state)
         {"\n\nitem-max = 5\n",
          "line 3: item-max: there is no such setting (did you mean 'items-max'"},
         {"[holdfast\n", "line 1: a section's bracket is not closed"},
-        {"[holdfast] data = x\n", "line 1: nothing may stand behind a section's bracket"},
+        {"[holdfast] data = x\n", "line 1: nothing may follow a section's closing bracket"},
         {"data = a\rlisten = b\n", "line 1: byte 9 is a control character (0x0d)"},
         {"token = a\x1b[31m\n", "line 1: byte 10 is a control character (0x1b)"},
         {"listen = tcp://127.0.0.1\n",

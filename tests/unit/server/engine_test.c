@@ -659,7 +659,7 @@ static void engine_leaves_nobody_waiting_for_a_worker_when_the_log_closes(void *
         reserve_of(&members[i].reserve, i, 1);
         assert_int_equal(pthread_create(&threads[i], NULL, crowd_run, &members[i]), 0);
     }
-    /* The expirer has a worker of its own; the rest of them is in hand. */
+    /* The housekeeper has a worker of its own; the rest of them is in hand. */
     pthread_mutex_lock(&crowd.lock);
     while (crowd.waiting < THREADS_MAX - 1) {
         pthread_cond_wait(&crowd.changed, &crowd.lock);

@@ -275,7 +275,7 @@ static void expiry_and_forgetting_wait_while_the_log_takes_no_work(void **state)
     taken = fill_buffers(&rig, filler, asks);
     lsn = wal_tail_lsn(engine_wal(rig.engine));
     assert_int_equal(engine_forget(rig.engine), 0);
-    for (unsigned i = 0; i < 3; i++) { /* as the expirer does it */
+    for (unsigned i = 0; i < 3; i++) { /* as the housekeeper does it */
         struct time_reading now;
         rig.ms += 10;
         engine_tick(rig.engine, &now);
@@ -594,7 +594,7 @@ static void worker_is_waited_for_until_one_is_free_or_the_log_closes(void **stat
     for (unsigned closes = 0; closes < 2; closes++) {
         static struct rig rig;
         rig_open(&rig, MIB(4));
-        struct worker *workers[THREADS_MAX - 1]; /* one is the expirer's */
+        struct worker *workers[THREADS_MAX - 1]; /* one is the housekeeper's */
         for (unsigned i = 0; i < COUNT(workers); i++) {
             workers[i] = worker_acquire(&rig.engine->workers);
             assert_non_null(workers[i]);
