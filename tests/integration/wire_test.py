@@ -217,7 +217,7 @@ def test_bad_sale_rules_are_named_and_change_nothing():
             result, = response.adjust.results
             assert result.status == status and word in response.message, response
 
-        bad_move("adjustments[0].to_item: another SKU's", delta=1, to_item=other)
+        bad_move("adjustments[0].to_item: an item of another SKU", delta=1, to_item=other)
         bad_move("adjustments[0].to_item", delta=1, to_item=item)
         bad_move("adjustments[0].to_pool", delta=1, to_pool="default")
         bad_move("adjustments[0].to_pool", UNKNOWN_ITEM, delta=1, to_pool="south")

@@ -618,13 +618,15 @@ static void move_is_checked_field_by_field(void **state)
         enum hf_status status;
         const char *message;
     } cases[] = {
-        {{.to_item = PHONE_WEST}, HF_INVALID, "[0].delta: must be there"},
-        {{.to_item = PHONE_WEST, .has_set_to = true}, HF_INVALID, "[0].delta: must be there"},
+        {{.to_item = PHONE_WEST}, HF_INVALID, "[0].delta: must be given"},
+        {{.to_item = PHONE_WEST, .has_set_to = true}, HF_INVALID, "[0].delta: must be given"},
         {{.to_item = PHONE_WEST, .has_delta = true}, HF_INVALID, "[0].delta: 0, must be 1.."},
         {{.to_item = PHONE_WEST, .has_delta = true, .delta = -1}, HF_INVALID, "[0].delta: -1"},
         {{.to_item = ITEMS + 1, .has_delta = true, .delta = 1}, HF_UNKNOWN_ITEM, "[0].to_item: "},
         {{.to_item = PHONE_EAST, .has_delta = true, .delta = 1}, HF_INVALID, "[0].to_item: "},
-        {{.to_item = GIFT, .has_delta = true, .delta = 1}, HF_INVALID, "[0].to_item: another SKU"},
+        {{.to_item = GIFT, .has_delta = true, .delta = 1},
+         HF_INVALID,
+         "[0].to_item: an item of another SKU"},
         {{.to_pool = bytes_of("north"), .has_delta = true, .delta = 1},
          HF_UNKNOWN_ITEM,
          "[0].to_pool: "},
