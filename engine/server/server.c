@@ -38,7 +38,7 @@
 struct exchange_memory {
     struct arena arena;
     struct engine_call call;
-    struct transport_exchange *exchange;
+    struct transport_exchange *exchange; /* NULL: no request is in hand */
 };
 
 struct server {

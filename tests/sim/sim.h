@@ -99,13 +99,13 @@ struct sim {
     uint64_t stopped_lsn; /* where the last life ended, if it was stopped and not cut short; or 0 */
     uint32_t adjustments; /* ids used */
     bool full;            /* the disk takes no more than it has */
-    bool read_only;       /* the engine said so when it was last looked at */
+    bool read_only;       /* the engine said so when it was last read */
     bool forgetting;      /* a pass was left in the middle: the next call ends just that one */
     bool write_fails;     /* one of this life, or is to fail yet */
     bool archive_down;    /* it has stopped in this life */
     uint64_t damaged;     /* checkpoint that was damaged; 0: none */
     uint64_t damaged_hash;  /* of its bytes */
-    uint64_t first_segment; /* that the log had when last looked at */
+    uint64_t first_segment; /* that the log had when last read */
     uint64_t last_segment;  /* that was begun then */
     uint64_t reach[REACH_COUNT];
 };
@@ -158,8 +158,8 @@ void sim_drop_calls(struct sim *sim);
 
 /* ---- sim_check.c ---- */
 
-/* What the log's prefix up to an LSN leads to: the decisions behind it are forgotten, and the model
- * makes those before it anew. */
+/* What the log's prefix up to an LSN leads to: the decisions after it are forgotten, and the model
+ * makes those before it again. */
 void sim_rewind(struct sim *sim, uint64_t lsn);
 
 /* An engine's state is the model's. */
@@ -190,7 +190,7 @@ void sim_damage_checkpoint(struct sim *sim);
 void sim_try_refusal(struct sim *sim);
 
 /* After a start: files are no more than the settings say, the mark names the last segment, and what
- * was torn is cut off. */
+ * was torn is removed. */
 void sim_check_files(struct sim *sim, bool torn);
 
 /* The archive's segments and those of the log are the whole log: an engine that replays it without

@@ -109,7 +109,7 @@ uint64_t sim_usable_checkpoint(struct sim *sim)
 }
 
 /* Whether an engine could do without the newest checkpoint: by the one before and the segments
- * behind it, or by a log that is there from its beginning. */
+ * after it, or by a log that is there from its beginning. */
 static bool newest_is_spare(struct sim *sim, uint64_t *newest)
 {
     struct numbers checkpoints = checkpoints_of(sim->storage);
@@ -122,7 +122,7 @@ static bool newest_is_spare(struct sim *sim, uint64_t *newest)
     return !is_damaged(sim, before) && first_of(&segments) <= before + 1;
 }
 
-/* One bit, or some bytes that become zeros; or, while no engine runs, the end is cut off. */
+/* One bit, or some bytes that become zeros; or, while no engine runs, the end is removed. */
 static void damage_bytes(struct sim *sim, struct storage *storage, uint64_t number, bool running)
 {
     struct rng *rng = &sim->rng;
@@ -131,7 +131,7 @@ static void damage_bytes(struct sim *sim, struct storage *storage, uint64_t numb
     uint8_t *data = checkpoint_data(storage, number, &size);
     CHECK(data);
     if (size < 2 * WAL_PAGE_BYTES) {
-        return; /* its end has been cut off before */
+        return; /* its end has been removed before */
     }
     switch (rng_below(rng, running ? 2 : 3)) {
     case 0:

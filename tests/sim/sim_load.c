@@ -2,7 +2,7 @@
  *
  * A request is decided by the model first, then submitted. What the engine then decided must have
  * left a record, and the decision is remembered with its LSN: a recovery keeps the decisions up to
- * some LSN, and the model makes just those anew (sim_check.c). The answer comes when the log says
+ * some LSN, and the model makes just those again (sim_check.c). The answer comes when the log says
  * so, in some later step, and is compared then.
  *
  * Threads: one. */
@@ -542,7 +542,7 @@ static void submit_adjustment(struct sim *sim, struct id128 adjustment, uint32_t
     submit_change(sim, &decision, &message);
 }
 
-/* From any pool to the next item's: of the same SKU, or refused, before its id is looked at. */
+/* From any pool to the next item's: of the same SKU, or refused, before its id is read. */
 static void submit_move(struct sim *sim)
 {
     struct decision decision = decision_now(sim, MOVE);

@@ -156,8 +156,8 @@ bool sim_machine_check_start(struct sim_machine *machine, bool same_boot, uint64
     snprintf(what, bytes, "a start: wall time is off by %lld ms, the clock by %lld, before %lld",
              (long long)wall_off_ms, (long long)machine->off_ms, (long long)machine->wall_off_ms);
     if (same_boot) {
-        /* It goes on where a block of the log has left it (a jump that was believed may be in none
-         * yet), or is slewed forward at once. */
+        /* It continues where a block of the log has left it (a jump that was believed may be in
+         * none yet), or is slewed forward at once. */
         bool near = machine->off_ms >= low_ms && machine->off_ms <= high_ms + SLEW_MS;
         fine = machine->believed || (wall_off_ms >= low_ms && wall_off_ms <= high_ms) ||
                (clocks && near);

@@ -1,7 +1,7 @@
 /* sim_machine.h - a simulated machine's clocks, with faults, and what an engine's wall time may
  * make of them.
  *
- * True time goes on evenly. So does the time since the machine's start, but that begins anew with
+ * True time passes evenly. So does the time since the machine's start, but that begins again with
  * each boot. The wall clock is off from true time: it jumps, ahead or back, for a while or for
  * good, takes small steps, stops, or drifts.
  *
@@ -44,7 +44,7 @@ struct sim_machine {
     enum sim_fault fault;
     int64_t off_ms;        /* the wall clock less true time */
     uint64_t off_since_ms; /* true time when that last changed by what is no small step */
-    /* The engine's wall time less true time, when it was last looked at. */
+    /* The engine's wall time less true time, when it was last read. */
     int64_t wall_off_ms;
     int64_t wall_low_ms; /* the least and the most since its start, or since a jump was believed */
     int64_t wall_high_ms;
@@ -58,17 +58,17 @@ struct sim_machine {
 
 void sim_machine_init(struct sim_machine *machine, uint64_t true_ms);
 
-/* Time goes on. */
+/* Time passes. */
 void sim_machine_pass(struct sim_machine *machine, uint64_t ms);
 
-/* The machine is off for a while, and started anew. */
+/* The machine is off for a while, and started again. */
 void sim_machine_boot(struct sim_machine *machine, uint64_t off_ms);
 
 /* Something happens to the wall clock. */
 void sim_machine_fault(struct sim_machine *machine, struct rng *rng);
 
 /* Whether the engine's wall time may be what it is, when it was right at the last look; to be
- * called each time that it looks at the clock. False, with what is wrong. */
+ * called each time that it reads the clock. False, with what is wrong. */
 bool sim_machine_check(struct sim_machine *machine, uint64_t wall_ms, char *what, size_t bytes);
 
 /* An engine has started; true: in the same boot as the one before. */

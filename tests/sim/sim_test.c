@@ -2,7 +2,7 @@
  *
  * One seed is one disk, perhaps an archive, and several lives of an engine on them. The log's
  * segments are so small that some blocks fill one: so segments are begun, covered by checkpoints,
- * archived, given back and used anew all the time. In each life a random load is submitted while
+ * archived, recycled and reused all the time. In each life a random load is submitted while
  * the log's writer, the housekeeper, the forgetter, the checkpointer and the clock are stepped in a
  * random order, and the disk becomes full and has room again; then the power fails (between two
  * operations or in the middle of one, be it the log's, a checkpoint's, the archive's or a start's),
@@ -16,14 +16,14 @@
  *     order: all that were recovered, and nothing else;
  *   - stock and orders agree with each other, and with the digest;
  *   - it began with the newest checkpoint that is whole, and said so if it passed one over;
- *   - the log's files are no more than the settings say, and what was given back is in the archive:
+ *   - the log's files are no more than the settings say, and what was recycled is in the archive:
  *     from that and the present segments an engine without any checkpoint comes to the same state.
  *
  * Now and then, on a copy of the disk, something is lost that may hold acknowledged orders: a
  * segment, or all checkpoints. Then the engine must refuse to start, and change nothing.
  *
  * The machine's clock has faults of its own (sim_machine.h): it jumps, runs backwards, stops and
- * drifts, also while the engine is down; the machine is started anew now and then. The engine's
+ * drifts, also while the engine is down; the machine is restarted now and then. The engine's
  * time must be the true time, less what went by between boots: so no hold ends before its deadline
  * and none later, and nothing is forgotten early, whatever the clock does.
  *
@@ -65,7 +65,7 @@ static void look_at_clock(struct sim *sim)
               what);
 }
 
-/* Time goes on while the engine runs. */
+/* Time passes while the engine runs. */
 static void pass(struct sim *sim, uint64_t ms)
 {
     sim_machine_pass(&sim->machine, ms);
@@ -73,7 +73,7 @@ static void pass(struct sim *sim, uint64_t ms)
     look_at_clock(sim);
 }
 
-/* Time goes on while it does not; at times the machine is off for a while. */
+/* Time passes while it does not; at times the machine is off for a while. */
 static void pass_down(struct sim *sim)
 {
     struct rng *rng = &sim->rng;
@@ -470,7 +470,7 @@ static void read_arguments(int argc, char **argv, struct budget *budget, uint64_
     }
 }
 
-/* An engine takes memory for millions of orders; this one has some hundred, and is made anew a
+/* An engine takes memory for millions of orders; this one has some hundred, and is made again a
  * thousand times a second. So: no huge pages to be filled with zeros, and freed memory is kept. */
 static void spare_the_kernel(void)
 {

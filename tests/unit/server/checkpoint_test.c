@@ -136,7 +136,7 @@ static uint64_t first_segment(const struct rig *rig)
     return first;
 }
 
-/* Segments were given back, and all of them are in the archive. */
+/* Segments were recycled, and all of them are in the archive. */
 static void assert_archived(const struct rig *rig)
 {
     uint64_t first = first_segment(rig);
@@ -356,7 +356,7 @@ static void run_recovery(uint64_t seed)
     assert_archived(&rig);
     assert_kept(&rig);
     assert_state(&rig, dump_whole_log(&rig));
-    /* And it goes on. */
+    /* And it continues. */
     history_act(&rig, &history, 100);
     assert_kept(&rig);
     close_rig(&rig);
@@ -567,7 +567,7 @@ static void stop_while_a_damaged_checkpoint_is_passed_over_keeps_the_good_one(vo
     storage_destroy(rig.options.archive);
 }
 
-/* Three checkpoints after a stop: the segments behind the oldest are given back already, or not. */
+/* Three checkpoints after a stop: the segments after the oldest are recycled already, or not. */
 static void three_checkpoints_after_a_stop_become_the_two_that_the_segments_suit(void **state)
 {
     (void)state;
@@ -585,7 +585,7 @@ static void three_checkpoints_after_a_stop_become_the_two_that_the_segments_suit
     }
     rig_crash(&rig);
     last_two(&rig, numbers);
-    assert_int_equal(numbers[0], 1); /* nothing was given back: it serves, as far as is known */
+    assert_int_equal(numbers[0], 1); /* nothing was recycled: it serves, as far as is known */
     assert_int_equal(numbers[1], 3);
     /* Of which the header says that it is damaged. */
     uint64_t size;
@@ -733,7 +733,7 @@ static void archive_never_gives_up_what_another_log_left_there(void **state)
     assert_int_equal(size, SEGMENT_BYTES);
     assert_true(bytes_are(after, size - 8, 0) && bytes_are(after + size - 8, 8, 0xAA));
 
-    /* It is taken away, and all goes on. */
+    /* It is taken away, and all continues. */
     assert_int_equal(archive->ops->unlink(archive, name), HF_OK);
     assert_int_equal(engine_checkpoint(rig.engine), HF_NOT_FOUND);
     assert_archived(&rig);
@@ -759,7 +759,7 @@ static void segments_stay_while_the_archive_is_out_of_reach(void **state)
 
 /* ---- Stopping at every operation ---- */
 
-/* What a stop at the nth operation of the storage, or of the archive, leaves behind. */
+/* What a stop at the nth operation of the storage, or of the archive, leaves. */
 static void stop_at(const struct rig *before, const char *expected, uint64_t nth, bool in_archive)
 {
     struct rig rig;
@@ -818,7 +818,7 @@ static void run_stops(uint64_t seed)
     uint64_t operations[2];
     char *expected;
     before_third(&rig, seed, operations, &expected);
-    /* create, write, header, sync, rename, unlink, and a segment that is given back. */
+    /* create, write, header, sync, rename, unlink, and a segment that is recycled. */
     assert_true(operations[0] >= 7);
     assert_true(operations[1] >= 4);
     for (unsigned where = 0; where < 2; where++) {

@@ -27,12 +27,12 @@
 struct rig {
     struct clock clock;
     uint64_t ms;
-    uint64_t ms_per_look; /* how far time goes on when it is looked at */
+    uint64_t ms_per_look; /* how far time advances when it is read */
     unsigned looks_left;  /* 0: any number; else, after so many the engine goes round for ever */
     struct storage *storage;
     struct engine_options options;
     struct engine *engine;
-    unsigned stalls;      /* waits for a buffer in a row, with nothing durable meanwhile */
+    unsigned stalls;      /* waits for a buffer in a row, with nothing durable in between */
     uint64_t stalled_lsn; /* durable at the last of them */
 };
 

@@ -59,7 +59,7 @@ static const struct request *get_stock_of(struct request *request)
     return request;
 }
 
-/* ---- Durable before told ---- */
+/* ---- Durable before answered ---- */
 
 static void engine_answers_only_what_is_durable(void **state)
 {
@@ -441,7 +441,7 @@ static uint64_t wall_off_unix_ns(void *context)
     return (START_MS + ((struct rig *)context)->ms + WALL_OFF_MS) * 1000000u;
 }
 
-/* All that tells a deadline tells it in wall time: rows, columns, repeated or not, and reads. */
+/* All that shows a deadline shows it in wall time: rows, columns, repeated or not, and reads. */
 static void engine_shows_every_deadline_in_wall_time(void **state)
 {
     (void)state;
@@ -505,7 +505,7 @@ static void engine_shows_every_deadline_in_wall_time(void **state)
 
 static struct {
     struct rig rig;
-    bool fills; /* the log's buffers, when a request looks at the clock */
+    bool fills; /* the log's buffers, when a request reads the clock */
     unsigned stalls;
 } full;
 
@@ -566,7 +566,7 @@ static void engine_says_internal_after_a_failed_write(void **state)
     sim_storage_fail_write(rig.storage, 1, HF_IO_ERROR);
     assert_int_equal(ask_wait(&rig, &asks[1], reserve_of(&reserves[1], 2, 1))->status, HF_INTERNAL);
     assert_true(engine_failed(rig.engine));
-    /* Neither what changes nor what reads is told OK any more. */
+    /* Neither what changes nor what reads is answered OK any more. */
     assert_int_equal(ask_wait(&rig, &asks[2], reserve_of(&reserves[2], 3, 1))->status, HF_INTERNAL);
     ask_free(&asks[2]);
     struct request get;

@@ -77,7 +77,7 @@ static uint64_t forget(struct rig *rig)
 
 /* ---- */
 
-/* Time goes by, and the engine looks at it. */
+/* Time passes, and the engine reads it. */
 static uint64_t pass_ms(struct rig *rig, uint64_t ms)
 {
     rig->ms += ms;
@@ -345,7 +345,7 @@ static void order_is_counted_as_expired_once_that_is_in_the_log(void **state)
     rig_close(&rig);
 }
 
-static struct wal *written; /* into this log, when somebody looks at the clock */
+static struct wal *written; /* into this log, when somebody reads the clock */
 
 static uint64_t write_and_tell_time(void *context)
 {
@@ -359,7 +359,7 @@ static uint64_t write_and_tell_time(void *context)
     return rig_boottime_ns(context);
 }
 
-/* Else an order that ended meanwhile would be forgotten too early. */
+/* Else an order that ended in between would be forgotten too early. */
 static void record_is_not_taken_for_older_than_it_is(void **state)
 {
     (void)state;
@@ -560,7 +560,7 @@ static void checkpoint_keeps_how_long_ago_orders_ended(void **state)
     rig_close(&rig);
 }
 
-/* The log's own times tell how long ago an order ended, before the engine has run for long again.
+/* The log's own times show how long ago an order ended, before the engine has run for long again.
  */
 static void log_tells_a_new_start_how_long_ago_orders_ended(void **state)
 {
@@ -570,7 +570,7 @@ static void log_tells_a_new_start_how_long_ago_orders_ended(void **state)
     assert_int_equal(reserve(&rig, 1, 0, 1, 1000), HF_OK);
     assert_int_equal(edit(&rig, REQUEST_COMMIT, 1, 0), HF_OK);
     rig.ms += WAL_MARKS_STEP_MS;
-    assert_int_equal(reserve(&rig, 2, 0, 1, 10 * HOLD_MS), HF_OK); /* a mark behind order 1 */
+    assert_int_equal(reserve(&rig, 2, 0, 1, 10 * HOLD_MS), HF_OK); /* a mark after order 1 */
     rig_crash(&rig);
     assert_int_equal(pass_ms(&rig, RETAIN_MS + WAL_MARKS_STEP_MS), 1);
     assert_false(is_known(&rig, 1));
@@ -578,7 +578,7 @@ static void log_tells_a_new_start_how_long_ago_orders_ended(void **state)
     rig_close(&rig);
 }
 
-/* So do a checkpoint's, of what it covers: all that the log behind it has is younger. */
+/* So do a checkpoint's, of what it covers: all that the log after it has is younger. */
 static void checkpoint_tells_a_new_start_how_long_ago_orders_ended(void **state)
 {
     (void)state;
@@ -587,7 +587,7 @@ static void checkpoint_tells_a_new_start_how_long_ago_orders_ended(void **state)
     assert_int_equal(reserve(&rig, 1, 0, 1, 1000), HF_OK);
     assert_int_equal(edit(&rig, REQUEST_COMMIT, 1, 0), HF_OK);
     rig.ms += WAL_MARKS_STEP_MS;
-    assert_int_equal(reserve(&rig, 2, 0, 1, 10 * HOLD_MS), HF_OK); /* a mark behind order 1 */
+    assert_int_equal(reserve(&rig, 2, 0, 1, 10 * HOLD_MS), HF_OK); /* a mark after order 1 */
     rig.ms += RETAIN_MS + WAL_MARKS_STEP_MS;
     seal_segment(&rig);
     assert_int_equal(engine_checkpoint(rig.engine), HF_OK);

@@ -34,7 +34,7 @@
 #define LIFE_ROUNDS 64u                    /* before a new engine */
 #define START_MS    1762790400000ull
 #define HOLD_MS     40u
-#define SLACK_MS    8u /* a step of the clock between two looks at it */
+#define SLACK_MS    8u /* a step of the clock between two readings */
 #define MAIN_THREAD THREADS
 
 struct shop {

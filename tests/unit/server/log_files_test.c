@@ -50,7 +50,7 @@ struct kept_file {
     struct version branch;  /* of another past of this log; size 0: none */
 };
 
-/* Segments 1 and 2 were given back; checkpoints 2 and 4; 3 and 4 are covered, 5 and 6 are not; 7
+/* Segments 1 and 2 were recycled; checkpoints 2 and 4; 3 and 4 are covered, 5 and 6 are not; 7
  * and 8 are prepared, 7 with an earlier life. */
 struct golden {
     struct small_log log;
@@ -591,7 +591,7 @@ static void checkpoint_of_another_past_is_passed_over(void **state)
     assert_non_null(strstr(recovery.notice, "segment 5 does not go on where it ends"));
 }
 
-/* A damaged checkpoint still has its name, which proves the segment behind it, though every other
+/* A damaged checkpoint still has its name, which proves the segment after it, though every other
  * file that did is gone. */
 static void damaged_checkpoint_proves_the_segment_behind_it(void **state)
 {

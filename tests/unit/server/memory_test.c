@@ -50,7 +50,7 @@ static enum hf_status ask_bytes(struct rig *rig, struct ask *ask, struct bytes b
     }
     assert_true(ask->done);
     if (codec_response_encode(&ask->arena, &ask->call.response, &reply) != HF_OK) {
-        assert_true(ask->arena.starved); /* the caller is told to ask again */
+        assert_true(ask->arena.starved); /* the caller is asked to try again */
         return HF_BUSY;
     }
     return ask->call.response.status;

@@ -33,7 +33,7 @@ static bool fits(const char *url)
     return preflight_address(url, NULL, reason);
 }
 
-/* A socket at the path behind ipc://. */
+/* A socket at the path after ipc://. */
 static int bind_at(const char *url, int type)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -285,7 +285,8 @@ static void recovery_from_a_checkpoint_is_the_same_with_any_number_of_threads(vo
     history_close(&h);
 }
 
-/* Two places in two parts of the file: the first one is told, whichever thread meets one first. */
+/* Two places in two parts of the file: the first one is reported, whichever thread meets one first.
+ */
 static void damage_of_a_checkpoint_is_told_alike_by_any_number_of_threads(void **state)
 {
     (void)state;
@@ -350,7 +351,7 @@ static void check_fault(const struct storage *log, enum hf_status expected, uint
 }
 
 /* Events that do not fit, from a place in the middle on, each of another order: the first one in
- * the log is told, whichever lane meets one first. */
+ * the log is reported, whichever lane meets one first. */
 static void first_record_that_does_not_fit_is_told(void **state)
 {
     (void)state;
@@ -381,7 +382,7 @@ static void first_record_that_does_not_fit_is_told(void **state)
     char message[512];
     check_fault(log, HF_DAMAGED, 65536, message);
     assert_non_null(strstr(message, "does not fit the state"));
-    /* In the block's payload right behind what fits. */
+    /* In the block's payload right after what fits. */
     const char *offset = strstr(message, "offset ");
     assert_non_null(offset);
     uint64_t at = strtoull(offset + 7, NULL, 10);

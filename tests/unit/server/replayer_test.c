@@ -127,7 +127,7 @@ static void digest_that_does_not_fit_is_told(void **state)
     for (int of_place = 0; of_place < 2; of_place++) {
         struct small_log log;
         small_log_make(&log);
-        log.lsn += of_place ? 8 : 0; /* as the block tells it */
+        log.lsn += of_place ? 8 : 0; /* as the block has it */
         log.digest += of_place ? 0 : 1;
         small_block(&log, BLOCK_DIGEST);
         uint8_t *at = small_file(log.storage, 2) + 5 * WAL_PAGE_BYTES;
@@ -148,7 +148,7 @@ static void digest_that_does_not_fit_is_told(void **state)
     }
 }
 
-/* Of several records that don't fit, whosever they are, the first in the log is told. */
+/* Of several records that don't fit, whosever they are, the first in the log is reported. */
 static void first_of_many_misfits_is_told(void **state)
 {
     (void)state;
@@ -171,7 +171,7 @@ static void first_of_many_misfits_is_told(void **state)
     }
 }
 
-/* Records of two files that follow one another: the fault is told in the file where it is. */
+/* Records of two files that follow one another: the fault is reported in the file where it is. */
 static void misfit_is_told_in_its_own_file(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* request_test.c - what a request says is held against what it may say before anything is decided,
- * and what an answer tells of it.
+ * and what an answer shows of it.
  *
  * Columns that don't fit each other, orders of a message that are wrong among others that are not,
  * adjustments that expect something or are forced: each by itself, on an engine without transport.
@@ -171,7 +171,7 @@ static void order_that_is_wrong_takes_its_lines_with_it(void **state)
     close_shop(&rig);
 }
 
-/* Of orders that were held anew; none of those that were there. */
+/* Of orders that were newly held; none of those that were there. */
 static void deadline_of_columns_is_of_new_orders(void **state)
 {
     (void)state;
@@ -196,7 +196,7 @@ static void deadline_of_columns_is_of_new_orders(void **state)
     assert_int_equal(response->batch.ok_count, 2);
     assert_int_equal(response->batch.deadline_ms, 0);
     ask_free(&ask);
-    /* One refusal among them is told by a column of all. */
+    /* One refusal among them is reported by a column of all. */
     columns_make(&columns, 10, 3);
     columns.qty[1] = 1000;
     response = ask_wait(&rig, &ask, &columns.request);

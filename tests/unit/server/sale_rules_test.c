@@ -249,7 +249,7 @@ static void lines_and_fallbacks_are_bounded_together(void **state)
     close_rig(&rig);
 }
 
-/* What all lines fall back to is looked at under a lock: as many items as may be, and one more. */
+/* What all lines fall back to is tried under a lock: as many items as may be, and one more. */
 static void fallbacks_of_an_order_are_bounded(void **state)
 {
     (void)state;
@@ -323,7 +323,8 @@ static void optional_is_left_out_and_an_order_of_nothing_is_sold_out(void **stat
         {.item = PHONE_EAST, .qty = 1},
         {.item = GIFT, .qty = 1, .policy = LINE_OPTIONAL},
     };
-    /* The first gets the gift, and with it just what it asked: nothing is told. The second not. */
+    /* The first gets the gift, and with it just what it asked: no grants are reported. The second
+     * not. */
     struct ask ask;
     const struct result_message *result = reserve(&rig, &ask, 1, lines, 2);
     assert_int_equal(result->status, HF_OK);
@@ -657,7 +658,8 @@ static void move_is_checked_field_by_field(void **state)
 
 enum { CROWD = 2048 };
 
-/* Orders for one unit each, all in one message, while the clock goes on a millisecond a look. */
+/* Orders for one unit each, all in one message, while the clock advances a millisecond a reading.
+ */
 static const struct response *ask_crowd(struct rig *rig, struct ask *ask)
 {
     static uint64_t hi[CROWD];
@@ -691,7 +693,7 @@ static void sale_opens_to_the_millisecond_inside_a_request(void **state)
     set_rule(&rig, &(struct sku_message){.sku = bytes_of("phone"), .opens_at_ms = START_MS + 5});
     struct ask ask;
     const struct response *response = ask_crowd(&rig, &ask);
-    /* Each refusal looks at the clock: no more of them than milliseconds until it opens. */
+    /* Each refusal reads the clock: no more of them than milliseconds until it opens. */
     uint32_t refused = 0;
     while (refused < CROWD && response->batch.status[refused] == HF_NOT_OPEN) {
         refused++;

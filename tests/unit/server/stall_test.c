@@ -1,5 +1,5 @@
-/* stall_test.c - an engine whose log takes no work, or no more: what each kind of request is told,
- * and that nobody waits for what never comes.
+/* stall_test.c - an engine whose log takes no work, or no more: what each kind of request is
+ * answered, and that nobody waits for what never comes.
  *
  * What a faulty engine would wait for ends the wait by failing the test: the hooks of clock and log
  * count. Threads: one, where a test does not say otherwise. */
@@ -94,7 +94,7 @@ static const enum request_type changes[] = {
 static const enum request_type reads[] = {REQUEST_GET_ORDER,  REQUEST_GET_STOCK,   REQUEST_GET_SKUS,
                                           REQUEST_LIST_STOCK, REQUEST_LIST_ORDERS, REQUEST_STATUS};
 
-/* Each change is told `status`, at once, and changes nothing; a dry run too. */
+/* Each change is answered `status`, at once, and changes nothing; a dry run too. */
 static void assert_changes_refused(struct rig *rig, enum hf_status status, const char *message)
 {
     for (unsigned i = 0; i < COUNT(changes); i++) {
@@ -294,7 +294,7 @@ static void expiry_and_forgetting_wait_while_the_log_takes_no_work(void **state)
 }
 
 /* Very many orders are due at once, and the disk stands still: expiry stops between two of its
- * transactions while there are buffers left, and goes on later to the last order. */
+ * transactions while there are buffers left, and continues later to the last order. */
 static void expiry_of_many_stops_when_the_log_is_busy(void **state)
 {
     (void)state;
@@ -586,8 +586,8 @@ static void *acquire(void *argument)
     return NULL;
 }
 
-/* All workers are in hand; who wants one more waits in a thread, until one comes back or the log
- * closes. */
+/* All workers are in use; a thread that wants one more waits in a thread, until one comes back or
+ * the log closes. */
 static void worker_is_waited_for_until_one_is_free_or_the_log_closes(void **state)
 {
     (void)state;

@@ -77,7 +77,7 @@ static void start_begins_no_log_where_there_was_one(void **state)
     rig_close(&rig);
 }
 
-/* What is cut off is told, in bytes; and there is none where the log ends cleanly. */
+/* What is removed is reported, in bytes; nothing is where the log ends cleanly. */
 static void start_tells_of_a_torn_tail(void **state)
 {
     (void)state;
@@ -101,7 +101,7 @@ static void start_tells_of_a_torn_tail(void **state)
     assert_in_range(recovery.torn_bytes, 1, WAL_PAGE_BYTES);
     assert_int_equal(recovery.lsn, end.lsn);
     engine_close(rig.engine);
-    assert_int_equal(start(&rig, &recovery), HF_OK); /* it was cut off */
+    assert_int_equal(start(&rig, &recovery), HF_OK); /* it was removed */
     assert_int_equal(recovery.torn_bytes, 0);
     rig_close(&rig);
 }

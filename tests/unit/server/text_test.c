@@ -227,7 +227,7 @@ static void an_older_logs_codes_can_still_be_used(void **state)
     rig_close(&rig);
 }
 
-/* A list goes on behind each of its SKUs, whatever they are called: it ends, with all of them. */
+/* A list continues after each of its SKUs, whatever they are called: it ends, with all of them. */
 static void a_list_walks_past_an_older_logs_codes(void **state)
 {
     (void)state;
