@@ -135,10 +135,7 @@ check_top_level() (
 # The circles of calls that are wanted, each with its reason: a line "file file ...: why".
 allowed_circles() {
     cat <<'END'
-bench/load/crew bench/load/link: to be cut
-bench/micro/main bench/micro/micro_codec bench/micro/micro_commit bench/micro/micro_counters bench/micro/micro_engine bench/micro/micro_expiry bench/micro/micro_log bench/micro/micro_orders bench/micro/micro_record bench/micro/micro_recovery bench/micro/micro_scaling: to be cut
 engine/rpc/link engine/rpc/link_receive engine/rpc/link_send: one connection; a failed send or receive ends it
-engine/wal/append engine/wal/segments: the log's room; an append asks for a segment, a new segment wakes appends
 engine/wal/reader engine/wal/tail: where the log ends; the tail is judged by reading on
 END
 }
@@ -303,7 +300,10 @@ if [ ! -d "$root/engine" ]; then
     echo "layers: $root holds no engine folder" >&2
     exit 2
 fi
-found=$(check_tree "$root")
+found=$(
+    check_tree "$root"
+    check_circles "$root"
+)
 if [ -n "$found" ]; then
     printf '%s\n' "$found"
     exit 1
