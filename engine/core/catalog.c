@@ -149,6 +149,7 @@ static uint64_t table_slot(const struct table *table, uint64_t at)
 static void table_put(struct table *table, uint64_t hash, uint32_t number)
 {
     uint64_t at = hash;
+    CHECK(number != 0);
     while (table_slot(table, at) != 0) {
         at++;
     }
@@ -195,21 +196,25 @@ uint32_t catalog_find_item(const struct catalog *catalog, uint32_t sku, struct b
 
 uint32_t catalog_item_sku(const struct catalog *catalog, uint32_t item)
 {
+    CHECK(item >= 1 && item <= catalog->items_max);
     return catalog->items[item].sku;
 }
 
 struct bytes catalog_item_pool(const struct catalog *catalog, uint32_t item)
 {
+    CHECK(item >= 1 && item <= catalog->items_max);
     return text_bytes(catalog->items[item].pool);
 }
 
 bool catalog_item_hot(const struct catalog *catalog, uint32_t item)
 {
+    CHECK(item >= 1 && item <= catalog->items_max);
     return atomic_load_explicit(&catalog->items[item].hot, memory_order_relaxed);
 }
 
 struct bytes catalog_sku_code(const struct catalog *catalog, uint32_t sku)
 {
+    CHECK(sku >= 1 && sku <= catalog->items_max);
     return text_bytes(catalog->skus[sku].code);
 }
 
@@ -236,6 +241,7 @@ void catalog_sale_rule(const struct catalog *catalog, uint32_t item, struct sale
 {
     const struct item *at = &catalog->items[item];
     const struct sku *sku = &catalog->skus[at->sku];
+    CHECK(item >= 1 && item <= catalog->items_max);
     rule->sku = at->sku;
     /* acquire: pairs with the release in catalog_set_presale. */
     rule->presale = atomic_load_explicit(&at->presale, memory_order_acquire);
@@ -259,6 +265,7 @@ void catalog_prefetch(const struct catalog *catalog, uint32_t item)
 
 void catalog_sku_rule(const struct catalog *catalog, uint32_t number, struct sku_rule *rule)
 {
+    CHECK(number >= 1 && number <= catalog->items_max);
     const struct sku *sku = &catalog->skus[number];
     uint32_t version;
     do {
@@ -277,6 +284,8 @@ void catalog_sku_rule(const struct catalog *catalog, uint32_t number, struct sku
 
 uint32_t catalog_next_item(const struct catalog *catalog, uint32_t sku, uint32_t item)
 {
+    CHECK(item <= catalog->items_max);
+    CHECK(sku <= catalog->items_max);
     /* acquire: pairs with the release in catalog_add_item. */
     return item ? atomic_load_explicit(&catalog->items[item].next, memory_order_acquire)
                 : atomic_load_explicit(&catalog->skus[sku].first_item, memory_order_acquire);
@@ -306,6 +315,7 @@ uint32_t catalog_next_sku(struct catalog *catalog, struct bytes after)
         }
         qsort_r(catalog->sorted, count, sizeof(uint32_t), compare_skus, catalog);
     }
+    CHECK(catalog->sorted_count == count);
     uint32_t low = 0;
     uint32_t high = catalog->sorted_count;
     while (low < high && after.len > 0) {
@@ -328,6 +338,7 @@ const struct catalog_text *catalog_intern(struct catalog *catalog, struct bytes 
     }
     struct catalog_text *copy = arena_alloc(&catalog->names, sizeof *copy + text.len);
     if (copy) {
+        CHECK(text.len <= UINT32_MAX);
         copy->len = (uint32_t)text.len;
         memcpy(copy->data, text.data, text.len);
     }
@@ -338,6 +349,7 @@ uint32_t catalog_add_sku(struct catalog *catalog, const struct catalog_text *cod
 {
     uint32_t number = catalog_skus(catalog) + 1;
     CHECK(number <= catalog->items_max);
+    CHECK(code != NULL && code->len >= 1);
     struct sku *sku = &catalog->skus[number];
     SCHEDULE_POINT("catalog.add_sku");
     sku->code = code;
@@ -352,6 +364,7 @@ uint32_t catalog_add_sku(struct catalog *catalog, const struct catalog_text *cod
 void catalog_set_rule(struct catalog *catalog, uint32_t number, const struct sku_rule *rule,
                       const struct catalog_text *label)
 {
+    CHECK(number >= 1 && number <= catalog_skus(catalog));
     struct sku *sku = &catalog->skus[number];
     uint32_t version = atomic_load_explicit(&sku->version, memory_order_relaxed);
     CHECK(!(version & 1u));
@@ -380,6 +393,7 @@ uint32_t catalog_add_item(struct catalog *catalog, uint32_t sku_number,
     uint32_t handle = catalog_items(catalog) + 1;
     CHECK(handle <= catalog->items_max);
     CHECK(sku_number >= 1 && sku_number <= catalog_skus(catalog));
+    CHECK(pool != NULL);
     struct sku *sku = &catalog->skus[sku_number];
     struct item *item = &catalog->items[handle];
     SCHEDULE_POINT("catalog.add_item");
@@ -400,11 +414,13 @@ uint32_t catalog_add_item(struct catalog *catalog, uint32_t sku_number,
 
 void catalog_set_hot(struct catalog *catalog, uint32_t item, bool hot)
 {
+    CHECK(item >= 1 && item <= catalog_items(catalog));
     atomic_store_explicit(&catalog->items[item].hot, hot, memory_order_relaxed);
 }
 
 void catalog_set_presale(struct catalog *catalog, uint32_t item, bool presale)
 {
+    CHECK(item >= 1 && item <= catalog->items_max);
     SCHEDULE_POINT("catalog.presale");
     /* release: pairs with the acquire in catalog_sale_rule. */
     atomic_store_explicit(&catalog->items[item].presale, presale, memory_order_release);
@@ -412,6 +428,7 @@ void catalog_set_presale(struct catalog *catalog, uint32_t item, bool presale)
 
 bool catalog_item_presale(const struct catalog *catalog, uint32_t item)
 {
+    CHECK(item >= 1 && item <= catalog->items_max);
     /* acquire: pairs with the release in catalog_set_presale. */
     return atomic_load_explicit(&catalog->items[item].presale, memory_order_acquire);
 }

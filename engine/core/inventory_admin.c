@@ -329,6 +329,7 @@ static bool adjustment_again(const struct adjustment_made *made, uint32_t item, 
     }
     /* Where the first one carried no check and this one does, it must agree with what was found
      * then. */
+    CHECK(made->item != 0);
     *replayed = made->item == item && same_change &&
                 (!expected || *expected == made->stocked - made->delta) && made->texts == texts;
     *status = *replayed ? HF_OK : HF_ID_CONFLICT;
@@ -360,6 +361,8 @@ static enum hf_status adjust_debit(struct txn *txn, uint32_t item, int64_t qty, 
                                    bool force, uint32_t *flags)
 {
     struct stock *stock = txn->inventory->stock;
+    CHECK(qty >= 1);
+    CHECK(safety >= 0);
     enum hf_status status = stock_debit(stock, txn->slot, item, qty, -safety);
     if (status == HF_WOULD_OVERSELL && force) {
         *flags = EVENT_FORCED;
@@ -373,6 +376,7 @@ static struct event *adjust_add_event(struct txn *txn, enum event_type type,
                                       const struct adjustment_made *made, uint32_t flags,
                                       struct bytes *reason, struct bytes *reference)
 {
+    CHECK(reason->len + reference->len <= 2 * REASON_BYTES_MAX);
     struct event *event = txn_add(txn, type, ORDER_NO_HANDLE, EVENT_ADMIN_BYTES);
     uint8_t *texts = txn_bytes(txn, reason->len + reference->len);
     if (reason->len) {
@@ -446,6 +450,7 @@ enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *asked,
     if (!adjustments_make_room(&inventory->adjustments)) {
         return HF_FULL;
     }
+    CHECK(made.stocked >= 0 && made.stocked <= STOCK_MAX); /* adjust_check */
     made.delta = made.stocked - view.stocked;
     uint32_t flags = 0;
     if (made.delta < 0) {
@@ -459,6 +464,8 @@ enum hf_status inventory_adjust(struct txn *txn, const struct adjustment *asked,
 
 void adjust_publish(struct inventory *inventory, unsigned slot, const struct adjustment_made *made)
 {
+    CHECK(made->item != 0);
+    CHECK(made->stocked >= 0 && made->stocked <= STOCK_MAX);
     stock_restock(inventory->stock, slot, made->item, made->delta);
     adjustments_add(&inventory->adjustments, made);
 }
@@ -513,6 +520,8 @@ static enum hf_status move_decide(const struct inventory *inventory, const struc
 
 struct adjustment_made move_made(struct id128 id, const struct stock_move *move)
 {
+    CHECK(move->units >= 1);
+    CHECK(move->from != move->to);
     return (struct adjustment_made){
         .id = id,
         .delta = -move->units,
@@ -532,6 +541,8 @@ static void move_begin(struct inventory *inventory)
 static void move_done(struct inventory *inventory)
 {
     SCHEDULE_POINT("move.done");
+    CHECK(atomic_load_explicit(&inventory->moves_done, memory_order_relaxed) <
+          atomic_load_explicit(&inventory->moves_begun, memory_order_relaxed));
     atomic_fetch_add_explicit(&inventory->moves_done, 1, memory_order_seq_cst);
 }
 
@@ -572,6 +583,8 @@ enum hf_status inventory_move(struct txn *txn, const struct move *asked, bool *r
 void move_publish(struct inventory *inventory, unsigned slot, const struct stock_move *move,
                   const struct adjustment_made *made)
 {
+    CHECK(made->delta == -move->units);
+    CHECK(made->item == move->from);
     stock_restock(inventory->stock, slot, move->from, -move->units);
     stock_restock(inventory->stock, slot, move->to, move->units);
     move_done(inventory);

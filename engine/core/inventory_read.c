@@ -18,6 +18,7 @@ uint32_t inventory_find_item(const struct inventory *inventory, struct bytes sku
 static void item_view_fill(const struct inventory *inventory, uint32_t item, struct item_view *view)
 {
     const struct catalog *catalog = inventory->catalog;
+    CHECK(inventory_has_item(inventory, item));
     view->item = item;
     view->sku = catalog_sku_code(catalog, catalog_item_sku(catalog, item));
     view->pool = catalog_item_pool(catalog, item);
@@ -62,6 +63,7 @@ uint32_t inventory_sku_items(const struct inventory *inventory, struct bytes sku
             items[count] = item;
         }
         count++;
+        CHECK(count <= inventory->options.items_max); /* a ring would never end */
     }
     return count;
 }
@@ -228,6 +230,8 @@ static bool listing_visit(void *context, struct order_shard *shard, uint32_t han
     if (listing->count == listing->max) {
         return false;
     }
+    CHECK(listing->count < listing->max);
+    CHECK(order->state != ORDER_NONE);
     order_view_fill(&listing->views[listing->count++], order);
     return true;
 }
@@ -243,6 +247,7 @@ uint32_t inventory_list_orders(struct inventory *inventory, const struct order_f
         .max = max,
     };
     orders_walk(&inventory->orders, cursor, look_max, listing_visit, &listing);
+    CHECK(listing.count <= max);
     return listing.count;
 }
 

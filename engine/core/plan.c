@@ -57,6 +57,8 @@ static bool table_make(struct plan_table *table, uint32_t entries)
     while (capacity < 2 * (uint64_t)entries) {
         capacity *= 2;
     }
+    CHECK((capacity & (capacity - 1)) == 0);
+    CHECK(capacity <= UINT32_MAX);
     table->mask = (uint32_t)(capacity - 1);
     table->slots = calloc(capacity, sizeof *table->slots);
     return table->slots != NULL;
@@ -126,11 +128,13 @@ static uint32_t sku_index(struct plan *plan, struct bytes code)
     *slot = ++plan->sku_count;
     sku->there = inventory_sku(plan->inventory, code, &sku->rule) == HF_OK;
     sku->rule.sku = code;
+    CHECK(*slot == plan->sku_count);
     return *slot - 1;
 }
 
 static void item_copy(struct plan *plan, struct plan_item *item, struct bytes pool)
 {
+    CHECK(item->sku < plan->sku_count);
     struct bytes sku = plan->skus[item->sku].rule.sku;
     uint32_t handle = inventory_find_item(plan->inventory, sku, pool);
     item->there = handle != 0;
@@ -156,6 +160,7 @@ static struct plan_item *item_named(struct plan *plan, struct bytes sku, struct 
     CHECK(plan->item_count < plan->item_room);
     struct plan_item *item = &plan->items[plan->item_count];
     *slot = ++plan->item_count;
+    CHECK(*slot == plan->item_count);
     item->sku = of;
     item_copy(plan, item, pool);
     return item;
@@ -217,6 +222,8 @@ static bool has_room_for_item(const struct plan *plan)
 
 static void make_sku(struct plan *plan, struct plan_sku *sku)
 {
+    CHECK(!sku->there);
+    CHECK(plan->counts.skus_made < plan->sku_room);
     sku->there = true;
     sku->made = true;
     plan->counts.skus_made++;
@@ -247,6 +254,8 @@ enum hf_status plan_define_sku(struct plan *plan, const struct sku_rule *asked, 
 /* Makes an item that is not there, and its SKU if need be. OK or FULL. */
 static enum hf_status make_item(struct plan *plan, struct plan_item *item)
 {
+    CHECK(!item->there);
+    CHECK(item->def.item == 0);
     struct plan_sku *sku = &plan->skus[item->sku];
     if (!has_room_for_item(plan) || (!sku->there && !has_room_for_sku(plan))) {
         return HF_FULL;
@@ -256,6 +265,7 @@ static enum hf_status make_item(struct plan *plan, struct plan_item *item)
     }
     item->there = true;
     item->made = true;
+    CHECK(plan->counts.items_made < plan->item_room);
     plan->made[plan->counts.items_made++] = (uint32_t)(item - plan->items);
     item->def.item = plan->items_in_use + plan->counts.items_made;
     return HF_OK;
@@ -280,6 +290,8 @@ enum hf_status plan_define_item(struct plan *plan, const struct item_def *asked,
     item->stock.presale_cap = result.presale_cap;
     item->stock.available +=
         (result.presale_cap - result.safety) - (item->def.presale_cap - item->def.safety);
+    CHECK(result.item != 0);
+    CHECK(result.item == item->def.item);
     item->def = result;
     *handle = result.item;
     return HF_OK;
@@ -296,12 +308,15 @@ static const struct adjustment_made *made_before(const struct plan *plan, struct
 /* What stock_debit() decides: what is held and sold stays covered, the safety stock may be used. */
 static bool covers(const struct stock_view *stock, int64_t qty)
 {
+    CHECK(qty >= 0);
     return stock->available - qty >= -stock->safety;
 }
 
 static void restock(struct plan_item *item, int64_t delta)
 {
+    CHECK(item->there);
     item->stock.stocked += delta;
+    CHECK(item->stock.stocked >= 0 && item->stock.stocked <= STOCK_MAX);
     item->stock.available += delta;
 }
 
@@ -326,6 +341,7 @@ enum hf_status plan_adjust(struct plan *plan, const struct adjustment *asked, bo
     if (status != HF_OK) {
         return status;
     }
+    CHECK(made.stocked >= 0 && made.stocked <= STOCK_MAX); /* adjust_check */
     made.delta = made.stocked - item->stock.stocked;
     if (made.delta < 0 && !asked->force && !covers(&item->stock, -made.delta)) {
         return HF_WOULD_OVERSELL;

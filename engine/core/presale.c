@@ -84,6 +84,7 @@ enum hf_status presale_init(struct presale **out, uint32_t items_max, uint64_t t
     *presale = (struct presale){.items_max = items_max};
     presale->chunk_count =
         (uint32_t)((tickets_max + PRESALE_CHUNK_TICKETS - 1) / PRESALE_CHUNK_TICKETS) + items_max;
+    CHECK(presale->chunk_count >= items_max);
     presale->items = pages_map(items_bytes(presale));
     presale->chunks = pages_map(chunks_bytes(presale));
     presale->units = pages_map_small(units_bytes(presale));
@@ -112,11 +113,13 @@ void presale_deinit(struct presale *presale)
 
 static uint32_t number_of(uint32_t ticket)
 {
+    CHECK(ticket >= 1);
     return (ticket - 1) / PRESALE_CHUNK_TICKETS;
 }
 
 static uint32_t *units_of(const struct presale *presale, uint32_t chunk)
 {
+    CHECK(chunk != NO_CHUNK);
     return presale->units + (uint64_t)(chunk - 1) * PRESALE_CHUNK_TICKETS;
 }
 
@@ -131,12 +134,15 @@ static uint32_t pool_take(struct presale *presale)
     } else if (presale->pool_used < presale->chunk_count) {
         chunk = ++presale->pool_used;
     }
+    CHECK(presale->pool_used <= presale->chunk_count);
     spin_unlock(&presale->pool);
     return chunk;
 }
 
 static void pool_give(struct presale *presale, uint32_t chunk)
 {
+    CHECK(chunk != NO_CHUNK);
+    CHECK(presale->chunks[chunk].sum == 0);
     spin_lock(&presale->pool);
     presale->chunks[chunk] = (struct chunk){.older = presale->pool_free};
     presale->pool_free = chunk;
@@ -150,7 +156,9 @@ static void chunk_drop_spent(struct presale *presale, struct queue *queue, uint3
     if (at->sum > 0 || at->number == number_of(queue->last)) {
         return;
     }
+    CHECK(at->pending == 0);
     if (at->newer == NO_CHUNK) {
+        CHECK(queue->newest == chunk);
         queue->newest = at->older;
     } else {
         presale->chunks[at->newer].older = at->older;
@@ -178,6 +186,8 @@ static uint32_t chunk_find(struct presale *presale, struct queue *queue, uint32_
     if (chunk == NO_CHUNK) {
         return NO_CHUNK;
     }
+    CHECK(at == NO_CHUNK || presale->chunks[at].number < number);
+    CHECK(newer == NO_CHUNK || presale->chunks[newer].number > number);
     presale->chunks[chunk] = (struct chunk){.number = number, .older = at, .newer = newer};
     if (at != NO_CHUNK) {
         presale->chunks[at].newer = chunk;
@@ -194,6 +204,7 @@ static uint32_t chunk_find(struct presale *presale, struct queue *queue, uint32_
  * former one goes if it is spent, before another is taken: it may be the only room. */
 static void last_set(struct presale *presale, struct queue *queue, uint32_t ticket)
 {
+    CHECK(ticket > queue->last);
     queue->last = ticket;
     if (queue->newest != NO_CHUNK) {
         chunk_drop_spent(presale, queue, queue->newest);
@@ -228,6 +239,7 @@ uint32_t presale_draw(struct presale *presale, uint32_t item)
             queue->last = before;
         }
     }
+    CHECK(ticket == 0 || ticket == queue->last);
     item_unlock(presale, item);
     return ticket;
 }
@@ -257,6 +269,9 @@ static void ticket_set(struct presale *presale, struct queue *queue, uint32_t ch
     queue->sum = sum + units;
     queue->pending += pending;
     *at = kept;
+    CHECK(queue->pending <= queue->sum);
+    CHECK(presale->chunks[chunk].sum <= queue->sum);
+    CHECK(presale->chunks[chunk].pending <= presale->chunks[chunk].sum);
 }
 
 /* Changes the units of a ticket by delta, not 0; mark: PENDING when it must have none and gets
@@ -278,6 +293,7 @@ static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t
         return false;
     }
     uint32_t after = (uint32_t)(before + delta);
+    CHECK(after <= PRESALE_UNITS_MAX);
     ticket_set(presale, queue, chunk, ticket, after ? after | (kept & PENDING) | mark : 0);
     chunk_drop_spent(presale, queue, chunk);
     return true;
@@ -326,6 +342,7 @@ uint64_t presale_behind(struct presale *presale, uint32_t item, uint32_t ticket)
     struct queue *queue = item_lock(presale, item);
     uint64_t behind = 0;
     if (ticket == 0) {
+        CHECK(queue->pending <= queue->sum);
         behind = queue->sum;
         SCHEDULE_POINT("presale.behind");
         behind -= queue->pending;
@@ -397,6 +414,7 @@ bool presale_claims_begin(struct presale *presale, uint32_t items)
             presale->claim_chunks[end] = newer;
         }
     }
+    CHECK(count <= presale->pool_used);
     presale->claim_first[items + 1] = count;
     return true;
 }
@@ -407,6 +425,7 @@ static uint32_t claim_chunk(const struct presale *presale, uint32_t item, uint32
     uint32_t low = presale->claim_first[item];
     uint32_t end = presale->claim_first[item + 1];
     uint32_t high = end;
+    CHECK(low <= end);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (presale->chunks[presale->claim_chunks[middle]].number < number) {

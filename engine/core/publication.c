@@ -79,6 +79,7 @@ void publication_deinit(struct publication *publication)
 
 static void slot_enlist(struct publication *publication, unsigned slot)
 {
+    CHECK(slot < THREADS_MAX);
     uint32_t slots = atomic_load_explicit(&publication->slots, memory_order_relaxed);
     while (slots <= slot &&
            !atomic_compare_exchange_weak_explicit(&publication->slots, &slots, slot + 1,
@@ -133,6 +134,7 @@ static bool note_turns(struct publication *publication, struct reading *reading)
 {
     bool odd = false;
     reading->slots = atomic_load_explicit(&publication->slots, memory_order_seq_cst);
+    CHECK(reading->slots <= THREADS_MAX);
     for (uint32_t i = 0; i < reading->slots; i++) {
         SCHEDULE_POINT("publication.note");
         /* seq_cst: for the holder; for others it is an acquire. */
@@ -184,7 +186,10 @@ static void await_others(struct publication *publication, struct reading *readin
 
 static void hold(struct publication *publication, struct reading *reading)
 {
+    CHECK(!reading->holds);
     mutex_lock(&publication->holder);
+    /* relaxed: only the holder changes it. */
+    CHECK(!atomic_load_explicit(&publication->gate, memory_order_relaxed));
     atomic_store_explicit(&publication->gate, true, memory_order_seq_cst);
     reading->holds = true;
     SCHEDULE_POINT("publication.held");
@@ -217,6 +222,7 @@ bool reading_again(struct publication *publication, struct reading *reading)
         return true;
     }
     SCHEDULE_POINT("publication.release");
+    CHECK(atomic_load_explicit(&publication->gate, memory_order_relaxed));
     atomic_store_explicit(&publication->gate, false, memory_order_release);
     mutex_unlock(&publication->holder);
     reading->holds = false;

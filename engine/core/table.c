@@ -82,6 +82,8 @@ void table_deinit(struct table *table)
 
 static void *size_index(const struct table *table, uint32_t size, uint32_t shard)
 {
+    CHECK(size < table->size_count);
+    CHECK(shard < table->shard_count);
     return table->sizes[size].indexes + table->sizes[size].bytes * shard;
 }
 
@@ -104,6 +106,7 @@ uint32_t table_expect(struct table *table, uint64_t count)
 
 void table_populate(struct table *table, unsigned part, unsigned parts)
 {
+    CHECK(part < parts);
     uint32_t end = (uint32_t)((uint64_t)table->shard_count * (part + 1) / parts);
     for (uint32_t i = (uint32_t)((uint64_t)table->shard_count * part / parts); i < end; i++) {
         uint32_t next = atomic_load_explicit(&table->shards[i].next, memory_order_relaxed);
@@ -119,6 +122,7 @@ void *table_next(const struct table *table, uint32_t shard, uint32_t *capacity)
     if (next == table->size_count) {
         return NULL;
     }
+    CHECK(next < table->size_count);
     *capacity = table->sizes[next].capacity;
     return size_index(table, next, shard);
 }
@@ -148,6 +152,7 @@ static void shard_tidy(struct table *table, uint32_t shard)
     /* acquire: pairs with the release in table_moved. */
     uint32_t next = atomic_load_explicit(&at->next, memory_order_acquire);
     while (at->given + 1 < next) {
+        CHECK(at->given < table->size_count);
         pages_give_back(size_index(table, at->given, shard), table->sizes[at->given].bytes);
         at->given++;
         table->tidied++;
@@ -186,6 +191,7 @@ bool table_prefault(struct table *table, uint64_t each)
         table->prefault_bytes = 0;
     }
     uint64_t all = size->bytes * table->shard_count;
+    CHECK(table->prefault_bytes <= all);
     uint64_t left = all - table->prefault_bytes;
     uint64_t step = left < PREFAULT_BYTES ? left : PREFAULT_BYTES;
     if (step == 0) {
@@ -193,5 +199,6 @@ bool table_prefault(struct table *table, uint64_t each)
     }
     pages_populate(size->indexes + table->prefault_bytes, step);
     table->prefault_bytes += step;
+    CHECK(table->prefault_bytes <= all);
     return table->prefault_bytes < all;
 }
