@@ -1,24 +1,26 @@
 /* client.h - the C client of Holdfast.
  *
  * A client talks to one engine over nng. It is thread-safe: share one among all threads of a
- * process. Concurrent single-order calls are put together into shared messages by themselves; while
- * the engine is idle a call leaves at once.
+ * process. The client puts concurrent single-order calls together into shared messages; while the
+ * engine is idle, a call is sent at once. Every function may be called by any thread, except where
+ * it says otherwise.
  *
  * Every call that changes something carries ids chosen by the caller, so it may be repeated
- * blindly: the engine answers a repetition with the first answer. The client itself repeats a
+ * safely: the engine answers a repetition with the first answer. The client itself repeats a
  * request whose connection was lost, until the call's timeout. HF_TIMED_OUT means that the outcome
  * is unknown: call again with the same id. HF_UNREACHABLE means that nothing was sent.
  *
- * No call waits longer than its timeout, whatever the engine or the network does, but for what it
- * takes to notice: a quarter of a second as a rule, never more than a second. A client that has
- * never had a connection does not wait for one that is refused: nobody listens, the name is not
- * known, the path is not there or not permitted, what listens speaks another protocol. The call is
- * HF_UNREACHABLE at once then, hf_last_message() says why, and the next call tries again. Once a
+ * No call waits longer than its timeout, whatever the engine or the network does, except for the
+ * time that it takes to notice: usually a quarter of a second, never more than a second. A client
+ * that has never been connected does not wait when its connection is refused: nothing listens, the
+ * name is not known, the path does not exist or is not permitted, or what listens speaks another
+ * protocol. Then the call returns HF_UNREACHABLE at once, hf_last_message() gives the reason, and
+ * the next call tries again. Once a
  * client has been connected, calls wait up to their timeout for the engine to come back.
  *
- * Functions return HF_OK when the engine answered and did what was asked, or a status that says
- * why not (status.h). Memory handed in belongs to the caller and is not kept beyond the call;
- * for asynchronous calls see each function. */
+ * Functions return HF_OK when the engine answered and did what was asked, or a status that gives
+ * the reason (status.h). Memory that is passed in belongs to the caller and is not read after the
+ * call has returned; for asynchronous calls see each function. */
 #ifndef HOLDFAST_CLIENT_H
 #define HOLDFAST_CLIENT_H
 
@@ -61,16 +63,17 @@ struct hf_options {
 };
 
 /* Opens a client of the engine at url, as "tcp://127.0.0.1:7411" or "ipc:///path/holdfast.sock".
- * options: NULL for the defaults. Does not wait for the connection, which it begins to make: calls
- * do, and say what came of it.
+ * options: NULL for the defaults. Starts to connect and does not wait for the connection: later
+ * calls wait for it and report when it failed.
  * HF_OK, HF_INVALID (url, options), HF_NO_MEMORY. */
 HF_API enum hf_status hf_client_open(struct hf_client **client, const char *url,
                                      const struct hf_options *options);
 
-/* Ends asynchronous calls under way with HF_CANCELED and frees the client. Each call's callback has
- * been called, exactly once, and has returned before this returns. It waits for callbacks that are
- * running, for nothing else longer than a second: neither for the engine nor for the network.
- * No other call may be running or be made any more; not from a callback. NULL is allowed. */
+/* Ends asynchronous calls that are under way with HF_CANCELED and frees the client. Before this
+ * returns, each call's callback has been called exactly once and has returned. It waits for
+ * callbacks that are running, and at most a second for anything else, such as the engine or the
+ * network. No other call on this client may be running or be made any more. Not from a callback.
+ * NULL is allowed. */
 HF_API void hf_client_close(struct hf_client *client);
 
 /* The message of this thread's last call that did not return HF_OK: it names the field and the
@@ -92,12 +95,12 @@ enum hf_order_state {
 
 enum hf_line_policy {
     HF_LINE_ALL = 0,      /* the order fails if the line can't be filled */
-    HF_LINE_UP_TO = 1,    /* as many as there are, at least min_qty */
+    HF_LINE_UP_TO = 1,    /* what is free, up to qty, but at least min_qty */
     HF_LINE_OPTIONAL = 2, /* left out if it can't be filled: a gift */
 };
 
-/* So many units of one item: by handle, or by SKU and pool when item is 0. What is zero from
- * `policy` on makes a plain line: all of it, from this item. */
+/* A quantity of one item: by handle, or by SKU and pool when item is 0. A plain line, which takes
+ * all its units from this item, leaves `policy` and everything after it zero. */
 struct hf_line {
     uint32_t item;    /* a handle from hf_resolve(); 0: by name */
     const char *sku;  /* when item is 0: 1..64 bytes of UTF-8; white space at the edges and
@@ -105,22 +108,22 @@ struct hf_line {
     const char *pool; /* when item is 0; NULL: "default" */
     uint32_t qty;     /* 1..1 000 000 000 */
     enum hf_line_policy policy;
-    uint32_t min_qty; /* with HF_LINE_UP_TO: fewer will not do, 0..qty; else 0 */
+    uint32_t min_qty; /* with HF_LINE_UP_TO: the fewest units to accept, 0..qty; else 0 */
     bool split; /* fill from the item and the fallbacks together, in order; else from the first
                    of them that has all */
     uint32_t fallback_count;   /* 0..64; of all lines of an order at most 2048 */
-    const uint32_t *fallbacks; /* handles of other items, of any SKU, in the order of trying */
+    const uint32_t *fallbacks; /* handles of other items, of any SKU, tried in this order */
 };
 
 struct hf_order {
     struct hf_id id;
     uint64_t buyer;      /* 0: none */
-    uint32_t hold_ms;    /* how long the units are held; 0: as the SKU's rules or the engine say */
+    uint32_t hold_ms;    /* how long the units are held, ms; 0: the SKU's or the engine's default */
     uint32_t line_count; /* 1..2048 */
     const struct hf_line *lines;
 };
 
-/* What a line was given from one item. */
+/* The units that a line got from one item. */
 struct hf_grant {
     uint32_t line; /* from 1 */
     uint32_t item;
@@ -128,11 +131,11 @@ struct hf_grant {
     uint32_t presale_qty; /* of qty: beyond what was in stock */
 };
 
-/* What became of one order. */
+/* The result of one order. */
 struct hf_result {
     enum hf_status status;
-    bool replayed;             /* an earlier answer again; nothing was changed. The rest is as it is
-                                  now */
+    bool replayed;             /* the order was known already: nothing was changed, and the
+                                  other fields are as they are now */
     uint32_t blocking_line;    /* from 1: the line that was refused; 0: none */
     uint64_t deadline_ms;      /* Unix time until when the units are held */
     enum hf_order_state state; /* the order's present state */
@@ -143,9 +146,10 @@ struct hf_result {
                                       until this thread's next call */
 };
 
-/* Reserves the units of one order, what its lines demand or nothing, and waits for the durable
- * answer. *result (may be NULL) is filled whenever the engine answered. Returns result->status, or
- * HF_TIMED_OUT, HF_UNREACHABLE and such. */
+/* Reserves the units of one order and waits for the durable answer. Either every line gets what its
+ * policy demands, or the order takes nothing. *result (may be NULL) is filled when the engine
+ * answered. Returns result->status, or a status of HF_STATUS_LOCAL or more, such as HF_TIMED_OUT
+ * and HF_UNREACHABLE. */
 HF_API enum hf_status hf_reserve(struct hf_client *client, const struct hf_order *order,
                                  struct hf_result *result);
 
@@ -161,22 +165,23 @@ struct hf_line_qty {
     uint32_t qty;
 };
 
-/* Commits so many units of each named line and releases the rest, for good. Of an order that is
- * committed: HF_OK if it is the same again, else HF_ID_CONFLICT, and hf_last_message() says what
- * was committed. */
+/* Commits the given quantity of each named line and releases the rest of the order for good.
+ * line_count: 1..2048. When the order is committed already: HF_OK if the same was committed, else
+ * HF_ID_CONFLICT, and hf_last_message() names what was committed. */
 HF_API enum hf_status hf_commit_lines(struct hf_client *client, struct hf_id id,
                                       const struct hf_line_qty *lines, uint32_t line_count,
                                       struct hf_result *result);
 
-/* Commits an order even if it has expired, when all of it is still free: else HF_EXPIRED_SOLD_OUT,
- * or HF_LIMIT_EXCEEDED if the buyer has used the room for something else. One that is held is
- * committed as ever. line_count 0: all of the order; else as hf_commit_lines. */
+/* Commits an order even if it has expired, when all its units are free again. Else
+ * HF_EXPIRED_SOLD_OUT, or HF_LIMIT_EXCEEDED if the buyer has bought up to the limit since. An order
+ * that is held is committed as by hf_commit. line_count 0: all of the order; else as
+ * hf_commit_lines. */
 HF_API enum hf_status hf_commit_late(struct hf_client *client, struct hf_id id,
                                      const struct hf_line_qty *lines, uint32_t line_count,
                                      struct hf_result *result);
 
 /* Releases units of an order that is held. Quantities are totals for the line since the order was
- * made, so that a repetition changes nothing. */
+ * made, so that a repetition changes nothing. line_count: 1..2048. */
 HF_API enum hf_status hf_release_lines(struct hf_client *client, struct hf_id id,
                                        const struct hf_line_qty *lines, uint32_t line_count,
                                        struct hf_result *result);
@@ -204,7 +209,7 @@ HF_API enum hf_status hf_commit_async(struct hf_client *client, struct hf_id id,
 HF_API enum hf_status hf_release_async(struct hf_client *client, struct hf_id id, hf_done done,
                                        void *user);
 
-/* ---- Batches, for callers that have many orders at hand: columns ---- */
+/* ---- Batches, for callers that have many orders at once: columns ---- */
 
 struct hf_batch {
     uint32_t count;        /* orders, 1..65536 */
@@ -228,13 +233,13 @@ struct hf_batch_result {
 typedef void (*hf_batch_done)(void *user, enum hf_status status,
                               const struct hf_batch_result *result);
 
-/* Reserves many orders in one message. Each order stands for itself. Returns HF_OK when the engine
- * dealt with the batch, whatever became of its orders. */
+/* Reserves many orders in one message. Each order succeeds or fails by itself. Returns HF_OK when
+ * the engine processed the batch, whatever the status of each order. */
 HF_API enum hf_status hf_reserve_batch(struct hf_client *client, const struct hf_batch *batch,
                                        struct hf_batch_result *result);
 
-/* As above without waiting; the columns are copied before this returns. HF_BUSY when in_flight_max
- * messages are under way. */
+/* As hf_reserve_batch, without waiting. The columns are copied before this returns. HF_BUSY when
+ * in_flight_max messages are under way. */
 HF_API enum hf_status hf_reserve_batch_async(struct hf_client *client, const struct hf_batch *batch,
                                              hf_batch_done done, void *user);
 
@@ -278,7 +283,7 @@ HF_API enum hf_status hf_get_order(struct hf_client *client, struct hf_id id,
                                    struct hf_order_info *info, struct hf_order_line *lines,
                                    uint32_t lines_max);
 
-/* Which orders a list is of; all zero: every order there is. */
+/* Which orders to list; all zero: every order. */
 struct hf_order_filter {
     uint64_t buyer;   /* 0: any */
     const char *sku;  /* orders that have or had units of it; NULL: any */
@@ -286,17 +291,17 @@ struct hf_order_filter {
     uint32_t states;  /* sum of 1u << enum hf_order_state; 0: any */
 };
 
-/* Where a list stands. Zero: at its beginning. Good for as long as the engine runs. */
+/* A position in a list. All zero: the beginning. Valid until the engine is restarted. */
 struct hf_order_cursor {
-    bool done;    /* there are no more */
+    bool done;    /* there are no more orders */
     uint8_t size; /* bytes in use */
     uint8_t bytes[46];
 };
 
 /* The next page of a list of orders, in no particular order: about `limit` of them, 1..1000 (0: the
  * engine's choice), perhaps fewer or none while there are more. *orders is an array to be freed
- * with hf_free(), with the lines, which lie one behind the other from orders[0].lines on; NULL when
- * the status is not HF_OK. Go on with the same cursor until cursor->done. An order that is there
+ * with hf_free(), with the lines, which follow one another from orders[0].lines on; NULL when the
+ * status is not HF_OK. Call again with the same cursor until cursor->done. An order that exists
  * from the first page to the last is listed once. HF_OK, HF_UNKNOWN_ITEM (SKU or pool), HF_INVALID.
  */
 HF_API enum hf_status hf_list_orders(struct hf_client *client, const struct hf_order_filter *filter,
@@ -319,7 +324,8 @@ struct hf_stock {
 HF_API enum hf_status hf_resolve(struct hf_client *client, const char *sku, const char *pool,
                                  uint32_t *item);
 
-/* Stock of all pools of one SKU: fills up to max, *count says how many there are. */
+/* Stock of all pools of one SKU: fills up to max entries; *count gets the number of pools, which
+ * may be more than max. */
 HF_API enum hf_status hf_get_stock(struct hf_client *client, const char *sku,
                                    struct hf_stock *stock, uint32_t max, uint32_t *count);
 
@@ -329,7 +335,7 @@ HF_API enum hf_status hf_get_items(struct hf_client *client, const uint32_t *ite
 
 /* Stock of all SKUs in the order of their codes: whole SKUs after `after_sku` (NULL or "": from the
  * first), about `limit` items (0: the engine's choice). *stock is an array to be freed with
- * hf_free(); *count 0 means that there are no more. Go on with the last SKU's code. */
+ * hf_free(); *count 0 means that there are no more. For the next page pass the last SKU's code. */
 HF_API enum hf_status hf_list_stock(struct hf_client *client, const char *after_sku, uint32_t limit,
                                     struct hf_stock **stock, uint32_t *count);
 
@@ -347,12 +353,12 @@ struct hf_sku_rules {
     uint32_t hold_ms_max;
 };
 
-/* The rules of `count` SKUs, 1..65536, in their order. HF_OK, or HF_UNKNOWN_ITEM when one of them
- * is not there: the message says which, and nothing is filled. */
+/* The rules of `count` SKUs, 1..65536, in the order of `skus`. HF_OK, or HF_UNKNOWN_ITEM when one
+ * of them does not exist: the message names it, and nothing is filled. */
 HF_API enum hf_status hf_get_skus(struct hf_client *client, const char *const *skus, uint32_t count,
                                   struct hf_sku_rules *rules);
 
-/* Frees what a function of this library handed over. NULL is allowed. */
+/* Frees an array that a function of this library returned. NULL is allowed. */
 HF_API void hf_free(void *memory);
 
 struct hf_engine_status {
@@ -375,7 +381,7 @@ struct hf_engine_status {
     uint64_t hold_ms_max;
     uint64_t wal_bytes;     /* of the log's segments */
     uint64_t wal_bytes_max; /* what they should take; 0: no checkpoints are made */
-    /* Time, as the engine believes it. */
+    /* The engine's time. */
     char clock[16];              /* the machine's: "steady", or "doubted": it has jumped */
     uint64_t wall_ms;            /* what sales open by: Unix time */
     int64_t clock_difference_ms; /* how far the machine's clock is ahead of that */
@@ -387,13 +393,13 @@ struct hf_engine_status {
     uint64_t clock_step_at_ms; /* when it was seen, in wall_ms */
 };
 
-/* How the engine is doing. */
+/* Reads the engine's state. */
 HF_API enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *status);
 
 /* ---- Stock keeping ---- */
 
-/* A definition changes what `fields` names and nothing else; 0 names what is not zero or empty.
- * What a new SKU or item does not name is zero or empty. */
+/* A definition changes the fields that `fields` names and no others; `fields` 0 names those that
+ * are not zero or empty. Fields of a new SKU or item that are not named are zero or empty. */
 struct hf_sku {
     const char *sku;
     const char *label;        /* NULL: empty */
@@ -447,7 +453,7 @@ HF_API enum hf_status hf_define(struct hf_client *client, const struct hf_sku *s
                                 uint32_t sku_count, const struct hf_item *items,
                                 uint32_t item_count, uint32_t *items_out);
 
-/* The same, and tells what came of it. */
+/* The same; *defined (may be NULL) gets the counts. */
 HF_API enum hf_status hf_define_counted(struct hf_client *client, const struct hf_sku *skus,
                                         uint32_t sku_count, const struct hf_item *items,
                                         uint32_t item_count, uint32_t *items_out,
@@ -463,7 +469,7 @@ struct hf_adjustment {
     bool has_expected;
     int64_t expected;      /* only if stocked is this: else HF_CONFLICT */
     const char *reason;    /* NULL: none; at most 128 bytes */
-    const char *reference; /* likewise */
+    const char *reference; /* NULL: none; at most 128 bytes */
     bool force;            /* even if it leaves less than is held and sold */
     /* A move, when either is given: `value` units, 1 up, leave the item for another pool of its
      * SKU. `set` must be false; what is held or sold stays where it is. */
@@ -475,16 +481,16 @@ struct hf_adjust_result {
     enum hf_status status;
     bool replayed;
     struct hf_stock stock;    /* afterwards; zeroed when status is not OK and nothing is known */
-    struct hf_stock to_stock; /* likewise, of a move: where the units went; else zeroed */
+    struct hf_stock to_stock; /* of a move: where the units went, same rule; else zeroed */
     int64_t delta;            /* by how much `stock` was changed; replayed: 0 */
 };
 
 /* Changes stock, or moves it between pools. results: one for each adjustment. Returns HF_OK when
- * the engine dealt with all of them, whatever became of each. */
+ * the engine processed all of them, whatever the status of each. */
 HF_API enum hf_status hf_adjust(struct hf_client *client, const struct hf_adjustment *adjustments,
                                 uint32_t count, struct hf_adjust_result *results);
 
-/* Definitions, and then adjustments, that are only asked about. */
+/* Definitions, and then adjustments, to be checked and not made. */
 struct hf_dry_run {
     const struct hf_sku *skus;
     uint32_t sku_count; /* with item_count at most 65536 */
@@ -492,12 +498,12 @@ struct hf_dry_run {
     uint32_t item_count;
     const struct hf_adjustment *adjustments; /* may be of items that would be defined: by name */
     uint32_t adjustment_count;               /* at most 65536 */
-    /* Where a large whole is asked about in parts: what the parts before this one would make. */
+    /* When a large input is checked in parts: how many the parts before this one would make. */
     uint32_t skus_before;
     uint32_t items_before;
 };
 
-/* Checks all of it as if it were done, and changes nothing. defined and results (one for each
+/* Checks all of it as if it were made, and changes nothing. defined and results (one for each
  * adjustment; either may be NULL when there is none) are filled as hf_define_counted() and
  * hf_adjust() would. HF_OK; HF_INVALID and HF_FULL when a definition would be refused: the message
  * begins with its place, as "adjust.after.items[3].safety"; or why the engine takes no changes. */

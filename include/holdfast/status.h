@@ -1,4 +1,4 @@
-/* status.h - what an operation came to: one enum, on the wire and in every function's result.
+/* status.h - the result of an operation: one enum, on the wire and of every function.
  *
  * Values below HF_STATUS_LOCAL travel in replies (proto/holdfast.proto has the same numbers) and
  * are never reused. Values from HF_STATUS_LOCAL up are only ever made on this side of the wire. */
@@ -60,7 +60,7 @@ enum hf_status {
 #define HF_STATUS_LOCAL 100
 
 /* The status's name as the wire contract spells it, such as "SOLD_OUT"; "UNKNOWN" for a number
- * that is none. The string is static. Any thread. */
+ * that is no status. The string is static. Any thread. */
 HF_API const char *hf_status_name(enum hf_status status);
 
 /* What the status means, in a sentence without a full stop. The string is static. Any thread. */
