@@ -18,7 +18,7 @@ enum fate {
     FATE_UNKNOWN,         /* sent, no answer */
     FATE_HELD,            /* acknowledged */
     FATE_COMMIT_UNKNOWN,  /* acknowledged as held; its commit was sent, no answer */
-    FATE_RELEASE_UNKNOWN, /* likewise with its release */
+    FATE_RELEASE_UNKNOWN, /* the same for its release */
     FATE_COMMITTED,
     FATE_RELEASED,
     FATE_EXPIRED, /* was held; the engine said that its deadline has passed */

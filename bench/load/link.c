@@ -17,7 +17,7 @@
  * so that the next message can be sent from there. */
 #define CALLBACKS_MAX 16u
 
-#define OTHER_FILES 64u /* besides the connections */
+#define OTHER_FILES 64u /* in addition to the connections */
 
 /* The usual limit of open files is 1024: raises it as far as needed and permitted. */
 static bool allow_files(uint32_t connections)

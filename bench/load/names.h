@@ -27,7 +27,7 @@ void names_deinit(struct names *names);
 /* The number of a string, a new one if it was not seen before; NAMES_NONE when out of memory. */
 uint32_t names_intern(struct names *names, const void *data, size_t len);
 
-/* The string of a number, with a NUL behind it; valid until the next names_intern(). */
+/* The string of a number, with a NUL after it; valid until the next names_intern(). */
 const char *names_at(const struct names *names, uint32_t number);
 size_t names_length(const struct names *names, uint32_t number);
 

@@ -425,8 +425,8 @@ static void fill_defaults(struct load_options *options)
 }
 
 static_assert(LOAD_SKUS_MAX == 1000000 && LOAD_BATCH_MAX == 65536, "as the texts below say");
-static_assert(LOAD_CONNECTIONS_MAX == 10000 && LOAD_IN_FLIGHT_MAX == 64, "likewise");
-static_assert(QTY_MAX == 1000000000 && STOCK_MAX == INT64_C(1) << 53, "likewise");
+static_assert(LOAD_CONNECTIONS_MAX == 10000 && LOAD_IN_FLIGHT_MAX == 64, "as the texts below say");
+static_assert(QTY_MAX == 1000000000 && STOCK_MAX == INT64_C(1) << 53, "as the texts below say");
 
 /* What an option takes, for who gave it something else. */
 static const char *form_of(int key)

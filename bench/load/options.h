@@ -36,7 +36,7 @@ struct load_options {
     uint32_t qty_max;
     uint32_t hold_ms;
     double commit_share;  /* of the orders that were reserved, 0..1 */
-    double release_share; /* likewise; the two together are at most 1 */
+    double release_share; /* the same for releases; both together are at most 1 */
     uint64_t seed;
 
     /* How. */

@@ -162,7 +162,7 @@ static void add_tally(struct tally *into, const struct tally *from)
     into->expired += from->expired;
 }
 
-/* text: what came with this very status; "": nothing. Never what another call left behind. */
+/* text: what came with this very status; "": nothing. Never the text of another call. */
 static void note_error(struct traffic *traffic, const char *what, enum hf_status status,
                        const char *text)
 {

@@ -47,7 +47,7 @@ struct cost {
     double user_s; /* CPU of all threads of the process */
     double system_s;
     double wall_s;
-    uint64_t orders;      /* answered meanwhile */
+    uint64_t orders;      /* answered in that time */
     uint64_t max_rss_kib; /* of the whole run */
 };
 
@@ -55,7 +55,7 @@ struct figures {
     struct tally all;
     struct tally measured;    /* after the warm-up */
     struct histogram reserve; /* ns, one value a message: due to all of it answered */
-    struct histogram follow;  /* ns, commits and releases likewise */
+    struct histogram follow;  /* ns, the same for commits and releases */
     uint64_t measured_ns;     /* first due to last answer, after the warm-up */
     uint64_t stall_ns;        /* longest time between two answers while some were awaited,
                                  after the warm-up */
@@ -67,7 +67,7 @@ struct figures {
     char error[TRAFFIC_ERROR_BYTES]; /* the first error; "": none */
 };
 
-/* What the answers told about an item. */
+/* What the answers showed about an item. */
 struct item_news {
     uint32_t sold_out_qty; /* least quantity that was refused as sold out; UINT32_MAX: none */
     bool closed;           /* refused by a rule that holds for everybody: not open, paused */
