@@ -6,8 +6,8 @@
 #define BASE_CHECK_H
 
 /* Prints where and what, then aborts. */
-__attribute__((noreturn)) void check_failed(const char *file, int line, const char *function,
-                                            const char *what);
+__attribute__((noreturn, cold)) void check_failed(const char *file, int line, const char *function,
+                                                  const char *what);
 
 #define CHECK(condition)                                                                           \
     (__builtin_expect(!!(condition), 1) ? (void)0                                                  \

@@ -241,7 +241,6 @@ void catalog_sale_rule(const struct catalog *catalog, uint32_t item, struct sale
 {
     const struct item *at = &catalog->items[item];
     const struct sku *sku = &catalog->skus[at->sku];
-    CHECK(item >= 1 && item <= catalog->items_max);
     rule->sku = at->sku;
     /* acquire: pairs with the release in catalog_set_presale. */
     rule->presale = atomic_load_explicit(&at->presale, memory_order_acquire);
@@ -428,7 +427,6 @@ void catalog_set_presale(struct catalog *catalog, uint32_t item, bool presale)
 
 bool catalog_item_presale(const struct catalog *catalog, uint32_t item)
 {
-    CHECK(item >= 1 && item <= catalog->items_max);
     /* acquire: pairs with the release in catalog_set_presale. */
     return atomic_load_explicit(&catalog->items[item].presale, memory_order_acquire);
 }

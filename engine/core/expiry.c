@@ -150,7 +150,6 @@ static void chunk_free(struct expiry *expiry, struct wheel *wheel, uint32_t numb
 
 static void chain_add(struct expiry *expiry, struct wheel *wheel, chain *to, uint32_t handle)
 {
-    CHECK(handle != UINT32_MAX); /* ORDER_NO_HANDLE */
     uint32_t count = *to & 15u;
     if (count == 0 || count == EXPIRY_TAKE) {
         uint32_t number = chunk_alloc(expiry, wheel);
@@ -166,7 +165,6 @@ static void chain_add(struct expiry *expiry, struct wheel *wheel, chain *to, uin
 static void bucket_add(struct expiry *expiry, struct wheel *wheel, unsigned level, uint64_t bucket,
                        uint32_t handle)
 {
-    CHECK(level < LEVELS);
     uint32_t i = (uint32_t)bucket & BUCKET_MASK;
     chain_add(expiry, wheel, &wheel->buckets[level][i], handle);
     wheel->occupied[level][i / 64] |= 1ull << (i % 64);

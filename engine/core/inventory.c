@@ -97,8 +97,6 @@ bool inventory_has_item(const struct inventory *inventory, uint32_t item)
 uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_shard *shard,
                      uint64_t hash, const struct event *event)
 {
-    CHECK(event->type == EVENT_ORDER_HELD);
-    CHECK(event->line_count >= 1 && event->line_count <= ORDER_LINES_MAX);
     struct orders *orders = &inventory->orders;
     uint32_t handle = orders_enter(orders, slot, shard, hash, event->id);
     if (handle == ORDER_NO_HANDLE) {
@@ -112,7 +110,6 @@ uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_sh
             return ORDER_NO_HANDLE;
         }
     }
-    CHECK(orders_at(orders, handle)->state == ORDER_NONE);
     CHECK(orders_at(orders, handle)->flags & ORDER_BUSY);
     transition_enter(orders_at(orders, handle), event, block);
     return handle;

@@ -96,10 +96,8 @@ static void order_publish(struct txn *txn, uint32_t i)
     struct orders *orders = &txn->inventory->orders;
     struct order_shard *shard = orders_shard(orders, id_hash(event->id));
     struct order *order = orders_at(orders, txn->changed[i]);
-    CHECK(txn->changed[i] != ORDER_NO_HANDLE);
     spin_lock(&shard->spin);
     CHECK(order->flags & ORDER_BUSY);
-    CHECK(id_equal(order->id, event->id));
     if (event->type == EVENT_ORDER_HELD) {
         held_publish(shard, order, event->lsn);
     } else if (event->type == EVENT_ORDER_FORGOTTEN) {
@@ -126,7 +124,6 @@ static void deadlines_publish(struct txn *txn, uint32_t held_orders)
     uint32_t at_once = 0;
     CHECK(held_orders <= txn->event_count);
     for (uint32_t i = 0; held_orders > 0; i++) {
-        CHECK(i < txn->event_count);
         if (txn->events[i].type != EVENT_ORDER_HELD) {
             continue;
         }
@@ -148,7 +145,6 @@ static void held_promise(struct txn *txn, const struct event *event)
 {
     for (uint32_t i = 0; i < event->line_count; i++) {
         struct order_line_view line = transition_held_line(event, i);
-        CHECK(line.presale_qty <= line.qty);
         stock_promise(txn->inventory->stock, txn->slot, line.item, line.qty);
         if (line.presale_qty > 0) {
             CHECK(line.ticket != 0);

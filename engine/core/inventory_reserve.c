@@ -131,8 +131,6 @@ static void reserve_again(struct txn *txn, const struct order *order,
 static void reserve_add_event(struct txn *txn, const struct event *draft, uint32_t handle)
 {
     uint32_t n = draft->line_count;
-    CHECK(n >= 1 && n <= ORDER_LINES_MAX);
-    CHECK(handle != ORDER_NO_HANDLE);
     struct event *event = txn_add(txn, EVENT_ORDER_HELD, handle, event_bytes_max(draft));
     *event = *draft;
     if (draft->grants) {
@@ -159,8 +157,6 @@ static bool reserve_enter(struct txn *txn, uint64_t hash, struct order_shard *sh
         outcome->reason = txn->inventory->orders_max_reason;
         return false;
     }
-    CHECK(orders_at(&txn->inventory->orders, handle)->flags & ORDER_BUSY);
-    CHECK(orders_at(&txn->inventory->orders, handle)->state == ORDER_NONE);
     reserve_add_event(txn, draft, handle);
     outcome->state = ORDER_HELD;
     outcome->deadline_ms = draft->deadline_ms;
@@ -170,7 +166,6 @@ static bool reserve_enter(struct txn *txn, uint64_t hash, struct order_shard *sh
 static struct event reserve_draft(const struct txn *txn, const struct order_request *request,
                                   uint32_t hold_ms)
 {
-    CHECK(hold_ms >= 1);
     return (struct event){
         .type = EVENT_ORDER_HELD,
         .id = request->id,
@@ -335,7 +330,6 @@ static enum txn_step reserve_new(struct txn *txn, const struct order_request *re
     }
     outcome->status = units_take(txn, request->lines, request->line_count, &outcome->blocking_line);
     bool taken = outcome->status == HF_OK;
-    CHECK(taken == (outcome->blocking_line == 0));
     if (taken && presale_opened(txn->inventory, request)) {
         units_give_back(txn, request->lines, request->line_count);
         if (draft.flags & EVENT_COUNTED) {
@@ -377,7 +371,6 @@ enum txn_step inventory_reserve(struct txn *txn, const struct order_request *req
     } else {
         reserve_again(txn, orders_at(&inventory->orders, handle), request, outcome);
     }
-    CHECK(step == TXN_DONE || !outcome->replayed);
     spin_unlock(&shard->spin);
     return step;
 }

@@ -73,9 +73,27 @@ static inline void hold_rule_add(struct hold_rule *hold, const struct inventory 
     hold->any = true;
 }
 
+/* Sets an outcome to INVALID, with line and reason: the time to hold is too long. */
+void hold_rule_refuse(const struct hold_rule *hold, const struct inventory *inventory,
+                      struct order_outcome *outcome);
+
 /* The time to hold for a request of asked_ms (0: by rule). OK, or INVALID with the outcome's line
  * and reason set. */
-enum hf_status hold_rule_apply(const struct hold_rule *hold, const struct inventory *inventory,
-                               uint32_t asked_ms, uint32_t *hold_ms, struct order_outcome *outcome);
+static inline enum hf_status hold_rule_apply(const struct hold_rule *hold,
+                                             const struct inventory *inventory, uint32_t asked_ms,
+                                             uint32_t *hold_ms, struct order_outcome *outcome)
+{
+    if (asked_ms > hold->hold_ms_max) {
+        hold_rule_refuse(hold, inventory, outcome);
+        return HF_INVALID;
+    }
+    *hold_ms = asked_ms        ? asked_ms
+               : hold->hold_ms ? hold->hold_ms
+                               : inventory->options.hold_ms_default;
+    if (*hold_ms > hold->hold_ms_max) {
+        *hold_ms = hold->hold_ms_max; /* a default does not break a rule */
+    }
+    return HF_OK;
+}
 
 #endif

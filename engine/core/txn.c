@@ -32,7 +32,6 @@ struct event *txn_add(struct txn *txn, enum event_type type, uint32_t handle, ui
     CHECK(txn->event_count < TXN_EVENTS_MAX);
     CHECK(memory->encoded_bytes + bytes <= WAL_APPEND_BYTES_MAX);
     uint32_t i = txn->event_count++;
-    CHECK(bytes >= EVENT_BYTES);
     memory->encoded_bytes += bytes;
     memory->blocks[i] = NULL;
     txn->changed[i] = handle;

@@ -13,6 +13,9 @@ void request_note_outcome(struct worker *worker, const struct order_outcome *out
 {
     if (outcome->status != HF_OK || outcome->replayed) {
         worker->depends_on_tail = true;
+    } else {
+        /* What was decided now, and what it changed, is in the log before it is answered. */
+        CHECK(worker->txn.event_count > 0);
     }
 }
 
@@ -45,7 +48,7 @@ static bool look_at_clock(struct worker *worker)
 bool request_decide(struct worker *worker, decide_function decide, const void *subject,
                     uint32_t lines, struct order_outcome *outcome)
 {
-    CHECK(lines > 0);
+    CHECK(!worker->txn.publishing);
     if (!may_start(worker, outcome)) {
         return true;
     }
@@ -56,7 +59,6 @@ bool request_decide(struct worker *worker, decide_function decide, const void *s
     unsigned step = 0;
     bool sure = false; /* a sale that seems not to be open yet was decided with the present time */
     for (;;) {
-        uint32_t events = worker->txn.event_count;
         if (decide(&worker->txn, subject, outcome) == TXN_AGAIN) {
             if (!worker_again(worker, &step)) {
                 return false;
@@ -65,13 +67,9 @@ bool request_decide(struct worker *worker, decide_function decide, const void *s
         } else if (outcome->status == HF_NOT_OPEN && !sure && look_at_clock(worker)) {
             sure = true;
         } else {
-            /* What was decided now, and what it changed, is in the log before it is answered. */
-            bool decided = outcome->status == HF_OK && !outcome->replayed;
-            CHECK(!decided || worker->txn.event_count > events);
             break;
         }
     }
-    CHECK(outcome->status != HF_OK || outcome->state != ORDER_NONE);
     request_note_outcome(worker, outcome);
     return true;
 }

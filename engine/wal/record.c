@@ -152,9 +152,8 @@ static void encode_grants(const struct event *event, uint8_t *to, const uint8_t 
 
 static void encode_held(const struct event *event, uint8_t *to, const uint8_t *end)
 {
-    CHECK(event->line_count >= 1);
-    CHECK(event->line_count <= ORDER_LINES_MAX);
     if (event->grants) {
+        CHECK(event->line_count <= ORDER_LINES_MAX);
         CHECK((event->flags & EVENT_COUNTED) == 0);
         encode_grants(event, to, end);
         return;
@@ -168,6 +167,7 @@ static void encode_held(const struct event *event, uint8_t *to, const uint8_t *e
         store_u64(to + 40, event->deadline_ms);
         return;
     }
+    CHECK(event->line_count >= 1 && event->line_count <= ORDER_LINES_MAX);
     CHECK((event->flags & EVENT_COUNTED) == 0);
     to[1] |= RECORD_MULTILINE;
     id_to_bytes(event->id, to + 8);
@@ -257,7 +257,6 @@ uint32_t record_encode(const struct event *event, uint8_t *to)
 {
     uint32_t bytes = record_bytes(event);
     CHECK(bytes % 8 == 0);
-    CHECK(bytes <= event_bytes_max(event));
     const uint8_t *end = to + bytes;
     to[0] = (uint8_t)event->type;
     to[1] = (uint8_t)(event->flags & (EVENT_LATE | EVENT_FORCED));
