@@ -61,9 +61,11 @@ static bool line_fits_state(const struct order_line_view *line, enum order_state
     }
 }
 
-/* A plain line was neither pre-sold nor split; one of several was not counted either. */
-static bool line_fits_shape(const struct order_line_view *line, const struct order_image *image)
+/* A plain line was neither pre-sold nor split; one of several was not counted either. A shaped
+ * order has its grants in the order of the lines that were asked. */
+static bool line_fits_shape(const struct order_image *image, uint32_t i)
 {
+    const struct order_line_view *line = &image->lines[i];
     if (line->counted && image->buyer == 0) {
         return false;
     }
@@ -72,7 +74,8 @@ static bool line_fits_shape(const struct order_line_view *line, const struct ord
                (!line->counted || image->line_count == 1);
     }
     return line->presale_qty <= line->qty && (line->ticket != 0) == (line->presale_qty != 0) &&
-           line->line >= 1 && line->line <= (uint16_t)image->contents;
+           line->line >= (i > 0 ? image->lines[i - 1].line : 1) &&
+           line->line <= (uint16_t)image->contents;
 }
 
 static bool line_fits(const struct inventory *inventory, const struct order_line_view *line)
@@ -90,7 +93,7 @@ static bool block_fits(const struct inventory *inventory, const struct order_ima
     for (uint32_t i = 0; i < image->line_count; i++) {
         const struct order_line_view *line = &image->lines[i];
         if (!line_fits(inventory, line) || !line_fits_state(line, image->state) ||
-            !line_fits_shape(line, image)) {
+            !line_fits_shape(image, i)) {
             return false;
         }
         qty += line->qty;
@@ -116,6 +119,7 @@ static bool image_fits(const struct inventory *inventory, const struct order_ima
     if (image->state < ORDER_HELD || image->state > ORDER_RETURNED || image->line_count < 1 ||
         image->line_count > ORDER_LINES_MAX || (image->shaped && !image->block) ||
         (!image->shaped && image->contents != 0) ||
+        (image->contents & UINT16_MAX) > ORDER_LINES_MAX || /* lines that were asked */
         image->extended_ms > UINT64_MAX - image->deadline_ms) {
         return false;
     }

@@ -758,6 +758,9 @@ static void image_of_a_shaped_order_has_lines_and_tickets_that_can_be(void **sta
     WITH(&s, image.block, false);
     WITH(&s, lines[0].line, 0);
     WITH(&s, lines[1].line, 3);
+    WITH(&s, lines[0].line, 2; s.lines[1].line = 1);
+    WITH(&s, image.contents, ORDER_LINES_MAX + 1);
+    WITH(&s, image.contents, UINT16_MAX);
     WITH(&s, lines[1].presale_qty, 5);
     WITH(&s, lines[1].presale_qty, 0);
     WITH(&s, image.buyer, 0);
