@@ -281,6 +281,7 @@ static uint8_t *order_room(struct build *build, uint64_t key, uint32_t bytes,
 
 static void count_order(struct build *build, uint32_t bytes, unsigned state)
 {
+    CHECK(state != ORDER_NONE);
     struct checkpoint_info *info = &build->writer.header.info;
     frame_writer_added(&build->writer, bytes);
     info->orders++;
@@ -355,7 +356,9 @@ static enum hf_status write_hand(struct build *build, uint64_t key)
     enum hf_status status;
     uint8_t *to = order_room(build, key, bytes, &status);
     if (to) {
-        count_order(build, order_record_encode(to, &image), image.state);
+        uint32_t written = order_record_encode(to, &image);
+        CHECK(written == bytes);
+        count_order(build, written, image.state);
     }
     return status;
 }
@@ -394,6 +397,7 @@ static enum hf_status merge_order(struct build *build, struct event *event,
         }
         status = decode_gathered(build, &records[*i], event);
     }
+    CHECK(status != HF_OK || events > 0);
     if (status == HF_OK && build->hand->order.state != ORDER_NONE) {
         status = write_hand(build, key);
     }
@@ -423,6 +427,7 @@ static enum hf_status merge_bucket(struct build *build, const struct gathered *r
     enum hf_status status = HF_OK;
     for (uint64_t i = 0; i < count && status == HF_OK;) {
         struct event event;
+        CHECK(i == 0 || records[i].key >= records[i - 1].key);
         status = decode_gathered(build, &records[i], &event);
         if (status == HF_OK) {
             status = copy_orders_before(build, records[i].key, event.id);
@@ -536,6 +541,8 @@ static enum hf_status write_ledger(struct build *build)
     while (build->seek_next < CHECKPOINT_SEEKS) {
         header->seek_offset[build->seek_next++] = build->writer.offset;
     }
+    CHECK(build->seek_next == CHECKPOINT_SEEKS);
+    CHECK(header->ledger_offset % WAL_PAGE_BYTES == 0);
     struct ledger_out out = {build, status};
     const struct ledger_visitor visitor = {&out,           put_sku,   put_item,
                                            put_adjustment, put_buyer, put_ticket};
@@ -619,6 +626,7 @@ static enum hf_status build_orders(struct build *build)
     for (uint64_t first = 0, last = 0; status == HF_OK && last < UINT64_MAX; first = last + 1) {
         status = build_part(build, first, first < UINT64_MAX - width ? first + width : UINT64_MAX);
         last = build->part->last;
+        CHECK(status != HF_OK || last >= first);
     }
     build->digest += build->admin_sum;
     const char *reason = status == HF_OK && build->has_check
@@ -630,6 +638,9 @@ static enum hf_status build_orders(struct build *build)
 static void fill_info(struct build *build)
 {
     struct checkpoint_info *info = &build->writer.header.info;
+    CHECK(build->end.segment == build->options->upto);
+    CHECK(build->end.lsn >= build->start.lsn);
+    CHECK(info->orders_held <= info->orders);
     info->start = (struct wal_start){
         .cluster = build->end.cluster,
         .segment = build->options->upto + 1,
@@ -655,6 +666,15 @@ static enum hf_status check_beginning(struct build *build)
     return status;
 }
 
+/* What was written of the ledger is all that it holds. */
+static void check_ledger(const struct build *build)
+{
+    struct inventory_counts counts;
+    inventory_counts(build->ledger, &counts);
+    CHECK(build->writer.header.info.skus == counts.skus);
+    CHECK(build->writer.header.info.items == counts.items);
+}
+
 static enum hf_status build_file(struct build *build)
 {
     struct storage *out = build->options->out ? build->options->out : build->options->storage;
@@ -673,6 +693,7 @@ static enum hf_status build_file(struct build *build)
         frame_writer_abandon(&build->writer);
         return status;
     }
+    check_ledger(build);
     fill_info(build);
     status = frame_writer_finish(&build->writer);
     if (status == HF_OK) {

@@ -64,6 +64,9 @@ enum hf_status frame_writer_flush(struct frame_writer *writer)
     frame_encode(&header, writer->frame);
     size_t used = FRAME_HEADER_BYTES + (size_t)writer->payload_bytes;
     size_t span = frame_span(writer->payload_bytes);
+    CHECK(used <= span);
+    CHECK(span <= FRAME_BYTES_MAX);
+    CHECK(writer->offset % WAL_PAGE_BYTES == 0);
     memset(writer->frame + used, 0, span - used);
     enum hf_status status = writer->storage->ops->write(writer->storage, writer->file,
                                                         writer->frame, span, writer->offset);
@@ -84,12 +87,17 @@ uint8_t *frame_writer_room(struct frame_writer *writer, enum frame_kind kind, ui
         *status = frame_writer_flush(writer);
         writer->kind = kind;
     }
+    CHECK(*status != HF_OK || writer->payload_bytes + (uint64_t)most <= FRAME_PAYLOAD_MAX);
+    writer->room_bytes = most;
     return *status == HF_OK ? writer->frame + FRAME_HEADER_BYTES + writer->payload_bytes : NULL;
 }
 
 void frame_writer_added(struct frame_writer *writer, uint32_t bytes)
 {
+    CHECK(bytes > 0 && bytes % 8 == 0);
+    CHECK(bytes <= writer->room_bytes);
     CHECK(writer->payload_bytes + (uint64_t)bytes <= FRAME_PAYLOAD_MAX);
+    writer->room_bytes = 0;
     writer->payload_bytes += bytes;
     writer->record_count++;
 }
@@ -117,6 +125,8 @@ enum hf_status frame_writer_finish(struct frame_writer *writer)
 {
     const struct storage_ops *ops = writer->storage->ops;
     enum hf_status status = frame_writer_flush(writer);
+    CHECK(writer->record_count == 0 || status != HF_OK);
+    CHECK(writer->offset % WAL_PAGE_BYTES == 0);
     writer->header.info.file_bytes = writer->offset;
     if (status == HF_OK) {
         checkpoint_header_encode(&writer->header, writer->frame);
@@ -139,6 +149,7 @@ enum hf_status frame_writer_finish(struct frame_writer *writer)
 
 enum hf_status frame_reader_fault(struct frame_reader *reader, const char *what)
 {
+    CHECK(what != NULL);
     if (!reader->fault) {
         reader->fault = what;
         reader->fault_offset = reader->offset;
@@ -167,6 +178,7 @@ static enum hf_status read_least(struct frame_reader *reader, uint64_t offset, s
     if (status != HF_OK) {
         return HF_IO_ERROR;
     }
+    CHECK(*got <= len);
     return *got >= least ? HF_OK : frame_reader_fault(reader, "the file ends too early");
 }
 
@@ -222,6 +234,7 @@ void frame_reader_close(struct frame_reader *reader)
 
 void frame_reader_seek(struct frame_reader *reader, uint64_t offset, uint64_t end)
 {
+    CHECK(offset % WAL_PAGE_BYTES == 0);
     reader->offset = offset;
     reader->end = end;
     reader->next_sequence = UINT64_MAX;
@@ -259,6 +272,7 @@ enum hf_status frame_reader_next(struct frame_reader *reader, struct frame_heade
     if (reason) {
         return frame_reader_fault(reader, reason);
     }
+    CHECK(reader->offset + span <= reader->end);
     reader->chain = frame_chain(reader->chain, header->hash);
     reader->next_sequence = header->sequence + 1;
     reader->offset += span;

@@ -17,6 +17,7 @@ struct frame_writer {
     uint8_t *frame; /* FRAME_BYTES_MAX: being filled */
     uint32_t payload_bytes;
     uint32_t record_count;
+    uint32_t room_bytes; /* what frame_writer_room has given and not been used yet */
     enum frame_kind kind;
     uint64_t offset;                 /* in the file: where the frame goes */
     struct checkpoint_header header; /* number set by open; frames and offsets as they come */

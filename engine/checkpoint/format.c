@@ -239,6 +239,7 @@ static_assert(ADJUSTMENT_BYTES <= LEDGER_RECORD_BYTES_MAX, "so does what is ours
 static uint32_t begin(uint8_t *to, unsigned type, unsigned flags, unsigned state, uint32_t bytes)
 {
     CHECK(bytes % 8 == 0);
+    CHECK(bytes >= SHORT_BYTES);
     memset(to, 0, bytes);
     to[0] = (uint8_t)type;
     to[1] = (uint8_t)flags;
@@ -287,6 +288,7 @@ uint32_t ticket_record_encode(uint8_t *to, uint32_t item, uint32_t ticket, uint3
 
 uint32_t mark_record_encode(uint8_t *to, const struct wal_marks *marks, uint32_t i)
 {
+    CHECK(i < marks->count);
     uint32_t bytes = begin(to, CHECKPOINT_MARK, 0, 0, SHORT_BYTES);
     store_u64(to + 8, marks->marks[i].lsn);
     store_u64(to + 16, marks->marks[i].engine_ms);
@@ -395,6 +397,8 @@ static void encode_line(uint8_t *to, const struct order_line_view *line)
 uint32_t order_record_encode(uint8_t *to, const struct order_image *image)
 {
     CHECK(image->state != ORDER_NONE);
+    CHECK(image->line_count >= 1);
+    CHECK(image->line_count <= ORDER_LINES_MAX);
     uint32_t bytes = order_record_bytes(image);
     if (one_plain_line(image)) {
         begin(to, CHECKPOINT_ORDER, image->counted ? ORDER_RECORD_COUNTED : 0, image->state, bytes);

@@ -131,6 +131,7 @@ void gather_begin(struct gather *gather, uint64_t first, uint64_t last)
     while ((last - first) >> gather->shift >= gather->buckets_max) {
         gather->shift++;
     }
+    CHECK((last - first) >> gather->shift < gather->buckets_max);
 }
 
 const struct gather_part *gather_part(const struct gather *gather)
@@ -168,6 +169,7 @@ static bool give_up_highest(struct gather *gather, uint64_t wanting)
     *bucket = (struct bucket){0};
     CHECK(highest > 0);
     gather->part.last = gather->part.first + (highest << gather->shift) - 1;
+    CHECK(gather->part.last >= gather->part.first);
     return true;
 }
 
@@ -195,6 +197,7 @@ static void begin_chunk(struct gather *gather, struct bucket *bucket, uint64_t l
     } else {
         chunk = (struct chunk *)(void *)(gather->arena + gather->used_bytes);
         gather->used_bytes += GATHER_CHUNK_BYTES;
+        CHECK(gather->used_bytes <= gather->arena_bytes);
     }
     chunk->next = NULL;
     chunk->first_lsn = lsn;
@@ -216,6 +219,7 @@ enum hf_status gather_add(struct gather *gather, uint64_t key, uint64_t lsn, con
     CHECK(bytes <= GATHER_RECORD_BYTES_MAX && bytes % 8 == 0);
     CHECK(gather_has(&gather->part, key));
     uint64_t wanting = (key - gather->part.first) >> gather->shift;
+    CHECK(wanting < gather->buckets_max);
     struct bucket *bucket = &gather->buckets[wanting];
     if (bucket->room_bytes < bytes || lsn - bucket->first_lsn > LSN_DISTANCE_MAX) {
         if (!make_room(gather, wanting)) {
@@ -226,6 +230,7 @@ enum hf_status gather_add(struct gather *gather, uint64_t key, uint64_t lsn, con
         }
         begin_chunk(gather, bucket, lsn);
     }
+    CHECK(bucket->room_bytes >= bytes);
     uint8_t *to = bucket->at;
     __builtin_prefetch(to + WRITE_AHEAD_BYTES, 1); /* more streams than the processor follows */
     memcpy(to, record, bytes);
@@ -250,6 +255,7 @@ static bool make_bucket_room(struct gather *gather, uint64_t count)
     gather->ordered = malloc(room * sizeof *gather->ordered);
     gather->ends = malloc((room + 2) * sizeof *gather->ends);
     bool made = gather->found && gather->ordered && gather->ends;
+    CHECK(room >= count);
     gather->room = made ? room : 0;
     return made;
 }
@@ -308,6 +314,7 @@ static void sort_by_key(struct gather *gather, uint64_t first, uint64_t count)
     for (uint64_t i = 0; i < count; i++) {
         gather->ordered[ends[(gather->found[i].key - first) >> shift]++] = gather->found[i];
     }
+    CHECK(ends[groups - 1] == count);
     for (uint64_t i = 0, from = 0; i < groups; from = ends[i], i++) {
         insertion_sort(gather->ordered + from, ends[i] - from);
     }
@@ -353,6 +360,9 @@ enum hf_status gather_next(struct gather *gather, const struct gathered **record
     find_records(gather, bucket);
     sort_by_key(gather, gather->part.first + (gather->sorted << gather->shift), bucket->count);
     sort_alike(gather->ordered, bucket->count);
+    CHECK(gather->ordered[0].key <= gather->ordered[bucket->count - 1].key);
+    CHECK((gather->ordered[bucket->count - 1].key - gather->part.first) >> gather->shift ==
+          gather->sorted);
     gather->sorted++;
     *records = gather->ordered;
     *count = bucket->count;

@@ -31,6 +31,7 @@ static bool records_next(struct frame_records *records, const uint8_t **record, 
     if (records->left == 0 || !checkpoint_record_peek(records->next, records->left, &type, bytes)) {
         return false;
     }
+    CHECK(*bytes <= records->left);
     *record = records->next;
     records->next += *bytes;
     records->left -= *bytes;
@@ -151,6 +152,7 @@ static bool part_note_frame(struct orders_part *part, const struct frame_header 
     if (part->frames == 0) {
         part->first_sequence = header->sequence;
     }
+    CHECK(part->frames < part->frames_room);
     part->hashes[part->frames++] = header->hash;
     return true;
 }
@@ -278,6 +280,8 @@ static void note_failure(struct orders_load *load, unsigned number)
 /* False: it failed. */
 static bool load_part(struct orders_load *load, unsigned thread, unsigned number)
 {
+    CHECK(thread < load->threads);
+    CHECK(number < CHECKPOINT_SEEKS);
     struct orders_part *part = &load->parts[number];
     part->status = load_frames(load, thread, number);
     if (checkpoint_is_lost(part->status)) {
@@ -294,6 +298,7 @@ static void load_thread(void *context, unsigned thread)
 {
     struct orders_load *load = context;
     unsigned share = CHECKPOINT_SEEKS / load->draws;
+    CHECK(share * load->draws == CHECKPOINT_SEEKS);
     bool going = true;
     while (going) {
         /* relaxed: only who gets what. */
@@ -491,6 +496,7 @@ static unsigned draws_for(const struct inventory *inventory)
 static unsigned loaders_for(unsigned threads, unsigned draws)
 {
     CHECK(threads >= 1);
+    CHECK(draws >= 1 && draws <= CHECKPOINT_SEEKS);
     unsigned wanted = threads == 1 ? 1 : threads * LOADERS_EACH;
     return wanted < draws ? wanted : draws;
 }

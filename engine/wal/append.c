@@ -27,6 +27,7 @@
 void wal_group_reset(struct wal_group *group)
 {
     CHECK(group->waiters.first == NULL);
+    CHECK(group->waiters.last == NULL);
     group->type = BLOCK_DATA;
     group->payload_bytes = 0;
     group->record_count = 0;
@@ -55,6 +56,7 @@ static struct wal_group *group_with_room(struct wal *wal, uint32_t len)
         atomic_fetch_add_explicit(&wal->append.filling, 1, memory_order_relaxed);
         group = wal_filling_group(wal);
     }
+    CHECK(!group || group->payload_bytes + len <= wal->options.group_bytes);
     return group;
 }
 
@@ -122,6 +124,7 @@ enum hf_status wal_append_patient(struct wal *wal, const void *records, uint32_t
     if (at == 0) {
         group->first_lsn = lsn;
     }
+    CHECK(group->first_lsn + at == lsn);
     group->payload_bytes = at + len;
     group->record_count += record_count;
     wal->append.digest += digest_delta;
@@ -167,6 +170,7 @@ static struct wal_group *group_of(struct wal *wal, uint64_t lsn)
     /* relaxed: both change under the lock. */
     uint64_t number = atomic_load_explicit(&wal->append.done, memory_order_relaxed);
     uint64_t filling = atomic_load_explicit(&wal->append.filling, memory_order_relaxed);
+    CHECK(number <= filling);
     /* With no buffer free, the number that fills has no group yet. */
     uint64_t last = filling - number < WAL_GROUPS ? filling : filling - 1;
     for (; number <= last; number++) {

@@ -41,6 +41,8 @@ static enum hf_status cut_chunk(struct cut *cut, uint64_t offset, size_t len)
 {
     const struct storage_ops *ops = cut->storage->ops;
     size_t got;
+    CHECK(len <= CHUNK_BYTES && len % WAL_PAGE_BYTES == 0);
+    CHECK(offset >= cut->end->offset);
     enum hf_status status = ops->read(cut->storage, cut->file, cut->chunk, len, offset, &got);
     if (status != HF_OK || got != len) {
         return HF_IO_ERROR;
@@ -76,6 +78,7 @@ static enum hf_status cut_segment(struct cut *cut)
         uint64_t left = upto - cut->end->offset;
         size_t len = (size_t)(left < CHUNK_BYTES ? left : CHUNK_BYTES);
         upto -= len;
+        CHECK(upto >= cut->end->offset);
         status = cut_chunk(cut, upto, len);
     }
     cut->storage->ops->close(cut->storage, cut->file);

@@ -181,7 +181,10 @@ static enum hf_status find_header(struct wal_follow *follow, struct place *place
 static void go_behind(struct wal_follow *follow, struct place *place,
                       const struct block_header *header)
 {
+    CHECK(header->index == place->index);
+    CHECK(header->first_lsn == place->lsn);
     place->offset += block_span_bytes(header->payload_bytes);
+    CHECK(place->offset <= place->file_bytes);
     place->index++;
     place->lsn += header->payload_bytes;
     place->previous_hash = block_chain(follow->page);
@@ -244,6 +247,7 @@ static enum hf_status next_durable(struct wal_follow *follow, struct wal_block *
         status = scout(follow);
     }
     *waits = status == HF_NOT_FOUND && follow->at_end;
+    CHECK(status != HF_OK || follow->durable_index >= follow->place.index);
     return status == HF_OK ? read_block(follow, block) : status;
 }
 

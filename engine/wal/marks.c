@@ -3,6 +3,8 @@
  * Threads: one at a time. Invariant: marks ascend, in LSN and in time. */
 #include "wal/marks.h"
 
+#include "base/check.h"
+
 #define KEEP_MAX (WAL_MARKS_MAX / 4 * 3) /* left after thinning out, so that it is seldom done */
 
 /* Drops each mark whose neighbours are no further apart than `part` of their age; what is dropped
@@ -18,6 +20,7 @@ static void thin_out(struct wal_marks *marks, uint64_t part)
             marks->marks[kept++] = marks->marks[i];
         }
     }
+    CHECK(kept < marks->count);
     marks->marks[kept++] = marks->marks[marks->count - 1];
     marks->count = kept;
 }
@@ -40,6 +43,7 @@ void wal_marks_add(struct wal_marks *marks, uint64_t lsn, uint64_t engine_ms)
          part = part > 1 ? part / 2 : 1) {
         thin_out(marks, part);
     }
+    CHECK(marks->count < WAL_MARKS_MAX);
     marks->marks[marks->count++] = (struct wal_mark){lsn, engine_ms};
 }
 
@@ -47,6 +51,7 @@ uint64_t wal_marks_lsn(const struct wal_marks *marks, uint64_t engine_ms)
 {
     uint32_t low = 0;
     uint32_t high = marks->count;
+    CHECK(high <= WAL_MARKS_MAX);
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (marks->marks[middle].engine_ms <= engine_ms) {

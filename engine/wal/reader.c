@@ -39,6 +39,8 @@ void reader_read_small(struct wal_reader *reader)
 static size_t next_piece(struct wal_reader *reader, size_t room)
 {
     size_t piece = reader->read_bytes;
+    CHECK(piece > 0);
+    CHECK(room > 0);
     size_t most = reader->gentle || reader->searching ? READER_GENTLE_BYTES : READER_BUFFER_BYTES;
     reader->read_bytes = 2 * piece < most ? 2 * piece : most;
     return piece < room ? piece : room;
@@ -56,6 +58,7 @@ static enum hf_status fill(struct wal_reader *reader, size_t len)
         if (status != HF_OK) {
             return in_trouble(reader, reader->position, status);
         }
+        CHECK(got <= piece);
         reader->buffer_bytes += got;
         more = got == piece;
     }
@@ -183,6 +186,7 @@ static enum hf_status check_segment(struct wal_reader *reader, struct segment_he
 static const char *block_fault(const struct wal_reader *reader, const struct block_header *header)
 {
     const struct wal_end *end = &reader->end;
+    CHECK(reader->cluster_known);
     if (!id_equal(header->cluster, end->cluster)) {
         return "the block belongs to another log";
     }
@@ -258,6 +262,9 @@ static void accept_block(struct wal_reader *reader, struct wal_block *block, uin
 {
     struct wal_end *end = &reader->end;
     uint64_t span = block_span_bytes(block->header.payload_bytes);
+    CHECK(block->header.index == end->next_index);
+    CHECK(block->header.first_lsn == end->lsn);
+    CHECK(reader->offset + span <= reader->file_bytes);
     segment_name(block->file, SEGMENT_LOG, reader->segments.numbers[reader->position]);
     block->file_offset = reader->offset;
     reader->offset += span;
@@ -302,6 +309,7 @@ static enum hf_status enter_first(struct wal_reader *reader)
  * spans segments, so there may be anything in the rest of this one. OK, NOT_FOUND, IO_ERROR. */
 static enum hf_status enter_next(struct wal_reader *reader)
 {
+    CHECK(reader->position < reader->segments.count);
     size_t next = reader->position + 1;
     uint64_t number = reader->segments.numbers[reader->position];
     /* Every segment that was begun holds a block. */
@@ -417,6 +425,7 @@ enum hf_status reader_list_segments(struct wal_reader *reader)
             list->numbers[kept++] = number;
         }
     }
+    CHECK(kept <= list->count);
     list->count = kept;
     return status;
 }

@@ -647,6 +647,8 @@ enum hf_status record_decode(const uint8_t *from, size_t len, struct event *even
         *used = 0;
         return HF_DAMAGED;
     }
+    CHECK(*used <= len);
+    CHECK(*used % 8 == 0);
     return HF_OK;
 }
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
+
 static const struct {
     const char *prefix;
     const char *suffix;
@@ -19,8 +21,10 @@ static const struct {
 
 void segment_name(char name[STORAGE_NAME_BYTES_MAX], enum segment_kind kind, uint64_t number)
 {
-    snprintf(name, STORAGE_NAME_BYTES_MAX, "%s%016llx%s", kinds[kind].prefix,
-             (unsigned long long)number, kinds[kind].suffix);
+    CHECK(kind <= SEGMENT_BEGUN);
+    int len = snprintf(name, STORAGE_NAME_BYTES_MAX, "%s%016llx%s", kinds[kind].prefix,
+                       (unsigned long long)number, kinds[kind].suffix);
+    CHECK(len > 0 && (unsigned)len < STORAGE_NAME_BYTES_MAX);
 }
 
 void wal_segment_name(char name[STORAGE_NAME_BYTES_MAX], uint64_t number)

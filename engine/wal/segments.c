@@ -70,6 +70,7 @@ static enum hf_status begin_next(struct wal *wal)
     }
     /* wal_segment_prepare has made room. */
     CHECK(segments->begun_count < segments->begun_room);
+    CHECK(segments->begun_count == 0 || segments->begun[segments->begun_count - 1] < next.number);
     segments->begun[segments->begun_count++] = next.number;
     unsigned ready = segments->prepared_count;
     pthread_mutex_unlock(&segments->mutex);
@@ -96,6 +97,7 @@ static enum hf_status begin_next(struct wal *wal)
 enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes)
 {
     struct writer *writer = &wal->writer;
+    CHECK(span_bytes % WAL_PAGE_BYTES == 0);
     uint64_t offset = writer->offset ? writer->offset : WAL_PAGE_BYTES;
     if (writer->file >= 0 && offset + span_bytes <= writer->segment_bytes) {
         return HF_OK;
@@ -123,6 +125,7 @@ enum hf_status wal_segment_make_room(struct wal *wal, uint64_t span_bytes)
 void wal_segment_retire(struct wal *wal, uint64_t durable_number)
 {
     struct writer *writer = &wal->writer;
+    CHECK(durable_number <= writer->segment);
     /* relaxed: wal_recycle may see it late. */
     atomic_store_explicit(&wal->segments.durable_number, durable_number, memory_order_relaxed);
     unsigned gone = 0;
@@ -150,6 +153,7 @@ static bool numbers_reserve(uint64_t **numbers, size_t *room, size_t needed)
     }
     *numbers = grown;
     *room = 2 * needed + 16;
+    CHECK(*room > needed);
     return true;
 }
 
@@ -174,6 +178,7 @@ static bool spare_at(struct segments *segments, size_t place, uint64_t *number)
 static void forget_spare(struct segments *segments, size_t place)
 {
     pthread_mutex_lock(&segments->mutex);
+    CHECK(place < segments->spare_count);
     segments->spare_count--;
     for (size_t i = place; i < segments->spare_count; i++) {
         segments->spares[i] = segments->spares[i + 1];
@@ -324,6 +329,8 @@ enum hf_status wal_segment_prepare(struct wal *wal)
     if (status == HF_OK) {
         pthread_mutex_lock(&segments->mutex);
         CHECK(segments->prepared_count < WAL_SPARES_MAX);
+        CHECK(segments->prepared_count == 0 ||
+              segments->prepared[segments->prepared_count - 1].number + 1 == number);
         segments->prepared[segments->prepared_count++] =
             (struct prepared_segment){file, number, recycled};
         segments->prepare_next = number + 1;
@@ -414,6 +421,7 @@ static uint64_t oldest_to_recycle(struct wal *wal, uint64_t last, bool *keep)
         segments->begun[1] <=
             atomic_load_explicit(&segments->durable_number, memory_order_relaxed)) {
         number = segments->begun[0];
+        CHECK(number < segments->begun[1]);
     }
     *keep = keeps_spare(wal,
                         segments->begun_count + segments->prepared_count + segments->spare_count) &&
@@ -454,12 +462,14 @@ static enum hf_status give_back(struct wal *wal, const char *name, uint64_t numb
 static void note_given_back(struct segments *segments, uint64_t number, bool keep)
 {
     pthread_mutex_lock(&segments->mutex);
+    CHECK(segments->begun_count >= 2);
     CHECK(segments->begun[0] == number);
     segments->begun_count--;
     for (size_t i = 0; i < segments->begun_count; i++) {
         segments->begun[i] = segments->begun[i + 1];
     }
     if (keep) {
+        CHECK(segments->spare_count < segments->spare_room);
         segments->spares[segments->spare_count++] = number;
     }
     pthread_mutex_unlock(&segments->mutex);
@@ -472,6 +482,7 @@ void wal_recycle(struct wal *wal, uint64_t last, const struct wal_recycler *recy
         if (recycler && recycler->before && !recycler->before(recycler->context, number)) {
             return;
         }
+        CHECK(number <= last);
         char name[STORAGE_NAME_BYTES_MAX];
         segment_name(name, SEGMENT_LOG, number);
         enum hf_status status = give_back(wal, name, number, keep, recycler);
@@ -525,6 +536,7 @@ static enum hf_status load_begun(struct wal *wal, const struct segment_list *lis
             status = take_over_young(wal, list->numbers[i], end);
         }
         CHECK(reserve_begun(segments));
+        CHECK(segments->begun_count < segments->begun_room);
         segments->begun[segments->begun_count++] = list->numbers[i];
     }
     return status;
@@ -565,6 +577,7 @@ static enum hf_status load_prepared(struct wal *wal, const struct segment_list *
         /* An earlier life has left a header; a new file has none. */
         bool recycled = !bytes_all_zero(page, WAL_PAGE_BYTES);
         CHECK(reserve_begun(segments));
+        CHECK(segments->prepared_count < WAL_SPARES_MAX);
         segments->prepared[segments->prepared_count++] =
             (struct prepared_segment){file, segments->prepare_next++, recycled};
     }
@@ -647,6 +660,8 @@ enum hf_status wal_segments_load(struct wal *wal, const struct wal_end *end)
     }
     free(page);
     segment_list_free(&list);
+    CHECK(status != HF_OK ||
+          wal->segments.prepare_next == end->segment + 1 + wal->segments.prepared_count);
     /* relaxed: no other thread yet. */
     atomic_store_explicit(&wal->segments.ready, wal->segments.prepared_count, memory_order_relaxed);
     return status;

@@ -42,6 +42,7 @@ struct tail {
 static void found_evidence(struct tail *tail, const struct wal_reader *reader, uint64_t offset,
                            uint64_t index, const char *reason)
 {
+    CHECK(reader->position < reader->segments.count);
     if (!tail->evidence) {
         tail->evidence = true;
         tail->evidence_index = index;
@@ -133,6 +134,7 @@ static bool size_possible(uint64_t bytes)
 static enum hf_status look_through(struct wal_reader *reader, struct tail *tail, size_t position,
                                    uint64_t from)
 {
+    CHECK(from % WAL_PAGE_BYTES == 0);
     enum hf_status status = reader_open_segment(reader, position);
     if (status != HF_OK) {
         return status;
@@ -170,6 +172,7 @@ static enum hf_status look_through(struct wal_reader *reader, struct tail *tail,
             tail->current = true;
         }
     }
+    CHECK(used_end >= from);
     tail->torn_bytes += used_end - from;
     tail->stray |= used_end > from && !earlier_life;
     return HF_OK;
@@ -265,6 +268,8 @@ enum hf_status reader_start_again(struct wal_reader *reader)
 static void tell_torn(struct wal_reader *reader, const struct tail *tail)
 {
     struct wal_end *end = &reader->end;
+    CHECK(!end->damaged);
+    CHECK(reader->bad_reason != NULL);
     end->torn = true;
     end->torn_bytes = tail->torn_bytes;
     memcpy(end->file, reader->bad_file, sizeof end->file);
@@ -326,6 +331,8 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
     struct wal_end *end = &reader->end;
     struct tail tail = {.missing_index = end->next_index};
     *again = false;
+    CHECK(!reader->ended);
+    CHECK(!end->torn && !end->damaged);
     /* The names first: what they prove, beside a running engine, is there when it is looked for. */
     enum hf_status status = look_at_names(reader, &tail);
     if (status == HF_OK && reader->segments.count > 0) {
@@ -374,6 +381,8 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
         end->cluster = (struct id128){0, 0};
         end->next_index = 1;
     }
+    CHECK(!(end->torn && end->damaged));
+    CHECK(!(end->empty && end->damaged));
     return HF_OK;
 }
 

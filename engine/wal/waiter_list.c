@@ -3,8 +3,14 @@
  * Threads: a list belongs to whoever holds the lock that guards it. */
 #include "wal/waiter_list.h"
 
+#include <stddef.h>
+
+#include "base/check.h"
+
 void waiter_list_add(struct waiter_list *list, struct wal_waiter *waiter)
 {
+    CHECK(waiter->done != NULL);
+    CHECK((list->first == NULL) == (list->last == NULL));
     waiter->next = NULL;
     if (list->last) {
         list->last->next = waiter;
@@ -16,6 +22,8 @@ void waiter_list_add(struct waiter_list *list, struct wal_waiter *waiter)
 
 void waiter_list_join(struct waiter_list *list, struct waiter_list *more)
 {
+    CHECK((more->first == NULL) == (more->last == NULL));
+    CHECK((list->first == NULL) == (list->last == NULL));
     if (!more->first) {
         return;
     }

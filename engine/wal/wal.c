@@ -63,6 +63,7 @@ static void set_sizes(struct wal *wal, const struct wal_options *options)
     wal->options.group_bytes = group_bytes(options);
     size_t span_bytes = block_span_bytes(wal->options.group_bytes);
     wal->buffer_bytes = WAL_PAGE_BYTES + span_bytes;
+    CHECK(wal->buffer_bytes % WAL_PAGE_BYTES == 0);
     wal->memory_bytes = WAL_GROUPS * wal->buffer_bytes;
     /* Twice what all buffers hold, for work that was admitted and has not appended yet; but never
      * more than a fresh segment has, or small segments would never do. What waits to be sealed
@@ -70,6 +71,8 @@ static void set_sizes(struct wal *wal, const struct wal_options *options)
     wal->segment_groups = wal_groups_in(wal, options->segment_bytes - WAL_PAGE_BYTES);
     wal->reserve_groups =
         2 * WAL_GROUPS < wal->segment_groups ? 2 * WAL_GROUPS : wal->segment_groups;
+    CHECK(wal->segment_groups >= 1);
+    CHECK(wal->reserve_groups <= wal->segment_groups);
 }
 
 /* Memory and locks; everything else is zero. */
@@ -124,6 +127,7 @@ static enum hf_status write_epoch(struct wal *wal)
 {
     struct writer *writer = &wal->writer;
     struct wal_group *group = wal_group(wal, 0);
+    CHECK(group->payload_bytes == 0);
     group->type = BLOCK_EPOCH;
     /* relaxed: no other thread yet. */
     group->first_lsn = atomic_load_explicit(&wal->append.tail_lsn, memory_order_relaxed);
@@ -138,6 +142,8 @@ static enum hf_status write_epoch(struct wal *wal)
     if (status != HF_OK) {
         return status;
     }
+    CHECK(group->index == writer->durable_index + 1);
+    CHECK(group->segment == writer->segment);
     writer->durable_index = group->index;
     wal_segment_retire(wal, group->segment);
     atomic_store_explicit(&wal->stats.index, group->index, memory_order_relaxed);
@@ -197,6 +203,7 @@ static bool came_late(struct wal *wal, const struct wal_end *end)
  * storage_settle(). */
 static enum hf_status open_behind(struct wal *wal, const struct wal_end *end, uint64_t digest)
 {
+    CHECK(!end->damaged);
     wal->cluster = end->cluster;
     enum hf_status status = end->empty ? random_id(&wal->cluster) : check_writable(wal, end);
     if (status == HF_OK) {

@@ -82,7 +82,10 @@ static bool reap(struct wal *wal, bool wait)
             wal_fail(wal, "a write failed, and what is on the disk is not known");
             continue;
         }
-        wal_group(wal, completions[i].token)->written = true;
+        struct wal_group *group = wal_group(wal, completions[i].token);
+        CHECK(completions[i].token < writer->submitted);
+        CHECK(!group->written);
+        group->written = true;
     }
     return n > 0;
 }
@@ -91,6 +94,7 @@ static bool reap(struct wal *wal, bool wait)
 static void advance(struct wal *wal, struct wal_group *group, struct waiter_list *durable)
 {
     struct writer *writer = &wal->writer;
+    CHECK(group->written);
     CHECK(group->index == writer->durable_index + 1);
     writer->durable_index = group->index;
     wal_segment_retire(wal, group->segment);
@@ -99,6 +103,11 @@ static void advance(struct wal *wal, struct wal_group *group, struct waiter_list
 
     USDT1(durable, group->first_lsn + group->payload_bytes);
     spin_lock(&wal->append.lock);
+    /* relaxed, three times: only this thread changes commit_lsn and done; the lock is held. */
+    CHECK(atomic_load_explicit(&wal->commit_lsn, memory_order_relaxed) == group->first_lsn);
+    CHECK(atomic_load_explicit(&wal->append.tail_lsn, memory_order_relaxed) >=
+          group->first_lsn + group->payload_bytes);
+    CHECK(atomic_load_explicit(&wal->append.done, memory_order_relaxed) < writer->submitted);
     /* release: pairs with the acquire in wal_wait and wal_commit_lsn. Before the waiters run, and
      * in one critical section with detaching them. */
     atomic_store_explicit(&wal->commit_lsn, group->first_lsn + group->payload_bytes,
@@ -153,6 +162,8 @@ static void await_copies(struct wal_group *group)
 static void seal_segment(struct wal *wal, const struct wal_group *group, uint64_t wall_ms)
 {
     struct writer *writer = &wal->writer;
+    CHECK(writer->segment >= 1);
+    CHECK(writer->offset == 0);
     struct segment_header header = {
         .cluster = wal->cluster,
         .number = writer->segment,
@@ -175,6 +186,9 @@ void wal_seal(struct wal *wal, struct wal_group *group, struct sealed_block *blo
     uint8_t *at = group->buffer + WAL_PAGE_BYTES;
     uint8_t *payload = at + BLOCK_HEADER_BYTES;
     uint64_t span = block_span_bytes(group->payload_bytes);
+    CHECK(span + WAL_PAGE_BYTES <= wal->buffer_bytes);
+    CHECK((group->record_count > 0) == (group->type == BLOCK_DATA));
+    CHECK(writer->durable_index < writer->next_index);
     memset(payload + group->payload_bytes, 0,
            (size_t)(span - BLOCK_HEADER_BYTES - group->payload_bytes));
     struct time_reading now;
@@ -217,6 +231,7 @@ void wal_seal(struct wal *wal, struct wal_group *group, struct sealed_block *blo
     block->len = (size_t)span + (first ? WAL_PAGE_BYTES : 0);
     block->offset = first ? 0 : writer->offset;
     writer->offset += span;
+    CHECK(block->offset + block->len == writer->offset);
     CHECK(writer->offset <= writer->segment_bytes);
     /* relaxed: a hint for wal_admit. */
     uint64_t room = wal_groups_in(wal, writer->segment_bytes - writer->offset);
@@ -228,6 +243,7 @@ void wal_seal(struct wal *wal, struct wal_group *group, struct sealed_block *blo
 /* Closes the group that fills. append.lock is held. */
 static void close_filling(struct wal *wal)
 {
+    CHECK(wal_filling_group(wal) != NULL);
     /* relaxed: changed under the lock. */
     atomic_fetch_add_explicit(&wal->append.filling, 1, memory_order_relaxed);
 }
@@ -244,6 +260,7 @@ static bool add_digest(struct wal *wal)
     if (group) {
         /* relaxed: changed under the lock. */
         uint64_t lsn = atomic_load_explicit(&wal->append.tail_lsn, memory_order_relaxed);
+        CHECK(group->payload_bytes == 0);
         uint8_t *payload = group->buffer + WAL_PAGE_BYTES + BLOCK_HEADER_BYTES;
         digest_encode(lsn, wal->append.digest, payload);
         group->type = BLOCK_DIGEST;
@@ -309,11 +326,14 @@ static struct wal_group *next_group(struct wal *wal)
         }
     }
     spin_unlock(&wal->append.lock);
+    CHECK(writer->submitted <= filling);
     return writer->submitted < filling ? wal_group(wal, writer->submitted) : NULL;
 }
 
 static void count_block(struct wal *wal, const struct wal_group *group, size_t written_bytes)
 {
+    CHECK(written_bytes % WAL_PAGE_BYTES == 0);
+    CHECK(written_bytes >= BLOCK_HEADER_BYTES + group->payload_bytes);
     /* relaxed: counters for people; only this thread changes them. */
     atomic_fetch_add_explicit(&wal->stats.blocks, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&wal->stats.payload_bytes, group->payload_bytes,
@@ -331,6 +351,8 @@ static void submit(struct wal *wal, struct wal_group *group)
 {
     struct writer *writer = &wal->writer;
     struct sealed_block block;
+    CHECK(group == wal_group(wal, writer->submitted));
+    CHECK(writer->in_flight < wal->options.in_flight_max);
     wal_seal(wal, group, &block);
     enum hf_status status = wal->storage->ops->submit_write(
         wal->storage, writer->file, block.data, block.len, block.offset, writer->submitted);
@@ -433,6 +455,7 @@ static void register_buffers(struct wal *wal)
     void *buffers[WAL_GROUPS];
     for (unsigned i = 0; i < WAL_GROUPS; i++) {
         buffers[i] = wal->groups[i].buffer;
+        CHECK((uintptr_t)buffers[i] % WAL_PAGE_BYTES == 0);
     }
     wal->storage->ops->register_buffers(wal->storage, buffers, wal->buffer_bytes, WAL_GROUPS);
 }
@@ -459,6 +482,7 @@ static bool drained(struct wal *wal)
     /* relaxed: they change under the lock. */
     uint64_t filling = atomic_load_explicit(&wal->append.filling, memory_order_relaxed);
     uint64_t done = atomic_load_explicit(&wal->append.done, memory_order_relaxed);
+    CHECK(done <= filling);
     bool empty = done == filling && group && group->payload_bytes == 0;
     spin_unlock(&wal->append.lock);
     return empty;
