@@ -5,6 +5,7 @@
  * Invariant: an image that is loaded is of an order that events could have made; a checkpoint's
  * bytes are from a disk, so all of it is checked. */
 #include "core/image.h"
+#include "base/check.h"
 
 #include <stdlib.h>
 
@@ -19,6 +20,8 @@ void order_hand_image(struct order_hand *hand, struct order_image *image)
 {
     const struct order *order = &hand->order;
     CHECK(order->state != ORDER_NONE);
+    CHECK(!(order->flags & ORDER_BUSY));
+    CHECK(order->line_count >= 1 && order->line_count <= ORDER_LINES_MAX);
     bool block = order->flags & ORDER_BLOCK;
     bool shaped = order->flags & ORDER_SHAPED;
     if (!block) {
@@ -65,6 +68,7 @@ static bool line_fits_state(const struct order_line_view *line, enum order_state
  * order has its grants in the order of the lines that were asked. */
 static bool line_fits_shape(const struct order_image *image, uint32_t i)
 {
+    CHECK(i < image->line_count);
     const struct order_line_view *line = &image->lines[i];
     if (line->counted && image->buyer == 0) {
         return false;
@@ -143,7 +147,9 @@ static void order_fill(struct order *order, const struct order_image *image,
         .line_count = (uint16_t)image->line_count,
         .state = (uint8_t)image->state,
     };
+    CHECK(image->line_count >= 1 && image->line_count <= ORDER_LINES_MAX);
     if (image->block) {
+        CHECK(block != NULL);
         if (block != image->lines) {
             memcpy(block, image->lines, image->line_count * sizeof *block);
         }
@@ -252,6 +258,7 @@ static bool order_claims(struct inventory *inventory, const struct order *order)
     for (uint32_t i = 0; i < order->line_count && counted; i++) {
         struct order_line_view line = transition_line(order, i);
         uint32_t live = (uint32_t)line_live((enum order_state)order->state, &line);
+        CHECK(live <= line.qty); /* image_fits */
         uint32_t presold = live < line.presale_qty ? live : line.presale_qty;
         counted = (!line.counted || live == 0 ||
                    buyers_claim(inventory->buyers, catalog_item_sku(inventory->catalog, line.item),
@@ -268,6 +275,8 @@ static void order_load_units(const struct replay_lane *lane, const struct order 
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
         struct line_units units = line_units((enum order_state)order->state, &line);
+        CHECK(units.held >= 0);
+        CHECK(units.sold >= 0);
         replay_units(lane, line.item, units.held + units.sold, units.sold);
     }
 }
@@ -297,7 +306,10 @@ enum hf_status image_load_order(struct replay_lane *lane, const struct order_ima
         }
     }
     struct order *order = orders_at(orders, handle);
+    CHECK(order->state == ORDER_NONE);
     order_fill(order, image, block);
+    CHECK(order->state != ORDER_NONE);
+    CHECK(id_equal(order->id, image->id));
     if (!order_claims(inventory, order)) {
         return HF_CONFLICT;
     }
@@ -328,6 +340,8 @@ static bool visit_definitions(struct inventory *inventory, const struct ledger_v
         struct item_def def = item_def_of(inventory, item);
         struct stock_view view;
         stock_read(inventory->stock, item, &view);
+        CHECK(view.stocked >= 0);
+        CHECK(view.settled >= 0);
         if (!visitor->item(visitor->context, &def, view.stocked, view.settled)) {
             return false;
         }
@@ -375,6 +389,7 @@ static bool visit_buyers(struct inventory *inventory, const struct ledger_visito
     bool going = !pairs.no_memory;
     for (uint64_t i = 0; going && i < pairs.count; i++) {
         const struct pair *pair = &pairs.at[i];
+        CHECK(pair->units >= 1 && pair->units <= UINT32_MAX);
         going = visitor->buyer(visitor->context, pair->group, pair->key, (uint32_t)pair->units);
     }
     pairs_deinit(&pairs);
@@ -396,6 +411,7 @@ static bool visit_item_tickets(struct inventory *inventory, uint32_t item, struc
     bool going = !pairs->no_memory;
     for (uint64_t i = 0; going && i < pairs->count; i++) {
         const struct pair *pair = &pairs->at[i];
+        CHECK(pair->key >= 1 && pair->key <= last);
         going = visitor->ticket(visitor->context, item, (uint32_t)pair->key, (uint32_t)pair->units);
     }
     return going;

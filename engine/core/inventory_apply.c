@@ -42,6 +42,7 @@ static void counts_change_back(struct inventory *inventory, uint64_t buyer,
 static struct line_counts counts_of(const struct order *order, const struct event *event,
                                     const struct order_line_view *line, uint32_t i)
 {
+    CHECK(i < order->line_count);
     if (event->type != EVENT_ORDER_HELD) {
         return transition_counts(order, event, i);
     }
@@ -138,6 +139,7 @@ static enum hf_status edit_apply(const struct replay_lane *lane, struct order *o
 
 static struct order_line_view *block_take(const struct block_source *source, uint32_t line_count)
 {
+    CHECK(line_count >= 1 && line_count <= ORDER_LINES_MAX);
     return source->lines ? lines_alloc(source->lines, source->handle, line_count) : source->own;
 }
 
@@ -288,6 +290,7 @@ static enum hf_status apply_adjust(struct inventory *inventory, struct event *ev
     if (!adjustments_make_room(&inventory->adjustments)) {
         return HF_FULL;
     }
+    CHECK(adjustments_find(&inventory->adjustments, event->id) == NULL);
     struct adjustment_made made = {
         .id = event->id,
         .delta = change->delta,

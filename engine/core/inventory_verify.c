@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 #include "core/inventory_admin.h"
+
+#include "base/check.h"
 #include "core/pairs.h"
 
 /* ---- Digest ---- */
@@ -21,6 +23,7 @@ static void digest_add_order(void *context, uint32_t handle, const struct order 
     if (order->state == ORDER_NONE) {
         return;
     }
+    CHECK(order->line_count >= 1);
     *sum += order_digest(order);
     for (uint32_t i = 0; i < order->line_count; i++) {
         struct order_line_view line = transition_line(order, i);
@@ -31,6 +34,7 @@ static void digest_add_order(void *context, uint32_t handle, const struct order 
 static void digest_add_buyer(void *context, uint32_t sku, uint64_t buyer, uint32_t units)
 {
     uint64_t *sum = context;
+    CHECK(units >= 1);
     *sum += digest_buyer(sku, buyer, units);
 }
 
@@ -70,6 +74,7 @@ static void claims_sum(struct pairs *claims)
             claims->at[++last] = claims->at[i];
         }
     }
+    CHECK(claims->count == 0 || last < claims->count);
     claims->count = claims->count ? last + 1 : 0;
 }
 
@@ -112,6 +117,7 @@ static bool claims_agree(struct pairs *orders, struct pairs *counted, uint64_t *
             return false;
         }
         settled[count->group] -= count->units - have;
+        CHECK(i <= orders->count);
     }
     if (i < orders->count) {
         claims_report(of, &orders->at[i], 0, what, what_bytes);
@@ -147,6 +153,8 @@ static void verify_add_line(struct verify_sums *sums, const struct order *order,
                             const struct order_line_view *line)
 {
     struct line_units units = line_units((enum order_state)order->state, line);
+    CHECK(units.held >= 0);
+    CHECK(units.sold >= 0);
     sums->items[line->item].held += units.held;
     sums->items[line->item].sold += units.sold;
     uint64_t live = (uint64_t)(units.held + units.sold);
@@ -172,6 +180,8 @@ static void verify_add_order(void *context, uint32_t handle, const struct order 
     sums->held += order->state == ORDER_HELD;
     sums->hinted += hinted;
     sums->held_unhinted += order->state == ORDER_HELD && !hinted;
+    CHECK(sums->held <= sums->known);
+    CHECK(sums->hinted <= sums->known);
     bool odd = order->flags & ORDER_BUSY || order->state > ORDER_RETURNED;
     for (uint32_t i = 0; i < order->line_count && !odd; i++) {
         struct order_line_view line = transition_line(order, i);

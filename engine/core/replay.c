@@ -4,6 +4,7 @@
  * Threads: one a lane. inventory_apply.c has what an event does to an order.
  * Invariant: a shard of the order table belongs to one lane, so that its lock is not needed. */
 #include "core/replay.h"
+#include "base/check.h"
 
 #include <stdlib.h>
 
@@ -39,6 +40,7 @@ void replay_lane_finish(struct replay_lane *lane)
     struct inventory *inventory = lane->inventory;
     for (uint32_t item = 1; item <= catalog_items(inventory->catalog); item++) {
         struct unit_sums *sums = &lane->sums[item];
+        CHECK(item <= inventory->options.items_max); /* sums has so many */
         units_change(inventory->stock, lane->slot, item, sums->taken, sums->sold);
         *sums = (struct unit_sums){0};
     }
@@ -69,6 +71,7 @@ unsigned replay_lanes(const struct inventory *inventory, unsigned wanted)
            2 * lanes <= THREADS_MAX) {
         lanes *= 2;
     }
+    CHECK(lanes >= 1 && lanes <= THREADS_MAX);
     return lanes;
 }
 
@@ -76,6 +79,8 @@ unsigned replay_lane_of(const struct inventory *inventory, uint64_t hash, unsign
 {
     const struct orders *orders = &inventory->orders;
     uint64_t shard = hash >> 1 >> orders->shard_shift;
+    CHECK(shard < orders->shard_count);
+    CHECK(lanes >= 1);
     return (unsigned)(shard * lanes / orders->shard_count);
 }
 
@@ -112,6 +117,7 @@ static enum hf_status fold(const struct replay_lane *lane, struct order_hand *ha
                            struct event *event)
 {
     struct block_source source = {.own = hand->lines};
+    CHECK(id_equal(hand->order.id, event->id));
     return order_apply(lane, &hand->order, event, &source);
 }
 
@@ -123,6 +129,7 @@ static enum hf_status fold_held(const struct replay_lane *lane, struct order_han
     }
     hand->order = (struct order){.id = event->id, .flags = ORDER_BUSY};
     enum hf_status status = fold(lane, hand, event);
+    CHECK(status != HF_OK || hand->order.state == ORDER_HELD);
     if (status != HF_OK) {
         hand->order = (struct order){.state = ORDER_NONE};
     }
