@@ -1,8 +1,9 @@
-/* event.h - outcomes: what the log holds and replay applies. Never requests, never decisions.
+/* event.h - events are outcomes: what the log holds and replay applies. They are never requests.
  *
- * An event is made by inventory.c when an operation is decided, encoded by wal/record.c, and
- * applied as it stands by inventory_apply(). Pointers in an event are valid until the transaction
- * that made it is published (live) or the next record is read (replay). */
+ * An event is made when an operation is decided (inventory_reserve.c, inventory_edit.c,
+ * inventory_admin.c), is encoded by wal/record.c, and is applied by inventory_apply() without
+ * deciding anything again. Pointers in an event are valid until the transaction that made it is
+ * published (live) or the next record is read (replay). */
 #ifndef CORE_EVENT_H
 #define CORE_EVENT_H
 
@@ -12,7 +13,7 @@
 #include "base/bytes.h"
 #include "base/id.h"
 
-/* Values are in the log: never reused. */
+/* Values are in the log: they are never reused. */
 enum event_type {
     EVENT_ORDER_HELD = 1,      /* id, buyer, deadline_ms, lines */
     EVENT_ORDER_COMMITTED = 2, /* id; quantities: units committed per line, the rest is released */
@@ -20,7 +21,7 @@ enum event_type {
     EVENT_ORDER_EXPIRED = 4,  /* id */
     EVENT_ORDER_EXTENDED = 5, /* id, deadline_ms */
     EVENT_ORDER_RETURNED = 6, /* id; quantities: units returned per line since the order was made */
-    EVENT_ORDER_FORGOTTEN = 7, /* id: it had ended, and is remembered no longer */
+    EVENT_ORDER_FORGOTTEN = 7, /* id: it had ended, and is no longer remembered */
     EVENT_SKU_DEFINED = 16,    /* sku */
     EVENT_ITEM_DEFINED = 17,   /* item */
     EVENT_STOCK_ADJUSTED = 18, /* id, adjust */
@@ -28,25 +29,25 @@ enum event_type {
 };
 
 enum event_flags {
-    EVENT_LATE = 1,   /* ORDER_COMMITTED: it had expired; its units were taken again */
-    EVENT_FORCED = 2, /* STOCK_ADJUSTED, STOCK_MOVED: it leaves less than was held and sold, and was
-                         forced */
+    EVENT_LATE = 1,    /* ORDER_COMMITTED: it had expired; its units were taken again */
+    EVENT_FORCED = 2,  /* STOCK_ADJUSTED, STOCK_MOVED: it was forced, although it leaves less than
+                          was held and sold */
     EVENT_COUNTED = 4, /* ORDER_HELD of one plain line: its units count towards its buyer's limit */
 };
 
-/* One line of an order: so many units of one item. */
+/* One line of an order: a number of units of one item. */
 struct order_line {
     uint32_t item; /* handle, from 1 */
     uint32_t qty;  /* 1..QTY_MAX */
 };
 
-/* So many units of one item, given to one line of an order. A plain order has one for each line,
- * of the line's own item, and is told by its lines alone; an order that was shaped by policies,
- * fallbacks, limits or a pre-sale is told by its grants. */
+/* A number of units of one item, given to one line of an order. A plain order has one grant for
+ * each line, of the line's own item, and is described by its lines alone. An order that was shaped
+ * by policies, fallbacks, limits or a pre-sale is described by its grants. */
 struct order_grant {
     uint32_t item;
     uint32_t qty;         /* 1..QTY_MAX */
-    uint32_t presale_qty; /* of qty: beyond what was in stock; 0..qty */
+    uint32_t presale_qty; /* how many of qty were beyond what was in stock; 0..qty */
     uint32_t ticket;      /* its place among the item's pre-sold units; 0 when presale_qty is 0 */
     uint16_t line;        /* from 1: the line that it fills */
     bool counted;         /* it counts towards the buyer's limit */
@@ -83,7 +84,7 @@ struct stock_change {
     struct bytes reference;
 };
 
-/* Units that went from one pool of a SKU to another. */
+/* A move of units from one pool of a SKU to another. */
 struct stock_move {
     uint32_t from; /* items */
     uint32_t to;
@@ -100,9 +101,9 @@ struct event {
     struct id128 id;
     uint64_t buyer;
     uint64_t deadline_ms;
-    uint32_t line_count;   /* of the order: of lines or grants, and of quantities where not NULL */
-    struct order_line one; /* the line, when line_count is 1 in ORDER_HELD */
-    const struct order_line *lines;   /* ORDER_HELD of a plain order; &one or elsewhere */
+    uint32_t line_count;            /* how many lines or grants; as many quantities, if not NULL */
+    struct order_line one;          /* the line, when line_count is 1 in ORDER_HELD */
+    const struct order_line *lines; /* ORDER_HELD of a plain order; &one or elsewhere */
     const struct order_grant *grants; /* ORDER_HELD of a shaped order; NULL: it is plain */
     uint64_t contents;                /* ORDER_HELD with grants: order_contents() */
     const uint32_t *quantities;       /* COMMITTED, RELEASED, RETURNED: one for each line or grant;
@@ -114,11 +115,12 @@ struct event {
         const struct stock_move *move;
     };
     uint64_t digest_delta; /* what the event adds to the state's digest, modulo 2^64 */
-    uint64_t lsn;          /* end of the event's record; set by whoever appends it */
+    uint64_t lsn;          /* end of the event's record; set by the code that appends it */
 };
 
-/* Upper bounds of an event's record in the log, by which core counts what a transaction will take.
- * The sizes themselves are wal/record.c's, which checks each of them against its bound. */
+/* Upper bounds of an event's record in the log. Core uses them to count how many bytes a
+ * transaction will take. The sizes themselves are in wal/record.c, which checks each of them
+ * against its bound. */
 #define EVENT_BYTES          40u /* of an order, without quantities */
 #define EVENT_HELD_BYTES     48u /* ORDER_HELD, one plain line */
 #define EVENT_HELD_LINES(n)  (64u + 8u * (n))
@@ -126,7 +128,7 @@ struct event {
 #define EVENT_QUANTITIES(n)  (40u + 4u * (n))
 #define EVENT_ADMIN_BYTES    1024u /* a definition, an adjustment or a move */
 
-/* The bound of one event, by its type and what it has of lines. */
+/* The bound of one event, by its type and its number of lines. */
 static inline uint64_t event_bytes_max(const struct event *event)
 {
     if (event->type >= EVENT_SKU_DEFINED) {

@@ -1,5 +1,5 @@
-/* inventory_internal.h - the inventory itself, for the files that make it up. Nobody else includes
- * it.
+/* inventory_internal.h - the inventory itself, for the files that make it up. No other file
+ * includes it.
  *
  * Each of these files has one subject, from the bottom up:
  *
@@ -12,17 +12,17 @@
  *     inventory_grant.c    filling the lines of a shaped order
  *     inventory_reserve.c  deciding on new orders
  *     inventory_edit.c     deciding on existing orders: commit, release, return, extend, expire
- *     inventory_hints.c    dropping deadlines that nobody waits for any more
+ *     inventory_hints.c    dropping deadlines that no order needs any more
  *     inventory_publish.c  making decided events visible
  *     inventory_apply.c    applying events of the log
  *     inventory_read.c     reading
  *     inventory_verify.c   the digest of the whole state, and whether its parts agree
- *     plan.c               what definitions, adjustments and moves would come to
+ *     plan.c               what definitions, adjustments and moves would result in
  *     image.c              the state without its log: what a checkpoint holds
  *     replay.c             lanes of replay, orders in hand, deadlines after replay
  *
- * Lock order: an order shard's lock, then stock's, lines', buyers' or presale's. Wheels' locks are
- * taken with no other held. The admin mutex is outermost. */
+ * Lock order: an order shard's lock, then stock's, lines', buyers' or presale's. A wheel's lock is
+ * taken while no other is held. The admin mutex is outermost. */
 #ifndef CORE_INVENTORY_INTERNAL_H
 #define CORE_INVENTORY_INTERNAL_H
 
@@ -43,7 +43,7 @@ struct inventory {
     struct inventory_options options;
     char hold_max_reason[80];   /* why an order that asks for more than hold_ms_max is refused */
     char orders_max_reason[64]; /* why there is no room for one more order */
-    char buyers_max_reason[64]; /* likewise for counting one more buyer */
+    char buyers_max_reason[64]; /* why one more buyer can't be counted */
     struct stock *stock;
     struct orders orders;
     struct lines *lines;
@@ -52,17 +52,17 @@ struct inventory {
     struct buyers *buyers;
     struct presale *presale;
     struct publication *publication;
-    /* Between a move's debit and its credit its units are in no pool: whoever comes short over
-     * several items then has to look again (reserve_shaped). */
+    /* Between a move's debit and its credit its units are in no pool. A reserve that finds too few
+     * units in several items meanwhile must try again (reserve_shaped). */
     _Atomic uint64_t moves_begun;
     _Atomic uint64_t moves_done;
     struct adjustments adjustments; /* under admin */
     pthread_mutex_t admin;
-    bool claiming; /* a checkpoint's orders are held against its ledger */
+    bool claiming; /* a checkpoint's orders are being checked against its ledger */
 };
 
-/* Enters the order of an ORDER_HELD event, not yet published. Under the shard's lock, after
- * orders_find. ORDER_NO_HANDLE: the table is full, or out of memory. */
+/* Enters the order of an ORDER_HELD event, not yet published. Call it under the shard's lock, after
+ * orders_find. Returns ORDER_NO_HANDLE when the table is full, or out of memory. */
 uint32_t order_enter(struct inventory *inventory, unsigned slot, struct order_shard *shard,
                      uint64_t hash, const struct event *event);
 

@@ -1,5 +1,5 @@
-/* order.h - an order as the order table, its lines and its transitions know it: states, what a
- * reader sees of an order and of its lines, and a place in a walk over all orders.
+/* order.h - the types that the order table, lines and transitions share: an order's states, what a
+ * reader sees of an order and of its lines, and a position in a walk over all orders.
  *
  * Threads: any; plain values. */
 #ifndef CORE_ORDER_H
@@ -37,22 +37,22 @@ struct order_view {
     uint32_t line_count;
 };
 
-/* One line of an order as a reader sees it; where lines were filled from several items, or less
- * than was asked, one grant of it. */
+/* One line of an order as a reader sees it. Of a shaped order, whose lines may be filled from
+ * several items or with less than was asked: one grant. */
 struct order_line_view {
     uint32_t item;
     uint32_t qty;      /* granted */
-    uint32_t released; /* while it was held; not what a commit left out */
+    uint32_t released; /* while the order was held; without what a commit left out */
     uint32_t committed;
     uint32_t returned;    /* since the order was made */
-    uint32_t presale_qty; /* as in struct order_grant, and the rest */
+    uint32_t presale_qty; /* this and the rest as in struct order_grant */
     uint32_t ticket;
     uint16_t line;
     bool counted;
 };
 
-/* Where a walk through the order table stands; zero: at its beginning. Good for the table's life,
- * whatever is entered and removed meanwhile. */
+/* How far a walk through the order table has come; all zero: at its beginning. It stays valid for
+ * the table's life, whatever is entered and removed in the meantime. */
 struct order_cursor {
     uint32_t shard;
     uint32_t tag;

@@ -1,16 +1,19 @@
-/* presale.h - who waits for stock: pre-sold units of each item in the order of their tickets.
+/* presale.h - pre-sold units of each item, in the order of their tickets: the order in which they
+ * get stock.
  *
- * A grant of units beyond what is in stock draws the item's next ticket (from 1, dense), and the
- * module keeps how many of its units are still held or sold. When stock arrives it covers tickets
- * from the lowest up; so a ticket is covered but for what is still short, as far as later tickets
- * don't account for that (presale_behind). Nothing is stored about coverage: it follows from the
- * item's numbers, so replay and a running engine agree.
+ * A grant of units beyond what is in stock draws the item's next ticket (from 1, without gaps). The
+ * module keeps how many of the ticket's units are still held or sold. When stock arrives it covers
+ * the tickets from the lowest number up. So units that are still missing are first those of the
+ * latest tickets: a ticket misses only what is missing beyond the units of all later tickets
+ * (presale_behind). Coverage is not stored: it follows from the item's numbers, so replay and a
+ * running engine agree.
  *
- * Per item a chain of chunks of 4096 tickets, newest first, of 4 bytes a ticket; address space is
- * reserved at start and pages come with use. A chunk whose units are all gone, and that is not the
- * newest, is used anew.
+ * Each item has a chain of chunks of 4096 tickets, newest first, with 4 bytes a ticket. Address
+ * space is reserved at start and pages come with use. A chunk that has no units left, and that is
+ * not the newest, is reused.
  *
- * Threads: any; spin locks by item, innermost. No allocation and no system call under them. */
+ * Threads: any; one spin lock an item, which is an innermost one. No allocation and no system call
+ * under it. */
 #ifndef CORE_PRESALE_H
 #define CORE_PRESALE_H
 
@@ -26,50 +29,53 @@
 
 struct presale;
 
-/* items_max: handles 1..items_max; tickets_max: tickets with units at once, 1..PRESALE_TICKETS_MAX
- * (rounded up to chunks, and a chunk for each item besides: an item's first tickets always fit). A
- * ticket far from all others takes a chunk. NO_MEMORY when address space is refused. */
+/* items_max: handles 1..items_max may be used. tickets_max: how many tickets may have units at one
+ * time, 1..PRESALE_TICKETS_MAX. It is rounded up to chunks, and each item gets one chunk more, so
+ * that its first tickets always fit. A ticket far from all others takes a whole chunk. NO_MEMORY
+ * when address space is refused. */
 enum hf_status presale_init(struct presale **out, uint32_t items_max, uint64_t tickets_max);
 
 /* NULL is allowed. */
 void presale_deinit(struct presale *presale);
 
-/* Draws the item's next ticket, without units yet. 0: no room; the units are then sold as any. Give
- * it its units soon: while 4096 later ones are drawn, its chunk may be used anew. */
+/* Draws the item's next ticket, without units yet. 0: no room; the units are then sold without a
+ * ticket. Give the ticket its units soon: once 4096 later ones are drawn, its chunk may be reused.
+ */
 uint32_t presale_draw(struct presale *presale, uint32_t item);
 
 /* Changes a ticket's units by delta. A ticket above all that were drawn (replay) counts as drawn,
- * with those below it. False, and nothing was changed: no room for it (replay, also of more than
- * PRESALE_UNITS_MAX; or a ticket whose chunk was used anew before it got units); or it has fewer
- * units than it is to lose (replay). O(chunks after it). */
+ * and so do those below it. False, and nothing is changed: the ticket has no room (in replay, where
+ * it may also be more than PRESALE_UNITS_MAX; or its chunk was reused before it got units); or it
+ * has fewer units than it is to lose (in replay). O(chunks after it). */
 bool presale_change(struct presale *presale, uint32_t item, uint32_t ticket, int64_t delta);
 
-/* Gives a ticket that has none its units, for an order that is decided but has no LSN yet: they
- * keep their place, but are not seen (presale_behind) until presale_publish. presale_change gives
- * them back if it comes to nothing. False: as with presale_change; or the ticket has units, of
- * another order by a checkpoint that gave it to both. */
+/* Gives a ticket without units its units, for an order that is decided but has no LSN yet. The
+ * units keep their place, but presale_behind does not count them until presale_publish. If the
+ * order is not made, presale_change takes them away again. False: as with presale_change; or the
+ * ticket already has units, because a checkpoint gave it to two orders. */
 bool presale_take(struct presale *presale, uint32_t item, uint32_t ticket, uint32_t units);
 
-/* What presale_take gave is seen from now on. */
+/* From now on the units that presale_take gave are counted. */
 void presale_publish(struct presale *presale, uint32_t item, uint32_t ticket);
 
-/* Units of the item's tickets after this one, as published; ticket 0: of all. O(chunks after it):
- * some 10 ns each, and up to a microsecond within its own. */
+/* The units of the item's later tickets, as published; ticket 0: of all tickets. O(chunks after
+ * it): some 10 ns for each, and up to a microsecond within its own. */
 uint64_t presale_behind(struct presale *presale, uint32_t item, uint32_t ticket);
 
 /* The last ticket that was drawn; 0: none. */
 uint32_t presale_last(struct presale *presale, uint32_t item);
 
-/* Calls visit for each ticket with units, of one item, in no particular order. Nothing else may run
- * meanwhile. */
+/* Calls visit for each ticket of one item that has units, in no particular order. Nothing else may
+ * run at the same time. */
 void presale_visit(struct presale *presale, uint32_t item,
                    void (*visit)(void *context, uint32_t ticket, uint32_t units), void *context);
 
-/* What orders that are loaded from a checkpoint have of tickets that were loaded before: each has
- * a ticket of its own, which was drawn and has just the order's units; 0: none any more. Between
- * _begin and _end nothing else may run but claims, from any threads. items: as many as are defined.
- * presale_claims_begin: false when out of memory; _end is due then, too. presale_claim: false when
- * it is not so. */
+/* Checks the grants of orders that are loaded from a checkpoint against the tickets that were
+ * loaded before: each grant has a ticket of its own, which was drawn and has exactly the grant's
+ * units (0: no units any more). Between presale_claims_begin and _end nothing may run except
+ * presale_claim, from any threads. items: the number of defined items. presale_claims_begin: false
+ * when out of memory; call _end then, too. presale_claim: false when the grant contradicts the
+ * tickets. */
 bool presale_claims_begin(struct presale *presale, uint32_t items);
 bool presale_claim(struct presale *presale, uint32_t item, uint32_t ticket, uint32_t units);
 void presale_claims_end(struct presale *presale, uint32_t items);

@@ -1,10 +1,11 @@
-/* publication.h - reading what the log passes through, beside threads that publish.
+/* publication.h - lets readers see only states that the log passed through, while other threads
+ * publish.
  *
- * Between the append that gives a transaction's records their LSNs and the end of its publication
- * some of what they say is visible and some is not. A reader that looked then would see a state
- * that the log never had: one order of a transaction, one end of a move, a later record without an
- * earlier one. So a publisher says when it begins, before its append, and when it has ended; and a
- * reader looks between publications:
+ * Between the append that gives a transaction's records their LSNs and the end of its publication,
+ * some of the transaction's changes are visible and some are not. A reader that read then would see
+ * a state that the log never had: one order of a transaction, one end of a move, a later record
+ * without an earlier one. So a publisher marks its begin, before its append, and its end; and a
+ * reader reads between publications:
  *
  *     struct reading reading;
  *     reading_init(&reading);
@@ -13,12 +14,12 @@
  *         ... read; nothing that is not to be done twice ...
  *     } while (reading_again(publication, &reading));
  *
- * Then what was read is the state at one LSN, with all records before it and none behind. Readers
- * write nothing and wait for nobody; only one that has come in between too often holds up those who
- * are about to begin, for as long as its look takes.
+ * Then what was read is the state at one LSN: with all records before it and none after it. Readers
+ * write nothing and wait for no thread. Only a reader that publishers have disturbed too often
+ * holds up the publishers that are about to begin, until it has read.
  *
- * Threads: any. A slot publishes for one thread at a time; who publishes must not read meanwhile.
- */
+ * Threads: any. One thread at a time publishes in a slot; a thread must not read while it
+ * publishes. */
 #ifndef CORE_PUBLICATION_H
 #define CORE_PUBLICATION_H
 
@@ -35,25 +36,27 @@ struct publication;
 enum hf_status publication_init(struct publication **out);
 void publication_deinit(struct publication *publication);
 
-/* Before the records have their LSNs; two stores and two loads. slot: 0..THREADS_MAX-1. */
+/* Begins a publication; call it before the records have their LSNs. slot: 0..THREADS_MAX-1. Costs
+ * two stores and two loads. */
 void publication_begin(struct publication *publication, unsigned slot);
 
-/* To be true while who publishes in the slot waits for the log and has no LSN yet, and false before
- * it has one: a reader that holds up all others does not wait for such a one. */
+/* The flag that a slot's publisher sets while it waits for the log and has no LSN yet, and clears
+ * before it has one. A reader that holds up all publishers does not wait for one whose flag is set.
+ */
 atomic_bool *publication_waits(struct publication *publication, unsigned slot);
 
-/* All is visible, or nothing of it ever will be. */
+/* Ends a publication: all of it is visible, or nothing of it ever will be. */
 void publication_end(struct publication *publication, unsigned slot);
 
-/* A reader's place. */
+/* A reader's state between reading_begin and reading_again. */
 struct reading {
     uint32_t tries;
     uint32_t slots; /* how many slots have ever published */
-    bool holds;     /* nobody may begin */
+    bool holds;     /* it holds up publishers: none may begin */
     uint64_t turns[THREADS_MAX];
 };
 
-/* Not initialized as a whole: it is a cache line for each eight threads. */
+/* Leaves turns as they are: they are a cache line for every eight threads. */
 static inline void reading_init(struct reading *reading)
 {
     reading->tries = 0;
@@ -62,7 +65,7 @@ static inline void reading_init(struct reading *reading)
 
 void reading_begin(struct publication *publication, struct reading *reading);
 
-/* True: somebody published meanwhile, read again. */
+/* True: a thread has published since reading_begin; read again. */
 bool reading_again(struct publication *publication, struct reading *reading);
 
 #endif
