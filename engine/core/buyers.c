@@ -1,14 +1,14 @@
 /* buyers.c - units of each buyer of a limited SKU: sharded, open-addressed, 16-byte slots.
  *
  * Threads: any; a shard's slots under its lock.
- * Invariants: a slot lies at or after its home, with no empty slot between (linear probing); a slot
- * is empty exactly when its units are 0; the room of all shards, what is not drawn, and all pairs
- * add up to buyers_max.
+ * Invariants: a slot is at or after its home, with no empty slot between (linear probing); a slot
+ * is empty exactly when its units are 0; the room of all shards, the room not drawn yet, and all
+ * pairs add up to buyers_max.
  *
- * Room for pairs is drawn by a shard ROOM_BLOCK at a time, so that shards rarely meet at the common
- * counter; when that is empty a shard takes from the others' room: the table is full exactly at
- * buyers_max. Memory per pair: 20 to 25 bytes (an index is from 64 to 80 % full; 21.4 measured at
- * 10 M pairs). */
+ * A shard draws room for ROOM_BLOCK pairs at a time, so that shards rarely use the common counter
+ * at the same time. When the counter has no room left, a shard takes from the others' room, so the
+ * table is full exactly at buyers_max. Memory per pair: 20 to 25 bytes (an index is from 64 to 80 %
+ * full; 21.4 measured at 10 M pairs). */
 #include "core/buyers.h"
 
 #include <stdatomic.h>
@@ -38,7 +38,7 @@ struct shard {
     _Atomic uint32_t used;        /* written under the lock */
     _Atomic uint32_t room;        /* pairs that may be added; others may take from it */
     _Atomic uint32_t capacity;    /* written under the lock; without it for prefetching */
-    _Atomic(struct slot *) slots; /* likewise */
+    _Atomic(struct slot *) slots; /* as capacity */
 };
 
 struct buyers {
@@ -177,7 +177,7 @@ static bool room_take_from(struct shard *shard)
     uint32_t room = atomic_load_explicit(&shard->room, memory_order_relaxed);
     while (room > 0) {
         SCHEDULE_POINT("buyers.room");
-        /* relaxed: room is a number, nothing else is told by it. */
+        /* relaxed: room is only a number; nothing else depends on when it is seen. */
         if (atomic_compare_exchange_weak_explicit(&shard->room, &room, room - 1,
                                                   memory_order_relaxed, memory_order_relaxed)) {
             return true;

@@ -4,9 +4,10 @@
  * (catalog_intern) and live as long as the catalog. Two hash tables, of SKUs and of (SKU, pool),
  * have their final size from the start: address space is reserved, pages come with use.
  *
- * Threads: readers take no lock: a slot, or a count, is published with release after what it leads
- * to is complete, and read with acquire. Functions that say "writer" are for one thread at a time
- * (the inventory's admin lock). A SKU's rules are read whole through a version counter. */
+ * Threads: readers take no lock: a slot, or a count, is stored with release after everything that
+ * it leads to is complete, and read with acquire. Functions under "Writer" are for one thread at a
+ * time (the inventory's admin lock). A version counter makes sure that a SKU's rules are read
+ * whole. */
 #ifndef CORE_CATALOG_H
 #define CORE_CATALOG_H
 
@@ -24,12 +25,12 @@ struct catalog_text {
     uint8_t data[];
 };
 
-/* What a reserve needs to know of an item's SKU. */
+/* What a reserve needs to know about an item's SKU. */
 struct sale_rule {
     uint64_t opens_at_ms;     /* 0: always open */
     uint64_t closes_at_ms;    /* 0: never closes */
     uint32_t hold_ms;         /* 0: the engine's default */
-    uint32_t hold_ms_max;     /* 0: the engine's */
+    uint32_t hold_ms_max;     /* 0: the engine's hold_ms_max */
     uint32_t limit_per_buyer; /* 0: none */
     uint32_t sku;             /* the SKU's number */
     bool paused;
@@ -47,10 +48,10 @@ void catalog_deinit(struct catalog *catalog);
 uint32_t catalog_items(const struct catalog *catalog); /* the greatest handle in use */
 uint32_t catalog_skus(const struct catalog *catalog);
 
-/* The SKU's number; 0 if there is none. */
+/* The SKU's number; 0: no such SKU. */
 uint32_t catalog_find_sku(const struct catalog *catalog, struct bytes code);
 
-/* The item's handle; 0 if there is none. */
+/* The item's handle; 0: no such item. */
 uint32_t catalog_find_item(const struct catalog *catalog, uint32_t sku, struct bytes pool);
 
 /* Of an item in use. */
@@ -68,12 +69,12 @@ void catalog_sale_rule(const struct catalog *catalog, uint32_t item, struct sale
 /* Brings the rules of an item in use into the cache; for batches. */
 void catalog_prefetch(const struct catalog *catalog, uint32_t item);
 
-/* The next item of the same SKU, in the order they were defined: the first for item 0; 0 at the
- * end. */
+/* The next item of the same SKU, in the order they were defined; item 0: the first. Returns 0 at
+ * the end. */
 uint32_t catalog_next_item(const struct catalog *catalog, uint32_t sku, uint32_t item);
 
-/* The SKU with the first code greater than `after` in the order of bytes; 0 if there is none. Any
- * thread, under a mutex of its own: sorts when SKUs have been added since. */
+/* The SKU with the first code greater than `after` in the order of bytes; 0: no such SKU. Any
+ * thread; it takes a mutex of its own, and sorts if SKUs were added since the last call. */
 uint32_t catalog_next_sku(struct catalog *catalog, struct bytes after);
 
 /* ---- Writer ---- */
@@ -81,17 +82,17 @@ uint32_t catalog_next_sku(struct catalog *catalog, struct bytes after);
 /* A copy of the bytes for the catalog's life; NULL when out of memory. */
 const struct catalog_text *catalog_intern(struct catalog *catalog, struct bytes text);
 
-/* Adds a SKU that is not there yet, without rules. `code` is from catalog_intern. The caller has
- * checked that there is room: catalog_skus() < items_max. Returns its number. */
+/* Adds a new SKU, without rules. `code` is from catalog_intern. The caller has checked that there
+ * is room: catalog_skus() < items_max. Returns its number. */
 uint32_t catalog_add_sku(struct catalog *catalog, const struct catalog_text *code);
 
-/* Replaces a SKU's rules; `label` is from catalog_intern, NULL: as it is. */
+/* Replaces a SKU's rules. `label` is from catalog_intern; NULL: the label stays. */
 void catalog_set_rule(struct catalog *catalog, uint32_t number, const struct sku_rule *rule,
                       const struct catalog_text *label);
 
-/* Adds an item that is not there yet; its handle is catalog_items() + 1. `pool` is from
- * catalog_intern. The caller has checked that there is room, and has made the item's stock: the
- * item can be found at once. */
+/* Adds a new item; its handle is catalog_items() + 1. `pool` is from catalog_intern. The caller has
+ * checked that there is room, and has made the item's stock before, because readers can find the
+ * item at once. */
 uint32_t catalog_add_item(struct catalog *catalog, uint32_t sku, const struct catalog_text *pool,
                           bool hot);
 
@@ -101,7 +102,7 @@ void catalog_set_hot(struct catalog *catalog, uint32_t item, bool hot);
  * 0, so that no unit is pre-sold unnoticed. Of an item in use, or of the next one to be added. */
 void catalog_set_presale(struct catalog *catalog, uint32_t item, bool presale);
 
-/* The same as it is now: whoever was given units by a cap sees it set. */
+/* The flag as it is now: a thread that got units because of a cap sees it set. */
 bool catalog_item_presale(const struct catalog *catalog, uint32_t item);
 
 #endif

@@ -1,9 +1,9 @@
 /* expiry.c - hierarchical timing wheels of order handles.
  *
  * Threads: any; a wheel under its spin lock, chunks under the pool's, which is taken inside.
- * Invariants, per wheel, with `at` the time it stands at:
- * - a hint in level n, n > 0, lies 1..4095 buckets ahead of at's own bucket of that level, or in
- *   at's own bucket, which then is due now;
+ * Invariants of each wheel, whose time has come to `at`:
+ * - a hint in level n, n > 0, is 1..4095 buckets after at's own bucket of that level, or in at's
+ *   own bucket, which then is due now;
  * - `at` never passes a bucket that is not empty;
  * - in a chain only the first chunk has room. */
 #include "core/expiry.h"
@@ -22,11 +22,11 @@
 #define BUCKET_MASK  (BUCKETS - 1u)
 #define BITMAP_WORDS (BUCKETS / 64u)
 #define NEVER        UINT64_MAX
-#define SPARES       32u /* chunks that a wheel keeps for itself, so that wheels seldom meet */
+#define SPARES       32u /* chunks that a wheel keeps, so that it seldom needs the pool's lock */
 #define SPARES_DRAWN 16u /* at once */
 
-/* How far before the first hint a wheel is placed when the present is not known (replay): greater
- * than any usual hold, so that what follows is seldom overdue. 2^31 ms are 24 days. */
+/* How far before its first hint a wheel's time is set when the present time is not known (replay):
+ * longer than any usual hold, so that later hints are seldom overdue. 2^31 ms are 24 days. */
 #define BASE_BEFORE_MS ((uint64_t)1 << 31)
 
 /* A chain is its first chunk's number << 4 | handles in that chunk; 0 when empty. */

@@ -1,9 +1,9 @@
 /* image.c - the core's state without its log: orders in hand as images, loading, and reading a
- * ledger out.
+ * ledger.
  *
  * Threads: one, before anything else runs; orders may be loaded by several lanes (replay.h).
- * Invariant: an image that is loaded is of an order that events could have made; a checkpoint's
- * bytes are from a disk, so all of it is checked. */
+ * Invariant: an image that is loaded is one that events could have made. A checkpoint's bytes come
+ * from a disk, so all of an image is checked. */
 #include "core/image.h"
 #include "base/check.h"
 
@@ -105,7 +105,7 @@ static bool block_fits(const struct inventory *inventory, const struct order_ima
         committed += line->committed;
         returned += line->returned;
     }
-    /* Something is left, but where all of it was given back. */
+    /* Some units are left, unless all of them were returned. */
     switch (image->state) {
     case ORDER_COMMITTED:
         return returned < committed;

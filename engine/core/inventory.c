@@ -1,4 +1,5 @@
-/* inventory.c - init of the core, entering orders in its table, and memory ahead of need.
+/* inventory.c - init of the core, entering orders in its table, and taking memory before it is
+ * needed.
  *
  * Threads: see inventory.h. */
 #include "core/inventory.h"

@@ -1,7 +1,8 @@
 /* inventory_admin.c - definitions of SKUs and items, adjustments of stock and moves between pools.
  *
- * Threads: one at a time, under the admin lock; readers of the catalog and operations on stock go
- * on meanwhile. Memory that publishing needs is taken when deciding, so publishing can't fail. */
+ * Threads: one at a time, under the admin lock; readers of the catalog and operations on stock
+ * continue at the same time. Memory that publishing needs is taken when deciding, so publishing
+ * can't fail. */
 #include "core/inventory_admin.h"
 #include "base/check.h"
 #include "base/hash.h"

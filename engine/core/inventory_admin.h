@@ -15,22 +15,22 @@ enum hf_status definition_of_sku(struct inventory *inventory, const struct sku_r
 enum hf_status definition_of_item(struct inventory *inventory, const struct item_def *def,
                                   struct definition *definition);
 
-/* What installing it adds to the digest; before it is installed. */
+/* What installing a definition adds to the digest; call it before the definition is installed. */
 uint64_t definition_sku_digest(const struct inventory *inventory, const struct sku_rule *rule,
                                const struct definition *definition);
 uint64_t definition_item_digest(const struct inventory *inventory, const struct item_def *def,
                                 const struct definition *definition);
 
-/* Makes it visible. */
+/* Makes a definition visible. */
 void definition_install_sku(struct inventory *inventory, const struct sku_rule *rule,
                             const struct definition *definition);
 void definition_install_item(struct inventory *inventory, const struct item_def *def,
                              const struct definition *definition);
 
-/* The present definition of an item; names as in the catalog. */
+/* The present definition of an item, with its SKU and pool from the catalog. */
 struct item_def item_def_of(const struct inventory *inventory, uint32_t item);
 
-/* What a definition that names some fields results in, as things are. */
+/* What a definition that names some fields would result in now. */
 struct sku_rule inventory_merged_sku(const struct inventory *inventory,
                                      const struct sku_rule *asked, uint32_t named);
 struct item_def inventory_merged_item(const struct inventory *inventory,
@@ -42,8 +42,8 @@ uint64_t item_digest(const struct inventory *inventory, uint32_t item);
 
 /* ---- Adjustments and moves ---- */
 
-/* Whether something was made under the id before (`before`; NULL: nothing was): then *status is the
- * answer to who asks again, OK with *replayed, or ID_CONFLICT. */
+/* Whether an adjustment or a move was made under the id before (`before`; NULL: none was). If so,
+ * *status is the answer to the repeated request: OK with *replayed, or ID_CONFLICT. */
 bool adjust_again(const struct adjustment_made *before, const struct adjustment *asked,
                   bool *replayed, enum hf_status *status);
 bool move_again(const struct adjustment_made *before, const struct move *asked, bool *replayed,
@@ -56,7 +56,7 @@ enum hf_status adjust_check(const struct adjustment *asked, int64_t before, int6
 enum hf_status move_check(const struct move *asked, int64_t from_stocked, int64_t to_stocked,
                           struct stock_move *move);
 
-/* A move as it is remembered under its id. */
+/* A move, as the table of adjustments keeps it under its id. */
 struct adjustment_made move_made(struct id128 id, const struct stock_move *move);
 
 /* Makes a STOCK_ADJUSTED event visible. */
@@ -66,7 +66,7 @@ void adjust_publish(struct inventory *inventory, unsigned slot, const struct adj
 void move_publish(struct inventory *inventory, unsigned slot, const struct stock_move *move,
                   const struct adjustment_made *made);
 
-/* Replays one; fills in its digest_delta. OK, FULL or DAMAGED. */
+/* Replays a STOCK_MOVED event; fills in its digest_delta. OK, FULL or DAMAGED. */
 enum hf_status move_apply(struct inventory *inventory, struct event *event);
 
 #endif

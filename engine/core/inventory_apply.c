@@ -1,10 +1,10 @@
 /* inventory_apply.c - applying events of the log to the state.
  *
  * An order is changed by transition_apply(), as when it is published (inventory_publish.c). The
- * difference is in what has happened to stock before. Live, units were taken when the event was
- * decided, and publishing only sells and credits. In replay the event does all of it, and takes
- * units whether or not they are there: the log says that they were (a definition or a forced
- * adjustment may have lowered what is free since).
+ * difference is in what has happened to stock before. In a running engine units were taken when the
+ * event was decided, and publishing only sells and credits. In replay the event does all of this,
+ * and takes units whether or not they are free: when they were sold they were, and a definition or
+ * a forced adjustment may have lowered what is free since.
  *
  * Threads: one, except that lanes apply the events of orders side by side (replay.h). */
 #include "core/inventory_apply.h"

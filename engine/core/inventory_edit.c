@@ -1,12 +1,13 @@
 /* inventory_edit.c - deciding on existing orders: commit, release, return, extend, expire.
  *
- * Each operation follows its column of docs/design.md, States, under the order's shard lock. What
- * it names is held against the order first, in every state (edit_fits); and where the state says
- * that it was done before, against what was done then.
+ * Each operation follows its column of the table in docs/design.md, section States, under the
+ * order's shard lock. First, in every state, the lines and quantities that it names are checked
+ * against the order (edit_fits). If the state shows that the operation was done before, they are
+ * also checked against what was done then.
  *
  * Threads: any; inventory_expire one at a time.
- * Invariant: an order is BUSY from the event that is decided here until that is published; units
- * are taken here (late commit) and given back only there. */
+ * Invariant: an order is BUSY from the moment when an event is decided here until that event is
+ * published; units are taken here (late commit), and credited only when the event is published. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
-/* inventory_effect.h - what an event of an order does besides changing the order: how many units it
- * sells and credits, what it adds to limits and tickets, to the digest, and to the shard's counts.
- * Publishing and replay share it.
+/* inventory_effect.h - the effects of an order's event outside the order: how many units it sells
+ * and credits, and what it adds to limits, tickets, the digest and the shard's counts. Publishing
+ * and replay share them.
  *
- * Threads: any; the order under its shard's lock, or its lane's alone (replay_lane.h). */
+ * Threads: any; the order is under its shard's lock, or belongs to a lane (replay_lane.h). */
 #ifndef CORE_INVENTORY_EFFECT_H
 #define CORE_INVENTORY_EFFECT_H
 
@@ -12,7 +12,7 @@
 
 /* ---- Stock ---- */
 
-/* What a line's event sells, and what it gives back (below 0: takes). */
+/* How many units of a line an event sells, and how many it credits (below 0: takes). */
 struct line_moves {
     int64_t sold;
     int64_t credited;
@@ -30,27 +30,28 @@ static inline struct line_moves line_moves(const struct order *order, const stru
 
 /* ---- Limits and tickets ---- */
 
-/* False for most orders, whose lines then need not be looked at. */
+/* False for most orders: their lines then need not be read. */
 static inline bool counts_matter(const struct order *order)
 {
     return order->flags & (ORDER_COUNTED | ORDER_BLOCK);
 }
 
-/* Changes what a line's units count towards its buyer's limit, and the units of its ticket. Taken
- * (above 0) by replay alone; credited (below 0) by publishing and replay. OK; FULL; DAMAGED: what
- * is credited was never counted. Nothing is changed unless it is OK. */
+/* Changes how many of a line's units count towards its buyer's limit, and the units of its ticket.
+ * Only replay raises them (above 0); publishing and replay credit them (below 0). OK; FULL;
+ * DAMAGED: units are credited that were never counted. Unless it is OK, nothing is changed. */
 enum hf_status counts_change(struct inventory *inventory, uint64_t buyer,
                              const struct order_line_view *line, struct line_counts counts);
 
-/* What a late commit takes again of a line when it is decided, besides stock. */
+/* What a late commit takes again for a line when it is decided, in addition to stock. */
 struct line_counts counts_again(const struct order_line_view *line);
 
 /* ---- Digest ---- */
 
-/* What a new order's event adds to the digest: transition's part and what counts towards limits. */
+/* What a new order's event adds to the digest: the part of transition.h, and the units that count
+ * towards limits. */
 uint64_t held_digest(const struct inventory *inventory, const struct event *event);
 
-/* The same of an event for an existing order. */
+/* The same for an event of an existing order. */
 uint64_t edit_digest(const struct inventory *inventory, const struct order *order,
                      const struct event *event);
 
@@ -62,7 +63,7 @@ static inline void held_count(struct order_shard *shard)
     counter_add(&shard->held, 1);
 }
 
-/* After an event was applied to the order, which was held before. */
+/* Call it after an event was applied to an order that was held before. */
 static inline void held_uncount(struct order_shard *shard, const struct order *order)
 {
     if (order->state != ORDER_HELD) {

@@ -1,12 +1,12 @@
 /* inventory_forget.c - forgetting orders that have ended.
  *
- * Forgetting is an event as any: decided under the order's shard lock, which makes the order BUSY,
- * logged, then published, which takes the entry out of the table. What the order sold stays sold
- * (stock_settle), what it counted towards its buyer's limit stays counted, its tickets keep their
- * place: all of that follows from what is sold, and is sold still.
+ * Forgetting is an event like any other: it is decided under the order's shard lock, which makes
+ * the order BUSY; it is logged; and it is published, which takes the entry out of the table. What
+ * the order sold stays sold (stock_settle), what it counted towards its buyer's limit stays
+ * counted, and its tickets keep their place: all of these belong to units that are still sold.
  *
  * Threads: inventory_forget one at a time.
- * Invariant: an entry is used anew only when no wheel has its handle (ORDER_HINTED). */
+ * Invariant: an entry is reused only when no wheel has its handle (ORDER_HINTED). */
 #include "core/inventory_forget.h"
 
 #include "base/check.h"
@@ -15,7 +15,7 @@
 struct forgetting {
     struct txn *txn;
     uint64_t before_lsn;
-    uint64_t hinted; /* orders that are due but for their hint */
+    uint64_t hinted; /* orders that could be forgotten if they had no hint */
     bool full;       /* the transaction is */
 };
 

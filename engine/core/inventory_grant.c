@@ -1,22 +1,23 @@
 /* inventory_grant.c - filling the lines of a shaped order: policies, fallbacks, limits, pre-sale.
  *
- * Greedy, in phases, each line taking at once what it gets:
+ * Lines are filled greedily, in phases; each line takes its units at once:
  *
- *     1  lines that need all of one item: those of one item added up, as for a plain order
- *     2  what lines must have at least: the minimum of UP_TO, the whole of ALL with fallbacks
+ *     1  lines that need all of one item: lines of the same item are added up, as for a plain order
+ *     2  the least that lines must have: the minimum of UP_TO, the whole of ALL with fallbacks
  *     3  the rest of UP_TO
  *     4  OPTIONAL: the whole quantity, or nothing
  *
- * So no line is filled beyond its minimum while another still lacks what the order fails without.
- * A line without `split` has units of one item only, so phase 3 may move its minimum to an item
- * that has the whole quantity.
+ * So no line is filled beyond its minimum while another line still lacks units without which the
+ * order fails. A line without `split` has units of one item only, so phase 3 may move its minimum
+ * to an item that has the whole quantity.
  *
- * Limits are counted before units are taken, and what was counted too many is given back at once:
- * of two orders of one buyer at the same time one may then be refused for units that the other
- * gives back, as with units of stock that an order in progress has taken.
+ * Limits are counted before units are taken, and units that were counted but not taken are
+ * uncounted at once. So when one buyer makes two orders at the same time, one may be refused
+ * because of units that the other then uncounts; the same happens with units of stock that an order
+ * in progress has taken.
  *
  * Threads: any, under the order's shard lock.
- * Invariant: all that is taken is in memory->grants, so that undoing is one function. */
+ * Invariant: everything that is taken is in memory->grants, so that one function can undo it. */
 #include <string.h>
 
 #include "base/bytes.h"
@@ -100,8 +101,8 @@ bool grants_simple(const struct order_request *request, const struct order_grant
     return simple;
 }
 
-/* Each line's hash is over the hash of those before it and what tells how it may be filled: fields
- * that its policy does not look at are left out. */
+/* Each line's hash is over the hash of the lines before it and the fields that decide how it may be
+ * filled: fields that its policy does not use are left out. */
 uint64_t order_contents(const struct order_request *request)
 {
     uint64_t hash = 0;
@@ -227,7 +228,8 @@ static bool choices_have(const struct filling *filling, uint32_t item)
 }
 
 /* Goes to a line: its choices are its item and its fallbacks, in order; each once if they are taken
- * from together. Not OK: there are none; it is what stands in the way of the line's own item. */
+ * from together. Not OK: no item is left, and the status is why the line's own item can't be sold.
+ */
 static enum hf_status line_choose(struct filling *filling, uint32_t line)
 {
     const struct line_shape *shape = shape_of(filling->request, line);
@@ -274,7 +276,7 @@ static void limit_give(struct filling *filling, const struct choice *choice, int
     }
 }
 
-/* Units of one item's stock: least..most, as many as there are. */
+/* Takes units of one item's stock: least..most, the most that are free. */
 static enum hf_status units_fill(struct filling *filling, const struct choice *choice,
                                  uint32_t least, uint32_t most, struct stock_part *part)
 {

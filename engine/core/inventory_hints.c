@@ -1,16 +1,16 @@
-/* inventory_hints.c - dropping deadlines that nobody waits for any more.
+/* inventory_hints.c - dropping deadlines that no order needs any more.
  *
- * A hint stays in its wheel until its time, though its order may have been committed at once; and
- * as long as it does, the order's entry can't be used anew. Where holds are long beside the time
- * for which ended orders are remembered, a sweep takes all hints out, drops those of ended orders,
- * and enters the others again.
+ * A hint stays in its wheel until its time, even if its order was committed at once; and until then
+ * the order's entry can't be reused. Where holds are long compared with the time for which ended
+ * orders are remembered, a sweep takes all hints out, drops those of ended orders, and enters the
+ * others again.
  *
- * Threads: the one that expires. */
+ * Threads: the one that expires orders. */
 #include "base/check.h"
 #include "base/schedule.h"
 #include "core/inventory_internal.h"
 
-/* When to look at an order again; 0: never. Clears its ORDER_HINTED then. */
+/* When to check an order again; 0: never, and its ORDER_HINTED is cleared. */
 static uint64_t hint_again_ms(struct orders *orders, uint32_t handle)
 {
     struct order_shard *shard = orders_shard_of(orders, handle);

@@ -13,7 +13,7 @@
 
 /* ---- Stock ---- */
 
-/* Sells and gives back what a decided event says. Late commits took all of the order again when
+/* Sells and credits the units of a decided event. Late commits took all of the order again when
  * they were decided. */
 static void stock_publish(struct txn *txn, const struct order *order, const struct event *event)
 {
@@ -116,7 +116,7 @@ static void order_publish(struct txn *txn, uint32_t i)
 /* ---- Publish ---- */
 
 /* Enters the deadlines of the new orders. Not under their shards' locks: the wheel's is held for
- * many. An order that ended meanwhile leaves a hint that is dropped when it comes due. */
+ * many. An order that has ended by then leaves a hint that is dropped when it comes due. */
 static void deadlines_publish(struct txn *txn, uint32_t held_orders)
 {
     struct expiry *expiry = txn->inventory->expiry;
@@ -153,7 +153,7 @@ static void held_promise(struct txn *txn, const struct event *event)
     }
 }
 
-#define PUBLISH_PREFETCH 4u /* events whose shard may have gone to another processor meanwhile */
+#define PUBLISH_PREFETCH 4u /* events whose shard may be in another processor's cache by now */
 
 static void publish_prefetch(const struct txn *txn, uint32_t i)
 {

@@ -1,8 +1,8 @@
 /* inventory_read.c - reading: items and SKUs, orders one by one and by a filter, counts.
  *
  * Threads: any. An order is read under its shard's lock, so that it is seen whole; stock, SKUs and
- * items are read without a lock. What spans several of them is read between publications
- * (publication.h), so that it is the state at one LSN. */
+ * items are read without a lock. A read of several of them is done between publications
+ * (publication.h), so that it returns the state at one LSN. */
 #include "base/check.h"
 #include "base/schedule.h"
 #include "core/inventory_internal.h"

@@ -3,7 +3,7 @@
  * Threads: any. The id's shard is locked from the look-up until the entry is made, so of two
  * reserves of one id one wins and the other finds it. Units are taken under that lock, which keeps
  * the order "shard, then stock".
- * Invariant: what was taken is in an entry and an event, or was given back. */
+ * Invariant: units that were taken are in an entry and an event, or were credited again. */
 #include "base/check.h"
 #include "base/schedule.h"
 #include "core/inventory_effect.h"

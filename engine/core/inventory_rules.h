@@ -1,8 +1,8 @@
 /* inventory_rules.h - the rules that units are sold by: whether a SKU may be sold to a buyer now,
  * and how long an order of several SKUs may be held.
  *
- * Threads: any; pure functions of the rules read. What every reserve asks is inline: a call for
- * each line would be seen in the benchmarks. */
+ * Threads: any; pure functions of the rules that were read. Functions that every reserve calls are
+ * inline: a call for each line would slow the benchmarks measurably. */
 #ifndef CORE_INVENTORY_RULES_H
 #define CORE_INVENTORY_RULES_H
 
@@ -44,11 +44,11 @@ static inline const char *count_reason(const struct inventory *inventory, enum h
 
 /* ---- How long to hold ---- */
 
-/* Gathers what the rules of an order's SKUs say. */
+/* Combines the rules of an order's SKUs. */
 struct hold_rule {
-    uint32_t hold_ms;     /* the smallest default; 0: none says */
+    uint32_t hold_ms;     /* the smallest default; 0: no rule sets one */
     uint32_t hold_ms_max; /* the smallest maximum */
-    uint32_t max_line;    /* from 1: whose it is; 0: the engine's */
+    uint32_t max_line;    /* from 1: the line whose maximum it is; 0: the engine's */
     bool any;             /* a rule was added */
 };
 
@@ -57,7 +57,7 @@ static inline struct hold_rule hold_rule_start(const struct inventory *inventory
     return (struct hold_rule){.hold_ms_max = inventory->options.hold_ms_max};
 }
 
-/* Adds the rule of an item; line: whose it is, from 1. */
+/* Adds the rule of an item. line: the item's line, from 1. */
 static inline void hold_rule_add(struct hold_rule *hold, const struct inventory *inventory,
                                  const struct sale_rule *rule, uint32_t line)
 {
@@ -65,7 +65,7 @@ static inline void hold_rule_add(struct hold_rule *hold, const struct inventory 
         hold->hold_ms = rule->hold_ms;
     }
     uint32_t max = rule->hold_ms_max ? rule->hold_ms_max : inventory->options.hold_ms_max;
-    /* The first line's maximum stands even when it is greater than the engine's. */
+    /* The first line's maximum is used even when it is greater than the engine's. */
     if (!hold->any || max < hold->hold_ms_max) {
         hold->hold_ms_max = max;
         hold->max_line = rule->hold_ms_max ? line : 0;
@@ -73,12 +73,12 @@ static inline void hold_rule_add(struct hold_rule *hold, const struct inventory 
     hold->any = true;
 }
 
-/* Sets an outcome to INVALID, with line and reason: the time to hold is too long. */
+/* Sets an outcome to INVALID, with line and reason: the requested time to hold is too long. */
 void hold_rule_refuse(const struct hold_rule *hold, const struct inventory *inventory,
                       struct order_outcome *outcome);
 
-/* The time to hold for a request of asked_ms (0: by rule). OK, or INVALID with the outcome's line
- * and reason set. */
+/* The time to hold, when asked_ms was requested (0: by rule). OK, or INVALID with the outcome's
+ * line and reason set. */
 static inline enum hf_status hold_rule_apply(const struct hold_rule *hold,
                                              const struct inventory *inventory, uint32_t asked_ms,
                                              uint32_t *hold_ms, struct order_outcome *outcome)
@@ -91,7 +91,7 @@ static inline enum hf_status hold_rule_apply(const struct hold_rule *hold,
                : hold->hold_ms ? hold->hold_ms
                                : inventory->options.hold_ms_default;
     if (*hold_ms > hold->hold_ms_max) {
-        *hold_ms = hold->hold_ms_max; /* a default does not break a rule */
+        *hold_ms = hold->hold_ms_max; /* a default must not break a rule */
     }
     return HF_OK;
 }

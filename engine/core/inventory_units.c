@@ -1,5 +1,5 @@
-/* inventory_units.c - units of stock for orders of several lines: each item's once, in the order of
- * items, so that two orders never wait for each other's items.
+/* inventory_units.c - units of stock for orders of several lines: taken once for each item, in the
+ * order of items, so that two orders never wait for each other's items.
  *
  * Threads: any, under the order's shard lock.
  * Invariant: a call that is refused leaves nothing taken. */
@@ -68,7 +68,8 @@ enum hf_status plain_take(struct txn *txn, uint32_t item, int64_t qty, int64_t *
     *beyond = 0;
     CHECK(qty >= 1);
     enum hf_status status = stock_take(stock, txn->slot, item, qty);
-    /* The flag is set before the cap is raised: whoever was given units by the cap sees it. */
+    /* The flag is set before the cap is raised: a thread that got units because of the cap sees the
+     * flag. */
     if (status == HF_OK && catalog_item_presale(txn->inventory->catalog, item)) {
         stock_give(stock, txn->slot, item, qty);
         status = stock_take_presale(stock, txn->slot, item, qty, beyond);

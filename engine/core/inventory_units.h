@@ -1,7 +1,7 @@
 /* inventory_units.h - units of stock for the lines of an order: taken when an order is decided, or
- * put into stock by replay and loading whether or not they are there.
+ * by replay and loading, whether or not they are free.
  *
- * Threads: any; those of an order under its shard's lock. */
+ * Threads: any; for units of an order, under its shard's lock. */
 #ifndef CORE_INVENTORY_UNITS_H
 #define CORE_INVENTORY_UNITS_H
 
@@ -10,14 +10,14 @@
 
 /* ---- Taken when an order is decided ---- */
 
-/* As units_take(). presale: NULL, or presale[line_count] for how many of each line's units are
- * beyond what is in stock: the last lines' first. */
+/* As units_take(). presale: NULL, or presale[line_count], which is set to how many of each line's
+ * units are beyond what is in stock; units of the last lines count as beyond first. */
 enum hf_status units_take_presale(struct txn *txn, const struct order_line *lines,
                                   uint32_t line_count, uint32_t *presale, uint32_t *blocking_line);
 
-/* Takes all lines' units, those of one item together, in the order of items; quantities of 0 are
- * skipped. SOLD_OUT: nothing is taken, *blocking_line is the first line (from 1) of the item that
- * could not be filled. */
+/* Takes the units of all lines, those of one item together, in the order of items; quantities of 0
+ * are skipped. SOLD_OUT: nothing is taken, and *blocking_line is the first line (from 1) of the
+ * item that had too few units. */
 static inline enum hf_status units_take(struct txn *txn, const struct order_line *lines,
                                         uint32_t line_count, uint32_t *blocking_line)
 {
@@ -30,8 +30,8 @@ static inline enum hf_status units_take(struct txn *txn, const struct order_line
     return units_take_presale(txn, lines, line_count, NULL, blocking_line);
 }
 
-/* Takes of one item that was not pre-sold when its rule was read. Should it be by now, *beyond says
- * how many of the units are beyond what is in stock; else it is 0. */
+/* Takes units of one item that had no pre-sale when its rule was read. If it has one by now,
+ * *beyond is how many of the units are beyond what is in stock; else it is 0. */
 enum hf_status plain_take(struct txn *txn, uint32_t item, int64_t qty, int64_t *beyond);
 
 /* Undoes units_take. */
@@ -40,7 +40,7 @@ void units_give_back(struct txn *txn, const struct order_line *lines, uint32_t l
 /* Sorts numbers in place. */
 void keys_sort(uint64_t *keys, uint32_t count);
 
-/* ---- Put into stock, whether or not they are there: by replay and loading ---- */
+/* ---- Taken by replay and loading, whether or not they are free ---- */
 
 static inline void units_force(struct stock *stock, unsigned slot, uint32_t item, int64_t qty)
 {
@@ -48,7 +48,8 @@ static inline void units_force(struct stock *stock, unsigned slot, uint32_t item
     CHECK(status == HF_OK);
 }
 
-/* Takes units (below 0: gives back), and counts some as sold (below 0: not any more), in stock. */
+/* Takes units of stock (below 0: credits them), and counts some as sold (below 0: as no longer
+ * sold). */
 static inline void units_change(struct stock *stock, unsigned slot, uint32_t item, int64_t taken,
                                 int64_t sold)
 {

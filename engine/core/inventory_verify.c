@@ -1,8 +1,8 @@
 /* inventory_verify.c - the digest of the whole state, and whether its parts agree.
  *
- * What orders say adds up to what stock, limits and tickets count, but for orders that are
- * forgotten: their sold units are stock_view.settled, and what they counted towards limits and
- * tickets stays counted, which can be no more than what they sold.
+ * The units of all orders add up to what stock, limits and tickets count, except for forgotten
+ * orders: their sold units are in stock_view.settled, and what they counted towards limits and
+ * tickets stays counted, which can't be more than they sold.
  *
  * Threads: one, while nothing else runs. */
 #include <inttypes.h>

@@ -1,12 +1,12 @@
 /* lines.h - memory for the lines of orders, in blocks of 1, 2, 4 .. ORDER_LINES_MAX lines.
  *
  * An order of one line needs no block until a part of the line is committed, released or returned.
- * Blocks are cut from chunks whose memory comes with use and is kept until lines_deinit(); a freed
- * block serves the next order of its size. Address space is reserved at start, as much as the
- * machine has memory.
+ * Blocks are cut from chunks whose memory comes with use and is kept until lines_deinit(). A freed
+ * block is used for the next order of its size. At start, address space is reserved for as much
+ * memory as the machine has.
  *
- * Threads: any. A spin lock per pool; it is the innermost lock, held under an order shard's. No
- * allocation and no system call under it. */
+ * Threads: any. Each pool has a spin lock, which is an innermost one (it may be taken under an
+ * order shard's). No allocation and no system call under it. */
 #ifndef CORE_LINES_H
 #define CORE_LINES_H
 
@@ -28,7 +28,7 @@ void lines_deinit(struct lines *lines);
  * key: any number; spreads callers over the pools. Free with the same key and count. */
 struct order_line_view *lines_alloc(struct lines *lines, uint32_t key, uint32_t count);
 
-/* Gives a block back. */
+/* Frees a block. */
 void lines_free(struct lines *lines, uint32_t key, struct order_line_view *block, uint32_t count);
 
 #endif

@@ -1,8 +1,8 @@
 /* orders.c - the order table: sharded, with entries that never move.
  *
  * Threads: any; a shard's index and its entries under the shard's lock, an allocator under its own.
- * Invariants: a slot lies at or after its home, with no empty slot between (linear probing);
- * used <= 4/5 of capacity, in an index of the greatest size 15/16. */
+ * Invariants: a slot is at or after its home, with no empty slot between (linear probing); used <=
+ * 4/5 of capacity, or 15/16 in an index of the greatest size. */
 #include "core/orders.h"
 
 #include <stdlib.h>
@@ -11,11 +11,11 @@
 #include "base/pages.h"
 #include "base/schedule.h"
 
-#define GROWTH           1u         /* an index doubles: moved least often, half empty at worst */
-#define ENTRIES_AHEAD    8u         /* new entries whose cache lines are on their way */
+#define GROWTH           1u /* an index doubles: slots move seldom, half is empty at worst */
+#define ENTRIES_AHEAD    8u /* how many new entries are prefetched in advance */
 #define PREFAULT_ENTRIES (1u << 17) /* entries in memory before they are drawn: 8 MiB */
-#define PREFAULT_STEP    (1u << 15) /* of them at once: 2 MiB */
-#define WALK_SLOTS       64u        /* homes of one step of a walk */
+#define PREFAULT_STEP    (1u << 15) /* the part of them that one call takes: 2 MiB */
+#define WALK_SLOTS       64u        /* slots that one step of a walk covers, by their home */
 #define WALK_KEYS        128u       /* orders that one step visits at most */
 
 static_assert(ORDERS_BLOCK * sizeof(struct order) % PAGE_BYTES == 0, "memory comes in pages");

@@ -1,8 +1,9 @@
-/* plan.c - what definitions, adjustments and moves would come to: copies in two hash tables.
+/* plan.c - what definitions, adjustments and moves would result in: copies of SKUs and items in two
+ * hash tables.
  *
  * Threads: one, under the admin lock.
- * Invariant: an entry of a table is there from the moment it was asked about, whether or not the
- * SKU or item exists; `there` says if it does, or would by now. */
+ * Invariant: a table has an entry for each SKU or item that the plan was asked about, whether or
+ * not it exists; `there` is true if it exists, or would exist by now. */
 #include "core/plan.h"
 
 #include <stdlib.h>
@@ -166,7 +167,7 @@ static struct plan_item *item_named(struct plan *plan, struct bytes sku, struct 
     return item;
 }
 
-/* NULL: there is none, and would be none. */
+/* NULL: it does not exist, and would not exist. */
 static struct plan_item *item_by_handle(struct plan *plan, uint32_t handle)
 {
     if (handle > plan->items_in_use) {

@@ -1,12 +1,13 @@
-/* presale.c - pre-sold units by ticket: per item a chain of chunks of 4096 tickets, newest first.
+/* presale.c - pre-sold units by ticket: each item has a chain of chunks of 4096 tickets, newest
+ * first.
  *
- * Threads: any; an item's chain under the lock that its number chooses, the pool of chunks under
- * its own, taken inside. Invariants: a chunk's sum is the sum of its tickets' units, those that are
- * pending too; a chain's chunk numbers fall; the chunks of a chain have units, but for the one that
- * holds the last ticket. A chunk in the pool is all zero.
+ * Threads: any; an item's chain under the lock that its number chooses; the pool of chunks under
+ * its own lock, which is taken inside that one. Invariants: a chunk's sum is the sum of its
+ * tickets' units, pending ones included; chunk numbers fall along a chain; each chunk of a chain
+ * has units, except for the one that holds the last ticket. A chunk in the pool is all zero.
  *
- * Chunks' heads lie apart from the tickets, so that a walk along a chain touches few cache lines,
- * and a chunk of few tickets few pages. */
+ * The heads of chunks are stored apart from their tickets, so that a walk along a chain touches few
+ * cache lines, and a chunk with few tickets touches few pages. */
 #include "core/presale.h"
 
 #include <assert.h>

@@ -1,25 +1,26 @@
-/* publication.c - turns of those who publish, and looks between them.
+/* publication.c - turns of publishers, and reading between them.
  *
- * Each slot has a turn, odd while it publishes. A reader notes all turns, reads, and looks at the
- * turns again: if none was odd and none has changed, then from its last note to its first look
- * nobody was between an append and the end of its publication. What it read is then the state of
- * all that was appended, and nothing of what was not.
+ * Each slot has a turn, odd while it publishes. A reader notes all turns, reads, and then checks
+ * the turns again. If none was odd and none has changed, then no publisher was between its append
+ * and the end of its publication from the reader's last note to its first check. So what the reader
+ * read is the state after all records that were appended, and nothing of those that were not.
  *
- * Order of memory: a turn is made odd before anything is changed and even after all is. Each
- * change of what is read is a release, or is made and read under a lock; each read is an acquire.
- * So who sees a change sees the odd turn when it looks again; who notes an even turn sees all that
- * was published in it.
+ * Order of memory: a turn is made odd before anything is changed and even after all is. Each change
+ * of what is read is a release, or is made and read under a lock; each read is an acquire. So a
+ * reader that sees a change also sees the odd turn when it checks again; a reader that notes an
+ * even turn sees all that was published in that turn.
  *
- * Holding: a reader that has tried often enough closes the gate. Making a turn odd and looking at
- * the gate, closing the gate and looking at the turns: all seq_cst, so that one of the two sees the
- * other. Who finds the gate closed takes its turn back and waits; the reader waits for those who
- * are in. One of these may wait for the log's disk (an append without a free buffer), and says so
- * (`waits`) as long as it has no LSN: beside such ones the reader looks after a while, since
- * nothing of theirs is in the log. Should one of them go on meanwhile, the reader looks again:
- * nobody else can begin, so that is seldom and has an end. Beside one that is past its append the
- * reader never looks, however long that takes: it would see half of it, or a later record without
- * an earlier one. `waits` is false again before there is an LSN, so who sees anything of a
- * publication sees that it does not wait.
+ * Holding: a reader that has tried often enough closes the gate. A publisher makes its turn odd and
+ * then reads the gate; the reader closes the gate and then reads the turns. All of these are
+ * seq_cst, so one of the two sees the other. A publisher that finds the gate closed takes its turn
+ * back and waits; the reader waits for the publishers whose turns are odd. One of these may be
+ * waiting for the log's disk (an append without a free buffer), and then its `waits` is true as
+ * long as it has no LSN. After a while the reader reads although such publishers are left, because
+ * nothing of theirs is in the log. If one of them resumes during that, the reader reads again; no
+ * other publisher can begin, so this is seldom and ends. While a publisher is past its append the
+ * reader never reads, however long that takes: it would see half of the publication, or a later
+ * record without an earlier one. `waits` is false again before there is an LSN, so a reader that
+ * sees anything of a publication also sees that its publisher does not wait.
  *
  * Source: the reader's side is a sequence lock of many writers, each with its own count. */
 #include "core/publication.h"
@@ -173,7 +174,8 @@ static bool all_wait(struct publication *publication, const struct reading *read
     return true;
 }
 
-/* The gate is closed: until nobody is in, or after so many looks until all that are in wait. */
+/* Waits, with the gate closed, until no turn is odd; after a number of checks, until all publishers
+ * whose turns are odd wait for the log. */
 static void await_others(struct publication *publication, struct reading *reading, unsigned looks)
 {
     for (unsigned step = 0; !note_turns(publication, reading); step++) {

@@ -1,7 +1,7 @@
-/* replay.c - lanes of replay: units added up aside, digests, prefetching; orders in hand; deadlines
- * after replay.
+/* replay.c - lanes of replay: each lane's own sums of units, digests, prefetching; orders in hand;
+ * deadlines after replay.
  *
- * Threads: one a lane. inventory_apply.c has what an event does to an order.
+ * Threads: one a lane. What an event does to an order is in inventory_apply.c.
  * Invariant: a shard of the order table belongs to one lane, so that its lock is not needed. */
 #include "core/replay.h"
 #include "base/check.h"

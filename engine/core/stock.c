@@ -6,63 +6,67 @@
  *   word      of a cell: what is free there, shifted left by one; bit 0 of the base cell's word
  *             says that the item is split. So every load and every CAS of the base cell knows
  *             whether it holds all that is free.
- *   credits   of a shard: how many givings back were begun and ended by the threads that prefer
- *             it, whichever cell they then credit. The base cell's stay 0.
- *   lock      of an item: held by who moves units between cells (gather), drives free below zero
- *             (debit, define) or reads all the numbers. `moves` is odd while units are in the
- *             hands of the lock's holder. Who takes from several items holds all their locks,
- *             taken in the order of handles, and all their `moves` are odd meanwhile. Nobody else
- *             holds more than one, so no two wait for each other.
+ *   credits   of a shard: how many credits were begun and ended by the threads that prefer it,
+ *             whichever cell they then credit. The base cell's counters stay 0.
+ *   lock      of an item: held by a thread that moves units between cells (gather), drives free
+ *             below zero (debit, define) or reads all the numbers. `moves` is odd while the lock's
+ *             holder has units in hand. A thread that takes from several items holds all their
+ *             locks, taken in the order of handles, and all their `moves` are odd until it is done.
+ *             All other threads hold at most one item's lock, so no two threads wait for each
+ *             other.
  *
  * Invariants
  *   1. free, the sum of the cells and of what a gatherer has in hand, changes only by a take, a
- *      give, a debit, a restock or a definition, by exactly that many units.
- *   2. A shard is never below 0. The base cell is below 0 only when all shards are 0, save within
+ *      give, a debit, a restock or a definition, and by exactly its units.
+ *   2. A shard is never below 0. The base cell is below 0 only when all shards are 0, except within
  *      debit_split(), which holds the lock.
- *   3. Not split: the base cell is all that is free, and nobody credits another cell.
+ *   3. Not split: the base cell holds all that is free, and no thread credits another cell.
  *
- * Why SOLD_OUT is never said falsely
- *   Not split: the load of the base cell that came short is the moment; by 3 it saw all.
+ * Why SOLD_OUT is never a wrong answer
+ *   Not split: the moment is the load of the base cell that found too few units; by 3 it saw all
+ *   that was free.
  *   Split: a scan (a) reads `moves` and every credits_done, (b) reads every word, (c) reads every
- *   credits_started and `moves` again. A cell's started is never below its done and both only
- *   rise; so when (a) and (c) agree, no giving back was under way at (a) and none began until
- *   (c); likewise no lock holder had units in hand. Let T be the moment between (b) and (c). From
- *   the moment that a word was read until T nothing was added to any cell, so each cell was at T
- *   at most what was read: if the sum of what was read is short, free was short at T. A lock
- *   holder that scans leaves `moves` out and counts what it has in hand as free.
- *   One counter bumped after each credit (or before) would not do: a giver stopped between the two
- *   has units in a cell that was scanned already; another thread takes some of them, a third takes
- *   from a cell not yet scanned, and the scan comes short although free never was.
- *   tests/model/stock.pml finds that run.
- *   Gatherers are one at a time, so two never fail over each other's units; the fast path takes
- *   only what it keeps.
- *   Several items: all are split first. A scan runs (a) and (b) of one after another, then (c) of
- *   all. T is the moment between the last (b) and the first (c), and lies within each item's own
- *   (b) to (c); so by the above each cell of each item was at T at most what was read, and if the
- *   sum over all is short, what was free of them together was short at T. A scan of one item that
- *   ended before the next began would not do: a unit given back to the first lets another thread
- *   take from the second, which is scanned later. What is in hand, of whichever item, counts as
- *   free until the hand is full, and the taking takes place then. So it is short only of units
- *   that are in none of the items, never because of how they are spread. Nobody else can tell that
- *   some of it left its cell earlier: `moves` of each item is odd, so a scan without that item's
- *   lock proves nothing, and whoever wants the lock waits. tests/model/stock_any.pml.
- *   Less than the most that was asked is answered by the same proof, that no further unit is free.
- *   An item with a debt counts as 0: its debt takes nothing from the others.
+ *   credits_started and `moves` again. A cell's started is never below its done, and both only
+ *   rise. So when (a) and (c) agree, no credit was unfinished at (a) and none began until (c); for
+ *   the same reason no lock holder had units in hand. Let T be the moment between (b) and (c). From
+ *   the moment when a word was read until T, nothing was added to any cell. So at T each cell held
+ *   at most what was read: if the sum of what was read is too small, free was too small at T. A
+ *   lock holder that scans does not check `moves`, and counts what it has in hand as free.
+ *   One counter, raised after each credit (or before it), would not be enough. Suppose that a giver
+ *   stops between the two steps, with its units in a cell that was scanned already. Another thread
+ *   takes some of them, a third takes from a cell not yet scanned, and the scan finds too few units
+ *   although free was never too small. tests/model/stock.pml finds that run.
+ *   Only one gatherer works at a time, so two never fail because each has units that the other
+ *   needs; the fast path takes only what it keeps.
+ *   Several items: all are split first. A scan runs (a) and (b) of one item after another, then (c)
+ *   of all. T is the moment between the last (b) and the first (c), and lies within each item's own
+ *   (b) to (c). So, as above, at T each cell of each item held at most what was read; and if the
+ *   sum over all items is too small, what was free in them together was too small at T. It would
+ *   not be enough to end the scan of one item before the next begins: a unit credited to the first
+ *   lets another thread take from the second, which is scanned later. Units in hand, of whichever
+ *   item, count as free until the hand is full; the take happens at that moment. So it fails only
+ *   when the units are in none of the items, never because of how they are spread. No other thread
+ *   can notice that some of the units left their cells earlier: `moves` of each item is odd, so a
+ *   scan without that item's lock proves nothing, and a thread that needs the lock waits.
+ *   tests/model/stock_any.pml checks this.
+ *   When less than the most that was asked is taken, the same proof shows that no further unit was
+ *   free. An item with a debt counts as 0: its debt takes nothing from the others.
  *
  * Why no unit is sold twice, and none below zero
- *   Units leave a cell only by a CAS that found them there. What remains is invariant 2: a shard's
- *   units may be sold only while the base is not below 0. A giver credits the base while that is
- *   below 0 (credit()). A giver that saw the base at 0 or more may be overtaken by a debit that
- *   drives it below: debit_split() therefore first lowers the base, then waits until each cell had
- *   a moment without a giver under way, and then drains the shards into the base. The giver's
- *   begin and its load of the base, and the debit's CAS and its load of the givers, are seq_cst:
- *   either the giver sees the lowered base or the debit sees the giver. A take from a shard until
- *   then is concurrent with the debit and counts as before it: the debit takes place when the
- *   drain is done. It still fits its floor then: when the base was lowered the shards were counted
- *   as empty, and those takes had only what was given since.
+ *   Units leave a cell only by a CAS that found them there. What remains to show is invariant 2: a
+ *   shard's units may be sold only while the base is not below 0. A giver credits the base while
+ * that is below 0 (credit()). A giver that saw the base at 0 or more may be overtaken by a debit
+ * that drives the base below 0. Therefore debit_split() first lowers the base, then waits until
+ * each cell had a moment without an unfinished credit, and then drains the shards into the base.
+ * The giver's begin and its load of the base, and the debit's CAS and its load of the credits, are
+ * seq_cst: either the giver sees the lowered base or the debit sees the giver. A take from a shard
+ * until then is concurrent with the debit and counts as before it: the debit takes place when the
+ * drain is done. The debit still respects its floor then: when the base was lowered the shards were
+ * counted as empty, and those takes got only units that were credited since.
  *
  * Order of memory: every change of a word is acq_rel, every load that a decision rests on acquire.
- * So who sees a word sees the begin of the giving back and the odd `moves` that came before it.
+ * So a thread that sees a word also sees the begin of the credit and the odd `moves` that came
+ * before it.
  *
  * Source: Striped64 (java.util.concurrent) for splitting on contention; the scan is a snapshot by
  * double collect (Afek et al., "Atomic snapshots of shared memory", 1993), one-sided because takes
@@ -83,9 +87,9 @@
 #define CELLS          (1u + SHARDS) /* the base cell, then the shards */
 #define SPLIT_BIT      INT64_C(1)
 #define UNIT           INT64_C(2)              /* one unit in a word */
-#define CELL_UNITS_MAX ((int64_t)1 << 60)      /* far above what an operator can define */
+#define CELL_UNITS_MAX ((int64_t)1 << 60)      /* far above all that an operator can define */
 #define SPLIT_AFTER    SCHEDULE_BOUND(64u, 2u) /* failed CASes on the base cell */
-#define READ_TRIES     16u                     /* of stock_read, for two equal readings */
+#define READ_TRIES     16u                     /* tries to get two equal readings */
 
 #define PARTS_MAX (1u + LINE_FALLBACKS_MAX)
 
@@ -93,7 +97,7 @@ static_assert(CELL_UNITS_MAX / 64 > STOCK_MAX, "no sum of an item's numbers leav
 static_assert(INT64_MAX / PARTS_MAX / 8 > STOCK_MAX, "nor does one of several items an int64");
 static_assert(PARTS_MAX <= UINT8_MAX, "a part's index is a byte");
 
-/* A line of its own, so that threads of different cells don't disturb each other. */
+/* A cache line of its own, so that threads of different cells don't disturb each other. */
 struct cell {
     alignas(CACHE_LINE_BYTES) _Atomic int64_t word;
     _Atomic int64_t sold; /* may be below 0: units sold by one cell, returned by another */
@@ -107,7 +111,7 @@ struct item {
     struct spin lock;
     _Atomic uint32_t collisions;
     _Atomic uint64_t moves; /* written under the lock */
-    int64_t stocked;        /* these under the lock */
+    int64_t stocked;        /* this and the following: under the lock */
     int64_t safety;
     int64_t presale_cap;
     int64_t settled;
@@ -120,10 +124,10 @@ struct stock {
     uint32_t items_max;
     struct item *items;  /* by handle; 0 is not used */
     struct cell *shards; /* SHARDS for each handle; touched only when the item is split */
-    /* Units held or sold as published: of each slot, by handle. A thread counts in its own, without
-     * a locked instruction; touched only by what it publishes. */
+    /* Units held or sold as published: an array for each slot, by handle. A thread counts in its
+     * own slot's, without a locked instruction; only publishing changes it. */
     _Atomic int64_t *promised;
-    _Atomic uint32_t promise_slots; /* that have counted any; only rises */
+    _Atomic uint32_t promise_slots; /* slots that have counted any; only rises */
 };
 
 /* What one pass over the cells of a split item saw. */
@@ -261,7 +265,7 @@ static int64_t take_up_to(struct cell *cell, int64_t most)
 
 /* ---- Splitting ---- */
 
-/* One RMW: from then on nobody takes the base cell for all there is. */
+/* One RMW: from then on no thread takes the base cell for all that is free. */
 static void split(struct item *item)
 {
     SCHEDULE_POINT("stock.split");
@@ -284,7 +288,7 @@ bool stock_is_split(const struct stock *stock, uint32_t item)
 
 /* ---- The scan of a split item ---- */
 
-/* Steps (a), but for `moves`, and (b). */
+/* Steps (a), without `moves`, and (b). */
 static void scan_cells(const struct stock *stock, uint32_t item, struct scan *scan)
 {
     SCHEDULE_POINT("stock.scan");
@@ -308,7 +312,7 @@ static void scan_cells(const struct stock *stock, uint32_t item, struct scan *sc
     }
 }
 
-/* Step (c), but for `moves`. True: nothing was given back between (a) and here. */
+/* Step (c), without `moves`. True: nothing was credited between (a) and here. */
 static bool scan_is_settled(const struct stock *stock, uint32_t item, const struct scan *scan)
 {
     SCHEDULE_POINT("stock.scanned");
@@ -324,7 +328,7 @@ static bool scan_is_settled(const struct stock *stock, uint32_t item, const stru
     return true;
 }
 
-/* Without the lock and without writing. False: somebody is moving units. */
+/* Without the lock and without writing. False: a thread is moving units. */
 static bool scan_unlocked(const struct stock *stock, uint32_t item, struct scan *scan)
 {
     SCHEDULE_POINT("stock.proof");
@@ -345,7 +349,7 @@ static bool unlocked_is_settled(const struct stock *stock, uint32_t item, const 
 }
 
 /* Without the lock and without writing, so that refusals don't slow each other down. False: there
- * may be enough, or somebody was giving back or moving units. */
+ * may be enough, or a thread was crediting or moving units. */
 static bool proven_short(const struct stock *stock, uint32_t item, int64_t qty)
 {
     struct scan scan;
@@ -358,7 +362,8 @@ static bool proven_short(const struct stock *stock, uint32_t item, int64_t qty)
 static void moves_begin(struct item *item)
 {
     SCHEDULE_POINT("stock.moves_begin");
-    /* relaxed: the change of a word that follows is a release; who sees that sees this. */
+    /* relaxed: the change of a word that follows is a release; a thread that sees that change sees
+     * this. */
     uint64_t moves = atomic_load_explicit(&item->moves, memory_order_relaxed);
     CHECK(moves % 2 == 0);
     atomic_store_explicit(&item->moves, moves + 1, memory_order_relaxed);
@@ -384,7 +389,7 @@ static int64_t take_from_all(const struct stock *stock, uint32_t item, unsigned 
     return hand;
 }
 
-/* Takes qty from wherever it is. False: proven short, nothing is taken. */
+/* Takes qty units from any cells. False: it is proven that too few are free. */
 static bool gather(const struct stock *stock, uint32_t item, struct cell *own, int64_t qty)
 {
     int64_t hand = 0;
@@ -403,7 +408,7 @@ static bool gather(const struct stock *stock, uint32_t item, struct cell *own, i
         }
         spin_pause(step);
     }
-    /* So that the next takes of this thread are fast ones again. */
+    /* Moves more than is needed, so that this thread's next takes are fast again. */
     struct cell *richest = cell_at(stock, item, scan.richest);
     if (richest != own) {
         int64_t half = free_of(load_word(richest)) / 2;
@@ -457,7 +462,7 @@ static bool debit_split(const struct stock *stock, uint32_t item, struct cell *o
         if (hand == qty) {
             return true;
         }
-        /* The shards count as empty here: what was given to them since only helps. */
+        /* The shards count as empty here: units that were credited to them since only help. */
         int64_t word = load_word(base);
         if (free_of(word) <= 0 && fits(free_of(word), qty - hand, floor) &&
             change_word(base, &word, hand - qty)) {
@@ -487,7 +492,7 @@ static bool debit_locked(const struct stock *stock, uint32_t item, struct cell *
     return done;
 }
 
-/* Into the base: if that is below 0 it has to be filled first anyway. */
+/* Credits the base: if that is below 0 it has to be filled first anyway. */
 static void credit_locked(struct item *item, int64_t qty)
 {
     moves_begin(item);
@@ -539,7 +544,7 @@ enum hf_status stock_take(struct stock *stock, unsigned slot, uint32_t item, int
 
 /* ---- Taking from several items ---- */
 
-/* One taking from several items. */
+/* One take from several items. */
 struct sweep {
     const struct stock *stock;
     struct stock_part *parts; /* in the order of preference */
@@ -558,7 +563,7 @@ static void sort_by_handle(struct sweep *sweep)
             sweep->by_handle[at] = sweep->by_handle[at - 1];
         }
         sweep->by_handle[at] = (uint8_t)i;
-        /* An item that is there twice would be waited for by who holds it. */
+        /* With an item twice, the thread would wait for a lock that it holds itself. */
         CHECK(at == 0 || parts[sweep->by_handle[at - 1]].item != parts[i].item);
     }
 }
@@ -647,7 +652,8 @@ static void put_back_parts(const struct sweep *sweep, unsigned slot)
     }
 }
 
-/* gather() over several items, at least `least` and at most `most`. False: proven short. */
+/* gather() over several items, at least `least` and at most `most`. False: it is proven that too
+ * few are free. */
 static bool gather_parts(struct sweep *sweep, unsigned slot, int64_t least, int64_t most)
 {
     int64_t hand = 0;
@@ -668,19 +674,20 @@ static bool gather_parts(struct sweep *sweep, unsigned slot, int64_t least, int6
     }
 }
 
-/* Of `taken` units, those beyond what is in stock, when `units` were left free after the taking. */
+/* How many of `taken` units are beyond what is in stock, when `units` were left free after the
+ * take. */
 static int64_t presale_of(const struct item *item, int64_t taken, int64_t units)
 {
     int64_t beyond = item->presale_cap - units;
     return beyond > 0 ? min_units(beyond, taken) : 0;
 }
 
-/* Under the locks, after the taking. How exact: from an item with a presale_cap units are taken
- * under its lock alone, so only givings back change it meanwhile. What is read here is what the
- * taking left, and of the units given back since then those whose cell was not read yet: each
- * giving back counts as one before the taking or one after it. So presale is never above what was
- * beyond stock when the taking was done, and below it by at most what was given back during the
- * call. Exact with nothing given back; always exact where what is free stays on one side of
+/* Under the locks, after the take. How exact the result is: units of an item with a presale_cap are
+ * taken only under its lock, so only credits change what is free during the call. This reads what
+ * the take left, and of the units credited since then those whose cell was not read yet: each
+ * credit counts as if it came before the take or after it. So presale is never above what was
+ * beyond stock when the take was done, and below it by at most what was credited during the call.
+ * It is exact when nothing is credited, and always exact when what is free stays on one side of
  * presale_cap. */
 static void fill_presale(struct sweep *sweep)
 {
@@ -709,8 +716,8 @@ static bool take_from_split_parts(struct sweep *sweep, unsigned slot, int64_t le
     return taken;
 }
 
-/* Under the lock: takes least..most units of an item as long as it is not split, from its base
- * cell, which is all there is: so what is left is exact. False: it is split, nothing was done. */
+/* Under the lock: takes least..most units of an item that is not split, from its base cell, which
+ * holds all that is free: so what is left is exact. False: the item is split, nothing was done. */
 static bool take_unsplit(struct item *item, struct stock_part *part, int64_t least, int64_t most,
                          bool *taken)
 {
@@ -730,7 +737,8 @@ static bool take_unsplit(struct item *item, struct stock_part *part, int64_t lea
     return false;
 }
 
-/* Several items are split: only then are givings back counted. One need not be. True: all are. */
+/* Splits several items, because only then are credits counted; a single item need not be split.
+ * True: all are split. */
 static bool split_parts(struct stock *stock, const struct stock_part *parts, uint32_t count)
 {
     bool all_split = true;
@@ -764,7 +772,7 @@ enum hf_status stock_take_any(struct stock *stock, unsigned slot, struct stock_p
     sweep.count = count;
 
     bool all_split = split_parts(stock, parts, count);
-    /* At least 0 units: short of 1 is none at all, which is what is taken then. */
+    /* With a least of 0, proof that not even 1 unit is free is enough: then nothing is taken. */
     if (all_split && parts_proven_short(&sweep, least > 0 ? least : 1)) {
         return least > 0 ? HF_SOLD_OUT : HF_OK;
     }
@@ -791,7 +799,7 @@ enum hf_status stock_take_presale(struct stock *stock, unsigned slot, uint32_t i
 
 /* ---- Giving ---- */
 
-/* Gives back to a split item: into the base while that is below 0, else into the own cell. */
+/* Credits a split item: the base while that is below 0, else the thread's own cell. */
 static void credit(struct stock *stock, unsigned slot, uint32_t item, int64_t qty)
 {
     struct cell *own = own_cell(stock, item, slot);
@@ -856,7 +864,8 @@ void stock_promise(struct stock *stock, unsigned slot, uint32_t item, int64_t de
     }
     _Atomic int64_t *promised = promised_at(stock, slot, item);
     SCHEDULE_POINT("stock.promise");
-    /* relaxed: the slot's own. release: a reader that sees it sees that a publication was begun. */
+    /* relaxed: only the slot's thread writes it. release: a reader that sees it sees that a
+     * publication was begun. */
     int64_t before = atomic_load_explicit(promised, memory_order_relaxed);
     atomic_store_explicit(promised, before + delta, memory_order_release);
 }
@@ -965,8 +974,8 @@ static void read_cells(const struct stock *stock, uint32_t item, struct reading 
     }
 }
 
-/* True when nothing was given back from the first reading until after the second, and no word
- * differs: then none changed in between, for takes only lower them. */
+/* True when nothing was credited from the first reading until after the second, and no word
+ * differs: then none changed in between, because takes only lower them. */
 static bool readings_agree(const struct reading *first, const struct reading *second)
 {
     if (first->cell_count != second->cell_count) {
@@ -986,7 +995,8 @@ void stock_read(struct stock *stock, uint32_t item, struct stock_view *view)
     struct item *it = item_at(stock, item);
     struct reading readings[2];
 
-    /* The lock keeps out moves, debits, restocks and definitions; takes, gives and sells go on. */
+    /* The lock keeps out moves, debits, restocks and definitions; takes, credits and sales
+     * continue. */
     spin_lock(&it->lock);
     read_cells(stock, item, &readings[0]);
     unsigned last = 0;
@@ -1000,7 +1010,7 @@ void stock_read(struct stock *stock, uint32_t item, struct stock_view *view)
     view->stocked = it->stocked;
     view->safety = it->safety;
     view->presale_cap = it->presale_cap;
-    view->settled = it->settled; /* after the cells: not more than was seen sold */
+    view->settled = it->settled; /* read after the cells: not more than was seen sold */
     spin_unlock(&it->lock);
 
     int64_t units = 0;
@@ -1009,7 +1019,7 @@ void stock_read(struct stock *stock, uint32_t item, struct stock_view *view)
         units += free_of(readings[last].words[i]);
         sold += readings[last].sold[i];
     }
-    /* Under load a unit may be seen both free and sold: then it is not held, and not free. */
+    /* Under load a unit may be seen both free and sold: then it counts as neither. */
     int64_t sellable = view->stocked - view->safety + view->presale_cap;
     int64_t held = sellable - units - sold;
     view->sold = sold;
@@ -1047,8 +1057,9 @@ void stock_read_promised(struct stock *stock, uint32_t item, struct stock_view *
 
 void stock_prefetch(const struct stock *stock, unsigned slot, uint32_t item)
 {
-    /* For reading: a line that nobody has comes exclusive anyway, and that of a split item has to
-     * stay shared. The shard of an item that is split is hot, hence near. */
+    /* Prefetched for reading: a cache line that no other processor has comes exclusive anyway, and
+     * the base of a split item has to stay shared. The shard of a split item is used often, so it
+     * is in the cache already. */
     (void)slot;
     __builtin_prefetch(&stock->items[item].base, 0, 3);
 }

@@ -1,8 +1,8 @@
 /* table.c - the planned sizes of the sharded hash tables' indexes.
  *
  * Threads: see table.h.
- * Invariant: a shard's sizes below `given` hold no memory; those from there to below next - 1 were
- * left, and only table_tidy touches them. */
+ * Invariant: a shard's sizes below `given` hold no memory. The sizes from `given` to below next - 1
+ * were outgrown, and only table_tidy touches them. */
 #include "core/table.h"
 
 #include <stdlib.h>
@@ -11,10 +11,10 @@
 #include "base/pages.h"
 #include "base/schedule.h"
 
-/* A full table's share; below, fewer shards will do. */
+/* A shard's share of a full table; smaller tables have fewer shards. */
 #define SHARD_ENTRIES_MIN SCHEDULE_BOUND(16384u, 64u)
-#define PREFAULT_BYTES    MIB(2) /* that one call of table_prefault takes: below 1 ms */
-#define TIDY_INDEXES      16u    /* that one call gives back: each costs up to some 100 us */
+#define PREFAULT_BYTES    MIB(2) /* taken by one call of table_prefault, in less than 1 ms */
+#define TIDY_INDEXES      16u    /* freed by one call: each costs up to some 100 us */
 
 uint32_t table_shards_for(uint64_t entries_max)
 {
@@ -177,9 +177,9 @@ bool table_tidy(struct table *table)
 
 bool table_prefault(struct table *table, uint64_t each)
 {
-    /* The first shard stands for all: they grow at about the same time. relaxed: a hint. Not the
-     * last size, which few shards take or none; nor before growing is near, since it may never
-     * come. */
+    /* The first shard is taken as a sample of all: they grow at about the same time. relaxed: a
+     * hint. Not the last size, which few shards take or none; nor before growing is near, since it
+     * may never come. */
     uint32_t next = atomic_load_explicit(&table->shards[0].next, memory_order_relaxed);
     if (next == 0 || next + 1 >= table->size_count ||
         each * 10 < (uint64_t)table->sizes[next - 1].capacity * 7) {

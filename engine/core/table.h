@@ -1,19 +1,19 @@
 /* table.h - what the sharded hash tables have in common: how many shards, and the planned sizes
  * that each shard's index grows through.
  *
- * An index is an open-addressed array of slots; a shard goes from one to the next greater, under
- * its own lock. All sizes are planned at start and have address space from then on, the indexes of
- * one size side by side in one mapping (for huge pages: shards grow at about the same time). So
- * growing neither allocates nor calls the system. What a shard grew out of is given back by
- * table_tidy(), with no lock held.
+ * An index is an open-addressed array of slots. A shard goes from one index to the next greater
+ * one, under its own lock. All sizes are planned at start and have address space from then on; the
+ * indexes of one size are side by side in one mapping (for huge pages: shards grow at about the
+ * same time). So growing neither allocates nor calls the system. table_tidy() returns the memory of
+ * outgrown indexes to the system, with no lock held.
  *
  *     size 0   | shard 0 | shard 1 | ...        each index in whole pages
  *     size 1   |  shard 0  |  shard 1  | ...    greater by 1/growth
  *     ...
  *     last but one: a full table's share of a shard; last: twice that, for an unlikely crowd
  *
- * Threads: table_next and table_moved under the shard's lock; table_tidy in one thread at a time,
- * beside all others; the rest before and after. */
+ * Threads: table_next and table_moved under the shard's lock; table_tidy and table_prefault in one
+ * thread at a time, while others work; the rest when nothing else runs. */
 #ifndef CORE_TABLE_H
 #define CORE_TABLE_H
 
@@ -33,10 +33,10 @@ struct table_size {
     uint64_t bytes;    /* of one index, in whole pages */
 };
 
-/* How far a shard has come. */
+/* How far a shard has grown. */
 struct table_shard {
-    _Atomic uint32_t next; /* the size it takes next; it has the one before, if any */
-    uint32_t given;        /* sizes below are given back; table_tidy's */
+    _Atomic uint32_t next; /* the size that it takes next; it has the size before that, if any */
+    uint32_t given;        /* sizes below hold no memory any more; only table_tidy uses this */
 };
 
 struct table {
@@ -45,26 +45,29 @@ struct table {
     uint32_t slot_bytes;
     uint32_t shard_count;
     struct table_shard *shards;
-    _Atomic uint64_t left;  /* indexes that shards have grown out of, ever */
-    uint64_t tidied;        /* of these, given back; table_tidy's, and the next one */
-    uint32_t tidy_next;     /* the shard to look at next */
-    uint32_t prefault_size; /* whose memory table_prefault takes; its own, and the next one */
+    _Atomic uint64_t left;  /* how many indexes shards have outgrown since the start */
+    uint64_t tidied;        /* how many of these hold no memory any more; this and tidy_next: only
+                               table_tidy's */
+    uint32_t tidy_next;     /* the shard to check next */
+    uint32_t prefault_size; /* the size whose memory table_prefault takes; this and prefault_bytes:
+                               only its own */
     uint64_t prefault_bytes;
 };
 
-/* Shards for a table of so many entries: enough that threads rarely meet and that one grows fast;
- * few for a small table. A power of two, 1..TABLE_SHARDS_MAX. */
+/* How many shards a table of entries_max entries gets: enough that threads rarely wait for each
+ * other and that one shard grows fast; few for a small table. A power of two, 1..TABLE_SHARDS_MAX.
+ */
 uint32_t table_shards_for(uint64_t entries_max);
 
-/* Where a tag's probing starts: the tag as a fraction of the capacity, so that any capacity will do
- * and an index keeps its order when it grows. */
+/* Where a tag's probing starts: the tag as a fraction of the capacity, so that any capacity is
+ * possible and an index keeps its order when it grows. */
 static inline uint32_t table_home(uint32_t tag, uint32_t capacity)
 {
     return (uint32_t)((uint64_t)tag * capacity >> 32);
 }
 
-/* Whether the slot at `at` may move to the hole before it when slots are shifted back: whether the
- * hole is not before its home. */
+/* When slots are shifted back: whether the slot at `at` may move to the hole before it. It may if
+ * the hole is not before its home. */
 static inline bool table_may_move(uint32_t home, uint32_t at, uint32_t hole, uint32_t capacity)
 {
     uint32_t from_home = at >= home ? at - home : at + capacity - home;
@@ -72,13 +75,14 @@ static inline bool table_may_move(uint32_t home, uint32_t at, uint32_t hole, uin
     return from_home >= from_hole;
 }
 
-/* Whether one more slot than `used` leaves the fifth empty that keeps probing short. */
+/* Whether one more slot than `used` still leaves one fifth of the index empty, which keeps probing
+ * short. */
 static inline bool table_has_slot(uint32_t used, uint32_t capacity)
 {
     return (uint64_t)(used + 1) * 5 <= (uint64_t)capacity * 4;
 }
 
-/* The same, where there is no next size. */
+/* The same for the greatest size, which can't grow: one sixteenth is left empty. */
 static inline bool table_has_last_slot(uint32_t used, uint32_t capacity)
 {
     return (uint64_t)(used + 1) * 16 <= (uint64_t)capacity * 15;
@@ -88,42 +92,45 @@ struct table_plan {
     uint32_t slot_bytes;
     uint32_t shard_count;
     uint64_t entries_max; /* of all shards */
-    uint32_t growth; /* a size is greater than the one before by 1/growth of it: 1 doubles, 4 wastes
-                        less memory and moves slots more often */
-    bool huge;       /* in huge pages: faster at random; while some shards have grown and others
-                        have not, both sizes' memory is there in whole */
+    uint32_t growth; /* each size is greater than the one before by 1/growth of that: 1 doubles; 4
+                        wastes less memory, but slots are moved more often */
+    bool huge;       /* use huge pages: random access is faster, but while some shards have grown
+                        and others have not, the memory of both sizes is taken in whole */
 };
 
 /* Plans the sizes and reserves address space. NO_MEMORY when it or memory is refused. */
 enum hf_status table_init(struct table *table, const struct table_plan *plan);
 
-/* Of a struct that is all zero, too. */
+/* The struct may be all zero. */
 void table_deinit(struct table *table);
 
 /* Starts all shards with an index that has room for their shares of `count` entries. Returns the
  * size's capacity. */
 uint32_t table_expect(struct table *table, uint64_t count);
 
-/* Takes the memory of the shards' present indexes: of one of `parts` equal parts of them, each by
- * another thread. For when nothing else runs. */
+/* Takes the memory of one of `parts` equal parts of the shards' present indexes, each part by
+ * another thread. Nothing else may run at the same time. */
 void table_populate(struct table *table, unsigned part, unsigned parts);
 
-/* The index that a shard grows into, all zero; *capacity its slots. NULL: it has the greatest. */
+/* The index that a shard grows into, all zero; *capacity: how many slots it has. NULL: the shard
+ * has the greatest size already. */
 void *table_next(const struct table *table, uint32_t shard, uint32_t *capacity);
 
-/* The shard has moved its slots to what table_next gave, and never touches the former one again. */
+/* Reports that the shard has moved its slots to the index from table_next, and never touches the
+ * former one again. */
 void table_moved(struct table *table, uint32_t shard);
 
-/* A shard's present index; NULL: it has none. For when nothing else runs. */
+/* A shard's present index; NULL: it has none. Nothing else may run at the same time. */
 void *table_index(const struct table *table, uint32_t shard);
 
-/* Gives back the memory of some of the indexes that were grown out of. Returns whether there is
- * more. Costs next to nothing when there is none, and below some ms otherwise. */
+/* Returns the memory of some of the outgrown indexes to the system. Returns whether more is left;
+ * costs almost nothing when none is, and at most some ms otherwise. */
 bool table_tidy(struct table *table);
 
-/* Takes memory of the size that shards are about to grow into (but the last), some of it at once,
- * when they hold `each` entries on average, 7/10 of an index: so that growing, at 4/5 and under a
- * shard's lock, meets no page fault. Returns whether there is more. One thread at a time. */
+/* Takes some memory of the size that shards will grow into next (but not of the last size), once
+ * `each`, the average number of entries in a shard, is 7/10 of an index. So growing, which happens
+ * at 4/5 and under a shard's lock, meets no page fault. Returns whether more is left to take. One
+ * thread at a time. */
 bool table_prefault(struct table *table, uint64_t each);
 
 #endif

@@ -285,7 +285,7 @@ static inline uint64_t mix_line(uint64_t h, const struct order_line_view *line,
     return line->counted ? mix(h, ORDER_COUNTED) : h;
 }
 
-/* An order but for its lines. */
+/* An order without its lines. */
 static inline uint64_t mix_order(struct id128 id, uint64_t buyer, uint64_t deadline_ms,
                                  enum order_state state, uint32_t extended_ms)
 {
@@ -293,7 +293,7 @@ static inline uint64_t mix_order(struct id128 id, uint64_t buyer, uint64_t deadl
     return mix(h, deadline_ms ^ (uint64_t)state << 56) + extended_ms;
 }
 
-/* An order in this state but for its lines. */
+/* An order in this state, without its lines. */
 static inline uint64_t mix_order_in(const struct order *order, enum order_state state,
                                     uint32_t extended_ms)
 {

@@ -1,20 +1,20 @@
-/* transition.h - what an event does to an order, line by line: one definition for deciding,
- * publishing and replay, and the state's digest with it.
+/* transition.h - what an event does to an order, line by line, and to the state's digest: one
+ * definition for deciding, publishing and replay.
  *
- * A line has qty units. Which of them are where follows from the order's state:
+ * A line has qty units. How many of them are held or sold follows from the order's state:
  *
  *     held = qty - released                 in state HELD
  *     sold = committed - returned           in states COMMITTED and RETURNED
  *
- * `released` is what was released while the order was held; what a commit left out is
- * qty - released - committed: an order that is paid still knows what was done before. A one-line
- * order without a block has nothing but its state to tell: all of its line is in it.
+ * `released` is what was released while the order was held; what a commit left out is qty -
+ * released - committed. So a committed order still shows what was released before. A one-line order
+ * without a block has only its state, which applies to its whole line.
  *
  * The digest is a sum modulo 2^64, so that events from many threads add up in any order: of
- * order_digest() over all orders, of each item's stocked, held and sold times a number of the
- * item's own, of each limited buyer's units times a number of the pair's own, and of a hash of each
- * definition and adjustment. Forgetting an order takes its order_digest() away; its sold units and
- * its buyer's stay.
+ * order_digest() over all orders; of each item's stocked, held and sold, times a number that is the
+ * item's own; of each limited buyer's units, times a number that is the pair's own; and of a hash
+ * of each definition and adjustment. Forgetting an order subtracts its order_digest(); its sold
+ * units and its buyer's units stay.
  *
  * Threads: pure functions; entries under their shard's lock. */
 #ifndef CORE_TRANSITION_H
@@ -27,7 +27,7 @@
 #include "core/order.h"
 #include "core/orders.h"
 
-#define QTY_ALL UINT32_MAX /* as a line's quantity in an event: all of it */
+#define QTY_ALL UINT32_MAX /* a quantity in an event that means all of the line */
 
 static_assert(QTY_MAX < QTY_ALL, "no quantity means all");
 
@@ -56,10 +56,11 @@ static inline int64_t line_live(enum order_state state, const struct order_line_
     return units.held + units.sold;
 }
 
-/* A line, or a grant (from 0), of an order as it stands; its `line` is that which was asked. */
+/* A line, or a grant (from 0), of an order in its present state; its `line` is the number in the
+ * request. */
 struct order_line_view transition_line(const struct order *order, uint32_t line);
 
-/* How many lines were asked: grants of a shaped order may be more or fewer. */
+/* How many lines the request had: a shaped order may have more or fewer grants. */
 uint32_t transition_asked_lines(const struct order *order);
 
 /* A line, or a grant (from 0), as an ORDER_HELD event enters it. */
@@ -86,18 +87,19 @@ static inline uint32_t event_qty(const struct event *event, uint32_t line)
     return event->quantities ? event->quantities[line] : QTY_ALL;
 }
 
-/* What is wrong with an event for this order (static text); NULL: it fits. Replay's check of what
- * a log says, and the deciding side's check of itself. Not for ORDER_HELD. */
+/* Why an event does not fit this order (static text); NULL: it fits. Replay uses it to check the
+ * log, and the deciding side to check itself. Not for ORDER_HELD. */
 const char *transition_misfit(const struct order *order, const struct event *event);
 
 /* The order's state after a fitting event. */
 enum order_state transition_state(const struct order *order, const struct event *event);
 
-/* True when a one-line order without a block needs one to be what the event makes of it. */
+/* True when a one-line order without a block needs one for the state that the event gives it. */
 bool transition_needs_block(const struct order *order, const struct event *event);
 
 /* How a fitting event changes the units of a line that count towards the buyer's limit, and those
- * of its ticket: below 0: given back. Both follow what is held or sold of the line. */
+ * of its ticket; below 0: they are credited. Both follow the units of the line that are held or
+ * sold. */
 struct line_counts {
     int64_t counted;
     int64_t presale;
@@ -118,7 +120,7 @@ uint64_t transition_held_digest(const struct event *event);
 
 /* ---- The digest's parts ---- */
 
-/* Of an order with all its lines; its units not included. */
+/* Of an order with all its lines, without its units. */
 uint64_t order_digest(const struct order *order);
 
 /* Of an item's numbers. */

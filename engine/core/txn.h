@@ -1,7 +1,7 @@
 /* txn.h - one thread's work between two appends: the events that it has decided, their memory, and
- * upper bounds of the bytes that they take in the log.
+ * upper bounds of their sizes in the log.
  *
- * Threads: one a transaction.
+ * Threads: one for each transaction.
  * Invariant: the events' records fit into one append: encoded_bytes, which counts an upper bound
  * for each of them, never exceeds WAL_APPEND_BYTES_MAX. */
 #ifndef CORE_TXN_H
@@ -21,40 +21,41 @@ struct inventory;
 
 enum txn_step {
     TXN_DONE,  /* decided; the outcome is filled in */
-    TXN_AGAIN, /* append and publish what the transaction has (if nothing: pause), call again */
+    TXN_AGAIN, /* append and publish what the transaction has (if it has nothing: pause), then call
+                  again */
 };
 
 /* One thread's work between two appends. Large (some 100 KiB): one per thread, reused. */
 struct txn {
     struct inventory *inventory;
     unsigned slot;   /* the thread's slot, 0..THREADS_MAX-1 */
-    uint64_t now_ms; /* the decision's time, which deadlines are in: set by the caller before each
-                        operation */
-    int64_t wall_ahead_ms; /* what the wall clock, which sales open by, is ahead of now_ms */
+    uint64_t now_ms; /* the time of the decision, from which deadlines count: set by the caller
+                        before each operation */
+    int64_t wall_ahead_ms; /* wall clock minus now_ms; sales open and close by the wall clock */
     bool publishing;       /* from inventory_publish_begin to the end of inventory_publish */
     uint32_t event_count;
     struct event events[TXN_EVENTS_MAX];
-    uint32_t changed[TXN_EVENTS_MAX]; /* the order handle behind each event; core's own */
-    struct txn_memory *memory;        /* lines and quantities of the events; core's own */
+    uint32_t changed[TXN_EVENTS_MAX]; /* the handle of each event's order; private to core */
+    struct txn_memory *memory;        /* lines and quantities of the events; private to core */
 };
 
 enum hf_status txn_init(struct txn *txn, struct inventory *inventory, unsigned slot);
 void txn_deinit(struct txn *txn);
 
-/* ---- The core's own ---- */
+/* ---- Private to core ---- */
 
 #define TXN_ORDERS_BYTES_MAX (WAL_APPEND_BYTES_MAX - EVENT_ADMIN_BYTES)
 
 static_assert(EVENT_HELD_GRANTS(ORDER_LINES_MAX) <= TXN_ORDERS_BYTES_MAX, "any order fits alone");
 
-/* A definition between its decision and its publication: all memory that it needs. */
+/* A definition between its decision and its publication, with all memory that it needs. */
 struct definition {
     uint32_t sku;                     /* 0: to be made */
     uint32_t item;                    /* 0: to be made, or a SKU's definition */
     const struct catalog_text *code;  /* for a SKU to be made */
-    const struct catalog_text *label; /* NULL: as it is */
+    const struct catalog_text *label; /* NULL: the label stays */
     const struct catalog_text *pool;  /* for an item to be made */
-    int64_t debited; /* units taken when it was decided: what it leaves fewer free */
+    int64_t debited; /* units taken when it was decided: by how many it lowers what is free */
 };
 
 struct txn_memory {
@@ -79,20 +80,20 @@ struct txn_memory {
     _Alignas(8) uint8_t bytes[WAL_APPEND_BYTES_MAX];
 };
 
-/* True when an event of so many encoded bytes fits beside those that the transaction has; always
- * true for the first one. */
+/* True when one more event of this encoded size fits into the transaction; always true for the
+ * first one. */
 static inline bool txn_has_room(const struct txn *txn, uint64_t bytes)
 {
     return txn->event_count == 0 || (txn->event_count < TXN_EVENTS_MAX &&
                                      txn->memory->encoded_bytes + bytes <= TXN_ORDERS_BYTES_MAX);
 }
 
-/* Adds an event that txn_has_room for: zeroed but for its type. handle: its order's, or
- * ORDER_NO_HANDLE. */
+/* Adds an event, for which txn_has_room() was true: zeroed except for its type. handle: its
+ * order's, or ORDER_NO_HANDLE. */
 struct event *txn_add(struct txn *txn, enum event_type type, uint32_t handle, uint64_t bytes);
 
-/* Memory for the event that is being added, until the transaction is published; at most as much as
- * its encoded bytes, less 24. */
+/* Memory for the event that is being added, valid until the transaction is published; at most 24
+ * bytes less than the event's encoded bytes. */
 void *txn_bytes(struct txn *txn, uint64_t bytes);
 
 #endif
