@@ -248,7 +248,7 @@ static enum hf_status base_next(struct build *build)
     }
     unsigned type;
     if (!checkpoint_record_peek(base->next, base->left, &type, &base->bytes) ||
-        base->bytes < ORDER_RECORD_BYTES) {
+        base->bytes < ORDER_RECORD_BYTES || order_record_state(base->next) == ORDER_NONE) {
         return fail_base(build, frame_reader_fault(&base->reader, "a record that can't be"));
     }
     base->record = base->next;
@@ -297,7 +297,7 @@ static enum hf_status copy_order(struct build *build)
     uint8_t *to = order_room(build, base->key, base->bytes, &status);
     if (to) {
         memcpy(to, base->record, base->bytes);
-        count_order(build, base->bytes, base->record[2]);
+        count_order(build, base->bytes, order_record_state(base->record));
         status = base_next(build);
     }
     return status == HF_OK ? pace(build, COST_RECORD) : status;

@@ -424,6 +424,11 @@ struct id128 order_record_id(const uint8_t *from)
     return id_from_bytes(from + 8);
 }
 
+enum order_state order_record_state(const uint8_t *from)
+{
+    return from[2] <= ORDER_RETURNED ? (enum order_state)from[2] : ORDER_NONE;
+}
+
 static void decode_line(const uint8_t *from, struct order_line_view *line)
 {
     *line = (struct order_line_view){

@@ -105,6 +105,9 @@ bool checkpoint_record_peek(const uint8_t *from, size_t len, unsigned *type, uin
 /* The id of an order's record; it has been peeked at, and is at least that long. */
 struct id128 order_record_id(const uint8_t *from);
 
+/* Its state; NONE: no order can have the one that the record names. As order_record_id(). */
+enum order_state order_record_state(const uint8_t *from);
+
 /* Reads an order's record; lines has room for ORDER_LINES_MAX. False: not one. */
 bool order_record_decode(const uint8_t *from, uint32_t bytes, struct order_image *image,
                          struct order_line_view *lines);

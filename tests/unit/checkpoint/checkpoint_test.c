@@ -318,6 +318,31 @@ static void build_refuses_a_record_that_is_too_long_for_an_order(void **state)
     storage_destroy(storage);
 }
 
+/* The order is copied, not decoded: nothing happened to it after the base. */
+static void build_refuses_an_order_of_the_base_without_a_state(void **state)
+{
+    (void)state;
+    struct storage *storage = sim_storage_make(1);
+    make_log(storage);
+    struct checkpoint_info info;
+    assert_int_equal(build(storage, 0, 1, NULL, &info), HF_OK);
+    char name[STORAGE_NAME_BYTES_MAX];
+    checkpoint_name(name, 1);
+    uint64_t size;
+    uint8_t *frame = sim_storage_data(storage, name, &size) + WAL_PAGE_BYTES;
+    const uint8_t states[] = {ORDER_NONE, ORDER_RETURNED + 1};
+    for (size_t i = 0; i < sizeof states; i++) {
+        struct frame_header header;
+        const char *reason;
+        assert_true(frame_decode(&header, frame, &reason));
+        frame[FRAME_HEADER_BYTES + 2] = states[i];
+        frame_encode(&header, frame);
+        assert_int_equal(build(storage, 1, 2, NULL, &info), HF_DAMAGED);
+        assert_non_null(strstr(info.message, "a record that can't be"));
+    }
+    storage_destroy(storage);
+}
+
 /* Every other id has the same hash: with this lower half the upper one does not matter to it. */
 static struct id128 id_of_few_hashes(uint64_t serial)
 {
@@ -413,6 +438,7 @@ int main(void)
         cmocka_unit_test(build_stops_when_told_and_leaves_nothing),
         cmocka_unit_test(build_is_refused_where_the_log_does_not_lead_to_a_state),
         cmocka_unit_test(build_refuses_a_record_that_is_too_long_for_an_order),
+        cmocka_unit_test(build_refuses_an_order_of_the_base_without_a_state),
         cmocka_unit_test(build_sorts_orders_of_one_hash_by_their_ids),
         cmocka_unit_test(list_takes_only_names_of_checkpoints),
     };
