@@ -193,7 +193,7 @@ static bool refuse_scientific(char *error, struct bytes cell)
 {
     return refuse(error,
                   "is what a spreadsheet has turned a number into (%.*s): its digits are "
-                  "lost; format the column as text and fill it anew",
+                  "lost; format the column as text and fill it again",
                   cell.len < 20 ? (int)cell.len : 20, (const char *)cell.data);
 }
 
@@ -207,7 +207,7 @@ bool cell_check_name(struct bytes cell, char error[CELL_ERROR_BYTES])
     }
     if (cell_is_date(cell)) {
         return refuse(error, "is a date: a spreadsheet makes one of what looks like it; format the "
-                             "column as text and fill it anew");
+                             "column as text and fill it again");
     }
     if (at_of(cell, 0) == '\'') {
         return refuse(error, "begins with an apostrophe, a spreadsheet's sign for text: take it "

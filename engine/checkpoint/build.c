@@ -35,7 +35,7 @@
 #define COST_BLOCK       16u
 #define PREFETCH_RECORDS 8u
 
-/* Where the merge stands in the base's orders. */
+/* Where the merge is in the base's orders. */
 struct base_orders {
     struct frame_reader reader;
     bool open;
@@ -144,14 +144,14 @@ static enum hf_status take_record(struct build *build, const struct wal_block *b
     struct id128 id;
     const uint8_t *record = block->payload + *at;
     if (!record_peek(record, block->header.payload_bytes - *at, &type, &bytes, &id)) {
-        return fail_block(build, block, "a record that can't be");
+        return fail_block(build, block, "an impossible record");
     }
     *at += bytes;
     uint64_t lsn = block->header.first_lsn + *at;
     if (record_is_order(type)) {
         uint64_t key = id_hash(id);
         if (bytes > GATHER_RECORD_BYTES_MAX) {
-            return fail_block(build, block, "a record that can't be");
+            return fail_block(build, block, "an impossible record");
         }
         return gather_has(build->part, key) ? gather_add(build->gather, key, lsn, record, bytes)
                                             : HF_OK;
@@ -249,7 +249,7 @@ static enum hf_status base_next(struct build *build)
     unsigned type;
     if (!checkpoint_record_peek(base->next, base->left, &type, &base->bytes) ||
         base->bytes < ORDER_RECORD_BYTES || order_record_state(base->next) == ORDER_NONE) {
-        return fail_base(build, frame_reader_fault(&base->reader, "a record that can't be"));
+        return fail_base(build, frame_reader_fault(&base->reader, "an impossible record"));
     }
     base->record = base->next;
     base->next += base->bytes;
@@ -309,7 +309,7 @@ static enum hf_status take_base_in_hand(struct build *build)
     struct base_orders *base = &build->base;
     if (!order_record_decode(base->record, base->bytes, &image, build->lines) ||
         order_hand_load(build->ledger, build->hand, &image) != HF_OK) {
-        return fail_base(build, frame_reader_fault(&base->reader, "an order that can't be"));
+        return fail_base(build, frame_reader_fault(&base->reader, "an impossible order"));
     }
     return base_next(build);
 }
@@ -374,7 +374,7 @@ static void prefetch_record(const struct gathered *records, uint64_t count, uint
 }
 
 /* One order with all its events, of which `event` is the first. *i: that one in the bucket, then
- * the one behind the last. */
+ * the one after the last. */
 static enum hf_status merge_order(struct build *build, struct event *event,
                                   const struct gathered *records, uint64_t count, uint64_t *i)
 {

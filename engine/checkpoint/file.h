@@ -60,7 +60,7 @@ struct frame_reader {
 };
 
 /* Opens a file and checks its header. OK; NOT_FOUND; DAMAGED (see fault); IO_ERROR, NO_MEMORY: the
- * reader is closed then, but for DAMAGED. */
+ * reader is closed then, except for DAMAGED. */
 enum hf_status frame_reader_open(struct frame_reader *reader, struct storage *storage,
                                  uint64_t number);
 void frame_reader_close(struct frame_reader *reader);

@@ -17,12 +17,12 @@ static const char frame_magic[] = "HFCHFRAM";
 
 /* ---- The header's page ---- */
 
-/* u64 fields behind magic (8), version (4), reserved (4) and cluster (16). */
+/* u64 fields after magic (8), version (4), reserved (4) and cluster (16). */
 #define HEADER_FIELDS_AT   32u
 #define HEADER_CHECKSUM_AT CHECKPOINT_CHECKSUM_AT
 static_assert(HEADER_CHECKSUM_AT == HEADER_FIELDS_AT + 8 * (16 + CHECKPOINT_SEEKS),
               "the checksum comes right after the fields");
-/* What version 2 has besides stands behind the checksum, which has its place in every version. */
+/* What version 2 adds is after the checksum, whose place is the same in every version. */
 #define HEADER_ENGINE_MS_AT  (HEADER_CHECKSUM_AT + 8)
 #define HEADER_CHECKSUM_2_AT (HEADER_ENGINE_MS_AT + 8)
 #define HEADER_END_1         HEADER_ENGINE_MS_AT
@@ -144,7 +144,7 @@ static const char *header_fault(const uint8_t *page, struct id128 *cluster)
     size_t end = version > 1 ? HEADER_END_2 : HEADER_END_1;
     return bytes_all_zero(page + end, WAL_PAGE_BYTES - end)
                ? NULL
-               : "the checkpoint header's page is not zero behind the header";
+               : "the checkpoint header's page is not zero after the header";
 }
 
 bool checkpoint_header_decode(struct checkpoint_header *header, const uint8_t *page,
@@ -159,7 +159,7 @@ bool checkpoint_header_decode(struct checkpoint_header *header, const uint8_t *p
     decode_fields(header, page);
     header->info.engine_ms = header->version > 1 ? load_u64(page + HEADER_ENGINE_MS_AT) : 0;
     if (!numbers_fit(header)) {
-        *reason = "the checkpoint header's numbers can't be";
+        *reason = "the checkpoint header's numbers are impossible";
     }
     return !*reason;
 }

@@ -57,7 +57,7 @@ struct frame_header {
     uint64_t hash;       /* filled in by encode and decode */
 };
 
-/* Writes the header before a payload that stands at frame + FRAME_HEADER_BYTES. */
+/* Writes the header before a payload that is at frame + FRAME_HEADER_BYTES. */
 void frame_encode(struct frame_header *header, uint8_t *frame);
 
 /* Reads it. False, with a static reason, when it can't be one; the payload is checked by

@@ -19,8 +19,8 @@
 #define WRITE_AHEAD_BYTES 192u
 #define SORTED_TOGETHER   4u /* records of a bucket that insertion sorts, about */
 
-/* Records one after the other, as in the log but for their headers: there the length is in bytes 2
- * and 3, and the LSN's distance from the chunk's in bytes 4 to 7, both in units of 8 bytes. So a
+/* Records one after the other, as in the log except for their headers: there the length is in bytes
+ * 2 and 3, and the LSN's distance from the chunk's in bytes 4 to 7, both in units of 8 bytes. So a
  * record takes no more than in the log. */
 struct chunk {
     struct chunk *next;

@@ -31,8 +31,8 @@ enum hf_status checkpoint_remove(struct storage *storage, uint64_t number)
     return storage->ops->unlink(storage, name);
 }
 
-/* Does the segment behind a checkpoint say that it goes on elsewhere? Then one of the two is of
- * another log, or of a copy of this one that went on by itself. A segment that is missing or
+/* Does the segment after a checkpoint say that it continues elsewhere? Then one of the two is of
+ * another log, or of a copy of this one that continued by itself. A segment that is missing or
  * damaged says nothing. */
 static bool contradicted(struct storage *storage, const struct wal_start *start)
 {
@@ -70,7 +70,7 @@ enum hf_status checkpoint_open(struct frame_reader *reader, struct storage *stor
     }
     if (info->apart) {
         snprintf(info->message, sizeof info->message,
-                 "%s: segment %llu does not go on where it ends", reader->name,
+                 "%s: segment %llu does not continue where it ends", reader->name,
                  (unsigned long long)info->start.segment);
         frame_reader_close(reader);
         status = HF_DAMAGED;

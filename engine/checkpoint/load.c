@@ -80,7 +80,7 @@ enum hf_status checkpoint_load_ledger(struct frame_reader *reader, struct invent
             status = load_ledger_record(inventory, marks, record, bytes);
         }
         if (status == HF_DAMAGED || (status == HF_OK && !records_done(&records, &header))) {
-            return frame_reader_fault(reader, "a record of the ledger that can't be");
+            return frame_reader_fault(reader, "an impossible record of the ledger");
         }
         if (status != HF_OK) {
             return status;
@@ -98,10 +98,10 @@ enum hf_status checkpoint_load_ledger(struct frame_reader *reader, struct invent
  * are the shards of the order table: each thread draws parts that share no shard with others, in
  * the order of the file, and loads them with a reader of its own. There are several threads to a
  * processor, and each waits for its own reads, past the page cache: while some wait others load,
- * and the disk always has something to do. What is told of the file as a whole is put together from
- * the parts afterwards. */
+ * and the disk always has something to do. What is reported of the file as a whole is put together
+ * from the parts afterwards. */
 
-#define PROGRESS_BYTES MIB(16) /* told of progress after so many */
+#define PROGRESS_BYTES MIB(16) /* progress is reported after that many */
 #define LOADERS_EACH   4u      /* to a thread that may be at work */
 #define INDEX_AHEAD    32u /* orders from prefetching their place in the index until it is used */
 
@@ -120,10 +120,10 @@ struct orders_load {
     const struct checkpoint_header *header;
     struct inventory *inventory; /* NULL: only check */
     unsigned threads;
-    unsigned draws; /* how many there are: each of so many parts in a row */
+    unsigned draws; /* how many there are: each takes that many parts in a row */
     _Atomic unsigned next_draw;
     struct orders_part parts[CHECKPOINT_SEEKS];
-    _Atomic unsigned failed_part; /* what lies behind need not be read */
+    _Atomic unsigned failed_part; /* what lies after need not be read */
     _Atomic uint64_t done_bytes;
     void (*progress)(void *context, uint64_t done, uint64_t total);
     void *context;
@@ -176,7 +176,7 @@ static enum hf_status load_order_record(struct part_loader *loader, struct order
     return loader->lane ? image_load_order(loader->lane, &image, key) : HF_OK;
 }
 
-/* Orders that are looked at ahead: orders come in the order of shards, but in a shard's index each
+/* Orders that are read ahead: orders come in the order of shards, but in a shard's index each
  * has a place of its own, and that is fetched meanwhile. */
 struct orders_ahead {
     struct frame_records records;
@@ -223,7 +223,7 @@ static enum hf_status load_frame(struct part_loader *loader, struct orders_part 
                                                    "pre-sale ticket than the ledger counts");
     }
     if (status == HF_DAMAGED || (status == HF_OK && !records_done(&records, header))) {
-        return frame_reader_fault(&loader->reader, "a record of an order that can't be");
+        return frame_reader_fault(&loader->reader, "an impossible order's record");
     }
     return status;
 }
@@ -408,13 +408,14 @@ static void loaders_close(struct orders_load *load)
     }
 }
 
-/* Loads or checks all orders; `reader` then stands before the ledger. */
+/* Loads or checks all orders; afterwards `reader` is before the ledger. */
 static enum hf_status load_orders(struct orders_load *load, struct frame_reader *reader,
                                   struct checkpoint_info *info)
 {
     reader->offset = 0;
     if (!seeks_fit(load->header)) {
-        return frame_reader_fault(reader, "the checkpoint header's offsets of orders can't be");
+        return frame_reader_fault(reader,
+                                  "the checkpoint header's offsets of orders are impossible");
     }
     enum hf_status status = loaders_open(load, reader->storage);
     if (status == HF_OK) {
@@ -446,7 +447,7 @@ static enum hf_status check_chain(struct frame_reader *reader)
     }
     if (reader->next_sequence != reader->header.frames ||
         reader->chain != reader->header.frames_hash) {
-        return frame_reader_fault(reader, "the frames are not those that the header tells of");
+        return frame_reader_fault(reader, "the frames differ from those in the header");
     }
     return HF_OK;
 }

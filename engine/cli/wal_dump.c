@@ -42,7 +42,7 @@ static const struct option_spec options[] = {
     WAL_ARCHIVE_OPTION(archive),
     WAL_FROM_OPTION(from_text),
     WAL_TO_OPTION(to_text),
-    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most so many records (default: all)"},
+    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most N records (default: all)"},
     {"type", OPTION_TEXT, &type_names, NULL, "TYPE[,TYPE]",
      "only records of these types, as ORDER_HELD"},
     {"order", OPTION_TEXT, &order_text, NULL, "ID", "only records of this order"},

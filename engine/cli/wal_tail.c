@@ -31,7 +31,7 @@ static const struct option_spec options[] = {
     {"from", OPTION_UNSIGNED, &from_lsn, &from_given, "LSN",
      "records after this LSN (default: all of the log)"},
     {"follow", OPTION_FLAG, &follow_on, NULL, NULL, "wait for more, until interrupted"},
-    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most so many records (default: all)"},
+    {"limit", OPTION_UNSIGNED, &limit, NULL, "N", "at most N records (default: all)"},
     {"json", OPTION_FLAG, &json, NULL, NULL, "print JSON, one object a line"},
 };
 

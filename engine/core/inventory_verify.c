@@ -224,7 +224,7 @@ static bool verify_orders(const struct inventory *inventory, const struct verify
     if (sums->odd) {
         char id[ID_TEXT_BYTES];
         id_to_text(sums->odd->id, id);
-        snprintf(what, what_bytes, "order %s: its state or a line of it can't be", id);
+        snprintf(what, what_bytes, "order %s: its state or one of its lines is impossible", id);
         return false;
     }
     struct inventory_counts counts;

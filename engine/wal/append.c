@@ -1,10 +1,10 @@
 /* append.c - appending and waiting, from any thread.
  *
  * An appender holds the spin lock while it reserves its place: a handful of additions. The copy is
- * done outside; copied_bytes tells the writer when it is complete.
+ * done outside; copied_bytes shows the writer when the copy is complete.
  *
  * Waking the writer: before it sleeps it sets writer_asleep under the lock, having seen under the
- * same lock that there is nothing to write. An appender looks at the flag under the lock, after
+ * same lock that there is nothing to write. An appender reads the flag under the lock, after
  * adding its bytes. So either the writer sees the bytes, or the appender sees the flag.
  *
  * Stalling: an appender that finds no free buffer counts itself under the lock and notes the count
@@ -12,7 +12,7 @@
  * and then moves that count. So it can't be missed.
  *
  * Waiters: a waiter is linked under the lock to a group that is not done; the writer detaches a
- * group's waiters and counts the group as done in one critical section. So each waiter is told
+ * group's waiters and counts the group as done in one critical section. So each waiter is notified
  * once, and none is lost. */
 #include "wal/append.h"
 

@@ -1,10 +1,10 @@
 /* catalogue.h - which files a log's folder has, and what their names prove. Private to engine/wal.
  *
  * Segments get their names in the order of their numbers, each durably before the next; they lose
- * them from the lowest up (given back) or from the highest down (cut off). So at any moment, after
- * any crash, the numbers there are follow one another, and this holds besides:
+ * them from the lowest up (released) or from the highest down (cut off). So at any moment, after
+ * any crash, the numbers there are follow one another. Also:
  *
- *     spare-S       a segment after S holds a durable block: S was given back only then
+ *     spare-S       a segment after S holds a durable block: S was released only then
  *     checkpoint-C  the same: only sealed segments are covered
  *     begun-B       segment B itself holds a durable block
  *
@@ -16,12 +16,12 @@
  *     loss is found, also when it was emptied, replaced by an earlier life of it or by a copy of
  *     another, and also when all those prepared after it are gone.
  *   - a spare, checkpoint or segment is another log's: catalogue_foreign. It would be mixed into
- * this one: a segment that a checkpoint covers, which nobody reads at a start, would be given back
+ * this one: a segment that a checkpoint covers, which nobody reads at a start, would be released
  * and be a spare.
  *
  * The reader asks all three where a log ends (tail.c), and so everything that reads a log to its
  * end decides alike: an engine's start, `wal verify`, `repair`, `checkpoint`, `replay`, `dump`,
- * `stats`. What comes before where reading begins, behind a checkpoint, is asked for by
+ * `stats`. What comes before where reading begins, after a checkpoint, is asked for by
  * wal_check_covered().
  *
  * Not a fault: segments missing at the beginning, if a checkpoint covers them; prepared segments
@@ -56,11 +56,12 @@ enum hf_status catalogue_read(struct catalogue *catalogue, struct storage *stora
 void catalogue_free(struct catalogue *catalogue);
 
 /* The first number that is missing from `from` on (0: from the lowest there is) and not after
- * `upto`, while a higher one is there. True: *fault tells. */
+ * `upto`, while a higher one is there. True: *fault says which. */
 bool catalogue_gap(const struct catalogue *catalogue, uint64_t from, uint64_t upto,
                    struct catalogue_fault *fault);
 
-/* The log's last block is in segment `last` (0: there is none): does a name prove that it went on?
+/* The log's last block is in segment `last` (0: there is none): does a name prove that it
+ * continued?
  */
 bool catalogue_short(const struct catalogue *catalogue, uint64_t last,
                      struct catalogue_fault *fault);

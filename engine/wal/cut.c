@@ -85,7 +85,7 @@ static enum hf_status cut_segment(struct cut *cut)
     return status;
 }
 
-/* Removes the segments behind the one that stays, newest first. */
+/* Removes the segments after the one that stays, newest first. */
 static enum hf_status cut_segments(struct storage *storage, uint64_t last)
 {
     struct segment_list list;

@@ -1,12 +1,12 @@
 /* follow.c - reads a log that is being written.
  *
  * A place is where the next block is expected, and what it must fit: index, chain, LSN. A header
- * that fits is the next block's; whether that block is durable a header further on tells, by its
+ * that fits is the next block's; whether that block is durable a later header shows, by its
  * durable_index. So before a block is handed out a scout goes ahead, from header to header, until
- * one proves it. The scout begins anew each time: an engine that starts may have cut off a block
+ * one proves it. The scout begins again each time: an engine that starts may have cut off a block
  * that the scout saw and nothing proved.
  *
- * A segment may be given back while its file is open here: the file becomes a spare and then
+ * A segment may be released while its file is open here: the file becomes a spare and then
  * another segment, or is cut to nothing. Until then it may look as it always did. So where nothing
  * fits it is opened by name once more, for its copy may be in an archive; and if the name is gone,
  * and nothing follows where it broke off, what was to be read has expired. Only who has come to the
@@ -42,7 +42,7 @@ struct wal_follow {
     uint64_t durable_index;
     uint64_t scouted_lsn;   /* how far the scout came the last time */
     uint64_t missing_index; /* of the block that was not there the last time */
-    bool at_end;            /* the segment behind it was not begun, seen after that */
+    bool at_end;            /* the segment after it was not begun, seen after that */
     /* Records are read where they stand. */
     _Alignas(max_align_t) uint8_t page[WAL_PAGE_BYTES];
     _Alignas(max_align_t) uint8_t block[WAL_GROUP_BYTES_MAX + 2 * WAL_PAGE_BYTES];
@@ -116,7 +116,7 @@ static enum hf_status read_header(struct wal_follow *follow, const struct place 
     return fits ? HF_OK : HF_NOT_FOUND;
 }
 
-/* Into the next segment, if that goes on here. Notes whether it waits to be begun. */
+/* Into the next segment, if that continues here. Notes whether it waits to be begun. */
 static enum hf_status enter_next(struct wal_follow *follow, struct place *place)
 {
     struct segment_header header;
@@ -145,7 +145,7 @@ static enum hf_status enter_next(struct wal_follow *follow, struct place *place)
 }
 
 /* Nothing fits: opens the segment by its name once more. OK: it is there, or no later one is;
- * EXPIRED: it was given back. */
+ * EXPIRED: it was released. */
 static enum hf_status look_again(struct wal_follow *follow, struct place *place)
 {
     struct segment_list list;
@@ -177,7 +177,7 @@ static enum hf_status find_header(struct wal_follow *follow, struct place *place
     return status;
 }
 
-/* Moves the place behind a block whose header is in follow->page. */
+/* Moves the place after a block whose header is in follow->page. */
 static void go_behind(struct wal_follow *follow, struct place *place,
                       const struct block_header *header)
 {
@@ -238,7 +238,7 @@ static enum hf_status read_block(struct wal_follow *follow, struct wal_block *bl
     return HF_OK;
 }
 
-/* *waits: NOT_FOUND, and nothing was given back that should have been found. */
+/* *waits: NOT_FOUND, and nothing was released that should have been found. */
 static enum hf_status next_durable(struct wal_follow *follow, struct wal_block *block, bool *waits)
 {
     enum hf_status status = HF_OK;
@@ -293,7 +293,7 @@ static void begin_at(struct wal_follow *follow, const struct segment_header *hea
     follow->place.lsn = header->first_lsn;
 }
 
-/* The last begun segment that begins at or before lsn, and is not behind segment_max. */
+/* The last begun segment that begins at or before lsn, and is not after segment_max. */
 static enum hf_status choose(struct wal_follow *follow, const struct segment_list *list,
                              uint64_t lsn, uint64_t segment_max, uint64_t *oldest_lsn)
 {
@@ -307,7 +307,7 @@ static enum hf_status choose(struct wal_follow *follow, const struct segment_lis
             close_place(follow, &place);
         }
         if (status == HF_NOT_FOUND) {
-            continue; /* prepared only, or given back just now */
+            continue; /* prepared only, or released just now */
         }
         if (status != HF_OK) {
             return status;

@@ -1,8 +1,8 @@
 /* follow.h - reads a log that is being written, block by block, for as long as one likes.
  *
- * Only blocks that a later one proves durable are handed out: what was told is never taken back,
- * not even when the machine loses its power just now. An idle engine writes that proof after 5 ms
- * (NOOP).
+ * Only blocks that a later one proves durable are handed out: what was reported is never taken
+ * back, not even when the machine loses its power just now. An idle engine writes that proof after
+ * 5 ms (NOOP).
  *
  * Where wal_reader finds out how a log ends, this one just waits: what is not there yet may come.
  *
@@ -18,8 +18,8 @@
 
 struct wal_follow;
 
-/* Opens at the start of the segment that has the record behind an LSN; UINT64_MAX: the last one.
- * segment_max: not behind that segment, whatever the LSN (0: wherever it is). OK; NOT_FOUND: there
+/* Opens at the start of the segment that has the record after an LSN; UINT64_MAX: the last one.
+ * segment_max: not after that segment, whatever the LSN (0: wherever it is). OK; NOT_FOUND: there
  * is no log yet; EXPIRED: the engine has given that part back, *oldest_lsn (always set when there
  * is a log) is where what is left begins; DAMAGED, IO_ERROR, NO_MEMORY. */
 enum hf_status wal_follow_open(struct wal_follow **out, struct storage *storage, uint64_t lsn,

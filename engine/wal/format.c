@@ -1,7 +1,8 @@
 /* format.c - segment and block headers to and from bytes; docs/wal-format.md has the tables.
  *
  * Threads: any; pure functions. A header is trusted only after its checksum; magic, version and
- * checksum keep their places in every version, so that a newer one can be told from damage. */
+ * checksum keep their places in every version, so that a newer one can be distinguished from
+ * damage. */
 #include "wal/format.h"
 
 #include <string.h>
@@ -83,7 +84,7 @@ bool segment_header_intact(const uint8_t *from)
            load_u64(from + SEGMENT_CHECKSUM) == hash_bytes(from, SEGMENT_CHECKSUM);
 }
 
-/* Versions 1 and 2 differ in the records that a block may hold; 3 has engine time besides. */
+/* Versions 1 and 2 differ in the records that a block may hold; 3 adds engine time. */
 static bool version_known(uint32_t version)
 {
     return version >= WAL_FORMAT_READ_MIN && version <= WAL_FORMAT_VERSION;

@@ -42,7 +42,7 @@ struct segment_header {
     uint64_t durable_index; /* last block known durable when the segment was begun */
     uint64_t created_ms;    /* wall clock */
     uint64_t segment_bytes; /* the file's size */
-    bool recycled;          /* the file had an earlier life: what is behind the log's end in it may
+    bool recycled;          /* the file had an earlier life: what is after the log's end in it may
                                be anything */
 };
 
@@ -76,7 +76,7 @@ bool segment_header_decode(struct segment_header *header, const uint8_t *from, c
 void block_header_encode(const struct block_header *header, uint8_t *to);
 
 /* False, with a static reason, when magic, version, type, sizes or the header's checksum don't
- * fit. The payload is not looked at. */
+ * fit. The payload is not read. */
 bool block_header_decode(struct block_header *header, const uint8_t *from, const char **reason);
 
 /* What the log must know of a checkpoint's first page: to which cluster it belongs. The rest of

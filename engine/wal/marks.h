@@ -7,7 +7,7 @@
  * two marks is at most a small part of their age. A look back over a minute and one over a year are
  * then alike exact, however long the log has run.
  *
- * A pure function of what was added: a replay makes the same ones, and so does one that goes on
+ * A pure function of what was added: a replay makes the same ones, and so does one that continues
  * from the marks of a checkpoint.
  *
  * Threads: one at a time. */

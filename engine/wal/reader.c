@@ -1,6 +1,6 @@
 /* reader.c - the log's blocks from the first to the last that is valid.
  *
- * A block is valid when its header, its payload and its padding are whole, and it goes on exactly
+ * A block is valid when its header, its payload and its padding are whole, and it continues exactly
  * where the one before ended: cluster, segment number, index, LSN and chain hash all fit. Where
  * none is, tail.c finds out what that means.
  *
@@ -20,7 +20,7 @@
 
 /* ---- Bytes of the open segment ---- */
 
-/* Notes which file can't be read, and why. Returns the status to go on with. */
+/* Notes which file can't be read, and why. Returns the status to continue with. */
 static enum hf_status in_trouble(struct wal_reader *reader, size_t position, enum hf_status status)
 {
     char name[STORAGE_NAME_BYTES_MAX];
@@ -46,7 +46,7 @@ static size_t next_piece(struct wal_reader *reader, size_t room)
     return piece < room ? piece : room;
 }
 
-/* Reads on behind what the buffer has, until it holds `len` bytes or the file ends. */
+/* Reads more into the buffer, until it holds `len` bytes or the file ends. */
 static enum hf_status fill(struct wal_reader *reader, size_t len)
 {
     for (bool more = true; more && reader->buffer_bytes < len;) {
@@ -131,7 +131,7 @@ static enum hf_status set_bad(struct wal_reader *reader, uint64_t offset, const 
     return HF_NOT_FOUND;
 }
 
-/* Does the header go on where the log before it ended? NULL or what does not fit. */
+/* Does the header continue where the log before it ended? NULL or what does not fit. */
 static const char *segment_fault(const struct wal_reader *reader,
                                  const struct segment_header *header)
 {
@@ -203,7 +203,7 @@ static const char *block_fault(const struct wal_reader *reader, const struct blo
         return "the block does not follow the one before it: the chain of hashes is broken";
     }
     if (header->first_lsn != end->lsn) {
-        return "the block's first LSN does not go on from the block before";
+        return "the block's first LSN does not continue the block before";
     }
     if (header->term < end->term || header->term == 0 || header->durable_index >= header->index) {
         return "the block's term or durable index is impossible";
@@ -403,8 +403,8 @@ static enum hf_status measure(struct wal_reader *reader)
         enum hf_status status =
             reader->storage->ops->open(reader->storage, name, false, &file, &size);
         if (status != HF_OK) {
-            continue; /* given back by the engine that runs beside us, or out of reach: reading
-                         tells */
+            continue; /* released by the engine that runs beside us, or unreadable: reading
+                         shows which */
         }
         reader->storage->ops->close(reader->storage, file);
         reader->total_bytes += size;

@@ -1,4 +1,5 @@
-/* reader.h - reads a log from its first segment to its end, and tells a torn tail from damage.
+/* reader.h - reads a log from its first segment to its end, and distinguishes a torn tail from
+ * damage.
  *
  * The end of a log is where the next block should begin and none that is valid does. What is found
  * there decides:
@@ -47,7 +48,7 @@ struct wal_end {
     /* When torn or damaged: where, and what was wrong. */
     char file[STORAGE_NAME_BYTES_MAX];
     uint64_t file_offset;
-    uint64_t valid_after_index; /* damaged: the index of a valid block behind the damage, or 0 */
+    uint64_t valid_after_index; /* damaged: the index of a valid block after the damage, or 0 */
     char reason[160];
 };
 
@@ -58,7 +59,7 @@ struct wal_block {
     uint64_t file_offset;
 };
 
-/* Where reading begins when not at the log's first segment: behind a checkpoint. */
+/* Where reading begins when not at the log's first segment: after a checkpoint. */
 struct wal_start {
     struct id128 cluster;
     uint64_t segment; /* number of the segment to begin with */
@@ -72,8 +73,8 @@ struct wal_start {
 enum hf_status wal_reader_open(struct wal_reader **out, struct storage *storage);
 
 /* As above, from `start` (NULL: the first segment there is) and no further than the end of segment
- * `last` (0: the log's end). Segments before and behind are not looked at. Both are promises: with
- * `start` there is a durable block, with `last` the segment is sealed and the next one goes on;
+ * `last` (0: the log's end). Segments before and after are not read. Both are promises: with
+ * `start` there is a durable block, with `last` the segment is sealed and the next one continues;
  * where that is not so the log is damaged. */
 enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *storage,
                                   const struct wal_start *start, uint64_t last);
@@ -88,13 +89,13 @@ void wal_reader_close(struct wal_reader *reader);
  * then ask wal_reader_end(); IO_ERROR. */
 enum hf_status wal_reader_next(struct wal_reader *reader, struct wal_block *block);
 
-/* Before a torn tail is told, waits 20 ms and reads on, up to so many times: a block that an engine
- * is writing just now looks torn. */
+/* Before a torn tail is reported, waits 20 ms and reads on, up to that many times: a block that an
+ * engine is writing just now looks torn. */
 void wal_reader_be_patient(struct wal_reader *reader, unsigned looks);
 
-/* After wal_reader_next said NOT_FOUND and the log was not damaged: goes on where it stood. From
+/* After wal_reader_next said NOT_FOUND and the log was not damaged: continues where it was. From
  * now on wal_reader_next says NOT_FOUND whenever the next block is not there yet, without looking
- * why: call it again later. It says CANCELED when the segment that it stood in was given back. OK,
+ * why: call it again later. It says CANCELED when the segment that it was in was released. OK,
  * CANCELED, IO_ERROR, NO_MEMORY. */
 enum hf_status wal_reader_follow(struct wal_reader *reader);
 

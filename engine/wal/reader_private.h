@@ -38,14 +38,14 @@ struct wal_reader {
     /* What has been read so far, as the end would be if nothing more came. end.segment 0: no valid
      * block yet; the other fields then are what the first block must fit. */
     struct wal_end end;
-    uint64_t start_segment; /* reading began behind a checkpoint, here; 0: at the first there is */
+    uint64_t start_segment; /* reading began after a checkpoint, here; 0: at the first there is */
     uint64_t last_segment;  /* reading stops at its end; 0: at the log's */
     bool cluster_known;
     bool ended;
     bool gentle;            /* see wal_reader_go_easy */
-    bool searching;         /* behind the end, for what proves a later block */
+    bool searching;         /* after the end, for what proves a later block */
     bool following;         /* a block that is not there will come: see wal_reader_follow */
-    unsigned looks_left;    /* before a torn tail is told: see wal_reader_be_patient */
+    unsigned looks_left;    /* before a torn tail is reported: see wal_reader_be_patient */
     uint64_t retried_index; /* a block that was read again before it was called damaged; 0: none */
 
     /* The check that failed last, and where. */
@@ -65,7 +65,7 @@ struct wal_reader {
 enum hf_status reader_need(struct wal_reader *reader, uint64_t offset, size_t len,
                            const uint8_t **data);
 
-/* Reads the list of the segments to be read, anew. OK, IO_ERROR, NO_MEMORY. */
+/* Reads the list of the segments to be read again. OK, IO_ERROR, NO_MEMORY. */
 enum hf_status reader_list_segments(struct wal_reader *reader);
 
 /* What is read next is little, whatever was read before. */
@@ -76,7 +76,7 @@ enum hf_status reader_open_segment(struct wal_reader *reader, size_t position);
 void reader_close_segment(struct wal_reader *reader);
 
 /* Starts over at the end reached so far, with the directory as it is now. OK; CANCELED: that
- * segment was given back; IO_ERROR, NO_MEMORY. */
+ * segment was released; IO_ERROR, NO_MEMORY. */
 enum hf_status reader_start_again(struct wal_reader *reader);
 
 #endif

@@ -308,7 +308,7 @@ static bool line_valid(struct order_line line)
     return line.item >= 1 && line.item <= ITEMS_MAX && line.qty >= 1 && line.qty <= QTY_MAX;
 }
 
-/* One grant of an order of so many lines; NULL, or what is wrong with it. */
+/* One grant of an order of that many lines; NULL, or what is wrong with it. */
 static const char *grant_fault(const uint8_t *at, uint32_t order_lines, uint32_t line_before)
 {
     uint32_t qty = load_u32(at + 4);

@@ -35,7 +35,7 @@ enum hf_status record_decode(const uint8_t *from, size_t len, struct event *even
 
 /* What sorting records needs of one, without decoding it: its type, length and, for an order's, its
  * id. False: it can't be a record, and record_decode() says why. True says no more than that there
- * is room for what is told. */
+ * is room for what is returned. */
 bool record_peek(const uint8_t *from, size_t len, enum event_type *type, uint32_t *bytes,
                  struct id128 *id);
 
@@ -59,7 +59,7 @@ static inline bool record_is_order(enum event_type type)
 #define RECORD_FLAG_GRANTS    8u   /* told by its grants */
 #define RECORD_FLAG_MULTILINE 128u /* of two lines or more */
 
-/* Where the id lies in an order's record, and the id. record_peek() has looked at it. */
+/* Where the id lies in an order's record, and the id. record_peek() has read it. */
 static inline uint32_t record_order_id_at(const uint8_t *record)
 {
     bool plain = record[0] == EVENT_ORDER_HELD &&

@@ -1,11 +1,11 @@
-/* segments.c - the segment that is written, those prepared to follow it, and those given back.
+/* segments.c - the segment that is written, those prepared to follow it, and those released.
  *
- * A segment to come bears its final name before it is used, so that going on to it costs no
+ * A segment to come bears its final name before it is used, so that continuing to it costs no
  * system call but the write itself: the first block goes in one write with the segment's header,
  * and that write begins the segment. Until then the file holds zeros, or an earlier life.
  *
  * The name begun-N.mark says which segment is the last that holds a durable block: should its file
- * get lost, together with all that were prepared behind it, the log would look whole without it.
+ * get lost, together with all that were prepared after it, the log would look whole without it.
  * The mark follows its segment by some milliseconds and never precedes it.
  *
  * Threads: the writer makes room; one preparer makes segments; one checkpointer gives them back.
@@ -164,8 +164,8 @@ static bool reserve_begun(struct segments *segments)
                            segments->begun_count + segments->prepared_count + 1);
 }
 
-/* A spare file's number, if there are so many. Only the preparer takes numbers out of the list, and
- * others come behind them: so what stands at a place stays there meanwhile. */
+/* A spare file's number, if there are that many. Only the preparer takes numbers out of the list,
+ * and others come after them: so what is at a place stays there meanwhile. */
 static bool spare_at(struct segments *segments, size_t place, uint64_t *number)
 {
     pthread_mutex_lock(&segments->mutex);
@@ -362,7 +362,7 @@ static enum hf_status make_mark(struct wal *wal, const char *name)
 bool wal_mark_begun(struct wal *wal)
 {
     struct segments *segments = &wal->segments;
-    /* relaxed: a segment that is said to hold a durable block goes on doing so. */
+    /* relaxed: a segment that is said to hold a durable block keeps holding it. */
     uint64_t number = atomic_load_explicit(&segments->durable_number, memory_order_relaxed);
     if (number == segments->marked) {
         return true;
@@ -392,7 +392,7 @@ enum hf_status wal_prepare(struct wal *wal)
         return HF_NOT_FOUND;
     }
     enum hf_status status = wal_segment_prepare(wal);
-    /* The storage tells each failure: so not NO_SPACE, after which the next try comes soon. */
+    /* The storage reports each failure: so not NO_SPACE, after which the next try comes soon. */
     return wal_mark_begun(wal) || status != HF_NOT_FOUND ? status : HF_IO_ERROR;
 }
 
@@ -445,7 +445,7 @@ uint64_t wal_log_bytes(struct wal *wal)
     return count * wal->options.segment_bytes;
 }
 
-/* The file of a segment that is given back: a spare, or gone. */
+/* The file of a segment that is released: a spare, or gone. */
 static enum hf_status give_back(struct wal *wal, const char *name, uint64_t number, bool keep,
                                 const struct wal_recycler *recycler)
 {
@@ -487,7 +487,7 @@ void wal_recycle(struct wal *wal, uint64_t last, const struct wal_recycler *recy
         segment_name(name, SEGMENT_LOG, number);
         enum hf_status status = give_back(wal, name, number, keep, recycler);
         if (status != HF_OK && status != HF_CANCELED) {
-            diag_warn("%s: the segment can't be given back (%s)", name, storage_reason(status));
+            diag_warn("%s: the segment can't be released (%s)", name, storage_reason(status));
             return;
         }
         note_given_back(&wal->segments, number, keep);

@@ -63,7 +63,7 @@ bool wal_mark_begun(struct wal *wal);
  * failed. */
 enum hf_status wal_prepare(struct wal *wal);
 
-/* How many groups fit into so many bytes, whatever their sizes: a block is never split. */
+/* How many groups fit into that many bytes, whatever their sizes: a block is never split. */
 uint64_t wal_groups_in(const struct wal *wal, uint64_t bytes);
 
 /* True when the room in the present segment and in those that are ready is enough for all groups

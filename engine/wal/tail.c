@@ -1,6 +1,6 @@
 /* tail.c - the log's end: clean, torn or damaged?
  *
- * The block that should come next (the missing one) is not there. All that lies behind is looked
+ * The block that should come next (the missing one) is not there. All that lies after is looked
  * through, page by page, for headers of this log:
  *   - one that says (durable_index) that the missing block was durable when it was written: damage.
  *     A header proves that by itself, its payload may be torn.
@@ -25,12 +25,12 @@
 
 #define LOOK_AGAIN_NS 20000000L /* a block is written in a few of a disk's writes */
 
-/* What was found behind the log's end. */
+/* What was found after the log's end. */
 struct tail {
     uint64_t missing_index;
     bool current;  /* something of this log's present life, that proves nothing */
     bool stray;    /* bytes that nothing explains */
-    bool evidence; /* something that proves a block behind the end */
+    bool evidence; /* something that proves a block after the end */
     uint64_t evidence_index;
     uint64_t evidence_segment;
     uint64_t evidence_offset;
@@ -178,7 +178,7 @@ static enum hf_status look_through(struct wal_reader *reader, struct tail *tail,
     return HF_OK;
 }
 
-/* Looks through all that lies behind the log's end. */
+/* Looks through all that lies after the log's end. */
 static enum hf_status look_behind(struct wal_reader *reader, struct tail *tail)
 {
     const struct wal_end *end = &reader->end;
@@ -195,7 +195,7 @@ static enum hf_status look_behind(struct wal_reader *reader, struct tail *tail)
     return status;
 }
 
-/* Asks the names. Those of what comes before the start, or behind where reading stops, are not
+/* Checks the files' names. Those before the start, or after where reading stops, are not
  * asked: who reads just a part need not have the rest. */
 static enum hf_status look_at_names(const struct wal_reader *reader, struct tail *tail)
 {
@@ -262,7 +262,7 @@ enum hf_status reader_start_again(struct wal_reader *reader)
             return status;
         }
     }
-    return HF_CANCELED; /* given back while we read it: the caller is too far behind */
+    return HF_CANCELED; /* released while we read it: the caller is too slow */
 }
 
 static void tell_torn(struct wal_reader *reader, const struct tail *tail)
@@ -287,7 +287,7 @@ static void tell_missing(struct wal_reader *reader, uint64_t segment, const char
     snprintf(end->reason, sizeof end->reason, "%s", reason);
 }
 
-/* True when the segment's header says that it goes on just where reading ended. */
+/* True when the segment's header says that it continues just where reading ended. */
 static bool goes_on(struct wal_reader *reader, uint64_t number)
 {
     const struct storage_ops *ops = reader->storage->ops;
@@ -311,7 +311,7 @@ static bool goes_on(struct wal_reader *reader, uint64_t number)
            header.previous_hash == reader->end.previous_hash;
 }
 
-/* Where reading began behind a checkpoint, there is a block: a segment is covered only once the
+/* Where reading began after a checkpoint, there is a block: a segment is covered only once the
  * next one holds a durable block. And where it stops at a sealed segment's end, the next one goes
  * on. */
 static void check_bounds(struct wal_reader *reader)

@@ -105,7 +105,7 @@ static struct wal *make(const struct wal_options *options, struct storage *stora
     return wal;
 }
 
-/* Goes on behind the log's end. */
+/* Continues after the log's end. */
 static void take_over(struct wal *wal, const struct wal_end *end, uint64_t digest)
 {
     struct writer *writer = &wal->writer;

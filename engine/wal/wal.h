@@ -5,7 +5,7 @@
  * is done moves commit_lsn and calls the waiters. While one group is under way the next one fills:
  * groups grow with load and are immediate when idle. Groups are acknowledged strictly in order.
  *
- * After a failed write the log is closed for good: every waiter, present and future, is told
+ * After a failed write the log is closed for good: every waiter, present and future, is notified
  * INTERNAL, and nothing is written again.
  *
  * Threads: wal_append, wal_wait, wal_admit and the getters from any thread. The writer's steps
@@ -30,7 +30,7 @@ struct wal_options {
                                 real log: WAL_GROUP_BYTES_MAX. Tests set less, a multiple of 8, for
                                 segments that are soon full */
     uint32_t spare_segments; /* prepared ahead of use, at least 1 */
-    uint64_t keep_bytes;     /* of all segments' files: while they have no more, those given back
+    uint64_t keep_bytes;     /* of all segments' files: while they have no more, those released
                                 are kept to be used again; spare_segments of them always are */
     uint64_t covered; /* segments up to this one are covered by a checkpoint: they were durable
                          when it was made, and whether they can be read does not matter */
@@ -53,7 +53,7 @@ enum wal_state {
     WAL_CLOSED,    /* a write failed */
 };
 
-/* Opens a log for appending behind `end`, which a reader found (damaged: refused with DAMAGED;
+/* Opens a log for appending after `end`, which a reader found (damaged: refused with DAMAGED;
  * torn: the suffix is cut off first, see wal_cut). What can be refused is refused before anything
  * is changed. Makes the first segment when the log is empty, and writes an EPOCH block with the
  * next term, which is durable on return. digest: the digest of the state at end->lsn. */
@@ -67,7 +67,7 @@ void wal_close(struct wal *wal);
 /* Starts the writer's thread and the one that prepares segments. */
 enum hf_status wal_start(struct wal *wal);
 
-/* Writes what was appended, tells all waiters, adds a DIGEST block, and ends the threads. Nobody
+/* Writes what was appended, notifies all waiters, adds a DIGEST block, and ends the threads. Nobody
  * appends any more. */
 void wal_stop(struct wal *wal);
 
@@ -80,7 +80,7 @@ enum hf_status wal_admit(const struct wal *wal);
  * wal_options.group_bytes, a multiple of 8).
  * Returns OK with *start_lsn, the LSN where the first record begins (so a record's LSN is
  * *start_lsn plus the offset of its end); or INTERNAL when the log is closed. They stay together
- * in one block. digest_delta: the sum of the events'. Nobody is told when they are durable:
+ * in one block. digest_delta: the sum of the events'. Nobody is notified when they are durable:
  * wal_wait does that, once the caller's response is complete. */
 enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, uint32_t record_count,
                           uint64_t digest_delta, uint64_t *start_lsn);
@@ -132,7 +132,7 @@ void wal_set_stall_hook(struct wal *wal, void (*hook)(void *context), void *cont
 
 /* What wal_recycle asks its caller. */
 struct wal_recycler {
-    /* Called with each segment before it is given back, to archive it: false keeps it and all
+    /* Called with each segment before it is released, to archive it: false keeps it and all
      * after it for now. */
     bool (*before)(void *context, uint64_t number);
     /* Called between the pieces in which a file goes that is not kept; see

@@ -72,7 +72,7 @@ struct wal_append_state {
 
 struct wal {
     _Alignas(CACHE_LINE_BYTES) struct wal_append_state append;
-    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t commit_lsn; /* moved before waiters are told */
+    _Alignas(CACHE_LINE_BYTES) _Atomic uint64_t commit_lsn; /* moved before waiters are notified */
     _Atomic bool closed;
     _Atomic bool stopping;         /* the writer */
     _Atomic bool prepare_stopping; /* the preparer, later: the writer may still need a segment */

@@ -3,10 +3,10 @@
  * A pass: reap what is finished, count groups as durable in order, submit the next group, and only
  * then tell the waiters of the durable ones: the disk works while replies are sent.
  *
- * Besides DATA it writes, between groups: a DIGEST block every so many bytes and at the end; and,
- * when the log has been idle for WAL_SEAL_IDLE_NS after a DATA block, one NOOP block, whose
- * durable_index proves that DATA block durable, so that later damage to it is not taken for a torn
- * tail.
+ * Besides DATA it writes, between groups: a DIGEST block each WAL_DIGEST_BYTES or so and at the
+ * end; and, when the log has been idle for WAL_SEAL_IDLE_NS after a DATA block, one NOOP block,
+ * whose durable_index proves that DATA block durable, so that later damage to it is not taken for a
+ * torn tail.
  *
  * A failed write closes the log: nothing is written or acknowledged any more, whatever else comes
  * back from the disk.
@@ -248,7 +248,7 @@ static void close_filling(struct wal *wal)
     atomic_fetch_add_explicit(&wal->append.filling, 1, memory_order_relaxed);
 }
 
-/* Puts a DIGEST block behind all that has been appended. False when no buffer is free now. */
+/* Puts a DIGEST block after all that has been appended. False when no buffer is free now. */
 static bool add_digest(struct wal *wal)
 {
     spin_lock(&wal->append.lock);

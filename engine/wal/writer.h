@@ -52,7 +52,8 @@ void wal_seal(struct wal *wal, struct wal_group *group, struct sealed_block *blo
 /* Closes the log after a failure. */
 void wal_fail(struct wal *wal, const char *what);
 
-/* Writes all that was appended and a DIGEST block, and tells all waiters. The writer's thread. */
+/* Writes all that was appended and a DIGEST block, and notifies all waiters. The writer's thread.
+ */
 void wal_finish(struct wal *wal);
 
 #endif

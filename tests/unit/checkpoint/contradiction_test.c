@@ -240,9 +240,9 @@ static void ticket_of_two_orders_or_never_drawn_is_refused(void **state)
     REFUSED("ledger counts", file.orders[3].ticket = UINT32_MAX);
     REFUSED("ledger counts", file.last_ticket = 4);
     REFUSED("ledger counts", file.last_ticket = 0);
-    REFUSED("can't be", file.orders[0].ticket = 0); /* pre-sold, and no place among those */
-    REFUSED("can't be", file.orders[3].ticket = 0);
-    REFUSED("can't be", file.orders[2].presale_qty = 0);
+    REFUSED("impossible", file.orders[0].ticket = 0); /* pre-sold, and no place among those */
+    REFUSED("impossible", file.orders[3].ticket = 0);
+    REFUSED("impossible", file.orders[2].presale_qty = 0);
 }
 
 static void units_of_a_buyer_that_are_not_counted_are_refused(void **state)
@@ -268,8 +268,8 @@ static void header_that_counts_other_definitions_is_refused(void **state)
 static void order_that_changed_behind_the_checkpoint_is_refused(void **state)
 {
     (void)state;
-    REFUSED("can't be", file.orders[0].lsn = 5001);
-    REFUSED("can't be", file.orders[4].lsn = UINT64_MAX);
+    REFUSED("impossible", file.orders[0].lsn = 5001);
+    REFUSED("impossible", file.orders[4].lsn = UINT64_MAX);
 }
 
 /* Who builds the next checkpoint has only one order at a time before it: the record that gives back

@@ -588,7 +588,7 @@ static void checkpoint_of_another_past_is_passed_over(void **state)
     assert_true(start_after(&harm, &recovery));
     assert_int_equal(recovery.checkpoint, 2);
     assert_non_null(strstr(recovery.notice, name));
-    assert_non_null(strstr(recovery.notice, "segment 5 does not go on where it ends"));
+    assert_non_null(strstr(recovery.notice, "segment 5 does not continue where it ends"));
 }
 
 /* A damaged checkpoint still has its name, which proves the segment after it, though every other
