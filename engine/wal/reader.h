@@ -63,7 +63,7 @@ struct wal_block {
 struct wal_start {
     struct id128 cluster;
     uint64_t segment; /* number of the segment to begin with */
-    uint64_t lsn;     /* at its start, and the rest likewise */
+    uint64_t lsn;     /* at its start, as all of these */
     uint64_t next_index;
     uint64_t previous_hash;
     uint64_t term;

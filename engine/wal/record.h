@@ -56,7 +56,7 @@ static inline bool record_is_order(enum event_type type)
 #define RECORD_ADMIN_BYTES_MAX (64u + CODE_BYTES_MAX + LABEL_BYTES_MAX)
 
 /* Flags of an ORDER_HELD record. */
-#define RECORD_FLAG_GRANTS    8u   /* told by its grants */
+#define RECORD_FLAG_GRANTS    8u   /* described by its grants */
 #define RECORD_FLAG_MULTILINE 128u /* of two lines or more */
 
 /* Where the id lies in an order's record, and the id. record_peek() has read it. */
