@@ -22,7 +22,7 @@
 #include "base/spin.h"
 #include "core/table.h"
 
-#define GROWTH     4u  /* an index grows by a quarter: memory counts for more than growing */
+#define GROWTH     4u  /* an index grows by a quarter: memory matters more than speed */
 #define ROOM_BLOCK 64u /* pairs that a shard draws room for at once */
 
 struct slot {
@@ -36,7 +36,7 @@ static_assert(sizeof(struct slot) == 16, "a cache line holds four");
 struct shard {
     _Alignas(CACHE_LINE_BYTES) struct spin spin;
     _Atomic uint32_t used;        /* written under the lock */
-    _Atomic uint32_t room;        /* pairs that may be added; others may take from it */
+    _Atomic uint32_t room;        /* pairs that may be added; other shards may take from it */
     _Atomic uint32_t capacity;    /* written under the lock; without it for prefetching */
     _Atomic(struct slot *) slots; /* as capacity */
 };
@@ -67,7 +67,8 @@ enum hf_status buyers_init(struct buyers **out, uint64_t buyers_max)
                                     .shard_count = buyers->shard_count,
                                     .entries_max = buyers_max,
                                     .growth = GROWTH,
-                                    .huge = false}; /* as fast here, and no page too many */
+                                    .huge = false}; /* huge pages are not faster here, and would
+                                                       waste memory */
     enum hf_status status = table_init(&buyers->table, &plan);
     if (status != HF_OK || !buyers->shards) {
         buyers_deinit(buyers);
@@ -110,7 +111,7 @@ static struct shard *shard_of(const struct buyers *buyers, uint64_t hash)
     return &buyers->shards[hash >> 1 >> buyers->shard_shift];
 }
 
-/* A pair's place: its slot, or the empty one that it would take. NULL: the shard has no slots. */
+/* A pair's slot, or the empty slot that it would take. NULL: the shard has no slots. */
 static struct slot *slot_find(const struct shard *shard, uint64_t hash, uint32_t sku,
                               uint64_t buyer)
 {
@@ -143,7 +144,7 @@ static void slots_move(struct slot *to, uint32_t to_capacity, const struct slot 
     }
 }
 
-/* Gives a shard an index of the next size. False: it has the greatest. */
+/* Gives a shard an index of the next size. False: it has the greatest size already. */
 static bool shard_grow(struct buyers *buyers, struct shard *shard)
 {
     uint32_t number = (uint32_t)(shard - buyers->shards);
@@ -186,8 +187,8 @@ static bool room_take_from(struct shard *shard)
     return false;
 }
 
-/* Takes room for one pair: of the shard's own, of what is not drawn, at last of the others'. False:
- * the table is full. */
+/* Takes room for one pair: from the shard's own, else from what is not drawn yet, else from other
+ * shards. False: the table is full. */
 static bool room_take(struct buyers *buyers, struct shard *shard)
 {
     if (room_take_from(shard)) {
@@ -210,7 +211,7 @@ static bool room_take(struct buyers *buyers, struct shard *shard)
     return false;
 }
 
-/* Counts a pair's first units. FULL: there is no room. */
+/* Counts a pair's first units. FULL: no room. */
 static enum hf_status pair_add(struct buyers *buyers, struct shard *shard, uint64_t hash,
                                struct slot pair)
 {
@@ -232,7 +233,7 @@ static enum hf_status pair_add(struct buyers *buyers, struct shard *shard, uint6
     return HF_OK;
 }
 
-/* Empties a slot and moves back those that were pushed beyond it. */
+/* Empties a slot and moves back the slots that were pushed beyond it. */
 static void pair_remove(struct shard *shard, struct slot *pair)
 {
     struct slot *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);

@@ -35,13 +35,13 @@ struct sku {
 
 static_assert(sizeof(struct sku) == CACHE_LINE_BYTES, "a SKU's rules are one cache line");
 
-/* What a reserve reads, sku and presale, lies in one aligned word: in one cache line. */
+/* A reserve reads sku and presale: they are in one aligned word, so in one cache line. */
 struct item {
     const struct catalog_text *pool;
     uint32_t sku;
     atomic_bool presale;
     atomic_bool hot;
-    _Atomic uint32_t next; /* of the same SKU */
+    _Atomic uint32_t next; /* the next item of the same SKU */
 };
 
 static_assert(offsetof(struct item, sku) / 8 == offsetof(struct item, presale) / 8, "one word");
@@ -219,8 +219,9 @@ struct bytes catalog_sku_code(const struct catalog *catalog, uint32_t sku)
 }
 
 /* Begins and ends a reading of a SKU's rules: repeat it while rule_read_failed. The loads between
- * are acquire, so that none moves behind the second look at the version; each pairs with the
- * release store of its field in catalog_set_rule: who sees a new field sees the odd version. */
+ * are acquire, so that none moves after the second load of the version. Each pairs with the release
+ * store of its field in catalog_set_rule: a reader that sees a new field also sees the odd version.
+ */
 static uint32_t rule_read_begin(const struct sku *sku)
 {
     unsigned step = 0;

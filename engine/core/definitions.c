@@ -132,7 +132,7 @@ static bool window_fits(const struct sku_rule *result, uint32_t named, struct mi
                   result->opens_at_ms, result->closes_at_ms);
 }
 
-/* A time to hold that no order could be given would be cut in silence. */
+/* A hold_ms longer than any order may be held would be shortened without notice. */
 static bool hold_fits(const struct sku_rule *result, uint32_t named, uint32_t hold_ms_max,
                       struct misfit *misfit)
 {

@@ -45,10 +45,10 @@ static_assert(ORDERS_MAX / EXPIRY_TAKE + EXPIRY_WHEELS * (LEVELS * BUCKETS + 4 +
 struct wheel {
     _Alignas(CACHE_LINE_BYTES) struct spin spin;
     chain work;  /* detached from its bucket, being taken */
-    chain swept; /* likewise, by a sweep */
+    chain swept; /* detached from its bucket, being taken by a sweep */
     chain overdue;
     uint64_t at;
-    uint64_t overdue_first_ms; /* the earliest in overdue; NEVER when empty */
+    uint64_t overdue_first_ms; /* the earliest time in overdue; NEVER when empty */
     uint64_t hints;
     uint32_t spare_count;
     uint32_t spares[SPARES]; /* free chunks */
@@ -61,19 +61,20 @@ struct expiry {
     _Alignas(CACHE_LINE_BYTES) struct spin pool_spin;
     struct chunk *chunks;
     uint64_t chunks_max;
-    uint32_t chunks_used; /* from 1: number 0 is none */
-    uint32_t chunk_free;  /* first of the freed ones, chained by next; 0: none */
+    uint32_t chunks_used; /* chunk numbers begin at 1: 0 means no chunk */
+    uint32_t chunk_free;  /* the first freed chunk, chained by next; 0: none */
 };
 
 enum hf_status expiry_init(struct expiry **out, uint64_t hints_max)
 {
     CHECK(hints_max >= 1 && hints_max <= ORDERS_MAX);
-    /* Mapped: pages of buckets that are never used are never touched. */
+    /* Mapped, so that pages of buckets that are never used are never touched. */
     struct expiry *expiry = pages_map(sizeof *expiry);
     if (!expiry) {
         return HF_NO_MEMORY;
     }
-    /* Full chunks, one that is not full in each chain, one in the hands of expiry_take, spares. */
+    /* Full chunks, one chunk that is not full in each chain, one that expiry_take is emptying,
+     * spares. */
     expiry->chunks_max =
         1 + hints_max / EXPIRY_TAKE + EXPIRY_WHEELS * (LEVELS * BUCKETS + 4 + SPARES);
     expiry->chunks = pages_map(expiry->chunks_max * sizeof(struct chunk));
@@ -212,14 +213,15 @@ void expiry_add(struct expiry *expiry, unsigned wheel_number, uint32_t handle, u
     bucket_add(expiry, wheel, LEVELS - 1, (wheel->at >> (2 * LEVEL_BITS)) + BUCKET_MASK, handle);
 }
 
-/* How many buckets ahead of `from` the first occupied one lies, circularly; BUCKETS if none. */
+/* How many buckets after `from` the first occupied one is, counted around the ring; BUCKETS: none
+ * is occupied. */
 static uint32_t occupied_ahead(const uint64_t *bits, uint32_t from)
 {
     CHECK(from < BUCKETS);
     uint32_t word = from / 64;
     uint64_t head = bits[word] & (~0ull << (from % 64));
     for (uint32_t i = 0; i <= BITMAP_WORDS; i++) {
-        if (i == BITMAP_WORDS) { /* around: the part of the first word before `from` */
+        if (i == BITMAP_WORDS) { /* around the ring: the part of the first word before `from` */
             head = bits[word] & ~(~0ull << (from % 64));
         }
         if (head != 0) {
@@ -232,7 +234,7 @@ static uint32_t occupied_ahead(const uint64_t *bits, uint32_t from)
     return BUCKETS;
 }
 
-/* When the level's first occupied bucket begins, at the earliest now; NEVER when all are empty. */
+/* When the level's first occupied bucket begins, but not before now; NEVER when all are empty. */
 static uint64_t level_next(const struct wheel *wheel, unsigned level)
 {
     unsigned shift = level * LEVEL_BITS;
@@ -246,8 +248,8 @@ static uint64_t level_next(const struct wheel *wheel, unsigned level)
     return begins > wheel->at ? begins : wheel->at;
 }
 
-/* The time of the first occupied bucket, and its level: the highest of several, so that what comes
- * down is there before the lower level is looked at. */
+/* The time of the first occupied bucket, and its level. Of several levels it is the highest, so
+ * that hints that come down are there before the lower level is emptied. */
 static uint64_t wheel_next(const struct wheel *wheel, unsigned *level)
 {
     uint64_t next = NEVER;
@@ -286,7 +288,7 @@ static bool wheel_detach_due(struct wheel *wheel, uint64_t now_ms)
     uint64_t next = wheel_next(wheel, &level);
     if (next > now_ms) {
         if (now_ms > wheel->at) {
-            wheel->at = now_ms; /* nothing lies between */
+            wheel->at = now_ms; /* no hint is in between */
         }
         return false;
     }

@@ -43,7 +43,7 @@ void order_hand_image(struct order_hand *hand, struct order_image *image)
     };
 }
 
-/* ---- Images that can be ---- */
+/* ---- Whether an image is possible ---- */
 
 static bool line_fits_state(const struct order_line_view *line, enum order_state state)
 {
@@ -87,7 +87,7 @@ static bool line_fits(const struct inventory *inventory, const struct order_line
     return inventory_has_item(inventory, line->item) && line->qty >= 1 && line->qty <= QTY_MAX;
 }
 
-/* Whether the lines of a block are such as the state has them. */
+/* Whether the lines of a block are possible in the order's state. */
 static bool block_fits(const struct inventory *inventory, const struct order_image *image)
 {
     uint64_t qty = 0;
@@ -134,7 +134,7 @@ static bool image_fits(const struct inventory *inventory, const struct order_ima
            (!image->counted || image->buyer != 0);
 }
 
-/* An image that fits into an order; block: memory for its lines if it has one. */
+/* Fills an order from an image that fits. block: memory for its lines, if it has a block. */
 static void order_fill(struct order *order, const struct order_image *image,
                        struct order_line_view *block)
 {
@@ -180,7 +180,7 @@ enum hf_status inventory_load_stock(struct inventory *inventory, uint32_t item, 
                                     int64_t settled)
 {
     if (!inventory_has_item(inventory, item) || stocked < 0 || stocked > STOCK_MAX || settled < 0 ||
-        settled > 2 * STOCK_MAX) { /* with a presale_cap as great */
+        settled > 2 * STOCK_MAX) { /* with a presale_cap of STOCK_MAX, too */
         return HF_DAMAGED;
     }
     struct stock *stock = inventory->stock;
@@ -248,7 +248,7 @@ void inventory_claims_end(struct inventory *inventory)
     presale_claims_end(inventory->presale, catalog_items(inventory->catalog));
 }
 
-/* Whether the ledger counts what an order has of limits and of tickets. */
+/* Whether the ledger counts the order's units in limits and tickets. */
 static bool order_claims(struct inventory *inventory, const struct order *order)
 {
     if (!inventory->claiming || !(order->flags & (ORDER_COUNTED | ORDER_BLOCK))) {
@@ -269,7 +269,7 @@ static bool order_claims(struct inventory *inventory, const struct order *order)
     return counted;
 }
 
-/* Takes and sells what an order has of stock. */
+/* Takes and sells an order's units in stock. */
 static void order_load_units(const struct replay_lane *lane, const struct order *order)
 {
     for (uint32_t i = 0; i < order->line_count; i++) {
@@ -361,7 +361,7 @@ static bool visit_adjustments(const struct adjustments *adjustments,
                               const struct ledger_visitor *visitor)
 {
     const struct adjustment_made **sorted =
-        malloc((adjustments->count + 1) * sizeof *sorted); /* never of nothing */
+        malloc((adjustments->count + 1) * sizeof *sorted); /* never 0 bytes */
     if (!sorted) {
         return false;
     }
@@ -396,7 +396,7 @@ static bool visit_buyers(struct inventory *inventory, const struct ledger_visito
     return going;
 }
 
-/* One item's tickets, and that its last one was drawn. */
+/* Visits one item's tickets; the last one that was drawn also when it has no units. */
 static bool visit_item_tickets(struct inventory *inventory, uint32_t item, struct pairs *pairs,
                                const struct ledger_visitor *visitor)
 {

@@ -78,7 +78,7 @@ uint64_t item_digest(const struct inventory *inventory, uint32_t item)
 
 /* ---- SKUs ---- */
 
-/* The SKU, or a copy of its name for one to be made. */
+/* Finds the SKU, or copies its code for a SKU to be made. */
 static enum hf_status definition_find_sku(struct inventory *inventory, struct bytes code,
                                           struct definition *definition)
 {
@@ -186,7 +186,7 @@ enum hf_status definition_of_item(struct inventory *inventory, const struct item
     CHECK(def->presale_cap >= 0 && def->presale_cap <= STOCK_MAX);
     uint32_t sku = catalog_find_sku(inventory->catalog, def->sku);
     uint32_t item = sku ? catalog_find_item(inventory->catalog, sku, def->pool) : 0;
-    /* Before any name is copied: copies stay for good. */
+    /* Checked before any name is copied, because copies are never freed. */
     if (item == 0 && catalog_items(inventory->catalog) == inventory->options.items_max) {
         return HF_FULL;
     }
@@ -203,7 +203,7 @@ enum hf_status definition_of_item(struct inventory *inventory, const struct item
 }
 
 /* A definition that leaves fewer units free takes them before its record has its LSN, below zero if
- * need be: who sells after that record then never sells what it has set aside. */
+ * necessary. So an order after that record never sells units that the definition has set aside. */
 static void definition_debit(struct txn *txn, const struct item_def *present,
                              const struct item_def *def, struct definition *definition)
 {
@@ -228,7 +228,7 @@ uint64_t definition_item_digest(const struct inventory *inventory, const struct 
         delta -= item_digest(inventory, definition->item);
     }
     if (definition->sku == 0) {
-        struct sku_rule none = {.sku = def->sku}; /* the SKU that comes with its first item */
+        struct sku_rule none = {.sku = def->sku}; /* a SKU that is made with its first item */
         delta += rule_digest(&none);
     }
     return delta;
@@ -240,7 +240,7 @@ void definition_install_item(struct inventory *inventory, const struct item_def 
     struct catalog *catalog = inventory->catalog;
     uint32_t item = definition->item ? definition->item : catalog_items(catalog) + 1;
     if (def->presale_cap > 0) {
-        catalog_set_presale(catalog, item, true); /* before there is more to sell */
+        catalog_set_presale(catalog, item, true); /* set before more can be sold */
     }
     SCHEDULE_POINT("definition.install");
     stock_redefine(inventory->stock, item, def->safety, def->presale_cap, def->hot,
@@ -288,7 +288,8 @@ enum hf_status inventory_define_item(struct txn *txn, const struct item_def *def
         }
         definition_debit(txn, &present, def, &memory->definition);
         if (def->presale_cap > 0) {
-            /* Long before the cap is raised: who sells by it sees the flag. */
+            /* Set long before the cap is raised, so that a thread that sells by the cap sees the
+             * flag. */
             catalog_set_presale(inventory->catalog, *item, true);
         }
     }
@@ -319,7 +320,7 @@ enum hf_status inventory_change_item(struct txn *txn, const struct item_def *ask
 
 /* ---- Adjustments ---- */
 
-/* What was made under an id, if anything: then *status is the answer to who asks again. */
+/* Whether something was made under the id; if so, *status is the answer to the repeated request. */
 static bool adjustment_again(const struct adjustment_made *made, uint32_t item, bool same_change,
                              const int64_t *expected, uint64_t texts, bool *replayed,
                              enum hf_status *status)
@@ -328,8 +329,8 @@ static bool adjustment_again(const struct adjustment_made *made, uint32_t item, 
         *replayed = false;
         return false;
     }
-    /* Where the first one carried no check and this one does, it must agree with what was found
-     * then. */
+    /* If only the repeated request has `expected`, it must agree with the stock that the first one
+     * found. */
     CHECK(made->item != 0);
     *replayed = made->item == item && same_change &&
                 (!expected || *expected == made->stocked - made->delta) && made->texts == texts;
@@ -356,8 +357,8 @@ bool move_again(const struct adjustment_made *before, const struct move *asked, 
         adjustment_move_texts(asked->reason, asked->reference, asked->to), replayed, status);
 }
 
-/* Lowers what is free before the record is made: the stock on hand, with what may be sold beyond
- * it, must still cover what is held and sold; the safety stock may be used up. */
+/* Lowers what is free before the record is made. The stock on hand, plus presale_cap, must still
+ * cover what is held and sold; the safety stock may be used up. */
 static enum hf_status adjust_debit(struct txn *txn, uint32_t item, int64_t qty, int64_t safety,
                                    bool force, uint32_t *flags)
 {
@@ -372,7 +373,7 @@ static enum hf_status adjust_debit(struct txn *txn, uint32_t item, int64_t qty, 
     return status;
 }
 
-/* Adds the event of what is made, and copies of its texts. */
+/* Adds the event of an adjustment or a move, with copies of its texts. */
 static struct event *adjust_add_event(struct txn *txn, enum event_type type,
                                       const struct adjustment_made *made, uint32_t flags,
                                       struct bytes *reason, struct bytes *reference)
@@ -501,7 +502,7 @@ enum hf_status move_check(const struct move *asked, int64_t from_stocked, int64_
     return HF_OK;
 }
 
-/* Finds what a move is between and checks it. OK, UNKNOWN_ITEM, INVALID or CONFLICT. */
+/* Finds the items of a move and checks the move. OK, UNKNOWN_ITEM, INVALID or CONFLICT. */
 static enum hf_status move_decide(const struct inventory *inventory, const struct move *asked,
                                   struct stock_move *move, int64_t *safety)
 {
@@ -532,7 +533,8 @@ struct adjustment_made move_made(struct id128 id, const struct stock_move *move)
     };
 }
 
-/* seq_cst, both: a debit that somebody sees comes after its begin, a credit before its end. */
+/* seq_cst, both: a thread that sees the debit sees the begin that came before it; a thread that
+ * sees the end sees the credit that came before it. */
 static void move_begin(struct inventory *inventory)
 {
     SCHEDULE_POINT("move.begin");
@@ -592,7 +594,7 @@ void move_publish(struct inventory *inventory, unsigned slot, const struct stock
     adjustments_add(&inventory->adjustments, made);
 }
 
-/* Whether a logged move is one that can be, and leaves what the log says that it left. */
+/* Whether a logged move is possible, and leaves the stock that the log says. */
 static bool move_fits(const struct inventory *inventory, const struct stock_move *move)
 {
     if (!inventory_has_item(inventory, move->from) || !inventory_has_item(inventory, move->to) ||

@@ -28,7 +28,7 @@ static void stock_replay(const struct replay_lane *lane, const struct order *ord
     }
 }
 
-/* Undoes one that was OK. */
+/* Undoes a counts_change() that was OK. */
 static void counts_change_back(struct inventory *inventory, uint64_t buyer,
                                const struct order_line_view *line, struct line_counts counts)
 {
@@ -37,8 +37,8 @@ static void counts_change_back(struct inventory *inventory, uint64_t buyer,
     CHECK(status == HF_OK);
 }
 
-/* What an event takes (above 0) or credits (below 0) of a line's counts: of an order that has just
- * been entered, all of the line. */
+/* How many of a line's counted units an event takes (above 0) or credits (below 0). An order that
+ * has just been entered takes all of the line. */
 static struct line_counts counts_of(const struct order *order, const struct event *event,
                                     const struct order_line_view *line, uint32_t i)
 {
@@ -100,7 +100,7 @@ bool order_held_fits(const struct inventory *inventory, const struct event *even
     return true;
 }
 
-/* A new order that was entered: what it takes. */
+/* Takes the units of a new order that was entered. */
 static enum hf_status held_apply(const struct replay_lane *lane, struct order *order,
                                  struct event *event, struct order_line_view *block)
 {
@@ -109,7 +109,7 @@ static enum hf_status held_apply(const struct replay_lane *lane, struct order *o
     CHECK(order->line_count == event->line_count);
     enum hf_status status = counts_replay(lane->inventory, order, event);
     if (status != HF_OK) {
-        order->flags &= (uint8_t)~ORDER_BLOCK; /* the block is the caller's again */
+        order->flags &= (uint8_t)~ORDER_BLOCK; /* the caller owns the block again */
         return status;
     }
     for (uint32_t i = 0; i < order->line_count; i++) {

@@ -20,7 +20,7 @@
 
 #define QTY_UNNAMED UINT32_MAX /* a line that an edit does not name */
 
-/* An existing order in hand, its shard locked. */
+/* An existing order that is being decided on, with its shard locked. */
 struct target {
     struct order_shard *shard;
     struct order *order;
@@ -29,7 +29,7 @@ struct target {
 
 enum target_found {
     TARGET_LOCKED, /* the order may be decided on; target_unlock when done */
-    TARGET_NONE,   /* no such order, or the edit does not fit it; the outcome says so */
+    TARGET_NONE,   /* no such order, or the edit does not fit it; the outcome is filled in */
     TARGET_AGAIN,  /* TXN_AGAIN */
 };
 
@@ -38,8 +38,8 @@ static void target_unlock(const struct target *target)
     spin_unlock(&target->shard->spin);
 }
 
-/* Puts an event that fits into the transaction and the order into its hands. False: out of memory
- * (the outcome says FULL), nothing is changed. */
+/* Puts an event that fits into the transaction and makes the order busy. False: out of memory (the
+ * outcome is FULL), nothing is changed. */
 static bool target_decide(struct txn *txn, const struct target *target, const struct event *draft,
                           struct order_outcome *outcome)
 {
@@ -86,8 +86,8 @@ static void decide_expiry(struct txn *txn, const struct target *target)
     CHECK(decided); /* an expiry never needs memory */
 }
 
-/* Finds an order to decide on. One whose deadline has passed is expired first: its expiry becomes
- * an event of its own, and the operation is called again. */
+/* Finds an order to decide on. An order whose deadline has passed is expired first: the expiry
+ * becomes an event, and the operation is called again. */
 static enum target_found target_find(struct txn *txn, struct id128 id, struct target *target,
                                      struct order_outcome *outcome)
 {
@@ -138,12 +138,12 @@ static void outcome_invalid(struct order_outcome *outcome, uint32_t line, const 
 
 /* ---- What an edit asks ----
  *
- * What a request says is right or wrong whatever the order's state is: a line that is not there, or
- * more units than the line has, is never answered by the state alone. Else a caller with a wrong
- * number would be told that its wish was fulfilled long ago. */
+ * Whether a request is right does not depend on the order's state: a line that the order does not
+ * have, or more units than the line has, is refused in every state. Otherwise a caller with a wrong
+ * number would get the answer that its request was done long ago. */
 
-/* What an edit names of each line that was asked; QTY_UNNAMED elsewhere. False: it names a line
- * that is none, or twice. */
+/* Reads the quantity that an edit names for each line of the request; QTY_UNNAMED for the others.
+ * False: it names a line that does not exist, or names one twice. */
 static bool edit_lines(const struct order *order, const struct order_edit *edit, uint32_t *asked,
                        struct order_outcome *outcome)
 {
@@ -176,9 +176,9 @@ static bool order_is_paid(const struct order *order)
     return order->state == ORDER_COMMITTED || order->state == ORDER_RETURNED;
 }
 
-/* The most that an operation may name of a grant: of a commit, what was not released before; of
- * totals, all that was granted or committed. An order that is released has nothing, and does not
- * know what it had just before: there it is what it was granted. */
+/* The most that an operation may name of a grant: for a commit, what was not released before; for
+ * totals, all that was granted or committed. A released order has no units, and does not know how
+ * many it had just before: there it is all that was granted. */
 static uint32_t grant_most(const struct order *order, const struct order_line_view *grant,
                            enum event_type type)
 {
@@ -191,7 +191,7 @@ static uint32_t grant_most(const struct order *order, const struct order_line_vi
                                                                 : grant->qty - grant->released;
 }
 
-/* The end of a line's grants, which begin at `from`: of a plain order it has exactly one. */
+/* The end of a line's grants, which begin at `from`. In a plain order each line has exactly one. */
 static uint32_t grants_end(const struct order *order, uint32_t from, uint32_t line)
 {
     while (from < order->line_count && transition_line(order, from).line == line) {
@@ -201,8 +201,8 @@ static uint32_t grants_end(const struct order *order, uint32_t from, uint32_t li
     return from;
 }
 
-/* Reads what an edit with lines names into `asked`, and holds it against the order. True: right in
- * some state at least. */
+/* Reads the quantities that an edit names into `asked`, and checks them against the order. True:
+ * they are right in at least some state. */
 static bool edit_fits(const struct order *order, enum event_type type,
                       const struct order_edit *edit, uint32_t *asked, struct order_outcome *outcome)
 {
@@ -239,8 +239,8 @@ static bool edit_fits(const struct order *order, enum event_type type,
 
 /* ---- Quantities of an event ---- */
 
-/* The quantities of a commit, one for each grant: what is not named is not committed, and of a
- * line's grants the first ones are. */
+/* The quantities of a commit, one for each grant. Lines that are not named are not committed; of a
+ * line's grants the first ones are committed first. */
 static void commit_quantities(const struct order *order, const uint32_t *asked,
                               uint32_t *quantities)
 {
@@ -258,7 +258,8 @@ static void commit_quantities(const struct order *order, const uint32_t *asked,
     CHECK(at == order->line_count); /* each grant has its quantity */
 }
 
-/* What a grant has of the total that a release or a return raises, and what it may have. */
+/* A grant's part of the total that a release or a return raises, and the most that this part may
+ * be. */
 static uint32_t total_before(const struct order_line_view *grant, enum event_type type)
 {
     return type == EVENT_ORDER_RETURNED ? grant->returned : grant->released;
@@ -269,8 +270,8 @@ static uint32_t total_most(const struct order_line_view *grant, enum event_type 
     return type == EVENT_ORDER_RETURNED ? grant->committed : grant->qty;
 }
 
-/* Spreads a line's total over its grants: what is more than before comes from the last ones, so
- * that units of the items that the line prefers are kept longest. True: the total grows. */
+/* Spreads a line's total over its grants. The increase is taken from the last grants, so that units
+ * of the items that the line prefers are kept longest. True: the total grows. */
 static bool total_spread(const struct order *order, enum event_type type, uint32_t from,
                          uint32_t end, uint32_t total, uint32_t *quantities)
 {
@@ -327,7 +328,7 @@ static enum target_found edit_find(struct txn *txn, enum event_type type,
     return found;
 }
 
-/* NULL in place of quantities that name all of what the event may move. */
+/* NULL if the quantities name everything that the event may move; else the quantities. */
 static const uint32_t *quantities_or_all(const struct order *order, enum event_type type,
                                          const uint32_t *quantities)
 {
@@ -345,7 +346,7 @@ static const uint32_t *quantities_or_all(const struct order *order, enum event_t
 
 /* ---- Commit ---- */
 
-/* Gives back what late_count took, of the order's first grants. */
+/* Credits what late_count took, for the order's first grants. */
 static void late_uncount(struct txn *txn, const struct order *order, uint32_t grant_count)
 {
     CHECK(grant_count <= order->line_count);
@@ -363,7 +364,8 @@ static void late_uncount(struct txn *txn, const struct order *order, uint32_t gr
     }
 }
 
-/* A grant's units towards the limit as it is now, and its place among the pre-sold. */
+/* Counts a grant's units towards the limit as it is now, and takes their place in the grant's
+ * ticket. */
 static enum hf_status late_count_grant(struct txn *txn, uint64_t buyer,
                                        const struct order_line_view *grant)
 {
@@ -406,7 +408,7 @@ static bool late_count(struct txn *txn, const struct order *order, struct order_
     return true;
 }
 
-/* Takes and counts all that the order had not released again. */
+/* Takes and counts again all units that the order had not released. */
 static bool late_take(struct txn *txn, const struct order *order, struct order_outcome *outcome)
 {
     CHECK(order->state == ORDER_EXPIRED);
@@ -453,7 +455,7 @@ static void commit_decide(struct txn *txn, const struct target *target,
     }
 }
 
-/* What was committed of each line, in words, as far as there is room. */
+/* Writes how much was committed of each line, in words, as far as there is room. */
 static void commit_text(const struct order *order, char *text, size_t text_bytes)
 {
     uint32_t line_count = transition_asked_lines(order);
@@ -475,9 +477,9 @@ static void commit_text(const struct order *order, char *text, size_t text_bytes
     }
 }
 
-/* A commit of an order that is committed. It must be the same: units that were left out then are
- * gone, and units that were sold then are not given back by naming fewer. Returned units count as
- * committed: they were. */
+/* A commit of an order that is committed. It must be equal to the first commit: units that were
+ * left out then are gone, and naming fewer does not return units that were sold then. Returned
+ * units count as committed, because they were. */
 static void commit_again(struct txn *txn, const struct order *order, const struct order_edit *edit,
                          struct order_outcome *outcome)
 {
@@ -533,7 +535,7 @@ enum txn_step inventory_commit(struct txn *txn, const struct order_edit *edit,
 
 /* ---- Release and return ---- */
 
-/* Moves units to a total: RELEASED or RETURNED. */
+/* Raises the total that is RELEASED or RETURNED. */
 static void totals_decide(struct txn *txn, const struct target *target, enum event_type type,
                           const struct order_edit *edit, struct order_outcome *outcome)
 {
@@ -553,8 +555,8 @@ static void totals_decide(struct txn *txn, const struct target *target, enum eve
     target_decide(txn, target, &draft, outcome);
 }
 
-/* A release of an order that is paid. Totals that were released before are a repetition; all else
- * comes too late. */
+/* A release of a committed order. If it names only what was released before, it is a repetition;
+ * otherwise it is too late. */
 static void release_again(struct txn *txn, const struct order *order, const struct order_edit *edit,
                           struct order_outcome *outcome)
 {
@@ -622,8 +624,8 @@ enum txn_step inventory_return(struct txn *txn, const struct order_edit *edit,
 
 /* ---- Extend ---- */
 
-/* How long the SKUs of an order let it be held. As with an edit's lines, a time that they don't
- * allow is refused in every state. */
+/* Whether the SKUs of an order allow it to be held as long as asked. As with an edit's lines, a
+ * time that they don't allow is refused in every state. */
 static bool extend_fits(struct txn *txn, const struct order *order, uint32_t asked_ms,
                         uint32_t *hold_ms, struct order_outcome *outcome)
 {
@@ -691,8 +693,8 @@ enum txn_step inventory_extend(struct txn *txn, struct id128 id, uint32_t hold_m
 
 /* ---- Expire ---- */
 
-/* Looks at an order whose hint came due: expires it, enters the hint anew, or drops it. An order
- * that is in somebody's hands is looked at again a millisecond later. */
+/* Handles a hint that came due: expires its order, enters the hint again, or drops it. A busy order
+ * is checked again a millisecond later. */
 static void expire_hint(struct txn *txn, unsigned wheel, uint32_t handle)
 {
     struct orders *orders = &txn->inventory->orders;
@@ -725,7 +727,7 @@ static void expire_hint(struct txn *txn, unsigned wheel, uint32_t handle)
     }
 }
 
-/* All that is due in one wheel. False: the transaction is full and there is more. */
+/* Expires all that is due in one wheel. False: the transaction is full and more is due. */
 static bool expire_wheel(struct txn *txn, unsigned wheel)
 {
     struct expiry *expiry = txn->inventory->expiry;

@@ -16,7 +16,7 @@ struct forgetting {
     struct txn *txn;
     uint64_t before_lsn;
     uint64_t hinted; /* orders that could be forgotten if they had no hint */
-    bool full;       /* the transaction is */
+    bool full;       /* the transaction is full */
 };
 
 static bool order_is_due(const struct order *order, uint64_t before_lsn)

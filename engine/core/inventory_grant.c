@@ -29,7 +29,7 @@
 
 #define CHOICES_MAX (1u + LINE_FALLBACKS_MAX)
 
-/* An item that may fill a line: on sale, and its buyer is known where one must be. */
+/* An item that may fill a line: it is on sale, and the buyer is known if its SKU needs one. */
 struct choice {
     uint32_t item;
     uint32_t sku;
@@ -37,7 +37,7 @@ struct choice {
     bool presale;
 };
 
-/* A line being filled. */
+/* The filling of a request's lines, one at a time. */
 struct filling {
     struct txn *txn;
     const struct order_request *request;
@@ -45,14 +45,15 @@ struct filling {
     uint32_t count;
     uint32_t second; /* grants of phase 2 begin here, in the order of lines */
     uint32_t third;  /* and end here */
-    uint32_t cursor; /* of phase 3: the first grant of phase 2 of this line or a later one */
+    uint32_t cursor; /* in phase 3: the first grant of phase 2 that is of this line or a later one
+                      */
     uint32_t line;   /* from 0 */
     struct choice choices[CHOICES_MAX];
     uint32_t choice_count;
-    const char *reason; /* why there is no choice */
+    const char *reason; /* why no item may fill the line */
 };
 
-/* ---- What is asked ---- */
+/* ---- The request ---- */
 
 static const struct line_shape *shape_of(const struct order_request *request, uint32_t line)
 {
@@ -61,7 +62,7 @@ static const struct line_shape *shape_of(const struct order_request *request, ui
     return request->shapes ? &request->shapes[line] : &plain;
 }
 
-/* All of it, from its own item. */
+/* Whether the line needs its whole quantity, from its own item. */
 static bool shape_is_plain(const struct line_shape *shape)
 {
     return shape->policy == LINE_ALL && shape->fallback_count == 0;
@@ -128,8 +129,8 @@ uint64_t order_contents(const struct order_request *request)
 
 /* ---- Grants ---- */
 
-/* Adds to a line's grant of the item, or makes one. Only phase 3 meets grants of its line: those of
- * phase 2. */
+/* Adds to a line's grant of the item, or makes one. Only in phase 3 does the line have grants
+ * already: those of phase 2. */
 static void grant_add(struct filling *filling, const struct choice *choice, int64_t qty,
                       int64_t presale)
 {
@@ -197,7 +198,7 @@ void grants_draw(struct txn *txn, struct order_grant *grants, uint32_t grant_cou
         grant->ticket = presale_draw(presale, grant->item);
         if (grant->ticket == 0 ||
             !presale_take(presale, grant->item, grant->ticket, grant->presale_qty)) {
-            grant->presale_qty = 0; /* no room: sold as any */
+            grant->presale_qty = 0; /* no room: sold without a ticket */
             grant->ticket = 0;
         }
     }
@@ -227,9 +228,9 @@ static bool choices_have(const struct filling *filling, uint32_t item)
     return false;
 }
 
-/* Goes to a line: its choices are its item and its fallbacks, in order; each once if they are taken
- * from together. Not OK: no item is left, and the status is why the line's own item can't be sold.
- */
+/* Starts with a line. Its choices are its item and its fallbacks, in order; each only once if units
+ * are taken from all of them together. Not OK: no item is left, and the status is why the line's
+ * own item can't be sold. */
 static enum hf_status line_choose(struct filling *filling, uint32_t line)
 {
     const struct line_shape *shape = shape_of(filling->request, line);
@@ -317,8 +318,8 @@ static enum hf_status fill_one(struct filling *filling, const struct choice *cho
     return HF_OK;
 }
 
-/* Fills the line from the first item that has the whole quantity. Where a limit stood in the way of
- * one of them that is why it failed: there may be units. */
+/* Fills the line from the first item that has the whole quantity. If a limit excluded one of the
+ * items, the limit is the reason of a failure, because units may be left. */
 static enum hf_status fill_from_first(struct filling *filling, uint32_t qty)
 {
     CHECK(qty >= 1);
@@ -335,15 +336,16 @@ static enum hf_status fill_from_first(struct filling *filling, uint32_t qty)
 
 /* ---- From one item after another ---- */
 
-/* What a line that is split may take, and takes. Items of one limited SKU share the room that its
- * limit leaves; `owner` is the first of them. */
+/* What a split line may take, and what it takes. Items of one limited SKU share the room that the
+ * limit leaves; `owner` is the first of these items. */
 struct splitting {
     struct stock_part parts[CHOICES_MAX];
-    uint32_t choice[CHOICES_MAX]; /* of a part */
+    uint32_t choice[CHOICES_MAX]; /* by part: its choice */
     uint32_t part_count;
-    uint32_t owner[CHOICES_MAX]; /* of a choice; itself when its SKU is not limited */
-    uint32_t room[CHOICES_MAX];  /* of an owner: counted towards the limit */
-    bool short_of_room;          /* a limit leaves less than the line asks */
+    uint32_t owner[CHOICES_MAX]; /* by choice: its owner; the choice itself when its SKU is not
+                                    limited */
+    uint32_t room[CHOICES_MAX];  /* by owner: units counted towards the limit */
+    bool short_of_room;          /* a limit leaves less than the line asks for */
 };
 
 static uint32_t split_owner(const struct filling *filling, uint32_t choice)
@@ -358,7 +360,7 @@ static uint32_t split_owner(const struct filling *filling, uint32_t choice)
     return choice;
 }
 
-/* Gives back what is still in the rooms. */
+/* Uncounts the units that are still in the rooms. */
 static void split_close(struct filling *filling, const struct splitting *split, uint32_t count)
 {
     CHECK(count <= filling->choice_count);
@@ -369,7 +371,7 @@ static void split_close(struct filling *filling, const struct splitting *split, 
     }
 }
 
-/* Counts up to `most` towards each limit. Items without room are no parts. */
+/* Counts up to `most` units towards each limit. Items without room do not become parts. */
 static enum hf_status split_open(struct filling *filling, struct splitting *split, uint32_t most)
 {
     split->part_count = 0;
@@ -396,8 +398,8 @@ static enum hf_status split_open(struct filling *filling, struct splitting *spli
     return HF_OK;
 }
 
-/* Takes from all parts: at one moment if each limit leaves room for `most` or one limit rules all,
- * else part by part. */
+/* Takes from all parts: at one moment if each limit leaves room for `most`, or if one limit applies
+ * to all parts; else part by part. */
 static enum hf_status split_take(struct filling *filling, struct splitting *split, uint32_t least,
                                  uint32_t most)
 {
@@ -466,7 +468,7 @@ static enum hf_status fill_split(struct filling *filling, uint32_t least, uint32
     return status == HF_SOLD_OUT && split.short_of_room ? HF_LIMIT_EXCEEDED : status;
 }
 
-/* ---- Phase 1: all of one item ---- */
+/* ---- Phase 1: whole lines of one item ---- */
 
 /* Counts the lines towards their limits and lists them in memory->wanted and the grants. */
 static enum hf_status whole_lines_count(struct filling *filling)
@@ -546,12 +548,12 @@ static enum hf_status fill_minimums(struct filling *filling)
     return HF_OK;
 }
 
-/* The whole quantity from this item, in place of the line's minimum from another. */
+/* Takes the whole quantity from this item, in place of the line's minimum from another. */
 static enum hf_status fill_move(struct filling *filling, const struct choice *choice,
                                 struct order_grant *grant, uint32_t qty)
 {
     struct txn *txn = filling->txn;
-    /* Within one SKU the minimum stays counted. */
+    /* If both items are of one SKU, the minimum stays counted. */
     bool same = grant->counted && choice->limit &&
                 catalog_item_sku(txn->inventory->catalog, grant->item) == choice->sku;
     CHECK(grant->qty <= qty);
@@ -578,8 +580,9 @@ static enum hf_status fill_move(struct filling *filling, const struct choice *ch
     return HF_OK;
 }
 
-/* The rest of a line that is of one item, of which it may have the minimum. First the item that has
- * the whole quantity; if none has, as many of one as there are. FULL, or OK. */
+/* Fills the rest of a line that is of one item; it may have its minimum already. It tries first to
+ * find an item that has the whole quantity; if none has, it takes what one item has. FULL, or OK.
+ */
 static enum hf_status fill_rest_of_one(struct filling *filling, struct order_grant *minimum,
                                        uint32_t qty)
 {
@@ -616,7 +619,8 @@ static void minimum_seek(struct filling *filling)
     }
 }
 
-/* The units of the line's grants of phase 2; *first: the first of them, NULL if it has none. */
+/* The units of the line's grants of phase 2; *first: the first of these grants, NULL if it has
+ * none. */
 static uint32_t minimum_find(const struct filling *filling, struct order_grant **first)
 {
     uint32_t line = filling->line + 1;
@@ -630,7 +634,7 @@ static uint32_t minimum_find(const struct filling *filling, struct order_grant *
     return sum;
 }
 
-/* Counts the items of the line's grants of phase 2 towards limits, or does not, as those grants do:
+/* Makes the items of the line's grants of phase 2 count towards limits exactly if those grants do:
  * an operator may have changed the rule in between. */
 static void choices_count_as_minimum(struct filling *filling)
 {
@@ -687,10 +691,10 @@ static enum hf_status fill_optional(struct filling *filling)
     return HF_OK;
 }
 
-/* ---- All of it ---- */
+/* ---- All phases ---- */
 
-/* Rules come before stock, as with plain orders: the first line that the order needs and that no
- * item may fill blocks. */
+/* Rules are checked before stock, as with plain orders. The blocking line is the first line that
+ * the order needs and that no item may fill. */
 static enum hf_status rules_allow(struct filling *filling)
 {
     const struct order_request *request = filling->request;
@@ -707,7 +711,7 @@ static enum hf_status rules_allow(struct filling *filling)
     return HF_OK;
 }
 
-/* A grant's place: by line, then by the order of the line's items. */
+/* A grant's sort key: by line, then by the order of the line's items. */
 static uint64_t grant_key(const struct order_request *request, const struct order_grant *grant,
                           uint32_t i)
 {
@@ -731,7 +735,7 @@ static void grants_sort(struct filling *filling)
     }
     CHECK(filling->count <= ORDER_LINES_MAX);
     keys_sort(keys, filling->count);
-    /* keys[i] says which grant belongs at i: along each cycle of them. */
+    /* keys[i] is the index of the grant that belongs at i: moves the grants along each cycle. */
     for (uint32_t start = 0; start < filling->count; start++) {
         struct order_grant first = grants[start];
         for (uint32_t at = start;;) {

@@ -28,7 +28,7 @@ static uint64_t hint_again_ms(struct orders *orders, uint32_t handle)
     return again_ms;
 }
 
-/* One chunk of hints. Returns how many were dropped. */
+/* Sweeps one chunk of hints. Returns how many were dropped. */
 static uint32_t sweep_chunk(struct inventory *inventory, unsigned wheel, const uint32_t *handles,
                             uint32_t count, uint64_t now_ms)
 {

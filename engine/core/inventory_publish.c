@@ -44,7 +44,7 @@ static void stock_publish(struct txn *txn, const struct order *order, const stru
 
 /* ---- Limits and tickets ---- */
 
-/* Gives back what a decided event says. */
+/* Credits the counted units and the tickets of a decided event. */
 static void counts_publish(struct inventory *inventory, const struct order *order,
                            const struct event *event)
 {
@@ -68,7 +68,7 @@ static void counts_publish(struct inventory *inventory, const struct order *orde
 
 /* ---- One event ---- */
 
-/* Under the shard's lock. Its deadline is entered right after, without that lock. */
+/* Under the shard's lock. The order's deadline is entered right after, without that lock. */
 static void held_publish(struct order_shard *shard, struct order *order, uint64_t lsn)
 {
     CHECK(!(order->flags & ORDER_HINTED));
@@ -82,7 +82,8 @@ static void edit_publish(struct order_shard *shard, struct order *order, const s
                          struct order_line_view *block)
 {
     bool was_held = order->state == ORDER_HELD;
-    CHECK(event->lsn > order->lsn); /* an order's changes are in the log in their order */
+    CHECK(event->lsn > order->lsn); /* the log has an order's changes in the order in which they
+                                       were made */
     transition_apply(order, event, block);
     CHECK(!(order->flags & ORDER_BUSY));
     if (was_held) {
@@ -115,8 +116,9 @@ static void order_publish(struct txn *txn, uint32_t i)
 
 /* ---- Publish ---- */
 
-/* Enters the deadlines of the new orders. Not under their shards' locks: the wheel's is held for
- * many. An order that has ended by then leaves a hint that is dropped when it comes due. */
+/* Enters the deadlines of the new orders. Not under the shards' locks, because the wheel's lock is
+ * held while many deadlines are entered. An order that has ended by then leaves a hint that is
+ * dropped when it comes due. */
 static void deadlines_publish(struct txn *txn, uint32_t held_orders)
 {
     struct expiry *expiry = txn->inventory->expiry;
@@ -140,7 +142,7 @@ static void deadlines_publish(struct txn *txn, uint32_t held_orders)
     }
 }
 
-/* What a new order has. */
+/* Counts a new order's units as promised. */
 static void held_promise(struct txn *txn, const struct event *event)
 {
     for (uint32_t i = 0; i < event->line_count; i++) {

@@ -63,7 +63,8 @@ uint32_t inventory_sku_items(const struct inventory *inventory, struct bytes sku
             items[count] = item;
         }
         count++;
-        CHECK(count <= inventory->options.items_max); /* a ring would never end */
+        CHECK(count <= inventory->options.items_max); /* if items were chained in a ring, the loop
+                                                         would not end */
     }
     return count;
 }
@@ -136,7 +137,7 @@ uint32_t inventory_covered(struct inventory *inventory, const struct order_line_
     stock_read_promised(inventory->stock, grant->item, &view);
     int64_t missing = view.held + view.sold - (view.stocked - view.safety);
     int64_t behind = (int64_t)presale_behind(inventory->presale, grant->item, grant->ticket);
-    int64_t uncovered = missing - behind; /* what later tickets don't account for */
+    int64_t uncovered = missing - behind; /* missing units beyond those of later tickets */
     uncovered = uncovered < 0 ? 0 : uncovered < live ? uncovered : live;
     return (uint32_t)(live - uncovered);
 }
@@ -162,7 +163,7 @@ enum hf_status inventory_order_covered(struct inventory *inventory, struct id128
 
 struct listing {
     const struct order_filter *filter;
-    bool items_sorted; /* the filter's, as those of one SKU come */
+    bool items_sorted; /* the filter's items are sorted, as the items of one SKU are */
     struct order_view *views;
     uint32_t max;
     uint32_t count;

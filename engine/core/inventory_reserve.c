@@ -13,16 +13,17 @@
 
 /* ---- Rules ---- */
 
-/* What the rules say of an order whose lines are all plain. */
+/* What the rules mean for an order whose lines are all plain. */
 struct plain_rules {
     uint32_t hold_ms;
     uint32_t sku;   /* the last line's */
     uint32_t limit; /* the last line's; 0: none */
-    bool limited;   /* some line's SKU is */
+    bool limited;   /* some line's SKU is limited */
     bool presale;   /* some line's item may be pre-sold */
 };
 
-/* All rules of all lines but limits; the first line that breaks one blocks. */
+/* Checks all rules of all lines except limits. The blocking line is the first that breaks a rule.
+ */
 static enum hf_status rules_check(const struct txn *txn, const struct order_request *request,
                                   struct plain_rules *rules, struct order_outcome *outcome)
 {
@@ -50,7 +51,7 @@ static enum hf_status rules_check(const struct txn *txn, const struct order_requ
 
 /* ---- Reserve ---- */
 
-/* Whether a plain order's lines are what a request asks. */
+/* Whether a plain order's lines are those of a request. */
 static bool lines_same(const struct order *order, const struct order_request *request)
 {
     CHECK(!(order->flags & ORDER_SHAPED));
@@ -72,9 +73,9 @@ static void outcome_grants(struct order_outcome *outcome, const struct order_req
     }
 }
 
-/* Whether the order is what a request asks. An order that was given more than the request can be
- * given is another one, though the hashes are the same: they are 48 bits, and a client can find two
- * requests of one hash. What follows relies on grants_max. */
+/* Whether the order was made by an equal request. An order that has more grants than the request
+ * can get was made by another request, even if the hashes are equal: they have 48 bits, and a
+ * client can find two requests with one hash. The code after this relies on grants_max. */
 static bool contents_same(const struct order *order, const struct order_request *request)
 {
     if (!(order->flags & ORDER_SHAPED)) {
@@ -104,8 +105,8 @@ static uint32_t grants_now(const struct order *order, struct order_grant *grants
     return count;
 }
 
-/* The first answer's status again, if the contents are the same, and what the order is now: a buyer
- * who asks again must not be told of units that the order has lost since. */
+/* Answers a repeated request: the first answer's status, if the contents are the same, and the
+ * order as it is now. The answer must not contain units that the order has lost since. */
 static void reserve_again(struct txn *txn, const struct order *order,
                           const struct order_request *request, struct order_outcome *outcome)
 {
@@ -121,7 +122,7 @@ static void reserve_again(struct txn *txn, const struct order *order,
     outcome->status = HF_OK;
     outcome->replayed = true;
     outcome->deadline_ms = order_deadline(order);
-    /* Most orders are of one line that is whole: that has no block. */
+    /* Most orders have one whole line, and no block. */
     if (order->flags & ORDER_BLOCK) {
         uint32_t count = grants_now(order, txn->memory->grants);
         outcome_grants(outcome, request, txn->memory->grants, count);
@@ -147,7 +148,8 @@ static void reserve_add_event(struct txn *txn, const struct event *draft, uint32
     event->digest_delta = held_digest(txn->inventory, event);
 }
 
-/* Enters the order and adds its event; its units were taken. False: FULL, nothing is changed. */
+/* Enters the order, whose units were taken before, and adds its event. False: the outcome is FULL,
+ * nothing is changed. */
 static bool reserve_enter(struct txn *txn, uint64_t hash, struct order_shard *shard,
                           const struct event *draft, struct order_outcome *outcome)
 {
@@ -177,7 +179,7 @@ static struct event reserve_draft(const struct txn *txn, const struct order_requ
     };
 }
 
-/* How long the SKUs of which units were given let an order be held. */
+/* How long the order may be held, by the rules of the SKUs of which it got units. */
 static enum hf_status grants_hold(const struct txn *txn, const struct order_request *request,
                                   uint32_t grant_count, uint32_t *hold_ms,
                                   struct order_outcome *outcome)
@@ -192,7 +194,7 @@ static enum hf_status grants_hold(const struct txn *txn, const struct order_requ
     return hold_rule_apply(&hold, txn->inventory, request->hold_ms, hold_ms, outcome);
 }
 
-/* Whether the order was given less than it asked although it named further items. */
+/* Whether the order got less than it asked for although it named further items. */
 static bool short_of_several(const struct order_request *request, const struct order_grant *grants,
                              uint32_t count, enum hf_status status)
 {
@@ -208,15 +210,16 @@ static bool short_of_several(const struct order_request *request, const struct o
     return several && (status == HF_SOLD_OUT || missing > 0);
 }
 
-/* As grants_take. TXN_AGAIN, with nothing taken, when it came short while units were on their way
- * from one pool to another: they are in neither, but were never not for sale. */
+/* As grants_take. TXN_AGAIN, with nothing taken, when too few units were found while a move was
+ * taking units from one pool to another: such units are in neither pool, although they were for
+ * sale all the time. */
 static enum txn_step grants_take_settled(struct txn *txn, const struct order_request *request,
                                          uint32_t *count, struct order_outcome *outcome)
 {
     struct inventory *inventory = txn->inventory;
-    /* acquire, both: pair with move_begin and move_done. A move that ended before the first load
-     * has its units where they go; one that began before a scan saw its debit is seen by the
-     * second. */
+    /* acquire, both: they pair with move_begin and move_done. A move that ended before the first
+     * load has its units in their new pool; a move that began before a scan saw its debit is seen
+     * by the second load. */
     SCHEDULE_POINT("reserve.moves_done");
     uint64_t done = atomic_load_explicit(&inventory->moves_done, memory_order_acquire);
     enum hf_status status = grants_take(txn, request, count, outcome);
@@ -230,7 +233,8 @@ static enum txn_step grants_take_settled(struct txn *txn, const struct order_req
     return TXN_AGAIN;
 }
 
-/* A new order that is told by its grants, unless they turn out to be those of a plain one. */
+/* Makes a new order that is described by its grants, unless they turn out to be those of a plain
+ * order. */
 static enum txn_step reserve_shaped(struct txn *txn, const struct order_request *request,
                                     uint64_t hash, struct order_shard *shard,
                                     struct order_outcome *outcome)
@@ -295,8 +299,8 @@ static enum hf_status reserve_count(struct txn *txn, const struct order_request 
     return status;
 }
 
-/* Whether an item may be pre-sold by now, though it might not when its rule was read: then units
- * that were taken as any may be beyond what is in stock, and need tickets. */
+/* Whether an item may be pre-sold by now, although it could not be when its rule was read. Then
+ * units that were taken without tickets may be beyond what is in stock, and need tickets. */
 static bool presale_opened(const struct inventory *inventory, const struct order_request *request)
 {
     bool opened = false;
@@ -306,7 +310,7 @@ static bool presale_opened(const struct inventory *inventory, const struct order
     return __builtin_expect(opened, 0);
 }
 
-/* No such order yet: under the shard's lock. */
+/* Decides on an order whose id is new; under the shard's lock. */
 static enum txn_step reserve_new(struct txn *txn, const struct order_request *request,
                                  uint64_t hash, struct order_shard *shard,
                                  struct order_outcome *outcome)

@@ -21,7 +21,7 @@ static void heap_sink(uint64_t *keys, uint32_t at, uint32_t count)
     keys[at] = key;
 }
 
-/* Heapsort: in place, no worst case that a caller could choose. */
+/* Heapsort: in place, and without a slow worst case that a client could cause. */
 void keys_sort(uint64_t *keys, uint32_t count)
 {
     for (uint32_t i = count / 2; i-- > 0;) {
@@ -77,7 +77,7 @@ enum hf_status plain_take(struct txn *txn, uint32_t item, int64_t qty, int64_t *
     return status;
 }
 
-/* Takes of one item. beyond: NULL, or how many of the units are beyond what is in stock. */
+/* Takes units of one item. beyond: NULL, or how many of the units are beyond what is in stock. */
 static enum hf_status item_take(struct txn *txn, uint32_t item, int64_t qty, int64_t *beyond)
 {
     struct stock *stock = txn->inventory->stock;
@@ -92,7 +92,8 @@ static enum hf_status item_take(struct txn *txn, uint32_t item, int64_t qty, int
     return stock_take(stock, txn->slot, item, qty);
 }
 
-/* Spreads what an item gave beyond what is in stock over the lines of its run, from the last. */
+/* Spreads an item's units beyond what is in stock over the lines of its run, from the last line
+ * backwards. */
 static void run_spread(const uint64_t *keys, const struct order_line *lines, uint32_t from,
                        uint32_t end, int64_t beyond, uint32_t *presale)
 {

@@ -60,9 +60,9 @@ uint64_t inventory_digest(struct inventory *inventory)
     return sum;
 }
 
-/* ---- Claims: what orders have on limits and tickets ---- */
+/* ---- Claims: units of orders in limits and tickets ---- */
 
-/* Sorts, and adds up what has one key. */
+/* Sorts, and adds up the units of equal keys. */
 static void claims_sum(struct pairs *claims)
 {
     pairs_sort(claims);
@@ -78,7 +78,7 @@ static void claims_sum(struct pairs *claims)
     claims->count = claims->count ? last + 1 : 0;
 }
 
-/* What the report is about. */
+/* Words for the report. */
 struct claims_of {
     const char *group; /* "SKU" */
     const char *key;   /* "buyer" */
@@ -93,8 +93,8 @@ static void claims_report(const struct claims_of *of, const struct pair *claim, 
              of->group, claim->group, of->key, claim->key, counted, claim->units);
 }
 
-/* Whether each of the orders' claims is counted, and no more is counted beyond them in a group than
- * `settled` (by group) leaves to orders that are forgotten. settled is used up. */
+/* Whether each of the orders' claims is counted, and what is counted beyond them in a group is at
+ * most `settled` (by group), which forgotten orders sold. settled is changed. */
 static bool claims_agree(struct pairs *orders, struct pairs *counted, uint64_t *settled,
                          const struct claims_of *of, char *what, uint32_t what_bytes)
 {
@@ -107,7 +107,7 @@ static bool claims_agree(struct pairs *orders, struct pairs *counted, uint64_t *
         if (i < orders->count) {
             int order = pair_compare(&orders->at[i], count);
             if (order < 0) {
-                break; /* claimed, and not counted at all */
+                break; /* claimed, but not counted at all */
             }
             have = order == 0 ? orders->at[i++].units : 0;
         }
@@ -131,13 +131,13 @@ static bool claims_agree(struct pairs *orders, struct pairs *counted, uint64_t *
 struct verify_sums {
     const struct inventory *inventory;
     struct line_units *items; /* by handle */
-    struct pairs buyers;      /* that orders have on limits */
-    struct pairs tickets;     /* and on tickets */
+    struct pairs buyers;      /* units that orders have in limits */
+    struct pairs tickets;     /* and in tickets */
     uint64_t known;
     uint64_t held;
     uint64_t hinted;
     uint64_t held_unhinted;
-    const struct order *odd; /* the first with a line that can't be */
+    const struct order *odd; /* the first order with an impossible line */
 };
 
 static bool line_is_odd(const struct inventory *inventory, const struct order *order,
@@ -253,7 +253,7 @@ static bool verify_orders(const struct inventory *inventory, const struct verify
     return true;
 }
 
-/* Limits and tickets: what is counted, against what orders have. */
+/* Compares what limits and tickets count with what orders have. */
 static bool verify_claims(struct inventory *inventory, struct verify_sums *sums, uint64_t *by_sku,
                           uint64_t *by_item, char *what, uint32_t what_bytes)
 {

@@ -16,7 +16,7 @@
 #define POOLS       16u
 #define CLASSES     12u /* 1 << 11 == ORDER_LINES_MAX */
 #define CHUNK_BYTES KIB(256)
-#define CHUNKS_MIN  1024u /* address space, however small the machine */
+#define CHUNKS_MIN  1024u /* chunks of address space even on the smallest machine */
 
 static_assert(1u << (CLASSES - 1) == ORDER_LINES_MAX, "the greatest class is the longest order");
 static_assert(sizeof(struct order_line_view) >= sizeof(void *), "a free block holds a pointer");
@@ -55,7 +55,7 @@ static size_t class_bytes(uint32_t class)
     return sizeof(struct order_line_view) << class;
 }
 
-/* As many chunks as could ever be in memory: what orders may need at most is far more than any
+/* How many chunks could ever be in memory. The most that orders could need is far more than any
  * machine has. */
 static uint64_t chunks_of_machine(void)
 {
@@ -96,7 +96,8 @@ void lines_deinit(struct lines *lines)
 /* The next chunk of address space; NULL when none is left. */
 static uint8_t *chunk_draw(struct lines *lines)
 {
-    /* relaxed: the chunk is the drawer's alone. Looked at first, so that it can't wrap around. */
+    /* relaxed: only the thread that draws a chunk uses it. The counter is read first, so that it
+     * can't wrap around. */
     if (atomic_load_explicit(&lines->chunks_drawn, memory_order_relaxed) >= lines->chunk_count) {
         return NULL;
     }

@@ -120,7 +120,7 @@ void orders_deinit(struct orders *orders)
     *orders = (struct orders){0};
 }
 
-/* Orders that a shard holds on average, from a few shards. */
+/* How many orders a shard holds on average, estimated from a few shards. */
 static uint64_t orders_each(const struct orders *orders)
 {
     uint32_t step = orders->shard_count > 16 ? orders->shard_count / 16 : 1;
@@ -188,7 +188,7 @@ static inline void slots_put(uint64_t *slots, uint32_t capacity, uint64_t slot)
     slots[at] = slot;
 }
 
-/* Gives a shard an index of the next size. False: it has the greatest. */
+/* Gives a shard an index of the next size. False: it has the greatest size already. */
 static bool shard_grow(struct orders *orders, struct order_shard *shard)
 {
     const uint64_t *old = atomic_load_explicit(&shard->slots, memory_order_relaxed);
@@ -259,8 +259,8 @@ static uint32_t allocator_take(struct orders *orders, struct order_allocator *al
     return handle;
 }
 
-/* An entry that another slot has freed: forgetting is one slot's work, and what it frees has to be
- * used before new memory is. */
+/* Takes an entry that another slot has freed. One slot alone forgets orders, and the entries that
+ * it frees must be used before new memory. */
 static uint32_t freed_take(struct orders *orders, unsigned slot)
 {
     /* relaxed: a hint; the allocator's lock guards what it leads to. */
@@ -276,8 +276,8 @@ static uint32_t freed_take(struct orders *orders, unsigned slot)
     return handle;
 }
 
-/* A slot's next entry: its own, one that was freed, a new one; from the others' blocks when no new
- * one is left. */
+/* A slot's next entry: one of its own, else one that was freed, else a new one; from the other
+ * slots' blocks when no new block is left. */
 static uint32_t entry_take(struct orders *orders, unsigned slot)
 {
     CHECK(slot < THREADS_MAX);
@@ -304,7 +304,7 @@ static void entry_give(struct orders *orders, unsigned slot, uint32_t handle)
     SCHEDULE_POINT("orders.give");
     allocator->free = handle;
     spin_unlock(&allocator->spin);
-    /* relaxed: see freed_take; not written when it says so already. */
+    /* relaxed: see freed_take; not written when it has this value already. */
     if (atomic_load_explicit(&orders->giver, memory_order_relaxed) != slot + 1) {
         atomic_store_explicit(&orders->giver, slot + 1, memory_order_relaxed);
     }
@@ -329,7 +329,7 @@ uint32_t orders_enter(struct orders *orders, unsigned slot, struct order_shard *
     return handle;
 }
 
-/* Empties slot `hole` and moves back those that were pushed beyond it. */
+/* Empties slot `hole` and moves back the slots that were pushed beyond it. */
 static void slots_shift_back(uint64_t *slots, uint32_t capacity, uint32_t hole)
 {
     CHECK(hole < capacity);
@@ -392,8 +392,8 @@ void orders_visit(const struct orders *orders,
  *
  * A walk goes through a shard's orders by their keys: tags first, so that the keys of a range lie
  * near each other in the index, whatever its capacity; then handles, which never change. The cursor
- * has the key of the next one, but for the handle's high bits: with 2^-22 the chance that two
- * orders of one tag are taken for one there, and only if a walk stops right between the two.
+ * has the key of the next order without the handle's high bits. So two orders with one tag may be
+ * mistaken for each other with a chance of 2^-22, and only if a walk stops exactly between the two.
  *
  *     key     tag 32 | handle's low 22 bits | its high 10 bits
  *     cursor  tag 32 | shard: low 22 bits, above the shard's 10 */
@@ -406,7 +406,7 @@ static_assert(TABLE_SHARDS_MAX <= SHARD_MASK + 1, "a shard's number fits beside 
 
 struct walk_step {
     uint64_t from; /* the first key that is visited */
-    uint64_t to;   /* the first that is left to the next step; UINT64_MAX: the shard's end */
+    uint64_t to;   /* the first key that is left to the next step; UINT64_MAX: the shard's end */
     bool stopped;  /* by the visitor, or by look_max */
     uint32_t count;
     uint64_t keys[WALK_KEYS]; /* ascending */
@@ -442,10 +442,11 @@ static void step_begin(struct walk_step *step, const struct order_cursor *cursor
     step->from = (uint64_t)cursor->tag << 32 | (cursor->shard & ~SHARD_MASK);
     step->to = UINT64_MAX;
     step->stopped = false;
-    step->count = 0; /* the keys stay as they are: a step costs little when there are few */
+    step->count = 0; /* the keys are not cleared: a step with few orders costs little */
 }
 
-/* Adds a key in its place; when there is no room, the greatest is left to the next step. */
+/* Adds a key in its sorted place; when there is no room, the greatest key is left to the next step.
+ */
 static void step_add(struct walk_step *step, uint64_t key)
 {
     if (step->count == WALK_KEYS) {
@@ -466,8 +467,8 @@ static void step_add(struct walk_step *step, uint64_t key)
     step->keys[at] = key;
 }
 
-/* Finds the next orders of a shard from step->from on, and has their entries fetched. Their slots
- * lie at or after their homes, with no empty slot between. */
+/* Finds the next orders of a shard from step->from on, and prefetches their entries. Their slots
+ * are at or after their homes, with no empty slot between. */
 static void step_gather(const struct orders *orders, const struct order_shard *shard,
                         struct walk_step *step)
 {
@@ -499,8 +500,8 @@ static void step_gather(const struct orders *orders, const struct order_shard *s
     }
 }
 
-/* Visits what was gathered. Returns how many were looked at; where a visit stops the walk, step->to
- * is that order. */
+/* Visits the orders that were gathered. Returns how many were visited; if a visit stops the walk,
+ * step->to becomes that order's key. */
 static uint32_t step_visit(struct orders *orders, struct order_shard *shard, struct walk_step *step,
                            uint32_t look_max, order_visit *visit, void *context)
 {

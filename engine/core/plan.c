@@ -71,7 +71,7 @@ struct plan *plan_make(struct inventory *inventory, uint32_t skus_max, uint32_t 
     if (!plan) {
         return NULL;
     }
-    /* Pages of what is not used are not touched: room for all is cheap. */
+    /* Pages that are not used are not touched, so room for all is cheap. */
     plan->inventory = inventory;
     plan->items_in_use = catalog_items(inventory->catalog);
     plan->sku_room = skus_max;
@@ -114,7 +114,7 @@ struct plan_counts plan_counts(const struct plan *plan)
 
 /* ---- Copies ---- */
 
-/* The SKU's index; its copy is made when it is asked for first. */
+/* The SKU's index; its copy is made at the first call for it. */
 static uint32_t sku_index(struct plan *plan, struct bytes code)
 {
     uint32_t at = (uint32_t)hash_bytes(code.data, code.len);
@@ -252,7 +252,7 @@ enum hf_status plan_define_sku(struct plan *plan, const struct sku_rule *asked, 
     return HF_OK;
 }
 
-/* Makes an item that is not there, and its SKU if need be. OK or FULL. */
+/* Makes an item that does not exist, and its SKU if necessary. OK or FULL. */
 static enum hf_status make_item(struct plan *plan, struct plan_item *item)
 {
     CHECK(!item->there);
@@ -306,7 +306,8 @@ static const struct adjustment_made *made_before(const struct plan *plan, struct
     return made ? made : adjustments_find(&plan->inventory->adjustments, id);
 }
 
-/* What stock_debit() decides: what is held and sold stays covered, the safety stock may be used. */
+/* Decides as stock_debit() does: what is held and sold stays covered, the safety stock may be used.
+ */
 static bool covers(const struct stock_view *stock, int64_t qty)
 {
     CHECK(qty >= 0);

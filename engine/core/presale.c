@@ -28,7 +28,7 @@ static_assert(PRESALE_UNITS_MAX < PENDING, "units leave the mark's bit free");
 struct chunk {
     uint64_t sum;     /* of its tickets' units */
     uint64_t pending; /* of these */
-    uint32_t number;  /* it has the tickets number * PRESALE_CHUNK_TICKETS + 1 and on */
+    uint32_t number;  /* its first ticket is number * PRESALE_CHUNK_TICKETS + 1 */
     uint32_t older;   /* in the pool: the next one */
     uint32_t newer;
 };
@@ -52,10 +52,10 @@ struct presale {
     struct chunk *chunks; /* from 1 */
     uint32_t *units;      /* PRESALE_CHUNK_TICKETS for each chunk */
     _Alignas(CACHE_LINE_BYTES) struct spin pool;
-    uint32_t pool_free; /* first of the chunks that were used before; NO_CHUNK: none */
+    uint32_t pool_free; /* the first chunk that was used before and is free; NO_CHUNK: none */
     uint32_t pool_used; /* chunks that were ever taken */
     /* While a checkpoint's orders claim their tickets, else NULL. */
-    uint32_t *claim_chunks; /* of all items, each item's oldest first */
+    uint32_t *claim_chunks; /* chunks of all items, each item's oldest first */
     uint32_t *claim_first;  /* by item: where its chunks begin; and the end of the last one's */
 };
 
@@ -150,7 +150,7 @@ static void pool_give(struct presale *presale, uint32_t chunk)
     spin_unlock(&presale->pool);
 }
 
-/* Takes a chunk out of its chain if its units are all gone and it is not the last ticket's. */
+/* Takes a chunk out of its chain if it has no units left and does not hold the last ticket. */
 static void chunk_drop_spent(struct presale *presale, struct queue *queue, uint32_t chunk)
 {
     struct chunk *at = &presale->chunks[chunk];
@@ -170,7 +170,7 @@ static void chunk_drop_spent(struct presale *presale, struct queue *queue, uint3
     pool_give(presale, chunk);
 }
 
-/* The item's chunk of this number; with `add` a new one if it has none. NO_CHUNK: none, or no
+/* The item's chunk with this number; with `add` a new one if it has none. NO_CHUNK: none, or no
  * room. */
 static uint32_t chunk_find(struct presale *presale, struct queue *queue, uint32_t number, bool add)
 {
@@ -201,8 +201,8 @@ static uint32_t chunk_find(struct presale *presale, struct queue *queue, uint32_
     return chunk;
 }
 
-/* Makes `ticket`, above all others, the last one that was drawn. The chunk that was kept for the
- * former one goes if it is spent, before another is taken: it may be the only room. */
+/* Makes `ticket`, above all others, the last one that was drawn. The chunk of the former last
+ * ticket is freed if it has no units left, before another is taken: it may be the only room. */
 static void last_set(struct presale *presale, struct queue *queue, uint32_t ticket)
 {
     CHECK(ticket > queue->last);
@@ -245,7 +245,7 @@ uint32_t presale_draw(struct presale *presale, uint32_t item)
     return ticket;
 }
 
-/* Where a ticket's units are kept. */
+/* The place of a ticket's units. */
 static uint32_t *ticket_at(const struct presale *presale, uint32_t chunk, uint32_t ticket)
 {
     return &units_of(presale, chunk)[(ticket - 1) % PRESALE_CHUNK_TICKETS];
@@ -275,9 +275,9 @@ static void ticket_set(struct presale *presale, struct queue *queue, uint32_t ch
     CHECK(presale->chunks[chunk].pending <= presale->chunks[chunk].sum);
 }
 
-/* Changes the units of a ticket by delta, not 0; mark: PENDING when it must have none and gets
- * some. False: there is no room for its chunk, or for so many units; it has not so many to take, or
- * has some already. */
+/* Changes a ticket's units by delta, which is not 0. mark: PENDING if the ticket must have no units
+ * and gets some. False: no room for its chunk or for its units; or it has fewer units than are to
+ * be taken; or it must have none and has some. */
 static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t ticket,
                           int64_t delta, uint32_t mark)
 {
@@ -288,7 +288,8 @@ static bool ticket_change(struct presale *presale, struct queue *queue, uint32_t
     uint32_t kept = *ticket_at(presale, chunk, ticket);
     SCHEDULE_POINT("presale.change");
     int64_t before = kept & ~PENDING;
-    /* A log or a checkpoint that gives one ticket to several orders, or counts other units. */
+    /* Caused by a log or a checkpoint that gives one ticket to several orders, or has a wrong
+     * number of units. */
     if (delta < -before || (mark != 0 && before != 0) ||
         delta > (int64_t)PRESALE_UNITS_MAX - before) {
         return false;
@@ -420,7 +421,7 @@ bool presale_claims_begin(struct presale *presale, uint32_t items)
     return true;
 }
 
-/* chunk_find without a walk: orders come in no order of their tickets. */
+/* chunk_find without a walk along the chain: orders do not come in the order of their tickets. */
 static uint32_t claim_chunk(const struct presale *presale, uint32_t item, uint32_t number)
 {
     uint32_t low = presale->claim_first[item];
@@ -447,7 +448,7 @@ bool presale_claim(struct presale *presale, uint32_t item, uint32_t ticket, uint
     uint32_t *at = chunk == NO_CHUNK ? NULL : ticket_at(presale, chunk, ticket);
     bool fits = ticket <= queue->last && (at ? *at : 0) == units;
     if (fits && at) {
-        *at |= PENDING; /* nobody else's any more */
+        *at |= PENDING; /* no other order can claim it any more */
     }
     item_unlock(presale, item);
     return fits;
@@ -460,7 +461,8 @@ void presale_claims_end(struct presale *presale, uint32_t items)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t *units = units_of(presale, presale->claim_chunks[i]);
         for (uint32_t j = 0; j < PRESALE_CHUNK_TICKETS; j++) {
-            if (units[j] & PENDING) { /* else the page may not be there yet */
+            if (units[j] & PENDING) { /* otherwise the page may not be in memory yet: don't write to
+                                         it */
                 units[j] &= ~PENDING;
             }
         }

@@ -34,20 +34,21 @@
 #include "base/schedule.h"
 #include "base/spin.h"
 
-/* Looks without holding: 100 short pauses, then yields (spin_pause). */
+/* Tries before holding: 100 short pauses, then yields (spin_pause). */
 #define READ_TRIES SCHEDULE_BOUND(250u, 2u)
-/* Looks while holding: some 10 ms at least. */
+/* Checks while holding: they take at least some 10 ms. */
 #define HOLD_STEPS SCHEDULE_BOUND(20000u, 2u)
 
 struct turn {
-    alignas(CACHE_LINE_BYTES) _Atomic uint64_t number; /* both are written by its slot alone */
-    atomic_bool waits; /* it is in, has no LSN, and waits for the log */
+    alignas(CACHE_LINE_BYTES) _Atomic uint64_t number; /* this and waits are written only by the
+                                                          slot's publisher */
+    atomic_bool waits; /* it publishes, has no LSN yet, and waits for the log */
 };
 
 struct publication {
     struct turn turns[THREADS_MAX];
     alignas(CACHE_LINE_BYTES) _Atomic uint32_t slots; /* that have ever published; only rises */
-    _Atomic bool gate;                                /* nobody may begin */
+    _Atomic bool gate;                                /* closed: no publisher may begin */
     pthread_mutex_t holder;                           /* one reader at a time holds */
 };
 
@@ -92,7 +93,8 @@ void publication_begin(struct publication *publication, unsigned slot)
 {
     CHECK(slot < THREADS_MAX);
     SCHEDULE_POINT("publication.enlist");
-    /* Before the turn: who has not seen the slot sees that there are more now (reading_again). */
+    /* Before the turn is made odd: a reader that did not know the slot sees that there are more
+     * slots now (reading_again). */
     slot_enlist(publication, slot);
     _Atomic uint64_t *number = &publication->turns[slot].number;
     uint64_t turn = atomic_load_explicit(number, memory_order_relaxed);
@@ -130,7 +132,7 @@ atomic_bool *publication_waits(struct publication *publication, unsigned slot)
 
 /* ---- Readers ---- */
 
-/* Notes all turns. True: nobody publishes. */
+/* Notes all turns. True: no slot publishes. */
 static bool note_turns(struct publication *publication, struct reading *reading)
 {
     bool odd = false;
@@ -158,13 +160,13 @@ static bool turns_are_the_same(struct publication *publication, const struct rea
     return same;
 }
 
-/* True when each that was noted to be in is in still, and waits for the log. */
+/* True when each slot whose noted turn is odd still has that turn, and waits for the log. */
 static bool all_wait(struct publication *publication, const struct reading *reading)
 {
     for (uint32_t i = 0; i < reading->slots; i++) {
         const struct turn *turn = &publication->turns[i];
         SCHEDULE_POINT("publication.all_wait");
-        /* acquire, both: as in turns_are_the_same. Who waits has not begun another turn. */
+        /* acquire, both: as in turns_are_the_same. A slot that waits has not begun another turn. */
         if (reading->turns[i] % 2 != 0 &&
             (!atomic_load_explicit(&turn->waits, memory_order_acquire) ||
              atomic_load_explicit(&turn->number, memory_order_acquire) != reading->turns[i])) {
@@ -218,8 +220,8 @@ bool reading_again(struct publication *publication, struct reading *reading)
     if (!reading->holds) {
         return !turns_are_the_same(publication, reading);
     }
-    /* Who is about to begin makes its turn odd and even again while it finds the gate closed: that
-     * is no publication, so turns that were even don't matter. */
+    /* A publisher that is about to begin and finds the gate closed makes its turn odd and even
+     * again. That is no publication, so turns that were even don't matter. */
     if (!all_wait(publication, reading)) {
         return true;
     }

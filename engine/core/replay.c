@@ -40,7 +40,7 @@ void replay_lane_finish(struct replay_lane *lane)
     struct inventory *inventory = lane->inventory;
     for (uint32_t item = 1; item <= catalog_items(inventory->catalog); item++) {
         struct unit_sums *sums = &lane->sums[item];
-        CHECK(item <= inventory->options.items_max); /* sums has so many */
+        CHECK(item <= inventory->options.items_max); /* sums has an entry for each item */
         units_change(inventory->stock, lane->slot, item, sums->taken, sums->sold);
         *sums = (struct unit_sums){0};
     }
@@ -112,7 +112,7 @@ uint64_t replay_digest(const struct replay_lane *lane)
 
 /* ---- Orders in hand ---- */
 
-/* Applies an event that fits to the order in hand. */
+/* Applies a fitting event to the order in hand. */
 static enum hf_status fold(const struct replay_lane *lane, struct order_hand *hand,
                            struct event *event)
 {
@@ -173,7 +173,7 @@ enum hf_status replay_fold(const struct replay_lane *lane, struct order_hand *ha
 
 /* ---- Deadlines after replay ---- */
 
-#define HINTS_AT_ONCE 64u /* entered under one lock of a wheel, and by turns over the wheels */
+#define HINTS_AT_ONCE 64u /* entered under one lock of a wheel; then the next wheel */
 
 static void replayed_hint(struct inventory *inventory, unsigned wheel, uint32_t handle)
 {
@@ -188,8 +188,8 @@ void inventory_replayed_part(struct inventory *inventory, unsigned part, unsigne
 {
     CHECK(parts >= 1 && parts <= EXPIRY_WHEELS);
     CHECK(part < parts);
-    /* By handles, not by the index: entries lie in a row, and those not in use have no state. A
-     * wheel is filled by one part alone. */
+    /* Goes through the handles, not the index: entries are in a row, and those not in use have no
+     * state. Only one part fills a wheel. */
     const struct orders *orders = &inventory->orders;
     uint64_t drawn = atomic_load_explicit(&orders->blocks_drawn, memory_order_relaxed);
     uint64_t blocks = drawn < orders->block_count ? drawn : orders->block_count;
@@ -201,7 +201,8 @@ void inventory_replayed_part(struct inventory *inventory, unsigned part, unsigne
         }
         expiry_lock(inventory->expiry, wheel);
         for (uint32_t i = 0; i < HINTS_AT_ONCE; i++) {
-            /* The part's next ones, or near them: another part's lie between, a page or more. */
+            /* The part's next orders, or orders near them: other parts' orders are in between, a
+             * page or more. */
             __builtin_prefetch(orders_at(orders, (uint32_t)from + i) + parts * HINTS_AT_ONCE, 1);
             replayed_hint(inventory, wheel, (uint32_t)from + i);
         }

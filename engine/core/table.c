@@ -34,11 +34,12 @@ static void add_size(struct table *table, uint64_t capacity)
     size->bytes = (capacity * table->slot_bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
 }
 
-/* From one page on, in whole pages; the last but one only as far as a full table needs. */
+/* Sizes from one page up, in whole pages; the last but one is only as great as a full table needs.
+ */
 static void plan_sizes(struct table *table, uint64_t entries_max, uint32_t growth)
 {
-    /* A full table's share of a shard, with two standard deviations for a thousand shards; a shard
-     * that gets more takes the last size. */
+    /* A shard's share of a full table, plus two standard deviations for a thousand shards; a shard
+     * that gets more entries takes the last size. */
     uint64_t share = entries_max / table->shard_count;
     uint64_t slots_max = (share + share / 64 + 64) * 5 / 4 + 1;
     uint64_t unit = PAGE_BYTES / table->slot_bytes;
@@ -89,7 +90,7 @@ static void *size_index(const struct table *table, uint32_t size, uint32_t shard
 
 uint32_t table_expect(struct table *table, uint64_t count)
 {
-    /* Shards differ: some get a few more of the entries than others. Not the last size, though. */
+    /* Shards differ: some get a few more entries than others. But not the last size. */
     uint64_t share = count / table->shard_count;
     uint64_t room = share + share / 16 + 32;
     uint32_t size = 0;
@@ -131,8 +132,8 @@ void table_moved(struct table *table, uint32_t shard)
 {
     uint32_t next = atomic_load_explicit(&table->shards[shard].next, memory_order_relaxed);
     CHECK(next < table->size_count);
-    /* release: pairs with the acquire in shard_tidy. Whoever sees that the shard has moved sees all
-     * that it did with its former index before. */
+    /* release: pairs with the acquire in shard_tidy. A thread that sees that the shard has moved
+     * sees all that the shard did with its former index before. */
     atomic_store_explicit(&table->shards[shard].next, next + 1, memory_order_release);
     if (next > 0) {
         atomic_fetch_add_explicit(&table->left, 1, memory_order_relaxed);
@@ -145,7 +146,7 @@ void *table_index(const struct table *table, uint32_t shard)
     return next == 0 ? NULL : size_index(table, next - 1, shard);
 }
 
-/* Gives back what one shard has left. */
+/* Frees the indexes that one shard has outgrown. */
 static void shard_tidy(struct table *table, uint32_t shard)
 {
     struct table_shard *at = &table->shards[shard];
@@ -161,8 +162,8 @@ static void shard_tidy(struct table *table, uint32_t shard)
 
 bool table_tidy(struct table *table)
 {
-    /* A shard that moves right now counts in `left` a little later than in `next`, so tidied may be
-     * ahead for a moment: never equal while something is left for good. */
+    /* A shard that is moving counts in `left` a little later than in `next`, so tidied may be
+     * greater for a moment. But the two never stay equal while something is left to free. */
     uint64_t left = atomic_load_explicit(&table->left, memory_order_relaxed);
     uint64_t until = table->tidied + TIDY_INDEXES;
     for (uint32_t i = 0; i < table->shard_count && table->tidied < until; i++) {

@@ -8,7 +8,7 @@
 
 /* ---- Lines ---- */
 
-/* The line of an order without a block: all of it is where the state says. */
+/* The line of an order without a block: the order's state applies to all of its units. */
 static struct order_line_view whole_line(const struct order *order, enum order_state state)
 {
     CHECK(!(order->flags & ORDER_BLOCK) || order->line_count == 1);
@@ -57,7 +57,7 @@ struct order_line_view transition_line_after(const struct order_line_view *line,
         after.returned = qty == QTY_ALL ? line->committed : qty;
         break;
     default:
-        break; /* EXPIRED, EXTENDED: what is released, committed or returned stays */
+        break; /* EXPIRED, EXTENDED: released, committed and returned stay the same */
     }
     CHECK(after.committed <= after.qty);
     CHECK(after.released <= after.qty);
@@ -119,7 +119,8 @@ static bool state_fits(enum order_state state, const struct event *event)
     }
 }
 
-/* Quantities: within what a line has, none less than before, and some change. */
+/* Checks quantities: each is at most what the line has, none is less than before, and at least one
+ * changes. */
 static const char *quantities_misfit(const struct order *order, const struct event *event)
 {
     CHECK(event->line_count == order->line_count);
@@ -256,7 +257,7 @@ struct line_counts transition_counts(const struct order *order, const struct eve
 
 /* ---- Digest ---- */
 
-/* Two words into one: a 64x64->128 multiply, folded. */
+/* Mixes two words into one: a 64x64->128 multiply, folded. */
 static inline uint64_t mix(uint64_t a, uint64_t b)
 {
     __extension__ typedef unsigned __int128 u128;
@@ -264,15 +265,15 @@ static inline uint64_t mix(uint64_t a, uint64_t b)
     return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-/* Units that a line has no more without having sold them. What a commit left out is among them: the
- * digest does not tell it from what was released before. */
+/* Units that a line no longer has, and that were not sold. They include what a commit left out: the
+ * digest does not distinguish it from what was released before. */
 static inline uint32_t line_gone(const struct order_line_view *line, enum order_state state)
 {
     bool paid = state == ORDER_COMMITTED || state == ORDER_RETURNED;
     return paid ? line->qty - line->committed : line->released;
 }
 
-/* shaped: of a shaped order; else the line's number follows from its place. */
+/* shaped: the order is shaped; in a plain one the line's number follows from its place. */
 static inline uint64_t mix_line(uint64_t h, const struct order_line_view *line,
                                 enum order_state state, bool shaped)
 {
@@ -301,7 +302,7 @@ static inline uint64_t mix_order_in(const struct order *order, enum order_state 
     return order->flags & ORDER_SHAPED ? mix(h, order->contents) : h;
 }
 
-/* Odd, and another for each item and salt. */
+/* Odd, and different for each item and salt. */
 static inline uint64_t item_factor(uint32_t item, uint64_t salt)
 {
     return hash_u64(item * 0x9E3779B97F4A7C15ull + salt) | 1u;
