@@ -201,7 +201,7 @@ static enum hf_status read_segments(struct build *build, bool first_reading)
         return status;
     }
     if (build->options->gently) {
-        wal_reader_go_easy(reader);
+        wal_reader_read_gently(reader);
     }
     struct wal_block block;
     while ((status = wal_reader_next(reader, &block)) == HF_OK &&

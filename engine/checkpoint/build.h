@@ -14,7 +14,7 @@ struct checkpoint_build_options {
     uint64_t base;           /* number of the checkpoint to start from; 0: the log's beginning */
     uint64_t upto;           /* last segment to cover: sealed, above base */
     uint64_t memory_bytes;   /* for order records, at least 1 MiB */
-    bool gently;             /* an engine writes to the same disk: see wal_reader_go_easy */
+    bool gently;             /* an engine writes to the same disk: see wal_reader_read_gently */
     struct inventory_options inventory; /* sizes of the ledger. It holds no orders, but some of its
                                            sizes follow from orders_max */
     /* Called often, between steps of some 100 us. It may sleep, to leave the disk and the processor

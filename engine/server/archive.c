@@ -11,7 +11,7 @@
 #include "base/pages.h"
 #include "wal/reader.h"
 
-#define COPY_BYTES KIB(256) /* as the log is read: see wal_reader_go_easy */
+#define COPY_BYTES KIB(256) /* as the log is read: see wal_reader_read_gently */
 
 static_assert(COPY_BYTES % WAL_PAGE_BYTES == 0, "direct reads are of whole pages");
 

@@ -178,8 +178,8 @@ static enum hf_status find_header(struct wal_follow *follow, struct place *place
 }
 
 /* Moves the place after a block whose header is in follow->page. */
-static void go_behind(struct wal_follow *follow, struct place *place,
-                      const struct block_header *header)
+static void step_over_block(struct wal_follow *follow, struct place *place,
+                            const struct block_header *header)
 {
     CHECK(header->index == place->index);
     CHECK(header->first_lsn == place->lsn);
@@ -203,7 +203,7 @@ static enum hf_status scout(struct wal_follow *follow)
             if (header.durable_index > follow->durable_index) {
                 follow->durable_index = header.durable_index;
             }
-            go_behind(follow, &ahead, &header);
+            step_over_block(follow, &ahead, &header);
         }
     }
     follow->scouted_lsn = ahead.lsn;
@@ -234,7 +234,7 @@ static enum hf_status read_block(struct wal_follow *follow, struct wal_block *bl
     }
     segment_name(block->file, SEGMENT_LOG, place->segment);
     block->file_offset = place->offset;
-    go_behind(follow, place, &block->header);
+    step_over_block(follow, place, &block->header);
     return HF_OK;
 }
 

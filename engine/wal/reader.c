@@ -153,7 +153,7 @@ static const char *segment_fault(const struct wal_reader *reader,
     }
     if (header->first_index != end->next_index || header->first_lsn != end->lsn ||
         header->previous_hash != end->previous_hash) {
-        return "the segment does not go on where the one before it ended";
+        return "the segment does not continue where the one before it ended";
     }
     return NULL;
 }
@@ -176,7 +176,7 @@ static enum hf_status check_segment(struct wal_reader *reader, struct segment_he
     reason = segment_fault(reader, header);
     if (!reason &&
         !bytes_all_zero(page + SEGMENT_HEADER_BYTES, WAL_PAGE_BYTES - SEGMENT_HEADER_BYTES)) {
-        reason = "the segment header's page is not zero behind the header";
+        reason = "the segment header's page is not zero after the header";
     }
     reader->recycled = header->recycled;
     return reason ? set_bad(reader, 0, reason) : HF_OK;
@@ -479,7 +479,7 @@ enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *stora
     return HF_OK;
 }
 
-void wal_reader_go_easy(struct wal_reader *reader)
+void wal_reader_read_gently(struct wal_reader *reader)
 {
     CHECK(!reader->file_open);
     reader->gentle = true;

@@ -81,7 +81,7 @@ enum hf_status wal_reader_open_at(struct wal_reader **out, struct storage *stora
 
 /* From now on reads in small pieces, past the page cache, for who reads beside an engine at work: a
  * read of 4 MiB holds up the log's writes for 10 ms. Before the first wal_reader_next. */
-void wal_reader_go_easy(struct wal_reader *reader);
+void wal_reader_read_gently(struct wal_reader *reader);
 
 void wal_reader_close(struct wal_reader *reader);
 

@@ -42,7 +42,7 @@ struct wal_reader {
     uint64_t last_segment;  /* reading stops at its end; 0: at the log's */
     bool cluster_known;
     bool ended;
-    bool gentle;            /* see wal_reader_go_easy */
+    bool gentle;            /* see wal_reader_read_gently */
     bool searching;         /* after the end, for what proves a later block */
     bool following;         /* a block that is not there will come: see wal_reader_follow */
     unsigned looks_left;    /* before a torn tail is reported: see wal_reader_be_patient */

@@ -62,8 +62,7 @@ static bool foreign(const struct wal_reader *reader, struct id128 cluster)
 }
 
 /* Looks at the first page of a segment. True when it is from the file's earlier life. */
-static bool look_at_segment_header(struct wal_reader *reader, struct tail *tail,
-                                   const uint8_t *page)
+static bool check_segment_header(struct wal_reader *reader, struct tail *tail, const uint8_t *page)
 {
     struct segment_header header;
     const char *reason;
@@ -98,8 +97,8 @@ static bool look_at_segment_header(struct wal_reader *reader, struct tail *tail,
 }
 
 /* Looks at a page that a block may begin on. True when it is from the file's earlier life. */
-static bool look_at_block_header(struct wal_reader *reader, struct tail *tail, uint64_t offset,
-                                 const uint8_t *page)
+static bool check_block_header(struct wal_reader *reader, struct tail *tail, uint64_t offset,
+                               const uint8_t *page)
 {
     struct block_header header;
     const char *reason;
@@ -131,8 +130,8 @@ static bool size_possible(uint64_t bytes)
 }
 
 /* Looks through one segment from an offset on. */
-static enum hf_status look_through(struct wal_reader *reader, struct tail *tail, size_t position,
-                                   uint64_t from)
+static enum hf_status search_segment(struct wal_reader *reader, struct tail *tail, size_t position,
+                                     uint64_t from)
 {
     CHECK(from % WAL_PAGE_BYTES == 0);
     enum hf_status status = reader_open_segment(reader, position);
@@ -162,8 +161,8 @@ static enum hf_status look_through(struct wal_reader *reader, struct tail *tail,
             used--;
         }
         used_end = offset + used;
-        if (offset == 0 ? look_at_segment_header(reader, tail, page)
-                        : look_at_block_header(reader, tail, offset, page)) {
+        if (offset == 0 ? check_segment_header(reader, tail, page)
+                        : check_block_header(reader, tail, offset, page)) {
             earlier_life = true;
         }
         /* A block was begun just here, and its header is broken. */
@@ -179,7 +178,7 @@ static enum hf_status look_through(struct wal_reader *reader, struct tail *tail,
 }
 
 /* Looks through all that lies after the log's end. */
-static enum hf_status look_behind(struct wal_reader *reader, struct tail *tail)
+static enum hf_status search_after_end(struct wal_reader *reader, struct tail *tail)
 {
     const struct wal_end *end = &reader->end;
     bool any_block = end->segment != 0;
@@ -188,16 +187,16 @@ static enum hf_status look_behind(struct wal_reader *reader, struct tail *tail)
         position++;
         CHECK(position < reader->segments.count);
     }
-    enum hf_status status = look_through(reader, tail, position, any_block ? end->offset : 0);
+    enum hf_status status = search_segment(reader, tail, position, any_block ? end->offset : 0);
     for (position++; position < reader->segments.count && status == HF_OK; position++) {
-        status = look_through(reader, tail, position, 0);
+        status = search_segment(reader, tail, position, 0);
     }
     return status;
 }
 
 /* Checks the files' names. Those before the start, or after where reading stops, are not
  * asked: who reads just a part need not have the rest. */
-static enum hf_status look_at_names(const struct wal_reader *reader, struct tail *tail)
+static enum hf_status check_segment_names(const struct wal_reader *reader, struct tail *tail)
 {
     struct catalogue catalogue;
     enum hf_status status = catalogue_read(&catalogue, reader->storage);
@@ -319,10 +318,11 @@ static void check_bounds(struct wal_reader *reader)
     const struct wal_end *end = &reader->end;
     if (reader->start_segment != 0 && end->segment == 0) {
         tell_missing(reader, reader->start_segment,
-                     "the log does not go on where the checkpoint ends");
+                     "the log does not continue where the checkpoint ends");
     } else if (reader->last_segment != 0 &&
                (end->segment != reader->last_segment || !goes_on(reader, end->segment + 1))) {
-        tell_missing(reader, reader->last_segment, "the segment ends before the next one goes on");
+        tell_missing(reader, reader->last_segment,
+                     "the segment ends before the next one continues");
     }
 }
 
@@ -334,11 +334,11 @@ enum hf_status reader_conclude(struct wal_reader *reader, bool *again)
     CHECK(!reader->ended);
     CHECK(!end->torn && !end->damaged);
     /* The names first: what they prove, beside a running engine, is there when it is looked for. */
-    enum hf_status status = look_at_names(reader, &tail);
+    enum hf_status status = check_segment_names(reader, &tail);
     if (status == HF_OK && reader->segments.count > 0) {
         reader_read_small(reader);
         reader->searching = true;
-        status = look_behind(reader, &tail);
+        status = search_after_end(reader, &tail);
         reader->searching = false;
     }
     if (status != HF_OK) {
