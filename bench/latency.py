@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What an answer takes; bench/latency.sh --help tells what is measured."""
+"""What an answer takes; bench/latency.sh --help says what is measured."""
 
 import json
 import os
@@ -175,7 +175,7 @@ class Latency:
             lead_s = first_s - 0.4 - time.time()
             if lead_s <= 0.1:
                 raise Failed("taking the orders took longer than they are held")
-            say("their deadlines pass within %.2f s; orders go on meanwhile" % (last_s - first_s))
+            say("their deadlines pass within %.2f s; orders keep coming" % (last_s - first_s))
             # Measuring ends half a second after the last deadline.
             with Watch(engine.url, plan.holds) as watch:
                 run = self.report_of(self.open_loop(engine, batch, 0.25, last_s - first_s + 1.1,

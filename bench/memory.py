@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Resident bytes of what an engine remembers; bench/memory.sh --help tells what is measured."""
+"""Resident bytes of what an engine remembers; bench/memory.sh --help says what is measured."""
 
 import os
 import shutil
@@ -86,7 +86,7 @@ class Shop:
 
     def reserve(self, count, batch, items, lines=1, refused=False):
         """Orders of `lines` different items each, every one of another buyer. refused: there must
-        be nothing left to sell, so that they leave nothing behind."""
+        be nothing left to sell, so that they leave no memory in use."""
         for done in range(0, count, batch):
             some = min(batch, count - done)
             numbers = range(self.next_id + 1, self.next_id + 1 + some)
@@ -191,8 +191,8 @@ class Memory:
             self.notes.append("limited buyers: skipped, this engine does not support "
                               "limit_per_buyer yet")
         else:
-            self.row("buyer", "buyer of a SKU with a limit, besides the order", limited - one,
-                     plan.small)
+            self.row("buyer", "buyer of a SKU with a limit, in addition to the order",
+                     limited - one, plan.small)
 
     # ---- Items ----
 
@@ -220,7 +220,7 @@ class Memory:
     # ---- Sizes ----
 
     def size_of(self, key, count):
-        """Of `count` things: as measured, where so many were; else bytes each times the number."""
+        """Of `count` things: as measured, if that number was; else bytes each times it."""
         if key in ("sku", "item", "hot_sku") and count > ITEMS_MAX:
             return ""
         if key == "one_line":

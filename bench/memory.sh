@@ -12,7 +12,7 @@ usage() {
 usage: sh bench/memory.sh [--orders N] [--json FILE] [--build DIR] [--dir DIR]
 
 Installs and builds what is missing, then fills engines that took no memory for orders at start, and
-looks at their resident memory (VmRSS) before and after: one-line orders up to N, orders of 2 and 5
+reads their resident memory (VmRSS) before and after: one-line orders up to N, orders of 2 and 5
 lines, buyers of a SKU with a limit, SKUs, items, items that are defined hot. Ends with a table of
 bytes for each, one of what a million, 10 and 64 millions need, and one JSON file.
 

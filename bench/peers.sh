@@ -301,7 +301,7 @@ load_run() { # BATCH CONNECTIONS IN_FLIGHT SECONDS
     fi
 }
 
-# load_once ...: as load_run, with an engine of its own and, but for --quick, the oracle.
+# load_once ...: as load_run, with an engine of its own and, except with --quick, the oracle.
 load_once() {
     start_engine
     check=$oracle
@@ -356,7 +356,7 @@ best_redis() { # APPENDFSYNC TRY...
     stop_redis
 }
 
-# redis_all APPENDFSYNC SKUS PLACE NAME: one order a call; then 100, but for what the targets need.
+# redis_all APPENDFSYNC SKUS PLACE NAME: one order a call; then 100, except what the targets need.
 redis_all() {
     redis_once "$1" "$2" 1 1 1
     keep "redis_$1_$3_single" Redis "$4, $1, one order a call, one client"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long an engine takes to come back; bench/recovery.sh --help tells what is measured."""
+"""How long an engine takes to come back; bench/recovery.sh --help says what is measured."""
 
 import os
 import re

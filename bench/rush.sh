@@ -174,7 +174,7 @@ recovery_ms=$(($(now_ms) - killed_ms))
 recovery=$(as_ms $((recovery_ms * 1000)))
 say "it takes orders again after $recovery"
 
-say "the sale goes on until nothing is left, then everything is asked back"
+say "the sale continues until nothing is left, then every order is asked back"
 wait "$load_pid"
 load_status=$?
 load_pid=
@@ -209,7 +209,7 @@ note=$(sed -n 's/.*"note":"\([^"]*\)".*/\1/p' "$work/load.json")
 if [ -n "$keep" ]; then
     trap - EXIT INT TERM HUP
     echo
-    say "the engine goes on, process $engine_pid, data and log in $work"
+    say "the engine keeps running, process $engine_pid, data and log in $work"
     sed -n 's/^listening on /    /p' "$work/engine.out"
     echo "look:  $holdfast status --url $url"
     echo "stop:  kill $engine_pid && rm -r $work"

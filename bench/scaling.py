@@ -23,7 +23,7 @@ is a second reading,
     C(N) = N / (1 + sigma (N - 1) + 2 (t2 / t1 - 1 - sigma) (1 - 1/N))
 
 which agrees with the first for one core and two. The truth should lie between them.
-bench/scaling.sh --help tells how to run it."""
+bench/scaling.sh --help says how to run it."""
 
 import json
 import os

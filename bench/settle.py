@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """settle.py DIRECTORY - waits until the disk below it has nothing to do any more.
 
-Files that were removed go on costing: a file system mounted with `discard` tells the disk of their
-blocks some seconds later, and a gigabyte of it holds up the writes of whoever runs next. So what
+Removed files still cost time afterwards: a file system mounted with `discard` reports their blocks
+to the disk some seconds later, and a gigabyte of it holds up the writes of whoever runs next. So what
 measures removes what it made, and then waits here."""
 
 import os

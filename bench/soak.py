@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Many orders through a small data directory; bench/soak.sh --help tells what is measured."""
+"""Many orders through a small data directory; bench/soak.sh --help says what is measured."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import measure
 from measure import Engine, Failed, median, ms, say, spaced, verdict
 
 BATCH = 250
-SAMPLE_S = 0.05  # how often the log's folder is looked at
+SAMPLE_S = 0.05  # how often the log's folder is read
 # Levelled off: the last third of the run is no higher than this above the third before it.
 LEVEL_SLACK = 1.10
 P999_TARGET_US = 5000  # while a checkpoint is made
@@ -81,7 +81,7 @@ class Watch(threading.Thread):
             try:
                 size = os.stat(os.path.join(self.folder, name)).st_blocks * 512
             except FileNotFoundError:
-                continue  # renamed meanwhile
+                continue  # renamed since it was listed
             whole += size
             log += size if name.startswith("wal-") else 0
         return whole, log

@@ -24,7 +24,7 @@ Asks back what must still be known, and says whether memory and disk levelled of
                      from it and from the rate that a first short run reaches
   --checkpoint-cost  instead: what a checkpoint under way costs while the log may grow. Closed loop
                      for the throughput, then open loop at half of it for the latency; windows of a
-                     second with and without a checkpoint being made are told apart, the engine
+                     second with and without a checkpoint being made are counted apart; the engine
                      forgets orders in both. Some 3 minutes
   --wal-bytes-max B  the engine's (default 1G). For --checkpoint-cost 24G, and half of it at half the
                      rate: from a quarter of it on checkpoints are made, from half of it on they

@@ -83,8 +83,8 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-# What the tests use besides the build: spin checks the models, python3 drives whole processes,
-# pkg-config builds against an installed library.
+# What the tests need in addition to the build: spin checks the models, python3 drives whole
+# processes, pkg-config builds against an installed library.
 test_packages='python3 spin pkg-config'
 case $kind in
 clang | fuzz) test_packages="$test_packages clang" ;;
