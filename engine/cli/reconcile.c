@@ -401,7 +401,7 @@ static void print_tally(const struct work *work, FILE *to)
     for (int action = ACTION_COMMIT; action <= ACTION_RETURN; action++) {
         if (work->tally.orders[action] > 0) {
             fprintf(to, "%s%s: %" PRIu64 " order%s, %" PRIu64 " unit%s\n",
-                    work->acts ? "" : "would ", reconcile_action_name(action),
+                    work->acts ? "" : "would ", reconcile_action_name((enum action)action),
                     work->tally.orders[action], work->tally.orders[action] == 1 ? "" : "s",
                     work->tally.units[action], work->tally.units[action] == 1 ? "" : "s");
         }
