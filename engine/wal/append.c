@@ -32,6 +32,7 @@ void wal_group_reset(struct wal_group *group)
     group->payload_bytes = 0;
     group->record_count = 0;
     group->first_lsn = 0;
+    group->submitted_ns = 0;
     group->written = false;
     /* relaxed: nobody copies into an empty group; handed on by append.lock. */
     atomic_store_explicit(&group->copied_bytes, 0, memory_order_relaxed);
@@ -226,6 +227,18 @@ enum hf_status wal_admit(const struct wal *wal)
     return taken + WAL_GROUPS_MARGIN > WAL_GROUPS ? HF_BUSY : HF_OK;
 }
 
+uint64_t wal_expected_ns(const struct wal *wal)
+{
+    /* relaxed throughout, as in wal_admit. */
+    if (atomic_load_explicit(&wal->closed, memory_order_relaxed)) {
+        return 0;
+    }
+    uint64_t filling = atomic_load_explicit(&wal->append.filling, memory_order_relaxed);
+    uint64_t done = atomic_load_explicit(&wal->append.done, memory_order_relaxed);
+    return write_time_expected(&wal->write_time, clock_monotonic_ns(wal->clock),
+                               filling > done ? filling - done : 0, wal->options.in_flight_max);
+}
+
 /* ---- Getters ---- */
 
 uint64_t wal_commit_lsn(const struct wal *wal)
@@ -274,4 +287,14 @@ void wal_set_stall_hook(struct wal *wal, void (*hook)(void *context), void *cont
 {
     wal->stall_hook = hook;
     wal->stall_context = context;
+}
+
+void wal_set_tell_hooks(struct wal *wal, void (*before)(void *context),
+                        void (*after)(void *context), void *context)
+{
+    CHECK(!wal->started);
+    CHECK((before == NULL) == (after == NULL));
+    wal->tell_before = before;
+    wal->tell_after = after;
+    wal->tell_context = context;
 }

@@ -76,6 +76,13 @@ void wal_stop(struct wal *wal);
  * was admitted may append; wal_append then waits at worst for the writer. Costs a few loads. */
 enum hf_status wal_admit(const struct wal *wal);
 
+/* How long, in ns, an answer that is appended now will probably wait until it is durable: for the
+ * rest of the write under way, the groups that wait before its own, and its own, by the times of
+ * the last writes (wal/write_time.h). 0: nothing is known (nothing was written for a second), or
+ * the log is closed. It grows while a write takes longer than usual. Any thread; costs a reading of
+ * the monotonic clock and a few loads. */
+uint64_t wal_expected_ns(const struct wal *wal);
+
 /* Appends records: record_count of them in len bytes (1..WAL_APPEND_BYTES_MAX and no more than
  * wal_options.group_bytes, a multiple of 8).
  * Returns OK with *start_lsn, the LSN where the first record begins (so a record's LSN is
@@ -129,6 +136,13 @@ bool wal_prepare_step(struct wal *wal);
 /* Told when a wal_append must wait for the writer and nobody else runs it: single-threaded
  * simulations set it to run wal_step. NULL: sleep. */
 void wal_set_stall_hook(struct wal *wal, void (*hook)(void *context), void *context);
+
+/* before() and after() are called on the writer's thread around each run of waiters that it tells
+ * (done() of one or more waiters, one after another), so that what the waiters send can be gathered
+ * and sent at once. They must not block.
+ * Both or neither (NULL: none, as at first). Before wal_start(), or while nobody steps. */
+void wal_set_tell_hooks(struct wal *wal, void (*before)(void *context),
+                        void (*after)(void *context), void *context);
 
 /* What wal_recycle asks its caller. */
 struct wal_recycler {

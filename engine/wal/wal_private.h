@@ -24,6 +24,7 @@
 #include "wal/sleep.h"
 #include "wal/waiter_list.h"
 #include "wal/wal.h"
+#include "wal/write_time.h"
 #include "wal/writer.h"
 
 /* Idle time after which a NOOP block proves the last DATA block durable. */
@@ -54,6 +55,7 @@ struct wal_group {
     /* The writer's. */
     uint64_t index;
     uint64_t segment;
+    uint64_t submitted_ns; /* when its write began */
     bool written;
 };
 
@@ -76,6 +78,7 @@ struct wal {
     _Atomic bool closed;
     _Atomic bool stopping;         /* the writer */
     _Atomic bool prepare_stopping; /* the preparer, later: the writer may still need a segment */
+    _Alignas(CACHE_LINE_BYTES) struct write_time write_time; /* written once or twice a group */
     _Alignas(CACHE_LINE_BYTES) struct writer writer;
     struct wal_group groups[WAL_GROUPS];
     struct segments segments;
@@ -93,6 +96,9 @@ struct wal {
 
     void (*stall_hook)(void *context);
     void *stall_context;
+    void (*tell_before)(void *context);
+    void (*tell_after)(void *context);
+    void *tell_context;
     struct wal_sleep writer_sleep;
     struct wal_sleep stall_sleep;
     struct wal_sleep prepare_sleep;

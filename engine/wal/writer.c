@@ -48,6 +48,22 @@ void wal_fail(struct wal *wal, const char *what)
     wal_sleep_wake(&wal->stall_sleep);
 }
 
+/* Tells all of a list. True when there was anybody. */
+static bool tell(struct wal *wal, struct waiter_list *list, enum hf_status status)
+{
+    if (!list->first) {
+        return false;
+    }
+    if (wal->tell_before) {
+        wal->tell_before(wal->tell_context);
+    }
+    waiter_list_tell(list, status);
+    if (wal->tell_after) {
+        wal->tell_after(wal->tell_context);
+    }
+    return true;
+}
+
 /* Tells everybody that the log is closed. True when there was anybody. */
 static bool tell_closed(struct wal *wal)
 {
@@ -60,10 +76,24 @@ static bool tell_closed(struct wal *wal)
     }
     waiter_list_join(&told, &wal->append.late);
     spin_unlock(&wal->append.lock);
-    return waiter_list_tell(&told, HF_INTERNAL);
+    return tell(wal, &told, HF_INTERNAL);
 }
 
 /* ---- Reaping ---- */
+
+/* When the oldest write under way began; 0: none is. */
+static uint64_t oldest_write_ns(struct wal *wal)
+{
+    /* relaxed: only this thread changes it. */
+    uint64_t number = atomic_load_explicit(&wal->append.done, memory_order_relaxed);
+    for (; number < wal->writer.submitted; number++) {
+        const struct wal_group *group = wal_group(wal, number);
+        if (!group->written) {
+            return group->submitted_ns;
+        }
+    }
+    return 0;
+}
 
 /* Collects finished writes. True when there were any. */
 static bool reap(struct wal *wal, bool wait)
@@ -76,6 +106,7 @@ static bool reap(struct wal *wal, bool wait)
     unsigned n = wal->storage->ops->reap(wal->storage, wait, completions, WAL_GROUPS);
     CHECK(n <= writer->in_flight);
     writer->in_flight -= n;
+    uint64_t now_ns = n > 0 ? clock_monotonic_ns(wal->clock) : 0;
     for (unsigned i = 0; i < n; i++) {
         if (completions[i].status != HF_OK) {
             /* The storage has said which file, where and why. */
@@ -86,6 +117,7 @@ static bool reap(struct wal *wal, bool wait)
         CHECK(completions[i].token < writer->submitted);
         CHECK(!group->written);
         group->written = true;
+        write_time_end(&wal->write_time, group->submitted_ns, now_ns, oldest_write_ns(wal));
     }
     return n > 0;
 }
@@ -354,6 +386,8 @@ static void submit(struct wal *wal, struct wal_group *group)
     CHECK(group == wal_group(wal, writer->submitted));
     CHECK(writer->in_flight < wal->options.in_flight_max);
     wal_seal(wal, group, &block);
+    group->submitted_ns = clock_monotonic_ns(wal->clock);
+    write_time_begin(&wal->write_time, group->submitted_ns);
     enum hf_status status = wal->storage->ops->submit_write(
         wal->storage, writer->file, block.data, block.len, block.offset, writer->submitted);
     writer->submitted++;
@@ -408,7 +442,7 @@ static bool pass(struct wal *wal, bool wait)
     bool any = reap(wal, wait);
     any |= advance_all(wal, &durable);
     any |= submit_all(wal);
-    waiter_list_tell(&durable, HF_OK);
+    tell(wal, &durable, HF_OK);
     if (is_closed(wal)) {
         any |= tell_closed(wal);
     }

@@ -154,6 +154,79 @@ static void wal_acknowledges_in_order_with_several_in_flight(void **state)
     }
 }
 
+/* ---- Runs of waiters ---- */
+
+struct runs {
+    unsigned before;
+    unsigned after;
+    unsigned told_before; /* at the last before() */
+    unsigned longest;     /* told in one run, at most */
+};
+
+static void run_begins(void *context)
+{
+    struct runs *runs = context;
+    assert_int_equal(runs->before, runs->after);
+    runs->before++;
+    runs->told_before = rig_told;
+}
+
+static void run_ends(void *context)
+{
+    struct runs *runs = context;
+    runs->after++;
+    assert_int_equal(runs->before, runs->after);
+    assert_true(rig_told > runs->told_before); /* no run of nobody */
+    unsigned length = rig_told - runs->told_before;
+    runs->longest = length > runs->longest ? length : runs->longest;
+}
+
+static void append_waiters(struct rig *rig, struct rig_waiter *waiters, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t lsn;
+        assert_int_equal(rig_append(rig, 1, &lsn), HF_OK);
+        rig_waiter_init(&waiters[i]);
+        assert_true(wal_wait(rig->wal, lsn, &waiters[i].waiter));
+    }
+}
+
+static void wal_calls_its_hooks_around_each_run_of_waiters(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct runs runs = {0};
+    struct rig_waiter waiters[7];
+    rig_init(&rig, 5);
+    assert_int_equal(rig_open(&rig), HF_OK);
+    wal_set_tell_hooks(rig.wal, run_begins, run_ends, &runs);
+    rig_told = 0;
+    append_waiters(&rig, waiters, 5);
+    rig_settle(&rig);
+    assert_int_equal(rig_told, 5);
+    assert_int_equal(runs.after, 1);
+    assert_int_equal(runs.longest, 5);
+    assert_int_equal(rig_append(&rig, 1, NULL), HF_OK); /* nobody waits for this group */
+    rig_settle(&rig);
+    assert_int_equal(runs.before, 1);
+    sim_storage_fail_write(rig.storage, 1, HF_IO_ERROR);
+    append_waiters(&rig, waiters, 7);
+    for (int i = 0; i < 10; i++) {
+        wal_step(rig.wal, true);
+    }
+    assert_int_equal(wal_state(rig.wal), WAL_CLOSED);
+    assert_int_equal(rig_told, 12);
+    assert_int_equal(runs.after, 2);
+    assert_int_equal(runs.longest, 7);
+    wal_set_tell_hooks(rig.wal, NULL, NULL, NULL);
+    rig_waiter_init(&waiters[0]);
+    assert_true(wal_wait(rig.wal, 0, &waiters[0].waiter));
+    wal_stop(rig.wal);
+    assert_int_equal(waiters[0].told, 1);
+    assert_int_equal(runs.before, 2);
+    rig_deinit(&rig);
+}
+
 /* ---- Waiting for a free buffer ---- */
 
 struct patience {
@@ -771,6 +844,7 @@ int main(void)
         cmocka_unit_test(wal_group_forms_while_another_is_written),
         cmocka_unit_test(wal_waiters_are_told_in_order_once_durable),
         cmocka_unit_test(wal_acknowledges_in_order_with_several_in_flight),
+        cmocka_unit_test(wal_calls_its_hooks_around_each_run_of_waiters),
         cmocka_unit_test(wal_append_says_that_it_waits_until_it_has_its_place),
         cmocka_unit_test(wal_goes_on_over_segments),
         cmocka_unit_test(wal_writes_digests_every_so_many_bytes),
