@@ -139,6 +139,29 @@ void engine_stop(struct engine *engine)
     wal_stop(engine->wal);
 }
 
+struct slowest_answer engine_answer_way(const struct engine_call *call, size_t request_bytes,
+                                        size_t answer_bytes)
+{
+    CHECK(request_bytes <= UINT32_MAX);
+    CHECK(answer_bytes <= UINT32_MAX);
+    struct slowest_answer way = call->way;
+    way.received_ns = call->received_ns;
+    way.begun_ns = call->begun_ns;
+    way.lsn = call->response.lsn;
+    way.status = call->response.status;
+    way.request_bytes = (uint32_t)request_bytes;
+    way.answer_bytes = (uint32_t)answer_bytes;
+    return way;
+}
+
+void engine_answered(struct engine *engine, struct slowest_answer *way)
+{
+    if (way->received_ns > 0) {
+        way->replied_ns = clock_monotonic_ns(engine->clock);
+        slowest_note(&engine->slowest, way);
+    }
+}
+
 bool engine_step(struct engine *engine)
 {
     bool prepared = wal_prepare_step(engine->wal);

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "core/inventory.h"
 #include "io/storage.h"
+#include "server/slowest.h"
 #include "wal/wal.h"
 #include "wire/message.h"
 
@@ -80,8 +81,10 @@ struct engine_call {
     struct wal_waiter waiter;  /* the engine's own */
     struct engine *engine;     /* the engine's own */
     uint64_t received_ns;      /* clock's monotonic time of arrival, for timeout_ms; 0: now */
+    uint64_t begun_ns;         /* when a handler began with it; 0: as received_ns */
     struct arena *arena;       /* memory of the response; the caller clears it after done() */
     struct response response;  /* filled when done() runs; points into the arena */
+    struct slowest_answer way; /* the engine's own: its stamps, for engine_answer_way() */
     uint64_t answer_bytes_max; /* the longest answer that the caller takes */
     bool refuse_longer;        /* nothing was changed: a longer one may be refused instead */
     /* The response may leave. Runs in engine_submit() or on the log's thread; never blocks. */
@@ -94,6 +97,16 @@ void engine_submit(struct engine *engine, struct engine_call *call, const struct
 /* Answers a request that could not be decoded, or that is refused unseen (BUSY). Any thread. */
 void engine_refuse(struct engine *engine, struct engine_call *call, enum hf_status status,
                    const char *message);
+
+/* What is to be remembered of an answered call for engine_answered(). From done(), while the call
+ * is still the caller's. The lengths are those of its messages, in bytes. */
+struct slowest_answer engine_answer_way(const struct engine_call *call, size_t request_bytes,
+                                        size_t answer_bytes);
+
+/* The answer has been handed to the connection. Keeps its way if it was the slowest of this second,
+ * for the status request that asks for them. Does nothing if received_ns was 0. Any thread; may be
+ * called after the call has gone. */
+void engine_answered(struct engine *engine, struct slowest_answer *way);
 
 /* ---- For a single thread (simulations, tests) ---- */
 

@@ -6,6 +6,7 @@
 #include "server/checkpointer.h"
 #include "server/engine.h"
 #include "server/housekeeper.h"
+#include "server/slowest.h"
 #include "server/worker.h"
 
 struct engine {
@@ -19,6 +20,7 @@ struct engine {
     struct workers workers;
     struct housekeeper housekeeper;
     struct checkpointer checkpointer;
+    struct slowest slowest;
 };
 
 #endif

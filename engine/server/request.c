@@ -27,7 +27,9 @@ static void call_durable(struct wal_waiter *waiter, enum hf_status status)
         answer_fail(call, HF_INTERNAL,
                     "the log is closed after a failed write: nothing is known "
                     "to be durable beyond what was answered before");
+        call->way.durable_ns = clock_monotonic_ns(call->engine->clock);
     } else {
+        call->way.durable_ns = wal_durable_ns(call->engine->wal);
         CHECK(call->response.lsn <= wal_commit_lsn(call->engine->wal));
     }
     call->done(call);
@@ -38,6 +40,7 @@ static void answer_when_durable(struct engine_call *call, uint64_t lsn)
 {
     CHECK(call->response.status != HF_OK || call->response.type != RESPONSE_NONE);
     call->response.lsn = lsn;
+    call->way.appended_ns = clock_monotonic_ns(call->engine->clock);
     call->waiter.done = call_durable;
     if (!wal_wait(call->engine->wal, lsn, &call->waiter)) {
         CHECK(lsn <= wal_commit_lsn(call->engine->wal));
@@ -207,6 +210,7 @@ static bool run_change(struct engine *engine, struct engine_call *call,
     if (worker->read_only) {
         call->response.retry_after_ms = READ_ONLY_RETRY_MS;
     }
+    call->way.append_ns = worker->append_ns;
     worker_release(worker, fine);
     return fine;
 }
@@ -217,6 +221,7 @@ void engine_submit(struct engine *engine, struct engine_call *call, const struct
     CHECK(call->arena != NULL);
     call->engine = engine;
     call->response = (struct response){0};
+    slowest_describe(&call->way, request);
     call->answer_bytes_max =
         request->answer_bytes_max ? request->answer_bytes_max : ANSWER_BYTES_DEFAULT;
     uint64_t lsn = 0;

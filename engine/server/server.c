@@ -135,7 +135,11 @@ static void send_answer(struct engine_call *call)
     CHECK(exchange != NULL); /* one answer for each request */
     memory->exchange = NULL;
     USDT2(reply, call->response.lsn, call->response.status);
+    struct engine *engine = call->engine;
+    struct slowest_answer way =
+        engine_answer_way(call, transport_exchange_body(exchange).len, reply.len);
     transport_reply(exchange, reply);
+    engine_answered(engine, &way);
 }
 
 static struct exchange_memory *begin_exchange(struct transport_exchange *exchange)
@@ -144,8 +148,10 @@ static struct exchange_memory *begin_exchange(struct transport_exchange *exchang
     memory->arena.cap_bytes = DECODE_ARENA_BYTES_MAX;
     CHECK(memory->exchange == NULL);
     memory->exchange = exchange;
+    uint64_t begun_ns = clock_monotonic_ns(clock_real());
     memory->call = (struct engine_call){
-        .received_ns = clock_monotonic_ns(clock_real()),
+        .received_ns = begun_ns,
+        .begun_ns = begun_ns,
         .arena = &memory->arena,
         .done = send_answer,
     };

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/schedule.h"
+#include "server/slowest.h"
 #include "wal/record.h"
 
 void workers_init(struct workers *workers, struct inventory *inventory, struct wal *wal,
@@ -101,6 +102,7 @@ static void worker_begin(struct worker *worker)
     worker->lines_decided = 0;
     worker->admitted_lsn = 0;
     worker->read_only = false;
+    worker->append_ns = 0;
     worker_look_at_clock(worker);
 }
 
@@ -145,6 +147,11 @@ void worker_release(struct worker *worker, bool usable)
     spin_unlock(&workers->lock);
 }
 
+static uint64_t monotonic_ns(const struct worker *worker)
+{
+    return clock_monotonic_ns(worker->workers->time->clock);
+}
+
 bool worker_flush(struct worker *worker)
 {
     struct txn *txn = &worker->txn;
@@ -153,6 +160,8 @@ bool worker_flush(struct worker *worker)
     }
     CHECK(txn->event_count <= TXN_EVENTS_MAX);
     CHECK(!txn->publishing);
+    bool timed = txn->event_count >= SLOWEST_TIMED_EVENTS;
+    uint64_t begin_ns = timed ? monotonic_ns(worker) : 0;
     uint32_t len = 0;
     uint64_t digest_delta = 0;
     for (uint32_t i = 0; i < txn->event_count; i++) {
@@ -168,9 +177,10 @@ bool worker_flush(struct worker *worker)
     uint64_t start_lsn;
     SCHEDULE_POINT("flush.begin");
     inventory_publish_begin(txn);
+    struct wal_patience patience = {.waits = inventory_publish_waits(txn)};
     SCHEDULE_POINT("flush.append");
     if (wal_append_patient(worker->workers->wal, worker->records, len, txn->event_count,
-                           digest_delta, &start_lsn, inventory_publish_waits(txn)) != HF_OK) {
+                           digest_delta, &start_lsn, &patience) != HF_OK) {
         inventory_publish_cancel(txn);
         return false;
     }
@@ -184,6 +194,7 @@ bool worker_flush(struct worker *worker)
     atomic_fetch_add_explicit(&worker->workers->digest, digest_delta, memory_order_relaxed);
     inventory_publish(txn);
     CHECK(txn->event_count == 0);
+    worker->append_ns += timed ? monotonic_ns(worker) - begin_ns : patience.waited_ns;
     return true;
 }
 

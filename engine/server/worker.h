@@ -42,6 +42,7 @@ struct worker {
     uint32_t lines_decided; /* since the clock was last read */
     uint64_t admitted_lsn;  /* `lsn` when the log was last asked whether it takes more */
     bool read_only;         /* it does not: the rest of the request is refused */
+    uint64_t append_ns;     /* of this request: in the stage SLOWEST_APPEND (slowest.h) */
     uint8_t *records;       /* WAL_APPEND_BYTES_MAX */
     struct txn txn;
 };

@@ -75,20 +75,24 @@ static void stall_sleep(struct wal *wal)
     wal_sleep_wait(&wal->stall_sleep, seen, 100000000u);
 }
 
-static void stall(struct wal *wal, atomic_bool *waits)
+/* As stall_sleep, and reports it. */
+static void stall(struct wal *wal, struct wal_patience *patience)
 {
+    if (!patience) {
+        stall_sleep(wal);
+        return;
+    }
     /* release, both: who sees what follows the append sees that it waits no more. */
-    if (waits) {
-        atomic_store_explicit(waits, true, memory_order_release);
-    }
+    atomic_store_explicit(patience->waits, true, memory_order_release);
+    uint64_t begin_ns = clock_monotonic_ns(wal->clock);
     stall_sleep(wal);
-    if (waits) {
-        atomic_store_explicit(waits, false, memory_order_release);
-    }
+    patience->waited_ns += clock_monotonic_ns(wal->clock) - begin_ns;
+    atomic_store_explicit(patience->waits, false, memory_order_release);
 }
 
 /* Takes append.lock once there is room for len bytes; NULL, and no lock, when the log is closed. */
-static struct wal_group *lock_with_room(struct wal *wal, uint32_t len, atomic_bool *waits)
+static struct wal_group *lock_with_room(struct wal *wal, uint32_t len,
+                                        struct wal_patience *patience)
 {
     for (;;) {
         spin_lock(&wal->append.lock);
@@ -101,13 +105,13 @@ static struct wal_group *lock_with_room(struct wal *wal, uint32_t len, atomic_bo
         if (group) {
             return group;
         }
-        stall(wal, waits);
+        stall(wal, patience);
     }
 }
 
 enum hf_status wal_append_patient(struct wal *wal, const void *records, uint32_t len,
                                   uint32_t record_count, uint64_t digest_delta, uint64_t *start_lsn,
-                                  atomic_bool *waits)
+                                  struct wal_patience *patience)
 {
     CHECK(len >= 8);
     CHECK(len <= WAL_APPEND_BYTES_MAX);
@@ -115,7 +119,7 @@ enum hf_status wal_append_patient(struct wal *wal, const void *records, uint32_t
     CHECK(len % 8 == 0);
     CHECK(record_count >= 1);
     CHECK(record_count <= len / 8);
-    struct wal_group *group = lock_with_room(wal, len, waits);
+    struct wal_group *group = lock_with_room(wal, len, patience);
     if (!group) {
         return HF_INTERNAL;
     }
@@ -245,6 +249,11 @@ uint64_t wal_commit_lsn(const struct wal *wal)
 {
     /* acquire: pairs with the writer's release in advance(). */
     return atomic_load_explicit(&wal->commit_lsn, memory_order_acquire);
+}
+
+uint64_t wal_durable_ns(const struct wal *wal)
+{
+    return wal->writer.idle_since_ns;
 }
 
 uint64_t wal_tail_lsn(const struct wal *wal)

@@ -92,17 +92,28 @@ uint64_t wal_expected_ns(const struct wal *wal);
 enum hf_status wal_append(struct wal *wal, const void *records, uint32_t len, uint32_t record_count,
                           uint64_t digest_delta, uint64_t *start_lsn);
 
-/* As wal_append. *waits is true while the call waits for the writer, false at all other times: so
- * it is false before the records have an LSN. */
+/* How an append that must wait for the writer reports it. */
+struct wal_patience {
+    atomic_bool *waits; /* true while the call waits, false at all other times: so it is false
+                           before the records have an LSN */
+    uint64_t waited_ns; /* how long it waited is added */
+};
+
+/* As wal_append; patience: NULL, or the caller's. */
 enum hf_status wal_append_patient(struct wal *wal, const void *records, uint32_t len,
                                   uint32_t record_count, uint64_t digest_delta, uint64_t *start_lsn,
-                                  atomic_bool *waits);
+                                  struct wal_patience *patience);
 
 /* Waits until all before lsn is durable: the LSN of the caller's own last record, or wal_tail_lsn()
  * read after the decision, for refusals, replays and reads (rule 3). lsn: at most wal_tail_lsn().
  * True: the waiter was taken and will be told (once that group is durable, not later ones; told
  * INTERNAL when the log is closed). False: it is durable now, the waiter is not used. */
 bool wal_wait(struct wal *wal, uint64_t lsn, struct wal_waiter *waiter);
+
+/* When the last groups were found durable: of the log's monotonic clock, in ns. Only from a
+ * waiter's done(), and with OK: it is the time of that waiter's group, or of one that came in with
+ * it. */
+uint64_t wal_durable_ns(const struct wal *wal);
 
 /* Why the next segment can't be made; "" when it can. Any thread. */
 #define WAL_REASON_BYTES 128u

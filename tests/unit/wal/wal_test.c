@@ -240,6 +240,7 @@ static void patient_hook(void *context)
     struct patience *patience = context;
     assert_true(atomic_load(&patience->waits));
     patience->stalls++;
+    patience->rig.clock.ns += 7;
     wal_step(patience->rig.wal, true);
 }
 
@@ -247,6 +248,7 @@ static void wal_append_says_that_it_waits_until_it_has_its_place(void **state)
 {
     (void)state;
     struct patience patience = {.stalls = 0};
+    struct wal_patience told = {.waits = &patience.waits};
     struct rig *rig = &patience.rig;
     rig_init(rig, 8);
     assert_int_equal(rig_open(rig), HF_OK);
@@ -257,13 +259,13 @@ static void wal_append_says_that_it_waits_until_it_has_its_place(void **state)
         uint64_t start;
         uint32_t len = rig_encode(rig->next_serial, count, rig->scratch, &delta);
         assert_int_equal(
-            wal_append_patient(rig->wal, rig->scratch, len, count, delta, &start, &patience.waits),
-            HF_OK);
+            wal_append_patient(rig->wal, rig->scratch, len, count, delta, &start, &told), HF_OK);
         rig->next_serial += count;
         rig->digest += delta;
         assert_false(atomic_load(&patience.waits));
     }
     assert_true(patience.stalls > 0);
+    assert_int_equal(told.waited_ns, 7 * patience.stalls);
     rig_settle(rig);
     assert_log_complete(rig);
     rig_deinit(rig);

@@ -1,0 +1,311 @@
+/* slowest_test.c - the slowest answer of each second is kept, with its stages; the engine stamps
+ * them. Times are made up by hand.
+ *
+ * Threads: one, and in one test several that note answers beside each other. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+
+#include "engine_rig.h"
+#include "server/engine_internal.h"
+#include "server/slowest.h"
+
+#define SECOND 1000000000u
+#define MS     1000000u
+#define START  (5000u * (uint64_t)SECOND)
+
+/* Notes an answer that was handed over at this moment, and took so long. */
+static void note(struct slowest *slowest, uint64_t replied_ns, uint64_t total_ns, uint64_t lsn)
+{
+    const struct slowest_answer answer = {
+        .received_ns = replied_ns - total_ns, .replied_ns = replied_ns, .lsn = lsn};
+    slowest_note(slowest, &answer);
+}
+
+static void slowest_keeps_the_worst_of_each_second_the_newest_first(void **state)
+{
+    (void)state;
+    static struct slowest slowest;
+    struct slowest_answer answers[SLOWEST_SECONDS];
+    slowest = (struct slowest){0};
+    assert_int_equal(slowest_read(&slowest, START, answers), 0);
+    note(&slowest, START, 3 * MS, 1);
+    note(&slowest, START + 1, 9 * MS, 2);
+    note(&slowest, START + SECOND - 1, 4 * MS, 3); /* the last moment of the first second */
+    note(&slowest, START + SECOND, 2 * MS, 4);     /* less, but the worst of its second */
+    note(&slowest, START + SECOND + 1, 1 * MS, 5);
+    note(&slowest, START + 4 * (uint64_t)SECOND, 1, 6); /* nothing was answered in between */
+    assert_int_equal(slowest_read(&slowest, START + 4 * (uint64_t)SECOND, answers), 3);
+    assert_int_equal(answers[0].lsn, 6);
+    assert_int_equal(answers[1].lsn, 4);
+    assert_int_equal(answers[2].lsn, 2);
+}
+
+static void slowest_keeps_what_is_a_part_slower_and_no_less(void **state)
+{
+    (void)state;
+    static struct slowest slowest;
+    struct slowest_answer answers[SLOWEST_SECONDS];
+    slowest = (struct slowest){0};
+    const uint64_t first_ns = 64 * MS;
+    note(&slowest, START, first_ns, 1);
+    note(&slowest, START, first_ns + first_ns / SLOWEST_PART, 2);
+    assert_int_equal(slowest_read(&slowest, START, answers), 1);
+    assert_int_equal(answers[0].lsn, 1);
+    note(&slowest, START, first_ns + first_ns / SLOWEST_PART + 1, 3);
+    assert_int_equal(slowest_read(&slowest, START, answers), 1);
+    assert_int_equal(answers[0].lsn, 3);
+}
+
+static void slowest_forgets_what_is_sixty_seconds_old(void **state)
+{
+    (void)state;
+    static struct slowest slowest;
+    struct slowest_answer answers[SLOWEST_SECONDS];
+    slowest = (struct slowest){0};
+    for (uint64_t i = 0; i < 2 * SLOWEST_SECONDS; i++) {
+        note(&slowest, START + i * SECOND, MS, i + 1);
+    }
+    uint64_t now_ns = START + (2 * SLOWEST_SECONDS - 1) * (uint64_t)SECOND;
+    assert_int_equal(slowest_read(&slowest, now_ns, answers), SLOWEST_SECONDS);
+    for (unsigned i = 0; i < SLOWEST_SECONDS; i++) {
+        assert_int_equal(answers[i].lsn, 2 * SLOWEST_SECONDS - i);
+    }
+    /* A second in which nothing was answered has no line, and the oldest is forgotten. */
+    assert_int_equal(slowest_read(&slowest, now_ns + SECOND, answers), SLOWEST_SECONDS - 1);
+    assert_int_equal(answers[0].lsn, 2 * SLOWEST_SECONDS);
+    assert_int_equal(slowest_read(&slowest, now_ns + SLOWEST_SECONDS * (uint64_t)SECOND, answers),
+                     0);
+}
+
+/* A thread that was held up between its answer and its note comes late with an old second. */
+static void slowest_takes_a_late_note_for_its_own_second(void **state)
+{
+    (void)state;
+    static struct slowest slowest;
+    struct slowest_answer answers[SLOWEST_SECONDS];
+    slowest = (struct slowest){0};
+    note(&slowest, START + SECOND, 2 * MS, 1);
+    note(&slowest, START, 7 * MS, 2); /* a second that has nothing yet */
+    note(&slowest, START, 6 * MS, 3);
+    note(&slowest, START + SECOND, 3 * MS, 4); /* the bar is still this second's */
+    note(&slowest, START + SECOND - SLOWEST_SECONDS * (uint64_t)SECOND, 9 * MS, 5); /* too old */
+    assert_int_equal(slowest_read(&slowest, START + SECOND, answers), 2);
+    assert_int_equal(answers[0].lsn, 4);
+    assert_int_equal(answers[1].lsn, 2);
+}
+
+/* Nobody waits: who does not get the lock leaves its answer out. */
+static void slowest_does_not_wait_for_the_lock(void **state)
+{
+    (void)state;
+    static struct slowest slowest;
+    struct slowest_answer answers[SLOWEST_SECONDS];
+    slowest = (struct slowest){0};
+    note(&slowest, START, 2 * MS, 1);
+    spin_lock(&slowest.lock);
+    note(&slowest, START, 5 * MS, 2);
+    spin_unlock(&slowest.lock);
+    assert_int_equal(slowest_read(&slowest, START, answers), 1);
+    assert_int_equal(answers[0].lsn, 1);
+}
+
+static void assert_stages(const struct slowest_answer *answer, uint64_t queue, uint64_t decide,
+                          uint64_t append, uint64_t sync, uint64_t reply)
+{
+    uint64_t stage_ns[SLOWEST_STAGES];
+    slowest_stages(answer, stage_ns);
+    assert_int_equal(stage_ns[SLOWEST_QUEUE], queue);
+    assert_int_equal(stage_ns[SLOWEST_DECIDE], decide);
+    assert_int_equal(stage_ns[SLOWEST_APPEND], append);
+    assert_int_equal(stage_ns[SLOWEST_SYNC], sync);
+    assert_int_equal(stage_ns[SLOWEST_REPLY], reply);
+}
+
+static void slowest_stages_add_up_to_the_whole(void **state)
+{
+    (void)state;
+    struct slowest_answer answer = {.received_ns = 100,
+                                    .begun_ns = 110,
+                                    .appended_ns = 150,
+                                    .append_ns = 15,
+                                    .durable_ns = 1150,
+                                    .replied_ns = 1160};
+    assert_stages(&answer, 10, 25, 15, 1000, 10);
+    answer.durable_ns = 0; /* it waited for nothing */
+    assert_stages(&answer, 10, 25, 15, 0, 1010);
+    answer.appended_ns = 0; /* refused */
+    answer.append_ns = 0;
+    assert_stages(&answer, 10, 1050, 0, 0, 0);
+    answer.begun_ns = 0;
+    assert_stages(&answer, 0, 1060, 0, 0, 0);
+}
+
+static void slowest_describes_requests(void **state)
+{
+    (void)state;
+    struct slowest_answer answer;
+    const struct order_message orders[] = {{.line_count = 2}, {.line_count = 3}};
+    struct request request = {.type = REQUEST_RESERVE};
+    request.reserve.count = 2;
+    request.reserve.orders = orders;
+    slowest_describe(&answer, &request);
+    assert_int_equal(answer.type, REQUEST_RESERVE);
+    assert_int_equal(answer.orders, 2);
+    assert_int_equal(answer.lines, 5);
+
+    const struct edit_message edits[] = {{.line_count = 0}, {.line_count = 4}};
+    request = (struct request){.type = REQUEST_RELEASE};
+    request.edit.count = 2;
+    request.edit.edits = edits;
+    slowest_describe(&answer, &request);
+    assert_int_equal(answer.orders, 2);
+    assert_int_equal(answer.lines, 4);
+
+    request = (struct request){.type = REQUEST_RESERVE_BATCH};
+    request.batch.id_hi_count = 7;
+    request.batch.item_count = 9;
+    slowest_describe(&answer, &request);
+    assert_int_equal(answer.orders, 7);
+    assert_int_equal(answer.lines, 9);
+
+    request = (struct request){.type = REQUEST_STATUS};
+    slowest_describe(&answer, &request);
+    assert_int_equal(answer.orders, 0);
+    assert_int_equal(answer.lines, 0);
+}
+
+/* ---- Threads ---- */
+
+#define NOTERS   4u
+#define NOTES    20000u
+#define WORST_NS (NOTES * 1000u)
+
+static void *note_many(void *argument)
+{
+    struct slowest *slowest = argument;
+    for (uint64_t i = 1; i <= NOTES; i++) {
+        note(slowest, START + i, i * 1000, i);
+    }
+    return NULL;
+}
+
+/* Each answer is slower than the one before it, as in an overload. What is kept is whole, and no
+ * more than a part less than the worst, unless the lock was taken each time. */
+static void slowest_keeps_whole_answers_beside_others(void **state)
+{
+    (void)state;
+    static struct slowest slowest;
+    struct slowest_answer answers[SLOWEST_SECONDS];
+    pthread_t threads[NOTERS];
+    slowest = (struct slowest){0};
+    for (unsigned i = 0; i < NOTERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, note_many, &slowest), 0);
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        unsigned count = slowest_read(&slowest, START, answers);
+        assert_true(count <= 1);
+        assert_true(count == 0 ||
+                    answers[0].replied_ns - answers[0].received_ns == answers[0].lsn * 1000);
+    }
+    for (unsigned i = 0; i < NOTERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    note(&slowest, START + NOTES, 2 * (uint64_t)WORST_NS, 2 * NOTES);
+    assert_int_equal(slowest_read(&slowest, START, answers), 1);
+    assert_int_equal(answers[0].lsn, 2 * NOTES);
+}
+
+/* ---- The engine's stamps ---- */
+
+static unsigned read_all(struct rig *rig, struct slowest_answer answers[SLOWEST_SECONDS])
+{
+    return slowest_read(&rig->engine->slowest, rig_monotonic_ns(rig), answers);
+}
+
+/* One request that arrived 3 ms ago and was begun 2 ms ago; the disk takes disk_ms, and the reply
+ * 5 ms. */
+static struct slowest_answer ask_slowly(struct rig *rig, const struct request *request,
+                                        unsigned disk_ms)
+{
+    struct ask ask = {.call = {.done = ask_done}};
+    struct slowest_answer answers[SLOWEST_SECONDS];
+    arena_init(&ask.arena, MIB(1));
+    ask.call.arena = &ask.arena;
+    ask.call.received_ns = rig_monotonic_ns(rig) - 3 * MS;
+    ask.call.begun_ns = rig_monotonic_ns(rig) - 2 * MS;
+    sim_storage_hold(rig->storage, true);
+    engine_submit(rig->engine, &ask.call, request);
+    engine_step(rig->engine);
+    rig->ms += disk_ms;
+    sim_storage_hold(rig->storage, false);
+    rig_settle(rig);
+    assert_true(ask.done);
+    struct slowest_answer way = engine_answer_way(&ask.call, 100, 50);
+    ask_free(&ask);
+    rig->ms += 5;
+    engine_answered(rig->engine, &way);
+    assert_true(read_all(rig, answers) >= 1);
+    return answers[0];
+}
+
+static void engine_stamps_the_stages_of_a_request(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, MIB(4));
+    define_phone(&rig, 5);
+    static const uint8_t id[ID_BYTES] = {7};
+    const struct line_message line = {.item = 1, .qty = 1};
+    const struct order_message order = {.id = {id, ID_BYTES}, .line_count = 1, .lines = &line};
+    struct request reserve = {.type = REQUEST_RESERVE};
+    reserve.reserve.count = 1;
+    reserve.reserve.orders = &order;
+    struct slowest_answer answer = ask_slowly(&rig, &reserve, 300);
+    assert_stages(&answer, 1 * MS, 2 * MS, 0, 300 * MS, 5 * MS);
+    assert_int_equal(answer.type, REQUEST_RESERVE);
+    assert_int_equal(answer.status, HF_OK);
+    assert_int_equal(answer.orders, 1);
+    assert_int_equal(answer.lines, 1);
+    assert_int_equal(answer.request_bytes, 100);
+    assert_int_equal(answer.answer_bytes, 50);
+    assert_int_equal(answer.lsn, wal_commit_lsn(engine_wal(rig.engine)));
+
+    /* Of the next second: a request that only reads, and that waits for nothing. */
+    rig.ms += 1000;
+    struct request request = {.type = REQUEST_STATUS};
+    answer = ask_slowly(&rig, &request, 0);
+    assert_stages(&answer, 1 * MS, 2 * MS, 0, 0, 5 * MS);
+    assert_int_equal(answer.type, REQUEST_STATUS);
+
+    /* Refused before it is started: all but the queue is DECIDE. */
+    rig.ms += 1000;
+    reserve.timeout_ms = 2;
+    answer = ask_slowly(&rig, &reserve, 0);
+    assert_stages(&answer, 1 * MS, 7 * MS, 0, 0, 0);
+    assert_int_equal(answer.status, HF_BUSY);
+    assert_int_equal(answer.lsn, 0);
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(slowest_keeps_the_worst_of_each_second_the_newest_first),
+        cmocka_unit_test(slowest_keeps_what_is_a_part_slower_and_no_less),
+        cmocka_unit_test(slowest_forgets_what_is_sixty_seconds_old),
+        cmocka_unit_test(slowest_takes_a_late_note_for_its_own_second),
+        cmocka_unit_test(slowest_does_not_wait_for_the_lock),
+        cmocka_unit_test(slowest_stages_add_up_to_the_whole),
+        cmocka_unit_test(slowest_describes_requests),
+        cmocka_unit_test(slowest_keeps_whole_answers_beside_others),
+        cmocka_unit_test(engine_stamps_the_stages_of_a_request),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
