@@ -18,6 +18,13 @@
 
 #define ACCEPT_PAUSE_MS 50 /* after a failure, such as having no more descriptors */
 
+/* Of a TCP connection's bytes the kernel keeps at most about so many that were not read yet: a
+ * queue must not hide there, where nobody sees how old it is. The kernel may round it. Measured:
+ * docs/decisions/0027-memory-charged.md. */
+#define LISTENER_RECEIVE_BYTES 262144
+/* Connections that wait to be accepted; nng asks for 128. The kernel allows net.core.somaxconn. */
+#define LISTENER_BACKLOG 4096
+
 /* ---- Addresses ---- */
 
 /* The path as a socket address. */
@@ -29,7 +36,7 @@ static void ipc_address(const char *path, struct listener *listener)
     listener->target.address_bytes = sizeof *address;
 }
 
-/* Where to dial a TCP listener: its address, with the loopback for "any". */
+/* The address that a TCP listener is bound to. */
 static bool tcp_address(struct listener *listener)
 {
     nng_sockaddr bound;
@@ -41,7 +48,7 @@ static bool tcp_address(struct listener *listener)
         memset(address, 0, sizeof *address);
         address->sin_family = AF_INET;
         address->sin_port = bound.s_in.sa_port;
-        address->sin_addr.s_addr = bound.s_in.sa_addr ? bound.s_in.sa_addr : htonl(INADDR_LOOPBACK);
+        address->sin_addr.s_addr = bound.s_in.sa_addr;
         listener->target.address_bytes = sizeof *address;
         return true;
     }
@@ -51,9 +58,6 @@ static bool tcp_address(struct listener *listener)
         address->sin6_family = AF_INET6;
         address->sin6_port = bound.s_in6.sa_port;
         memcpy(&address->sin6_addr, bound.s_in6.sa_addr, sizeof address->sin6_addr);
-        if (IN6_IS_ADDR_UNSPECIFIED(&address->sin6_addr)) {
-            address->sin6_addr = in6addr_loopback;
-        }
         listener->target.address_bytes = sizeof *address;
         return true;
     }
@@ -114,6 +118,7 @@ void listener_stop(struct listener *listener)
     }
     listener->accepting = NULL;
     listener->listener = NULL;
+    listener->target.fd = -1;
     listener->up = false;
 }
 
@@ -126,6 +131,23 @@ static void narrow_socket(const struct listener *listener)
     if (lstat(path, &about) == 0 && S_ISSOCK(about.st_mode) &&
         chmod(path, about.st_mode & 0660) != 0) {
         diag_warn("%s: its mode can't be set: %s", listener->url, strerror(errno));
+    }
+}
+
+/* Sets what nng has no option for, on the socket that listens: accepted ones inherit it. */
+static void tune_socket(struct listener *listener)
+{
+    const int bytes = LISTENER_RECEIVE_BYTES;
+    bool found = probe_find(&listener->target);
+    int fd = listener->target.fd;
+    if (!found) {
+        diag_warn("%s: its socket was not found among this process's descriptors: its buffers and "
+                  "its queue of connections stay as the system has them",
+                  listener->url);
+    } else if (listen(fd, LISTENER_BACKLOG) != 0 ||
+               (!listener->is_ipc &&
+                setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) != 0)) {
+        diag_warn("%s: its buffers can't be set: %s", listener->url, strerror(errno));
     }
 }
 
@@ -166,6 +188,7 @@ enum hf_status listener_start(struct listener *listener)
     if (listener->is_ipc) {
         narrow_socket(listener);
     }
+    tune_socket(listener);
     listener->up = true;
     nng_stream_listener_accept(listener->listener, listener->accepting);
     return HF_OK;
@@ -208,6 +231,7 @@ enum hf_status listeners_add(struct listeners *all, struct connections *connecti
         return HF_NO_MEMORY;
     }
     listener->connections = connections;
+    listener->target.fd = -1;
     listener->target.protocol = connections->options.kind->self;
     listener->is_ipc = address.ipc;
     if (address.ipc) {

@@ -23,9 +23,11 @@ struct listener {
     bool pausing; /* the aio sleeps instead of accepting */
     bool failing; /* the last attempt to accept failed */
     bool up;
+    bool lost;         /* its path was taken, and an error was written; only the watchdog */
+    unsigned failures; /* attempts to open it again; only the watchdog */
     bool is_ipc;
     char url[URL_BYTES_MAX];    /* the address really listened on */
-    struct probe_target target; /* the same, for a probe */
+    struct probe_target target; /* the same, and what listens there */
 };
 
 /* A server's listeners. */

@@ -8,12 +8,11 @@
 #include "base/diag.h"
 #include "rpc/timing.h"
 
-#define WATCH_EVERY_MS     100u
-#define WATCH_CLOSE_MAX    256u /* connections closed in one round */
-#define PROBE_EVERY_MS     1000u
-#define PROBE_FAILURES_MAX 2
-#define RELISTEN_TRIES     50     /* 20 ms apart: the old socket may take a moment to go */
-#define LONG_MESSAGE_MS    60000u /* for a message that takes memory of its own to come in whole */
+#define WATCH_EVERY_MS  100u
+#define WATCH_CLOSE_MAX 256u /* connections closed in one round */
+#define PROBE_EVERY_MS  1000u
+#define RELISTEN_TRIES  10     /* before an error is written: the old socket may take a moment */
+#define LONG_MESSAGE_MS 60000u /* for a message that takes memory of its own to come in whole */
 
 /* ---- Listeners ---- */
 
@@ -22,49 +21,46 @@ static bool watchdog_stopping(const struct watchdog *watchdog)
     return connections_stopping(watchdog->connections);
 }
 
-/* Closes the listener and opens it again. Its connections stay. */
-static void relisten(struct watchdog *watchdog, struct listener *listener)
+/* Opens a listener that is closed. Tried again in the next round: the old socket may take a moment
+ * to go, and a connection must not wait for that. */
+static void reopen(struct watchdog *watchdog, struct listener *listener)
 {
-    if (listener->up) {
+    if (listener_start(listener) == HF_OK) {
+        atomic_fetch_add_explicit(&watchdog->relistens, 1, memory_order_relaxed);
+        listener->lost = false;
+        listener->failures = 0;
+        return;
+    }
+    if (++listener->failures == RELISTEN_TRIES) {
+        diag_error("%s cannot be listened on; trying again", listener->url);
+    }
+}
+
+/* Looks at a listener, and closes it if it is dead. */
+static void watch_listener(struct listener *listener)
+{
+    enum probe probe = probe_look(&listener->target);
+    if (probe == PROBE_DEAD) {
         diag_warn("%s has stopped taking connections: listening again", listener->url);
         listener_stop(listener);
+    } else if (probe == PROBE_TAKEN && !listener->lost) {
+        diag_error("%s: something else was put in the place of its socket: nobody can connect "
+                   "there until that is removed",
+                   listener->url);
     }
-    for (int i = 0; i < RELISTEN_TRIES && !watchdog_stopping(watchdog); i++) {
-        if (listener_start(listener) == HF_OK) {
-            atomic_fetch_add_explicit(&watchdog->relistens, 1, memory_order_relaxed);
-            return;
-        }
-        timing_pause_ms(20);
-    }
-    diag_error("%s cannot be listened on; trying again", listener->url);
+    listener->lost = probe == PROBE_TAKEN;
 }
 
-/* Probes one listener. It is dead when it fails two probes in a row and no connection has come
- * since the first: under a load that makes everything slow, one would have come. Without the lock.
- */
-static bool probe_dead(struct watchdog *watchdog, const struct listener *listener)
+static void watch_listeners(struct watchdog *watchdog, bool look)
 {
-    struct connections *set = watchdog->connections;
-    uint64_t total = atomic_load_explicit(&set->opened_total, memory_order_relaxed);
-    for (int i = 0; i < PROBE_FAILURES_MAX; i++) {
-        if (probe_dial(&listener->target) != PROBE_DEAD || watchdog_stopping(watchdog)) {
-            return false;
-        }
-    }
-    return total == atomic_load_explicit(&set->opened_total, memory_order_relaxed);
-}
-
-static void watch_listeners(struct watchdog *watchdog)
-{
-    struct connections *set = watchdog->connections;
-    pthread_mutex_lock(&set->lock);
-    bool full = connections_are_full(set); /* a probe would be refused too */
-    pthread_mutex_unlock(&set->lock);
-    unsigned count = full ? 0 : listeners_count(watchdog->listeners);
+    unsigned count = listeners_count(watchdog->listeners);
     for (unsigned i = 0; i < count && !watchdog_stopping(watchdog); i++) {
         struct listener *listener = watchdog->listeners->at[i];
-        if (!listener->up || probe_dead(watchdog, listener)) {
-            relisten(watchdog, listener);
+        if (listener->up && look) {
+            watch_listener(listener);
+        }
+        if (!listener->up) {
+            reopen(watchdog, listener);
         }
     }
 }
@@ -183,10 +179,9 @@ static void *watchdog_run(void *arg)
         pthread_mutex_unlock(&watchdog->lock);
         watch_connections(watchdog->connections);
         watch_idle(watchdog->connections);
-        if (timing_now_ms() - probed_ms >= PROBE_EVERY_MS) {
-            watch_listeners(watchdog);
-            probed_ms = timing_now_ms();
-        }
+        bool look = timing_now_ms() - probed_ms >= PROBE_EVERY_MS;
+        watch_listeners(watchdog, look);
+        probed_ms = look ? timing_now_ms() : probed_ms;
         pthread_mutex_lock(&watchdog->lock);
     }
     pthread_mutex_unlock(&watchdog->lock);

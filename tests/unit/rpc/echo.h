@@ -53,7 +53,7 @@ struct echo {
     atomic_uint handled;
     atomic_uint refused;
     atomic_uint ended;    /* handlers that have returned */
-    unsigned delay_ms;    /* that a handler takes */
+    atomic_uint delay_ms; /* that a handler takes */
     bool hold_refused;    /* requests that are to be refused are kept as the others */
     atomic_bool holding;  /* keep requests instead of answering */
     pthread_mutex_t lock; /* held */

@@ -2,6 +2,149 @@
  * left alone. */
 #include "unit/rpc/echo.h"
 
+extern atomic_uint_fast64_t timing_shift_ms;
+
+/* A TCP socket of this process that is bound to the server's port: the one that listens, or one
+ * that was accepted. -1: none. */
+static int server_socket(const char *url, bool listens)
+{
+    for (int fd = 0; fd < 256; fd++) {
+        struct sockaddr_in address = {0};
+        socklen_t len = sizeof address;
+        int listening = 0;
+        socklen_t bytes = sizeof listening;
+        if (getsockname(fd, (struct sockaddr *)&address, &len) == 0 &&
+            address.sin_family == AF_INET &&
+            ntohs(address.sin_port) == atoi(strrchr(url, ':') + 1) &&
+            getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &bytes) == 0 &&
+            (listening != 0) == listens) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static int receive_bytes(int fd)
+{
+    int bytes = 0;
+    socklen_t len = sizeof bytes;
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len), 0);
+    return bytes;
+}
+
+/* What a client has sent and nobody has read waits where its age is known, not in the kernel. */
+static void listener_bounds_what_waits_in_the_kernel(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start(&echo, "tcp://127.0.0.1:0");
+    int plain = socket(AF_INET, SOCK_STREAM, 0);
+    int asked = 262144;
+    assert_true(plain >= 0);
+    assert_int_equal(setsockopt(plain, SOL_SOCKET, SO_RCVBUF, &asked, sizeof asked), 0);
+    int fd = raw_dial(echo.url);
+    raw_handshake(fd);
+    int accepted = server_socket(echo.url, false);
+    assert_true(accepted >= 0);
+    assert_int_equal(receive_bytes(server_socket(echo.url, true)), receive_bytes(plain));
+    assert_int_equal(receive_bytes(accepted), receive_bytes(plain));
+    (void)close(fd);
+    (void)close(plain);
+    echo_stop(&echo);
+}
+
+static void wait_relistened(const struct echo *echo)
+{
+    uint64_t until = patience_until();
+    while (echo_stats(echo).relistens == 0) {
+        assert_true(now_ms() < until);
+        sleep_ms(5);
+    }
+}
+
+static void listener_comes_back_when_its_socket_is_gone(void **state)
+{
+    (void)state;
+    struct echo echo;
+    echo_start(&echo, "tcp://127.0.0.1:0");
+    assert_int_equal(shutdown(server_socket(echo.url, true), SHUT_RDWR), 0);
+    wait_relistened(&echo);
+    assert_serves(echo.url);
+    echo_stop(&echo);
+}
+
+static void listener_comes_back_when_its_path_is_gone(void **state)
+{
+    (void)state;
+    char *dir = tempdir_make();
+    char url[256];
+    (void)snprintf(url, sizeof url, "ipc://%s/socket", dir);
+    struct echo echo;
+    echo_start(&echo, url);
+    assert_int_equal(unlink(url + 6), 0);
+    wait_relistened(&echo);
+    assert_serves(url);
+    echo_stop(&echo);
+    tempdir_remove(dir);
+}
+
+/* Another program's socket at the path is not taken away from it. */
+static void listener_leaves_another_socket_at_its_path_alone(void **state)
+{
+    (void)state;
+    char *dir = tempdir_make();
+    char url[256];
+    (void)snprintf(url, sizeof url, "ipc://%s/socket", dir);
+    struct echo echo;
+    echo_start(&echo, url);
+    assert_int_equal(unlink(url + 6), 0);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    set_path(&address, url);
+    int other = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (bind(other, (struct sockaddr *)&address, sizeof address) == 0 && listen(other, 8) == 0) {
+        sleep_ms(2200); /* two looks */
+        assert_int_equal(echo_stats(&echo).relistens, 0);
+        int fd = raw_dial(url);
+        struct pollfd came = {.fd = other, .events = POLLIN};
+        assert_int_equal(poll(&came, 1, (int)patience_ms()), 1);
+        (void)close(fd);
+    } /* else the watchdog was quicker: it saw the path without a socket */
+    (void)close(other);
+    echo_stop(&echo);
+    tempdir_remove(dir);
+}
+
+/* All of nng's threads are in handlers: nobody accepts for a while. The listener stays. */
+static void listener_that_is_slow_is_left_alone(void **state)
+{
+    (void)state;
+    enum { CLIENTS = 32 };
+    struct echo echo;
+    int fds[CLIENTS];
+    uint8_t head[12];
+    echo_start(&echo, "tcp://127.0.0.1:0");
+    echo.delay_ms = 1500;
+    raw_head(head, 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        fds[i] = raw_join(echo.url, 0x30, 0x31);
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        raw_send(fds[i], head, sizeof head);
+    }
+    for (int i = 0; i < 14; i++) {
+        sleep_ms(100);
+        atomic_fetch_add(&timing_shift_ms, 1000); /* looks, and time for them to fail */
+    }
+    echo.delay_ms = 0;
+    assert_int_equal(echo_stats(&echo).relistens, 0);
+    assert_serves(echo.url);
+    assert_int_equal(echo_stats(&echo).relistens, 0);
+    for (int i = 0; i < CLIENTS; i++) {
+        (void)close(fds[i]);
+    }
+    echo_stop(&echo);
+}
+
 /* nng 1.5.2's ipc listener stops handing over connections here: the watchdog's case. */
 static void transport_listens_anew_when_a_listener_has_died(void **state)
 {
@@ -139,6 +282,11 @@ static void transport_client_survives_servers_that_hang_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(listener_bounds_what_waits_in_the_kernel),
+        cmocka_unit_test(listener_comes_back_when_its_socket_is_gone),
+        cmocka_unit_test(listener_comes_back_when_its_path_is_gone),
+        cmocka_unit_test(listener_leaves_another_socket_at_its_path_alone),
+        cmocka_unit_test(listener_that_is_slow_is_left_alone),
         cmocka_unit_test(transport_listens_anew_when_a_listener_has_died),
         cmocka_unit_test(transport_watchdog_leaves_a_live_listener_alone),
         cmocka_unit_test(transport_makes_room_where_connections_are_idle),
