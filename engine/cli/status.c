@@ -8,11 +8,16 @@
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/print.h"
+#include "cli/status_slowest.h"
 #include "cli/values.h"
 
 static struct connection connection;
+static bool slowest;
 
-static const struct option_spec options[] = {CONNECTION_OPTIONS(connection)};
+static const struct option_spec options[] = {
+    {"slowest", OPTION_FLAG, &slowest, NULL, NULL,
+     "the slowest answer of each of the last 60 seconds, and where its time went"},
+    CONNECTION_OPTIONS(connection)};
 
 static const struct command_spec spec = {
     .name = "status",
@@ -20,6 +25,13 @@ static const struct command_spec spec = {
     .help = "Shows how an engine is doing: its version and state, how the log is written, how\n"
             "much of each limit is used, with the name of the setting, and whether the machine's\n"
             "clock is trusted. Changes nothing.\n"
+            "\n"
+            "--slowest prints a table in place of that, a line for each second in which there was\n"
+            "an answer, the newest first; with --json both. A request's time is divided into\n"
+            "stages: queue (from the socket until a thread began with it), decide (decoding,\n"
+            "checks, decisions), append (many records put into the log's buffer, and waiting for\n"
+            "room there), sync (until the disk has it), reply (until it was handed to the\n"
+            "connection).\n"
             "\n"
             "  holdfast status --url tcp://10.0.0.5:7411 --json\n" ENGINE_HELP,
     .options = options,
@@ -115,7 +127,7 @@ static void show(const struct hf_engine_status *status)
     show_clock(status);
 }
 
-static void show_json(const struct hf_engine_status *status)
+static json_t *status_object(const struct hf_engine_status *status)
 {
     json_t *object = json_pack("{s:s, s:s, s:s}", "version", status->version, "state",
                                status->state, "wal_io", status->wal_io);
@@ -143,7 +155,39 @@ static void show_json(const struct hf_engine_status *status)
         json_object_set_new(object, numbers[i].name, json_integer((json_int_t)numbers[i].value));
     }
     json_object_set_new(object, "clock", clock_object(status));
-    print_json(object);
+    return object;
+}
+
+static enum hf_status run_status(struct hf_client *client)
+{
+    struct hf_engine_status status;
+    enum hf_status result = hf_get_status(client, &status);
+    if (result == HF_OK) {
+        connection.json ? print_json(status_object(&status)) : show(&status);
+    }
+    return result;
+}
+
+static enum hf_status run_slowest(struct hf_client *client)
+{
+    struct hf_slow_answer answers[HF_SLOW_ANSWERS_MAX];
+    struct hf_engine_status status;
+    uint32_t count;
+    enum hf_status result = hf_get_slowest(client, answers, &count);
+    if (result != HF_OK) {
+        return result;
+    }
+    if (!connection.json) {
+        slowest_print(answers, count);
+        return HF_OK;
+    }
+    result = hf_get_status(client, &status);
+    if (result == HF_OK) {
+        json_t *object = status_object(&status);
+        json_object_set_new(object, "slowest", slowest_array(answers, count));
+        print_json(object);
+    }
+    return result;
 }
 
 int cmd_status(int argc, char **argv)
@@ -157,14 +201,8 @@ int cmd_status(int argc, char **argv)
     if (code != ARGS_GO_ON) {
         return code;
     }
-    struct hf_engine_status status;
-    enum hf_status result = hf_get_status(client, &status);
-    if (result != HF_OK) {
-        code = connect_failed(result, NULL);
-    } else {
-        code = EXIT_DONE;
-        connection.json ? show_json(&status) : show(&status);
-    }
+    enum hf_status result = slowest ? run_slowest(client) : run_status(client);
+    code = result == HF_OK ? EXIT_DONE : connect_failed(result, NULL);
     hf_client_close(client);
     return code;
 }

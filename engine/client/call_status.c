@@ -45,3 +45,23 @@ enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *
     flight_release(flight);
     return HF_OK;
 }
+
+enum hf_status hf_get_slowest(struct hf_client *client,
+                              struct hf_slow_answer answers[HF_SLOW_ANSWERS_MAX], uint32_t *count)
+{
+    struct request request = {.type = REQUEST_STATUS};
+    request.status.slowest = true;
+    struct flight *flight;
+    enum hf_status status = call_run(client, &request, RESPONSE_STATUS, &flight);
+    if (status != HF_OK) {
+        return status;
+    }
+    const struct response *response = &flight->response;
+    *count = 0;
+    while (*count < response->status_info.slowest_count && *count < HF_SLOW_ANSWERS_MAX) {
+        convert_slow_answer(&answers[*count], &response->status_info.slowest[*count]);
+        ++*count;
+    }
+    flight_release(flight);
+    return HF_OK;
+}

@@ -24,6 +24,25 @@ void convert_text(char *to, size_t to_bytes, struct bytes from)
     to[len] = '\0';
 }
 
+void convert_slow_answer(struct hf_slow_answer *to, const struct slow_answer_message *from)
+{
+    *to = (struct hf_slow_answer){
+        .at_ms = from->at_ms,
+        .status = from->status,
+        .orders = from->orders,
+        .lines = from->lines,
+        .request_bytes = from->request_bytes,
+        .answer_bytes = from->answer_bytes,
+        .lsn = from->lsn,
+        .queue_ns = from->queue_ns,
+        .decide_ns = from->decide_ns,
+        .append_ns = from->append_ns,
+        .sync_ns = from->sync_ns,
+        .reply_ns = from->reply_ns,
+    };
+    convert_text(to->request, sizeof to->request, from->request);
+}
+
 void convert_stock(struct hf_stock *to, const struct stock_message *from)
 {
     *to = (struct hf_stock){

@@ -25,6 +25,8 @@ struct hf_result convert_result(const struct result_message *from);
 /* Copies up to `max` grants; returns how many. */
 uint32_t convert_grants(struct hf_grant *to, uint32_t max, const struct result_message *from);
 
+void convert_slow_answer(struct hf_slow_answer *to, const struct slow_answer_message *from);
+
 void convert_stock(struct hf_stock *to, const struct stock_message *from);
 
 #endif

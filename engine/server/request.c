@@ -179,7 +179,7 @@ static void execute_read(struct engine *engine, struct engine_call *call,
         request_get_skus(engine, call, request);
         break;
     case REQUEST_STATUS:
-        request_status(engine, call);
+        request_status(engine, call, request);
         break;
     default:
         answer_fail(call, HF_INVALID, "body: none, or of a kind that this version does not know");

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "server/engine_internal.h"
 #include "server/request_check.h"
+#include "wire/codec.h"
 
 #define LIST_STOCK_DEFAULT  1000u
 #define LIST_ORDERS_DEFAULT 100u
@@ -21,10 +22,14 @@
 #define ORDER_BYTES       64u   /* of an order, without its grants */
 #define GRANT_BYTES       32u
 #define STOCK_BYTES       80u /* of an item, without its texts */
+#define SLOW_ANSWER_BYTES 192u
 
 static_assert(ANSWER_REST_BYTES + ORDER_BYTES + (uint64_t)ORDER_LINES_MAX * GRANT_BYTES <
                   ANSWER_BYTES_LEAST,
               "any order fits an answer");
+static_assert(ANSWER_REST_BYTES + (uint64_t)SLOWEST_SECONDS * SLOW_ANSWER_BYTES <
+                  ANSWER_BYTES_LEAST,
+              "all slow answers fit an answer");
 
 /* What a list may take of an answer. */
 static uint64_t list_bytes_max(const struct engine_call *call)
@@ -547,11 +552,59 @@ static void status_of_clock(struct engine *engine, struct response *response)
     response->status_info.clock_step_at_ms = clock.step_at_ms;
 }
 
-void request_status(struct engine *engine, struct engine_call *call)
+/* wall_ms, now_ns: of the present moment. */
+static struct slow_answer_message slow_answer(const struct slowest_answer *from, uint64_t wall_ms,
+                                              uint64_t now_ns)
+{
+    uint64_t stage_ns[SLOWEST_STAGES];
+    slowest_stages(from, stage_ns);
+    uint64_t ago_ns = now_ns > from->replied_ns ? now_ns - from->replied_ns : 0;
+    return (struct slow_answer_message){
+        .at_ms = wall_ms - ago_ns / 1000000u,
+        .request = bytes_of(codec_request_name(from->type)),
+        .status = from->status,
+        .orders = from->orders,
+        .lines = from->lines,
+        .request_bytes = from->request_bytes,
+        .answer_bytes = from->answer_bytes,
+        .lsn = from->lsn,
+        .queue_ns = stage_ns[SLOWEST_QUEUE],
+        .decide_ns = stage_ns[SLOWEST_DECIDE],
+        .append_ns = stage_ns[SLOWEST_APPEND],
+        .sync_ns = stage_ns[SLOWEST_SYNC],
+        .reply_ns = stage_ns[SLOWEST_REPLY],
+    };
+}
+
+/* False: there is no memory for the list; the answer has been set. */
+static bool status_of_slowest(struct engine *engine, struct engine_call *call)
+{
+    struct slowest_answer *kept = arena_calloc(call->arena, SLOWEST_SECONDS, sizeof *kept);
+    struct slow_answer_message *list = arena_calloc(call->arena, SLOWEST_SECONDS, sizeof *list);
+    if (!request_memory_fits(call, kept) || !request_memory_fits(call, list)) {
+        return false;
+    }
+    struct time_reading now;
+    timekeeper_read(&engine->time, &now);
+    uint64_t now_ns = clock_monotonic_ns(engine->clock);
+    uint32_t count = slowest_read(&engine->slowest, now_ns, kept);
+    CHECK(count <= SLOWEST_SECONDS);
+    for (uint32_t i = 0; i < count; i++) {
+        list[i] = slow_answer(&kept[i], now.wall_ms, now_ns);
+    }
+    call->response.status_info.slowest_count = count;
+    call->response.status_info.slowest = list;
+    return true;
+}
+
+void request_status(struct engine *engine, struct engine_call *call, const struct request *request)
 {
     struct inventory_counts counts;
     inventory_counts(engine->inventory, &counts);
     struct response *response = &call->response;
+    if (request->status.slowest && !status_of_slowest(engine, call)) {
+        return;
+    }
     const char *state = "serving";
     if (wal_state(engine->wal) == WAL_CLOSED) {
         state = "failed";

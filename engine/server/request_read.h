@@ -17,6 +17,6 @@ void request_list_orders(struct engine *engine, struct engine_call *call,
                          const struct request *request);
 void request_get_skus(struct engine *engine, struct engine_call *call,
                       const struct request *request);
-void request_status(struct engine *engine, struct engine_call *call);
+void request_status(struct engine *engine, struct engine_call *call, const struct request *request);
 
 #endif

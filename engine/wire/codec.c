@@ -529,6 +529,12 @@ static enum hf_status pack(struct arena *arena, const ProtobufCMessage *message,
     return HF_OK;
 }
 
+const char *codec_request_name(unsigned type)
+{
+    const struct body *body = codec_request_body(type);
+    return body ? body->name : "";
+}
+
 enum hf_status codec_request_encode(struct arena *arena, const struct request *request,
                                     struct bytes *out)
 {

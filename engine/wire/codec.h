@@ -18,6 +18,10 @@
 enum hf_status codec_request_decode(struct arena *arena, struct bytes bytes,
                                     struct request *request, const char **error);
 
+/* The name of a request's body, as "reserve_batch", for people; "" when there is no such body.
+ * Static. */
+const char *codec_request_name(unsigned type);
+
 /* Encodes a request into the arena. OK or NO_MEMORY. */
 enum hf_status codec_request_encode(struct arena *arena, const struct request *request,
                                     struct bytes *out);

@@ -144,6 +144,13 @@ LAYOUT(adjust_result, struct adjust_result_message, AdjustResult, STATUS(adjust_
        FLAG(adjust_result, replayed), PART(adjust_result, stock, stock_info),
        PART(adjust_result, to_stock, stock_info), NUMBER(adjust_result, delta));
 
+LAYOUT(slow_answer, struct slow_answer_message, SlowAnswer, NUMBER(slow_answer, at_ms),
+       TEXT(slow_answer, request), STATUS(slow_answer, status), NUMBER(slow_answer, orders),
+       NUMBER(slow_answer, lines), NUMBER(slow_answer, request_bytes),
+       NUMBER(slow_answer, answer_bytes), NUMBER(slow_answer, lsn), NUMBER(slow_answer, queue_ns),
+       NUMBER(slow_answer, decide_ns), NUMBER(slow_answer, append_ns), NUMBER(slow_answer, sync_ns),
+       NUMBER(slow_answer, reply_ns));
+
 /* ---- Bodies of requests ---- */
 
 LAYOUT(reserve_request, REQUEST_BODY(reserve), ReserveRequest,
@@ -193,8 +200,7 @@ LAYOUT(adjust_request, REQUEST_BODY(adjust), AdjustRequest,
        ROWS(adjust_request, adjustments, adjustments, count, adjustment),
        FLAG(adjust_request, dry_run), PART(adjust_request, after, define_request));
 
-static const struct layout status_request_layout = {.wire =
-                                                        &holdfast__v1__status_request__descriptor};
+LAYOUT(status_request, REQUEST_BODY(status), StatusRequest, FLAG(status_request, slowest));
 
 /* ---- Bodies of responses ---- */
 
@@ -236,7 +242,8 @@ LAYOUT(status_response, RESPONSE_BODY(status_info), StatusResponse, TEXT(status_
        NUMBER(status_response, orders_max), NUMBER(status_response, buyers_max),
        NUMBER(status_response, skus), NUMBER(status_response, retain_ended_ms),
        NUMBER(status_response, hold_ms), NUMBER(status_response, hold_ms_max),
-       NUMBER(status_response, wal_bytes), NUMBER(status_response, wal_bytes_max));
+       NUMBER(status_response, wal_bytes), NUMBER(status_response, wal_bytes_max),
+       ROWS(status_response, slowest, slowest, slowest_count, slow_answer));
 
 /* ---- Bodies by the numbers of their fields ---- */
 

@@ -191,6 +191,9 @@ struct request {
             bool has_after; /* dry_run: as if this had been defined before */
             struct define_message after;
         } adjust;
+        struct {
+            bool slowest;
+        } status;
     };
 };
 
@@ -267,6 +270,22 @@ struct defined_message {
     uint32_t items_changed;
 };
 
+struct slow_answer_message {
+    uint64_t at_ms;
+    struct bytes request; /* empty: it had no body */
+    enum hf_status status;
+    uint32_t orders;
+    uint32_t lines;
+    uint32_t request_bytes;
+    uint32_t answer_bytes;
+    uint64_t lsn;
+    uint64_t queue_ns;
+    uint64_t decide_ns;
+    uint64_t append_ns;
+    uint64_t sync_ns;
+    uint64_t reply_ns;
+};
+
 struct response {
     enum hf_status status;
     struct bytes message; /* empty: no message */
@@ -333,6 +352,8 @@ struct response {
             uint64_t clock_steps_believed;
             int64_t clock_step_ms;
             uint64_t clock_step_at_ms;
+            uint32_t slowest_count;
+            const struct slow_answer_message *slowest;
         } status_info;
     };
 };

@@ -396,6 +396,31 @@ struct hf_engine_status {
 /* Reads the engine's state. */
 HF_API enum hf_status hf_get_status(struct hf_client *client, struct hf_engine_status *status);
 
+/* One answer of the engine's, and how long each stage of its request's way took. */
+struct hf_slow_answer {
+    uint64_t at_ms;   /* when it was handed to the connection: Unix time, as wall_ms */
+    char request[24]; /* as "reserve_batch"; "": the request could not be read */
+    enum hf_status status;
+    uint32_t orders; /* orders, or adjustments, definitions, items and SKUs that it names */
+    uint32_t lines;  /* of those orders, as far as the request names them */
+    uint32_t request_bytes;
+    uint32_t answer_bytes;
+    uint64_t lsn;       /* what the answer waited for; 0: nothing */
+    uint64_t queue_ns;  /* from the socket until a thread began with it */
+    uint64_t decide_ns; /* decoding, checks, decisions; all of a request that was refused */
+    uint64_t append_ns; /* many records into the log's buffer, and waiting for room there */
+    uint64_t sync_ns;   /* until all that the answer depends on was durable */
+    uint64_t reply_ns;  /* until it was handed to the connection */
+};
+
+#define HF_SLOW_ANSWERS_MAX 60u
+
+/* Reads the slowest answer of each of the last 60 seconds, the newest first. A second without an
+ * answer has none. */
+HF_API enum hf_status hf_get_slowest(struct hf_client *client,
+                                     struct hf_slow_answer answers[HF_SLOW_ANSWERS_MAX],
+                                     uint32_t *count);
+
 /* ---- Stock keeping ---- */
 
 /* A definition changes the fields that `fields` names and no others; `fields` 0 names those that

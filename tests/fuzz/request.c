@@ -460,6 +460,8 @@ static void fill_request(struct rng *rng, const struct parts *parts, struct requ
         request->adjust.after.items = parts->defs;
         break;
     case REQUEST_STATUS:
+        request->status.slowest = rng_chance(rng, 2);
+        break;
     case REQUEST_NONE:
         break;
     }

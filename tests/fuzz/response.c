@@ -66,6 +66,7 @@ struct parts {
     struct adjust_result_message adjusted[3];
     struct order_info_message orders[3];
     struct sku_message skus[3];
+    struct slow_answer_message slowest[3];
     uint32_t numbers[8];
 };
 
@@ -84,6 +85,19 @@ static void fill_parts(struct rng *rng, struct parts *parts)
                                     .state = (uint32_t)rng_below(rng, 7),
                                     .grant_count = (uint32_t)rng_below(rng, 3),
                                     .grants = parts->grants};
+        parts->slowest[i] = (struct slow_answer_message){.at_ms = fuzz_number(rng),
+                                                         .request = bytes_of("reserve_batch"),
+                                                         .status = HF_BUSY,
+                                                         .orders = number(rng),
+                                                         .lines = number(rng),
+                                                         .request_bytes = number(rng),
+                                                         .answer_bytes = number(rng),
+                                                         .lsn = fuzz_number(rng),
+                                                         .queue_ns = fuzz_number(rng),
+                                                         .decide_ns = fuzz_number(rng),
+                                                         .append_ns = fuzz_number(rng),
+                                                         .sync_ns = fuzz_number(rng),
+                                                         .reply_ns = fuzz_number(rng)};
         parts->items[i] = stock(rng);
         parts->adjusted[i] = (struct adjust_result_message){
             .status = HF_OK, .has_stock = rng_chance(rng, 2), .stock = stock(rng)};
@@ -166,6 +180,8 @@ static void fill_response(struct rng *rng, const struct parts *parts, struct res
         response->status_info.wal_io = bytes_of("io_uring");
         response->status_info.items = fuzz_number(rng);
         response->status_info.buyers = fuzz_number(rng);
+        response->status_info.slowest_count = count;
+        response->status_info.slowest = parts->slowest;
         break;
     }
 }

@@ -1,5 +1,5 @@
 /* disk_faults.c - a library to preload into an engine: chosen system calls on its files fail, are
- * interrupted or do less, as a file says.
+ * interrupted, do less or take long, as a file says.
  *
  * DISK_FAULTS names a file of `struct control`, which is mapped: whoever writes to it changes what
  * a running engine meets, and can read what it has met. DISK_FAULTS_BELOW names the directory whose
@@ -30,8 +30,8 @@ struct rule {
     int32_t error; /* 0: a short count */
     uint64_t take; /* bytes that are done of a read or write */
     char ending[64];
-    uint32_t met; /* written here */
-    uint32_t unused;
+    uint32_t met;      /* written here */
+    uint32_t delay_ms; /* the call takes so much longer, and so do others that come meanwhile */
 };
 
 struct control {
@@ -80,6 +80,9 @@ static bool apply_rules(struct kernel_call *call)
         if (rule->skip > 0) {
             rule->skip--;
             continue;
+        }
+        if (rule->delay_ms > 0) {
+            usleep(rule->delay_ms * 1000);
         }
         call->error = rule->error;
         call->take = rule->take;

@@ -16,7 +16,7 @@ import tempfile
 import time
 
 from harness import WAIT_S, Engine, main, preloaded, run, wait_until
-from shop import Shop, batch, line, new_id
+from shop import Shop, batch, line, new_id, pb
 from wire import BUSY, OK, READ_ONLY
 
 LIBRARY = os.environ.get("HOLDFAST_DISK_FAULTS") or sys.exit("HOLDFAST_DISK_FAULTS is not set")
@@ -39,9 +39,10 @@ class Faults:
         self.file.flush()
         self.memory = mmap.mmap(self.file.fileno(), PAGE)
 
-    def set(self, op, error=0, ending="", skip=0, times=ALWAYS, take=0, place=0):
+    def set(self, op, error=0, ending="", skip=0, times=ALWAYS, take=0, delay_ms=0, place=0):
         at = place * RULE.size
-        RULE.pack_into(self.memory, at, op, skip, 0, error, take, ending.encode(), 0, 0)
+        RULE.pack_into(self.memory, at, op, skip, 0, error, take, ending.encode(), 0,
+                       delay_ms)
         struct.pack_into("<I", self.memory, at + 8, times)
 
     def clear(self):
@@ -288,6 +289,49 @@ def test_a_directory_that_can_not_be_synced_is_not_built_upon():
             assert skip >= 2, skip
             check_orders(engine, item, done)
             engine.kill()
+
+
+def longest(answer):
+    stages = {name: answer[name + "_ns"] for name in ("queue", "decide", "append", "sync", "reply")}
+    assert sum(stages.values()) == answer["total_ns"], answer
+    return max(stages, key=stages.get)
+
+
+def test_a_slow_write_is_seen_in_the_slowest_answers_as_sync():
+    for way in ways():
+        faults = Faults()
+        with FaultyEngine("--wal-io", way, faults=faults) as engine:
+            shop, item = begin(engine)
+            faults.set(WRITE, ending=".seg", take=ALL, delay_ms=300)
+            ids = [new_id() for _ in range(3)]
+            response = shop.ask(reserve_batch=batch(ids, [item] * 3))
+            assert response.status == OK and faults.met() >= 1, response
+            faults.clear()
+            slow = []
+
+            def is_told():  # it is noted after the answer has left
+                told = json.loads(run("status", "--url", engine.url, "--slowest", "--json"))
+                assert told["state"] == "serving", told
+                slow[:] = [a for a in told["slowest"] if a["request"] == "reserve_batch"]
+                return slow
+
+            wait_until(is_told, "the slow answer is listed")
+            assert len(slow) == 1, slow
+            # The handler may lose its processor between the append and its stamp: then a part of
+            # the 300 ms is counted as decide.
+            assert slow[0]["total_ns"] >= 300e6, slow
+            assert slow[0]["sync_ns"] >= 150e6 and longest(slow[0]) == "sync", slow
+            assert (slow[0]["orders"], slow[0]["lines"]) == (3, 3), slow
+            assert slow[0]["status"] == "OK" and slow[0]["lsn"] >= response.lsn, slow
+            assert slow[0]["request_bytes"] > 48 and slow[0]["answer_bytes"] > 0, slow
+            table = run("status", "--url", engine.url, "--slowest").splitlines()
+            assert table[1].split()[0] == "time" and "sync" in table[1], table
+            rows = [row.split() for row in table[2:] if " reserve_batch " in row]
+            assert len(rows) == 1 and rows[0][5].endswith("*"), table
+            # Who does not ask does not get them.
+            assert not shop.ask(status=pb.StatusRequest()).status_info.slowest
+            assert shop.ask(status=pb.StatusRequest(slowest=True)).status_info.slowest
+            engine.stop()
 
 
 if __name__ == "__main__":

@@ -107,6 +107,32 @@ static void client_reads_orders_stock_and_status(void **state)
     tear_down(&setup);
 }
 
+static void client_reads_the_slowest_answers(void **state)
+{
+    (void)state;
+    struct setup setup;
+    set_up(&setup);
+    struct hf_slow_answer answers[HF_SLOW_ANSWERS_MAX];
+    uint32_t count;
+    assert_int_equal(hf_get_slowest(setup.client, answers, &count), HF_OK);
+    assert_int_equal(count, HF_SLOW_ANSWERS_MAX); /* the engine gave one more */
+    const struct hf_slow_answer *slow = &answers[0];
+    assert_string_equal(slow->request, "a request with a longer"); /* cut to fit */
+    assert_int_equal(slow->at_ms, 1);
+    assert_int_equal(slow->status, HF_BUSY);
+    assert_int_equal(slow->orders, 2);
+    assert_int_equal(slow->lines, 3);
+    assert_int_equal(slow->request_bytes, 4);
+    assert_int_equal(slow->answer_bytes, 5);
+    assert_int_equal(slow->lsn, 6);
+    assert_int_equal(slow->queue_ns, 7);
+    assert_int_equal(slow->decide_ns, 8);
+    assert_int_equal(slow->append_ns, 9);
+    assert_int_equal(slow->sync_ns, 10);
+    assert_int_equal(slow->reply_ns, 11);
+    tear_down(&setup);
+}
+
 static void client_lists_orders_page_by_page(void **state)
 {
     (void)state;
@@ -478,6 +504,7 @@ int main(void)
         cmocka_unit_test(client_batch_returns_statuses_that_stay),
         cmocka_unit_test(client_batches_without_waiting_are_bounded),
         cmocka_unit_test(client_reads_orders_stock_and_status),
+        cmocka_unit_test(client_reads_the_slowest_answers),
         cmocka_unit_test(client_lists_orders_page_by_page),
         cmocka_unit_test(client_reads_rules),
         cmocka_unit_test(client_moves_stock),

@@ -268,6 +268,29 @@ static inline void fake_skus(struct arena *arena, const struct request *request,
     response->skus.skus = skus;
 }
 
+/* More than a caller has room for. */
+static inline void fake_slowest(struct arena *arena, struct response *response)
+{
+    uint32_t count = HF_SLOW_ANSWERS_MAX + 1;
+    struct slow_answer_message *slowest = arena_calloc(arena, count, sizeof *slowest);
+    assert_non_null(slowest);
+    slowest[0] = (struct slow_answer_message){.at_ms = 1,
+                                              .request = bytes_of("a request with a longer name"),
+                                              .status = HF_BUSY,
+                                              .orders = 2,
+                                              .lines = 3,
+                                              .request_bytes = 4,
+                                              .answer_bytes = 5,
+                                              .lsn = 6,
+                                              .queue_ns = 7,
+                                              .decide_ns = 8,
+                                              .append_ns = 9,
+                                              .sync_ns = 10,
+                                              .reply_ns = 11};
+    response->status_info.slowest_count = count;
+    response->status_info.slowest = slowest;
+}
+
 static inline void fake_fill(struct fake *fake, struct arena *arena, const struct request *request,
                              struct response *response)
 {
@@ -317,6 +340,9 @@ static inline void fake_fill(struct fake *fake, struct arena *arena, const struc
         response->status_info.state = bytes_of("serving");
         response->status_info.items = 3;
         response->status_info.buyers = 4;
+        if (request->status.slowest) {
+            fake_slowest(arena, response);
+        }
         break;
     default:
         response->status = HF_INVALID;

@@ -294,6 +294,139 @@ static void engine_stamps_the_stages_of_a_request(void **state)
     rig_close(&rig);
 }
 
+static unsigned stalls;
+
+/* The disk works again 9 ms after an append began to wait. */
+static void end_stall(void *context)
+{
+    struct rig *rig = context;
+    stalls++;
+    rig->ms += 9;
+    sim_storage_hold(rig->storage, false);
+    rig_settle(rig);
+}
+
+/* More log than there are buffers, while the disk stands still. */
+static void engine_counts_waiting_for_room_as_append(void **state)
+{
+    (void)state;
+    enum { COUNT = 30000 };
+    static uint8_t ids[COUNT][ID_BYTES];
+    static struct adjustment_message changes[COUNT];
+    static char reason[REASON_BYTES_MAX + 1];
+    struct rig rig;
+    struct ask ask;
+    uint64_t stage_ns[SLOWEST_STAGES];
+    memset(reason, 'r', REASON_BYTES_MAX);
+    for (unsigned i = 0; i < COUNT; i++) {
+        id_to_bytes((struct id128){0xF1, i + 1}, ids[i]);
+        changes[i] = (struct adjustment_message){.id = {ids[i], ID_BYTES},
+                                                 .item = 1,
+                                                 .has_delta = true,
+                                                 .reason = bytes_of(reason),
+                                                 .reference = bytes_of(reason)};
+    }
+    struct request request = {.type = REQUEST_ADJUST};
+    request.adjust.count = COUNT;
+    request.adjust.adjustments = changes;
+    rig_open(&rig, MIB(32));
+    define_phone(&rig, 5);
+    stalls = 0;
+    wal_set_stall_hook(engine_wal(rig.engine), end_stall, &rig);
+    sim_storage_hold(rig.storage, true);
+    assert_int_equal(ask_wait(&rig, &ask, &request)->status, HF_OK);
+    assert_true(stalls > 0);
+    struct slowest_answer way = engine_answer_way(&ask.call, 0, 0);
+    way.received_ns = way.appended_ns - 9 * stalls * (uint64_t)MS; /* the rest takes no time here */
+    way.replied_ns = way.durable_ns;
+    slowest_stages(&way, stage_ns);
+    assert_int_equal(stage_ns[SLOWEST_APPEND], 9 * stalls * (uint64_t)MS);
+    assert_int_equal(stage_ns[SLOWEST_DECIDE], 0);
+    ask_free(&ask);
+    rig_close(&rig);
+}
+
+/* Each look at the clock takes a millisecond. */
+static uint64_t looking_monotonic_ns(void *context)
+{
+    ((struct rig *)context)->ms++;
+    return rig_monotonic_ns(context);
+}
+
+/* The stage of an append of so many orders, whose ids begin with `first`. */
+static uint64_t append_ns_of(struct rig *rig, uint64_t first, uint32_t count)
+{
+    uint64_t hi[SLOWEST_TIMED_EVENTS] = {0};
+    uint64_t lo[SLOWEST_TIMED_EVENTS];
+    uint32_t item[SLOWEST_TIMED_EVENTS];
+    uint32_t qty[SLOWEST_TIMED_EVENTS];
+    uint64_t stage_ns[SLOWEST_STAGES];
+    struct ask ask;
+    assert_true(count <= SLOWEST_TIMED_EVENTS);
+    for (uint32_t i = 0; i < count; i++) {
+        lo[i] = first + i;
+        item[i] = 1;
+        qty[i] = 1;
+    }
+    struct request request = {.type = REQUEST_RESERVE_BATCH};
+    request.batch = (struct batch_message){.id_hi_count = count,
+                                           .id_hi = hi,
+                                           .id_lo_count = count,
+                                           .id_lo = lo,
+                                           .item_count = count,
+                                           .item = item,
+                                           .qty_count = count,
+                                           .qty = qty};
+    assert_int_equal(ask_wait(rig, &ask, &request)->batch.ok_count, count);
+    struct slowest_answer way = engine_answer_way(&ask.call, 0, 0);
+    slowest_stages(&way, stage_ns);
+    ask_free(&ask);
+    return stage_ns[SLOWEST_APPEND];
+}
+
+static void engine_times_the_append_of_many_records_alone(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, MIB(4));
+    define_phone(&rig, 100);
+    rig.clock.monotonic_ns = looking_monotonic_ns;
+    assert_int_equal(append_ns_of(&rig, 1, SLOWEST_TIMED_EVENTS - 1), 0);
+    assert_int_equal(append_ns_of(&rig, 100, SLOWEST_TIMED_EVENTS), 1 * MS);
+    rig_verify(&rig);
+    rig_close(&rig);
+}
+
+static void engine_tells_the_slowest_answers_to_who_asks(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct ask ask;
+    struct request request = {.type = REQUEST_STATUS};
+    rig_open(&rig, MIB(4));
+    (void)ask_slowly(&rig, &request, 0);
+    rig.ms += 2500;
+    assert_int_equal(ask_wait(&rig, &ask, &request)->status_info.slowest_count, 0);
+    ask_free(&ask);
+    request.status.slowest = true;
+    const struct response *response = ask_wait(&rig, &ask, &request);
+    assert_int_equal(response->status_info.slowest_count, 1);
+    const struct slow_answer_message *slow = &response->status_info.slowest[0];
+    assert_int_equal(slow->at_ms, response->status_info.wall_ms - 2500);
+    assert_int_equal(slow->request.len, 6);
+    assert_memory_equal(slow->request.data, "status", 6);
+    assert_int_equal(slow->status, HF_OK);
+    assert_int_equal(slow->queue_ns, 1 * MS);
+    assert_int_equal(slow->decide_ns, 2 * MS);
+    assert_int_equal(slow->append_ns, 0);
+    assert_int_equal(slow->sync_ns, 0);
+    assert_int_equal(slow->reply_ns, 5 * MS);
+    assert_int_equal(slow->request_bytes, 100);
+    assert_int_equal(slow->answer_bytes, 50);
+    ask_free(&ask);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +439,9 @@ int main(void)
         cmocka_unit_test(slowest_describes_requests),
         cmocka_unit_test(slowest_keeps_whole_answers_beside_others),
         cmocka_unit_test(engine_stamps_the_stages_of_a_request),
+        cmocka_unit_test(engine_counts_waiting_for_room_as_append),
+        cmocka_unit_test(engine_times_the_append_of_many_records_alone),
+        cmocka_unit_test(engine_tells_the_slowest_answers_to_who_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,7 +240,11 @@ static void codec_small_requests_survive_the_trip(void **state)
     assert_bytes(got.get_stock.skus[1], "B");
 
     request = (struct request){.type = REQUEST_STATUS};
-    (void)request_trip(&request);
+    got = request_trip(&request);
+    assert_false(got.status.slowest);
+    request.status.slowest = true;
+    got = request_trip(&request);
+    assert_true(got.status.slowest);
     request = (struct request){.type = REQUEST_NONE, .timeout_ms = 1};
     got = request_trip(&request);
     assert_int_equal(got.timeout_ms, 1);
@@ -588,6 +592,22 @@ static void codec_stock_responses_survive_the_trip(void **state)
     response.status_info.buyers = UINT64_MAX - 1;
     response.status_info.items_max = 20;
     response.status_info.wal_bytes_max = 28;
+    const struct slow_answer_message slowest[] = {{.at_ms = 1,
+                                                   .request = bytes_of("reserve_batch"),
+                                                   .status = HF_BUSY,
+                                                   .orders = 3,
+                                                   .lines = 4,
+                                                   .request_bytes = 5,
+                                                   .answer_bytes = 6,
+                                                   .lsn = 8,
+                                                   .queue_ns = 10,
+                                                   .decide_ns = 11,
+                                                   .append_ns = 12,
+                                                   .sync_ns = 13,
+                                                   .reply_ns = UINT64_MAX},
+                                                  {0}};
+    response.status_info.slowest_count = 2;
+    response.status_info.slowest = slowest;
     got = response_trip(&response);
     assert_bytes(got.status_info.version, "0.1.0");
     assert_bytes(got.status_info.state, "serving");
@@ -596,6 +616,22 @@ static void codec_stock_responses_survive_the_trip(void **state)
     assert_true(got.status_info.buyers == UINT64_MAX - 1);
     assert_int_equal(got.status_info.items_max, 20);
     assert_int_equal(got.status_info.wal_bytes_max, 28);
+    assert_int_equal(got.status_info.slowest_count, 2);
+    const struct slow_answer_message *slow = &got.status_info.slowest[0];
+    assert_int_equal(slow->at_ms, 1);
+    assert_bytes(slow->request, "reserve_batch");
+    assert_int_equal(slow->status, HF_BUSY);
+    assert_int_equal(slow->orders, 3);
+    assert_int_equal(slow->lines, 4);
+    assert_int_equal(slow->request_bytes, 5);
+    assert_int_equal(slow->answer_bytes, 6);
+    assert_int_equal(slow->lsn, 8);
+    assert_int_equal(slow->queue_ns, 10);
+    assert_int_equal(slow->decide_ns, 11);
+    assert_int_equal(slow->append_ns, 12);
+    assert_int_equal(slow->sync_ns, 13);
+    assert_true(slow->reply_ns == UINT64_MAX);
+    assert_bytes(slow[1].request, "");
 }
 
 /* ---- By hand ---- */
