@@ -2,25 +2,30 @@
  *
  * --mode serve listens on --url (port 0: any; the address is printed) and answers each request
  * with its own first --reply-bytes, until it is killed. Otherwise --connections sockets, with
- * --in-flight contexts each, send requests of --request-bytes, as fast as answers come. Both sides
- * are driven by nng's threads alone, as are the engine and its client library.
+ * --in-flight contexts each, send requests of --request-bytes, as fast as answers come; or with
+ * --rate as they come due, and then latency counts from when a message was due, as `holdfast load`
+ * has it. Both sides are driven by nng's threads alone, as are the engine and its client library.
  *
- * Threads: a context's state belongs to the callback that runs for it. */
+ * Threads: a context's state belongs to the callback that runs for it, or, while it is idle, to who
+ * holds the schedule's mutex. */
 #include <inttypes.h>
 #include <nng/nng.h>
 #include <nng/protocol/reqrep0/rep.h>
 #include <nng/protocol/reqrep0/req.h>
 #include <nng/supplemental/util/platform.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "peer.h"
 
 #define SERVER_CONTEXTS   256u /* the engine's default */
 #define MESSAGE_BYTES_MAX ((size_t)1 << 20)
+#define PACE_NS           200000 /* messages due so close together are sent together, as by the load */
 
 static void must(int error, const char *what)
 {
@@ -106,15 +111,79 @@ struct caller {
  * (release below, acquire in call_all). */
 static _Atomic uint32_t callers_left;
 
-static void call_begin(struct caller *caller)
+/* In open loop: when messages are due, and the callers that wait for one. A caller with an answer
+ * takes the next message that is due, or becomes idle; the pacing thread gives the due ones to the
+ * idle callers. */
+static struct {
+    pthread_mutex_t mutex;
+    double interval_ns; /* 0: closed loop */
+    uint64_t start_ns;
+    uint64_t next; /* number of the next message */
+    struct caller **idle;
+    uint32_t idle_count;
+} schedule = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* When the next message is due, if that is not later than now; else 0. Under the mutex. */
+static uint64_t take_due(uint64_t now_ns)
+{
+    uint64_t due_ns = schedule.start_ns + (uint64_t)((double)schedule.next * schedule.interval_ns);
+    if (due_ns > now_ns) {
+        return 0;
+    }
+    schedule.next++;
+    return due_ns;
+}
+
+static void call_begin(struct caller *caller, uint64_t since_ns)
 {
     nng_msg *message;
     must(nng_msg_alloc(&message, caller->worker.options->request_bytes), "message");
     memset(nng_msg_body(message), 0x5a, nng_msg_len(message));
     nng_aio_set_msg(caller->aio, message);
     caller->step = STEP_SENDING;
-    caller->since_ns = peer_now_ns();
+    caller->since_ns = since_ns;
     nng_ctx_send(caller->context, caller->aio);
+}
+
+/* The caller's next message, now or when it is due. */
+static void call_again(struct caller *caller)
+{
+    uint64_t since_ns = peer_now_ns();
+    if (schedule.interval_ns > 0) {
+        pthread_mutex_lock(&schedule.mutex);
+        since_ns = take_due(since_ns);
+        if (since_ns == 0) {
+            schedule.idle[schedule.idle_count++] = caller;
+        }
+        pthread_mutex_unlock(&schedule.mutex);
+    }
+    if (since_ns != 0) {
+        call_begin(caller, since_ns);
+    }
+}
+
+/* Gives what is due to idle callers, until the time is over. */
+static void *pace(void *unused)
+{
+    (void)unused;
+    const struct timespec pause = {.tv_nsec = PACE_NS};
+    while (peer_goes_on()) {
+        uint64_t since_ns = 1;
+        while (since_ns != 0) {
+            struct caller *caller = NULL;
+            pthread_mutex_lock(&schedule.mutex);
+            since_ns = schedule.idle_count > 0 ? take_due(peer_now_ns()) : 0;
+            if (since_ns != 0) {
+                caller = schedule.idle[--schedule.idle_count];
+            }
+            pthread_mutex_unlock(&schedule.mutex);
+            if (caller) {
+                call_begin(caller, since_ns);
+            }
+        }
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
 }
 
 static void call_next(void *argument)
@@ -129,10 +198,38 @@ static void call_next(void *argument)
     nng_msg_free(nng_aio_get_msg(caller->aio));
     peer_count(&caller->worker, 1, caller->since_ns);
     if (peer_goes_on()) {
-        call_begin(caller);
+        call_again(caller);
     } else {
         atomic_fetch_sub_explicit(&callers_left, 1, memory_order_release);
     }
+}
+
+static void start_schedule(const struct peer_options *options, uint32_t count)
+{
+    if (options->rate <= 0) {
+        return;
+    }
+    pthread_t thread;
+    schedule.idle = calloc(count, sizeof *schedule.idle);
+    schedule.interval_ns = 1e9 / options->rate;
+    schedule.start_ns = peer_now_ns();
+    if (!schedule.idle || pthread_create(&thread, NULL, pace, NULL) != 0) {
+        peer_fail("no thread or memory to pace with");
+    }
+}
+
+/* Waits for the answers that are still to come; in open loop not for those that could not be sent
+ * in time, nor for idle callers. */
+static void wait_for_callers(void)
+{
+    uint32_t idle = 0;
+    do {
+        nng_msleep(1);
+        pthread_mutex_lock(&schedule.mutex);
+        idle = schedule.idle_count;
+        pthread_mutex_unlock(&schedule.mutex);
+        /* acquire: pairs with the release in call_next */
+    } while (atomic_load_explicit(&callers_left, memory_order_acquire) > idle);
 }
 
 static void call_all(const struct peer_options *options)
@@ -159,13 +256,12 @@ static void call_all(const struct peer_options *options)
         must(nng_aio_alloc(&caller->aio, call_next, caller), "aio");
         nng_aio_set_timeout(caller->aio, 10000);
     }
+    start_schedule(options, count);
     for (uint32_t i = 0; i < count; i++) {
-        call_begin(&callers[i]);
+        call_again(&callers[i]);
     }
     double seconds = peer_let_pass(options);
-    while (atomic_load_explicit(&callers_left, memory_order_acquire) > 0) {
-        nng_msleep(1); /* acquire: pairs with the release in call_next */
-    }
+    wait_for_callers();
     for (uint32_t i = 0; i < count; i++) {
         workers[i] = callers[i].worker;
     }

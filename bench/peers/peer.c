@@ -48,7 +48,9 @@ static bool read_option(struct peer_options *options, const char *name, const ch
     const struct {
         const char *name;
         double *to;
-    } times[] = {{"--seconds", &options->seconds}, {"--warm-up", &options->warm_up}};
+    } reals[] = {{"--seconds", &options->seconds},
+                 {"--warm-up", &options->warm_up},
+                 {"--rate", &options->rate}};
 
     char *end = NULL;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -64,10 +66,10 @@ static bool read_option(struct peer_options *options, const char *name, const ch
             return end != value && *end == '\0' && number >= 1 && number <= UINT32_MAX;
         }
     }
-    for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
-        if (strcmp(name, times[i].name) == 0) {
-            *times[i].to = strtod(value, &end);
-            return end != value && *end == '\0' && *times[i].to >= 0;
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        if (strcmp(name, reals[i].name) == 0) {
+            *reals[i].to = strtod(value, &end);
+            return end != value && *end == '\0' && *reals[i].to >= 0;
         }
     }
     return false;
@@ -131,7 +133,8 @@ bool peer_goes_on(void)
 
 void peer_count(struct peer_worker *worker, uint64_t orders, uint64_t since_ns)
 {
-    if (atomic_load_explicit(&phase, memory_order_relaxed) == PHASE_MEASURED) {
+    int now = atomic_load_explicit(&phase, memory_order_relaxed);
+    if (now == PHASE_MEASURED || (now == PHASE_OVER && worker->done == 0)) {
         worker->done += orders;
         histogram_add(&worker->latency, peer_now_ns() - since_ns);
     }
@@ -199,10 +202,11 @@ void peer_print(const struct peer_options *options, const struct peer_worker *wo
     if (done == 0) {
         peer_fail("nothing was done within %.1f s", seconds);
     }
-    printf("{\"per_s\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f,\"count\":%" PRIu64
-           ",\"seconds\":%.3f,\"connections\":%" PRIu32 ",\"in_flight\":%" PRIu32
-           ",\"batch\":%" PRIu32 "}\n",
+    printf("{\"per_s\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,"
+           "\"count\":%" PRIu64 ",\"seconds\":%.3f,\"connections\":%" PRIu32
+           ",\"in_flight\":%" PRIu32 ",\"batch\":%" PRIu32 "}\n",
            (double)done / seconds, (double)histogram_quantile(&all, 0.5) / 1e3,
-           (double)histogram_quantile(&all, 0.99) / 1e3, (double)all.max / 1e3, done, seconds,
+           (double)histogram_quantile(&all, 0.99) / 1e3,
+           (double)histogram_quantile(&all, 0.999) / 1e3, (double)all.max / 1e3, done, seconds,
            options->connections, options->in_flight, options->batch);
 }

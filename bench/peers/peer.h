@@ -1,7 +1,8 @@
 /* peer.h - what the peers' clients share: options, order ids, the measured time, one line of JSON.
  *
  * A client warms up, measures, stops. What ends within the measured time counts; what the warm-up
- * began and the measured time ended counts too, as in any window over a steady flow.
+ * began and the measured time ended counts too, as in any window over a steady flow. A call that
+ * outlasts all of the measured time counts when it is its worker's only one.
  * Threads: each worker belongs to one thread at a time; options and phase are read by all. */
 #ifndef PEERS_PEER_H
 #define PEERS_PEER_H
@@ -28,6 +29,7 @@ struct peer_options {
     uint32_t reply_bytes;
     double seconds;
     double warm_up;
+    double rate; /* nng: messages a second in open loop; 0: as fast as answers come */
 };
 
 /* What one thread, or one context, has done. */
