@@ -2,8 +2,9 @@
  *
  * Threads: any; a shard's slots under its lock.
  * Invariants: a slot is at or after its home, with no empty slot between (linear probing); a slot
- * is empty exactly when its units are 0; the room of all shards, the room not drawn yet, and all
- * pairs add up to buyers_max.
+ * is empty exactly when its units are 0; while a shard grows, a pair's slot is either in the new
+ * index or in what is left of the former one; the room of all shards, the room not drawn yet, and
+ * all pairs add up to buyers_max.
  *
  * A shard draws room for ROOM_BLOCK pairs at a time, so that shards rarely use the common counter
  * at the same time. When the counter has no room left, a shard takes from the others' room, so the
@@ -39,6 +40,7 @@ struct shard {
     _Atomic uint32_t room;        /* pairs that may be added; other shards may take from it */
     _Atomic uint32_t capacity;    /* written under the lock; without it for prefetching */
     _Atomic(struct slot *) slots; /* as capacity */
+    struct table_left left;       /* while it grows: pairs whose slots are not in `slots` yet */
 };
 
 struct buyers {
@@ -111,65 +113,109 @@ static struct shard *shard_of(const struct buyers *buyers, uint64_t hash)
     return &buyers->shards[hash >> 1 >> buyers->shard_shift];
 }
 
+/* Slots that are probed together: a shard's index, or what it has left in the former one. */
+struct index {
+    struct slot *slots; /* NULL: none */
+    struct table_ring ring;
+};
+
+static inline struct index shard_index(const struct shard *shard)
+{
+    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
+    return (struct index){atomic_load_explicit(&shard->slots, memory_order_relaxed), {0, capacity}};
+}
+
+static inline struct index shard_left(const struct shard *shard)
+{
+    return (struct index){atomic_load_explicit(&shard->left.slots, memory_order_relaxed),
+                          table_left_ring(&shard->left)};
+}
+
+/* A pair's slot, or the empty slot that it would take. NULL: neither. */
+static inline struct slot *index_find(struct index index, uint64_t hash, uint32_t sku,
+                                      uint64_t buyer)
+{
+    if (!index.slots) {
+        return NULL;
+    }
+    uint32_t at = table_ring_home(index.ring, (uint32_t)hash);
+    for (uint32_t n = table_ring_length(index.ring); n > 0; n--) {
+        struct slot *slot = &index.slots[at];
+        if (slot->units == 0 || (slot->buyer == buyer && slot->sku == sku)) {
+            return slot;
+        }
+        at = table_ring_after(index.ring, at);
+    }
+    return NULL;
+}
+
 /* A pair's slot, or the empty slot that it would take. NULL: the shard has no slots. */
 static struct slot *slot_find(const struct shard *shard, uint64_t hash, uint32_t sku,
                               uint64_t buyer)
 {
-    struct slot *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    if (!slots) {
-        return NULL;
+    struct slot *slot = index_find(shard_index(shard), hash, sku, buyer);
+    if (slot && slot->units == 0) {
+        struct slot *left = index_find(shard_left(shard), hash, sku, buyer);
+        slot = left && left->units != 0 ? left : slot;
     }
-    CHECK(capacity > 0);
-    uint32_t at = table_home((uint32_t)hash, capacity);
-    while (slots[at].units != 0 && (slots[at].buyer != buyer || slots[at].sku != sku)) {
-        at = at + 1 == capacity ? 0 : at + 1;
-    }
-    return &slots[at];
+    return slot;
 }
 
-static void slots_move(struct slot *to, uint32_t to_capacity, const struct slot *from,
-                       uint32_t capacity)
+static inline void index_put(struct index index, const struct slot *pair)
 {
-    for (uint32_t i = 0; i < capacity; i++) {
-        if (from[i].units == 0) {
-            continue;
-        }
-        uint64_t hash = pair_hash(from[i].sku, from[i].buyer);
-        uint32_t at = table_home((uint32_t)hash, to_capacity);
-        while (to[at].units != 0) {
-            at = at + 1 == to_capacity ? 0 : at + 1;
-        }
-        to[at] = from[i];
+    uint64_t hash = pair_hash(pair->sku, pair->buyer);
+    uint32_t at = table_ring_home(index.ring, (uint32_t)hash);
+    while (index.slots[at].units != 0) {
+        at = table_ring_after(index.ring, at);
     }
+    index.slots[at] = *pair;
+}
+
+/* Moves some of the slots that a growing shard has left in its former index. */
+static void shard_move(struct buyers *buyers, struct shard *shard)
+{
+    const struct slot *left = atomic_load_explicit(&shard->left.slots, memory_order_relaxed);
+    if (!left) {
+        return;
+    }
+    struct table_ring step = table_left_step(&shard->left);
+    struct index to = shard_index(shard);
+    for (uint32_t at = step.first; at < step.end; at++) {
+        if (left[at].units != 0) {
+            index_put(to, &left[at]);
+        }
+    }
+    table_left_moved(&buyers->table, (uint32_t)(shard - buyers->shards), &shard->left, step);
 }
 
 /* Gives a shard an index of the next size. False: it has the greatest size already. */
 static bool shard_grow(struct buyers *buyers, struct shard *shard)
 {
+    struct index old = shard_index(shard);
     uint32_t number = (uint32_t)(shard - buyers->shards);
     uint32_t capacity;
+    CHECK(!atomic_load_explicit(&shard->left.slots, memory_order_relaxed));
     struct slot *slots = table_next(&buyers->table, number, &capacity);
     if (!slots) {
         return false;
     }
-    CHECK(capacity > atomic_load_explicit(&shard->capacity, memory_order_relaxed));
-    slots_move(slots, capacity, atomic_load_explicit(&shard->slots, memory_order_relaxed),
-               atomic_load_explicit(&shard->capacity, memory_order_relaxed));
+    CHECK(capacity > old.ring.end);
     /* relaxed: a prefetch may read one old and one new value, and then prefetches in vain. */
     atomic_store_explicit(&shard->slots, slots, memory_order_relaxed);
     atomic_store_explicit(&shard->capacity, capacity, memory_order_relaxed);
-    table_moved(&buyers->table, number);
+    table_left_begin(&buyers->table, number, &shard->left, old.slots, old.ring.end);
     return true;
 }
 
-/* Makes sure that one more slot fits. */
+/* Makes sure that one more slot fits, and moves some if the shard grows. */
 static bool shard_has_slot(struct buyers *buyers, struct shard *shard)
 {
     uint32_t used = atomic_load_explicit(&shard->used, memory_order_relaxed);
     uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    return table_has_slot(used, capacity) || shard_grow(buyers, shard) ||
-           table_has_last_slot(used, capacity);
+    bool fits = table_has_slot(used, capacity) || shard_grow(buyers, shard) ||
+                table_has_last_slot(used, capacity);
+    shard_move(buyers, shard);
+    return fits;
 }
 
 /* Takes room for one pair from one shard. */
@@ -233,30 +279,48 @@ static enum hf_status pair_add(struct buyers *buyers, struct shard *shard, uint6
     return HF_OK;
 }
 
-/* Empties a slot and moves back the slots that were pushed beyond it. */
-static void pair_remove(struct shard *shard, struct slot *pair)
+/* Empties a slot and moves back the slots that were pushed beyond it. What is left of an index may
+ * have no empty slot. */
+static void index_empty(struct index index, uint32_t hole)
 {
-    struct slot *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    uint32_t hole = (uint32_t)(pair - slots);
-    CHECK(hole < capacity);
+    CHECK(hole < index.ring.end);
     uint32_t at = hole;
-    for (;;) {
-        at = at + 1 == capacity ? 0 : at + 1;
-        if (slots[at].units == 0) {
+    for (uint32_t n = table_ring_length(index.ring); n > 1; n--) {
+        at = table_ring_after(index.ring, at);
+        const struct slot *slot = &index.slots[at];
+        if (slot->units == 0) {
             break;
         }
-        uint64_t hash = pair_hash(slots[at].sku, slots[at].buyer);
-        if (table_may_move(table_home((uint32_t)hash, capacity), at, hole, capacity)) {
-            slots[hole] = slots[at];
+        uint64_t hash = pair_hash(slot->sku, slot->buyer);
+        uint32_t home = table_ring_home(index.ring, (uint32_t)hash);
+        if (table_may_move(index.ring, home, at, hole)) {
+            index.slots[hole] = *slot;
             hole = at;
         }
     }
-    slots[hole] = (struct slot){0};
+    index.slots[hole] = (struct slot){0};
+}
+
+/* Whether a slot is one of an index's. */
+static bool index_holds(struct index index, const struct slot *slot)
+{
+    return index.slots && slot >= &index.slots[index.ring.first] &&
+           slot < &index.slots[index.ring.end];
+}
+
+static void pair_remove(struct buyers *buyers, struct shard *shard, struct slot *pair)
+{
+    struct index index = shard_left(shard);
+    if (!index_holds(index, pair)) {
+        index = shard_index(shard);
+        CHECK(index_holds(index, pair));
+    }
+    index_empty(index, (uint32_t)(pair - index.slots));
     uint32_t used = atomic_load_explicit(&shard->used, memory_order_relaxed);
     CHECK(used > 0);
     atomic_store_explicit(&shard->used, used - 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&shard->room, 1, memory_order_relaxed);
+    shard_move(buyers, shard);
 }
 
 /* ---- Counting ---- */
@@ -329,7 +393,7 @@ bool buyers_try_give(struct buyers *buyers, uint32_t sku, uint64_t buyer, uint32
     bool counted = slot != NULL && slot->units >= units;
     SCHEDULE_POINT("buyers.give");
     if (counted && slot->units == units) {
-        pair_remove(shard, slot);
+        pair_remove(buyers, shard, slot);
     } else if (counted) {
         slot->units -= units;
     }
@@ -363,19 +427,25 @@ uint64_t buyers_count(const struct buyers *buyers)
     return count;
 }
 
+static void index_visit(struct index index,
+                        void (*visit)(void *context, uint32_t sku, uint64_t buyer, uint32_t units),
+                        void *context)
+{
+    for (uint32_t at = index.ring.first; at < index.ring.end; at++) {
+        const struct slot *slot = &index.slots[at];
+        if (slot->units != 0) {
+            visit(context, slot->sku, slot->buyer, slot->units);
+        }
+    }
+}
+
 void buyers_visit(struct buyers *buyers,
                   void (*visit)(void *context, uint32_t sku, uint64_t buyer, uint32_t units),
                   void *context)
 {
     for (uint32_t i = 0; i < buyers->shard_count; i++) {
-        const struct shard *shard = &buyers->shards[i];
-        const struct slot *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-        uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-        for (uint32_t at = 0; at < capacity; at++) {
-            if (slots[at].units != 0) {
-                visit(context, slots[at].sku, slots[at].buyer, slots[at].units);
-            }
-        }
+        index_visit(shard_index(&buyers->shards[i]), visit, context);
+        index_visit(shard_left(&buyers->shards[i]), visit, context);
     }
 }
 
@@ -387,6 +457,10 @@ bool buyers_claims_begin(struct buyers *buyers)
     buyers->claims = calloc(buyers->shard_count, sizeof *buyers->claims);
     bool made = buyers->claims != NULL;
     for (uint32_t i = 0; i < buyers->shard_count && made; i++) {
+        /* Slots have numbers only in one index. */
+        while (atomic_load_explicit(&buyers->shards[i].left.slots, memory_order_relaxed)) {
+            shard_move(buyers, &buyers->shards[i]);
+        }
         uint32_t capacity = atomic_load_explicit(&buyers->shards[i].capacity, memory_order_relaxed);
         buyers->claims[i] = calloc((size_t)capacity + 1, sizeof *buyers->claims[i]);
         made = buyers->claims[i] != NULL;

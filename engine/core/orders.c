@@ -2,7 +2,8 @@
  *
  * Threads: any; a shard's index and its entries under the shard's lock, an allocator under its own.
  * Invariants: a slot is at or after its home, with no empty slot between (linear probing); used <=
- * 4/5 of capacity, or 15/16 in an index of the greatest size. */
+ * 4/5 of capacity, or 15/16 in an index of the greatest size. While a shard grows, each of its
+ * orders has its slot either in the new index or in what is left of the former one. */
 #include "core/orders.h"
 
 #include <stdlib.h>
@@ -40,6 +41,24 @@ static void shard_set_index(struct order_shard *shard, uint64_t *slots, uint32_t
     /* relaxed: a prefetch may read one old and one new value, and then prefetches in vain. */
     atomic_store_explicit(&shard->slots, slots, memory_order_relaxed);
     atomic_store_explicit(&shard->capacity, capacity, memory_order_relaxed);
+}
+
+/* Slots that are probed together: a shard's index, or what it has left in the former one. */
+struct index {
+    uint64_t *slots; /* NULL: none */
+    struct table_ring ring;
+};
+
+static inline struct index shard_index(const struct order_shard *shard)
+{
+    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
+    return (struct index){atomic_load_explicit(&shard->slots, memory_order_relaxed), {0, capacity}};
+}
+
+static inline struct index shard_left(const struct order_shard *shard)
+{
+    return (struct index){atomic_load_explicit(&shard->left.slots, memory_order_relaxed),
+                          table_left_ring(&shard->left)};
 }
 
 enum hf_status orders_init(struct orders *orders, uint64_t orders_max)
@@ -158,63 +177,84 @@ bool orders_tidy(struct orders *orders)
     return table_tidy(&orders->table);
 }
 
-uint32_t orders_find(const struct orders *orders, const struct order_shard *shard, uint64_t hash,
-                     struct id128 id)
+static inline uint32_t index_find(const struct orders *orders, struct index index, uint32_t tag,
+                                  struct id128 id)
 {
-    const uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    if (!slots) {
+    if (!index.slots) {
         return ORDER_NO_HANDLE;
     }
-    uint32_t tag = (uint32_t)hash;
-    for (uint32_t at = table_home(tag, capacity); slots[at] != 0;) {
-        if (slot_tag(slots[at]) == tag) {
-            uint32_t handle = (uint32_t)slots[at] - 1;
+    uint32_t at = table_ring_home(index.ring, tag);
+    for (uint32_t n = table_ring_length(index.ring); n > 0 && index.slots[at] != 0; n--) {
+        if (slot_tag(index.slots[at]) == tag) {
+            uint32_t handle = (uint32_t)index.slots[at] - 1;
             if (id_equal(orders->entries[handle].id, id)) {
                 return handle;
             }
         }
-        at = at + 1 == capacity ? 0 : at + 1;
+        at = table_ring_after(index.ring, at);
     }
     return ORDER_NO_HANDLE;
 }
 
-static inline void slots_put(uint64_t *slots, uint32_t capacity, uint64_t slot)
+uint32_t orders_find(const struct orders *orders, const struct order_shard *shard, uint64_t hash,
+                     struct id128 id)
 {
-    uint32_t at = table_home(slot_tag(slot), capacity);
-    while (slots[at] != 0) {
-        at = at + 1 == capacity ? 0 : at + 1;
+    uint32_t tag = (uint32_t)hash;
+    uint32_t handle = index_find(orders, shard_index(shard), tag, id);
+    return handle != ORDER_NO_HANDLE ? handle : index_find(orders, shard_left(shard), tag, id);
+}
+
+static inline void index_put(struct index index, uint64_t slot)
+{
+    uint32_t at = table_ring_home(index.ring, slot_tag(slot));
+    while (index.slots[at] != 0) {
+        at = table_ring_after(index.ring, at);
     }
-    slots[at] = slot;
+    index.slots[at] = slot;
+}
+
+/* Moves some of the slots that a growing shard has left in its former index. */
+static void shard_move(struct orders *orders, struct order_shard *shard)
+{
+    const uint64_t *left = atomic_load_explicit(&shard->left.slots, memory_order_relaxed);
+    if (!left) {
+        return;
+    }
+    struct table_ring step = table_left_step(&shard->left);
+    struct index to = shard_index(shard);
+    for (uint32_t at = step.first; at < step.end; at++) {
+        if (left[at] != 0) {
+            index_put(to, left[at]);
+        }
+    }
+    table_left_moved(&orders->table, shard_number(orders, shard), &shard->left, step);
 }
 
 /* Gives a shard an index of the next size. False: it has the greatest size already. */
 static bool shard_grow(struct orders *orders, struct order_shard *shard)
 {
-    const uint64_t *old = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint32_t old_capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
+    struct index old = shard_index(shard);
+    uint32_t number = shard_number(orders, shard);
     uint32_t capacity;
-    uint64_t *slots = table_next(&orders->table, shard_number(orders, shard), &capacity);
+    CHECK(!atomic_load_explicit(&shard->left.slots, memory_order_relaxed));
+    uint64_t *slots = table_next(&orders->table, number, &capacity);
     if (!slots) {
         return false;
     }
-    CHECK(capacity > old_capacity);
-    for (uint32_t i = 0; i < old_capacity; i++) {
-        if (old[i] != 0) {
-            slots_put(slots, capacity, old[i]);
-        }
-    }
+    CHECK(capacity > old.ring.end);
     shard_set_index(shard, slots, capacity);
-    table_moved(&orders->table, shard_number(orders, shard));
+    table_left_begin(&orders->table, number, &shard->left, old.slots, old.ring.end);
     return true;
 }
 
-/* Makes sure that one more slot fits. */
+/* Makes sure that one more slot fits, and moves some if the shard grows. */
 static bool shard_has_slot(struct orders *orders, struct order_shard *shard)
 {
     uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    return table_has_slot(shard->used, capacity) || shard_grow(orders, shard) ||
-           table_has_last_slot(shard->used, capacity);
+    bool fits = table_has_slot(shard->used, capacity) || shard_grow(orders, shard) ||
+                table_has_last_slot(shard->used, capacity);
+    shard_move(orders, shard);
+    return fits;
 }
 
 /* ---- Entries ---- */
@@ -323,30 +363,45 @@ uint32_t orders_enter(struct orders *orders, unsigned slot, struct order_shard *
     }
     SCHEDULE_POINT("orders.enter");
     orders->entries[handle] = (struct order){.id = id, .flags = ORDER_BUSY};
-    slots_put(atomic_load_explicit(&shard->slots, memory_order_relaxed),
-              atomic_load_explicit(&shard->capacity, memory_order_relaxed), slot_of(hash, handle));
+    index_put(shard_index(shard), slot_of(hash, handle));
     shard->used++;
     return handle;
 }
 
-/* Empties slot `hole` and moves back the slots that were pushed beyond it. */
-static void slots_shift_back(uint64_t *slots, uint32_t capacity, uint32_t hole)
+/* Where a slot is in an index; false: it is not there. */
+static bool index_has(struct index index, uint64_t slot, uint32_t *at)
 {
-    CHECK(hole < capacity);
-    CHECK(slots[hole] != 0);
+    if (!index.slots) {
+        return false;
+    }
+    *at = table_ring_home(index.ring, slot_tag(slot));
+    uint32_t n = table_ring_length(index.ring);
+    while (n > 0 && index.slots[*at] != 0 && index.slots[*at] != slot) {
+        *at = table_ring_after(index.ring, *at);
+        n--;
+    }
+    return n > 0 && index.slots[*at] == slot;
+}
+
+/* Empties slot `hole` and moves back the slots that were pushed beyond it. What is left of an index
+ * may have no empty slot. */
+static void index_empty(struct index index, uint32_t hole)
+{
+    CHECK(hole >= index.ring.first && hole < index.ring.end);
+    CHECK(index.slots[hole] != 0);
     uint32_t at = hole;
-    for (;;) {
-        at = at + 1 == capacity ? 0 : at + 1;
-        if (slots[at] == 0) {
+    for (uint32_t n = table_ring_length(index.ring); n > 1; n--) {
+        at = table_ring_after(index.ring, at);
+        if (index.slots[at] == 0) {
             break;
         }
-        uint32_t home = table_home(slot_tag(slots[at]), capacity);
-        if (table_may_move(home, at, hole, capacity)) {
-            slots[hole] = slots[at];
+        uint32_t home = table_ring_home(index.ring, slot_tag(index.slots[at]));
+        if (table_may_move(index.ring, home, at, hole)) {
+            index.slots[hole] = index.slots[at];
             hole = at;
         }
     }
-    slots[hole] = 0;
+    index.slots[hole] = 0;
 }
 
 void orders_remove(struct orders *orders, unsigned slot, struct order_shard *shard, uint64_t hash,
@@ -356,19 +411,32 @@ void orders_remove(struct orders *orders, unsigned slot, struct order_shard *sha
     CHECK(order->state == ORDER_NONE);
     CHECK(!(order->flags & ORDER_BLOCK));
     CHECK(!(order->flags & ORDER_HINTED));
-    uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    uint64_t wanted = slot_of(hash, handle);
-    uint32_t at = table_home(slot_tag(wanted), capacity);
-    while (slots[at] != wanted) {
-        CHECK(slots[at] != 0);
-        at = at + 1 == capacity ? 0 : at + 1;
+    struct index index = shard_index(shard);
+    uint64_t slot_there = slot_of(hash, handle);
+    uint32_t at = 0;
+    if (!index_has(index, slot_there, &at)) {
+        index = shard_left(shard);
+        bool there = index_has(index, slot_there, &at);
+        CHECK(there);
     }
     SCHEDULE_POINT("orders.remove");
-    slots_shift_back(slots, capacity, at);
+    index_empty(index, at);
     CHECK(shard->used > 0);
     shard->used--;
+    shard_move(orders, shard);
     entry_give(orders, slot, handle);
+}
+
+static void index_visit(const struct orders *orders, struct index index,
+                        void (*visit)(void *context, uint32_t handle, const struct order *order),
+                        void *context)
+{
+    for (uint32_t at = index.ring.first; at < index.ring.end; at++) {
+        if (index.slots[at] != 0) {
+            uint32_t handle = (uint32_t)index.slots[at] - 1;
+            visit(context, handle, &orders->entries[handle]);
+        }
+    }
 }
 
 void orders_visit(const struct orders *orders,
@@ -376,15 +444,8 @@ void orders_visit(const struct orders *orders,
                   void *context)
 {
     for (uint32_t i = 0; i < orders->shard_count; i++) {
-        const struct order_shard *shard = &orders->shards[i];
-        const uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-        uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-        for (uint32_t at = 0; at < capacity; at++) {
-            if (slots[at] != 0) {
-                uint32_t handle = (uint32_t)slots[at] - 1;
-                visit(context, handle, &orders->entries[handle]);
-            }
-        }
+        index_visit(orders, shard_index(&orders->shards[i]), visit, context);
+        index_visit(orders, shard_left(&orders->shards[i]), visit, context);
     }
 }
 
@@ -467,27 +528,20 @@ static void step_add(struct walk_step *step, uint64_t key)
     step->keys[at] = key;
 }
 
-/* Finds the next orders of a shard from step->from on, and prefetches their entries. Their slots
- * are at or after their homes, with no empty slot between. */
-static void step_gather(const struct orders *orders, const struct order_shard *shard,
-                        struct walk_step *step)
+/* Adds an index's orders of the step's keys, and prefetches their entries. Their slots are at or
+ * after their homes, with no empty slot between. */
+static void index_gather(const struct orders *orders, struct index index, struct walk_step *step)
 {
-    const uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint64_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    uint64_t home = table_home((uint32_t)(step->from >> 32), (uint32_t)capacity);
-    CHECK(home < capacity);
-    uint64_t end = home + WALK_SLOTS;
-    if (end < capacity) {
-        /* The first tag whose home is `end`. */
-        step->to = ((end << 32) + capacity - 1) / capacity << 32;
-    } else {
-        end = capacity;
-        step->to = UINT64_MAX;
-    }
-    for (uint64_t at = home; at < home + capacity; at++) {
-        uint64_t slot = slots[at < capacity ? at : at - capacity];
+    uint32_t home = table_ring_home(index.ring, (uint32_t)(step->from >> 32));
+    /* The home of the first tag that is left to the next step. */
+    uint32_t end = step->to == UINT64_MAX ? index.ring.end
+                                          : table_ring_home(index.ring, (uint32_t)(step->to >> 32));
+    CHECK(home <= end);
+    uint32_t length = table_ring_length(index.ring);
+    for (uint32_t at = home, n = 0; n < length; at = table_ring_after(index.ring, at), n++) {
+        uint64_t slot = index.slots[at];
         if (slot == 0) {
-            if (at >= end) {
+            if (n >= end - home) {
                 break;
             }
             continue;
@@ -497,6 +551,25 @@ static void step_gather(const struct orders *orders, const struct order_shard *s
             __builtin_prefetch(&orders->entries[key_handle(key)], 1);
             step_add(step, key);
         }
+    }
+}
+
+/* Finds the next orders of a shard from step->from on: those at home in the next WALK_SLOTS slots
+ * of its index, and those with the same keys that are left in the former one. */
+static void step_gather(const struct orders *orders, const struct order_shard *shard,
+                        struct walk_step *step)
+{
+    struct index index = shard_index(shard);
+    uint64_t capacity = index.ring.end;
+    uint64_t end = table_ring_home(index.ring, (uint32_t)(step->from >> 32)) + (uint64_t)WALK_SLOTS;
+    if (end < capacity) {
+        /* The first tag whose home is `end`. */
+        step->to = ((end << 32) + capacity - 1) / capacity << 32;
+    }
+    index_gather(orders, index, step);
+    struct index left = shard_left(shard);
+    if (left.slots) {
+        index_gather(orders, left, step);
     }
 }
 
@@ -555,31 +628,40 @@ uint32_t orders_walk(struct orders *orders, struct order_cursor *cursor, uint32_
     return looked;
 }
 
+static void index_prefetch(struct index index, uint32_t tag)
+{
+    if (index.slots) {
+        __builtin_prefetch(&index.slots[table_ring_home(index.ring, tag)], 1);
+    }
+}
+
 void orders_prefetch(const struct orders *orders, uint64_t hash)
 {
     const struct order_shard *shard = orders_shard(orders, hash);
     __builtin_prefetch(shard, 1);
-    const uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
-    if (slots) {
-        __builtin_prefetch(&slots[table_home((uint32_t)hash, capacity)], 1);
+    index_prefetch(shard_index(shard), (uint32_t)hash);
+    index_prefetch(shard_left(shard), (uint32_t)hash);
+}
+
+static bool index_prefetch_entry(const struct orders *orders, struct index index, uint32_t tag)
+{
+    uint32_t at = table_ring_home(index.ring, tag);
+    uint32_t n = index.slots ? table_ring_length(index.ring) : 0;
+    for (; n > 0 && index.slots[at] != 0; n--) {
+        if (slot_tag(index.slots[at]) == tag) {
+            __builtin_prefetch(&orders->entries[(uint32_t)index.slots[at] - 1], 1);
+            return true;
+        }
+        at = table_ring_after(index.ring, at);
     }
+    return false;
 }
 
 void orders_prefetch_entry(const struct orders *orders, uint64_t hash)
 {
     const struct order_shard *shard = orders_shard(orders, hash);
-    const uint64_t *slots = atomic_load_explicit(&shard->slots, memory_order_relaxed);
-    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
     uint32_t tag = (uint32_t)hash;
-    if (!slots) {
-        return;
-    }
-    for (uint32_t at = table_home(tag, capacity); slots[at] != 0;) {
-        if (slot_tag(slots[at]) == tag) {
-            __builtin_prefetch(&orders->entries[(uint32_t)slots[at] - 1], 1);
-            return;
-        }
-        at = at + 1 == capacity ? 0 : at + 1;
+    if (!index_prefetch_entry(orders, shard_index(shard), tag)) {
+        (void)index_prefetch_entry(orders, shard_left(shard), tag);
     }
 }

@@ -3,8 +3,8 @@
  * The table is split into shards, chosen by the high bits of id_hash(), each under a spin lock. An
  * order is an entry of one cache line that never moves; its handle stays valid as long as the order
  * is in the table. A shard's index is an open-addressed array of 8-byte slots (a 32-bit tag from
- * the hash, and the handle); it grows inside the shard, under its lock, in less than 1 ms at 64 000
- * orders a shard. When an entry is removed, the slots after it are shifted back; there are no
+ * the hash, and the handle); it grows inside the shard, under its lock, a few slots an operation
+ * (table.h). When an entry is removed, the slots after it are shifted back; there are no
  * tombstones.
  *
  *     id --hash--> shard --tag--> slot --handle--> entry (64 bytes) --> lines block, if any
@@ -71,14 +71,15 @@ static_assert(sizeof(struct order) == CACHE_LINE_BYTES, "an order is one cache l
 static_assert(ORDER_LINES_MAX <= UINT16_MAX, "line_count fits");
 
 /* Counters are written under the lock and may be read without it (relaxed: they are sums for
- * people). The same holds for slots and capacity, which are read for prefetching. */
+ * people). The same holds for slots, capacity and left, which are read for prefetching. */
 struct order_shard {
     _Alignas(CACHE_LINE_BYTES) struct spin spin;
-    uint32_t used; /* slots in use, of published orders and others */
+    uint32_t used; /* slots in use in both indexes, of published orders and others */
     _Atomic(uint64_t *) slots;
     _Atomic uint32_t capacity;
     _Atomic uint64_t known; /* published orders */
     _Atomic uint64_t held;  /* published orders that are held */
+    struct table_left left; /* while it grows */
 };
 
 static_assert(sizeof(struct order_shard) == CACHE_LINE_BYTES, "a shard's head is one cache line");
@@ -163,7 +164,7 @@ uint32_t orders_find(const struct orders *orders, const struct order_shard *shar
 
 /* Enters an order that orders_find did not find: zeroed except for its id, with state ORDER_NONE
  * and the flag ORDER_BUSY. slot: the caller's thread slot. Returns ORDER_NO_HANDLE when the table
- * is full. Under the shard's lock. O(1), except when the index grows. */
+ * is full. Under the shard's lock. O(1): while the index grows, some slots are moved, too. */
 uint32_t orders_enter(struct orders *orders, unsigned slot, struct order_shard *shard,
                       uint64_t hash, struct id128 id);
 

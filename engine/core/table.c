@@ -2,7 +2,8 @@
  *
  * Threads: see table.h.
  * Invariant: a shard's sizes below `given` hold no memory. The sizes from `given` to below next - 1
- * were outgrown, and only table_tidy touches them. */
+ * were outgrown, and only table_tidy touches them. While a shard grows, next - 1 is the former
+ * size, and next the new one. */
 #include "core/table.h"
 
 #include <stdlib.h>
@@ -44,7 +45,8 @@ static void plan_sizes(struct table *table, uint64_t entries_max, uint32_t growt
     uint64_t slots_max = (share + share / 64 + 64) * 5 / 4 + 1;
     uint64_t unit = PAGE_BYTES / table->slot_bytes;
     uint64_t capacity = unit;
-    while (capacity < slots_max) {
+    /* No size is greater than the one before by less than an eighth: see TABLE_MOVE_SLOTS. */
+    while (capacity + capacity / 8 < slots_max) {
         add_size(table, capacity);
         capacity += (capacity / growth + unit - 1) / unit * unit;
     }
@@ -128,7 +130,8 @@ void *table_next(const struct table *table, uint32_t shard, uint32_t *capacity)
     return size_index(table, next, shard);
 }
 
-void table_moved(struct table *table, uint32_t shard)
+/* The shard has the next size now, and never touches its former index again. */
+static void shard_moved(struct table *table, uint32_t shard)
 {
     uint32_t next = atomic_load_explicit(&table->shards[shard].next, memory_order_relaxed);
     CHECK(next < table->size_count);
@@ -137,6 +140,51 @@ void table_moved(struct table *table, uint32_t shard)
     atomic_store_explicit(&table->shards[shard].next, next + 1, memory_order_release);
     if (next > 0) {
         atomic_fetch_add_explicit(&table->left, 1, memory_order_relaxed);
+    }
+}
+
+static void left_set(struct table_left *left, void *slots, uint32_t first, uint32_t end)
+{
+    /* relaxed: a prefetch may read some old and some new values, and then prefetches in vain. */
+    atomic_store_explicit(&left->slots, slots, memory_order_relaxed);
+    atomic_store_explicit(&left->first, first, memory_order_relaxed);
+    atomic_store_explicit(&left->end, end, memory_order_relaxed);
+}
+
+void table_left_begin(struct table *table, uint32_t shard, struct table_left *left, void *slots,
+                      uint32_t capacity)
+{
+    CHECK(!atomic_load_explicit(&left->slots, memory_order_relaxed));
+    CHECK(slots == table_index(table, shard));
+    if (!slots) {
+        shard_moved(table, shard);
+        return;
+    }
+    CHECK(capacity > 0);
+    left_set(left, slots, 0, capacity);
+}
+
+struct table_ring table_left_step(const struct table_left *left)
+{
+    struct table_ring ring = table_left_ring(left);
+    CHECK(ring.first < ring.end);
+    if (table_ring_length(ring) > TABLE_MOVE_SLOTS) {
+        ring.end = ring.first + TABLE_MOVE_SLOTS;
+    }
+    return ring;
+}
+
+void table_left_moved(struct table *table, uint32_t shard, struct table_left *left,
+                      struct table_ring step)
+{
+    struct table_ring ring = table_left_ring(left);
+    CHECK(step.first == ring.first);
+    CHECK(step.end > ring.first && step.end <= ring.end);
+    if (step.end < ring.end) {
+        atomic_store_explicit(&left->first, step.end, memory_order_relaxed);
+    } else {
+        left_set(left, NULL, 0, 0);
+        shard_moved(table, shard);
     }
 }
 
@@ -150,7 +198,7 @@ void *table_index(const struct table *table, uint32_t shard)
 static void shard_tidy(struct table *table, uint32_t shard)
 {
     struct table_shard *at = &table->shards[shard];
-    /* acquire: pairs with the release in table_moved. */
+    /* acquire: pairs with the release in shard_moved. */
     uint32_t next = atomic_load_explicit(&at->next, memory_order_acquire);
     while (at->given + 1 < next) {
         CHECK(at->given < table->size_count);

@@ -2,18 +2,19 @@
  * that each shard's index grows through.
  *
  * An index is an open-addressed array of slots. A shard goes from one index to the next greater
- * one, under its own lock. All sizes are planned at start and have address space from then on; the
- * indexes of one size are side by side in one mapping (for huge pages: shards grow at about the
- * same time). So growing neither allocates nor calls the system. table_tidy() returns the memory of
- * outgrown indexes to the system, with no lock held.
+ * one in steps, under its own lock: each operation that enters or removes a slot moves a few from
+ * the former index (struct table_left). All sizes are planned at start and have address space from
+ * then on; the indexes of one size are side by side in one mapping (for huge pages: shards grow at
+ * about the same time). So growing neither allocates nor calls the system. table_tidy() returns the
+ * memory of outgrown indexes to the system, with no lock held.
  *
  *     size 0   | shard 0 | shard 1 | ...        each index in whole pages
  *     size 1   |  shard 0  |  shard 1  | ...    greater by 1/growth
  *     ...
  *     last but one: a full table's share of a shard; last: twice that, for an unlikely crowd
  *
- * Threads: table_next and table_moved under the shard's lock; table_tidy and table_prefault in one
- * thread at a time, while others work; the rest when nothing else runs. */
+ * Threads: table_next and table_left_... under the shard's lock; table_tidy and table_prefault in
+ * one thread at a time, while others work; the rest when nothing else runs. */
 #ifndef CORE_TABLE_H
 #define CORE_TABLE_H
 
@@ -32,6 +33,33 @@ struct table_size {
     uint32_t capacity; /* slots of one index */
     uint64_t bytes;    /* of one index, in whole pages */
 };
+
+/* Slots that are probed one after the other, with `first` after `end - 1`: a whole index, or what
+ * is left of one. */
+struct table_ring {
+    uint32_t first;
+    uint32_t end;
+};
+
+/* What a growing shard has left in its former index. Slots are moved in the order of the index, so
+ * that slots next to each other stay so. Those from `first` on are left; they are a ring of their
+ * own, in which a slot that was at home before `first` is at home at `first`. So nothing that is
+ * left is ever out of reach, wherever a step ends and whatever is removed. New slots go into the
+ * new index.
+ *
+ * Fields are written under the shard's lock, and may be read without it for prefetching. All zero:
+ * nothing is left. */
+struct table_left {
+    _Atomic(void *) slots; /* the former index; NULL: the shard is not growing */
+    _Atomic uint32_t first;
+    _Atomic uint32_t end; /* the former index's capacity */
+};
+
+/* How many slots of the former index one step moves: two cache lines of 8-byte slots. Each size is
+ * greater than the one before by an eighth or more, so at least C/10 entries fit between two
+ * growths of an index of C slots, and 10 slots a step would be enough for the first growth to end
+ * before the second begins. */
+#define TABLE_MOVE_SLOTS 16u
 
 /* How far a shard has grown. */
 struct table_shard {
@@ -66,12 +94,29 @@ static inline uint32_t table_home(uint32_t tag, uint32_t capacity)
     return (uint32_t)((uint64_t)tag * capacity >> 32);
 }
 
+/* The same in a ring of an index of ring.end slots. */
+static inline uint32_t table_ring_home(struct table_ring ring, uint32_t tag)
+{
+    uint32_t home = table_home(tag, ring.end);
+    return home > ring.first ? home : ring.first;
+}
+
+static inline uint32_t table_ring_after(struct table_ring ring, uint32_t at)
+{
+    return at + 1 == ring.end ? ring.first : at + 1;
+}
+
+static inline uint32_t table_ring_length(struct table_ring ring)
+{
+    return ring.end - ring.first;
+}
+
 /* When slots are shifted back: whether the slot at `at` may move to the hole before it. It may if
  * the hole is not before its home. */
-static inline bool table_may_move(uint32_t home, uint32_t at, uint32_t hole, uint32_t capacity)
+static inline bool table_may_move(struct table_ring ring, uint32_t home, uint32_t at, uint32_t hole)
 {
-    uint32_t from_home = at >= home ? at - home : at + capacity - home;
-    uint32_t from_hole = at >= hole ? at - hole : at + capacity - hole;
+    uint32_t from_home = at >= home ? at - home : at + table_ring_length(ring) - home;
+    uint32_t from_hole = at >= hole ? at - hole : at + table_ring_length(ring) - hole;
     return from_home >= from_hole;
 }
 
@@ -116,11 +161,29 @@ void table_populate(struct table *table, unsigned part, unsigned parts);
  * has the greatest size already. */
 void *table_next(const struct table *table, uint32_t shard, uint32_t *capacity);
 
-/* Reports that the shard has moved its slots to the index from table_next, and never touches the
- * former one again. */
-void table_moved(struct table *table, uint32_t shard);
+/* Begins to move the shard's slots to the index from table_next: `slots`, with `capacity` of them,
+ * is its former index (NULL: it had none, and there is nothing to move). The shard must not be
+ * growing already. */
+void table_left_begin(struct table *table, uint32_t shard, struct table_left *left, void *slots,
+                      uint32_t capacity);
 
-/* A shard's present index; NULL: it has none. Nothing else may run at the same time. */
+/* The slots that are left, when left->slots is not NULL. */
+static inline struct table_ring table_left_ring(const struct table_left *left)
+{
+    return (struct table_ring){atomic_load_explicit(&left->first, memory_order_relaxed),
+                               atomic_load_explicit(&left->end, memory_order_relaxed)};
+}
+
+/* The slots that the next step moves. */
+struct table_ring table_left_step(const struct table_left *left);
+
+/* Reports that the slots of `step`, from table_left_step, are in the new index. After the last ones
+ * the shard must never touch the former index again. */
+void table_left_moved(struct table *table, uint32_t shard, struct table_left *left,
+                      struct table_ring step);
+
+/* A shard's present index, the former one while it grows; NULL: it has none. Nothing else may run
+ * at the same time. */
 void *table_index(const struct table *table, uint32_t shard);
 
 /* Returns the memory of some of the outgrown indexes to the system. Returns whether more is left;

@@ -152,6 +152,14 @@ static uint64_t naive_count(void)
     return count;
 }
 
+static void count_visited(void *context, uint32_t sku, uint64_t buyer, uint32_t units)
+{
+    uint64_t *count = context;
+    assert_int_equal(sku, 3);
+    assert_true(buyer != 0 && units != 0);
+    ++*count;
+}
+
 static void check_take(struct buyers *buyers, struct rng *rng, uint32_t sku, uint64_t buyer,
                        bool full)
 {
@@ -227,6 +235,71 @@ static void buyers_tidies_what_it_grew_out_of(void **state)
     assert_false(buyers_tidy(buyers));
     for (uint64_t i = 1; i <= 200000; i++) {
         assert_int_equal(buyers_units(buyers, 9, i), i <= 100000);
+    }
+    buyers_deinit(buyers);
+}
+
+/* Shards grow in steps: after each change all pairs are there with their units, and a visit sees
+ * each once, whichever index has them. */
+static void buyers_keeps_all_pairs_while_it_grows(void **state)
+{
+    (void)state;
+    enum { GROW = 1500 };
+    static uint32_t units[GROW + 1];
+    uint64_t seed = rng_seed_from_env(6);
+    print_message("SEED=%llu\n", (unsigned long long)seed);
+    struct rng rng;
+    rng_init(&rng, seed);
+    memset(units, 0, sizeof units);
+    struct buyers *buyers = make(GROW);
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < 3 * GROW; i++) {
+        uint32_t buyer = (uint32_t)rng_between(&rng, 1, GROW);
+        if (units[buyer] == 0) {
+            units[buyer] = (uint32_t)rng_between(&rng, 1, 9);
+            assert_int_equal(buyers_force(buyers, 3, buyer, units[buyer]), HF_OK);
+            count++;
+        } else if (rng_chance(&rng, 3)) {
+            buyers_give(buyers, 3, buyer, units[buyer]);
+            units[buyer] = 0;
+            count--;
+        } else {
+            assert_int_equal(buyers_force(buyers, 3, buyer, 1), HF_OK);
+            units[buyer]++;
+        }
+        for (uint64_t b = 1; b <= GROW; b++) {
+            if (buyers_units(buyers, 3, b) != units[b]) {
+                fail_msg("buyer %llu after %u changes; SEED=%llu", (unsigned long long)b, i,
+                         (unsigned long long)seed);
+            }
+        }
+        uint64_t seen = 0;
+        buyers_visit(buyers, count_visited, &seen);
+        assert_int_equal(seen, count);
+    }
+    buyers_deinit(buyers);
+}
+
+/* Claims begin in the middle of a growth, too. */
+static void buyers_claims_exactly_what_is_counted_after_growing(void **state)
+{
+    (void)state;
+    struct buyers *buyers = make(3000);
+    for (uint32_t pairs = 0; pairs < 3000;) {
+        for (uint32_t i = 0; i < 12; i++) {
+            pairs++;
+            assert_int_equal(buyers_force(buyers, 4, pairs, pairs), HF_OK);
+        }
+        assert_true(buyers_claims_begin(buyers));
+        for (uint32_t buyer = 1; buyer <= pairs; buyer++) {
+            assert_true(buyers_claim(buyers, 4, buyer, buyer - 1));
+        }
+        for (uint32_t buyer = 1; buyer <= pairs; buyer++) {
+            assert_false(buyers_claim(buyers, 4, buyer, 2));
+            assert_true(buyers_claim(buyers, 4, buyer, 1));
+        }
+        assert_false(buyers_claim(buyers, 4, pairs + 1, 1));
+        buyers_claims_end(buyers);
     }
     buyers_deinit(buyers);
 }
@@ -351,6 +424,8 @@ int main(void)
         cmocka_unit_test(buyers_is_full_exactly_at_buyers_max),
         cmocka_unit_test(buyers_agrees_with_an_array),
         cmocka_unit_test(buyers_tidies_what_it_grew_out_of),
+        cmocka_unit_test(buyers_keeps_all_pairs_while_it_grows),
+        cmocka_unit_test(buyers_claims_exactly_what_is_counted_after_growing),
         cmocka_unit_test(buyers_takes_exactly_the_limit_when_threads_compete),
         cmocka_unit_test(buyers_keeps_all_pairs_when_threads_fill_it),
     };

@@ -451,6 +451,241 @@ static void orders_walk_takes_any_cursor(void **state)
     orders_deinit(&orders);
 }
 
+/* ---- Growing in steps ---- */
+
+static bool growing(const struct order_shard *shard)
+{
+    return atomic_load(&shard->left.slots) != NULL;
+}
+
+enum { GROW_IDS = 4000 };
+
+struct grown {
+    struct orders orders;
+    struct rng rng;
+    uint64_t seed;
+    uint32_t handles[GROW_IDS];
+    uint32_t present;
+    uint32_t crowd; /* so many tags only, so that long runs of slots come about; 0: all tags */
+};
+
+/* Tags of the last home and the first, so that slots wrap around; or any. */
+static uint64_t grown_hash(const struct grown *grown, uint32_t i)
+{
+    uint64_t hash = id_hash((struct id128){5, i}) & UINT32_MAX;
+    if (grown->crowd == 0 || i % 2) {
+        return hash;
+    }
+    return (uint32_t)(hash % grown->crowd - grown->crowd / 2) * 0x10000u & UINT32_MAX;
+}
+
+static void grown_change(struct grown *grown, uint32_t i)
+{
+    struct id128 id = {5, i};
+    uint64_t hash = grown_hash(grown, i);
+    struct order_shard *shard = &grown->orders.shards[0];
+    if (grown->handles[i] == ORDER_NO_HANDLE) {
+        grown->handles[i] = orders_enter(&grown->orders, 0, shard, hash, id);
+        assert_int_not_equal(grown->handles[i], ORDER_NO_HANDLE);
+        grown->present++;
+    } else {
+        orders_remove(&grown->orders, 0, shard, hash, grown->handles[i]);
+        grown->handles[i] = ORDER_NO_HANDLE;
+        grown->present--;
+    }
+}
+
+static void count_handle(void *context, uint32_t handle, const struct order *order)
+{
+    struct grown *grown = context;
+    assert_int_equal(grown->handles[order->id.lo], handle);
+    grown->present--;
+}
+
+/* Everything that is there is found, nothing else, and a visit sees each once. */
+static void grown_check(struct grown *grown)
+{
+    const struct order_shard *shard = &grown->orders.shards[0];
+    for (uint32_t i = 0; i < GROW_IDS; i++) {
+        uint32_t found =
+            orders_find(&grown->orders, shard, grown_hash(grown, i), (struct id128){5, i});
+        if (found != grown->handles[i]) {
+            fail_msg("id %u: handle %u, not %u; SEED=%llu", i, found, grown->handles[i],
+                     (unsigned long long)grown->seed);
+        }
+    }
+    uint32_t present = grown->present;
+    orders_visit(&grown->orders, count_handle, grown);
+    assert_int_equal(grown->present, 0);
+    grown->present = present;
+    assert_int_equal(shard->used, present);
+}
+
+static void grow_with_changes(struct grown *grown)
+{
+    memset(grown->handles, 0xff, sizeof grown->handles);
+    grown->present = 0;
+    assert_int_equal(orders_init(&grown->orders, GROW_IDS), HF_OK);
+    assert_int_equal(grown->orders.shard_count, 1);
+    const struct order_shard *shard = &grown->orders.shards[0];
+    uint32_t checked = 0;
+    unsigned growths = 0;
+    bool before = false;
+    for (uint32_t step = 0; step < 40000; step++) {
+        uint32_t i = (uint32_t)rng_below(&grown->rng, GROW_IDS);
+        /* More is entered than removed until the table is nearly full. */
+        if (grown->handles[i] == ORDER_NO_HANDLE || rng_chance(&grown->rng, 3)) {
+            grown_change(grown, i);
+        }
+        growths += growing(shard) && !before;
+        before = growing(shard);
+        if (before || step % 1000 == 0) {
+            grown_check(grown);
+            checked += before;
+        }
+    }
+    assert_true(growths >= 3);
+    assert_true(checked >= 30 * growths); /* a growth takes many steps */
+    grown_check(grown);
+    orders_deinit(&grown->orders);
+}
+
+static void orders_are_all_found_whenever_their_shard_grows(void **state)
+{
+    (void)state;
+    static struct grown grown;
+    grown.seed = rng_seed_from_env(11);
+    print_message("SEED=%llu\n", (unsigned long long)grown.seed);
+    rng_init(&grown.rng, grown.seed);
+    static const uint32_t crowds[] = {0, 2, 40};
+    for (size_t i = 0; i < sizeof crowds / sizeof crowds[0]; i++) {
+        grown.crowd = crowds[i];
+        grow_with_changes(&grown);
+    }
+}
+
+/* Publishes orders from number 0 on, `least` or more, until the only shard grows. Returns how many.
+ */
+static uint32_t enter_until_growing(struct orders *orders, uint32_t least)
+{
+    uint32_t entered = 0;
+    while (entered < least || !growing(&orders->shards[0])) {
+        assert_int_not_equal(publish(orders, entered), ORDER_NO_HANDLE);
+        entered++;
+    }
+    return entered;
+}
+
+/* One operation moves a bounded number of slots, and the growth ends long before the next. */
+static void orders_move_a_few_slots_an_operation(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 20000), HF_OK);
+    assert_int_equal(orders.shard_count, 1);
+    const struct order_shard *shard = &orders.shards[0];
+    uint32_t entered = enter_until_growing(&orders, 5000);
+    uint32_t before = entered;
+    uint32_t capacity = table_left_ring(&shard->left).end;
+    uint32_t moved = table_left_ring(&shard->left).first;
+    assert_in_range(moved, 1, TABLE_MOVE_SLOTS);
+    while (growing(shard)) {
+        assert_int_not_equal(publish(&orders, entered++), ORDER_NO_HANDLE);
+        if (growing(shard)) {
+            uint32_t now = table_left_ring(&shard->left).first;
+            assert_in_range(now, moved + 1, moved + TABLE_MOVE_SLOTS);
+            moved = now;
+        }
+    }
+    assert_in_range(entered - before, capacity / TABLE_MOVE_SLOTS - 1, capacity / 10);
+    orders_deinit(&orders);
+}
+
+/* Removing moves slots, too: a table that only shrinks gets rid of its former index. */
+static void orders_end_growing_when_only_removed(void **state)
+{
+    (void)state;
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 20000), HF_OK);
+    uint32_t entered = enter_until_growing(&orders, 5000);
+    for (uint32_t i = 0; i < entered / 2; i++) {
+        struct id128 id = {1, i};
+        orders_at(&orders, find(&orders, id))->state = ORDER_NONE;
+        take_out(&orders, id, find(&orders, id));
+    }
+    assert_false(growing(&orders.shards[0]));
+    for (uint32_t i = 0; i < entered; i++) {
+        assert_int_equal(find(&orders, (struct id128){1, i}) == ORDER_NO_HANDLE, i < entered / 2);
+    }
+    orders_deinit(&orders);
+}
+
+/* Entries run out while a shard grows: nothing is lost, and what is freed can be used. */
+static void orders_may_be_full_while_growing(void **state)
+{
+    (void)state;
+    struct orders probe;
+    assert_int_equal(orders_init(&probe, 20000), HF_OK);
+    uint32_t entered = enter_until_growing(&probe, 2000);
+    orders_deinit(&probe);
+    /* Sizes are planned by orders_max, but all but the last two do not depend on it. */
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 20000), HF_OK);
+    orders.orders_max = entered + 5;
+    orders.block_count = (orders.orders_max + ORDERS_BLOCK - 1) / ORDERS_BLOCK;
+    for (uint32_t i = 0; i < entered + 5; i++) {
+        assert_int_not_equal(enter(&orders, (struct id128){1, i}), ORDER_NO_HANDLE);
+    }
+    assert_true(growing(&orders.shards[0]));
+    for (uint32_t round = 0; round < 1000; round++) {
+        assert_int_equal(enter(&orders, (struct id128){2, round}), ORDER_NO_HANDLE);
+    }
+    for (uint32_t i = 0; i < entered + 5; i++) {
+        uint32_t handle = find(&orders, (struct id128){1, i});
+        assert_int_not_equal(handle, ORDER_NO_HANDLE);
+        take_out(&orders, (struct id128){1, i}, handle);
+        assert_int_not_equal(enter(&orders, (struct id128){3, i}), ORDER_NO_HANDLE);
+        assert_int_equal(find(&orders, (struct id128){1, i}), ORDER_NO_HANDLE);
+    }
+    orders_deinit(&orders);
+}
+
+/* A walk in the middle of a growth sees what is in the new index and what is left in the former
+ * one, in pieces of any size, and goes on where it stopped after more has moved. */
+static void orders_walk_sees_each_once_while_growing(void **state)
+{
+    (void)state;
+    static const uint32_t steps[] = {1, 7, 64, 1000, EVERYTHING};
+    struct orders orders;
+    assert_int_equal(orders_init(&orders, 20000), HF_OK);
+    uint32_t entered = enter_until_growing(&orders, 5000);
+    while (growing(&orders.shards[0])) {
+        for (size_t s = 0; s < sizeof steps / sizeof steps[0]; s++) {
+            struct seen *seen = look_from_the_start(&orders);
+            walk_all(&orders, seen, steps[s]);
+            assert_each_seen_once(seen, entered);
+        }
+        for (uint32_t i = 0; i < 60; i++) {
+            assert_int_not_equal(publish(&orders, entered++), ORDER_NO_HANDLE);
+        }
+    }
+    orders_deinit(&orders);
+    assert_int_equal(orders_init(&orders, 20000), HF_OK);
+    entered = enter_until_growing(&orders, 5000);
+    struct seen *seen = look_from_the_start(&orders);
+    struct order_cursor cursor = {0};
+    uint32_t others = 0;
+    while (!cursor.done) {
+        (void)orders_walk(&orders, &cursor, 50, see, seen);
+        for (uint32_t i = 0; i < 5; i++) {
+            assert_int_not_equal(enter(&orders, (struct id128){9, others++}), ORDER_NO_HANDLE);
+        }
+    }
+    assert_false(growing(&orders.shards[0]));
+    assert_each_seen_once(seen, entered);
+    orders_deinit(&orders);
+}
+
 static uint64_t entries_in_memory(const struct orders *orders)
 {
     uint64_t pages = orders->entries_bytes / PAGE_BYTES;
@@ -703,6 +938,11 @@ int main(void)
         cmocka_unit_test(orders_walk_begins_with_the_order_that_was_refused),
         cmocka_unit_test(orders_walk_sees_each_once_when_tags_are_equal),
         cmocka_unit_test(orders_walk_takes_any_cursor),
+        cmocka_unit_test(orders_are_all_found_whenever_their_shard_grows),
+        cmocka_unit_test(orders_move_a_few_slots_an_operation),
+        cmocka_unit_test(orders_end_growing_when_only_removed),
+        cmocka_unit_test(orders_may_be_full_while_growing),
+        cmocka_unit_test(orders_walk_sees_each_once_while_growing),
         cmocka_unit_test(orders_that_were_expected_need_no_greater_index),
         cmocka_unit_test(orders_populates_so_many_in_parts),
         cmocka_unit_test(orders_walk_counts_empty_steps),

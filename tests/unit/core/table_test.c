@@ -1,4 +1,5 @@
-/* table_test.c - the planned sizes of an index: bounds, zeros, and giving memory back. */
+/* table_test.c - the planned sizes of an index: bounds, zeros, growing in steps, and giving memory
+ * back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,6 +45,23 @@ static void table_homes_spread_over_the_capacity(void **state)
     assert_int_equal(table_home(0x7fffffffu, 100), 49);
 }
 
+/* Takes the shard's next index and reports at once that everything has moved there. */
+static uint8_t *grow_at_once(struct table *table, uint32_t shard, uint32_t *capacity)
+{
+    struct table_left left = {0};
+    uint32_t next;
+    uint8_t *index = table_next(table, shard, &next);
+    if (!index) {
+        return NULL;
+    }
+    table_left_begin(table, shard, &left, table_index(table, shard), *capacity);
+    while (atomic_load(&left.slots)) {
+        table_left_moved(table, shard, &left, table_left_step(&left));
+    }
+    *capacity = next;
+    return index;
+}
+
 /* Each size is greater, all zero and apart from the others; the last has twice a full table's room.
  */
 static void grow_to_the_end(uint64_t entries_max, uint32_t growth, uint32_t slot_bytes)
@@ -59,15 +77,15 @@ static void grow_to_the_end(uint64_t entries_max, uint32_t growth, uint32_t slot
     uint32_t before = 0;
     uint8_t *index;
     assert_null(table_index(&table, shard));
-    while ((index = table_next(&table, shard, &capacity)) != NULL) {
+    while ((index = grow_at_once(&table, shard, &capacity)) != NULL) {
         assert_true(capacity > before);
+        assert_true(capacity - before >= before / 8);
         for (uint64_t i = 0; i < (uint64_t)capacity * slot_bytes; i++) {
             if (index[i] != 0) {
                 fail_msg("byte %llu is not zero", (unsigned long long)i);
             }
         }
         memset(index, 0xff, (size_t)capacity * slot_bytes);
-        table_moved(&table, shard);
         assert_ptr_equal(table_index(&table, shard), index);
         before = capacity;
     }
@@ -111,18 +129,16 @@ static void table_tidies_all_but_the_present_indexes(void **state)
         .slot_bytes = 8, .shard_count = 4, .entries_max = 100000, .growth = 1};
     assert_int_equal(table_init(&table, &plan), HF_OK);
     uint8_t *left[4];
-    uint32_t capacity;
+    uint32_t capacities[4] = {0};
     for (uint32_t shard = 0; shard < 4; shard++) {
-        left[shard] = table_next(&table, shard, &capacity);
+        left[shard] = grow_at_once(&table, shard, &capacities[shard]);
         left[shard][0] = 1;
-        table_moved(&table, shard);
     }
     assert_false(table_tidy(&table)); /* nothing was left yet */
     for (uint32_t shard = 0; shard < 4; shard++) {
         assert_int_equal(left[shard][0], 1);
-        uint8_t *index = table_next(&table, shard, &capacity);
+        uint8_t *index = grow_at_once(&table, shard, &capacities[shard]);
         index[0] = 2;
-        table_moved(&table, shard);
     }
     assert_false(table_tidy(&table));
     for (uint32_t shard = 0; shard < 4; shard++) {
@@ -130,6 +146,64 @@ static void table_tidies_all_but_the_present_indexes(void **state)
         assert_int_equal(*(uint8_t *)table_index(&table, shard), 2);
     }
     table_deinit(&table);
+}
+
+/* Each step goes on where the one before ended, and is short; the former index is kept, and its
+ * memory with it, until the last step. */
+static void table_moves_to_a_greater_index_in_steps(void **state)
+{
+    (void)state;
+    struct table table;
+    const struct table_plan plan = {
+        .slot_bytes = 8, .shard_count = 2, .entries_max = 100000, .growth = 1};
+    assert_int_equal(table_init(&table, &plan), HF_OK);
+    uint32_t capacity = 0;
+    uint8_t *former = grow_at_once(&table, 1, &capacity);
+    former[0] = 7;
+    uint32_t next;
+    uint8_t *index = table_next(&table, 1, &next);
+    struct table_left left = {0};
+    table_left_begin(&table, 1, &left, former, capacity);
+    uint32_t moved = 0;
+    while (atomic_load(&left.slots)) {
+        assert_ptr_equal(atomic_load(&left.slots), former);
+        assert_int_equal(table_left_ring(&left).first, moved);
+        assert_int_equal(table_left_ring(&left).end, capacity);
+        assert_ptr_equal(table_index(&table, 1), former);
+        assert_false(table_tidy(&table));
+        assert_int_equal(former[0], 7);
+        struct table_ring step = table_left_step(&left);
+        assert_int_equal(step.first, moved);
+        assert_in_range(step.end, moved + 1, moved + TABLE_MOVE_SLOTS);
+        moved = step.end;
+        table_left_moved(&table, 1, &left, step);
+    }
+    assert_int_equal(moved, capacity);
+    assert_ptr_equal(table_index(&table, 1), index);
+    assert_false(table_tidy(&table));
+    assert_int_equal(former[0], 0);
+    table_deinit(&table);
+}
+
+/* What is left of an index is a ring: homes before it are at its first slot, and the first slot
+ * follows the last. */
+static void table_probes_what_is_left_as_a_ring(void **state)
+{
+    (void)state;
+    static const struct table_ring ring = {.first = 60, .end = 100};
+    assert_int_equal(table_ring_length(ring), 40);
+    assert_int_equal(table_ring_home(ring, 0), 60);
+    assert_int_equal(table_ring_home(ring, 0x80000000u), 60);
+    assert_int_equal(table_ring_home(ring, 0xc0000000u), 75);
+    assert_int_equal(table_ring_home(ring, UINT32_MAX), 99);
+    assert_int_equal(table_ring_after(ring, 60), 61);
+    assert_int_equal(table_ring_after(ring, 99), 60);
+    assert_true(table_may_move(ring, 60, 62, 61));
+    assert_true(table_may_move(ring, 60, 62, 60));
+    assert_false(table_may_move(ring, 62, 62, 61));
+    assert_true(table_may_move(ring, 98, 61, 99)); /* pushed over the end */
+    assert_false(table_may_move(ring, 60, 61, 99));
+    assert_true(table_may_move(ring, 98, 99, 98));
 }
 
 static void table_is_sized_for_so_many_entries(void **state)
@@ -195,12 +269,11 @@ static void table_prefaults_when_growing_is_near(void **state)
     const struct table_plan plan = {
         .slot_bytes = 8, .shard_count = 4, .entries_max = 100000, .growth = 1};
     assert_int_equal(table_init(&table, &plan), HF_OK);
-    uint32_t capacity;
+    uint32_t capacities[4] = {0};
     for (uint32_t shard = 0; shard < 4; shard++) {
-        assert_non_null(table_next(&table, shard, &capacity));
-        table_moved(&table, shard);
+        assert_non_null(grow_at_once(&table, shard, &capacities[shard]));
+        assert_int_equal(capacities[shard], 512);
     }
-    assert_int_equal(capacity, 512);
     assert_false(table_prefault(&table, 358)); /* below 7/10 */
     assert_int_equal(pages_in_memory(&table.sizes[1], 4), 0);
     while (table_prefault(&table, 359)) {
@@ -218,11 +291,10 @@ static void table_prefaults_nothing_beyond_the_last_size(void **state)
     const struct table_plan plan = {
         .slot_bytes = 8, .shard_count = 4, .entries_max = 100000, .growth = 1};
     assert_int_equal(table_init(&table, &plan), HF_OK);
+    uint32_t capacities[4] = {0};
     for (uint32_t size = 0; size + 1 < table.size_count; size++) {
         for (uint32_t shard = 0; shard < 4; shard++) {
-            uint32_t capacity;
-            assert_non_null(table_next(&table, shard, &capacity));
-            table_moved(&table, shard);
+            assert_non_null(grow_at_once(&table, shard, &capacities[shard]));
         }
     }
     assert_false(table_prefault(&table, 25000));
@@ -239,6 +311,8 @@ int main(void)
         cmocka_unit_test(table_plans_greater_sizes_of_zeros),
         cmocka_unit_test(table_plans_for_the_greatest_number),
         cmocka_unit_test(table_tidies_all_but_the_present_indexes),
+        cmocka_unit_test(table_moves_to_a_greater_index_in_steps),
+        cmocka_unit_test(table_probes_what_is_left_as_a_ring),
         cmocka_unit_test(table_is_sized_for_so_many_entries),
         cmocka_unit_test(table_populates_present_indexes_in_parts),
         cmocka_unit_test(table_prefaults_when_growing_is_near),
