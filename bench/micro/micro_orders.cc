@@ -6,6 +6,7 @@
 #include "micro/micro.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "base/hash.h"
@@ -85,6 +86,24 @@ void at_random(benchmark::State &state)
     micro::count_orders(state, static_cast<uint64_t>(state.iterations()) * batch);
 }
 
+/* The slowest orders while the table grows from nothing. Each order's time is the least of the
+ * rounds, which all do the same. */
+void grow(benchmark::State &state)
+{
+    std::vector<uint32_t> least(static_cast<size_t>(state.range(0)), UINT32_MAX);
+    for (auto _ : state) {
+        orders_rig_grow(least.size(), least.data());
+    }
+    std::sort(least.begin(), least.end());
+    auto count = static_cast<double>(least.size());
+    for (auto [name, share] :
+         {std::pair{"p99_ns", 0.99}, {"p999_ns", 0.999}, {"p9999_ns", 0.9999}}) {
+        state.counters[name] = least[static_cast<size_t>(count * share)];
+    }
+    state.counters["longest_ns"] = least.back();
+    micro::count_orders(state, static_cast<uint64_t>(state.iterations()) * least.size());
+}
+
 /* Each order once: a second commit would be a replay. */
 void commit(benchmark::State &state)
 {
@@ -128,6 +147,10 @@ void micro::register_orders()
     } else if (scale.large) {
         sizes.insert(sizes.end(), {16000000, 64000000});
     }
+    benchmark::RegisterBenchmark("orders/grow", grow)
+        ->ArgName("orders")
+        ->Arg(sized(3000000, 2000))
+        ->Iterations(sized(7, 1));
     for (int64_t live : sizes) {
         add("orders/reserve", reserve, live, true);
         add("orders/lookup", at_random<orders_rig_lookup>, live, false);

@@ -26,6 +26,11 @@ void orders_rig_reserve(struct orders_rig *rig, uint64_t first, uint32_t count);
 void orders_rig_decide(struct orders_rig *rig, uint64_t first, uint32_t count);
 void orders_rig_publish(struct orders_rig *rig);
 
+/* Orders 0 .. count-1 into an empty table for 64 M, one by one, with the engine's housekeeping
+ * between them. least_ns[i] becomes the time of order i if it is less than what is there; so what
+ * other processes do falls out after some rounds. */
+void orders_rig_grow(uint64_t count, uint32_t *least_ns);
+
 /* Existing orders by number: the first answer again; what a reader sees; commit. */
 void orders_rig_replay(struct orders_rig *rig, const uint64_t *numbers, uint32_t count);
 void orders_rig_lookup(struct orders_rig *rig, const uint64_t *numbers, uint32_t count);
