@@ -157,9 +157,19 @@ struct slowest_answer engine_answer_way(const struct engine_call *call, size_t r
 void engine_answered(struct engine *engine, struct slowest_answer *way)
 {
     if (way->received_ns > 0) {
-        way->replied_ns = clock_monotonic_ns(engine->clock);
-        slowest_note(&engine->slowest, way);
+        slowest_answered(&engine->slowest, engine->clock, way);
     }
+}
+
+void engine_answers_begin(struct engine *engine)
+{
+    (void)engine;
+    slowest_run_begin();
+}
+
+void engine_answers_end(struct engine *engine)
+{
+    slowest_run_end(&engine->slowest, engine->clock);
 }
 
 bool engine_step(struct engine *engine)

@@ -108,6 +108,11 @@ struct slowest_answer engine_answer_way(const struct engine_call *call, size_t r
  * called after the call has gone. */
 void engine_answered(struct engine *engine, struct slowest_answer *way);
 
+/* Around answers that this thread hands over in a row and that leave together (slowest.h): the
+ * stage "reply" of each of them ends with engine_answers_end(). For wal_set_tell_hooks. */
+void engine_answers_begin(struct engine *engine);
+void engine_answers_end(struct engine *engine);
+
 /* ---- For a single thread (simulations, tests) ---- */
 
 /* One pass of the log's writer and of the preparer of segments; true if anything was done. */

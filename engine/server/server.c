@@ -312,6 +312,19 @@ static void note_identity(struct server *server)
     }
 }
 
+/* The log's thread gives the answers of a whole group in a row. */
+static void answers_begin(void *context)
+{
+    struct server *server = context;
+    engine_answers_begin(server->engine);
+}
+
+static void answers_end(void *context)
+{
+    struct server *server = context;
+    engine_answers_end(server->engine);
+}
+
 static bool start_engine(struct server *server)
 {
     CHECK(server->storage != NULL);
@@ -354,6 +367,7 @@ static bool start_engine(struct server *server)
               (unsigned long long)recovery.lsn,
               (unsigned long long)((clock_monotonic_ns(clock_real()) - begin_ns) / 1000000u),
               (unsigned long long)recovery.digests);
+    wal_set_tell_hooks(engine_wal(server->engine), answers_begin, answers_end, server);
     status = engine_start(server->engine);
     if (status != HF_OK) {
         diag_error("threads can't be started: %s", hf_status_text(status));

@@ -6,6 +6,8 @@
  * later second's bar, and leave out an answer. */
 #include "server/slowest.h"
 
+#include <stdbool.h>
+
 #include "base/check.h"
 
 #define SECOND_NS  1000000000u
@@ -146,6 +148,43 @@ void slowest_note(struct slowest *slowest, const struct slowest_answer *answer)
     if (try_lock(slowest)) {
         keep(slowest, answer);
         spin_unlock(&slowest->lock);
+    }
+}
+
+/* ---- Runs ---- */
+
+/* This thread's run. */
+static _Thread_local struct {
+    bool on;
+    bool any;
+    struct slowest_answer first; /* of its answers, that which was received first */
+} run;
+
+void slowest_answered(struct slowest *slowest, const struct clock *clock,
+                      struct slowest_answer *answer)
+{
+    if (!run.on) {
+        answer->replied_ns = clock_monotonic_ns(clock);
+        slowest_note(slowest, answer);
+    } else if (!run.any || answer->received_ns < run.first.received_ns) {
+        run.any = true;
+        run.first = *answer;
+    }
+}
+
+void slowest_run_begin(void)
+{
+    CHECK(!run.on);
+    run.on = true;
+    run.any = false;
+}
+
+void slowest_run_end(struct slowest *slowest, const struct clock *clock)
+{
+    CHECK(run.on);
+    run.on = false;
+    if (run.any) {
+        slowest_answered(slowest, clock, &run.first);
     }
 }
 

@@ -5,9 +5,14 @@
  * kept if it took more than a SLOWEST_PART-th longer: so however answers get slower and slower, few
  * are kept, and what is kept is within that part of the worst.
  *
- * Costs: an answer that is not kept reads two shared words, which change only when one is kept. One
- * that is kept takes a lock for the time of a copy; a thread that does not get the lock at once
- * leaves its answer out, so that nobody waits for a thread that has lost its processor.
+ * Answers that one thread hands over in a row are a run: those of a group that has become durable.
+ * They leave together, so the end of the run is the end of each, and the one that came first took
+ * longest: it alone is compared, and the clock is read once.
+ *
+ * Costs: an answer that is not kept reads two shared words, which change only when one is kept; in
+ * a run, nothing but its thread's own. One that is kept takes a lock for the time of a copy; a
+ * thread that does not get the lock at once leaves its answer out, so that nobody waits for a
+ * thread that has lost its processor.
  *
  * Threads: any. Times are of one monotonic clock, in ns. */
 #ifndef SERVER_SLOWEST_H
@@ -16,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/limits.h"
 #include "base/spin.h"
 #include "wire/message.h"
@@ -32,7 +38,7 @@ enum slowest_stage {
                        at a time take no time worth a reading of the clock: then only the waiting
                        for room in the log is counted, and the rest is in DECIDE */
     SLOWEST_SYNC,   /* until all that the answer depends on was durable */
-    SLOWEST_REPLY,  /* until the answer was handed to the connection */
+    SLOWEST_REPLY,  /* until the answer was handed to the connection, with those of its run */
     SLOWEST_STAGES,
 };
 
@@ -74,6 +80,15 @@ void slowest_describe(struct slowest_answer *answer, const struct request *reque
 /* Keeps the answer if it is the slowest of the second in which it was handed over. All stamps are
  * set. Never waits. */
 void slowest_note(struct slowest *slowest, const struct slowest_answer *answer);
+
+/* The answer has just been handed over: replied_ns is set here. In a run it is noted at the run's
+ * end, if it is the one that came first. */
+void slowest_answered(struct slowest *slowest, const struct clock *clock,
+                      struct slowest_answer *answer);
+
+/* This thread begins and ends a run. All answers of a run are of one `slowest`. */
+void slowest_run_begin(void);
+void slowest_run_end(struct slowest *slowest, const struct clock *clock);
 
 /* Copies what was kept of the SLOWEST_SECONDS seconds up to now_ns, the newest first; returns how
  * many there were. */

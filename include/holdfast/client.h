@@ -410,7 +410,7 @@ struct hf_slow_answer {
     uint64_t decide_ns; /* decoding, checks, decisions; all of a request that was refused */
     uint64_t append_ns; /* many records into the log's buffer, and waiting for room there */
     uint64_t sync_ns;   /* until all that the answer depends on was durable */
-    uint64_t reply_ns;  /* until it was handed to the connection */
+    uint64_t reply_ns;  /* until it and those that leave with it were handed over */
 };
 
 #define HF_SLOW_ANSWERS_MAX 60u

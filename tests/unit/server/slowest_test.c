@@ -115,6 +115,52 @@ static void slowest_does_not_wait_for_the_lock(void **state)
     assert_int_equal(answers[0].lsn, 1);
 }
 
+static uint64_t hand_ns;
+
+static uint64_t hand_clock_ns(void *context)
+{
+    (void)context;
+    return hand_ns;
+}
+
+static const struct clock hand_clock = {.monotonic_ns = hand_clock_ns};
+
+static void answered(struct slowest *slowest, uint64_t received_ns, uint64_t lsn)
+{
+    struct slowest_answer answer = {.received_ns = received_ns, .lsn = lsn};
+    slowest_answered(slowest, &hand_clock, &answer);
+}
+
+/* The first of a run to have come has waited longest, whatever its place, and until the end. */
+static void slowest_notes_the_first_of_a_run_at_its_end(void **state)
+{
+    (void)state;
+    static struct slowest slowest;
+    struct slowest_answer answers[SLOWEST_SECONDS];
+    slowest = (struct slowest){0};
+    hand_ns = START + 5 * MS;
+    slowest_run_begin();
+    answered(&slowest, START + 2, 1);
+    answered(&slowest, START + 1, 2);
+    answered(&slowest, START + 3, 3);
+    assert_int_equal(slowest_read(&slowest, hand_ns, answers), 0);
+    hand_ns = START + 9 * MS;
+    slowest_run_end(&slowest, &hand_clock);
+    assert_int_equal(slowest_read(&slowest, hand_ns, answers), 1);
+    assert_int_equal(answers[0].lsn, 2);
+    assert_int_equal(answers[0].replied_ns, START + 9 * MS);
+
+    /* Nothing of a run is left for the next, which has no answers; outside of one, at once. */
+    hand_ns = START + 2 * (uint64_t)SECOND;
+    slowest_run_begin();
+    slowest_run_end(&slowest, &hand_clock);
+    assert_int_equal(slowest_read(&slowest, hand_ns, answers), 1);
+    answered(&slowest, START + SECOND, 4);
+    assert_int_equal(slowest_read(&slowest, hand_ns, answers), 2);
+    assert_int_equal(answers[0].lsn, 4);
+    assert_int_equal(answers[0].replied_ns, hand_ns);
+}
+
 static void assert_stages(const struct slowest_answer *answer, uint64_t queue, uint64_t decide,
                           uint64_t append, uint64_t sync, uint64_t reply)
 {
@@ -435,6 +481,7 @@ int main(void)
         cmocka_unit_test(slowest_forgets_what_is_sixty_seconds_old),
         cmocka_unit_test(slowest_takes_a_late_note_for_its_own_second),
         cmocka_unit_test(slowest_does_not_wait_for_the_lock),
+        cmocka_unit_test(slowest_notes_the_first_of_a_run_at_its_end),
         cmocka_unit_test(slowest_stages_add_up_to_the_whole),
         cmocka_unit_test(slowest_describes_requests),
         cmocka_unit_test(slowest_keeps_whole_answers_beside_others),
