@@ -168,6 +168,11 @@ def medians(results):
             for name in ("p50_us", "p99_us", "p999_us", "max_us")}
 
 
+def over(us, base_us):
+    """One latency by another. None is finer than a microsecond, and a tiny run may have none."""
+    return us / max(base_us, 1)
+
+
 # ---- The table ----
 
 LINE = "{:<66}{:>10}{:>10}{:>10}{:>10}"
