@@ -104,15 +104,18 @@ static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an ord
     86400000u /* after another boot: a clock up to so much later is believed */
 
 /* ---- Transport ---- */
-#define SERVER_CONTEXTS_DEFAULT 256u /* requests in hand at once */
-#define SERVER_CONTEXTS_MAX     4096u
-#define SERVER_SEND_TIMEOUT_MS  5000   /* a client that does not read for so long is disconnected */
-#define SERVER_CONNECTIONS_MAX  16384u /* fewer where there are fewer descriptors */
-#define SERVER_FILES_LEAST      64u    /* descriptors that an engine needs; it takes about 20 */
-#define SERVER_FILES_KEPT       384u   /* descriptors that connections must leave free */
-#define SERVER_MEMORY_BYTES_MAX GIB(1) /* of connections' long messages and unread replies */
-#define CLIENT_IN_FLIGHT_MAX    64u    /* messages a client has under way at once */
-#define CLIENT_BATCH_ORDERS_MAX 4096u  /* orders that the client library puts in one message */
+#define SERVER_CONTEXTS_DEFAULT   256u /* requests in hand at once */
+#define SERVER_CONTEXTS_MAX       4096u
+#define QUEUE_TARGET_MS_DEFAULT   5u /* that a request may wait for its turn under overload */
+#define QUEUE_INTERVAL_MS_DEFAULT 100u
+#define QUEUE_MS_MAX              60000u
+#define SERVER_SEND_TIMEOUT_MS    5000 /* a client that does not read for so long is disconnected */
+#define SERVER_CONNECTIONS_MAX    16384u /* fewer where there are fewer descriptors */
+#define SERVER_FILES_LEAST        64u    /* descriptors that an engine needs; it takes about 20 */
+#define SERVER_FILES_KEPT         384u   /* descriptors that connections must leave free */
+#define SERVER_MEMORY_BYTES_MAX   GIB(1) /* of connections' long messages and unread replies */
+#define CLIENT_IN_FLIGHT_MAX      64u    /* messages a client has under way at once */
+#define CLIENT_BATCH_ORDERS_MAX   4096u  /* orders that the client library puts in one message */
 
 /* ---- Change stream ---- */
 #define STREAM_SUBSCRIBERS_MAX 128u /* connections that get each message */

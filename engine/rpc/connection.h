@@ -23,6 +23,7 @@
 
 #include "rpc/link.h"
 #include "rpc/memory.h"
+#include "rpc/turns.h"
 
 struct connection_options {
     const struct link_kind *kind; /* of all connections */
@@ -59,9 +60,9 @@ struct connection {
     bool counted;                /* in set->open: has greeted; set's lock */
     bool closing;                /* by connections_close_first(); set's lock */
 
-    /* exchange.c's. */
-    struct connection *starving; /* next that waits for an exchange; server->pool_lock */
-    uint32_t handling;           /* exchanges that the handler has; link's lock */
+    /* exchange.h's. */
+    struct turn_queue queue; /* requests that wait for their turn; server's lock */
+    uint32_t handling;       /* requests that wait or are in hand; link's lock */
 };
 
 void connections_init(struct connections *set, const struct connection_options *options);

@@ -1,74 +1,43 @@
-/* exchange.c - REP: requests in hand, from a connection to the handler and back. See exchange.h. */
+/* exchange.c - REP: requests in hand, from the handler and back. See exchange.h. */
 #include "rpc/exchange.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
-#include "base/test_point.h"
-#include "rpc/frame.h"
 #include "rpc/link_receive.h"
 #include "rpc/link_send.h"
 #include "rpc/timing.h"
 
 /* ---- Exchanges ---- */
 
-static struct transport_server *server_of(const struct connection *connection)
-{
-    return (struct transport_server *)connection->set;
-}
-
-/* `requests` fewer are in hand. */
-static void server_settle(struct transport_server *server, unsigned requests)
+void server_settle(struct transport_server *server, unsigned requests)
 {
     /* release: pairs with the acquire in transport_server_drain(). */
     unsigned before = atomic_fetch_sub_explicit(&server->active, requests, memory_order_release);
     CHECK(before >= requests);
 }
 
-bool server_feed(struct transport_server *server, bool ending)
+void server_wake(struct transport_server *server)
 {
-    spin_lock(&server->pool_lock);
-    bool feed = ending || server->free_exchanges;
-    struct connection *connection = feed ? server->starving_first : NULL;
-    if (connection) {
-        server->starving_first = connection->starving;
-        link_get(&connection->link);
+    if (server->idle > 0 && server->running < server->options.handlers) {
+        pthread_cond_signal(&server->wake);
     }
-    spin_unlock(&server->pool_lock);
-    if (connection) {
-        pthread_mutex_lock(&connection->link.lock);
-        link_resume(&connection->link);
-        pthread_mutex_unlock(&connection->link.lock);
-        link_put(&connection->link);
-    }
-    return connection != NULL;
 }
 
-/* A free exchange. NULL: none; the connection will be resumed when there is one. */
-static struct transport_exchange *exchange_take(struct transport_server *server,
-                                                struct connection *connection)
+struct transport_exchange *exchange_take(struct transport_server *server)
 {
-    spin_lock(&server->pool_lock);
     struct transport_exchange *exchange = server->free_exchanges;
-    if (exchange) {
-        CHECK(!exchange->connection);
-        CHECK(!exchange->handling);
-        server->free_exchanges = exchange->next_free;
-    } else {
-        connection->starving = NULL;
-        if (server->starving_first) {
-            server->starving_last->starving = connection;
-        } else {
-            server->starving_first = connection;
-        }
-        server->starving_last = connection;
-    }
-    spin_unlock(&server->pool_lock);
+    CHECK(exchange != NULL);
+    CHECK(!exchange->connection);
+    CHECK(!exchange->handling);
+    CHECK(server->free_count > 0);
+    server->free_exchanges = exchange->next_free;
+    server->free_count--;
     return exchange;
 }
 
-void exchange_end(struct transport_exchange *exchange)
+void exchange_end(struct transport_exchange *exchange, uint64_t cost)
 {
     struct transport_server *server = exchange->server;
     struct connection *connection = exchange->connection;
@@ -77,41 +46,21 @@ void exchange_end(struct transport_exchange *exchange)
     exchange->chunk = NULL;
     exchange->connection = NULL;
     exchange->handling = false;
-    spin_lock(&server->pool_lock);
+    pthread_mutex_lock(&server->lock);
     exchange->next_free = server->free_exchanges;
     server->free_exchanges = exchange;
-    bool starving = server->starving_first != NULL;
-    spin_unlock(&server->pool_lock);
-    if (starving) {
-        test_point("exchange_end"); /* no lock: free, and no connection resumed yet */
-        (void)server_feed(server, false);
+    server->free_count++;
+    turns_charge(&server->turns, &connection->queue, exchange->class, cost);
+    if (turns_waiting(&server->turns)) {
+        server_wake(server);
     }
+    pthread_mutex_unlock(&server->lock);
     link_put(&connection->link);
 }
 
 /* ---- To the handler ---- */
 
-enum admission { ADMIT, REFUSE, DISCONNECT };
-
-/* Counts a request in, and decides what to do with it. Replies that have not left count only
- * against a connection that has stalled: the server learns that a reply has left some time after
- * the client has it, and the client may send its next request at once. */
-static enum admission connection_enter(struct connection *connection)
-{
-    uint32_t most = server_of(connection)->options.per_connection;
-    struct link *link = &connection->link;
-    enum admission admission = DISCONNECT;
-    pthread_mutex_lock(&link->lock);
-    uint32_t handling = ++connection->handling;
-    bool over = handling + link_unsent(link) > most;
-    if (handling < 2 * most && !(over && connection_stalled(connection, timing_now_ms()))) {
-        admission = handling > most ? REFUSE : ADMIT;
-    }
-    pthread_mutex_unlock(&link->lock);
-    return admission;
-}
-
-/* The request is dropped without a reply. */
+/* The request is dropped without a reply: nobody is there any more to take it. */
 static void exchange_drop(struct transport_exchange *exchange)
 {
     struct connection *connection = exchange->connection;
@@ -120,125 +69,31 @@ static void exchange_drop(struct transport_exchange *exchange)
     connection->handling--;
     pthread_mutex_unlock(&connection->link.lock);
     server_settle(exchange->server, 1);
-    exchange_end(exchange);
+    exchange_end(exchange, 0);
 }
 
-/* Hands a request to the handler, unless its connection has too many. */
-static void exchange_begin(struct transport_exchange *exchange)
+void exchange_begin(struct transport_exchange *exchange, struct arrival *arrival)
 {
     struct transport_server *server = exchange->server;
     const struct transport_server_options *options = &server->options;
-    enum admission admission = connection_enter(exchange->connection);
-    if (admission == DISCONNECT) {
-        connection_disconnect(exchange->connection);
+    struct link *link = &arrival->connection->link;
+    exchange->connection = arrival->connection;
+    exchange->chunk = arrival->chunk;
+    exchange->header = arrival->header;
+    exchange->body = arrival->body;
+    exchange->received_ns = arrival->received_ns;
+    exchange->class = arrival->class;
+    exchange->next_free = NULL;
+    bool closed = link_wait_less(link, arrival_bytes(arrival));
+    free(arrival);
+    if (closed) {
         exchange_drop(exchange);
         return;
     }
     exchange->handling = true;
     atomic_fetch_add_explicit(&server->requests, 1, memory_order_relaxed);
-    if (admission == REFUSE) {
-        options->refuse(options->context, exchange);
-    } else {
-        options->handle(options->context, exchange);
-    }
+    options->handle(options->context, exchange);
 }
-
-/* Puts the message that link_next() has found into the exchange. */
-static void exchange_fill(struct transport_exchange *exchange, struct connection *connection,
-                          const struct frame *frame)
-{
-    struct link *link = &connection->link;
-    link_get(link);
-    chunk_get(link->chunk);
-    exchange->connection = connection;
-    exchange->chunk = link->chunk;
-    exchange->header = frame->header;
-    exchange->body = frame->body;
-    exchange->next_free = NULL;
-    atomic_fetch_add_explicit(&exchange->server->active, 1, memory_order_relaxed);
-}
-
-/* Takes messages out of what has come in, at most BATCH_MAX: a list of exchanges. */
-static struct transport_exchange *connection_take(struct connection *connection, enum next *next)
-{
-    struct transport_server *server = server_of(connection);
-    struct link *link = &connection->link;
-    struct transport_exchange *first = NULL;
-    struct transport_exchange **last = &first;
-    struct frame frame;
-    enum parsed parsed = PARSED_FRAME;
-    for (unsigned count = 0; count < BATCH_MAX; count++) {
-        parsed = link_next(link, &frame);
-        if (parsed != PARSED_FRAME) {
-            break;
-        }
-        /* When stopping, the request is dropped: its client will send it again elsewhere. */
-        if (!connections_stopping(&server->acceptor.connections)) {
-            struct transport_exchange *exchange = exchange_take(server, connection);
-            if (!exchange) {
-                *next = NEXT_ELSEWHERE; /* from here on */
-                return first;
-            }
-            exchange_fill(exchange, connection, &frame);
-            *last = exchange;
-            last = &exchange->next_free;
-        }
-        link_take(link, &frame);
-    }
-    *next = next_of(parsed);
-    return first;
-}
-
-static void rep_received(struct link *link)
-{
-    struct connection *connection = connection_of(link);
-    struct transport_server *server = server_of(connection);
-    /* seq_cst: as in acceptor_stopping(). */
-    atomic_fetch_add_explicit(&server->working, 1, memory_order_seq_cst);
-    enum next next = link_greeting(link);
-    while (next == NEXT_TAKE) {
-        size_t begin = link->begin;
-        struct transport_exchange *exchange = connection_take(connection, &next);
-        next = link_pass_on(link, next, begin);
-        corked = link;
-        while (exchange) {
-            struct transport_exchange *following = exchange->next_free;
-            exchange_begin(exchange);
-            exchange = following;
-        }
-        corked = NULL;
-        link_flush(link);
-        if (next == NEXT_TAKE && link_choke(link)) {
-            next = NEXT_ELSEWHERE;
-        }
-    }
-    (void)server_feed(server, false);
-    link_continue(link, next);
-    /* release: pairs with the acquire in server_wait_handlers. */
-    atomic_fetch_sub_explicit(&server->working, 1, memory_order_release);
-}
-
-static void rep_sent(struct link *link, unsigned messages)
-{
-    server_settle(server_of(connection_of(link)), messages);
-}
-
-static void rep_release(struct link *link)
-{
-    server_settle(server_of(connection_of(link)), link_unsent(link));
-    connection_release(link);
-}
-
-const struct link_kind rep_kind = {
-    .self = PROTOCOL_REP,
-    .peer = PROTOCOL_REQ,
-    .chokes = true,
-    .greeted = connection_greeted,
-    .received = rep_received,
-    .sent = rep_sent,
-    .down = connection_down,
-    .release = rep_release,
-};
 
 /* ---- And back ---- */
 
@@ -248,27 +103,94 @@ struct bytes transport_exchange_body(const struct transport_exchange *exchange)
     return exchange->body;
 }
 
+uint64_t transport_exchange_received_ns(const struct transport_exchange *exchange)
+{
+    CHECK(exchange->handling);
+    return exchange->received_ns;
+}
+
 void *transport_exchange_user(struct transport_exchange *exchange)
 {
     return exchange->user;
 }
 
-void transport_reply(struct transport_exchange *exchange, struct bytes reply)
+uint32_t transport_retry_ms(const struct transport_exchange *exchange)
 {
-    CHECK(exchange->handling);
-    CHECK(reply.data || reply.len == 0);
     struct transport_server *server = exchange->server;
-    struct connection *connection = exchange->connection;
+    pthread_mutex_lock(&server->lock);
+    uint32_t retry_ms = turns_retry_ms(&server->turns, timing_now_ns());
+    pthread_mutex_unlock(&server->lock);
+    return retry_ms;
+}
+
+/* Links whose replies wait until this thread has given more of them. */
+#define GATHER_LINKS_MAX 64u
+static _Thread_local struct gather {
+    bool on;
+    unsigned count;
+    struct link *links[GATHER_LINKS_MAX]; /* with a reference each */
+} gather;
+
+static void gather_flush(void)
+{
+    for (unsigned i = 0; i < gather.count; i++) {
+        struct link *link = gather.links[i];
+        pthread_mutex_lock(&link->lock);
+        link->gathered = false;
+        link_unlock(link, link_begin_write(link));
+        link_put(link);
+    }
+    gather.count = 0;
+}
+
+void transport_gather_begin(void)
+{
+    CHECK(!gather.on);
+    gather.on = true;
+}
+
+void transport_gather_end(void)
+{
+    CHECK(gather.on);
+    gather_flush();
+    gather.on = false;
+}
+
+/* The link's write may wait for more: the thread will write it. Link's lock held. */
+static bool write_waits(struct link *link)
+{
+    if (corked == link) {
+        return true;
+    }
+    if (!gather.on) {
+        return false;
+    }
+    if (!link->gathered) {
+        link->gathered = true;
+        link_get(link);
+        gather.links[gather.count++] = link;
+    }
+    return true;
+}
+
+/* Adds a reply to what its connection is sent. `handling`: requests that are not in hand any more.
+ * Without the lock. */
+static void send_reply(struct transport_server *server, struct connection *connection,
+                       struct bytes header, struct bytes reply, unsigned handling)
+{
     struct link *link = &connection->link;
     pthread_mutex_lock(&link->lock);
-    CHECK(connection->handling > 0);
-    connection->handling--;
-    bool added = link_add(link, exchange->header, reply);
+    CHECK(connection->handling >= handling);
+    connection->handling -= handling;
+    bool added = link_add(link, header, reply);
     bool closed = link->closed;
-    link_unlock(link, added && corked != link && link_begin_write(link));
-    const struct transport_server_options *options = &server->options;
-    if (options->replied) {
-        options->replied(options->context, transport_exchange_user(exchange));
+    if (link->pending.len > OUTBOX_BYTES_MAX) {
+        /* relaxed: as in turns.c. */
+        atomic_store_explicit(&connection->queue.clogged, true, memory_order_relaxed);
+    }
+    link_unlock(link, added && !write_waits(link) && link_begin_write(link));
+    if (gather.count == GATHER_LINKS_MAX) {
+        gather_flush();
     }
     if (!added) {
         if (!closed) {
@@ -277,7 +199,78 @@ void transport_reply(struct transport_exchange *exchange, struct bytes reply)
         }
         server_settle(server, 1);
     }
-    exchange_end(exchange);
+}
+
+void transport_reply(struct transport_exchange *exchange, struct bytes reply)
+{
+    CHECK(exchange->handling);
+    CHECK(reply.data || reply.len == 0);
+    struct transport_server *server = exchange->server;
+    const struct transport_server_options *options = &server->options;
+    send_reply(server, exchange->connection, exchange->header, reply, 1);
+    if (options->replied) {
+        options->replied(options->context, transport_exchange_user(exchange));
+    }
+    exchange_end(exchange, reply.len);
+}
+
+void server_refuse(struct transport_server *server, struct connection *connection,
+                   struct bytes header, enum transport_refusal why)
+{
+    const struct transport_server_options *options = &server->options;
+    uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX];
+    pthread_mutex_lock(&server->lock);
+    uint32_t retry_ms = turns_retry_ms(&server->turns, timing_now_ns());
+    pthread_mutex_unlock(&server->lock);
+    size_t len = options->refuse(options->context, why, retry_ms, reply);
+    CHECK(len <= sizeof reply);
+    atomic_fetch_add_explicit(&server->refused[why], 1, memory_order_relaxed);
+    send_reply(server, connection, header, (struct bytes){reply, len}, 0);
+}
+
+/* ---- Leaving the queue ---- */
+
+static void connection_leave(struct connection *connection)
+{
+    pthread_mutex_lock(&connection->link.lock);
+    CHECK(connection->handling > 0);
+    connection->handling--;
+    pthread_mutex_unlock(&connection->link.lock);
+}
+
+static void arrival_free(struct arrival *arrival)
+{
+    struct link *link = &arrival->connection->link;
+    chunk_put(arrival->chunk);
+    free(arrival);
+    link_put(link);
+}
+
+void arrivals_refuse(struct transport_server *server, struct arrival_list *list)
+{
+    struct link *outer = corked;
+    struct arrival *arrival;
+    while ((arrival = arrival_list_take(list)) != NULL) {
+        struct connection *connection = arrival->connection;
+        bool last = !list->first || list->first->connection != connection;
+        corked = last ? outer : &connection->link; /* the last one's write takes all */
+        link_wait_less(&connection->link, arrival_bytes(arrival));
+        connection_leave(connection);
+        server_refuse(server, connection, arrival->header, arrival->refusal);
+        arrival_free(arrival);
+    }
+    corked = outer;
+}
+
+void arrivals_drop(struct transport_server *server, struct arrival_list *list)
+{
+    struct arrival *arrival;
+    while ((arrival = arrival_list_take(list)) != NULL) {
+        link_wait_less(&arrival->connection->link, arrival_bytes(arrival));
+        connection_leave(arrival->connection);
+        server_settle(server, 1);
+        arrival_free(arrival);
+    }
 }
 
 /* ---- Making and freeing ---- */
@@ -310,5 +303,6 @@ enum hf_status exchange_make(struct transport_server *server, struct transport_e
     exchange->user_made = true;
     exchange->next_free = server->free_exchanges;
     server->free_exchanges = exchange;
+    server->free_count++;
     return HF_OK;
 }

@@ -76,6 +76,26 @@ void link_resume(struct link *link)
     }
 }
 
+void link_unchoke(struct link *link)
+{
+    if (link->choked && link->pending.len < OUTBOX_BYTES_MAX / 2 &&
+        link->waiting_bytes < WAITING_BYTES_MAX / 2) {
+        link->choked = false;
+        link_resume(link);
+    }
+}
+
+bool link_wait_less(struct link *link, uint64_t bytes)
+{
+    pthread_mutex_lock(&link->lock);
+    CHECK(link->waiting_bytes >= bytes);
+    link->waiting_bytes -= bytes;
+    link_unchoke(link);
+    bool closed = link->closed;
+    pthread_mutex_unlock(&link->lock);
+    return closed;
+}
+
 void gate_enter(struct link *link)
 {
     /* relaxed: ordered with the closing by the lock. */

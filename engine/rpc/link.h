@@ -29,6 +29,7 @@
 #define OUTBOX_BYTES_MAX                                                                           \
     ((size_t)8 << 20) /* nothing more is read while more than this is unsent                       \
                        */
+#define WAITING_BYTES_MAX ((uint64_t)8 << 20) /* or while more than this waits to be handled */
 
 struct link;
 
@@ -68,15 +69,19 @@ struct link {
     size_t needed; /* bytes of the message that has come in part; 0: not known yet */
     size_t chunk_bytes;
     bool greeted;
-    bool foreign; /* the peer's handshake is another protocol's */
-    bool resumed; /* received() runs without a read before it */
+    bool foreign;         /* the peer's handshake is another protocol's */
+    bool resumed;         /* received() runs without a read before it */
+    uint64_t received_ns; /* when what has come was read; when reading was stopped, if it was */
+    uint64_t stopped_ns;  /* when reading was stopped; 0: it was not, or has gone on */
 
     pthread_mutex_t lock; /* all below */
     struct outbox pending;
     struct outbox leaving; /* nng has it while is_sending */
     size_t left_bytes;     /* of `leaving`: have left already */
     bool is_sending;
-    bool choked; /* nobody reads until replies have left */
+    bool choked;            /* nobody reads until replies have left, or what waits is less */
+    bool gathered;          /* a thread that gives many replies will write what is pending */
+    uint64_t waiting_bytes; /* of messages that were taken and are not handled yet */
     bool closed;
     uint64_t progress_ms; /* when the last message left, or the first was added */
     uint64_t write_ms;    /* when the present write began */
@@ -106,11 +111,18 @@ void gate_leave(struct link *link);
 /* Has received() run once more, without a read. Lock held; nobody may be reading. */
 void link_resume(struct link *link);
 
+/* Lets reading go on that was stopped, if less is unsent and less waits. Lock held. */
+void link_unchoke(struct link *link);
+
 /* Closes the stream. The thread that reads notices, and ends the link. False: it was closed. */
 bool link_shut(struct link *link);
 
 /* Ends the chain of reads. Only the thread that reads, once. */
 void link_down(struct link *link);
+
+/* So many bytes of messages that were taken do not wait any more: reading goes on if it was stopped
+ * for them. True: the link is closed. Without the lock. */
+bool link_wait_less(struct link *link, uint64_t bytes);
 
 /* Messages that have not left. Lock held. */
 static inline unsigned link_unsent(const struct link *link)

@@ -77,9 +77,13 @@ bool link_choke(struct link *link)
         return false;
     }
     pthread_mutex_lock(&link->lock);
-    link->choked = !link->closed && link->pending.len > OUTBOX_BYTES_MAX;
+    link->choked = !link->closed && (link->pending.len > OUTBOX_BYTES_MAX ||
+                                     link->waiting_bytes > WAITING_BYTES_MAX);
     bool choked = link->choked;
     pthread_mutex_unlock(&link->lock);
+    if (choked) {
+        link->stopped_ns = timing_now_ns();
+    }
     return choked;
 }
 
@@ -144,6 +148,9 @@ void link_received(void *arg)
     } else {
         size_t count = link->resumed ? 0 : nng_aio_count(link->receiving);
         link->resumed = false;
+        /* What was left unread may have been there since reading was stopped. */
+        link->received_ns = count > 0 && link->stopped_ns ? link->stopped_ns : timing_now_ns();
+        link->stopped_ns = count > 0 ? 0 : link->stopped_ns;
         link->end += count;
         CHECK(link->chunk ? link->end <= link->chunk->size : link->end == 0);
         if (link->chunk && count > 0 && link->end == link->chunk->size &&

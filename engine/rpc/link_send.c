@@ -104,10 +104,7 @@ static unsigned link_written(struct link *link, bool *write)
     link->is_sending = false;
     link->progress_ms = timing_now_ms();
     *write = link_begin_write(link);
-    if (link->choked && link->pending.len < OUTBOX_BYTES_MAX / 2) {
-        link->choked = false;
-        link_resume(link);
-    }
+    link_unchoke(link);
     return messages;
 }
 

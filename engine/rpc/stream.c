@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/limits.h"
@@ -60,11 +61,17 @@ static void request_came(void *context, struct transport_exchange *exchange)
     pthread_mutex_unlock(&stream->lock);
 }
 
-static void request_refused(void *context, struct transport_exchange *exchange)
+static size_t request_refused(void *context, enum transport_refusal why, uint32_t retry_ms,
+                              uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX])
 {
+    static const char text[] = "{\"status\":\"BUSY\",\"message\":\"too many requests of this "
+                               "connection are in hand\"}\n";
     (void)context;
-    transport_reply(exchange, bytes_of("{\"status\":\"BUSY\",\"message\":\"too many requests of "
-                                       "this connection are in hand\"}\n"));
+    (void)retry_ms;
+    CHECK(why ==
+          TRANSPORT_REFUSE_CROWD); /* nothing else is refused: no target, and no timeout_ms */
+    memcpy(reply, text, sizeof text - 1);
+    return sizeof text - 1;
 }
 
 enum hf_status stream_receive(struct stream *stream, struct bytes *request)
@@ -123,6 +130,7 @@ static enum hf_status open_responder(struct stream *stream, const char *url)
     struct transport_server_options options = {
         .contexts = REQUESTS_MAX,
         .per_connection = CONNECTION_REQUESTS_MAX,
+        .handlers = 1,
         .message_bytes_max = FETCH_BYTES_MAX + 4 * HOPS_MAX,
         .memory_bytes_max = STREAM_MEMORY_BYTES_MAX,
         .connections_max = STREAM_FETCHERS_MAX,

@@ -9,11 +9,16 @@
 
 atomic_uint_fast64_t timing_shift_ms;
 
-uint64_t timing_now_ms(void)
+uint64_t timing_now_ns(void)
 {
     /* relaxed: only a test sets it, and nothing else depends on it. */
-    return clock_monotonic_ns(clock_real()) / 1000000u +
-           atomic_load_explicit(&timing_shift_ms, memory_order_relaxed);
+    return clock_monotonic_ns(clock_real()) +
+           atomic_load_explicit(&timing_shift_ms, memory_order_relaxed) * 1000000u;
+}
+
+uint64_t timing_now_ms(void)
+{
+    return timing_now_ns() / 1000000u;
 }
 
 void timing_pause_ms(unsigned ms)

@@ -9,6 +9,9 @@
 #include <stdint.h>
 #include <time.h>
 
+/* Nanoseconds of the monotonic clock, and timing_shift_ms more. */
+uint64_t timing_now_ns(void);
+
 /* Milliseconds of the monotonic clock, and timing_shift_ms more. */
 uint64_t timing_now_ms(void);
 

@@ -1,5 +1,5 @@
 /* transport.h - SP REQ/REP over byte streams: a server that answers requests, a client that sends
- * them. The interface of transport_server.c, exchange.c and transport_client.c, dial.c.
+ * them. The interface of transport_server.c, handlers.c, exchange.c and transport_client.c, dial.c.
  *
  * Speaks to any REQ or REP socket: nng's, nanomsg's, mangos'. The server watches each listener by
  * dialing it, and listens again when the listener has stopped accepting. It disconnects clients
@@ -21,11 +21,39 @@ struct transport_server;
 /* One request in hand: from the call of the handler until transport_reply(). */
 struct transport_exchange;
 
+/* What comes first when there is more than the handlers can do (turns.h). */
+enum transport_class {
+    TRANSPORT_OPERATOR, /* an operator's question or order: before all */
+    TRANSPORT_FINISH,   /* about an order in hand: before new ones */
+    TRANSPORT_NEW,      /* everything else */
+};
+#define TRANSPORT_CLASSES 3u
+
+/* What a request is, found without decoding it. */
+struct transport_kind {
+    enum transport_class class;
+    uint32_t timeout_ms; /* refused when it has waited longer; 0: never */
+    uint64_t extra_cost; /* handling it costs as much as so many bytes more than it has */
+};
+
+/* Why a request is refused unseen. */
+enum transport_refusal {
+    TRANSPORT_REFUSE_CROWD,    /* its connection has too many requests in hand */
+    TRANSPORT_REFUSE_OVERLOAD, /* more comes than can be handled, and it has waited too long */
+    TRANSPORT_REFUSE_LATE,     /* its timeout_ms has passed */
+};
+#define TRANSPORT_REFUSAL_BYTES_MAX 256u
+
 struct transport_server_options {
-    unsigned contexts;          /* exchanges in hand at once, 1..SERVER_CONTEXTS_MAX */
-    unsigned per_connection;    /* exchanges of one connection in hand at once; 0: contexts / 2,
-                                   at least 1. Further requests go to `refuse`; at twice as many the
-                                   connection is closed */
+    unsigned contexts;        /* exchanges in hand at once, 1..SERVER_CONTEXTS_MAX. Further requests
+                                 wait for their turn */
+    unsigned per_connection;  /* requests of one connection that wait or are in hand; 0: contexts
+                                 / 2, at least 1. Further ones are refused at once */
+    unsigned handlers;        /* threads that handle requests, and requests handled at once,
+                                 1..TRANSPORT_HANDLERS_MAX; 0: as many as there are processors */
+    uint64_t queue_target_ns; /* how long requests may wait for a handler while there is always one
+                                 that waits (turns.h); 0: however long */
+    uint64_t queue_interval_ns; /* how long there must be one; 0: 100 ms */
     uint64_t message_bytes_max; /* a longer message closes its connection */
     uint64_t memory_bytes_max;  /* of all connections' long messages and unread replies; a client
                                    that  needs more is disconnected. 0: no limit */
@@ -36,14 +64,20 @@ struct transport_server_options {
     int send_timeout_ms;        /* a reply that can't be sent within this closes its connection */
     size_t user_bytes;          /* memory that each exchange keeps for the handler, zeroed once */
 
-    /* A request has come. Runs on one of the transport's threads, any number at once. It must lead
-     * to one transport_reply(), now or later, from any thread. Small requests of one connection
-     * that have come together are handled one after another, and replies that are given before the
-     * last of them is handled leave together. */
+    /* A request has come, and it is its turn. Runs on a handler's thread, or, when nothing waits
+     * and the request is small, on the thread that has read it; `handlers` at once at most, and
+     * those within transport_pause(). It must lead to one transport_reply(), now or later, from any
+     * thread. Requests of one connection that wait together are handled one after another, and
+     * replies that are given before the last of them is handled leave together. */
     void (*handle)(void *context, struct transport_exchange *exchange);
 
-    /* As handle, but the connection has too many requests in hand: answer BUSY, at once. */
-    void (*refuse)(void *context, struct transport_exchange *exchange);
+    /* Writes the reply to a request that is refused unseen, and returns its length. `retry_ms`:
+     * when its sender should come again. Any thread, any number at once. */
+    size_t (*refuse)(void *context, enum transport_refusal why, uint32_t retry_ms,
+                     uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX]);
+
+    /* What a request is. NULL: all are TRANSPORT_NEW. Any thread, any number at once. */
+    struct transport_kind (*classify)(void *context, struct bytes request);
 
     /* transport_reply() has copied the reply's bytes: what was kept for it may be freed. The user
      * memory still belongs to this exchange. NULL: nothing to do. */
@@ -56,6 +90,7 @@ struct transport_server_options {
 
     void *context;
 };
+#define TRANSPORT_HANDLERS_MAX 24u
 
 /* Makes the exchanges; no listener yet. */
 enum hf_status transport_server_open(struct transport_server **out,
@@ -67,8 +102,9 @@ enum hf_status transport_server_listen(struct transport_server *server, const ch
                                        char *actual_url, size_t actual_url_bytes);
 
 /* Stops taking requests: closes the listeners, and takes no further request from connections.
- * Requests in hand may still be answered. Waits until no handler runs, however long that takes, and
- * at most timeout_ms until all requests in hand are answered and their replies sent. */
+ * Requests that wait or are in hand may still be answered: waits at most timeout_ms until all of
+ * them are, and their replies sent. What waits then is dropped. Waits until no handler runs,
+ * however long that takes; none runs afterwards. */
 void transport_server_drain(struct transport_server *server, uint32_t timeout_ms);
 
 /* Closes everything. No handler runs afterwards, and no exchange may be replied to. */
@@ -76,6 +112,22 @@ void transport_server_close(struct transport_server *server);
 
 /* The request's bytes; valid until transport_reply(). */
 struct bytes transport_exchange_body(const struct transport_exchange *exchange);
+
+/* When the request was read: nanoseconds of the monotonic clock. Of requests that were left unread
+ * because their connection had too much waiting, when reading stopped. */
+uint64_t transport_exchange_received_ns(const struct transport_exchange *exchange);
+
+/* A handler that takes long calls this now and then, while it holds no lock: small requests of
+ * others that wait are handled in between, on this thread. Does nothing within itself. */
+void transport_pause(struct transport_exchange *exchange);
+
+/* How long whoever is refused now should wait before he comes again: milliseconds, 1 up. */
+uint32_t transport_retry_ms(const struct transport_exchange *exchange);
+
+/* Replies that this thread gives until transport_gather_end() may wait for each other, to leave in
+ * one piece for each connection. For a thread that gives many in a row; not within a handler. */
+void transport_gather_begin(void);
+void transport_gather_end(void);
 
 /* The exchange's own memory of user_bytes, aligned to 64; it survives from request to request. */
 void *transport_exchange_user(struct transport_exchange *exchange);
@@ -87,11 +139,15 @@ struct transport_server_stats {
     uint64_t connections; /* open now */
     uint64_t connections_total;
     uint64_t requests;
-    uint64_t relistens;    /* listeners found dead and opened again */
-    uint64_t disconnected; /* connections closed because they did not read or sent too much */
+    uint64_t relistens;     /* listeners found dead and opened again */
+    uint64_t disconnected;  /* connections closed because they did not read or sent too much */
+    uint64_t refused_crowd; /* requests that were refused unseen, by reason */
+    uint64_t refused_overload;
+    uint64_t refused_late;
+    uint64_t waiting; /* requests that wait for their turn now */
+    bool overloaded;  /* there has been one that waits for longer than an interval */
 };
-void transport_server_stats(const struct transport_server *server,
-                            struct transport_server_stats *stats);
+void transport_server_stats(struct transport_server *server, struct transport_server_stats *stats);
 
 /* ---- Client ---- */
 

@@ -6,11 +6,13 @@
 #include "base/check.h"
 #include "base/limits.h"
 #include "rpc/exchange.h"
+#include "rpc/handlers.h"
 #include "rpc/timing.h"
 #include "rpc/transport.h"
 
-#define POLL_MS   2  /* between two checks of what has to end */
-#define LINGER_MS 20 /* for the peer to take the last replies before the connection goes */
+#define QUEUE_INTERVAL_NS 100000000u
+#define POLL_MS           2  /* between two checks of what has to end */
+#define LINGER_MS         20 /* for the peer to take the last replies before the connection goes */
 
 /* ---- Opening ---- */
 
@@ -47,6 +49,16 @@ enum hf_status transport_server_open(struct transport_server **out,
     if (server->options.per_connection == 0) {
         server->options.per_connection = options->contexts > 1 ? options->contexts / 2 : 1;
     }
+    if (server->options.handlers == 0) {
+        server->options.handlers = handlers_default();
+    }
+    if (server->options.queue_interval_ns == 0) {
+        server->options.queue_interval_ns = QUEUE_INTERVAL_NS;
+    }
+    pthread_mutex_init(&server->lock, NULL);
+    timing_cond_init(&server->wake);
+    turns_init(&server->turns, server->options.queue_target_ns, server->options.queue_interval_ns,
+               timing_now_ns());
     acceptor_init(&server->acceptor, &(struct connection_options){
                                          .kind = &rep_kind,
                                          .message_bytes_max = options->message_bytes_max,
@@ -57,6 +69,9 @@ enum hf_status transport_server_open(struct transport_server **out,
                                          .send_timeout_ms = options->send_timeout_ms,
                                      });
     enum hf_status status = server_open_exchanges(server);
+    if (status == HF_OK) {
+        status = handlers_start(server);
+    }
     if (status == HF_OK) {
         status = acceptor_start(&server->acceptor);
     }
@@ -76,45 +91,28 @@ enum hf_status transport_server_listen(struct transport_server *server, const ch
 
 /* ---- Ending ---- */
 
-/* Waits until no handler runs; with `stopping` set none begins afterwards. */
-static void server_wait_handlers(struct transport_server *server)
-{
-    /* seq_cst: as in connections_stopping(); acquires what rep_received() releases. */
-    while (atomic_load_explicit(&server->working, memory_order_seq_cst) > 0) {
-        timing_pause_ms(1);
-    }
-}
-
 void transport_server_drain(struct transport_server *server, uint32_t timeout_ms)
 {
     uint64_t until_ms = timing_now_ms() + timeout_ms;
     acceptor_stop(&server->acceptor);
-    server_wait_handlers(server);
     /* acquire: pairs with the release in server_settle(). */
     while (atomic_load_explicit(&server->active, memory_order_acquire) > 0 &&
            timing_now_ms() < until_ms) {
         timing_pause_ms(POLL_MS);
     }
+    handlers_stop(server);
     timing_pause_ms(LINGER_MS);
-}
-
-/* Closes all connections, and waits until nothing comes in from any and no handler runs. */
-static void server_close_connections(struct transport_server *server)
-{
-    while (connections_close_first(&server->acceptor.connections)) {
-        while (server_feed(server, true)) {
-        }
-    }
-    server_wait_handlers(server);
 }
 
 void transport_server_close(struct transport_server *server)
 {
     acceptor_stop(&server->acceptor);
-    server_close_connections(server);
+    while (connections_close_first(&server->acceptor.connections)) {
+    }
+    handlers_stop(server);
     for (unsigned i = 0; i < server->exchange_count; i++) {
         if (server->exchanges[i] && server->exchanges[i]->connection) {
-            exchange_end(server->exchanges[i]); /* nobody will answer it */
+            exchange_end(server->exchanges[i], 0); /* nobody will answer it */
         }
     }
     connections_wait_released(&server->acceptor.connections);
@@ -124,12 +122,13 @@ void transport_server_close(struct transport_server *server)
         }
     }
     free(server->exchanges);
+    pthread_cond_destroy(&server->wake);
+    pthread_mutex_destroy(&server->lock);
     acceptor_deinit(&server->acceptor);
     free(server);
 }
 
-void transport_server_stats(const struct transport_server *server,
-                            struct transport_server_stats *stats)
+void transport_server_stats(struct transport_server *server, struct transport_server_stats *stats)
 {
     /* Counters for people: relaxed, each is right by itself. */
     const struct acceptor *acceptor = &server->acceptor;
@@ -140,4 +139,14 @@ void transport_server_stats(const struct transport_server *server,
     stats->relistens = atomic_load_explicit(&acceptor->watchdog.relistens, memory_order_relaxed);
     stats->disconnected =
         atomic_load_explicit(&acceptor->connections.disconnected, memory_order_relaxed);
+    stats->refused_crowd =
+        atomic_load_explicit(&server->refused[TRANSPORT_REFUSE_CROWD], memory_order_relaxed);
+    stats->refused_overload =
+        atomic_load_explicit(&server->refused[TRANSPORT_REFUSE_OVERLOAD], memory_order_relaxed);
+    stats->refused_late =
+        atomic_load_explicit(&server->refused[TRANSPORT_REFUSE_LATE], memory_order_relaxed);
+    pthread_mutex_lock(&server->lock);
+    stats->waiting = turns_waiting(&server->turns);
+    stats->overloaded = turns_overloaded(&server->turns, TRANSPORT_NEW, timing_now_ns());
+    pthread_mutex_unlock(&server->lock);
 }

@@ -94,7 +94,14 @@ static const struct setting settings[] = {
     {"wal-spare-segments", "N", KIND_NUMBER, FIELD(wal_spare_segments), 0, 1,
      WAL_SPARE_SEGMENTS_MAX, WAL_SPARE_SEGMENTS_DEFAULT, NULL, "log files prepared ahead of use"},
     {"contexts", "N", KIND_NUMBER, FIELD(contexts), 0, 1, SERVER_CONTEXTS_MAX,
-     SERVER_CONTEXTS_DEFAULT, NULL, "requests that are executed at the same time"},
+     SERVER_CONTEXTS_DEFAULT, NULL,
+     "requests that are executed or wait for the log at the same time; others wait for their turn"},
+    {"queue-target", "DURATION", KIND_DURATION, FIELD(queue_target_ms), 0, 0, QUEUE_MS_MAX,
+     QUEUE_TARGET_MS_DEFAULT, NULL,
+     "how long a request may wait for its turn while the engine is overloaded; 0: for ever"},
+    {"queue-interval", "DURATION", KIND_DURATION, FIELD(queue_interval_ms), 0, 1, QUEUE_MS_MAX,
+     QUEUE_INTERVAL_MS_DEFAULT, NULL,
+     "overloaded: some request has waited at each moment for so long"},
 };
 #define SETTING_COUNT (sizeof settings / sizeof settings[0])
 

@@ -5,9 +5,12 @@
 
 #include "base/check.h"
 #include "base/usdt.h"
+#include "server/engine.h"
 
 #define TIME_LINES                                                                                 \
     256u /* decided between two readings of the clock: a batch's orders take some 50 us */
+
+#define PAUSE_LINES 2048u /* between two pauses of a request: some 300 us */
 
 void request_note_outcome(struct worker *worker, const struct order_outcome *outcome)
 {
@@ -45,10 +48,30 @@ static bool look_at_clock(struct worker *worker)
     return wall_ms(worker) != before;
 }
 
+/* Lets others in between, once the request has decided so much. What it has decided is published
+ * first: nobody waits for a busy order of one who pauses. False: the log is closed. */
+static bool pause_when_due(struct worker *worker, uint32_t lines)
+{
+    worker->lines_unpaused += lines;
+    if (worker->lines_unpaused < PAUSE_LINES || !worker->call || !worker->call->pause) {
+        return true;
+    }
+    worker->lines_unpaused = 0;
+    if (!worker_flush(worker)) {
+        return false;
+    }
+    worker->call->pause(worker->call);
+    (void)look_at_clock(worker);
+    return true;
+}
+
 bool request_decide(struct worker *worker, decide_function decide, const void *subject,
                     uint32_t lines, struct order_outcome *outcome)
 {
     CHECK(!worker->txn.publishing);
+    if (!pause_when_due(worker, lines)) {
+        return false;
+    }
     if (!may_start(worker, outcome)) {
         return true;
     }

@@ -89,6 +89,9 @@ struct engine_call {
     bool refuse_longer;        /* nothing was changed: a longer one may be refused instead */
     /* The response may leave. Runs in engine_submit() or on the log's thread; never blocks. */
     void (*done)(struct engine_call *call);
+    /* Called now and then while a long request is executed: nothing of it is under way then, and
+     * others may be executed in between, on this thread too. NULL: does nothing. */
+    void (*pause)(struct engine_call *call);
 };
 
 /* Executes a decoded request. Any thread. */

@@ -16,6 +16,7 @@
 
 #define BUSY_RETRY_MS      5u
 #define READ_ONLY_RETRY_MS 1000u
+#define NS_PER_MS          1000000u
 
 /* ---- Answers ---- */
 
@@ -85,6 +86,33 @@ static void answer_read_only(struct engine *engine, struct engine_call *call)
                 reason[0] ? reason : "it could not be a moment ago");
 }
 
+/* False: the answer would come after the request's timeout_ms, by what has passed and by how long
+ * the log takes now. */
+static bool answer_in_time(struct engine *engine, struct engine_call *call,
+                           const struct request *request)
+{
+    if (request->timeout_ms == 0 || call->received_ns == 0) {
+        return true;
+    }
+    uint64_t timeout_ns = (uint64_t)request->timeout_ms * NS_PER_MS;
+    uint64_t now_ns = clock_monotonic_ns(engine->clock);
+    uint64_t waited_ns = now_ns > call->received_ns ? now_ns - call->received_ns : 0;
+    uint64_t log_ns = request_changes(request->type) ? wal_expected_ns(engine->wal) : 0;
+    if (waited_ns > timeout_ns) {
+        answer_fail(call, HF_BUSY, "timeout_ms: %u ms had passed before the request was started",
+                    request->timeout_ms);
+    } else if (waited_ns + log_ns > timeout_ns) {
+        answer_fail(call, HF_BUSY,
+                    "timeout_ms: %u ms would have passed before the answer: the log takes about "
+                    "%llu ms now",
+                    request->timeout_ms, (unsigned long long)(log_ns / NS_PER_MS));
+    } else {
+        return true;
+    }
+    call->response.retry_after_ms = BUSY_RETRY_MS + (uint32_t)(log_ns / NS_PER_MS);
+    return false;
+}
+
 /* True when the request may be started; else the answer says why not. */
 static bool request_admit(struct engine *engine, struct engine_call *call,
                           const struct request *request)
@@ -100,12 +128,7 @@ static bool request_admit(struct engine *engine, struct engine_call *call,
                     request->answer_bytes_max, (unsigned long long)ANSWER_BYTES_LEAST);
         return false;
     }
-    if (request->timeout_ms > 0 && call->received_ns > 0 &&
-        clock_monotonic_ns(engine->clock) - call->received_ns >
-            (uint64_t)request->timeout_ms * 1000000u) {
-        answer_fail(call, HF_BUSY, "timeout_ms: %u ms had passed before the request was started",
-                    request->timeout_ms);
-        call->response.retry_after_ms = BUSY_RETRY_MS;
+    if (!answer_in_time(engine, call, request)) {
         return false;
     }
     if (!request_changes(request->type)) {
@@ -200,6 +223,7 @@ static bool run_change(struct engine *engine, struct engine_call *call,
         *lsn = 0;
         return true;
     }
+    worker->call = call;
     bool fine = execute_change(worker, call, request) && worker_flush(worker);
     SCHEDULE_POINT("submit.changed");
     /* A new decision depends on nothing later than its own record. A refusal or a replay may

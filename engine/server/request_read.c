@@ -15,6 +15,7 @@
 
 #define LIST_STOCK_DEFAULT  1000u
 #define LIST_ORDERS_DEFAULT 100u
+#define READ_ITEMS_UNPAUSED 1024u /* items of a list between two pauses: some 300 us */
 
 /* At most so much of an answer, by the longest form of each of its fields (proto/holdfast.proto).
  */
@@ -293,7 +294,8 @@ struct stock_list {
     struct stock_message *items;
     uint32_t count;
     uint32_t room;
-    uint64_t bytes; /* that they take of an answer, at most */
+    uint64_t bytes;     /* that they take of an answer, at most */
+    uint32_t paused_at; /* `count` when others were let in between */
 };
 
 /* Room for so many more. */
@@ -323,6 +325,10 @@ static bool list_add(struct engine *engine, struct engine_call *call, struct sto
                      const uint32_t *items, uint32_t count)
 {
     struct item_view views[READ_ITEMS_AT_ONCE];
+    if (list->count - list->paused_at >= READ_ITEMS_UNPAUSED && call->pause) {
+        list->paused_at = list->count;
+        call->pause(call);
+    }
     if (!list_grow(call, list, count)) {
         return false;
     }

@@ -27,6 +27,7 @@
 #include "rpc/transport.h"
 #include "server/preflight.h"
 #include "wire/codec.h"
+#include "wire/peek.h"
 
 #define WATCH_NS           100000000L /* how often main looks whether the log has failed */
 #define DRAIN_MS           5000u
@@ -125,14 +126,19 @@ static void send_answer(struct engine_call *call)
 {
     struct exchange_memory *memory =
         (struct exchange_memory *)((char *)call - offsetof(struct exchange_memory, call));
+    struct transport_exchange *exchange = memory->exchange;
     struct bytes reply;
+    CHECK(exchange != NULL); /* one answer for each request */
+    if (call->response.status == HF_BUSY) {
+        uint32_t retry_ms = transport_retry_ms(exchange);
+        call->response.retry_after_ms =
+            retry_ms > call->response.retry_after_ms ? retry_ms : call->response.retry_after_ms;
+    }
     if (codec_response_encode(&memory->arena, &call->response, &reply) != HF_OK) {
         reply = fixed_answer(memory);
     } else if (call->refuse_longer && reply.len + SP_ID_BYTES > call->answer_bytes_max) {
         refuse_long_answer(memory, &reply);
     }
-    struct transport_exchange *exchange = memory->exchange;
-    CHECK(exchange != NULL); /* one answer for each request */
     memory->exchange = NULL;
     USDT2(reply, call->response.lsn, call->response.status);
     struct engine *engine = call->engine;
@@ -140,6 +146,14 @@ static void send_answer(struct engine_call *call)
         engine_answer_way(call, transport_exchange_body(exchange).len, reply.len);
     transport_reply(exchange, reply);
     engine_answered(engine, &way);
+}
+
+/* The request lets others in between. */
+static void pause_request(struct engine_call *call)
+{
+    struct exchange_memory *memory =
+        (struct exchange_memory *)((char *)call - offsetof(struct exchange_memory, call));
+    transport_pause(memory->exchange);
 }
 
 static struct exchange_memory *begin_exchange(struct transport_exchange *exchange)
@@ -150,10 +164,11 @@ static struct exchange_memory *begin_exchange(struct transport_exchange *exchang
     memory->exchange = exchange;
     uint64_t begun_ns = clock_monotonic_ns(clock_real());
     memory->call = (struct engine_call){
-        .received_ns = begun_ns,
         .begun_ns = begun_ns,
+        .received_ns = transport_exchange_received_ns(exchange),
         .arena = &memory->arena,
         .done = send_answer,
+        .pause = pause_request,
     };
     return memory;
 }
@@ -175,12 +190,63 @@ static void handle_request(void *context, struct transport_exchange *exchange)
     engine_submit(server->engine, &memory->call, &request);
 }
 
-static void refuse_request(void *context, struct transport_exchange *exchange)
+/* ---- Requests that wait ---- */
+
+#define LIST_COST KIB(256) /* a list takes as long as a batch of so many bytes */
+#define STOCKKEEPING_COST                                                                          \
+    KIB(16) /* a longer definition is no order that an operator gives by hand */
+
+/* An operator's words come first, then what is about orders in hand: they end work, and free units.
+ */
+static struct transport_kind classify_request(void *context, struct bytes bytes)
 {
-    struct server *server = context;
-    struct exchange_memory *memory = begin_exchange(exchange);
-    engine_refuse(server->engine, &memory->call, HF_BUSY,
-                  "too many requests of this connection are in hand");
+    (void)context;
+    struct request_peek peek = request_peek(bytes);
+    struct transport_kind kind = {.class = TRANSPORT_NEW, .timeout_ms = peek.timeout_ms};
+    switch (peek.type) {
+    case REQUEST_STATUS:
+        kind.class = TRANSPORT_OPERATOR;
+        break;
+    case REQUEST_DEFINE: /* such as a pause of the sale */
+        kind.class = bytes.len <= STOCKKEEPING_COST ? TRANSPORT_OPERATOR : TRANSPORT_NEW;
+        break;
+    case REQUEST_COMMIT:
+    case REQUEST_RELEASE:
+    case REQUEST_EXTEND:
+    case REQUEST_RETURN:
+    case REQUEST_COMMIT_BATCH:
+    case REQUEST_RELEASE_BATCH:
+    case REQUEST_GET_ORDER:
+        kind.class = TRANSPORT_FINISH;
+        break;
+    case REQUEST_LIST_STOCK:
+    case REQUEST_LIST_ORDERS:
+        kind.extra_cost = LIST_COST;
+        break;
+    default:
+        break;
+    }
+    return kind;
+}
+
+static const char *refusal_text(enum transport_refusal why)
+{
+    switch (why) {
+    case TRANSPORT_REFUSE_CROWD:
+        return "too many requests of this connection are in hand";
+    case TRANSPORT_REFUSE_OVERLOAD:
+        return "more requests come than the engine can answer in time";
+    case TRANSPORT_REFUSE_LATE:
+        break;
+    }
+    return "timeout_ms: it had passed before the request was started";
+}
+
+static size_t refuse_request(void *context, enum transport_refusal why, uint32_t retry_ms,
+                             uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX])
+{
+    (void)context;
+    return codec_refusal_encode(refusal_text(why), retry_ms, reply, TRANSPORT_REFUSAL_BYTES_MAX);
 }
 
 /* ---- Start ---- */
@@ -312,16 +378,19 @@ static void note_identity(struct server *server)
     }
 }
 
-/* The log's thread gives the answers of a whole group in a row. */
+/* The log's thread gives the answers of a whole group in a row: those of one connection leave
+ * together. */
 static void answers_begin(void *context)
 {
     struct server *server = context;
     engine_answers_begin(server->engine);
+    transport_gather_begin();
 }
 
 static void answers_end(void *context)
 {
     struct server *server = context;
+    transport_gather_end();
     engine_answers_end(server->engine);
 }
 
@@ -415,6 +484,9 @@ static bool start_transport(struct server *server)
         .user_bytes = sizeof(struct exchange_memory),
         .handle = handle_request,
         .refuse = refuse_request,
+        .classify = classify_request,
+        .queue_target_ns = server->config->queue_target_ms * 1000000u,
+        .queue_interval_ns = server->config->queue_interval_ms * 1000000u,
         .replied = memory_clear,
         .user_init = memory_init,
         .user_deinit = memory_deinit,

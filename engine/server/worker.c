@@ -101,6 +101,8 @@ static void worker_begin(struct worker *worker)
     worker->depends_on_tail = false;
     worker->lines_decided = 0;
     worker->admitted_lsn = 0;
+    worker->lines_unpaused = 0;
+    worker->call = NULL;
     worker->read_only = false;
     worker->append_ns = 0;
     worker_look_at_clock(worker);

@@ -33,17 +33,21 @@ struct workers {
     unsigned count;       /* made so far, at most THREADS_MAX */
 };
 
+struct engine_call;
+
 struct worker {
     struct worker *next;
     struct workers *workers;
-    uint64_t lsn;           /* end of the last record that this request appended; 0: none */
-    int64_t shown_ahead_ms; /* what deadlines are shown with: time_shown_ms */
-    bool depends_on_tail;   /* an outcome was a refusal or a replay: rule 3 */
-    uint32_t lines_decided; /* since the clock was last read */
-    uint64_t admitted_lsn;  /* `lsn` when the log was last asked whether it takes more */
-    bool read_only;         /* it does not: the rest of the request is refused */
-    uint64_t append_ns;     /* of this request: in the stage SLOWEST_APPEND (slowest.h) */
-    uint8_t *records;       /* WAL_APPEND_BYTES_MAX */
+    uint64_t lsn;             /* end of the last record that this request appended; 0: none */
+    int64_t shown_ahead_ms;   /* what deadlines are shown with: time_shown_ms */
+    bool depends_on_tail;     /* an outcome was a refusal or a replay: rule 3 */
+    uint32_t lines_decided;   /* since the clock was last read */
+    uint64_t admitted_lsn;    /* `lsn` when the log was last asked whether it takes more */
+    bool read_only;           /* it does not: the rest of the request is refused */
+    uint64_t append_ns;       /* of this request: in the stage SLOWEST_APPEND (slowest.h) */
+    uint32_t lines_unpaused;  /* decided since others were last let in between */
+    struct engine_call *call; /* whose request it executes; NULL: nobody's */
+    uint8_t *records;         /* WAL_APPEND_BYTES_MAX */
     struct txn txn;
 };
 

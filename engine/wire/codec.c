@@ -570,3 +570,14 @@ enum hf_status codec_response_encode(struct arena *arena, const struct response 
     }
     return pack(arena, &message.base, out);
 }
+
+size_t codec_refusal_encode(const char *message, uint32_t retry_after_ms, uint8_t *to, size_t room)
+{
+    Holdfast__V1__Response response = HOLDFAST__V1__RESPONSE__INIT;
+    response.status = HOLDFAST__V1__STATUS__STATUS_BUSY;
+    response.message = (ProtobufCBinaryData){strlen(message), (uint8_t *)(uintptr_t)message};
+    response.retry_after_ms = retry_after_ms;
+    size_t len = holdfast__v1__response__get_packed_size(&response);
+    CHECK(len <= room);
+    return holdfast__v1__response__pack(&response, to);
+}

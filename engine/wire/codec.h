@@ -34,4 +34,9 @@ enum hf_status codec_response_decode(struct arena *arena, struct bytes bytes,
 enum hf_status codec_response_encode(struct arena *arena, const struct response *response,
                                      struct bytes *out);
 
+/* Encodes an answer that needs no arena: BUSY, a message, and when to come again. Returns its
+ * length; `room` must suffice: REFUSAL_FIXED_BYTES and the message. */
+size_t codec_refusal_encode(const char *message, uint32_t retry_after_ms, uint8_t *to, size_t room);
+#define REFUSAL_FIXED_BYTES 16u
+
 #endif

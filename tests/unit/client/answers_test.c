@@ -232,6 +232,17 @@ static void *engine_run(void *arg)
     return NULL;
 }
 
+static size_t refuse_nobody(void *context, enum transport_refusal why, uint32_t retry_ms,
+                            uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX])
+{
+    (void)context;
+    (void)why;
+    (void)retry_ms;
+    (void)reply;
+    fail_msg("a client has more in hand than it may");
+    return 0;
+}
+
 static void engine_start_at(struct engine *engine, const char *url, unsigned delay_ms,
                             unsigned spoil)
 {
@@ -248,7 +259,8 @@ static void engine_start_at(struct engine *engine, const char *url, unsigned del
         .user_init = memory_init,
         .user_deinit = memory_deinit,
         .handle = engine_handle,
-        .refuse = engine_handle,
+        .per_connection = SERVER_CONTEXTS_MAX,
+        .refuse = refuse_nobody,
         .context = engine,
     };
     assert_int_equal(transport_server_open(&engine->server, &options), HF_OK);

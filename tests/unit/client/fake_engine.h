@@ -416,6 +416,17 @@ static inline void fake_answer_held(struct fake *fake)
     }
 }
 
+static inline size_t refuse_nobody(void *context, enum transport_refusal why, uint32_t retry_ms,
+                                   uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX])
+{
+    (void)context;
+    (void)why;
+    (void)retry_ms;
+    (void)reply;
+    fail_msg("a client has more in hand than it may");
+    return 0;
+}
+
 static inline void fake_start(struct fake *fake, const char *url)
 {
     memset(fake, 0, sizeof *fake);
@@ -428,7 +439,8 @@ static inline void fake_start(struct fake *fake, const char *url)
         .user_init = memory_init,
         .user_deinit = memory_deinit,
         .handle = fake_handle,
-        .refuse = fake_handle,
+        .per_connection = SERVER_CONTEXTS_MAX,
+        .refuse = refuse_nobody,
         .context = fake,
     };
     assert_int_equal(transport_server_open(&fake->server, &options), HF_OK);

@@ -54,7 +54,7 @@ struct echo {
     atomic_uint refused;
     atomic_uint ended;    /* handlers that have returned */
     atomic_uint delay_ms; /* that a handler takes */
-    bool hold_refused;    /* requests that are to be refused are kept as the others */
+    atomic_int refused_why;
     atomic_bool holding;  /* keep requests instead of answering */
     pthread_mutex_t lock; /* held */
     struct transport_exchange *held[64];
@@ -86,15 +86,15 @@ static inline void echo_handle(void *context, struct transport_exchange *exchang
     atomic_fetch_add(&echo->ended, 1);
 }
 
-static inline void echo_refuse(void *context, struct transport_exchange *exchange)
+static inline size_t echo_refuse(void *context, enum transport_refusal why, uint32_t retry_ms,
+                                 uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX])
 {
     struct echo *echo = context;
+    assert_true(retry_ms >= 1);
     atomic_fetch_add(&echo->refused, 1);
-    if (echo->hold_refused) {
-        echo_handle(context, exchange);
-        return;
-    }
-    transport_reply(exchange, bytes_of("busy"));
+    atomic_store(&echo->refused_why, why);
+    memcpy(reply, "busy", 4);
+    return 4;
 }
 
 static inline void echo_answer_held(struct echo *echo)

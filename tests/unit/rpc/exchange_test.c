@@ -90,11 +90,15 @@ static void late_handle(void *context, struct transport_exchange *exchange)
     pthread_mutex_unlock(&late->lock);
 }
 
-static void late_refuse(void *context, struct transport_exchange *exchange)
+static size_t late_refuse(void *context, enum transport_refusal why, uint32_t retry_ms,
+                          uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX])
 {
     (void)context;
-    (void)exchange;
+    (void)why;
+    (void)retry_ms;
+    (void)reply;
     fail_msg("a connection is refused that has fewer in hand than it may");
+    return 0;
 }
 
 static void late_replied(void *context, void *user)

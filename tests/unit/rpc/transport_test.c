@@ -8,7 +8,9 @@
 static void check_echo(const char *listen_url)
 {
     struct echo echo;
-    echo_start(&echo, listen_url);
+    echo_start_with(&echo, listen_url,
+                    (struct transport_server_options){
+                        .contexts = 64, .per_connection = 64, .send_timeout_ms = 500});
     struct transport_client *client = client_of(echo.url);
     enum { IN_FLIGHT = 64, ROUNDS = 20 };
     struct result *results = calloc(IN_FLIGHT, sizeof *results);
@@ -374,49 +376,6 @@ static void transport_refuses_a_connection_with_too_many_in_hand(void **state)
     echo_stop(&echo);
 }
 
-/* Also those that are refused are in hand until they are answered: there is an end to that, too. */
-static void transport_cuts_off_a_connection_with_twice_as_many_in_hand(void **state)
-{
-    (void)state;
-    enum { MOST = 4 };
-    struct echo echo;
-    echo_start_with(&echo, "tcp://127.0.0.1:0",
-                    (struct transport_server_options){
-                        .contexts = 32, .per_connection = MOST, .send_timeout_ms = PATIENCE_MS});
-    echo.hold_refused = true;
-    atomic_store(&echo.holding, true);
-    uint64_t until = patience_until();
-    uint8_t message[12];
-    raw_head(message, 0);
-    int fd = raw_dial(echo.url);
-    raw_handshake(fd);
-    for (unsigned i = 1; i < 2 * MOST; i++) {
-        raw_send(fd, message, sizeof message);
-        while (atomic_load(&echo.handled) < i) {
-            assert_true(now_ms() < until);
-            sleep_ms(1);
-        }
-    }
-    assert_int_equal(atomic_load(&echo.refused), MOST - 1);
-    assert_int_equal(echo_stats(&echo).disconnected, 0);
-    raw_send(fd, message, sizeof message); /* one too many */
-    while (echo_stats(&echo).disconnected == 0) {
-        assert_int_equal(atomic_load(&echo.handled), 2 * MOST - 1);
-        assert_true(now_ms() < until);
-        sleep_ms(1);
-    }
-    assert_true(raw_hung_up(fd));
-    (void)close(fd);
-    atomic_store(&echo.holding, false);
-    echo_answer_held(&echo);
-    assert_serves(echo.url);
-    assert_int_equal(atomic_load(&echo.handled), 2 * MOST);
-    echo_stop(&echo);
-}
-
-/* ---- Framing ---- */
-
-/* A message of 1 byte: 8 bytes of length, an id, the byte. */
 static void raw_message(uint8_t message[13], uint8_t byte)
 {
     raw_head(message, 1);
@@ -428,7 +387,9 @@ static void transport_takes_messages_however_they_are_cut(void **state)
 {
     (void)state;
     struct echo echo;
-    echo_start(&echo, "tcp://127.0.0.1:0");
+    echo_start_with(&echo, "tcp://127.0.0.1:0",
+                    (struct transport_server_options){
+                        .contexts = 64, .per_connection = 100, .send_timeout_ms = 500});
     int fd = raw_dial(echo.url);
     enum { MESSAGES = 100 }; /* more than are taken at once */
     static const uint8_t greeting[8] = {0, 'S', 'P', 0, 0, 0x30, 0, 0};
@@ -886,7 +847,6 @@ int main(void)
         cmocka_unit_test(transport_bounds_what_all_half_messages_take),
         cmocka_unit_test(transport_refuses_connections_beyond_its_most),
         cmocka_unit_test(transport_refuses_a_connection_with_too_many_in_hand),
-        cmocka_unit_test(transport_cuts_off_a_connection_with_twice_as_many_in_hand),
         cmocka_unit_test(transport_takes_messages_however_they_are_cut),
         cmocka_unit_test(transport_keeps_the_backtrace_and_drops_what_went_too_far),
         cmocka_unit_test(transport_serves_more_requests_than_it_has_exchanges),
