@@ -197,9 +197,29 @@ def test_codes_that_look_like_the_one_meant_are_named():
         engine.stop()
 
 
+def test_the_slowest_answers_are_listed_as_soon_as_there_are_any():
+    with Engine() as engine:
+        status = ("status", "--slowest", "--url", engine.url)
+        assert run(*status) == "nothing was answered within the last 60 seconds\n"
+        harness.wait_until(lambda: " status " in run(*status), "the question itself is listed")
+        title, columns, *rows = run(*status).splitlines()
+        assert "in ms" in title and columns.split()[2:8] == ["total", "queue", "decide", "append", "sync", "reply"]
+        for row in rows:
+            total, *stages = row.split()[1:7]
+            assert sum("*" in stage for stage in stages) == 1, row
+            assert abs(float(total) - sum(float(stage.rstrip("*")) for stage in stages)) < 0.004, row
+            longest = max(stages, key=lambda stage: float(stage.rstrip("*")))
+            assert "*" in longest or float(longest) == max(float(s[:-1]) for s in stages if "*" in s), row
+        told = json.loads(run(*status, "--json"))
+        assert told["state"] == "serving" and told["slowest"][0]["total_ns"] > 0, told
+        assert "slowest" not in json.loads(run("status", "--url", engine.url, "--json"))
+        engine.stop()
+
+
 def test_status_json_goes_through_a_full_disk_loudly():
     with Engine() as engine, open("/dev/full", "w") as full:
-        for words in (("status",), ("status", "--json"), ("stock", "list"), ("order", "list", "--json")):
+        for words in (("status",), ("status", "--json"), ("status", "--slowest"), ("stock", "list"),
+                      ("order", "list", "--json")):
             done = call(*words, "--url", engine.url, stdout=full)
             if words[0] == "status" or "--json" in words:
                 assert done.returncode == 1 and "writing the output failed" in done.stderr, (words, done)
