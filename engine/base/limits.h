@@ -111,6 +111,7 @@ static_assert((uint64_t)QTY_MAX * ORDER_LINES_MAX < (uint64_t)STOCK_MAX, "an ord
 #define QUEUE_MS_MAX              60000u
 #define SERVER_SEND_TIMEOUT_MS    5000 /* a client that does not read for so long is disconnected */
 #define SERVER_CONNECTIONS_MAX    16384u /* fewer where there are fewer descriptors */
+#define SERVER_IDLE_MS            1000u  /* quiet so long, a connection may go for a newcomer */
 #define SERVER_FILES_LEAST        64u    /* descriptors that an engine needs; it takes about 20 */
 #define SERVER_FILES_KEPT         384u   /* descriptors that connections must leave free */
 #define SERVER_MEMORY_BYTES_MAX   GIB(1) /* of connections' long messages and unread replies */

@@ -1,6 +1,11 @@
 /* connection.h - the connections that a server's listeners have accepted: how many there are, which
  * of them are a burden, and how they end. The same for REP and for PUB.
  *
+ * A connection has a place from when it is accepted until it is closed. When all places are taken,
+ * a newcomer gets the place of one that is quiet (room.h) at once. Its stream and its memory may
+ * stay a little longer, until nothing refers to them: there are at most CONNECTIONS_SPARE such
+ * beyond the places, or 1/8 of the places and 1.
+ *
  * What a hostile or unlucky peer can't do:
  * - leave replies unread: its connection is closed after send_timeout_ms, or as soon as it has more
  *   than its share in hand and takes no reply for STALLED_MS (connection.c);
@@ -11,8 +16,9 @@
  *
  * Threads: any.
  *
- * Invariant: a connection is in the list as long as it is read from, and has a reference for that.
- */
+ * Invariant: a connection that is read from is in the list, and has a reference for that. One that
+ * is no longer read from (`down`) stays in the list until it is released; nobody may take its lock
+ * or a reference to it then. */
 #ifndef RPC_CONNECTION_H
 #define RPC_CONNECTION_H
 
@@ -23,13 +29,19 @@
 
 #include "rpc/link.h"
 #include "rpc/memory.h"
+#include "rpc/peers.h"
+#include "rpc/room.h"
 #include "rpc/turns.h"
+
+#define CONNECTIONS_SPARE 64u
+#define CONNECTION_BUSY   UINT64_MAX
 
 struct connection_options {
     const struct link_kind *kind; /* of all connections */
     uint64_t message_bytes_max;   /* a longer message closes its connection */
     uint64_t memory_bytes_max;    /* of all connections together; 0: no limit */
-    uint32_t connections_max;     /* further ones are refused; 0: no limit */
+    uint32_t connections_max;     /* places; 0: no limit */
+    uint32_t per_address;         /* most of one address; further ones are refused. 0: no limit */
     uint32_t idle_ms_max;         /* see transport_server_options */
     uint32_t in_hand_max;         /* with more in hand, a connection that leaves replies unread is
                                      closed at once */
@@ -47,8 +59,13 @@ struct connections {
 
     pthread_mutex_t lock; /* all below */
     struct connection *first;
-    unsigned links; /* not released yet */
-    bool is_full;   /* a connection was refused, and a warning was written */
+    unsigned links;   /* not released yet */
+    unsigned staying; /* that have a place */
+    unsigned reading; /* in the list and not down */
+    struct peers peers;
+    struct room room;
+    bool is_full;    /* all places were taken, and a warning was written */
+    bool is_refused; /* the same for one that was refused */
 };
 
 /* One connection. */
@@ -57,6 +74,10 @@ struct connection {
     struct connections *set;
     struct connection *previous; /* set's lock */
     struct connection *next;     /* set's lock */
+    struct peer *peer;           /* while it has a place; NULL: no address. Set's lock */
+    bool stays;                  /* it has a place; set's lock */
+    bool listed;                 /* set's lock */
+    bool down;                   /* set's lock */
     bool counted;                /* in set->open: has greeted; set's lock */
     bool closing;                /* by connections_close_first(); set's lock */
 
@@ -78,9 +99,6 @@ static inline bool connections_stopping(const struct connections *set)
     return atomic_load_explicit(&set->stopping, memory_order_seq_cst);
 }
 
-/* There are options.connections_max of them. Lock held. */
-bool connections_are_full(const struct connections *set);
-
 /* Closes one connection that is read from. False: none is left. */
 bool connections_close_first(struct connections *set);
 
@@ -101,8 +119,12 @@ void connection_greeted(struct link *link);
 void connection_down(struct link *link);
 void connection_release(struct link *link);
 
-/* Closes a connection that is a burden, and counts it. */
+/* Closes a connection that is a burden, and counts it. Without its lock and the set's. */
 void connection_disconnect(struct connection *connection);
+
+/* Since when the connection is quiet (room.h). CONNECTION_BUSY: it is not, or is being closed.
+ * Link's and set's lock held. */
+uint64_t connection_quiet_since(const struct connection *connection);
 
 /* The connection leaves replies unread. Link's lock held. */
 bool connection_stalled(const struct connection *connection, uint64_t now);

@@ -27,6 +27,12 @@ size_t frame_head(uint8_t head[FRAME_HEAD_MAX], bool is_ipc, uint64_t len)
     return at;
 }
 
+/* Notes when the peer has last said something whole. */
+static void link_said(struct link *link)
+{
+    atomic_store_explicit(&link->said_ms, link->received_ns / 1000000u, memory_order_relaxed);
+}
+
 enum parsed frame_take_greeting(struct link *link)
 {
     uint8_t expected[GREETING_LEN];
@@ -42,6 +48,7 @@ enum parsed frame_take_greeting(struct link *link)
     }
     link->begin += GREETING_LEN;
     link->greeted = true;
+    link_said(link);
     link->kind->greeted(link);
     return PARSED_FRAME;
 }
@@ -96,7 +103,8 @@ void link_take(struct link *link, const struct frame *frame)
 {
     CHECK(link->end - link->begin >= frame->total); /* link_next() has found it whole */
     link->begin += frame->total;
-    /* relaxed: for the watchdog, which reads it ten times a second. */
+    /* relaxed, both: for those who look whether the connection is quiet or slow. */
+    link_said(link);
     if (atomic_load_explicit(&link->long_since_ms, memory_order_relaxed) != 0) {
         atomic_store_explicit(&link->long_since_ms, 0, memory_order_relaxed);
     }

@@ -59,6 +59,8 @@ struct link {
     bool is_ipc;
     atomic_uint_fast64_t long_since_ms; /* when a long message began to come in; 0: none is coming.
                                            Written by the thread that reads */
+    atomic_uint_fast64_t said_ms; /* when the last whole message or the handshake came in; 0: none.
+                                     Written by the thread that reads */
     atomic_uint refs; /* one each: the reads, a write, a callback, an exchange, the owner */
     atomic_uint gate; /* operations being started, and GATE_CLOSED */
 

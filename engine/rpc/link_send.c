@@ -102,7 +102,9 @@ static unsigned link_written(struct link *link, bool *write)
     unsigned messages = link->leaving.messages;
     outbox_clear(&link->leaving, link->budget);
     link->is_sending = false;
-    link->progress_ms = timing_now_ms();
+    if (messages > 0) { /* not our handshake */
+        link->progress_ms = timing_now_ms();
+    }
     *write = link_begin_write(link);
     link_unchoke(link);
     return messages;

@@ -57,10 +57,12 @@ struct transport_server_options {
     uint64_t message_bytes_max; /* a longer message closes its connection */
     uint64_t memory_bytes_max;  /* of all connections' long messages and unread replies; a client
                                    that  needs more is disconnected. 0: no limit */
-    uint32_t connections_max;   /* further ones are refused. 0: no limit */
-    uint32_t idle_ms_max;       /* when a connection was refused, the one that has been idle longest
-                                   is closed, if that is at least so long. Idle: no request in hand
-                                   and no reply unread. 0: none is closed */
+    uint32_t connections_max;   /* places for connections. When all are taken, a newcomer gets that
+                                   of one that is quiet (room.h), or is refused. 0: no limit */
+    uint32_t idle_ms_max;       /* for so long at least a connection must be quiet, to be closed for
+                                   a newcomer. 0: none is closed that has sent its handshake */
+    uint32_t per_address;       /* connections of one peer address, further ones are refused; not
+                                   over ipc. 0: no limit */
     int send_timeout_ms;        /* a reply that can't be sent within this closes its connection */
     size_t user_bytes;          /* memory that each exchange keeps for the handler, zeroed once */
 

@@ -65,6 +65,7 @@ enum hf_status transport_server_open(struct transport_server **out,
                                          .memory_bytes_max = options->memory_bytes_max,
                                          .connections_max = options->connections_max,
                                          .idle_ms_max = options->idle_ms_max,
+                                         .per_address = options->per_address,
                                          .in_hand_max = server->options.per_connection,
                                          .send_timeout_ms = options->send_timeout_ms,
                                      });

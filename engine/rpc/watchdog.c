@@ -94,6 +94,9 @@ static void watch_connections(struct connections *set)
     unsigned count = 0;
     pthread_mutex_lock(&set->lock);
     for (struct connection *at = set->first; at && count < WATCH_CLOSE_MAX; at = at->next) {
+        if (at->down) {
+            continue;
+        }
         pthread_mutex_lock(&at->link.lock);
         uint64_t now = timing_now_ms(); /* read under the lock: not before the times that it is
                                            compared with */
@@ -113,48 +116,6 @@ static void watch_connections(struct connections *set)
             (void)link_shut(&found[i]->link);
         }
         link_put(&found[i]->link);
-    }
-}
-
-/* Since when a connection has nothing in hand. 0: it has something. Link's lock held. */
-static uint64_t connection_idle_since(const struct connection *connection)
-{
-    const struct link *link = &connection->link;
-    bool busy = link->closed || connection->handling > 0 || link_unsent(link) > 0;
-    return busy ? 0 : link->progress_ms > link->made_ms ? link->progress_ms : link->made_ms;
-}
-
-/* When a connection was refused, closes the longest idle one, to make room for the next. Not while
- * another is being closed: its place will be free. */
-static void watch_idle(struct connections *set)
-{
-    struct connection *found = NULL;
-    uint64_t found_since = UINT64_MAX;
-    uint32_t staying = 0;
-    pthread_mutex_lock(&set->lock);
-    bool wanted = set->options.idle_ms_max > 0 && set->is_full && connections_are_full(set);
-    for (struct connection *at = wanted ? set->first : NULL; at; at = at->next) {
-        pthread_mutex_lock(&at->link.lock);
-        uint64_t since = connection_idle_since(at);
-        staying += !at->link.closed;
-        pthread_mutex_unlock(&at->link.lock);
-        /* The list's oldest are its last. */
-        if (since != 0 && since <= found_since) {
-            found = at;
-            found_since = since;
-        }
-    }
-    if (found && (staying < set->options.connections_max ||
-                  timing_now_ms() - found_since < set->options.idle_ms_max)) {
-        found = NULL;
-    }
-    if (found) {
-        link_get(&found->link);
-    }
-    pthread_mutex_unlock(&set->lock);
-    if (found) {
-        (void)link_shut(&found->link);
-        link_put(&found->link);
     }
 }
 
@@ -178,7 +139,6 @@ static void *watchdog_run(void *arg)
     while (watchdog_sleep(watchdog)) {
         pthread_mutex_unlock(&watchdog->lock);
         watch_connections(watchdog->connections);
-        watch_idle(watchdog->connections);
         bool look = timing_now_ms() - probed_ms >= PROBE_EVERY_MS;
         watch_listeners(watchdog, look);
         probed_ms = look ? timing_now_ms() : probed_ms;

@@ -1,8 +1,8 @@
 /* watchdog.h - the thread that looks after a server's listeners and connections.
  *
- * Ten times a second it closes connections that are a burden, that sent no handshake in time, or
- * (one, when another was refused) that are idle. Once a second it looks at each listener, and opens
- * it again when it is dead: on proof alone (probe.h), never because the process is busy.
+ * Ten times a second it closes connections that are a burden or sent no handshake in time. Once a
+ * second it looks at each listener, and opens it again when it is dead: on proof alone (probe.h),
+ * never because the process is busy.
  *
  * Threads: one starts and stops it. */
 #ifndef RPC_WATCHDOG_H

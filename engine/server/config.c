@@ -102,6 +102,8 @@ static const struct setting settings[] = {
     {"queue-interval", "DURATION", KIND_DURATION, FIELD(queue_interval_ms), 0, 1, QUEUE_MS_MAX,
      QUEUE_INTERVAL_MS_DEFAULT, NULL,
      "overloaded: some request has waited at each moment for so long"},
+    {"connections-per-address", "N", KIND_NUMBER, FIELD(connections_per_address), 0, 0,
+     SERVER_CONNECTIONS_MAX, 0, NULL, "connections of one client address; 0: no limit"},
 };
 #define SETTING_COUNT (sizeof settings / sizeof settings[0])
 

@@ -46,10 +46,11 @@ struct config {
     uint64_t contexts;
     uint64_t queue_target_ms;
     uint64_t queue_interval_ms;
-    bool listen_from_file; /* the command line's --listen replaces the file's */
-    bool token_from_file;  /* the same of token and token-file */
-    bool address_refused;  /* what was wrong last was an address: not usage, but that it can't start
-                            */
+    uint64_t connections_per_address; /* 0: no limit */
+    bool listen_from_file;            /* the command line's --listen replaces the file's */
+    bool token_from_file;             /* the same of token and token-file */
+    bool address_refused; /* what was wrong last was an address: not usage, but that it can't start
+                           */
 };
 
 /* All defaults. */

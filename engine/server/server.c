@@ -480,6 +480,8 @@ static bool start_transport(struct server *server)
         .message_bytes_max = MESSAGE_BYTES_MAX,
         .memory_bytes_max = SERVER_MEMORY_BYTES_MAX,
         .connections_max = connections_max(),
+        .idle_ms_max = SERVER_IDLE_MS,
+        .per_address = (uint32_t)server->config->connections_per_address,
         .send_timeout_ms = SERVER_SEND_TIMEOUT_MS,
         .user_bytes = sizeof(struct exchange_memory),
         .handle = handle_request,

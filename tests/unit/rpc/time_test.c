@@ -177,91 +177,6 @@ static void server_gives_each_write_its_time(void **state)
     echo_stop(&echo);
 }
 
-/* The server has so many clients, which have all greeted. */
-static void wait_joined(struct echo *echo, unsigned count)
-{
-    uint64_t until = patience_until();
-    while (echo_stats(echo).connections != count) {
-        assert_true(now_ms() < until);
-        sleep_ms(1);
-    }
-}
-
-static void server_makes_room_of_who_has_been_idle_longest(void **state)
-{
-    (void)state;
-    enum { MAX = 3 };
-    struct echo echo;
-    int fds[MAX];
-    echo_start_with(&echo, "tcp://127.0.0.1:0",
-                    (struct transport_server_options){.contexts = 4,
-                                                      .send_timeout_ms = PATIENCE_MS,
-                                                      .connections_max = MAX,
-                                                      .idle_ms_max = 10 * PATIENCE_MS});
-    for (int i = 0; i < MAX; i++) {
-        fds[i] = raw_join(echo.url, 0x30, 0x31);
-        wait_joined(&echo, (unsigned)i + 1);
-        let_pass(1000);
-    }
-    int refused = raw_dial(echo.url);
-    assert_true(raw_hung_up(refused));
-    for (int i = 0; i < MAX; i++) {
-        assert_quiet(fds[i]); /* none for so long */
-    }
-    let_pass(20 * PATIENCE_MS);
-    assert_true(raw_hung_up(fds[0]));
-    assert_quiet(fds[1]);
-    assert_quiet(fds[2]);
-    for (int i = 0; i < MAX; i++) {
-        (void)close(fds[i]);
-    }
-    (void)close(refused);
-    echo_stop(&echo);
-}
-
-/* One that has gone, and whose request is still in hand, leaves its place to the next. */
-static void server_makes_no_room_while_one_goes_by_itself(void **state)
-{
-    (void)state;
-    enum { MAX = 3 };
-    struct echo echo;
-    int fds[MAX];
-    uint8_t head[12];
-    echo_start_with(&echo, "tcp://127.0.0.1:0",
-                    (struct transport_server_options){.contexts = 4,
-                                                      .send_timeout_ms = PATIENCE_MS,
-                                                      .connections_max = MAX,
-                                                      .idle_ms_max = 10 * PATIENCE_MS});
-    for (int i = 0; i < MAX; i++) {
-        fds[i] = raw_join(echo.url, 0x30, 0x31);
-        wait_joined(&echo, (unsigned)i + 1);
-    }
-    atomic_store(&echo.holding, true);
-    raw_head(head, 0);
-    raw_send(fds[0], head, sizeof head);
-    uint64_t until = patience_until();
-    while (atomic_load(&echo.handled) == 0) {
-        assert_true(now_ms() < until);
-        sleep_ms(1);
-    }
-    (void)close(fds[0]);
-    wait_joined(&echo, MAX - 1);
-    int refused = raw_dial(echo.url);
-    assert_true(raw_hung_up(refused));
-    let_pass(20 * PATIENCE_MS);
-    for (int i = 1; i < MAX; i++) {
-        assert_quiet(fds[i]);
-    }
-    atomic_store(&echo.holding, false);
-    echo_answer_held(&echo);
-    assert_serves(echo.url);
-    for (int i = 1; i < MAX; i++) {
-        (void)close(fds[i]);
-    }
-    (void)close(refused);
-    echo_stop(&echo);
-}
-
 /* Accepts what is there, and hangs up; how many there were. */
 static unsigned turn_away(int listening, int wait_ms)
 {
@@ -331,8 +246,6 @@ int main(void)
         cmocka_unit_test(server_drops_a_client_that_does_not_greet_in_time),
         cmocka_unit_test(server_cuts_a_message_off_that_comes_in_for_ever),
         cmocka_unit_test(server_gives_each_write_its_time),
-        cmocka_unit_test(server_makes_room_of_who_has_been_idle_longest),
-        cmocka_unit_test(server_makes_no_room_while_one_goes_by_itself),
         cmocka_unit_test(client_dials_ever_less_often_up_to_each_second),
         cmocka_unit_test(client_that_is_idle_connects_by_itself),
     };

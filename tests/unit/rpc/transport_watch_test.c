@@ -186,44 +186,6 @@ static void transport_watchdog_leaves_a_live_listener_alone(void **state)
     echo_stop(&echo);
 }
 
-/* As many connections as may be, all of which have greeted: one has a request in hand, the others
- * say nothing more. */
-static void transport_makes_room_where_connections_are_idle(void **state)
-{
-    (void)state;
-    enum { MAX = 3 };
-    struct echo echo;
-    struct result in_hand;
-    int fds[MAX - 1];
-    echo_start_with(
-        &echo, "tcp://127.0.0.1:0",
-        (struct transport_server_options){
-            .contexts = 4, .send_timeout_ms = 500, .connections_max = MAX, .idle_ms_max = 1});
-    struct transport_client *client = client_of(echo.url);
-    atomic_store(&echo.holding, true);
-    assert_int_equal(result_start(&in_hand, client, bytes_of("kept"), PATIENCE_MS), HF_OK);
-    while (atomic_load(&echo.handled) == 0) {
-        sleep_ms(1);
-    }
-    atomic_store(&echo.holding, false);
-    for (int i = 0; i < MAX - 1; i++) {
-        fds[i] = raw_join(echo.url, 0x30, 0x31);
-    }
-    assert_serves(echo.url); /* in the place of one of them */
-    struct pollfd idle[] = {{.fd = fds[0], .events = POLLIN}, {.fd = fds[1], .events = POLLIN}};
-    assert_true(poll(idle, MAX - 1, (int)patience_ms()) >= 1);
-    assert_true(raw_hung_up(idle[0].revents ? fds[0] : fds[1]));
-    echo_answer_held(&echo);
-    result_wait(&in_hand);
-    assert_int_equal(in_hand.status, HF_OK);
-    assert_int_equal(transport_client_connections(client), 1); /* always the same */
-    transport_client_close(client);
-    for (int i = 0; i < MAX - 1; i++) {
-        raw_close(fds[i], false);
-    }
-    echo_stop(&echo);
-}
-
 /* A server that goes, then accepts and hangs up for a while, before the real one is there. */
 static void check_flapping(const char *url, int listening, int times)
 {
@@ -289,7 +251,6 @@ int main(void)
         cmocka_unit_test(listener_that_is_slow_is_left_alone),
         cmocka_unit_test(transport_listens_anew_when_a_listener_has_died),
         cmocka_unit_test(transport_watchdog_leaves_a_live_listener_alone),
-        cmocka_unit_test(transport_makes_room_where_connections_are_idle),
         cmocka_unit_test(transport_client_survives_servers_that_hang_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,7 @@ static void config_takes_each_number_up_to_its_bounds(void **state)
         {"wal-segment-bytes", 4194304, 4294967296},
         {"wal-spare-segments", 1, 16},
         {"contexts", 1, 4096},
+        {"connections-per-address", 0, 16384},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char text[32];
