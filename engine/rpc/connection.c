@@ -38,24 +38,6 @@ void connection_disconnect(struct connection *connection)
     }
 }
 
-uint64_t connection_quiet_since(const struct connection *connection)
-{
-    const struct link *link = &connection->link;
-    if (link->closed || connection->handling > 0) {
-        return CONNECTION_BUSY;
-    }
-    if (!connection->counted) {
-        return link->made_ms;
-    }
-    if (link_unsent(link) > 0) {
-        return link->progress_ms;
-    }
-    /* relaxed: written by the thread that reads; a newer value only means less quiet. */
-    uint64_t said_ms = atomic_load_explicit(&link->said_ms, memory_order_relaxed);
-    uint64_t last_ms = said_ms > link->progress_ms ? said_ms : link->progress_ms;
-    return last_ms > link->made_ms ? last_ms : link->made_ms;
-}
-
 bool connection_stalled(const struct connection *connection, uint64_t now)
 {
     const struct link *link = &connection->link;

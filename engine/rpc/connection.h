@@ -34,7 +34,6 @@
 #include "rpc/turns.h"
 
 #define CONNECTIONS_SPARE 64u
-#define CONNECTION_BUSY   UINT64_MAX
 
 struct connection_options {
     const struct link_kind *kind; /* of all connections */
@@ -121,10 +120,6 @@ void connection_release(struct link *link);
 
 /* Closes a connection that is a burden, and counts it. Without its lock and the set's. */
 void connection_disconnect(struct connection *connection);
-
-/* Since when the connection is quiet (room.h). CONNECTION_BUSY: it is not, or is being closed.
- * Link's and set's lock held. */
-uint64_t connection_quiet_since(const struct connection *connection);
 
 /* The connection leaves replies unread. Link's lock held. */
 bool connection_stalled(const struct connection *connection, uint64_t now);

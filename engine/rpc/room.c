@@ -8,6 +8,7 @@
 #include "rpc/timing.h"
 
 #define SEARCH_EVERY_MS 20u /* after a search that found nothing */
+#define NOT_QUIET       UINT64_MAX
 
 /* What a search goes by. */
 struct search {
@@ -21,6 +22,26 @@ static uint64_t address_of(const struct connection *connection)
     return connection->peer ? connection->peer->address : PEERS_NO_ADDRESS;
 }
 
+/* Since when the connection is quiet. NOT_QUIET: it is not, or is being closed. Link's lock held.
+ */
+static uint64_t quiet_since(const struct connection *connection)
+{
+    const struct link *link = &connection->link;
+    if (link->closed || connection->handling > 0) {
+        return NOT_QUIET;
+    }
+    if (!connection->counted) {
+        return link->made_ms;
+    }
+    if (link_unsent(link) > 0) {
+        return link->progress_ms;
+    }
+    /* relaxed: written by the thread that reads; a newer value only means less quiet. */
+    uint64_t said_ms = atomic_load_explicit(&link->said_ms, memory_order_relaxed);
+    uint64_t last_ms = said_ms > link->progress_ms ? said_ms : link->progress_ms;
+    return last_ms > link->made_ms ? last_ms : link->made_ms;
+}
+
 /* By which rule a connection would make room for a newcomer from the address, and since when it is
  * quiet. 0: by none. */
 static unsigned rule_of(const struct search *search, struct connection *connection,
@@ -28,13 +49,13 @@ static unsigned rule_of(const struct search *search, struct connection *connecti
 {
     struct link *link = &connection->link;
     pthread_mutex_lock(&link->lock);
-    *since_ms = connection_quiet_since(connection);
+    *since_ms = quiet_since(connection);
     pthread_mutex_unlock(&link->lock);
     uint64_t quiet_ms = search->now > *since_ms ? search->now - *since_ms : 0;
     if (!connection->counted && quiet_ms >= ROOM_GREETING_MS) {
         return 1;
     }
-    if (*since_ms == CONNECTION_BUSY || search->idle_ms_max == 0) {
+    if (*since_ms == NOT_QUIET || search->idle_ms_max == 0) {
         return 0;
     }
     if (search->greatest != PEERS_NO_ADDRESS && address_of(connection) == search->greatest &&
