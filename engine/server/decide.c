@@ -60,7 +60,9 @@ static bool pause_when_due(struct worker *worker, uint32_t lines)
     if (!worker_flush(worker)) {
         return false;
     }
+    uint64_t begin_ns = worker_monotonic_ns(worker);
     worker->call->pause(worker->call);
+    worker->call->way.paused_ns += worker_monotonic_ns(worker) - begin_ns;
     (void)look_at_clock(worker);
     return true;
 }

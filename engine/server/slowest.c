@@ -212,8 +212,9 @@ void slowest_stages(const struct slowest_answer *answer, uint64_t stage_ns[SLOWE
     uint64_t begun_ns = answer->begun_ns ? answer->begun_ns : answer->received_ns;
     uint64_t appended_ns = answer->appended_ns ? answer->appended_ns : answer->replied_ns;
     uint64_t durable_ns = answer->durable_ns ? answer->durable_ns : appended_ns;
-    stage_ns[SLOWEST_QUEUE] = between(answer->received_ns, begun_ns);
-    stage_ns[SLOWEST_DECIDE] = between(begun_ns + answer->append_ns, appended_ns);
+    stage_ns[SLOWEST_QUEUE] = between(answer->received_ns, begun_ns) + answer->paused_ns;
+    stage_ns[SLOWEST_DECIDE] =
+        between(begun_ns + answer->paused_ns + answer->append_ns, appended_ns);
     stage_ns[SLOWEST_APPEND] = answer->append_ns;
     stage_ns[SLOWEST_SYNC] = between(appended_ns, durable_ns);
     stage_ns[SLOWEST_REPLY] = between(durable_ns, answer->replied_ns);

@@ -31,7 +31,8 @@
 
 /* The stages of a request's way, in their order. */
 enum slowest_stage {
-    SLOWEST_QUEUE,  /* from the socket until a handler began with it */
+    SLOWEST_QUEUE,  /* from the socket until a handler began with it, and its pauses: a large
+                       request lets others in between */
     SLOWEST_DECIDE, /* decoding, checks, decisions; all of a request that was refused, or that no
                        record was appended for */
     SLOWEST_APPEND, /* in the log's buffer, and published. Less than SLOWEST_TIMED_EVENTS records
@@ -48,6 +49,7 @@ enum slowest_stage {
 struct slowest_answer {
     uint64_t received_ns; /* its bytes were read from the socket */
     uint64_t begun_ns;    /* a handler began with it; 0: at once */
+    uint64_t paused_ns;   /* how long it let others in between, after that */
     uint64_t appended_ns; /* it was decided, appended and published; 0: it was refused before */
     uint64_t append_ns;   /* how much of that was SLOWEST_APPEND */
     uint64_t durable_ns;  /* 0: it waited for nothing */

@@ -149,7 +149,7 @@ void worker_release(struct worker *worker, bool usable)
     spin_unlock(&workers->lock);
 }
 
-static uint64_t monotonic_ns(const struct worker *worker)
+uint64_t worker_monotonic_ns(const struct worker *worker)
 {
     return clock_monotonic_ns(worker->workers->time->clock);
 }
@@ -163,7 +163,7 @@ bool worker_flush(struct worker *worker)
     CHECK(txn->event_count <= TXN_EVENTS_MAX);
     CHECK(!txn->publishing);
     bool timed = txn->event_count >= SLOWEST_TIMED_EVENTS;
-    uint64_t begin_ns = timed ? monotonic_ns(worker) : 0;
+    uint64_t begin_ns = timed ? worker_monotonic_ns(worker) : 0;
     uint32_t len = 0;
     uint64_t digest_delta = 0;
     for (uint32_t i = 0; i < txn->event_count; i++) {
@@ -196,7 +196,7 @@ bool worker_flush(struct worker *worker)
     atomic_fetch_add_explicit(&worker->workers->digest, digest_delta, memory_order_relaxed);
     inventory_publish(txn);
     CHECK(txn->event_count == 0);
-    worker->append_ns += timed ? monotonic_ns(worker) - begin_ns : patience.waited_ns;
+    worker->append_ns += timed ? worker_monotonic_ns(worker) - begin_ns : patience.waited_ns;
     return true;
 }
 

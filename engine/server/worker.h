@@ -67,6 +67,9 @@ void workers_free(struct worker *list);
 /* Takes the present time for the worker's decisions and answers. */
 void worker_look_at_clock(struct worker *worker);
 
+/* The monotonic clock of the worker's engine, now. */
+uint64_t worker_monotonic_ns(const struct worker *worker);
+
 /* A worker with an empty transaction and the present time; waits for one if all THREADS_MAX are
  * in use. NULL: out of memory, or the log is closed and no worker comes free any more. */
 struct worker *worker_acquire(struct workers *workers);

@@ -406,7 +406,7 @@ struct hf_slow_answer {
     uint32_t request_bytes;
     uint32_t answer_bytes;
     uint64_t lsn;       /* what the answer waited for; 0: nothing */
-    uint64_t queue_ns;  /* from the socket until a thread began with it */
+    uint64_t queue_ns;  /* from the socket until a thread began with it, and its pauses */
     uint64_t decide_ns; /* decoding, checks, decisions; all of a request that was refused */
     uint64_t append_ns; /* many records into the log's buffer, and waiting for room there */
     uint64_t sync_ns;   /* until all that the answer depends on was durable */

@@ -183,6 +183,9 @@ static void slowest_stages_add_up_to_the_whole(void **state)
                                     .durable_ns = 1150,
                                     .replied_ns = 1160};
     assert_stages(&answer, 10, 25, 15, 1000, 10);
+    answer.paused_ns = 5; /* it let others in between */
+    assert_stages(&answer, 15, 20, 15, 1000, 10);
+    answer.paused_ns = 0;
     answer.durable_ns = 0; /* it waited for nothing */
     assert_stages(&answer, 10, 25, 15, 0, 1010);
     answer.appended_ns = 0; /* refused */
@@ -443,6 +446,58 @@ static void engine_times_the_append_of_many_records_alone(void **state)
     rig_close(&rig);
 }
 
+static unsigned pauses;
+
+/* Others take 4 ms. */
+static void pause_for_others(struct engine_call *call)
+{
+    pauses++;
+    ((struct rig *)call->engine->clock->context)->ms += 4;
+}
+
+static void engine_counts_pauses_as_queue(void **state)
+{
+    (void)state;
+    enum { COUNT = 4000 }; /* enough that a request pauses */
+    static const uint64_t hi[COUNT];
+    static uint64_t lo[COUNT];
+    static uint32_t item[COUNT];
+    static uint32_t qty[COUNT];
+    struct rig rig;
+    struct ask ask = {.call = {.done = ask_done, .pause = pause_for_others}};
+    uint64_t stage_ns[SLOWEST_STAGES];
+    for (unsigned i = 0; i < COUNT; i++) {
+        lo[i] = i + 1;
+        item[i] = 1;
+        qty[i] = 1;
+    }
+    struct request request = {.type = REQUEST_RESERVE_BATCH};
+    request.batch = (struct batch_message){.id_hi_count = COUNT,
+                                           .id_hi = hi,
+                                           .id_lo_count = COUNT,
+                                           .id_lo = lo,
+                                           .item_count = COUNT,
+                                           .item = item,
+                                           .qty_count = COUNT,
+                                           .qty = qty};
+    rig_open(&rig, MIB(4));
+    define_phone(&rig, COUNT);
+    pauses = 0;
+    arena_init(&ask.arena, MIB(1));
+    ask.call.arena = &ask.arena;
+    ask.call.received_ns = rig_monotonic_ns(&rig);
+    engine_submit(rig.engine, &ask.call, &request);
+    rig_settle(&rig);
+    assert_true(ask.done);
+    assert_true(pauses > 0);
+    struct slowest_answer way = engine_answer_way(&ask.call, 0, 0);
+    slowest_stages(&way, stage_ns);
+    assert_int_equal(stage_ns[SLOWEST_QUEUE], 4 * pauses * (uint64_t)MS);
+    assert_int_equal(stage_ns[SLOWEST_DECIDE], 0);
+    ask_free(&ask);
+    rig_close(&rig);
+}
+
 static void engine_tells_the_slowest_answers_to_who_asks(void **state)
 {
     (void)state;
@@ -488,6 +543,7 @@ int main(void)
         cmocka_unit_test(engine_stamps_the_stages_of_a_request),
         cmocka_unit_test(engine_counts_waiting_for_room_as_append),
         cmocka_unit_test(engine_times_the_append_of_many_records_alone),
+        cmocka_unit_test(engine_counts_pauses_as_queue),
         cmocka_unit_test(engine_tells_the_slowest_answers_to_who_asks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
