@@ -109,13 +109,14 @@ void commit(benchmark::State &state)
 {
     Table table(state);
     uint32_t count = static_cast<uint32_t>(std::min<uint64_t>(batch, table.live));
-    /* Batch k is every orders-th order from the k-th: far apart, none twice. */
+    /* Order i of a batch is one of the i-th stretch of the table, none twice (the multiplier is
+     * prime). A steady stride would be one that the processor foresees. */
     uint64_t stride = table.live / count;
     std::vector<uint64_t> numbers(count);
     uint64_t k = 0;
     for (auto _ : state) {
         for (uint32_t i = 0; i < count; i++) {
-            numbers[i] = i * stride + k;
+            numbers[i] = i * stride + (hash_u64(i) % stride + k * 2654435761u) % stride;
         }
         k++;
         uint64_t begin = stopwatch_cpu_ns();

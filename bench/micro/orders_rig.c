@@ -13,7 +13,6 @@
 #include "micro/rig.h"
 #include "micro/stopwatch.h"
 
-#define AHEAD   8u /* as the engine prefetches */
 #define PER_TXN 1000u
 #define NOW_MS  UINT64_C(1000000)
 #define HOLD_MS 60000u
@@ -95,16 +94,33 @@ static enum hf_status reserve_one(struct orders_rig *rig, uint64_t number, bool 
     return outcome.status;
 }
 
-static void prefetch_one(const struct orders_rig *rig, uint64_t number)
+/* Before new order first + i, of `count`, is decided: as the engine prefetches. */
+static void prefetch_new(const struct orders_rig *rig, uint64_t first, uint32_t i, uint32_t count)
 {
-    inventory_prefetch(rig->inventory, 0, rig_id(number), rig_item(number, rig->items));
+    if (i + INVENTORY_INDEX_AHEAD < count) {
+        uint64_t number = first + i + INVENTORY_INDEX_AHEAD;
+        inventory_prefetch(rig->inventory, 0, rig_id(number), rig_item(number, rig->items));
+    }
+}
+
+/* The same for numbers[i], an order that exists. */
+static void prefetch_known(const struct orders_rig *rig, const uint64_t *numbers, uint32_t i,
+                           uint32_t count)
+{
+    if (i + INVENTORY_INDEX_AHEAD < count) {
+        uint64_t number = numbers[i + INVENTORY_INDEX_AHEAD];
+        inventory_prefetch(rig->inventory, 0, rig_id(number), rig_item(number, rig->items));
+    }
+    if (i + INVENTORY_ENTRY_AHEAD < count) {
+        inventory_prefetch_order(rig->inventory, rig_id(numbers[i + INVENTORY_ENTRY_AHEAD]));
+    }
 }
 
 void orders_rig_decide(struct orders_rig *rig, uint64_t first, uint32_t count)
 {
     CHECK(count <= PER_TXN);
     for (uint32_t i = 0; i < count; i++) {
-        prefetch_one(rig, first + i + AHEAD);
+        prefetch_new(rig, first, i, count);
         bool replayed;
         CHECK(reserve_one(rig, first + i, &replayed) == HF_OK);
         CHECK(!replayed);
@@ -142,7 +158,7 @@ void orders_rig_reserve(struct orders_rig *rig, uint64_t first, uint32_t count)
 void orders_rig_replay(struct orders_rig *rig, const uint64_t *numbers, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        prefetch_one(rig, numbers[i + AHEAD < count ? i + AHEAD : i]);
+        prefetch_known(rig, numbers, i, count);
         bool replayed;
         CHECK(reserve_one(rig, numbers[i], &replayed) == HF_OK);
         CHECK(replayed);
@@ -152,7 +168,7 @@ void orders_rig_replay(struct orders_rig *rig, const uint64_t *numbers, uint32_t
 void orders_rig_lookup(struct orders_rig *rig, const uint64_t *numbers, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        prefetch_one(rig, numbers[i + AHEAD < count ? i + AHEAD : i]);
+        prefetch_known(rig, numbers, i, count);
         struct order_view view;
         struct order_line_view line;
         CHECK(inventory_order(rig->inventory, rig_id(numbers[i]), &view, &line, 1) == HF_OK);
@@ -163,7 +179,7 @@ void orders_rig_lookup(struct orders_rig *rig, const uint64_t *numbers, uint32_t
 void orders_rig_commit(struct orders_rig *rig, const uint64_t *numbers, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        prefetch_one(rig, numbers[i + AHEAD < count ? i + AHEAD : i]);
+        prefetch_known(rig, numbers, i, count);
         struct order_edit edit = {.id = rig_id(numbers[i])};
         struct order_outcome outcome;
         CHECK(inventory_commit(rig->txn, &edit, &outcome) == TXN_DONE);

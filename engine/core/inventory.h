@@ -209,10 +209,17 @@ void inventory_publish_cancel(struct txn *txn);
 /* Makes the transaction's events visible; events[i].lsn must be set. Empties the transaction. */
 void inventory_publish(struct txn *txn);
 
-/* Brings what a reserve of an order will touch into the cache; call it some orders in advance.
- * item: a known one, or 0: none. */
+/* Bring what an order will touch into the processor's cache, in two stages, so that the misses of
+ * many orders are under way at one time: inventory_prefetch INVENTORY_INDEX_AHEAD orders before it
+ * is decided (its place in the index, the item's rule and counter), and, if the order may exist,
+ * inventory_prefetch_order INVENTORY_ENTRY_AHEAD orders before (its entry, found through what the
+ * first stage has brought in). item: a known one, or 0: none. Hints. Any thread, no lock. */
+#define INVENTORY_INDEX_AHEAD 16u
+#define INVENTORY_ENTRY_AHEAD 8u
+
 void inventory_prefetch(const struct inventory *inventory, unsigned slot, struct id128 id,
                         uint32_t item);
+void inventory_prefetch_order(const struct inventory *inventory, struct id128 id);
 
 /* ---- Admin: one thread at a time. Each call puts at most one event into the transaction, which
  * must be appended and published before the next admin call. ---- */

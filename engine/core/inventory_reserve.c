@@ -388,3 +388,8 @@ void inventory_prefetch(const struct inventory *inventory, unsigned slot, struct
         stock_prefetch(inventory->stock, slot, item);
     }
 }
+
+void inventory_prefetch_order(const struct inventory *inventory, struct id128 id)
+{
+    orders_prefetch_entry(&inventory->orders, id_hash(id));
+}

@@ -16,8 +16,9 @@
 #define ENTRIES_AHEAD    8u /* how many new entries are prefetched in advance */
 #define PREFAULT_ENTRIES (1u << 17) /* entries in memory before they are drawn: 8 MiB */
 #define PREFAULT_STEP    (1u << 15) /* the part of them that one call takes: 2 MiB */
-#define WALK_SLOTS       64u        /* slots that one step of a walk covers, by their home */
-#define WALK_KEYS        128u       /* orders that one step visits at most */
+#define LINE_SLOTS       (CACHE_LINE_BYTES / 8u)
+#define WALK_SLOTS       64u  /* slots that one step of a walk covers, by their home */
+#define WALK_KEYS        128u /* orders that one step visits at most */
 
 static_assert(ORDERS_BLOCK * sizeof(struct order) % PAGE_BYTES == 0, "memory comes in pages");
 
@@ -36,18 +37,31 @@ static uint32_t shard_number(const struct orders *orders, const struct order_sha
     return (uint32_t)(shard - orders->shards);
 }
 
-static void shard_set_index(struct order_shard *shard, uint64_t *slots, uint32_t capacity)
+static void shard_set_index(struct order_shard *shard, void *slots, uint32_t capacity)
 {
-    /* relaxed: a prefetch may read one old and one new value, and then prefetches in vain. */
     atomic_store_explicit(&shard->slots, slots, memory_order_relaxed);
-    atomic_store_explicit(&shard->capacity, capacity, memory_order_relaxed);
+    /* release: pairs with the acquire in orders_prefetch_entry, which reads slots without the lock:
+     * with this capacity it sees this index or a greater one. */
+    atomic_store_explicit(&shard->capacity, capacity, memory_order_release);
 }
 
-/* Slots that are probed together: a shard's index, or what it has left in the former one. */
+/* Slots that are probed together: a shard's index, or what it has left in the former one. Slots are
+ * written under the shard's lock. relaxed: orders_prefetch_entry reads them without it, as a hint.
+ */
 struct index {
-    uint64_t *slots; /* NULL: none */
+    _Atomic uint64_t *slots; /* NULL: none */
     struct table_ring ring;
 };
+
+static inline uint64_t index_at(struct index index, uint32_t at)
+{
+    return atomic_load_explicit(&index.slots[at], memory_order_relaxed);
+}
+
+static inline void index_set(struct index index, uint32_t at, uint64_t slot)
+{
+    atomic_store_explicit(&index.slots[at], slot, memory_order_relaxed);
+}
 
 static inline struct index shard_index(const struct order_shard *shard)
 {
@@ -57,8 +71,11 @@ static inline struct index shard_index(const struct order_shard *shard)
 
 static inline struct index shard_left(const struct order_shard *shard)
 {
-    return (struct index){atomic_load_explicit(&shard->left.slots, memory_order_relaxed),
-                          table_left_ring(&shard->left)};
+    void *slots = atomic_load_explicit(&shard->left.slots, memory_order_relaxed);
+    if (__builtin_expect(!slots, 1)) {
+        return (struct index){0};
+    }
+    return (struct index){slots, table_left_ring(&shard->left)};
 }
 
 enum hf_status orders_init(struct orders *orders, uint64_t orders_max)
@@ -184,9 +201,11 @@ static inline uint32_t index_find(const struct orders *orders, struct index inde
         return ORDER_NO_HANDLE;
     }
     uint32_t at = table_ring_home(index.ring, tag);
-    for (uint32_t n = table_ring_length(index.ring); n > 0 && index.slots[at] != 0; n--) {
-        if (slot_tag(index.slots[at]) == tag) {
-            uint32_t handle = (uint32_t)index.slots[at] - 1;
+    uint64_t slot;
+    for (uint32_t n = table_ring_length(index.ring); n > 0 && (slot = index_at(index, at)) != 0;
+         n--) {
+        if (slot_tag(slot) == tag) {
+            uint32_t handle = (uint32_t)slot - 1;
             if (id_equal(orders->entries[handle].id, id)) {
                 return handle;
             }
@@ -207,24 +226,25 @@ uint32_t orders_find(const struct orders *orders, const struct order_shard *shar
 static inline void index_put(struct index index, uint64_t slot)
 {
     uint32_t at = table_ring_home(index.ring, slot_tag(slot));
-    while (index.slots[at] != 0) {
+    while (index_at(index, at) != 0) {
         at = table_ring_after(index.ring, at);
     }
-    index.slots[at] = slot;
+    index_set(index, at, slot);
 }
 
 /* Moves some of the slots that a growing shard has left in its former index. */
 static void shard_move(struct orders *orders, struct order_shard *shard)
 {
-    const uint64_t *left = atomic_load_explicit(&shard->left.slots, memory_order_relaxed);
-    if (!left) {
+    struct index left = shard_left(shard);
+    if (!left.slots) {
         return;
     }
     struct table_ring step = table_left_step(&shard->left);
     struct index to = shard_index(shard);
     for (uint32_t at = step.first; at < step.end; at++) {
-        if (left[at] != 0) {
-            index_put(to, left[at]);
+        uint64_t slot = index_at(left, at);
+        if (slot != 0) {
+            index_put(to, slot);
         }
     }
     table_left_moved(&orders->table, shard_number(orders, shard), &shard->left, step);
@@ -237,7 +257,7 @@ static bool shard_grow(struct orders *orders, struct order_shard *shard)
     uint32_t number = shard_number(orders, shard);
     uint32_t capacity;
     CHECK(!atomic_load_explicit(&shard->left.slots, memory_order_relaxed));
-    uint64_t *slots = table_next(&orders->table, number, &capacity);
+    void *slots = table_next(&orders->table, number, &capacity);
     if (!slots) {
         return false;
     }
@@ -376,11 +396,11 @@ static bool index_has(struct index index, uint64_t slot, uint32_t *at)
     }
     *at = table_ring_home(index.ring, slot_tag(slot));
     uint32_t n = table_ring_length(index.ring);
-    while (n > 0 && index.slots[*at] != 0 && index.slots[*at] != slot) {
+    while (n > 0 && index_at(index, *at) != 0 && index_at(index, *at) != slot) {
         *at = table_ring_after(index.ring, *at);
         n--;
     }
-    return n > 0 && index.slots[*at] == slot;
+    return n > 0 && index_at(index, *at) == slot;
 }
 
 /* Empties slot `hole` and moves back the slots that were pushed beyond it. What is left of an index
@@ -388,20 +408,21 @@ static bool index_has(struct index index, uint64_t slot, uint32_t *at)
 static void index_empty(struct index index, uint32_t hole)
 {
     CHECK(hole >= index.ring.first && hole < index.ring.end);
-    CHECK(index.slots[hole] != 0);
+    CHECK(index_at(index, hole) != 0);
     uint32_t at = hole;
     for (uint32_t n = table_ring_length(index.ring); n > 1; n--) {
         at = table_ring_after(index.ring, at);
-        if (index.slots[at] == 0) {
+        uint64_t slot = index_at(index, at);
+        if (slot == 0) {
             break;
         }
-        uint32_t home = table_ring_home(index.ring, slot_tag(index.slots[at]));
+        uint32_t home = table_ring_home(index.ring, slot_tag(slot));
         if (table_may_move(index.ring, home, at, hole)) {
-            index.slots[hole] = index.slots[at];
+            index_set(index, hole, slot);
             hole = at;
         }
     }
-    index.slots[hole] = 0;
+    index_set(index, hole, 0);
 }
 
 void orders_remove(struct orders *orders, unsigned slot, struct order_shard *shard, uint64_t hash,
@@ -432,8 +453,9 @@ static void index_visit(const struct orders *orders, struct index index,
                         void *context)
 {
     for (uint32_t at = index.ring.first; at < index.ring.end; at++) {
-        if (index.slots[at] != 0) {
-            uint32_t handle = (uint32_t)index.slots[at] - 1;
+        uint64_t slot = index_at(index, at);
+        if (slot != 0) {
+            uint32_t handle = (uint32_t)slot - 1;
             visit(context, handle, &orders->entries[handle]);
         }
     }
@@ -539,7 +561,7 @@ static void index_gather(const struct orders *orders, struct index index, struct
     CHECK(home <= end);
     uint32_t length = table_ring_length(index.ring);
     for (uint32_t at = home, n = 0; n < length; at = table_ring_after(index.ring, at), n++) {
-        uint64_t slot = index.slots[at];
+        uint64_t slot = index_at(index, at);
         if (slot == 0) {
             if (n >= end - home) {
                 break;
@@ -643,25 +665,28 @@ void orders_prefetch(const struct orders *orders, uint64_t hash)
     index_prefetch(shard_left(shard), (uint32_t)hash);
 }
 
-static bool index_prefetch_entry(const struct orders *orders, struct index index, uint32_t tag)
-{
-    uint32_t at = table_ring_home(index.ring, tag);
-    uint32_t n = index.slots ? table_ring_length(index.ring) : 0;
-    for (; n > 0 && index.slots[at] != 0; n--) {
-        if (slot_tag(index.slots[at]) == tag) {
-            __builtin_prefetch(&orders->entries[(uint32_t)index.slots[at] - 1], 1);
-            return true;
-        }
-        at = table_ring_after(index.ring, at);
-    }
-    return false;
-}
-
 void orders_prefetch_entry(const struct orders *orders, uint64_t hash)
 {
     const struct order_shard *shard = orders_shard(orders, hash);
+    /* acquire: pairs with the release in shard_set_index. */
+    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_acquire);
+    if (capacity == 0) {
+        return;
+    }
+    struct index index = {atomic_load_explicit(&shard->slots, memory_order_relaxed), {0, capacity}};
     uint32_t tag = (uint32_t)hash;
-    if (!index_prefetch_entry(orders, shard_index(shard), tag)) {
-        (void)index_prefetch_entry(orders, shard_left(shard), tag);
+    uint32_t home = table_ring_home(index.ring, tag);
+    /* Only in the cache line that was prefetched: to wait for the next one costs more than this
+     * saves. */
+    uint32_t end = home / LINE_SLOTS * LINE_SLOTS + LINE_SLOTS;
+    for (uint32_t at = home; at < end && at < capacity; at++) {
+        uint64_t slot = index_at(index, at);
+        if (slot == 0) {
+            break;
+        }
+        if (slot_tag(slot) == tag) {
+            __builtin_prefetch(&orders->entries[(uint32_t)slot - 1], 1);
+            break;
+        }
     }
 }

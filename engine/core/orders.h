@@ -75,7 +75,7 @@ static_assert(ORDER_LINES_MAX <= UINT16_MAX, "line_count fits");
 struct order_shard {
     _Alignas(CACHE_LINE_BYTES) struct spin spin;
     uint32_t used; /* slots in use in both indexes, of published orders and others */
-    _Atomic(uint64_t *) slots;
+    _Atomic(_Atomic uint64_t *) slots;
     _Atomic uint32_t capacity;
     _Atomic uint64_t known; /* published orders */
     _Atomic uint64_t held;  /* published orders that are held */
@@ -205,13 +205,9 @@ bool orders_tidy(struct orders *orders);
  * thread at a time, while others work. */
 bool orders_prefault(struct orders *orders);
 
-/* Brings the cache lines of an id's shard lock and index into the processor's cache. Any thread, no
- * lock. */
+/* Bring into the processor's cache: the lock of an id's shard and its place in the index; some time
+ * later, when that is there, its entry, if the table has one. Hints. Any thread, no lock. */
 void orders_prefetch(const struct orders *orders, uint64_t hash);
-
-/* Brings the entry of an id into the cache, if the table has one; call it some time after
- * orders_prefetch, which brings the index in. Under the shard's lock, or while one thread alone
- * uses the shard. */
 void orders_prefetch_entry(const struct orders *orders, uint64_t hash);
 
 #endif

@@ -12,8 +12,6 @@
 #include "server/engine_internal.h"
 #include "server/request_check.h"
 
-#define PREFETCH_AHEAD 8u /* orders of a batch whose cache lines are on their way */
-
 /* The statuses of a batch, kept only once one is not OK. */
 struct batch_answer {
     uint32_t count;
@@ -164,17 +162,56 @@ static void batch_refusal(struct engine_call *call, uint32_t i, const struct ord
     }
 }
 
-/* Brings the cache lines of an order ahead on their way. Only one-line orders: others cost enough
- * by themselves. */
-static void batch_prefetch(struct worker *worker, const struct batch_message *batch, uint32_t i)
+/* The item of a one-line order, if there is such an item; else 0. Orders of several lines cost
+ * enough by themselves. */
+static uint32_t batch_item(const struct inventory *inventory, const struct batch_message *batch,
+                           uint32_t i)
+{
+    bool known = batch->line_count_count == 0 && i < batch->item_count &&
+                 inventory_has_item(inventory, batch->item[i]);
+    return known ? batch->item[i] : 0;
+}
+
+static void prefetch_index(const struct worker *worker, const struct batch_message *batch,
+                           uint32_t i)
+{
+    const struct inventory *inventory = worker->workers->inventory;
+    if (i < batch->id_hi_count) {
+        inventory_prefetch(inventory, worker->txn.slot,
+                           (struct id128){batch->id_hi[i], batch->id_lo[i]},
+                           batch_item(inventory, batch, i));
+    }
+}
+
+static void prefetch_order(const struct worker *worker, const struct batch_message *batch,
+                           uint32_t i)
 {
     if (i < batch->id_hi_count) {
-        uint32_t item = batch->line_count_count == 0 && i < batch->item_count &&
-                                inventory_has_item(worker->workers->inventory, batch->item[i])
-                            ? batch->item[i]
-                            : 0;
-        inventory_prefetch(worker->workers->inventory, worker->txn.slot,
-                           (struct id128){batch->id_hi[i], batch->id_lo[i]}, item);
+        inventory_prefetch_order(worker->workers->inventory,
+                                 (struct id128){batch->id_hi[i], batch->id_lo[i]});
+    }
+}
+
+/* Starts the misses of a batch's first orders. `known`: they probably exist. */
+static void batch_prefetch_first(const struct worker *worker, const struct batch_message *batch,
+                                 bool known)
+{
+    for (uint32_t i = 0; i < INVENTORY_INDEX_AHEAD; i++) {
+        prefetch_index(worker, batch, i);
+    }
+    for (uint32_t i = 0; i < INVENTORY_ENTRY_AHEAD && known; i++) {
+        prefetch_order(worker, batch, i);
+    }
+}
+
+/* Before order i is decided: starts the misses of orders after it. For ids that are new, a look for
+ * their entries would be in vain. */
+static void batch_prefetch(const struct worker *worker, const struct batch_message *batch,
+                           uint32_t i, bool known)
+{
+    prefetch_index(worker, batch, i + INVENTORY_INDEX_AHEAD);
+    if (known) {
+        prefetch_order(worker, batch, i + INVENTORY_ENTRY_AHEAD);
     }
 }
 
@@ -188,10 +225,12 @@ bool request_reserve_batch(struct worker *worker, struct engine_call *call,
     }
     struct order_line lines[ORDER_LINES_MAX];
     uint32_t first_line = 0;
+    batch_prefetch_first(worker, batch, false);
+    struct order_outcome outcome = {0};
     for (uint32_t i = 0; i < answer.count; i++) {
-        batch_prefetch(worker, batch, i + PREFETCH_AHEAD);
+        /* A batch is repeated as a whole: after an order that exists others follow. */
+        batch_prefetch(worker, batch, i, outcome.replayed);
         struct order_request order;
-        struct order_outcome outcome;
         if (batch_order(call, batch, i, first_line, lines, &order, &outcome)) {
             if (!request_decide(worker, decide_reserve, &order, order.line_count, &outcome)) {
                 return false;
@@ -224,8 +263,9 @@ bool request_edit_batch(struct worker *worker, struct engine_call *call,
         answer_fail(call, HF_INVALID, "%s.late_ok: only a commit may be late", name);
         return true;
     }
+    batch_prefetch_first(worker, batch, true);
     for (uint32_t i = 0; i < answer.count; i++) {
-        batch_prefetch(worker, batch, i + PREFETCH_AHEAD);
+        batch_prefetch(worker, batch, i, true);
         struct order_edit edit = {.id = {batch->id_hi[i], batch->id_lo[i]},
                                   .late_ok = batch->late_ok};
         struct order_outcome outcome = {.status = HF_INVALID};

@@ -197,6 +197,8 @@ static void orders_visit_sees_each_once(void **state)
     (void)state;
     struct orders orders;
     assert_int_equal(orders_init(&orders, 100000), HF_OK);
+    orders_prefetch(&orders, 12345);
+    orders_prefetch_entry(&orders, 12345); /* no index yet */
     for (uint64_t i = 1; i <= 50000; i++) {
         assert_int_not_equal(enter(&orders, (struct id128){i, 0}), ORDER_NO_HANDLE);
     }
@@ -204,7 +206,6 @@ static void orders_visit_sees_each_once(void **state)
     orders_visit(&orders, count_visit, sums);
     assert_int_equal(sums[0], 50000);
     assert_int_equal(sums[1], 50000ull * 50001 / 2);
-    orders_prefetch(&orders, 12345);
     orders_deinit(&orders);
 }
 
@@ -910,6 +911,11 @@ static void orders_walk_sees_what_stays_once_beside_threads_that_enter(void **st
         while (!cursor.done) {
             orders_walk(&beside.orders, &cursor, 1000, count_staying, times);
             (void)orders_tidy(&beside.orders);
+        }
+        /* Hints read the index without a lock, while it grows and is given back. */
+        for (uint32_t i = 0; i < STAY; i++) {
+            orders_prefetch(&beside.orders, id_hash((struct id128){1, i}));
+            orders_prefetch_entry(&beside.orders, id_hash((struct id128){2, i}));
         }
         for (uint32_t i = 0; i < STAY; i++) {
             assert_int_equal(times[i], 1);
