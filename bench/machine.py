@@ -221,6 +221,7 @@ def main():
             figures["floor"] = machine.gather()
             if options.rate > 0:
                 figures["echo"] = machine.echo_of_orders(options.rate, options.batch)
+        figures["quiet"] = quiet(figures["floor"], load)
         figures["machine"] = measure.write_json(options, load, **figures)
     print(measure.machine_line(figures["machine"]))
     print_table(figures["floor"], [echo_row(figures["echo"])] if figures["echo"] else [])

@@ -16,7 +16,7 @@ usage: sh bench/peers.sh [--quick] [--only NAME]... [--json FILE] [--build DIR] 
 
 Installs and builds what is missing, then gives the same work - one-line reserves, durable before
 they are answered - to Holdfast, Redis and PostgreSQL, in turn, and measures nng's bare echo and the
-disk as the limits. All servers run on loopback, on temporary directories, and are gone afterwards.
+disk as the limits, what bench/machine.sh measures, and hiccups beside each run. All servers run on loopback, on temporary directories, and are gone afterwards.
 Ends with one table, the targets of docs/benchmarks.md, and one JSON file.
 
   --quick       short runs: less than 2 minutes, and less exact
@@ -124,14 +124,17 @@ work=$(mktemp -d "$place/holdfast-peers.XXXXXX") || exit 1
 server_pid= # at most one server runs at a time
 server_end=KILL # the signal that ends it at once, with all its processes
 client_pid=
+client_end=KILL
+beside_pid=
 
 # Ends what this script has started, and nothing else.
 clean_up() {
     trap - EXIT INT TERM HUP
     if [ -n "$client_pid" ]; then
-        kill -KILL "$client_pid" 2>/dev/null
+        kill "-$client_end" "$client_pid" 2>/dev/null
         wait "$client_pid" 2>/dev/null
     fi
+    [ -z "$beside_pid" ] || kill -KILL "$beside_pid" 2>/dev/null
     if [ -n "$server_pid" ]; then
         kill "-$server_end" "$server_pid" 2>/dev/null
         wait "$server_pid" 2>/dev/null
@@ -153,13 +156,19 @@ fail() {
 # ---- Runs ----
 
 # run COMMAND...: its result, one line of JSON, to $work/result. In the background and waited for,
-# so that a signal is heard at once.
+# so that a signal is heard at once. Hiccups beside it go to $work/hiccups.
 run() {
+    "$build/bench/machine/holdfast_machine" hiccups --warm-up "$warm_up" --seconds "$seconds" \
+        >"$work/hiccups" 2>/dev/null &
+    beside_pid=$!
     "$@" >"$work/result" 2>"$work/error" &
     client_pid=$!
     wait "$client_pid"
     status=$?
     client_pid=
+    kill -TERM "$beside_pid" 2>/dev/null
+    wait "$beside_pid" 2>/dev/null
+    beside_pid=
     [ "$status" -eq 0 ] || fail "exit status $status of: $*"
 }
 
@@ -178,8 +187,11 @@ rate() {
 keep() {
     key=$1 name=$2
     shift 2
-    printf '{"key":"%s","name":"%s","what":"%s","result":%s}\n' "$key" "$name" "$*" \
-        "$(cat "$work/result")" >>"$work/runs"
+    hiccups=$(cat "$work/hiccups")
+    printf '{"key":"%s","name":"%s","what":"%s","result":%s,"hiccups":%s,"log_bytes":%s}\n' \
+        "$key" "$name" "$*" "$(cat "$work/result")" "${hiccups:-null}" "${log_bytes:-null}" \
+        >>"$work/runs"
+    log_bytes=
     rate | awk -v name="$name" -v what="$*" -v p50="$(result p50_us)" -v at="$(setting)" \
         '{ printf "   %-11s %-46s %10.0f/s  p50 %9.1f us  %s\n", name, what, $1, p50, at }'
 }
@@ -301,11 +313,18 @@ load_run() { # BATCH CONNECTIONS IN_FLIGHT SECONDS
     fi
 }
 
+# log_bytes_an_order: of an engine's status, what an order has taken in the log; nothing without any.
+log_bytes_an_order() {
+    awk -F '[:,]' '/"commit_lsn"/ { bytes = $2 } /"orders_known"/ { orders = $2 }
+        END { if (orders > 0) printf "%.2f", bytes / orders }'
+}
+
 # load_once ...: as load_run, with an engine of its own and, except with --quick, the oracle.
 load_once() {
     start_engine
     check=$oracle
     load_run "$@"
+    log_bytes=$("$holdfast" status --url "$engine_url" --json | log_bytes_an_order)
     stop_engine
 }
 
@@ -335,9 +354,10 @@ stop_redis() {
 }
 
 redis_mode=lean
+redis_prepare=prepare
 redis_run() { # SKUS BATCH CONNECTIONS IN_FLIGHT SECONDS
     redis-cli -p "$redis_port" flushall >/dev/null
-    run "$clients/peer_redis" --port "$redis_port" --mode prepare --skus "$1"
+    run "$clients/peer_redis" --port "$redis_port" --mode "$redis_prepare" --skus "$1"
     run "$clients/peer_redis" --port "$redis_port" --mode "$redis_mode" --skus "$1" --batch "$2" \
         --connections "$3" --in-flight "$4" --warm-up "$warm_up" --seconds "$5"
 }
@@ -479,6 +499,8 @@ measure_limits() {
     if wants limits; then
         disk write 262144 "$seconds"
         keep disk_write_256k disk "durable write of 256 KiB, one after another"
+        disk write 4194304 "$seconds"
+        keep disk_write_4m disk "durable write of 4 MiB, one after another"
         disk read 1048576 "$seconds"
         keep disk_read_1m disk "sequential read, 1 MiB at a time"
     fi
@@ -506,14 +528,13 @@ measure_batched() {
         if wants redis; then
             redis_once always $redis_try
             keep "redis_always_$2_100" Redis "$3, always, 100 a call, pipelined"
+            redis_mode=expiring
+            redis_once always $redis_try
+            redis_mode=lean
+            keep "redis_always_$2_100_expiring" Redis "$3, always, 100 a call, deadlines indexed"
         fi
     done
     if wants redis; then
-        redis_mode=expiring
-        # shellcheck disable=SC2086
-        redis_once always $redis_try
-        redis_mode=lean
-        keep "redis_always_$2_100_expiring" Redis "$3, always, 100 a call, deadlines indexed"
         redis_all always "$1" "$2" "$3"
         best_redis_100 everysec "$1"
         # shellcheck disable=SC2086
@@ -524,15 +545,30 @@ measure_batched() {
 }
 
 measure_sold_out() {
-    wants holdfast || return
     say "batches of what is sold out"
     skus=1 stock=1
-    best_load "1000 2 16" "4000 1 16" "4000 2 8" "8000 1 8" "8000 2 4"
+    redis_mode=refusing redis_prepare=prepare-sold-out
+    if wants holdfast; then
+        best_load "1000 2 16" "4000 1 16" "4000 2 8" "8000 1 8" "8000 2 4"
+        load_try=$best_try
+    fi
+    if wants redis; then
+        best_redis_100 always 1
+        redis_try=$best_try
+    fi
     for _ in $(seq "$rounds"); do
         # shellcheck disable=SC2086
-        load_once $best_try "$seconds"
-        keep holdfast_sold_out Holdfast "sold out, batches of ${best_try%% *}"
+        if wants holdfast; then
+            load_once $load_try "$seconds"
+            keep holdfast_sold_out Holdfast "sold out, batches of ${load_try%% *}"
+        fi
+        # shellcheck disable=SC2086
+        if wants redis; then
+            redis_once always $redis_try
+            keep redis_sold_out_100 Redis "sold out, only looked at, 100 a call, pipelined"
+        fi
     done
+    redis_mode=lean redis_prepare=prepare
 }
 
 measure_postgres() {
@@ -560,7 +596,22 @@ versions() {
     dpkg-query -W -f 'nng ${Version}\n' libnng-dev 2>/dev/null
 }
 
+# The machine itself, before anything else takes part in it.
+measure_machine() {
+    brief=
+    [ "$quick" = false ] || brief=--quick
+    client_end=TERM # it ends what it has started
+    # shellcheck disable=SC2086  # a word or none
+    python3 -B "$root/bench/machine.py" --build "$build" --dir "$place" --json "$work/floor" \
+        $brief >/dev/null &
+    client_pid=$!
+    wait "$client_pid" || fail "the machine could not be measured"
+    client_pid= client_end=KILL
+}
+
 : >"$work/runs"
+log_bytes=
+measure_machine
 measure_latency
 measure_unbatched
 measure_limits
@@ -568,11 +619,14 @@ if wants holdfast || wants redis; then
     measure_batched 1 hot "one hot SKU"
     measure_batched 10000 spread "10 000 SKUs"
 fi
-measure_sold_out
+if wants holdfast || wants redis; then
+    measure_sold_out
+fi
 measure_postgres
 
 versions >"$work/versions"
 mkdir -p "$(dirname "$json")"
 python3 "$root/bench/peers/table.py" --runs "$work/runs" --versions "$work/versions" \
-    --place "$place" --load "$load_average" --quick "$quick" --json "$json" || exit 1
+    --floor "$work/floor" --place "$place" --load "$load_average" --quick "$quick" --json "$json" || exit 1
+python3 -B "$root/bench/machine.py" --show "$work/floor" || exit 1
 say "the figures are in $json; against the last ones: python3 bench/compare.py $json"

@@ -55,11 +55,17 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-rush.XXXXXX") || exit 1
 engine_pid=
 load_pid=
 tail_pid=
+beside_pid=
+machine_pid=
 
 # Ends what this script has started, and nothing else.
 clean_up() {
     trap - EXIT INT TERM HUP
-    for pid in $tail_pid $load_pid $engine_pid; do
+    if [ -n "$machine_pid" ]; then
+        kill -TERM "$machine_pid" 2>/dev/null # it ends what it has started
+        wait "$machine_pid" 2>/dev/null
+    fi
+    for pid in $tail_pid $load_pid $beside_pid $engine_pid; do
         kill -KILL "$pid" 2>/dev/null
         wait "$pid" 2>/dev/null
     done
@@ -103,9 +109,14 @@ orders_known() {
     echo "${known:-0}"
 }
 
-# result NAME: a number of the load generator's JSON object.
+# number NAME FILE: of a JSON object.
+number() {
+    sed -n "s/.*\"$1\":\([-0-9.]*\).*/\1/p" "$2"
+}
+
+# result NAME: a number of the load generator's.
 result() {
-    sed -n "s/.*\"$1\":\([-0-9.]*\).*/\1/p" "$work/load.json"
+    number "$1" "$work/load.json"
 }
 
 # grouped NUMBER: with a space before each three digits, as the load generator prints them.
@@ -147,6 +158,8 @@ tail_pid=$!
     --connections 2 --rate "$rate" --zipf 0.8 --qty-max 2 --mix 100,60,10 --progress --json \
     >"$work/load.json" 2>"$work/load.log" &
 load_pid=$!
+"$root/build/bench/machine/holdfast_machine" hiccups --seconds 600 >"$work/hiccups" &
+beside_pid=$!
 
 # Half of the orders that the stock is good for: 1 or 2 units each.
 units=
@@ -178,6 +191,9 @@ say "the sale continues until nothing is left, then every order is asked back"
 wait "$load_pid"
 load_status=$?
 load_pid=
+kill -TERM "$beside_pid"
+wait "$beside_pid"
+beside_pid=
 kill "$tail_pid"
 wait "$tail_pid" 2>/dev/null
 tail_pid=
@@ -193,6 +209,10 @@ printf '%-13s%10s orders\n' 'sold out' "$(grouped "$(result sold_out)")"
 printf '%-13s p50 %s, p99 %s, p99.9 %s, max %s\n' 'latency' \
     "$(in_ms p50_us)" "$(in_ms p99_us)" "$(in_ms p999_us)" "$(in_ms max_us)"
 echo '              from when an order was due, the time without an engine included'
+printf '%-13s p50 %s, p99 %s, p99.9 %s, max %s\n' 'hiccups' \
+    "$(as_ms "$(number p50_us "$work/hiccups")")" "$(as_ms "$(number p99_us "$work/hiccups")")" \
+    "$(as_ms "$(number p999_us "$work/hiccups")")" "$(as_ms "$(number max_us "$work/hiccups")")"
+echo '              how late a thread woke that slept 1 ms at a time, during all of that'
 printf '%-13s%10s, ready again after %s, %s without an answer\n' 'kills' 1 "$recovery" \
     "$(in_ms stall_us)"
 printf '%-13s%10s of %s acknowledged orders, one by one; all items by their sums\n' 'asked back' \
@@ -205,6 +225,15 @@ for promise in oversold undersold lost duplicated; do
 done
 note=$(sed -n 's/.*"note":"\([^"]*\)".*/\1/p' "$work/load.json")
 [ -z "$note" ] || echo "note: $note"
+
+echo
+say "the machine itself, and nng's bare echo at the rate of the sale"
+python3 -B "$root/bench/machine.py" --build "$root/build" --dir "$(dirname "$work")" \
+    --json "$work/machine.json" --quick --rate "$rate" --batch 64 2>"$work/machine.log" &
+machine_pid=$!
+# That its directory is no disk is no fault of the sale.
+wait "$machine_pid" || tail -n 3 "$work/machine.log"
+machine_pid=
 
 if [ -n "$keep" ]; then
     trap - EXIT INT TERM HUP

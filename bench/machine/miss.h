@@ -4,7 +4,8 @@
  * the address of each access depends on what the one before read. Eight in flight: eight such
  * chains in turn, which the processor follows at once. On all cores: the same on several threads,
  * which share the way to memory. The memory is taken as the engine takes that of its tables
- * (base/pages.h): in huge pages where the system has them. Only reads. */
+ * (base/pages.h): in huge pages where the system has them. Only reads. Times are the threads' CPU
+ * time: what other programs take of the cores is not memory's. */
 #ifndef MACHINE_MISS_H
 #define MACHINE_MISS_H
 

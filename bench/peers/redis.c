@@ -1,13 +1,16 @@
 /* redis.c - holds in Redis: one Lua script that does what a reserve does.
  *
- * --mode prepare sets the stock of --skus SKUs. Otherwise --connections threads, each with its own
- * connection and --in-flight calls under way on it, call the script with --batch orders a call.
+ * --mode prepare sets the stock of --skus SKUs, --mode prepare-sold-out sets it to 0. Otherwise
+ * --connections threads, each with its own connection and --in-flight calls under way on it, call
+ * the script with --batch orders a call.
  *
  * An order is a key of 18 bytes, as is fit for a 16-byte id; its value is the hold: SKU, quantity
  * and deadline, which is what releasing it would need. It carries no expiry of Redis' own: that
  * would cost, and could not give the units back. With --mode expiring its deadline also goes to a
  * sorted set, where somebody who gives overdue units back would find it. The answer is one number
- * when every order was held, else one number an order; Holdfast's answer is as short. */
+ * when every order was held, else one number an order; Holdfast's answer is as short. With --mode
+ * refusing nothing is in stock, and the script only looks at that: it writes nothing, and would not
+ * even know an order that was held before. Less can't be asked of it. */
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +27,7 @@
 #define BATCH_MAX         1000u
 #define STRINGS_MAX       (4 + STRINGS_PER_ORDER * BATCH_MAX)
 #define IN_FLIGHT_MAX     256u
-#define STOCK_EACH        "1000000000"
+#define STOCK_EACH        1000000000u
 
 /* KEYS: order, stock, order, stock, ...; ARGV: quantity, hold, quantity, hold, ...; for HELD also
  * the deadline. SETNX is both the check for a repeated id and the record. The rare cases undo. */
@@ -49,6 +52,19 @@
 static const char lean_script[] = SCRIPT("");
 static const char expiring_script[] =
     SCRIPT("  else\n    call('ZADD', 'deadlines', ARGV[#ARGV], KEYS[i])\n");
+
+static const char refusing_script[] =
+    "for i = 2, #KEYS, 2 do\n"
+    "  if tonumber(redis.call('GET', KEYS[i])) >= tonumber(ARGV[i - 1]) then\n"
+    "    return redis.error_reply('there is stock')\n"
+    "  end\n"
+    "end\n"
+    "return 0\n";
+
+static bool in_mode(const struct peer_options *options, const char *mode)
+{
+    return options->mode && strcmp(options->mode, mode) == 0;
+}
 
 static redisContext *open_connection(const struct peer_options *options)
 {
@@ -80,11 +96,11 @@ static redisReply *next_reply(redisContext *redis)
     return checked(redis, reply);
 }
 
-static void prepare(const struct peer_options *options)
+static void prepare(const struct peer_options *options, uint32_t stock_each)
 {
     redisContext *redis = open_connection(options);
     for (uint32_t i = 0; i < options->skus; i++) {
-        if (redisAppendCommand(redis, "SET s:%u " STOCK_EACH, i) != REDIS_OK) {
+        if (redisAppendCommand(redis, "SET s:%u %u", i, stock_each) != REDIS_OK) {
             peer_fail("redis: %s", redis->errstr);
         }
     }
@@ -128,11 +144,6 @@ static void fill_order(struct call *call, struct peer_worker *worker, uint32_t a
                                                 (unsigned long long)now_ms + PEER_HOLD_MS);
 }
 
-static bool expiring(const struct peer_options *options)
-{
-    return options->mode && strcmp(options->mode, "expiring") == 0;
-}
-
 static void send_call(redisContext *redis, struct call *call, struct peer_worker *worker)
 {
     uint32_t batch = worker->options->batch;
@@ -140,7 +151,7 @@ static void send_call(redisContext *redis, struct call *call, struct peer_worker
     for (uint32_t i = 0; i < batch; i++) {
         fill_order(call, worker, i, now_ms);
     }
-    if (expiring(worker->options)) {
+    if (in_mode(worker->options, "expiring")) {
         call->argv[call->count - 1] = call->deadline;
         call->lengths[call->count - 1] =
             (size_t)snprintf(call->deadline, sizeof call->deadline, "%llu",
@@ -159,9 +170,11 @@ static void work(struct peer_worker *worker)
     if (!call) {
         peer_fail("out of memory");
     }
-    const char *script = expiring(options) ? expiring_script : lean_script;
+    bool expiring = in_mode(options, "expiring");
+    bool refusing = in_mode(options, "refusing");
+    const char *script = expiring ? expiring_script : refusing ? refusing_script : lean_script;
     redisReply *sha = checked(redis, redisCommand(redis, "SCRIPT LOAD %s", script));
-    call->count = 3 + STRINGS_PER_ORDER * options->batch + (expiring(options) ? 1 : 0);
+    call->count = 3 + STRINGS_PER_ORDER * options->batch + (expiring ? 1 : 0);
     call->argv[0] = "EVALSHA";
     call->lengths[0] = 7;
     call->argv[1] = sha->str;
@@ -181,7 +194,7 @@ static void work(struct peer_worker *worker)
             send_call(redis, call, worker);
         }
         redisReply *reply = next_reply(redis);
-        if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1) {
+        if (reply->type != REDIS_REPLY_INTEGER || reply->integer != (refusing ? 0 : 1)) {
             peer_fail("redis: an order was refused, though there is stock");
         }
         freeReplyObject(reply);
@@ -200,8 +213,10 @@ int main(int argc, char **argv)
         peer_fail("--port is needed; --batch is at most %u, --in-flight %u", BATCH_MAX,
                   IN_FLIGHT_MAX);
     }
-    if (options.mode && strcmp(options.mode, "prepare") == 0) {
-        prepare(&options);
+    if (in_mode(&options, "prepare")) {
+        prepare(&options, STOCK_EACH);
+    } else if (in_mode(&options, "prepare-sold-out")) {
+        prepare(&options, 0);
     } else {
         peer_run(&options, work);
     }

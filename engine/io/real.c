@@ -572,6 +572,18 @@ enum hf_status real_settle(struct storage *storage)
     return status == HF_OK ? sync_directory(real, "the log's files") : status;
 }
 
+int real_write_durably(int fd, const void *buffer, size_t len, uint64_t offset)
+{
+    int error = real_write_all(fd, buffer, len, offset, RWF_DSYNC);
+    if (error == EOPNOTSUPP) {
+        error = real_write_all(fd, buffer, len, offset, 0);
+        if (error == 0 && fdatasync(fd) != 0) {
+            error = errno;
+        }
+    }
+    return error;
+}
+
 void real_deinit(struct real_storage *real)
 {
     for (int i = 0; i < REAL_FILES_MAX; i++) {

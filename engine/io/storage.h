@@ -92,13 +92,19 @@ struct storage_ops {
     void (*register_buffers)(struct storage *storage, void *const *buffers, size_t bytes_each,
                              unsigned count);
 
-    /* Starts a durable write. buffer: aligned to WAL_PAGE_BYTES, untouched until its completion is
-     * reaped; len, offset: multiples of WAL_PAGE_BYTES; inside the file's size. */
+    /* Takes a durable write, which begins with start() or reap(), at the latest. buffer: aligned to
+     * WAL_PAGE_BYTES, untouched until its completion is reaped; len, offset: multiples of
+     * WAL_PAGE_BYTES; inside the file's size. */
     enum hf_status (*submit_write)(struct storage *storage, storage_file file, const void *buffer,
                                    size_t len, uint64_t offset, uint64_t token);
 
-    /* Collects up to `max` finished writes, and returns their number. If `wait` and any write is
-     * under way, waits for at least one. */
+    /* Begins the writes that submit_write has taken. For a writer that does something else before
+     * it waits: the disk works meanwhile. One that waits at once calls only reap(), which can then
+     * write and wait with one system call. What fails is reaped. NULL: nothing to do. */
+    void (*start)(struct storage *storage);
+
+    /* Begins what start() would begin. Collects up to `max` finished writes, and returns their
+     * number. If `wait` and any write is under way, waits for at least one. */
     unsigned (*reap)(struct storage *storage, bool wait, struct storage_completion *completions,
                      unsigned max);
 

@@ -4,9 +4,15 @@
  * submits: with SINGLE_ISSUER that thread then owns it. register_buffers, submit and reap are for
  * that thread alone; it must have reaped all its writes before it ends.
  *
- * Each write is one SQE with RWF_DSYNC. A short write is completed by another SQE for the rest; a
- * write that the kernel put off (EAGAIN, EINTR) is submitted again, since nothing of it happened.
- * Anything else is an error, and final.
+ * A write that the thread waits for at once, alone, is a pwritev2 of that thread: one system call.
+ * Through the ring it would be two, and the kernel would wake a worker of its own twice, once when
+ * the write is done and once when the disk's cache is flushed; while other threads keep the
+ * processors busy, such a worker may wait for the scheduler's next tick (4 ms instead of 0.1,
+ * docs/benchmarks.md). All other writes go through the ring, so that the disk works meanwhile.
+ *
+ * There each write is one SQE with RWF_DSYNC. A short write is completed by another SQE for the
+ * rest; a write that the kernel put off (EAGAIN, EINTR) is submitted again, since nothing of it
+ * happened. Anything else is an error, and final.
  *
  * Source: io_uring_setup(2), io_uring_enter(2). */
 #include "io/uring.h"
@@ -25,6 +31,8 @@
 
 struct uring_write {
     bool used;
+    bool begun;
+    int error; /* it could not begin; 0: none */
     storage_file file;
     const uint8_t *buffer; /* what is left of it */
     size_t len;
@@ -39,6 +47,7 @@ struct uring_storage {
     bool broken; /* it refused a write, which may still be in its queue: it gets no more writes */
     bool lost;   /* waiting for it has failed: nothing is known about its writes any more */
     unsigned in_flight;
+    unsigned waiting; /* of those: taken, and not begun */
     struct uring_write writes[REAL_WRITES_MAX];
     unsigned buffer_count; /* registered; 0: none */
     const uint8_t *buffers[BUFFERS_MAX];
@@ -150,14 +159,73 @@ static enum hf_status uring_submit_write(struct storage *storage, storage_file f
     while (write->used) {
         write++;
     }
-    *write = (struct uring_write){true, file, buffer, len, offset, token};
-    int error = issue(uring, write);
-    if (error != 0) {
-        write->used = false;
-        return real_write_failed(real_writable(&uring->real, file), len, offset, error);
-    }
+    real_writable(&uring->real, file);
+    *write = (struct uring_write){
+        .used = true, .file = file, .buffer = buffer, .len = len, .offset = offset, .token = token};
+    uring->waiting++;
     uring->in_flight++;
     return HF_OK;
+}
+
+static void uring_start(struct storage *storage)
+{
+    struct uring_storage *uring = (struct uring_storage *)storage;
+    CHECK(uring->waiting <= uring->in_flight);
+    for (unsigned i = 0; i < REAL_WRITES_MAX && uring->waiting > 0; i++) {
+        struct uring_write *write = &uring->writes[i];
+        if (write->used && !write->begun) {
+            write->begun = true;
+            write->error = issue(uring, write);
+            uring->waiting--;
+        }
+    }
+    CHECK(uring->waiting == 0);
+}
+
+/* The end of a write. error: 0 or an errno. */
+static void end(struct uring_storage *uring, struct uring_write *write, int error,
+                struct storage_completion *completion)
+{
+    CHECK(write->used);
+    CHECK(uring->in_flight > 0);
+    completion->token = write->token;
+    completion->status = HF_OK;
+    if (error != 0) {
+        completion->status = real_write_failed(real_writable(&uring->real, write->file), write->len,
+                                               write->offset, error);
+    }
+    write->used = false;
+    uring->in_flight--;
+}
+
+/* Carries out the only write under way, which has not begun. */
+static void write_alone(struct uring_storage *uring, struct storage_completion *completion)
+{
+    CHECK(uring->in_flight == 1);
+    CHECK(uring->waiting == 1);
+    struct uring_write *write = uring->writes;
+    while (!write->used) {
+        write++;
+    }
+    CHECK(!write->begun);
+    uring->waiting = 0;
+    const struct real_file *entry = real_writable(&uring->real, write->file);
+    int error = real_write_durably(entry->write_fd, write->buffer, write->len, write->offset);
+    end(uring, write, error, completion);
+}
+
+/* Collects the writes that could not begin. */
+static unsigned collect_refused(struct uring_storage *uring, struct storage_completion *completions,
+                                unsigned max)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < REAL_WRITES_MAX && n < max; i++) {
+        struct uring_write *write = &uring->writes[i];
+        if (write->used && write->error != 0) {
+            end(uring, write, write->error, &completions[n++]);
+        }
+    }
+    return n;
 }
 
 /* Deals with one finished SQE. True when its write has come to an end, with *completion. */
@@ -165,7 +233,7 @@ static bool finish(struct uring_storage *uring, struct uring_write *write, int r
                    struct storage_completion *completion)
 {
     CHECK(write->used);
-    CHECK(uring->in_flight > 0);
+    CHECK(write->begun);
     int error = 0;
     if (result > 0 && (size_t)result < write->len && (size_t)result % WAL_PAGE_BYTES == 0) {
         write->buffer += result;
@@ -184,14 +252,7 @@ static bool finish(struct uring_storage *uring, struct uring_write *write, int r
     if (error == 0 && write->len > 0) {
         return false;
     }
-    completion->token = write->token;
-    completion->status = HF_OK;
-    if (error != 0) {
-        completion->status = real_write_failed(real_writable(&uring->real, write->file), write->len,
-                                               write->offset, error);
-    }
-    write->used = false;
-    uring->in_flight--;
+    end(uring, write, error, completion);
     return true;
 }
 
@@ -215,7 +276,13 @@ static unsigned uring_reap(struct storage *storage, bool wait,
                            struct storage_completion *completions, unsigned max)
 {
     struct uring_storage *uring = (struct uring_storage *)storage;
-    unsigned n = 0;
+    CHECK(max > 0);
+    if (wait && uring->in_flight == 1 && uring->waiting == 1) {
+        write_alone(uring, completions);
+        return 1;
+    }
+    uring_start(storage);
+    unsigned n = uring->broken ? collect_refused(uring, completions, max) : 0;
     while (n < max && uring->in_flight > 0 && !uring->lost) {
         struct io_uring_cqe *cqe = NULL;
         /* Not io_uring_wait_cqe() and io_uring_peek_cqe(): this one always calls the library, so
@@ -278,6 +345,7 @@ static const struct storage_ops uring_ops = {
     .settle = real_settle,
     .register_buffers = uring_register_buffers,
     .submit_write = uring_submit_write,
+    .start = uring_start,
     .reap = uring_reap,
     .destroy = uring_destroy,
 };

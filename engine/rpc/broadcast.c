@@ -53,6 +53,7 @@ enum hf_status broadcast_open(struct broadcast **out, const struct broadcast_opt
     acceptor_init(&broadcast->acceptor,
                   &(struct connection_options){.kind = &pub_kind,
                                                .memory_bytes_max = options->memory_bytes_max,
+                                               .loses_messages = true,
                                                .connections_max = options->subscribers_max,
                                                .in_hand_max = options->backlog_messages,
                                                .send_timeout_ms = options->send_timeout_ms});

@@ -257,7 +257,7 @@ void connection_begin(struct connections *set, nng_stream *stream, bool is_ipc, 
 void connections_init(struct connections *set, const struct connection_options *options)
 {
     set->options = *options;
-    set->budget.max = options->memory_bytes_max;
+    budget_init(&set->budget, options->memory_bytes_max, !options->loses_messages);
     pthread_mutex_init(&set->lock, NULL);
 }
 

@@ -12,7 +12,8 @@
  * - make replies pile up: nothing more is read from its connection until they have left
  * (link_choke);
  * - connect and send no handshake: its connection is closed after GREETING_MS;
- * - announce a long message: memory is taken as the message comes in.
+ * - announce a long message: memory is taken as the message comes in (memory.h);
+ * - hold memory: when there is none left, the greatest and slowest holders are closed (watchdog.c).
  *
  * Threads: any.
  *
@@ -38,13 +39,14 @@
 struct connection_options {
     const struct link_kind *kind; /* of all connections */
     uint64_t message_bytes_max;   /* a longer message closes its connection */
-    uint64_t memory_bytes_max;    /* of all connections together; 0: no limit */
-    uint32_t connections_max;     /* places; 0: no limit */
-    uint32_t per_address;         /* most of one address; further ones are refused. 0: no limit */
-    uint32_t idle_ms_max;         /* see transport_server_options */
-    uint32_t in_hand_max;         /* with more in hand, a connection that leaves replies unread is
-                                     closed at once */
-    int send_timeout_ms;          /* a write that takes longer closes its connection */
+    uint64_t memory_bytes_max;    /* of all connections together (memory.h); 0: no limit */
+    bool loses_messages;      /* no connection is closed for memory: messages are lost instead */
+    uint32_t connections_max; /* places; 0: no limit */
+    uint32_t per_address;     /* most of one address; further ones are refused. 0: no limit */
+    uint32_t idle_ms_max;     /* see transport_server_options */
+    uint32_t in_hand_max;     /* with more in hand, a connection that leaves replies unread is
+                                 closed at once */
+    int send_timeout_ms;      /* a write that takes longer closes its connection */
 };
 
 /* All connections of a server, of all its listeners. */
@@ -63,8 +65,9 @@ struct connections {
     unsigned reading; /* in the list and not down */
     struct peers peers;
     struct room room;
-    bool is_full;    /* all places were taken, and a warning was written */
-    bool is_refused; /* the same for one that was refused */
+    uint64_t memory_warned_ms; /* when a warning was written; only the watchdog */
+    bool is_full;              /* all places were taken, and a warning was written */
+    bool is_refused;           /* the same for one that was refused */
 };
 
 /* One connection. */

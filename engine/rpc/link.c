@@ -29,8 +29,8 @@ static void link_free(struct link *link)
         nng_aio_reap(link->sending);
     }
     chunk_put(link->chunk);
-    outbox_free(&link->pending, link->budget);
-    outbox_free(&link->leaving, link->budget);
+    outbox_free(&link->pending, &link->memory);
+    outbox_free(&link->leaving, &link->memory);
     pthread_mutex_destroy(&link->lock);
     link->kind->release(link);
 }
@@ -53,8 +53,8 @@ bool link_init(struct link *link, const struct link_kind *kind, void *owner, nng
     link->stream = stream;
     link->is_ipc = is_ipc;
     link->message_bytes_max = message_bytes_max;
-    link->budget = budget;
-    link->chunk_bytes = CHUNK_BYTES_MIN;
+    link->memory.budget = budget;
+    link->chunk_bytes = CHUNK_BYTES_FIRST;
     link->made_ms = timing_now_ms();
     atomic_init(&link->refs, 1);
     pthread_mutex_init(&link->lock, NULL);
@@ -117,6 +117,7 @@ bool link_shut(struct link *link)
     pthread_mutex_lock(&link->lock);
     bool first = !link->closed;
     link->closed = true;
+    outbox_free(&link->pending, &link->memory); /* nobody will write it: at once, not at the end */
     if (link->choked) {
         link->choked = false;
         link_resume(link);

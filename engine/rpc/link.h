@@ -54,7 +54,7 @@ struct link {
     nng_aio *receiving;
     nng_aio *sending;
     uint64_t message_bytes_max;
-    struct budget *budget; /* NULL: no budget */
+    struct holder memory; /* what this link holds of its budget */
     uint64_t made_ms;
     bool is_ipc;
     atomic_uint_fast64_t long_since_ms; /* when a long message began to come in; 0: none is coming.

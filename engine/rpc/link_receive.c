@@ -8,8 +8,9 @@
 #include "base/check.h"
 #include "rpc/timing.h"
 
-#define CHUNK_GROWTH_MIN ((size_t)262144) /* a long message's first piece of memory */
-#define SMALL_BYTES_MAX  ((size_t)8192)   /* messages that are handled before the next read */
+#define CHUNK_QUAD_MAX  ((size_t)262144) /* memory grows 4-fold up to this, then it doubles */
+#define MEMORY_WAIT_MS  5                /* before memory is asked for again */
+#define SMALL_BYTES_MAX ((size_t)8192)   /* messages that are handled before the next read */
 
 /* Notes when a message that needs memory of its own began to come in. Only the thread that reads.
  */
@@ -28,7 +29,8 @@ static size_t link_chunk_size(const struct link *link)
     if (link->needed <= link->chunk_bytes) {
         return link->chunk_bytes;
     }
-    size_t grown = 4 * have > CHUNK_GROWTH_MIN ? 4 * have : CHUNK_GROWTH_MIN;
+    size_t grown = (have < CHUNK_QUAD_MAX / 4 ? 4 : 2) * have;
+    grown = grown > link->chunk_bytes ? grown : link->chunk_bytes;
     return link->needed < grown ? link->needed : grown;
 }
 
@@ -41,10 +43,9 @@ static bool link_make_room(struct link *link)
     bool fits = old && old->size <= 4 * size; /* a long message's memory is not kept */
     /* acquire: pairs with the release in chunk_put: nobody reads in it any more. */
     bool alone = fits && atomic_load_explicit(&old->refs, memory_order_acquire) == 1;
-    /* A long message's own memory is filled before it grows: otherwise a message that comes byte by
-     * byte would be copied for each byte. */
-    if (fits && old->size > CHUNK_BYTES_MAX && link->begin == 0 && link->needed > have &&
-        old->size - have >= CHUNK_BYTES_MIN) {
+    /* A message's own memory is filled before it grows: otherwise a message that comes byte by byte
+     * would be copied for each byte. */
+    if (fits && link->begin == 0 && link->needed > have && old->size > have) {
         return true;
     }
     /* With enough room after `end`, nothing moves. */
@@ -55,7 +56,7 @@ static bool link_make_room(struct link *link)
     if (alone && old->size >= size) {
         memmove(old->bytes, old->bytes + link->begin, have);
     } else {
-        struct chunk *chunk = chunk_make(size, link->budget);
+        struct chunk *chunk = chunk_make(size, &link->memory);
         if (!chunk) {
             return false;
         }
@@ -95,13 +96,18 @@ void link_receive(struct link *link)
     link_note_long(link);
     bool room = link_make_room(link);
     pthread_mutex_lock(&link->lock);
-    bool goes_on = room && !link->closed;
-    if (goes_on) {
+    bool goes_on = !link->closed;
+    if (goes_on && room) {
         gate_enter(link);
     }
     pthread_mutex_unlock(&link->lock);
     if (!goes_on) {
         link_down(link);
+        return;
+    }
+    if (!room) { /* the watchdog is making some */
+        link->resumed = true;
+        nng_sleep_aio(MEMORY_WAIT_MS, link->receiving);
         return;
     }
     nng_iov iov = {link->chunk->bytes + link->end, link->chunk->size - link->end};
@@ -155,7 +161,7 @@ void link_received(void *arg)
         CHECK(link->chunk ? link->end <= link->chunk->size : link->end == 0);
         if (link->chunk && count > 0 && link->end == link->chunk->size &&
             link->chunk_bytes < CHUNK_BYTES_MAX) {
-            link->chunk_bytes *= 2;
+            link->chunk_bytes *= 4;
         }
         link->kind->received(link);
     }

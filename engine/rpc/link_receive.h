@@ -37,8 +37,9 @@ void link_continue(struct link *link, enum next next);
  * the thread that reads. */
 bool link_choke(struct link *link);
 
-/* Starts the next read: another callback has the link then. Ends the link if that can't be done.
- * Only the thread that reads; it has a reference of its own. */
+/* Starts the next read: another callback has the link then. Ends the link if it is closed. When
+ * there is no memory to read into, this is tried again every 5 ms: nothing is read meanwhile. Only
+ * the thread that reads; it has a reference of its own. */
 void link_receive(struct link *link);
 
 /* nng's callback: a read has ended, or link_resume() was called. */

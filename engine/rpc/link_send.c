@@ -57,7 +57,7 @@ bool link_add(struct link *link, struct bytes header, struct bytes body)
     uint8_t head[FRAME_HEAD_MAX];
     size_t head_bytes = frame_head(head, link->is_ipc, header.len + body.len);
     if (link->closed ||
-        !outbox_reserve(&link->pending, head_bytes + header.len + body.len, link->budget)) {
+        !outbox_reserve(&link->pending, head_bytes + header.len + body.len, &link->memory)) {
         return false;
     }
     if (link_unsent(link) == 0) {
@@ -77,7 +77,7 @@ bool link_send_greeting(struct link *link)
     uint8_t greeting[GREETING_LEN];
     frame_greeting(greeting, link->kind->self);
     pthread_mutex_lock(&link->lock);
-    bool fine = outbox_reserve(&link->pending, sizeof greeting, link->budget);
+    bool fine = outbox_reserve(&link->pending, sizeof greeting, &link->memory);
     if (fine) {
         outbox_add(&link->pending, greeting, sizeof greeting);
     }
@@ -100,7 +100,7 @@ static unsigned link_written(struct link *link, bool *write)
         return 0;
     }
     unsigned messages = link->leaving.messages;
-    outbox_clear(&link->leaving, link->budget);
+    outbox_clear(&link->leaving, &link->memory);
     link->is_sending = false;
     if (messages > 0) { /* not our handshake */
         link->progress_ms = timing_now_ms();

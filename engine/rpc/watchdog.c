@@ -10,6 +10,9 @@
 
 #define WATCH_EVERY_MS  100u
 #define WATCH_CLOSE_MAX 256u /* connections closed in one round */
+#define WARN_EVERY_MS   60000u
+#define HOLDERS_MAX     16u /* found by one look at all connections */
+#define MEMORY_PAUSE_MS 2u  /* for what was closed to be released, before the next look */
 #define PROBE_EVERY_MS  1000u
 #define RELISTEN_TRIES  10     /* before an error is written: the old socket may take a moment */
 #define LONG_MESSAGE_MS 60000u /* for a message that takes memory of its own to come in whole */
@@ -119,15 +122,138 @@ static void watch_connections(struct connections *set)
     }
 }
 
+/* ---- Memory ---- */
+
+/* Those that hold most for longest, the worst first. */
+struct holders {
+    struct connection *worst[HOLDERS_MAX];
+    uint64_t score[HOLDERS_MAX];
+    unsigned count;
+    uint64_t going; /* bytes of those that are closed already */
+};
+
+/* How much of a burden a connection is (watchdog.h). 0: it is closed, or holds nothing. Link's lock
+ * held. */
+static uint64_t holder_score(const struct connection *connection, uint64_t now)
+{
+    const struct link *link = &connection->link;
+    uint64_t bytes = atomic_load_explicit(&link->memory.bytes, memory_order_relaxed);
+    uint64_t since = atomic_load_explicit(&link->long_since_ms, memory_order_relaxed);
+    if (link_unsent(link) > 0 && (since == 0 || link->progress_ms < since)) {
+        since = link->progress_ms;
+    }
+    uint64_t slow_ms = since != 0 && now > since ? now - since : 0;
+    return link->closed ? 0 : bytes * (1 + slow_ms);
+}
+
+static void holders_add(struct holders *holders, struct connection *connection, uint64_t score)
+{
+    if (holders->count == HOLDERS_MAX) {
+        if (score <= holders->score[HOLDERS_MAX - 1]) {
+            return;
+        }
+        holders->count--;
+    }
+    unsigned at = holders->count++;
+    while (at > 0 && score > holders->score[at - 1]) {
+        holders->worst[at] = holders->worst[at - 1];
+        holders->score[at] = holders->score[at - 1];
+        at--;
+    }
+    holders->worst[at] = connection;
+    holders->score[at] = score;
+}
+
+/* Looks at all connections. Each of the worst gets a reference. */
+static void holders_find(struct connections *set, struct holders *holders)
+{
+    *holders = (struct holders){0};
+    pthread_mutex_lock(&set->lock);
+    for (struct connection *at = set->first; at; at = at->next) {
+        uint64_t score = 0;
+        if (!at->down) {
+            pthread_mutex_lock(&at->link.lock);
+            score = holder_score(at, timing_now_ms());
+            pthread_mutex_unlock(&at->link.lock);
+        }
+        if (score > 0) {
+            holders_add(holders, at, score);
+        } else {
+            holders->going += atomic_load_explicit(&at->link.memory.bytes, memory_order_relaxed);
+        }
+    }
+    for (unsigned i = 0; i < holders->count; i++) {
+        link_get(&holders->worst[i]->link);
+    }
+    pthread_mutex_unlock(&set->lock);
+}
+
+/* Closes the worst of them until what stays is below the goal. False: more must go. */
+static bool holders_close(struct connections *set, struct holders *holders, uint64_t goal)
+{
+    uint64_t going = holders->going;
+    uint64_t used = atomic_load_explicit(&set->budget.used, memory_order_relaxed);
+    for (unsigned i = 0; i < holders->count; i++) {
+        struct link *link = &holders->worst[i]->link;
+        if (used > going && used - going > goal) {
+            going += atomic_load_explicit(&link->memory.bytes, memory_order_relaxed);
+            connection_disconnect(holders->worst[i]);
+        }
+        link_put(link);
+    }
+    return used <= going || used - going <= goal || holders->count == 0;
+}
+
+/* What the others may hold, once the worst are closed. */
+static uint64_t memory_goal(struct budget *budget)
+{
+    uint64_t wanted = atomic_exchange_explicit(&budget->wanted, 0, memory_order_relaxed);
+    bool helps = wanted < budget->long_max; /* otherwise nothing makes room for it */
+    uint64_t room = helps ? budget->long_max - wanted : budget->max;
+    return room < budget->max ? room : budget->max;
+}
+
+static void watch_memory(struct connections *set)
+{
+    struct budget *budget = &set->budget;
+    if (!atomic_exchange_explicit(&budget->pressed, false, memory_order_relaxed)) {
+        return;
+    }
+    uint64_t goal = memory_goal(budget);
+    uint64_t now = timing_now_ms();
+    struct holders holders;
+    if (set->memory_warned_ms == 0 || now - set->memory_warned_ms >= WARN_EVERY_MS) {
+        set->memory_warned_ms = now;
+        diag_warn("connections hold %llu MiB, the most allowed: those that hold most for longest "
+                  "are closed",
+                  (unsigned long long)(budget->max >> 20));
+    }
+    do {
+        holders_find(set, &holders);
+    } while (!holders_close(set, &holders, goal));
+    timing_pause_ms(MEMORY_PAUSE_MS);
+}
+
+/* The budget calls. Any link's lock may be held. */
+static void watchdog_press(void *context)
+{
+    struct watchdog *watchdog = context;
+    pthread_mutex_lock(&watchdog->lock);
+    watchdog->pressed = true;
+    pthread_cond_signal(&watchdog->wake);
+    pthread_mutex_unlock(&watchdog->lock);
+}
+
 /* ---- The thread ---- */
 
-/* Sleeps until the next round. Lock held. False: it is time to end. */
+/* Sleeps until the next round, or until memory is short. Lock held. False: it is time to end. */
 static bool watchdog_sleep(struct watchdog *watchdog)
 {
     struct timespec until = timing_in_ms(WATCH_EVERY_MS);
-    while (!watchdog->stop &&
+    while (!watchdog->stop && !watchdog->pressed &&
            pthread_cond_timedwait(&watchdog->wake, &watchdog->lock, &until) != ETIMEDOUT) {
     }
+    watchdog->pressed = false;
     return !watchdog->stop;
 }
 
@@ -135,10 +261,17 @@ static void *watchdog_run(void *arg)
 {
     struct watchdog *watchdog = arg;
     uint64_t probed_ms = timing_now_ms();
+    uint64_t watched_ms = probed_ms;
     pthread_mutex_lock(&watchdog->lock);
     while (watchdog_sleep(watchdog)) {
         pthread_mutex_unlock(&watchdog->lock);
+        watch_memory(watchdog->connections);
+        if (timing_now_ms() - watched_ms < WATCH_EVERY_MS / 2) {
+            pthread_mutex_lock(&watchdog->lock);
+            continue; /* memory was short, and nothing else is due */
+        }
         watch_connections(watchdog->connections);
+        watched_ms = timing_now_ms();
         bool look = timing_now_ms() - probed_ms >= PROBE_EVERY_MS;
         watch_listeners(watchdog, look);
         probed_ms = look ? timing_now_ms() : probed_ms;
@@ -153,6 +286,8 @@ void watchdog_init(struct watchdog *watchdog, struct listeners *listeners,
 {
     watchdog->listeners = listeners;
     watchdog->connections = connections;
+    connections->budget.press = connections->options.loses_messages ? NULL : watchdog_press;
+    connections->budget.context = watchdog;
     pthread_mutex_init(&watchdog->lock, NULL);
     timing_cond_init(&watchdog->wake);
 }

@@ -4,6 +4,11 @@
  * second it looks at each listener, and opens it again when it is dead: on proof alone (probe.h),
  * never because the process is busy.
  *
+ * At once, when the budget of memory is pressed, it closes those who hold most for longest: the
+ * greatest (bytes held) x (1 + milliseconds since the message that is coming in began, or since a
+ * reply last left while some are unread, whichever is longer). It closes as many as bring what the
+ * others hold below the budget again. They count as disconnected.
+ *
  * Threads: one starts and stops it. */
 #ifndef RPC_WATCHDOG_H
 #define RPC_WATCHDOG_H
@@ -22,9 +27,10 @@ struct watchdog {
     atomic_uint_fast64_t relistens; /* listeners found dead and opened again */
     bool started;
     pthread_t thread;
-    pthread_mutex_t lock; /* stop */
+    pthread_mutex_t lock; /* stop, pressed */
     pthread_cond_t wake;
     bool stop;
+    bool pressed; /* memory is short: look at once */
 };
 
 /* No thread yet. */

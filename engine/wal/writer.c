@@ -436,13 +436,23 @@ static bool submit_all(struct wal *wal)
 
 /* ---- Passes ---- */
 
-static bool pass(struct wal *wal, bool wait)
+/* Tells the waiters of durable groups, while the disk works. True when there were any. */
+static bool tell_durable(struct wal *wal, struct waiter_list *durable)
+{
+    if (durable->first && wal->storage->ops->start) {
+        wal->storage->ops->start(wal->storage);
+    }
+    return tell(wal, durable, HF_OK);
+}
+
+/* *told: somebody was told, which takes time. */
+static bool pass(struct wal *wal, bool wait, bool *told)
 {
     struct waiter_list durable = {0};
     bool any = reap(wal, wait);
     any |= advance_all(wal, &durable);
     any |= submit_all(wal);
-    tell(wal, &durable, HF_OK);
+    *told = tell_durable(wal, &durable);
     if (is_closed(wal)) {
         any |= tell_closed(wal);
     }
@@ -494,18 +504,27 @@ static void register_buffers(struct wal *wal)
     wal->storage->ops->register_buffers(wal->storage, buffers, wal->buffer_bytes, WAL_GROUPS);
 }
 
+/* A pass; if then the disk is all that there is to wait for, another that waits for it. At once, so
+ * that the storage can write and wait with one system call. */
+static bool pass_on(struct wal *wal, bool wait)
+{
+    bool told;
+    bool any = pass(wal, false, &told);
+    if (wait && !told && wal->writer.in_flight > 0) {
+        any |= pass(wal, true, &told);
+    }
+    return any;
+}
+
 bool wal_step(struct wal *wal, bool wait)
 {
     register_buffers(wal);
-    bool any = pass(wal, false);
-    if (any || !wait) {
+    bool any = pass_on(wal, wait);
+    if (any || !wait || wal->writer.in_flight > 0) {
         return any;
     }
-    if (wal->writer.in_flight > 0) {
-        return pass(wal, true);
-    }
     sleep_idle(wal);
-    return pass(wal, false);
+    return pass_on(wal, true);
 }
 
 /* True when nothing waits to be written. */

@@ -21,8 +21,10 @@ from harness import Engine, run  # noqa: E402
 
 BEFORE_S, ATTACK_S, AFTER_S = 0.5, 3, 1
 GIVE_UP_MS = 5000
-# Of the engine's process. What connections may hold is 1 GiB; so few must not come near it.
-MEMORY_BYTES = 400 * hostile.MIB
+# By which the engine's process may grow: what connections may hold is 1 GiB, and there are buffers
+# of fixed size. Who has sent little makes it grow by little.
+MEMORY_BYTES = 1280 * hostile.MIB
+LITTLE_BYTES = 200 * hostile.MIB
 
 
 class Floods:
@@ -51,15 +53,17 @@ def folder():
         shutil.rmtree(path, ignore_errors=True)
 
 
-def check_neighbours(neighbours):
-    """Each order was accepted at once or refused with BUSY; each newcomer was served."""
-    account, visits = neighbours.account, neighbours.newcomers_account
-    del account["windows"], visits["windows"]  # too long to be read
+def check_neighbours(neighbours, from_s):
+    """Each order was accepted at once or refused with BUSY; each newcomer since then was served."""
+    account = neighbours.account
+    del account["windows"]  # too long to be read
     assert account["disconnected"] == 0, "a neighbour was disconnected: %s" % account
     assert account["none"] == 0, "a neighbour waited %d ms for an answer: %s" % (GIVE_UP_MS, account)
     assert set(account["status"]) <= {"0", "3"}, "a neighbour was refused: %s" % account
-    assert visits["unconnected"] == 0 and visits["none"] == 0, "a newcomer: %s" % visits
-    assert set(visits["status"]) == {"0"}, "a newcomer was refused: %s" % visits
+    visits = [visit for visit in neighbours.visits if visit.at_s >= from_s]
+    turned_away = [visit for visit in visits if visit.status != 0]
+    assert visits and not turned_away, "%d of %d newcomers: %s" % (
+        len(turned_away), len(visits), turned_away)
 
 
 def check_sound(engine, stock, accepted, sent):
@@ -72,14 +76,16 @@ def check_sound(engine, stock, accepted, sent):
     assert hostile.LISTENER_CLOSED not in engine.errors(), engine.errors()
 
 
-def besiege(attack, *settings, seconds=ATTACK_S, memory_bytes=MEMORY_BYTES):
-    """Runs attack(engine, stock, work), a context as Attack and Floods are; returns its account."""
+def besiege(attack, *settings, seconds=ATTACK_S, memory_bytes=MEMORY_BYTES, newcomers_after_s=-1):
+    """Runs attack(engine, stock, work), a context as Attack and Floods are; returns its account.
+    newcomers_after_s: of the attack, from when on newcomers must be served."""
     with folder() as work, Engine(*settings) as engine:
         stock = hostile.Stock(engine.url)
         memory = hostile.memory_peak(engine.process.pid)
         with hostile.Neighbours(engine.url, stock, work, rate=50, connections=2, newcomers=5,
                                 give_up_ms=GIVE_UP_MS) as neighbours:
             time.sleep(BEFORE_S)
+            from_s = time.monotonic() + newcomers_after_s
             with attack(engine, stock, work) as attackers:
                 time.sleep(seconds)
                 account = attackers.end()
@@ -92,7 +98,7 @@ def besiege(attack, *settings, seconds=ATTACK_S, memory_bytes=MEMORY_BYTES):
                   flood["sent"] for flood in floods), neighbours.account["orders_ok"],
                   neighbours.account["status"].get("3", 0),
                   max(sample.took_ms for sample in neighbours.orders), grown // hostile.MIB))
-        check_neighbours(neighbours)
+        check_neighbours(neighbours, from_s)
         assert grown < memory_bytes, "memory grew by %d MiB" % (grown // hostile.MIB)
         accounts = floods + [neighbours.account]
         check_sound(engine, stock, sum(flood["orders_ok"] for flood in accounts),
@@ -125,8 +131,7 @@ def test_announce():
         # As many as would fill the memory of all connections with what is not there.
         count = min(4200, hostile.raise_file_limit() - 200)
         return Both(hostile.Attack(engine.url, hostile.announce, 60, 4, connections=count), long)
-    accounts = besiege(attack)
-    long = accounts[0]
+    long, = besiege(attack, memory_bytes=LITTLE_BYTES)
     assert long["messages_ok"] >= 2 and long["messages_ok"] == long["sent"], long
     assert long["disconnected"] == 0, long
 
@@ -158,9 +163,11 @@ def test_send_long():
 
 
 def test_idle_to_limit():
-    """More idle connections than the engine accepts; newcomers are served all the same."""
+    """More idle connections than the engine accepts. Newcomers are served all the same, once those
+    have been idle for the second that nobody is disconnected for."""
     with folder() as work, few_files(work, 700):
-        account = besiege(attack_with(hostile.idle, connections=1000, addresses=16))
+        account = besiege(attack_with(hostile.idle, connections=1000, addresses=16),
+                          seconds=5, memory_bytes=LITTLE_BYTES, newcomers_after_s=3.5)
     assert account["most"] > 200, account
 
 
@@ -181,16 +188,17 @@ def few_files(work, count):
 
 def test_idle():
     """Idle connections that the engine has room for are left alone."""
-    account = besiege(attack_with(hostile.idle, connections=500, addresses=16))
+    account = besiege(attack_with(hostile.idle, connections=500, addresses=16),
+                      memory_bytes=LITTLE_BYTES)
     assert account["at the end"] == 500, account
 
 
 def test_half_greet():
-    besiege(attack_with(hostile.half_greet, connections=300))
+    besiege(attack_with(hostile.half_greet, connections=300), memory_bytes=LITTLE_BYTES)
 
 
 def test_speak_otherwise():
-    besiege(attack_with(hostile.speak_otherwise, connections=50))
+    besiege(attack_with(hostile.speak_otherwise, connections=50), memory_bytes=LITTLE_BYTES)
 
 
 def test_storm():
@@ -200,7 +208,7 @@ def test_storm():
             engine.url, hostile.Messages.status(work), work, rate=500, once=1, connections=1000,
             nice=10, give_up_ms=GIVE_UP_MS, drain_ms=GIVE_UP_MS,
             **{"from": hostile.ATTACKERS_FROM, "sources": 16}))
-    account, = besiege(attack)
+    account, = besiege(attack, memory_bytes=LITTLE_BYTES)
     assert account["unconnected"] == 0 and account["none"] == 0, account
 
 

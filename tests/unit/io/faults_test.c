@@ -63,6 +63,9 @@ static char where[256];
 
 static enum hf_status reap_one(struct rig *rig, uint64_t token)
 {
+    if (rig->ops->start) {
+        rig->ops->start(rig->storage);
+    }
     struct storage_completion done = {0};
     EXPECT(rig->ops->reap(rig->storage, true, &done, 1) == 1);
     EXPECT(done.token == token);

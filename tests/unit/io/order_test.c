@@ -94,6 +94,9 @@ static const struct kernel_log_call *call_at(size_t place)
 
 static void reap_ok(struct rig *rig, unsigned count)
 {
+    if (rig->ops->start) {
+        rig->ops->start(rig->storage);
+    }
     while (count > 0) {
         struct storage_completion done[4];
         unsigned n = rig->ops->reap(rig->storage, true, done, 4);

@@ -52,12 +52,27 @@ static void close_place(struct place *place)
     rig_close(&place->rig);
 }
 
-/* Write i has bytes, a place and a token of its own. */
-static enum hf_status submit(struct place *place, unsigned i)
+/* Write i has bytes, a place and a token of its own. It does not begin yet. */
+static enum hf_status hand_over(struct place *place, unsigned i)
 {
     struct rig *rig = &place->rig;
     return rig->ops->submit_write(rig->storage, place->file, rig->buffer + i * WRITE_BYTES,
                                   WRITE_BYTES, i * WRITE_BYTES, TOKEN_FIRST + i);
+}
+
+static void start(struct rig *rig)
+{
+    if (rig->ops->start) {
+        rig->ops->start(rig->storage);
+    }
+}
+
+/* The same, and it begins. */
+static enum hf_status submit(struct place *place, unsigned i)
+{
+    enum hf_status status = hand_over(place, i);
+    start(&place->rig);
+    return status;
 }
 
 /* Reaps `count` completions, and not one more. */
@@ -224,11 +239,112 @@ static void ring_that_refuses_a_write_takes_no_more(void **state)
     }
     assert_int_equal(submit(&place, 0), HF_OK);
     kernel_log_plan(KERNEL_RING_SUBMIT, 1, EBADF, 0);
-    assert_int_equal(submit(&place, 1), HF_IO_ERROR);
+    assert_int_equal(submit(&place, 1), HF_OK); /* taken; that it failed is reaped */
     assert_int_equal(submit(&place, 2), HF_IO_ERROR);
-    reap_all(&place, 1);
+    reap_all(&place, 2);
     assert_int_equal(place.completions[0], 1);
     assert_int_equal(place.status[0], HF_OK);
+    assert_int_equal(place.completions[1], 1);
+    assert_int_equal(place.status[1], HF_IO_ERROR);
+    check_contents(&place);
+    close_place(&place);
+}
+
+/* One that has not begun when the ring breaks is refused too, and each is reaped once, however few
+ * completions the caller has room for. */
+static void ring_that_refuses_a_write_fails_those_that_have_not_begun(void **state)
+{
+    (void)state;
+    struct place place;
+    if (!open_place(&place, STORAGE_URING)) {
+        skip();
+    }
+    for (unsigned i = 0; i < WRITES; i++) {
+        assert_int_equal(hand_over(&place, i), HF_OK);
+    }
+    kernel_log_plan(KERNEL_RING_SUBMIT, 3, EBADF, 0);
+    reap_all(&place, WRITES);
+    for (unsigned i = 0; i < WRITES; i++) {
+        assert_int_equal(place.completions[i], 1);
+        assert_int_equal(place.status[i], i < 2 ? HF_OK : HF_IO_ERROR);
+    }
+    assert_int_equal(kernel_log_count(KERNEL_WRITE, NULL), 2);
+    check_contents(&place);
+    close_place(&place);
+}
+
+/* ---- Writes that begin when they are waited for ---- */
+
+static void ring_write_that_is_waited_for_at_once_is_one_call(void **state)
+{
+    (void)state;
+    struct place place;
+    if (!open_place(&place, STORAGE_URING)) {
+        skip();
+    }
+    for (unsigned i = 0; i < WRITES; i++) {
+        kernel_log_clear();
+        if (i == 2) {
+            kernel_log_plan(KERNEL_WRITE, 1, EIO, 0);
+        }
+        assert_int_equal(hand_over(&place, i), HF_OK);
+        assert_int_equal(kernel_log_count(KERNEL_WRITE, NULL), 0);
+        struct storage_completion done;
+        struct rig *rig = &place.rig;
+        assert_int_equal(rig->ops->reap(rig->storage, true, &done, 1), 1);
+        assert_int_equal(done.token, TOKEN_FIRST + i);
+        assert_int_equal(done.status, i == 2 ? HF_IO_ERROR : HF_OK);
+        place.completions[i] = 1;
+        place.status[i] = done.status;
+        assert_int_equal(kernel_log_count(KERNEL_WRITE, NULL), 1);
+        assert_int_equal(kernel_log_count(KERNEL_RING_SUBMIT, NULL), 0);
+        assert_int_equal(kernel_log_count(KERNEL_RING_WAIT, NULL), 0);
+        assert_int_equal(kernel_log_unsynced("data/a"), i >= 2 ? WRITE_BYTES : 0);
+        assert_int_equal(rig->ops->reap(rig->storage, true, &done, 1), 0);
+    }
+    check_contents(&place);
+    close_place(&place);
+}
+
+static void ring_writes_begin_with_a_reap_that_does_not_wait(void **state)
+{
+    (void)state;
+    struct place place;
+    if (!open_place(&place, STORAGE_URING)) {
+        skip();
+    }
+    struct rig *rig = &place.rig;
+    struct storage_completion done;
+    assert_int_equal(hand_over(&place, 0), HF_OK);
+    unsigned n = rig->ops->reap(rig->storage, false, &done, 1);
+    assert_int_equal(kernel_log_count(KERNEL_RING_SUBMIT, NULL), 1);
+    if (n == 0) {
+        assert_int_equal(rig->ops->reap(rig->storage, true, &done, 1), 1);
+    }
+    assert_int_equal(done.status, HF_OK);
+    assert_int_equal(kernel_log_count(KERNEL_WRITE, NULL), 1);
+    close_place(&place);
+}
+
+/* With one under way the others are not waited for one by one. */
+static void ring_takes_all_that_wait_when_there_are_several(void **state)
+{
+    (void)state;
+    struct place place;
+    if (!open_place(&place, STORAGE_URING)) {
+        skip();
+    }
+    assert_int_equal(submit(&place, 0), HF_OK);
+    for (unsigned i = 1; i < WRITES; i++) {
+        assert_int_equal(hand_over(&place, i), HF_OK);
+    }
+    reap_all(&place, WRITES);
+    size_t count;
+    const struct kernel_log_call *calls = kernel_log_calls(&count);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(calls[i].op != KERNEL_WRITE || calls[i].ring);
+    }
+    assert_int_equal(kernel_log_count(KERNEL_WRITE, NULL), WRITES);
     check_contents(&place);
     close_place(&place);
 }
@@ -345,6 +461,7 @@ static void check_one_write(struct rig *rig, const char *name, bool ring)
     kernel_log_clear();
     assert_int_equal(rig->ops->submit_write(rig->storage, file, rig->buffer, WRITE_BYTES, 0, 1),
                      HF_OK);
+    start(rig);
     struct storage_completion done;
     assert_int_equal(rig->ops->reap(rig->storage, true, &done, 1), 1);
     assert_int_equal(done.status, HF_OK);
@@ -623,6 +740,10 @@ int main(void)
         cmocka_unit_test(ring_submit_that_is_put_off_is_submitted_again),
         cmocka_unit_test(ring_wait_that_is_interrupted_waits_on),
         cmocka_unit_test(ring_that_refuses_a_write_takes_no_more),
+        cmocka_unit_test(ring_that_refuses_a_write_fails_those_that_have_not_begun),
+        cmocka_unit_test(ring_write_that_is_waited_for_at_once_is_one_call),
+        cmocka_unit_test(ring_writes_begin_with_a_reap_that_does_not_wait),
+        cmocka_unit_test(ring_takes_all_that_wait_when_there_are_several),
         cmocka_unit_test(ring_that_refuses_the_rest_of_a_write_takes_no_more),
         cmocka_unit_test(ring_that_is_broken_takes_no_rest_either),
         cmocka_unit_test(ring_that_can_not_be_waited_for_fails_all),

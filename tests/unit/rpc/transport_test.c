@@ -221,53 +221,6 @@ static void transport_cuts_off_a_client_that_never_reads(void **state)
     echo_stop(&echo);
 }
 
-static void transport_bounds_what_all_unread_replies_take(void **state)
-{
-    (void)state;
-    struct echo echo;
-    echo_start_with(&echo, "tcp://127.0.0.1:0",
-                    (struct transport_server_options){.contexts = 64,
-                                                      .send_timeout_ms = PATIENCE_MS,
-                                                      .memory_bytes_max = 8 << 20});
-    echo.reply_bytes = 1 << 20; /* 16 of them: less than any one connection may have */
-    echo.zeros = calloc(1, echo.reply_bytes);
-    assert_non_null(echo.zeros);
-    uint8_t message[12];
-    raw_head(message, 0);
-    int fds[4];
-    for (int i = 0; i < 4; i++) {
-        fds[i] = raw_dial(echo.url);
-        raw_handshake(fds[i]);
-        for (int k = 0; k < 16; k++) {
-            (void)send(fds[i], message, sizeof message, MSG_NOSIGNAL);
-        }
-    }
-    uint64_t until = patience_until();
-    while (echo_stats(&echo).disconnected < 2) {
-        assert_true(now_ms() < until);
-        sleep_ms(5);
-    }
-    for (int i = 0; i < 4; i++) {
-        (void)close(fds[i]);
-    }
-    echo.reply_bytes = 0;
-    assert_serves(echo.url);
-    echo_stop(&echo);
-}
-
-static void raw_send_zeros(int fd, size_t len)
-{
-    static const uint8_t zeros[4096];
-    while (len > 0) {
-        size_t some = len < sizeof zeros ? len : sizeof zeros;
-        ssize_t n = send(fd, zeros, some, MSG_NOSIGNAL);
-        if (n <= 0) {
-            return; /* it hung up */
-        }
-        len -= (size_t)n;
-    }
-}
-
 static void raw_receive_zeros(int fd, size_t len)
 {
     uint8_t got[4096];
@@ -276,44 +229,6 @@ static void raw_receive_zeros(int fd, size_t len)
         assert_true(n > 0);
         len -= (size_t)n;
     }
-}
-
-static void transport_bounds_what_all_half_messages_take(void **state)
-{
-    (void)state;
-    struct echo echo;
-    echo_start_with(&echo, "tcp://127.0.0.1:0",
-                    (struct transport_server_options){.contexts = 64,
-                                                      .send_timeout_ms = PATIENCE_MS,
-                                                      .message_bytes_max = 1 << 20,
-                                                      .memory_bytes_max = 2 << 20});
-    echo.reply_bytes = 16;
-    echo.zeros = calloc(1, echo.reply_bytes);
-    assert_non_null(echo.zeros);
-    const size_t body_bytes = 1000000;
-    uint8_t head[12];
-    raw_head(head, body_bytes);
-    struct pollfd both[2];
-    for (int i = 0; i < 2; i++) {
-        both[i] = (struct pollfd){.fd = raw_dial(echo.url), .events = POLLIN};
-        raw_handshake(both[i].fd);
-        raw_send(both[i].fd, head, sizeof head);
-        raw_send_zeros(both[i].fd, 500000);
-    }
-    /* Whichever comes second is hung up on; the other one is served. */
-    assert_int_equal(poll(both, 2, (int)patience_ms()), 1);
-    int second = both[0].revents ? both[0].fd : both[1].fd;
-    int first = both[0].revents ? both[1].fd : both[0].fd;
-    assert_true(raw_hung_up(second));
-    (void)close(second);
-    raw_send_zeros(first, body_bytes - 500000);
-    uint8_t got[12 + 16];
-    raw_receive(first, got, sizeof got);
-    assert_memory_equal(got + 8, head + 8, 4); /* its id */
-    (void)close(first);
-    echo.reply_bytes = 0;
-    assert_serves(echo.url);
-    echo_stop(&echo);
 }
 
 static void transport_refuses_connections_beyond_its_most(void **state)
@@ -843,8 +758,6 @@ int main(void)
         cmocka_unit_test(transport_closes_only_the_connection_of_a_message_too_large),
         cmocka_unit_test(transport_survives_clients_that_vanish_over_tcp),
         cmocka_unit_test(transport_cuts_off_a_client_that_never_reads),
-        cmocka_unit_test(transport_bounds_what_all_unread_replies_take),
-        cmocka_unit_test(transport_bounds_what_all_half_messages_take),
         cmocka_unit_test(transport_refuses_connections_beyond_its_most),
         cmocka_unit_test(transport_refuses_a_connection_with_too_many_in_hand),
         cmocka_unit_test(transport_takes_messages_however_they_are_cut),
