@@ -106,6 +106,10 @@ class Latency(unittest.TestCase):
                  rate(0.5, 250, 1, 200)]
         self.assertEqual(self.verdicts({"rates": rates}), [True] * 4 + [True, False])
 
+    def test_cpu_of_a_run_that_could_not_send_all_is_not_judged(self):
+        rates = [rate(0.1, 100, 1, 100), rate(0.5, 100, 1, 200, unsent=1)]
+        self.assertEqual(self.verdicts({"rates": rates}), [True, False, None])
+
     def test_messages_are_as_large_as_their_orders(self):
         # 30 841, 30 399 and 30 075 bytes for a thousand orders were seen on the wire.
         for batch, seen in ((100, 3084), (250, 7600), (1000, 30075)):
