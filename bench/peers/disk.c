@@ -26,10 +26,14 @@ static int open_file(const char *path)
 }
 
 /* Written, not only allocated: else each sync would also commit the file system's journal. */
-static void fill(int file, char *buffer)
+static void fill(int file)
 {
     if (lseek(file, 0, SEEK_END) >= FILE_BYTES) {
         return;
+    }
+    char *buffer = aligned_alloc(4096, CHUNK);
+    if (!buffer) {
+        peer_fail("out of memory");
     }
     memset(buffer, 0, CHUNK);
     for (off_t at = 0; at < FILE_BYTES; at += (off_t)CHUNK) {
@@ -40,6 +44,7 @@ static void fill(int file, char *buffer)
     if (fsync(file) != 0) {
         peer_fail("fsync: %s", strerror(errno));
     }
+    free(buffer);
 }
 
 static void work(struct peer_worker *worker)
@@ -47,15 +52,14 @@ static void work(struct peer_worker *worker)
     const struct peer_options *options = worker->options;
     size_t bytes = options->batch;
     bool writing = strcmp(options->mode, "write") == 0;
-    char *buffer = aligned_alloc(4096, bytes > CHUNK ? bytes : CHUNK);
+    char *buffer = aligned_alloc(4096, bytes);
     if (!buffer) {
         peer_fail("out of memory");
     }
     int file = open_file(options->file);
-    fill(file, buffer);
     memset(buffer, 0x5a, bytes);
     off_t at = 0;
-    while (peer_goes_on()) {
+    do {
         struct iovec part = {buffer, bytes};
         uint64_t since = peer_now_ns();
         ssize_t done =
@@ -68,7 +72,7 @@ static void work(struct peer_worker *worker)
         if (at + (off_t)bytes > FILE_BYTES) {
             at = 0;
         }
-    }
+    } while (peer_goes_on());
     close(file);
     free(buffer);
 }
@@ -80,6 +84,9 @@ int main(int argc, char **argv)
     if (!options.file || !options.mode || options.batch % 4096 != 0 || options.batch > 64u << 20) {
         peer_fail("--file, --mode read|write and --batch BYTES (a multiple of 4096) are needed");
     }
+    int file = open_file(options.file); /* before any time counts: it can take a second */
+    fill(file);
+    close(file);
     options.connections = 1;
     peer_run(&options, work);
     return 0;
