@@ -112,8 +112,10 @@ class Siege:
             begin_s = time.monotonic()
             time.sleep(plan.before_s)
             attacked_s = time.monotonic()
+            cpu_s = machine.cpu_s(engine.pid)
             with attack(engine, stock) as attackers:
                 pause(name, seconds)
+                cores = machine.cpu_s(engine.pid) - cpu_s
                 ended_s = time.monotonic()
                 account = attackers.end()
             time.sleep(plan.after_s)
@@ -135,6 +137,7 @@ class Siege:
                "back_s": back_after_s(neighbours.orders, ended_s, until_s, limit),
                "waited_s": until_s - ended_s, "memory_bytes": memory,
                "listener_closed": self.listener_closed(), "attack": account,
+               "engine_cores": cores / (ended_s - attacked_s),
                "held": stock.held()}  # which also finds what was oversold
         if "connected" in account:
             row["note"] = crowd_note(account)
@@ -273,18 +276,20 @@ class Siege:
 
     def peak(self, make_engine, batch, shapes, connections, seconds, hold_ms=1000):
         """The greatest rate in closed loop: orders a second, and messages under way for it."""
-        best = (0, 0)
+        best = (0, 0, 0)
         for in_flight in shapes:
             with make_engine() as engine:
                 stock = hostile.Stock(engine.url)
                 with self.flood(engine, self.messages(stock, batch, 0, hold_ms), in_flight=in_flight,
                                 connections=connections, drain_ms=20000,
                                 milliseconds=int(1000 * seconds)) as flood:
+                    cpu_s = machine.cpu_s(engine.pid)
                     account = flood.wait()
-            best = max(best, (accepted_per_s(account), in_flight))
+                    cpu_s = machine.cpu_s(engine.pid) - cpu_s
+            best = max(best, (accepted_per_s(account), in_flight, cpu_s / account["sending_s"]))
         say("at most %s orders/s, batches of %d, %d under way on each of %d connections" % (
             spaced(best[0]), batch, best[1], connections))
-        return best[0]
+        return best[0], best[2]
 
     def load_row(self, name, what, make_engine, batch, peak, rate, timeout_ms, neighbours=None,
                  hold_ms=1000, **shape):
@@ -301,7 +306,8 @@ class Siege:
         with make_engine() as engine:
             row = self.besiege(name, what, engine, attack, self.plan.load_s, neighbours)
         account = row["attack"]
-        row["peak_per_s"] = peak
+        row["peak_per_s"], row["peak_cores"] = peak
+        peak = peak[0]
         row["accepted_per_s"] = accepted_per_s(account)
         row["throughput_share"] = row["accepted_per_s"] / max(peak, 1)
         row["offered"] = (account["sent"] + account["unsent"]) * batch / account["sending_s"] / max(
@@ -316,7 +322,7 @@ class Siege:
         row = self.load_row(
             name, "%dx overload, %s" % (OVERLOAD, "one order a message" if batch == 1
                                         else "batches of %d" % batch),
-            self.load_engine, batch, peak, OVERLOAD * peak / batch, 200,
+            self.load_engine, batch, peak, OVERLOAD * peak[0] / batch, 200,
             connections=self.plan.count(256), in_flight=in_flight)
         row["missed"] += load_misses(row, ACCEPTED_P99_MS)
 
@@ -429,12 +435,16 @@ def load_note(row):
     account = row["attack"]
     retry = account["retry_ms"]
     return ("offered %.1fx of %s/s; accepted %s/s (%.0f %%), p50 %s, p99 %s, %.1f %% late; "
-            "%s BUSY, retry_after_ms %d/%d/%d (p50/p99/max); drained in %.1f s; %d disconnected" % (
+            "%s BUSY, retry_after_ms %d/%d/%d (p50/p99/max); drained in %.1f s; %d disconnected\n"
+            "    cores: engine %.2f at the peak, %.2f here; client %.2f here; an engine's core does "
+            "%.0f %% of what it does at the peak" % (
                 row["offered"], spaced(row["peak_per_s"]), spaced(row["accepted_per_s"]),
                 100 * row["throughput_share"], ms(account["took_us"]["p50"] / 1000),
                 ms(account["took_us"]["p99"] / 1000), 100 * row["late_share"],
                 spaced(account["status"].get("3", 0)), retry["p50"], retry["p99"], retry["max"],
-                account["drain_s"], account["disconnected"]))
+                account["drain_s"], account["disconnected"], row["peak_cores"], row["engine_cores"],
+                account["cpu_s"] / (account["sending_s"] + account["drain_s"]),
+                100 * row["throughput_share"] * row["peak_cores"] / max(row["engine_cores"], .01)))
 
 
 # ---- The table ----
