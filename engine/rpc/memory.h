@@ -23,7 +23,8 @@
 #define CHUNK_BYTES_FIRST  ((size_t)1024)  /* of a connection that has not said much yet */
 #define CHUNK_BYTES_MAX    ((size_t)65536) /* a larger chunk holds one long message */
 #define OUTBOX_BYTES_FIRST ((size_t)256)
-#define OUTBOX_BYTES_KEPT  ((size_t)262144) /* by a connection that has nothing to send */
+#define OUTBOX_BYTES_KEPT                                                                          \
+    ((size_t)262144) /* by a connection that has nothing to send, for a second */
 
 /* Limits what messages and backlogs of all connections take together: each connection has a bound
  * of its own, but there are many connections. */

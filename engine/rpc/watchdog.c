@@ -9,7 +9,8 @@
 #include "rpc/timing.h"
 
 #define WATCH_EVERY_MS  100u
-#define WATCH_CLOSE_MAX 256u /* connections closed in one round */
+#define WATCH_CLOSE_MAX 256u  /* connections closed in one round */
+#define GIVE_BACK_MS    1000u /* after the last reply left */
 #define WARN_EVERY_MS   60000u
 #define HOLDERS_MAX     16u /* found by one look at all connections */
 #define MEMORY_PAUSE_MS 2u  /* for what was closed to be released, before the next look */
@@ -88,6 +89,19 @@ static bool connection_dawdles(const struct connection *connection, uint64_t now
     return since != 0 && now >= since && now - since >= LONG_MESSAGE_MS;
 }
 
+/* Returns the memory that a connection keeps to write from, when it has had nothing to write for a
+ * while: there may be thousands that are quiet. Link's lock held. */
+static void connection_give_back(struct connection *connection, uint64_t now)
+{
+    struct link *link = &connection->link;
+    bool quiet = !link->is_sending && link_unsent(link) == 0 && link->pending.len == 0 &&
+                 link->leaving.len == 0 && now > link->progress_ms + GIVE_BACK_MS;
+    if (quiet && link->pending.room + link->leaving.room > 0) {
+        outbox_free(&link->pending, &link->memory);
+        outbox_free(&link->leaving, &link->memory);
+    }
+}
+
 /* Closes the connections that hold more than their share and read nothing, those that take a reply
  * or send a request too slowly, and those whose handshake has not come. */
 static void watch_connections(struct connections *set)
@@ -105,6 +119,7 @@ static void watch_connections(struct connections *set)
                                            compared with */
         bool closed = at->link.closed;  /* it is being closed already */
         burden[count] = connection_is_burden(at, now) || connection_dawdles(at, now);
+        connection_give_back(at, now);
         pthread_mutex_unlock(&at->link.lock);
         if (!closed && (burden[count] || (!at->counted && now - at->link.made_ms >= GREETING_MS))) {
             link_get(&at->link);

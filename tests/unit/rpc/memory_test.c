@@ -2,9 +2,11 @@
  * greatest and slowest holder goes. */
 #include "unit/rpc/echo.h"
 
+#include "rpc/exchange.h"
+
 extern atomic_uint_fast64_t timing_shift_ms;
 
-#define MIB ((size_t)1 << 20)
+#define ONE_MIB ((size_t)1 << 20)
 
 static void let_pass(unsigned ms)
 {
@@ -63,7 +65,7 @@ static void memory_start(struct echo *echo, uint64_t bytes)
     echo_start_with(echo, "tcp://127.0.0.1:0",
                     (struct transport_server_options){.contexts = 64,
                                                       .send_timeout_ms = 10 * PATIENCE_MS,
-                                                      .message_bytes_max = 64 * MIB,
+                                                      .message_bytes_max = 64 * ONE_MIB,
                                                       .memory_bytes_max = bytes});
     echo->zeros = calloc(1, 16);
     assert_non_null(echo->zeros);
@@ -100,9 +102,9 @@ static void what_is_only_announced_costs_nothing(void **state)
     enum { COUNT = 200 };
     struct echo echo;
     int fds[COUNT];
-    memory_start(&echo, MIB);
+    memory_start(&echo, ONE_MIB);
     for (int i = 0; i < COUNT; i++) {
-        fds[i] = announce(echo.url, 60 * MIB, 200);
+        fds[i] = announce(echo.url, 60 * ONE_MIB, 200);
     }
     int fd = raw_dial(echo.url);
     raw_handshake(fd);
@@ -122,7 +124,7 @@ static void who_holds_for_longest_goes_and_not_the_newcomer(void **state)
 {
     (void)state;
     struct echo echo;
-    memory_start(&echo, 3 * MIB);
+    memory_start(&echo, 3 * ONE_MIB);
     int old = announce(echo.url, 2000000, 300000);
     struct pollfd gone = {.fd = old, .events = POLLIN};
     assert_int_equal(poll(&gone, 1, 200), 0); /* what it sent has come in by now */
@@ -138,17 +140,51 @@ static void who_holds_for_longest_goes_and_not_the_newcomer(void **state)
     echo_stop(&echo);
 }
 
+/* What a connection kept to write from is returned while it is quiet. */
+static void quiet_connections_return_their_memory(void **state)
+{
+    (void)state;
+    enum { REPLY = 200000 };
+    struct echo echo;
+    uint8_t head[12];
+    uint8_t *got = malloc(REPLY + 12);
+    assert_non_null(got);
+    memory_start(&echo, 64 * ONE_MIB);
+    free(echo.zeros);
+    echo.zeros = calloc(1, REPLY);
+    assert_non_null(echo.zeros);
+    echo.reply_bytes = REPLY;
+    const struct budget *budget = &echo.server->acceptor.connections.budget;
+    int fd = raw_dial(echo.url);
+    raw_handshake(fd);
+    raw_head(head, 0);
+    uint64_t until = patience_until();
+    for (int i = 0; i < 2; i++) { /* and again: it is taken anew */
+        raw_send(fd, head, sizeof head);
+        raw_receive(fd, got, REPLY + 12);
+        do {
+            let_pass(2000);
+            sleep_ms(5);
+            assert_true(now_ms() < until);
+        } while (atomic_load(&budget->used) > 70000);
+    }
+    assert_int_equal(echo_stats(&echo).disconnected, 0);
+    (void)close(fd);
+    free(got);
+    echo_stop(&echo);
+}
+
 static void short_messages_are_served_while_long_ones_fight(void **state)
 {
     (void)state;
     enum { COUNT = 12 };
     struct echo echo;
     int fds[COUNT];
-    memory_start(&echo, 2 * MIB);
+    memory_start(&echo, 2 * ONE_MIB);
     int fd = raw_dial(echo.url);
     raw_handshake(fd);
     for (int i = 0; i < COUNT; i++) {
-        fds[i] = announce(echo.url, 4 * MIB, MIB);
+        fds[i] = announce(echo.url, 4 * ONE_MIB, ONE_MIB);
         for (int k = 0; k < 3; k++) {
             ask_long(fd, 1000);
         }
@@ -167,6 +203,7 @@ int main(void)
         cmocka_unit_test(server_bounds_what_all_unread_replies_take),
         cmocka_unit_test(what_is_only_announced_costs_nothing),
         cmocka_unit_test(who_holds_for_longest_goes_and_not_the_newcomer),
+        cmocka_unit_test(quiet_connections_return_their_memory),
         cmocka_unit_test(short_messages_are_served_while_long_ones_fight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
