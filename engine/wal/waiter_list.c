@@ -36,6 +36,15 @@ void waiter_list_join(struct waiter_list *list, struct waiter_list *more)
     *more = (struct waiter_list){0};
 }
 
+bool waiter_list_longer(const struct waiter_list *list, unsigned count)
+{
+    const struct wal_waiter *waiter = list->first;
+    for (; waiter && count > 0; count--) {
+        waiter = waiter->next;
+    }
+    return waiter != NULL;
+}
+
 bool waiter_list_tell(struct waiter_list *list, enum hf_status status)
 {
     struct wal_waiter *waiter = list->first;

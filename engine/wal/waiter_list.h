@@ -21,6 +21,9 @@ void waiter_list_add(struct waiter_list *list, struct wal_waiter *waiter);
 /* Moves all of `more` to the end of `list`; `more` is empty then. */
 void waiter_list_join(struct waiter_list *list, struct waiter_list *more);
 
+/* True when more than `count` wait. Costs at most count + 1 steps. */
+bool waiter_list_longer(const struct waiter_list *list, unsigned count);
+
 /* Empties the list and calls done(status) of each waiter in turn. Hold no lock. True when there
  * was a waiter. */
 bool waiter_list_tell(struct waiter_list *list, enum hf_status status);

@@ -34,6 +34,11 @@
  * time from the last block, and believes a clock only if it is not too far ahead of that. */
 #define WAL_TIME_EVERY_MS 600000u
 
+/* So many waiters are told before the next group's write begins, so that it can be written and
+ * waited for in one system call; more are told while the disk works. Measured in
+ * docs/benchmarks.md, "The log's writes". */
+#define WAL_TELL_FIRST_MAX 64u
+
 /* Groups that must be free before new work is admitted: work that was admitted may need them. */
 #define WAL_GROUPS_MARGIN 3u
 

@@ -436,23 +436,17 @@ static bool submit_all(struct wal *wal)
 
 /* ---- Passes ---- */
 
-/* Tells the waiters of durable groups, while the disk works. True when there were any. */
-static bool tell_durable(struct wal *wal, struct waiter_list *durable)
-{
-    if (durable->first && wal->storage->ops->start) {
-        wal->storage->ops->start(wal->storage);
-    }
-    return tell(wal, durable, HF_OK);
-}
-
-/* *told: somebody was told, which takes time. */
-static bool pass(struct wal *wal, bool wait, bool *told)
+static bool pass(struct wal *wal, bool wait)
 {
     struct waiter_list durable = {0};
     bool any = reap(wal, wait);
     any |= advance_all(wal, &durable);
     any |= submit_all(wal);
-    *told = tell_durable(wal, &durable);
+    /* Many are told while the disk works, few before it does. */
+    if (wal->storage->ops->start && waiter_list_longer(&durable, WAL_TELL_FIRST_MAX)) {
+        wal->storage->ops->start(wal->storage);
+    }
+    tell(wal, &durable, HF_OK);
     if (is_closed(wal)) {
         any |= tell_closed(wal);
     }
@@ -504,27 +498,26 @@ static void register_buffers(struct wal *wal)
     wal->storage->ops->register_buffers(wal->storage, buffers, wal->buffer_bytes, WAL_GROUPS);
 }
 
-/* A pass; if then the disk is all that there is to wait for, another that waits for it. At once, so
- * that the storage can write and wait with one system call. */
-static bool pass_on(struct wal *wal, bool wait)
+/* As many groups are under way as may be: there is nothing to do but to wait for the disk. */
+static bool waits_for_disk(const struct wal *wal)
 {
-    bool told;
-    bool any = pass(wal, false, &told);
-    if (wait && !told && wal->writer.in_flight > 0) {
-        any |= pass(wal, true, &told);
-    }
-    return any;
+    /* relaxed: only this thread changes it. */
+    uint64_t done = atomic_load_explicit(&wal->append.done, memory_order_relaxed);
+    return wal->writer.in_flight > 0 && wal->writer.submitted - done >= wal->options.in_flight_max;
 }
 
 bool wal_step(struct wal *wal, bool wait)
 {
     register_buffers(wal);
-    bool any = pass_on(wal, wait);
-    if (any || !wait || wal->writer.in_flight > 0) {
+    bool any = pass(wal, wait && waits_for_disk(wal));
+    if (any || !wait) {
         return any;
     }
+    if (wal->writer.in_flight > 0) {
+        return pass(wal, true);
+    }
     sleep_idle(wal);
-    return pass_on(wal, true);
+    return pass(wal, false);
 }
 
 /* True when nothing waits to be written. */

@@ -1,5 +1,6 @@
 /* wal_test.c - appending, group commit, waiters, segments and faults, one thread. */
 #include "unit/wal/wal_rig.h"
+#include "wal/wal_private.h"
 
 /* The log ends cleanly and holds exactly the records that were appended, in order. */
 static void assert_log_complete(struct rig *rig)
@@ -225,6 +226,46 @@ static void wal_calls_its_hooks_around_each_run_of_waiters(void **state)
     assert_int_equal(waiters[0].told, 1);
     assert_int_equal(runs.before, 2);
     rig_deinit(&rig);
+}
+
+/* ---- What is told first ---- */
+
+static unsigned starts;
+static unsigned told_at_start;
+
+static void count_start(struct storage *storage)
+{
+    (void)storage;
+    starts++;
+    told_at_start = rig_told;
+}
+
+/* The next write begins before many waiters of the last one are told, but not before a few are. */
+static void wal_starts_a_write_before_it_tells_many(void **state)
+{
+    (void)state;
+    for (unsigned more = 0; more <= 1; more++) {
+        struct rig rig;
+        struct rig_waiter waiters[WAL_TELL_FIRST_MAX + 1];
+        rig_init(&rig, 6);
+        assert_int_equal(rig_open(&rig), HF_OK);
+        struct storage_ops ops = *rig.storage->ops;
+        ops.start = count_start;
+        rig.storage->ops = &ops;
+        starts = 0;
+        rig_told = 0;
+        sim_storage_hold(rig.storage, true);
+        append_waiters(&rig, waiters, WAL_TELL_FIRST_MAX + more);
+        wal_step(rig.wal, false);
+        assert_int_equal(rig_append(&rig, 1, NULL), HF_OK);
+        wal_step(rig.wal, true);
+        assert_int_equal(rig_told, WAL_TELL_FIRST_MAX + more);
+        assert_int_equal(sim_storage_in_flight(rig.storage), 1);
+        assert_int_equal(starts, more);
+        assert_int_equal(more ? told_at_start : 0, 0);
+        rig_settle(&rig);
+        rig_deinit(&rig);
+    }
 }
 
 /* ---- Waiting for a free buffer ---- */
@@ -847,6 +888,7 @@ int main(void)
         cmocka_unit_test(wal_waiters_are_told_in_order_once_durable),
         cmocka_unit_test(wal_acknowledges_in_order_with_several_in_flight),
         cmocka_unit_test(wal_calls_its_hooks_around_each_run_of_waiters),
+        cmocka_unit_test(wal_starts_a_write_before_it_tells_many),
         cmocka_unit_test(wal_append_says_that_it_waits_until_it_has_its_place),
         cmocka_unit_test(wal_goes_on_over_segments),
         cmocka_unit_test(wal_writes_digests_every_so_many_bytes),
