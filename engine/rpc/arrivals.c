@@ -10,6 +10,7 @@
 #include "rpc/handlers.h"
 #include "rpc/link_receive.h"
 #include "rpc/link_send.h"
+#include "rpc/pacing.h"
 #include "rpc/timing.h"
 
 #define HERE_COST_MAX 16384u /* that is handled on the thread that has read it */
@@ -152,8 +153,13 @@ static void rep_received(struct link *link)
     struct transport_server *server = server_of(connection);
     /* seq_cst: as in connections_stopping(). */
     atomic_fetch_add_explicit(&server->working, 1, memory_order_seq_cst);
+    uint64_t since_ns = link->received_ns;
     enum next next = link_greeting(link);
-    link_continue(link, next == NEXT_TAKE ? take_all(connection) : next);
+    next = next == NEXT_TAKE ? take_all(connection) : next;
+    if (next == NEXT_READ && link->needed == 0 && pacing_park(server, connection, since_ns)) {
+        next = NEXT_ELSEWHERE;
+    }
+    link_continue(link, next);
     /* release: pairs with the acquire in handlers_stop(). */
     atomic_fetch_sub_explicit(&server->working, 1, memory_order_release);
 }

@@ -86,6 +86,12 @@ struct connection {
     /* exchange.h's. */
     struct turn_queue queue; /* requests that wait for their turn; server's lock */
     uint32_t handling;       /* requests that wait or are in hand; link's lock */
+    uint64_t refused_ns;     /* when one was refused last; link's lock */
+    /* pacing.h's; server's lock. */
+    bool paced; /* not read from until: */
+    uint64_t paced_until_ns;
+    struct connection *paced_next;
+    struct connection *paced_previous;
 };
 
 void connections_init(struct connections *set, const struct connection_options *options);

@@ -84,7 +84,10 @@ void exchange_begin(struct transport_exchange *exchange, struct arrival *arrival
     exchange->received_ns = arrival->received_ns;
     exchange->class = arrival->class;
     exchange->next_free = NULL;
-    bool closed = link_wait_less(link, arrival_bytes(arrival));
+    pthread_mutex_lock(&link->lock);
+    link_wait_less(link, arrival_bytes(arrival));
+    bool closed = link->closed;
+    pthread_mutex_unlock(&link->lock);
     free(arrival);
     if (closed) {
         exchange_drop(exchange);
@@ -173,31 +176,36 @@ static bool write_waits(struct link *link)
     return true;
 }
 
-/* Adds a reply to what its connection is sent. `handling`: requests that are not in hand any more.
- * Without the lock. */
-static void send_reply(struct transport_server *server, struct connection *connection,
-                       struct bytes header, struct bytes reply, unsigned handling)
+/* Adds a reply to what a connection is sent. Link's lock held. False: it is closed, or there is no
+ * memory. */
+static bool add_reply(struct connection *connection, struct bytes header, struct bytes reply)
 {
     struct link *link = &connection->link;
-    pthread_mutex_lock(&link->lock);
-    CHECK(connection->handling >= handling);
-    connection->handling -= handling;
     bool added = link_add(link, header, reply);
-    bool closed = link->closed;
     if (link->pending.len > OUTBOX_BYTES_MAX) {
         /* relaxed: as in turns.c. */
         atomic_store_explicit(&connection->queue.clogged, true, memory_order_relaxed);
     }
-    link_unlock(link, added && !write_waits(link) && link_begin_write(link));
+    return added;
+}
+
+/* Gives the link's lock back, and sees to it that what was added is written. `lost`: so many
+ * replies could not be added. */
+static void finish_replies(struct transport_server *server, struct connection *connection,
+                           unsigned lost)
+{
+    struct link *link = &connection->link;
+    bool closed = link->closed;
+    link_unlock(link, !write_waits(link) && link_begin_write(link));
     if (gather.count == GATHER_LINKS_MAX) {
         gather_flush();
     }
-    if (!added) {
+    if (lost > 0) {
         if (!closed) {
             connection_disconnect(
                 connection); /* no memory: otherwise the client would wait for ever */
         }
-        server_settle(server, 1);
+        server_settle(server, lost);
     }
 }
 
@@ -206,37 +214,20 @@ void transport_reply(struct transport_exchange *exchange, struct bytes reply)
     CHECK(exchange->handling);
     CHECK(reply.data || reply.len == 0);
     struct transport_server *server = exchange->server;
+    struct connection *connection = exchange->connection;
     const struct transport_server_options *options = &server->options;
-    send_reply(server, exchange->connection, exchange->header, reply, 1);
+    pthread_mutex_lock(&connection->link.lock);
+    CHECK(connection->handling > 0);
+    connection->handling--;
+    bool added = add_reply(connection, exchange->header, reply);
+    finish_replies(server, connection, !added);
     if (options->replied) {
         options->replied(options->context, transport_exchange_user(exchange));
     }
     exchange_end(exchange, reply.len);
 }
 
-void server_refuse(struct transport_server *server, struct connection *connection,
-                   struct bytes header, enum transport_refusal why)
-{
-    const struct transport_server_options *options = &server->options;
-    uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX];
-    pthread_mutex_lock(&server->lock);
-    uint32_t retry_ms = turns_retry_ms(&server->turns, timing_now_ns());
-    pthread_mutex_unlock(&server->lock);
-    size_t len = options->refuse(options->context, why, retry_ms, reply);
-    CHECK(len <= sizeof reply);
-    atomic_fetch_add_explicit(&server->refused[why], 1, memory_order_relaxed);
-    send_reply(server, connection, header, (struct bytes){reply, len}, 0);
-}
-
 /* ---- Leaving the queue ---- */
-
-static void connection_leave(struct connection *connection)
-{
-    pthread_mutex_lock(&connection->link.lock);
-    CHECK(connection->handling > 0);
-    connection->handling--;
-    pthread_mutex_unlock(&connection->link.lock);
-}
 
 static void arrival_free(struct arrival *arrival)
 {
@@ -246,28 +237,75 @@ static void arrival_free(struct arrival *arrival)
     link_put(link);
 }
 
+/* An arrival does not wait any more, and is not in hand. Link's lock held. */
+static void arrival_leave(const struct arrival *arrival)
+{
+    struct connection *connection = arrival->connection;
+    CHECK(connection->handling > 0);
+    connection->handling--;
+    link_wait_less(&connection->link, arrival_bytes(arrival));
+}
+
+#define REFUSED_AT_ONCE 64u
+
+/* Takes up to REFUSED_AT_ONCE arrivals of one connection out of a list, and how long each is to
+ * wait. */
+static unsigned take_refused(struct transport_server *server, struct arrival_list *list,
+                             struct arrival *taken[REFUSED_AT_ONCE],
+                             uint32_t retry_ms[REFUSED_AT_ONCE])
+{
+    const struct connection *connection = list->first->connection;
+    unsigned count = 0;
+    uint64_t now_ns = timing_now_ns();
+    pthread_mutex_lock(&server->lock);
+    while (list->first && count < REFUSED_AT_ONCE && list->first->connection == connection) {
+        taken[count] = arrival_list_take(list);
+        retry_ms[count++] = turns_retry_ms(&server->turns, now_ns);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return count;
+}
+
+/* Refuses arrivals of one connection: their replies leave together. */
+static void refuse_some(struct transport_server *server, struct arrival_list *list)
+{
+    const struct transport_server_options *options = &server->options;
+    struct arrival *taken[REFUSED_AT_ONCE];
+    uint32_t retry_ms[REFUSED_AT_ONCE];
+    struct connection *connection = list->first->connection;
+    unsigned count = take_refused(server, list, taken, retry_ms);
+    unsigned lost = 0;
+    pthread_mutex_lock(&connection->link.lock);
+    connection->refused_ns = timing_now_ns();
+    for (unsigned i = 0; i < count; i++) {
+        uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX];
+        size_t len = options->refuse(options->context, taken[i]->refusal, retry_ms[i], reply);
+        CHECK(len <= sizeof reply);
+        arrival_leave(taken[i]);
+        lost += !add_reply(connection, taken[i]->header, (struct bytes){reply, len});
+        atomic_fetch_add_explicit(&server->refused[taken[i]->refusal], 1, memory_order_relaxed);
+    }
+    finish_replies(server, connection, lost);
+    for (unsigned i = 0; i < count; i++) {
+        arrival_free(taken[i]);
+    }
+}
+
 void arrivals_refuse(struct transport_server *server, struct arrival_list *list)
 {
-    struct link *outer = corked;
-    struct arrival *arrival;
-    while ((arrival = arrival_list_take(list)) != NULL) {
-        struct connection *connection = arrival->connection;
-        bool last = !list->first || list->first->connection != connection;
-        corked = last ? outer : &connection->link; /* the last one's write takes all */
-        link_wait_less(&connection->link, arrival_bytes(arrival));
-        connection_leave(connection);
-        server_refuse(server, connection, arrival->header, arrival->refusal);
-        arrival_free(arrival);
+    while (list->first) {
+        refuse_some(server, list);
     }
-    corked = outer;
 }
 
 void arrivals_drop(struct transport_server *server, struct arrival_list *list)
 {
     struct arrival *arrival;
     while ((arrival = arrival_list_take(list)) != NULL) {
-        link_wait_less(&arrival->connection->link, arrival_bytes(arrival));
-        connection_leave(arrival->connection);
+        struct link *link = &arrival->connection->link;
+        pthread_mutex_lock(&link->lock);
+        arrival_leave(arrival);
+        pthread_mutex_unlock(&link->lock);
         server_settle(server, 1);
         arrival_free(arrival);
     }

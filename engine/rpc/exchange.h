@@ -50,6 +50,8 @@ struct transport_server {
     struct transport_exchange *free_exchanges;
     unsigned free_count;
     struct turns turns;
+    struct connection *paced_first; /* in the order in which they are due (pacing.h) */
+    struct connection *paced_last;
     unsigned running; /* handlers that handle, options.handlers at most */
     unsigned idle;    /* threads that wait for something to do */
     bool stopping;    /* the threads end */
@@ -97,10 +99,6 @@ void server_wake(struct transport_server *server);
 
 /* `requests` fewer are in hand. */
 void server_settle(struct transport_server *server, unsigned requests);
-
-/* Sends the reply of a request that is refused. It was counted in `active`. */
-void server_refuse(struct transport_server *server, struct connection *connection,
-                   struct bytes header, enum transport_refusal why);
 
 /* Refuses arrivals that turns_take() or turns_shed() has taken out, and frees them. */
 void arrivals_refuse(struct transport_server *server, struct arrival_list *list);

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "rpc/link_send.h"
+#include "rpc/pacing.h"
 #include "rpc/timing.h"
 
 #define SHED_EVERY_MS  5u  /* how often what waits too long is refused while there is no room */
@@ -113,6 +114,7 @@ static void turn_handle(struct transport_server *server, struct turn *turn)
     if (outer != link) {
         link_flush(link);
     }
+    pacing_resume_early(server, connection_of(link));
     link_put(link);
 }
 
@@ -131,7 +133,7 @@ static void turn_end(struct transport_server *server, struct turn *turn)
 static void handler_sleep(struct transport_server *server)
 {
     server->idle++;
-    if (turns_waiting(&server->turns)) {
+    if (turns_waiting(&server->turns) || server->paced_first) {
         struct timespec until = timing_in_ms(SHED_EVERY_MS);
         (void)pthread_cond_timedwait(&server->wake, &server->lock, &until);
     } else {
@@ -158,6 +160,12 @@ static void *handler_run(void *arg)
     struct turn turn;
     pthread_mutex_lock(&server->lock);
     while (!server->stopping) {
+        uint64_t now_ns = timing_now_ns();
+        if (pacing_due_ns(server) <= now_ns) {
+            pthread_mutex_unlock(&server->lock);
+            pacing_resume(server, now_ns, false);
+            pthread_mutex_lock(&server->lock);
+        }
         if (server->running >= server->options.handlers || !turn_take(server, false, &turn)) {
             handler_shed(server);
             handler_sleep(server);
@@ -259,6 +267,7 @@ void handlers_stop(struct transport_server *server)
     pthread_cond_broadcast(&server->wake);
     pthread_mutex_unlock(&server->lock);
     arrivals_drop(server, &dropped);
+    pacing_resume(server, 0, true);
     while (server->thread_count > 0) {
         pthread_join(server->threads[--server->thread_count], NULL);
     }

@@ -85,15 +85,11 @@ void link_unchoke(struct link *link)
     }
 }
 
-bool link_wait_less(struct link *link, uint64_t bytes)
+void link_wait_less(struct link *link, uint64_t bytes)
 {
-    pthread_mutex_lock(&link->lock);
     CHECK(link->waiting_bytes >= bytes);
     link->waiting_bytes -= bytes;
     link_unchoke(link);
-    bool closed = link->closed;
-    pthread_mutex_unlock(&link->lock);
-    return closed;
 }
 
 void gate_enter(struct link *link)

@@ -123,8 +123,8 @@ bool link_shut(struct link *link);
 void link_down(struct link *link);
 
 /* So many bytes of messages that were taken do not wait any more: reading goes on if it was stopped
- * for them. True: the link is closed. Without the lock. */
-bool link_wait_less(struct link *link, uint64_t bytes);
+ * for them. Lock held. */
+void link_wait_less(struct link *link, uint64_t bytes);
 
 /* Messages that have not left. Lock held. */
 static inline unsigned link_unsent(const struct link *link)

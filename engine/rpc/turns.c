@@ -150,6 +150,7 @@ void turns_push(struct turns *turns, struct turn_queue *queue, struct arrival *a
     }
     arrival_list_add(&lane->list, arrival);
     ring->arrivals++;
+    queue->waiting++;
     ring->cost += arrival->cost;
     if (!lane->listed) {
         lane->listed = true;
@@ -159,12 +160,16 @@ void turns_push(struct turns *turns, struct turn_queue *queue, struct arrival *a
 }
 
 /* Takes a lane's first arrival out. */
-static struct arrival *lane_take(struct turn_ring *ring, struct turn_lane *lane, uint64_t now_ns)
+static struct arrival *lane_take(struct turn_ring *ring, struct turn_queue *queue,
+                                 enum transport_class class, uint64_t now_ns)
 {
+    struct turn_lane *lane = &queue->lanes[class];
     struct arrival *arrival = arrival_list_take(&lane->list);
     CHECK(arrival != NULL);
     CHECK(ring->arrivals > 0);
     CHECK(ring->cost >= arrival->cost);
+    CHECK(queue->waiting > 0);
+    queue->waiting--;
     ring->arrivals--;
     ring->cost -= arrival->cost;
     if (ring->arrivals == 0) {
@@ -263,7 +268,7 @@ static unsigned turn_of(struct turns *turns, enum transport_class class, unsigne
            refusals < REFUSED_IN_TURN && lane_may_begin(queue, class, small)) {
         struct arrival *first = lane->list.first;
         bool no = refused(turns, first, now_ns);
-        struct arrival *arrival = lane_take(ring, lane, now_ns);
+        struct arrival *arrival = lane_take(ring, queue, class, now_ns);
         if (no) {
             refuse_arrival(turns, lane, arrival, refuse);
             refusals++;
@@ -331,7 +336,7 @@ void turns_shed(struct turns *turns, uint64_t now_ns, struct arrival_list *refus
             struct turn_queue *queue = ring_take(ring, class);
             struct turn_lane *lane = &queue->lanes[class];
             while (lane->list.first && refused(turns, lane->list.first, now_ns)) {
-                struct arrival *arrival = lane_take(ring, lane, now_ns);
+                struct arrival *arrival = lane_take(ring, queue, class, now_ns);
                 refuse_arrival(turns, lane, arrival, refuse);
             }
             if (lane->list.first) {
@@ -349,9 +354,10 @@ void turns_clear(struct turns *turns, struct arrival_list *all)
     for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
         struct turn_ring *ring = &turns->rings[class];
         while (ring->first) {
-            struct turn_lane *lane = &ring_take(ring, class)->lanes[class];
+            struct turn_queue *queue = ring_take(ring, class);
+            struct turn_lane *lane = &queue->lanes[class];
             while (lane->list.first) {
-                arrival_list_add(all, lane_take(ring, lane, 0));
+                arrival_list_add(all, lane_take(ring, queue, class, 0));
             }
             lane->listed = false;
             ring->lanes--;
@@ -398,5 +404,5 @@ uint32_t turns_retry_ms(struct turns *turns, uint64_t now_ns)
     ms = ms > TURN_RETRY_MS ? ms : TURN_RETRY_MS;
     ms = ms < TURN_RETRY_MS_MAX ? ms : TURN_RETRY_MS_MAX;
     ms = ms / 2 + draw(turns) % (ms + 1);
-    return (uint32_t)(ms < 1 ? 1 : ms < TURN_RETRY_MS_MAX ? ms : TURN_RETRY_MS_MAX);
+    return ms > 0 ? (uint32_t)ms : 1;
 }

@@ -86,6 +86,7 @@ struct turn_lane {
 /* A connection's. Zeroed at first. */
 struct turn_queue {
     struct turn_lane lanes[TRANSPORT_CLASSES];
+    uint64_t waiting;    /* arrivals, of all classes */
     atomic_bool clogged; /* it has too many replies unread: nothing is handled until it reads. Set
                             without the lock */
 };
@@ -153,9 +154,9 @@ uint64_t turns_waiting(const struct turns *turns);
 /* The class's queue has not been empty for an interval. */
 bool turns_overloaded(const struct turns *turns, enum transport_class class, uint64_t now_ns);
 
-/* For who is refused: how long to wait before he comes again, 1..TURN_RETRY_MS_MAX. As long as what
- * waits and what was refused in the last second take to be handled, by the measured rate, give or
- * take a half at random, so that they don't all come back at once. */
+/* For who is refused: how long to wait before he comes again. As long as what waits and what was
+ * refused in the last second take to be handled, by the measured rate, at most TURN_RETRY_MS_MAX;
+ * give or take a half at random, so that they don't all come back at once. 1 up. */
 uint32_t turns_retry_ms(struct turns *turns, uint64_t now_ns);
 
 #endif
