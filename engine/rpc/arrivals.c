@@ -174,7 +174,8 @@ static void connection_unclog(struct connection *connection)
     atomic_store_explicit(&connection->queue.clogged, clogged, memory_order_relaxed);
     pthread_mutex_unlock(&connection->link.lock);
     pthread_mutex_lock(&server->lock);
-    if (!clogged && turns_waiting(&server->turns) > 0) {
+    if (!clogged && connection->queue.waiting > 0) {
+        turns_unclog(&server->turns, &connection->queue, timing_now_ns());
         server_wake(server);
     }
     pthread_mutex_unlock(&server->lock);
@@ -190,6 +191,19 @@ static void rep_sent(struct link *link, unsigned messages)
     }
 }
 
+/* Nothing more comes in: what waits is dropped, nobody is there to take the replies. */
+static void rep_down(struct link *link)
+{
+    struct connection *connection = connection_of(link);
+    struct transport_server *server = server_of(connection);
+    struct arrival_list dropped = {0};
+    pthread_mutex_lock(&server->lock);
+    turns_clear_queue(&server->turns, &connection->queue, timing_now_ns(), &dropped);
+    pthread_mutex_unlock(&server->lock);
+    arrivals_drop(server, &dropped);
+    connection_down(link);
+}
+
 static void rep_release(struct link *link)
 {
     server_settle(server_of(connection_of(link)), link_unsent(link));
@@ -203,6 +217,6 @@ const struct link_kind rep_kind = {
     .greeted = connection_greeted,
     .received = rep_received,
     .sent = rep_sent,
-    .down = connection_down,
+    .down = rep_down,
     .release = rep_release,
 };

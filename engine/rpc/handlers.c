@@ -263,7 +263,7 @@ void handlers_stop(struct transport_server *server)
     struct arrival_list dropped = {0};
     pthread_mutex_lock(&server->lock);
     server->stopping = true;
-    turns_clear(&server->turns, &dropped);
+    turns_clear(&server->turns, timing_now_ns(), &dropped);
     pthread_cond_broadcast(&server->wake);
     pthread_mutex_unlock(&server->lock);
     arrivals_drop(server, &dropped);

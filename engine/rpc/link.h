@@ -70,6 +70,7 @@ struct link {
     size_t end;
     size_t needed; /* bytes of the message that has come in part; 0: not known yet */
     size_t chunk_bytes;
+    size_t read_bytes_max; /* of the next read, if no message has come in part; 0: no limit */
     bool greeted;
     bool foreign;         /* the peer's handshake is another protocol's */
     bool resumed;         /* received() runs without a read before it */

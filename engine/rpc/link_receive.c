@@ -110,7 +110,10 @@ void link_receive(struct link *link)
         nng_sleep_aio(MEMORY_WAIT_MS, link->receiving);
         return;
     }
-    nng_iov iov = {link->chunk->bytes + link->end, link->chunk->size - link->end};
+    size_t free_bytes = link->chunk->size - link->end;
+    bool cut = link->read_bytes_max > 0 && link->needed == 0 && free_bytes > link->read_bytes_max;
+    nng_iov iov = {link->chunk->bytes + link->end, cut ? link->read_bytes_max : free_bytes};
+    link->read_bytes_max = 0;
     CHECK(nng_aio_set_iov(link->receiving, 1, &iov) == 0);
     nng_stream_recv(link->stream, link->receiving);
     gate_leave(link);

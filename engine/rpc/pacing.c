@@ -5,6 +5,9 @@
 #include "rpc/link_receive.h"
 #include "rpc/timing.h"
 
+#define PACED_READ_BYTES                                                                           \
+    ((size_t)16384)         /* what is read of a connection that was paced: most of it is          \
+                               going to be refused */
 #define RESUMED_AT_ONCE 16u /* before the lock is given to others */
 
 /* Takes a connection out of the list. Lock held. */
@@ -58,6 +61,7 @@ bool pacing_park(struct transport_server *server, struct connection *connection,
 
 static void read_again(struct connection *connection)
 {
+    connection->link.read_bytes_max = PACED_READ_BYTES;
     link_receive(&connection->link);
     link_put(&connection->link);
 }

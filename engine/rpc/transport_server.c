@@ -33,6 +33,12 @@ static enum hf_status server_open_exchanges(struct transport_server *server)
     return HF_OK;
 }
 
+/* Connections of which something may wait: some more than are open, for those that are ending. */
+static unsigned lanes_max(uint32_t connections_max)
+{
+    return 2 * (connections_max > 0 ? connections_max : SERVER_CONNECTIONS_MAX) + 64;
+}
+
 enum hf_status transport_server_open(struct transport_server **out,
                                      const struct transport_server_options *options)
 {
@@ -55,10 +61,14 @@ enum hf_status transport_server_open(struct transport_server **out,
     if (server->options.queue_interval_ns == 0) {
         server->options.queue_interval_ns = QUEUE_INTERVAL_NS;
     }
+    if (!turns_init(&server->turns, lanes_max(options->connections_max),
+                    server->options.queue_target_ns, server->options.queue_interval_ns,
+                    timing_now_ns())) {
+        free(server);
+        return HF_NO_MEMORY;
+    }
     pthread_mutex_init(&server->lock, NULL);
     timing_cond_init(&server->wake);
-    turns_init(&server->turns, server->options.queue_target_ns, server->options.queue_interval_ns,
-               timing_now_ns());
     acceptor_init(&server->acceptor, &(struct connection_options){
                                          .kind = &rep_kind,
                                          .message_bytes_max = options->message_bytes_max,
@@ -123,6 +133,7 @@ void transport_server_close(struct transport_server *server)
         }
     }
     free(server->exchanges);
+    turns_deinit(&server->turns);
     pthread_cond_destroy(&server->wake);
     pthread_mutex_destroy(&server->lock);
     acceptor_deinit(&server->acceptor);

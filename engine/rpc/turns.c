@@ -2,6 +2,7 @@
 #include "rpc/turns.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "base/check.h"
 
@@ -35,23 +36,88 @@ struct arrival *arrival_list_take(struct arrival_list *list)
     return arrival;
 }
 
-static void ring_add(struct turn_ring *ring, struct turn_queue *queue, enum transport_class class)
+/* ---- The heap ---- */
+
+static uint64_t tag_at(const struct turn_class *class, enum transport_class of, unsigned at)
 {
-    queue->lanes[class].next = NULL;
-    if (ring->first) {
-        ring->last->lanes[class].next = queue;
-    } else {
-        ring->first = queue;
-    }
-    ring->last = queue;
+    return class->heap[at - 1]->lanes[of].tag;
 }
 
-static struct turn_queue *ring_take(struct turn_ring *ring, enum transport_class class)
+static void heap_put(struct turn_class *class, enum transport_class of, unsigned at,
+                     struct turn_queue *queue)
 {
-    struct turn_queue *queue = ring->first;
-    CHECK(queue != NULL);
-    ring->first = queue->lanes[class].next;
-    return queue;
+    class->heap[at - 1] = queue;
+    queue->lanes[of].at = at;
+}
+
+/* Moves a queue up or down to where its tag belongs. */
+static void heap_settle(struct turn_class *class, enum transport_class of, unsigned at)
+{
+    struct turn_queue *queue = class->heap[at - 1];
+    uint64_t tag = queue->lanes[of].tag;
+    while (at > 1 && tag < tag_at(class, of, at / 2)) {
+        heap_put(class, of, at, class->heap[at / 2 - 1]);
+        at /= 2;
+    }
+    for (;;) {
+        unsigned child = 2 * at;
+        if (child < class->lanes && tag_at(class, of, child + 1) < tag_at(class, of, child)) {
+            child++;
+        }
+        if (child > class->lanes || tag_at(class, of, child) >= tag) {
+            break;
+        }
+        heap_put(class, of, at, class->heap[child - 1]);
+        at = child;
+    }
+    heap_put(class, of, at, queue);
+}
+
+/* Where a lane's turn is that has nothing in the heap: where its last one ended, or ahead of those
+ * that had as much as a turn since. */
+static uint64_t lane_tag(const struct turn_class *class, const struct turn_lane *lane)
+{
+    uint64_t least = class->tag > TURN_QUANTUM ? class->tag - TURN_QUANTUM : 0;
+    return lane->tag > least ? lane->tag : least;
+}
+
+/* Puts a queue in which something waits into the heap. */
+static void heap_add(struct turns *turns, enum transport_class of, struct turn_queue *queue)
+{
+    struct turn_class *class = &turns->classes[of];
+    struct turn_lane *lane = &queue->lanes[of];
+    CHECK(lane->at == 0);
+    CHECK(lane->arrivals > 0);
+    CHECK(class->lanes < turns->lanes_max);
+    lane->tag = lane_tag(class, lane);
+    class->arrivals += lane->arrivals;
+    class->cost += lane->cost;
+    heap_put(class, of, ++class->lanes, queue);
+    heap_settle(class, of, class->lanes);
+}
+
+static void heap_remove(struct turns *turns, enum transport_class of, struct turn_queue *queue,
+                        uint64_t now_ns)
+{
+    struct turn_class *class = &turns->classes[of];
+    struct turn_lane *lane = &queue->lanes[of];
+    unsigned at = lane->at;
+    CHECK(at >= 1);
+    CHECK(at <= class->lanes);
+    CHECK(class->heap[at - 1] == queue);
+    struct turn_queue *last = class->heap[class->lanes - 1];
+    class->lanes--;
+    lane->at = 0;
+    if (last != queue) {
+        heap_put(class, of, at, last);
+        heap_settle(class, of, at);
+    }
+    CHECK(class->arrivals >= lane->arrivals);
+    class->arrivals -= lane->arrivals;
+    class->cost -= lane->cost;
+    if (class->arrivals == 0) {
+        class->last_empty_ns = now_ns;
+    }
 }
 
 /* ---- Rates ---- */
@@ -90,9 +156,9 @@ void turns_note_handled(struct turns *turns, uint64_t cost, uint64_t ns)
 
 bool turns_overloaded(const struct turns *turns, enum transport_class class, uint64_t now_ns)
 {
-    const struct turn_ring *ring = &turns->rings[class];
-    return ring->arrivals > 0 && now_ns > ring->last_empty_ns &&
-           now_ns - ring->last_empty_ns > turns->interval_ns;
+    const struct turn_class *queue = &turns->classes[class];
+    return queue->arrivals > 0 && now_ns > queue->last_empty_ns &&
+           now_ns - queue->last_empty_ns > turns->interval_ns;
 }
 
 /* How long an arrival may wait while its class is overloaded. */
@@ -128,11 +194,32 @@ static bool refused(const struct turns *turns, struct arrival *arrival, uint64_t
 
 /* ---- The queue ---- */
 
-void turns_init(struct turns *turns, uint64_t target_ns, uint64_t interval_ns, uint64_t now_ns)
+bool turns_init(struct turns *turns, unsigned lanes_max, uint64_t target_ns, uint64_t interval_ns,
+                uint64_t now_ns)
 {
     CHECK(interval_ns > 0);
-    *turns =
-        (struct turns){.target_ns = target_ns, .interval_ns = interval_ns, .window_ns = now_ns};
+    CHECK(lanes_max > 0);
+    *turns = (struct turns){.lanes_max = lanes_max,
+                            .target_ns = target_ns,
+                            .interval_ns = interval_ns,
+                            .window_ns = now_ns};
+    for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
+        turns->classes[class].heap = calloc(lanes_max, sizeof *turns->classes[class].heap);
+        if (!turns->classes[class].heap) {
+            turns_deinit(turns);
+            return false;
+        }
+    }
+    return true;
+}
+
+void turns_deinit(struct turns *turns)
+{
+    for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
+        CHECK(turns->classes[class].lanes == 0);
+        free(turns->classes[class].heap);
+        turns->classes[class].heap = NULL;
+    }
 }
 
 uint64_t turn_cost(size_t bytes, uint64_t extra)
@@ -143,161 +230,148 @@ uint64_t turn_cost(size_t bytes, uint64_t extra)
 void turns_push(struct turns *turns, struct turn_queue *queue, struct arrival *arrival,
                 uint64_t now_ns)
 {
-    struct turn_ring *ring = &turns->rings[arrival->class];
+    struct turn_class *class = &turns->classes[arrival->class];
     struct turn_lane *lane = &queue->lanes[arrival->class];
-    if (ring->arrivals == 0) {
-        ring->last_empty_ns = now_ns;
+    if (class->arrivals == 0) {
+        class->last_empty_ns = now_ns;
     }
+    /* What was set aside stays so until turns_unclog(): it is not in the heap, with arrivals. */
+    bool aside = lane->at == 0 && lane->arrivals > 0;
     arrival_list_add(&lane->list, arrival);
-    ring->arrivals++;
+    lane->arrivals++;
+    lane->cost += arrival->cost;
     queue->waiting++;
-    ring->cost += arrival->cost;
-    if (!lane->listed) {
-        lane->listed = true;
-        ring->lanes++;
-        ring_add(ring, queue, arrival->class);
+    turns->waiting++;
+    if (lane->at > 0) {
+        class->arrivals++;
+        class->cost += arrival->cost;
+    } else if (!aside) {
+        heap_add(turns, arrival->class, queue);
     }
 }
 
-/* Takes a lane's first arrival out. */
-static struct arrival *lane_take(struct turn_ring *ring, struct turn_queue *queue,
-                                 enum transport_class class, uint64_t now_ns)
+/* Takes a lane's first arrival out. When it was the last, the lane leaves the heap. */
+static struct arrival *lane_take(struct turns *turns, struct turn_queue *queue,
+                                 enum transport_class of, uint64_t now_ns)
 {
-    struct turn_lane *lane = &queue->lanes[class];
+    struct turn_class *class = &turns->classes[of];
+    struct turn_lane *lane = &queue->lanes[of];
     struct arrival *arrival = arrival_list_take(&lane->list);
     CHECK(arrival != NULL);
-    CHECK(ring->arrivals > 0);
-    CHECK(ring->cost >= arrival->cost);
+    CHECK(lane->arrivals > 0);
+    CHECK(lane->cost >= arrival->cost);
     CHECK(queue->waiting > 0);
+    if (lane->at > 0) {
+        CHECK(class->arrivals > 0);
+        CHECK(class->cost >= arrival->cost);
+        class->arrivals--;
+        class->cost -= arrival->cost;
+    }
+    lane->arrivals--;
+    lane->cost -= arrival->cost;
     queue->waiting--;
-    ring->arrivals--;
-    ring->cost -= arrival->cost;
-    if (ring->arrivals == 0) {
-        ring->last_empty_ns = now_ns;
+    turns->waiting--;
+    if (lane->at > 0 && lane->arrivals == 0) {
+        heap_remove(turns, of, queue, now_ns);
     }
     return arrival;
 }
 
-static void refuse_arrival(struct turns *turns, struct turn_lane *lane, struct arrival *arrival,
-                           struct arrival_list *refuse)
+/* Counts what a lane has had. */
+static void lane_charge(struct turns *turns, struct turn_queue *queue, enum transport_class of,
+                        uint64_t cost)
 {
-    lane->account -= TURN_REFUSAL_COST;
+    struct turn_class *class = &turns->classes[of];
+    struct turn_lane *lane = &queue->lanes[of];
+    lane->tag = lane_tag(class, lane) + cost;
+    class->lower_owed += cost / TURN_LOWER_PART;
+    if (lane->at > 0) {
+        heap_settle(class, of, lane->at);
+    }
+}
+
+static void lane_refuse(struct turns *turns, struct turn_queue *queue, enum transport_class of,
+                        uint64_t now_ns, struct arrival_list *refuse)
+{
+    struct arrival *arrival = lane_take(turns, queue, of, now_ns);
+    lane_charge(turns, queue, of, TURN_REFUSAL_COST);
     turns->window_refused += arrival->cost;
     arrival_list_add(refuse, arrival);
 }
 
-/* The lane at the head of a ring: it stays in the ring, or leaves it when nothing waits in it. What
- * it has not used up is lost then; what it owes is not. */
-static void lane_settle(struct turn_ring *ring, struct turn_queue *queue,
-                        enum transport_class class)
+static bool is_clogged(const struct turn_queue *queue)
 {
-    struct turn_lane *lane = &queue->lanes[class];
-    CHECK(ring->first == queue);
-    if (lane->list.first && lane->account > 0) {
-        return;
+    /* relaxed: who takes it back calls turns_unclog() afterwards, with the lock. */
+    return atomic_load_explicit(&queue->clogged, memory_order_relaxed);
+}
+
+/* The queue whose turn it is. NULL: there is none. Those that are clogged are set aside. */
+static struct turn_queue *class_next(struct turns *turns, enum transport_class of, bool small,
+                                     uint64_t now_ns)
+{
+    struct turn_class *class = &turns->classes[of];
+    while (class->lanes > 0 && is_clogged(class->heap[0])) {
+        heap_remove(turns, of, class->heap[0], now_ns);
     }
-    (void)ring_take(ring, class);
-    if (lane->list.first) {
-        ring_add(ring, queue, class);
-        return;
-    }
-    lane->listed = false;
-    ring->lanes--;
-    lane->account = lane->account < 0 ? lane->account : 0;
-}
-
-/* But for its account. */
-static bool lane_is_ready(const struct turn_queue *queue, enum transport_class class, bool small)
-{
-    /* relaxed: a moment's lag is one request more or less. */
-    return !atomic_load_explicit(&queue->clogged, memory_order_relaxed) &&
-           (!small || queue->lanes[class].list.first->cost <= TURN_SMALL_COST);
-}
-
-static bool lane_may_begin(const struct turn_queue *queue, enum transport_class class, bool small)
-{
-    return queue->lanes[class].account > 0 && lane_is_ready(queue, class, small);
-}
-
-/* Gives each lane of a ring as many rounds as one that is ready needs to have something. */
-static void ring_give_rounds(struct turn_ring *ring, enum transport_class class, bool small)
-{
-    int64_t best = INT64_MIN;
-    for (struct turn_queue *at = ring->first; at; at = at->lanes[class].next) {
-        if (at->lanes[class].account > best && lane_is_ready(at, class, small)) {
-            best = at->lanes[class].account;
+    /* A heap is not sorted, but who is near its top has had little. */
+    for (unsigned i = 0; i < class->lanes && i < TURN_LOOKED_MAX; i++) {
+        struct turn_queue *queue = class->heap[i];
+        bool fits = !small || queue->lanes[of].list.first->cost <= TURN_SMALL_COST;
+        if (fits && !is_clogged(queue)) {
+            return queue;
         }
-    }
-    int64_t rounds = best > 0 || best == INT64_MIN ? 0 : -best / TURN_QUANTUM + 1;
-    for (struct turn_queue *at = ring->first; at && rounds > 0; at = at->lanes[class].next) {
-        int64_t account = at->lanes[class].account + rounds * TURN_QUANTUM;
-        at->lanes[class].account = account < TURN_QUANTUM ? account : TURN_QUANTUM;
-    }
-}
-
-/* Brings a lane that may begin to the head of the ring. NULL: there is none. */
-static struct turn_queue *ring_next(struct turn_ring *ring, enum transport_class class, bool small)
-{
-    for (unsigned pass = 0; ring->first && pass < 2; pass++) {
-        unsigned look = small && ring->lanes > TURN_LOOKED_MAX ? TURN_LOOKED_MAX : ring->lanes;
-        for (unsigned i = 0; i < look; i++) {
-            struct turn_queue *queue = ring->first;
-            if (lane_may_begin(queue, class, small)) {
-                return queue;
-            }
-            ring_add(ring, ring_take(ring, class), class);
-        }
-        ring_give_rounds(ring, class, small);
     }
     return NULL;
 }
 
-/* Takes what the lane at the head of a ring may have. */
-static unsigned turn_of(struct turns *turns, enum transport_class class, unsigned room, bool small,
+/* Takes a turn of a class. */
+static unsigned turn_of(struct turns *turns, enum transport_class of, unsigned room, bool small,
                         uint64_t now_ns, struct arrival_list *handle, struct arrival_list *refuse)
 {
-    struct turn_ring *ring = &turns->rings[class];
-    struct turn_queue *queue = room > 0 ? ring_next(ring, class, small) : NULL;
+    struct turn_class *class = &turns->classes[of];
+    struct turn_queue *queue = room > 0 ? class_next(turns, of, small, now_ns) : NULL;
     if (!queue) {
         return 0;
     }
-    struct turn_lane *lane = &queue->lanes[class];
+    struct turn_lane *lane = &queue->lanes[of];
     unsigned taken = 0;
     unsigned refusals = 0;
-    while (lane->list.first && taken < TURN_ARRIVALS_MAX && taken < room &&
-           refusals < REFUSED_IN_TURN && lane_may_begin(queue, class, small)) {
-        struct arrival *first = lane->list.first;
-        bool no = refused(turns, first, now_ns);
-        struct arrival *arrival = lane_take(ring, queue, class, now_ns);
-        if (no) {
-            refuse_arrival(turns, lane, arrival, refuse);
+    uint64_t cost = 0;
+    uint64_t least = tag_at(class, of, 1);
+    CHECK(least + TURN_QUANTUM >= class->tag);
+    class->tag = least > class->tag ? least : class->tag;
+    while (lane->arrivals > 0 && taken < TURN_ARRIVALS_MAX && taken < room &&
+           refusals < REFUSED_IN_TURN && cost < TURN_QUANTUM &&
+           (!small || lane->list.first->cost <= TURN_SMALL_COST)) {
+        if (refused(turns, lane->list.first, now_ns)) {
+            lane_refuse(turns, queue, of, now_ns, refuse);
             refusals++;
             continue;
         }
-        lane->account -= (int64_t)arrival->cost;
-        ring->lower_owed += arrival->cost / TURN_LOWER_PART;
-        turns->window_cost += arrival->cost;
+        struct arrival *arrival = lane_take(turns, queue, of, now_ns);
+        cost += arrival->cost;
         arrival_list_add(handle, arrival);
         taken++;
     }
-    lane_settle(ring, queue, class);
+    lane_charge(turns, queue, of, cost);
+    turns->window_cost += cost;
     return taken;
 }
 
 /* True: classes below `class` wait, and it is their turn. */
-static bool lower_is_due(struct turns *turns, enum transport_class class)
+static bool lower_is_due(struct turns *turns, enum transport_class of)
 {
-    struct turn_ring *ring = &turns->rings[class];
+    struct turn_class *class = &turns->classes[of];
     uint64_t below = 0;
-    for (unsigned lower = class + 1; lower < TRANSPORT_CLASSES; lower++) {
-        below += turns->rings[lower].arrivals;
+    for (unsigned lower = of + 1; lower < TRANSPORT_CLASSES; lower++) {
+        below += turns->classes[lower].arrivals;
     }
     if (below == 0) {
-        ring->lower_owed = 0;
+        class->lower_owed = 0;
     }
-    bool due = ring->lower_owed >= TURN_QUANTUM;
+    bool due = class->lower_owed >= TURN_QUANTUM;
     if (due) {
-        ring->lower_owed -= TURN_QUANTUM;
+        class->lower_owed -= TURN_QUANTUM;
     }
     return due;
 }
@@ -308,7 +382,7 @@ unsigned turns_take(struct turns *turns, const unsigned room[TRANSPORT_CLASSES],
     windows_end(turns, now_ns);
     bool skipped[TRANSPORT_CLASSES] = {false};
     for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
-        skipped[class] = turns->rings[class].arrivals > 0 && lower_is_due(turns, class);
+        skipped[class] = turns->classes[class].arrivals > 0 && lower_is_due(turns, class);
         unsigned taken =
             skipped[class] ? 0 : turn_of(turns, class, room[class], small, now_ns, handle, refuse);
         if (taken > 0 || refuse->first) {
@@ -329,58 +403,65 @@ unsigned turns_take(struct turns *turns, const unsigned room[TRANSPORT_CLASSES],
 void turns_shed(struct turns *turns, uint64_t now_ns, struct arrival_list *refuse)
 {
     windows_end(turns, now_ns);
-    for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
-        struct turn_ring *ring = &turns->rings[class];
-        unsigned lanes = ring->lanes;
-        for (unsigned i = 0; i < lanes; i++) {
-            struct turn_queue *queue = ring_take(ring, class);
-            struct turn_lane *lane = &queue->lanes[class];
-            while (lane->list.first && refused(turns, lane->list.first, now_ns)) {
-                struct arrival *arrival = lane_take(ring, queue, class, now_ns);
-                refuse_arrival(turns, lane, arrival, refuse);
+    for (unsigned of = 0; of < TRANSPORT_CLASSES; of++) {
+        struct turn_class *class = &turns->classes[of];
+        /* From the end: what leaves the heap is replaced by one that was looked at, or below it. */
+        for (unsigned i = class->lanes; i > 0; i--) {
+            if (i > class->lanes) {
+                continue;
             }
-            if (lane->list.first) {
-                ring_add(ring, queue, class);
-            } else {
-                lane->listed = false;
-                ring->lanes--;
+            struct turn_queue *queue = class->heap[i - 1];
+            struct turn_lane *lane = &queue->lanes[of];
+            while (lane->arrivals > 0 && refused(turns, lane->list.first, now_ns)) {
+                lane_refuse(turns, queue, of, now_ns, refuse);
             }
         }
     }
 }
 
-void turns_clear(struct turns *turns, struct arrival_list *all)
+void turns_unclog(struct turns *turns, struct turn_queue *queue, uint64_t now_ns)
 {
     for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
-        struct turn_ring *ring = &turns->rings[class];
-        while (ring->first) {
-            struct turn_queue *queue = ring_take(ring, class);
-            struct turn_lane *lane = &queue->lanes[class];
-            while (lane->list.first) {
-                arrival_list_add(all, lane_take(ring, queue, class, 0));
+        if (queue->lanes[class].at == 0 && queue->lanes[class].arrivals > 0) {
+            if (turns->classes[class].arrivals == 0) {
+                turns->classes[class].last_empty_ns = now_ns;
             }
-            lane->listed = false;
-            ring->lanes--;
+            heap_add(turns, class, queue);
         }
-        CHECK(ring->lanes == 0);
-        CHECK(ring->arrivals == 0);
+    }
+}
+
+void turns_clear_queue(struct turns *turns, struct turn_queue *queue, uint64_t now_ns,
+                       struct arrival_list *all)
+{
+    for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
+        while (queue->lanes[class].arrivals > 0) {
+            arrival_list_add(all, lane_take(turns, queue, class, now_ns));
+        }
+        CHECK(queue->lanes[class].at == 0);
+    }
+    CHECK(queue->waiting == 0);
+}
+
+void turns_clear(struct turns *turns, uint64_t now_ns, struct arrival_list *all)
+{
+    for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
+        while (turns->classes[class].lanes > 0) {
+            turns_clear_queue(turns, turns->classes[class].heap[0], now_ns, all);
+        }
+        CHECK(turns->classes[class].arrivals == 0);
     }
 }
 
 void turns_charge(struct turns *turns, struct turn_queue *queue, enum transport_class class,
                   uint64_t cost)
 {
-    queue->lanes[class].account -= (int64_t)cost;
-    turns->rings[class].lower_owed += cost / TURN_LOWER_PART;
+    lane_charge(turns, queue, class, cost);
 }
 
 uint64_t turns_waiting(const struct turns *turns)
 {
-    uint64_t waiting = 0;
-    for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
-        waiting += turns->rings[class].arrivals;
-    }
-    return waiting;
+    return turns->waiting;
 }
 
 /* A number that looks random: SplitMix64's finalizer (Steele, Lea, Flood, 2014). */
@@ -397,7 +478,7 @@ uint32_t turns_retry_ms(struct turns *turns, uint64_t now_ns)
     windows_end(turns, now_ns);
     uint64_t work = turns->refused_per_s + turns->window_refused;
     for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
-        work += turns->rings[class].cost;
+        work += turns->classes[class].cost;
     }
     uint64_t rate = turns->served_per_s;
     uint64_t ms = rate > 0 ? work / (rate / 1000 + 1) : TURN_RETRY_MS;

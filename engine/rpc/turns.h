@@ -3,10 +3,13 @@
  * A message that has come whole is an arrival. It waits in its connection's queue, in one of three
  * classes. When a handler is free it takes a turn: some arrivals of one connection.
  *
- * Fair turns: within a class, connections take turns by deficit round robin (Shreedhar and
- * Varghese, 1995). Each has an account. A turn begins while the account is above 0, and what is
- * taken is subtracted; connections that wait get TURN_QUANTUM each round. So of n connections that
- * always want more, each gets an n-th, whatever the size of its messages.
+ * Fair turns: start-time fair queueing (Goyal, Vin and Cheng, 1996) over the connections of a
+ * class. What is handled costs its bytes. A connection's turn has a tag: where its last turn ended,
+ * in the cost that it has had in all, or where the class is now, if that is more. The least tag is
+ * next. So of n connections that always want more each gets an n-th, whatever the size of its
+ * messages; and one that has sent little comes before all that have sent much: it waits for one
+ * turn, not for a round of all. Only a turn's worth is saved by waiting, and what a turn cost beyond
+ * its place is paid by waiting.
  *
  * Classes: what is taken from a class comes before the classes below it, but those get at least one
  * part in TURN_LOWER_PART of what is handled, so that nothing starves.
@@ -31,7 +34,7 @@
 #include "base/bytes.h"
 #include "rpc/transport.h"
 
-#define TURN_QUANTUM        16384  /* bytes that a connection may have handled in a round */
+#define TURN_QUANTUM        16384u /* a turn takes no more once it has taken so much */
 #define TURN_ARRIVALS_MAX   32u    /* in one turn */
 #define TURN_MESSAGE_COST   512u   /* a message costs its bytes and this */
 #define TURN_REFUSAL_COST   64u    /* a refusal costs its connection this */
@@ -77,32 +80,36 @@ struct arrival *arrival_list_take(struct arrival_list *list); /* NULL: empty */
 
 /* The arrivals of one connection in one class. */
 struct turn_lane {
-    struct turn_queue *next; /* in the ring of those that wait */
     struct arrival_list list;
-    int64_t account;
-    bool listed;
+    uint64_t arrivals;
+    uint64_t cost; /* of them */
+    uint64_t tag;
+    unsigned at; /* in the heap, from 1; 0: nothing waits in it, or it is set aside */
 };
 
 /* A connection's. Zeroed at first. */
 struct turn_queue {
     struct turn_lane lanes[TRANSPORT_CLASSES];
     uint64_t waiting;    /* arrivals, of all classes */
-    atomic_bool clogged; /* it has too many replies unread: nothing is handled until it reads. Set
-                            without the lock */
+    atomic_bool clogged; /* it has too many replies unread: nothing is handled until it reads, and
+                            turns_unclog() is called. Set without the lock */
 };
 
-struct turn_ring {
-    struct turn_queue *first;
-    struct turn_queue *last;
+/* The connections of a class that wait for their turn, as a heap by tag. */
+struct turn_class {
+    struct turn_queue **heap; /* [lanes_max] */
     unsigned lanes;
-    uint64_t arrivals;
+    uint64_t tag;           /* of the last turn */
+    uint64_t arrivals;      /* of those in the heap */
     uint64_t cost;          /* of them */
-    uint64_t last_empty_ns; /* when the class's queue was empty last */
+    uint64_t last_empty_ns; /* when nothing waited last */
     uint64_t lower_owed;    /* cost that classes below may have handled before this one */
 };
 
 struct turns {
-    struct turn_ring rings[TRANSPORT_CLASSES];
+    unsigned lanes_max;
+    struct turn_class classes[TRANSPORT_CLASSES];
+    uint64_t waiting;     /* arrivals in all, those that are set aside too */
     uint64_t target_ns;   /* 0: nothing is refused for its waiting */
     uint64_t interval_ns; /* above 0 */
 
@@ -118,7 +125,10 @@ struct turns {
     uint64_t draws;         /* for jitter */
 };
 
-void turns_init(struct turns *turns, uint64_t target_ns, uint64_t interval_ns, uint64_t now_ns);
+/* lanes_max: connections that may wait at once. False: no memory. */
+bool turns_init(struct turns *turns, unsigned lanes_max, uint64_t target_ns, uint64_t interval_ns,
+                uint64_t now_ns);
+void turns_deinit(struct turns *turns);
 
 /* What a message of so many bytes costs. `extra`: by what it asks for. */
 uint64_t turn_cost(size_t bytes, uint64_t extra);
@@ -134,12 +144,20 @@ void turns_push(struct turns *turns, struct turn_queue *queue, struct arrival *a
 unsigned turns_take(struct turns *turns, const unsigned room[TRANSPORT_CLASSES], bool small,
                     uint64_t now_ns, struct arrival_list *handle, struct arrival_list *refuse);
 
-/* Takes out what is to be refused, while there is no room to handle anything. Looks at the first of
- * each connection's, again and again. */
+/* Takes out what is to be refused, while there is no room to handle anything. */
 void turns_shed(struct turns *turns, uint64_t now_ns, struct arrival_list *refuse);
 
-/* Takes everything out. */
-void turns_clear(struct turns *turns, struct arrival_list *all);
+/* The queue's connection reads again, and `clogged` was taken back: what waits in it may be
+ * handled.
+ */
+void turns_unclog(struct turns *turns, struct turn_queue *queue, uint64_t now_ns);
+
+/* Takes everything out of one connection's queue. */
+void turns_clear_queue(struct turns *turns, struct turn_queue *queue, uint64_t now_ns,
+                       struct arrival_list *all);
+
+/* Takes everything out that is not set aside. */
+void turns_clear(struct turns *turns, uint64_t now_ns, struct arrival_list *all);
 
 /* More of an arrival's cost shows only when it is answered: `cost` more for its connection. */
 void turns_charge(struct turns *turns, struct turn_queue *queue, enum transport_class class,
