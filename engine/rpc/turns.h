@@ -8,8 +8,8 @@
  * in the cost that it has had in all, or where the class is now, if that is more. The least tag is
  * next. So of n connections that always want more each gets an n-th, whatever the size of its
  * messages; and one that has sent little comes before all that have sent much: it waits for one
- * turn, not for a round of all. Only a turn's worth is saved by waiting, and what a turn cost beyond
- * its place is paid by waiting.
+ * turn, not for a round of all. Only a turn's worth is saved by waiting, and what a turn cost
+ * beyond its place is paid by waiting.
  *
  * Classes: what is taken from a class comes before the classes below it, but those get at least one
  * part in TURN_LOWER_PART of what is handled, so that nothing starves.
