@@ -161,9 +161,10 @@ bool turns_overloaded(const struct turns *turns, enum transport_class class, uin
            now_ns - queue->last_empty_ns > turns->interval_ns;
 }
 
-/* How long an arrival may wait while its class is overloaded. */
-static uint64_t wait_allowed(const struct turns *turns, const struct arrival *arrival)
+/* How long a lane's first arrival may wait while its class is overloaded. */
+static uint64_t wait_allowed(const struct turns *turns, const struct turn_lane *lane)
 {
+    const struct arrival *arrival = lane->list.first;
     if (arrival->class != TRANSPORT_NEW) {
         return TURN_FINISH_TARGETS * turns->target_ns;
     }
@@ -172,19 +173,23 @@ static uint64_t wait_allowed(const struct turns *turns, const struct arrival *ar
     if (turns->cost_per_s > 0) {
         patience = arrival->cost * TURN_PATIENCE * NS_PER_MS / (turns->cost_per_s / 1000 + 1);
     }
+    if (lane->arrivals == 1 && lane->tag <= turns->classes[TRANSPORT_NEW].tag) {
+        patience = most; /* it is not he who overloads: a thread that is slow to run is no reason */
+    }
     patience = patience < most ? patience : most;
     return patience > turns->target_ns ? patience : turns->target_ns;
 }
 
-/* True: the arrival is refused, and says why. */
-static bool refused(const struct turns *turns, struct arrival *arrival, uint64_t now_ns)
+/* True: a lane's first arrival is refused, and says why. */
+static bool refused(const struct turns *turns, const struct turn_lane *lane, uint64_t now_ns)
 {
+    struct arrival *arrival = lane->list.first;
     uint64_t waited_ns = now_ns > arrival->received_ns ? now_ns - arrival->received_ns : 0;
     if (arrival->timeout_ms > 0 && waited_ns > (uint64_t)arrival->timeout_ms * NS_PER_MS) {
         arrival->refusal = TRANSPORT_REFUSE_LATE;
         return true;
     }
-    if (turns->target_ns > 0 && waited_ns > wait_allowed(turns, arrival) &&
+    if (turns->target_ns > 0 && waited_ns > wait_allowed(turns, lane) &&
         turns_overloaded(turns, arrival->class, now_ns)) {
         arrival->refusal = TRANSPORT_REFUSE_OVERLOAD;
         return true;
@@ -343,7 +348,7 @@ static unsigned turn_of(struct turns *turns, enum transport_class of, unsigned r
     while (lane->arrivals > 0 && taken < TURN_ARRIVALS_MAX && taken < room &&
            refusals < REFUSED_IN_TURN && cost < TURN_QUANTUM &&
            (!small || lane->list.first->cost <= TURN_SMALL_COST)) {
-        if (refused(turns, lane->list.first, now_ns)) {
+        if (refused(turns, lane, now_ns)) {
             lane_refuse(turns, queue, of, now_ns, refuse);
             refusals++;
             continue;
@@ -412,7 +417,7 @@ void turns_shed(struct turns *turns, uint64_t now_ns, struct arrival_list *refus
             }
             struct turn_queue *queue = class->heap[i - 1];
             struct turn_lane *lane = &queue->lanes[of];
-            while (lane->arrivals > 0 && refused(turns, lane->list.first, now_ns)) {
+            while (lane->arrivals > 0 && refused(turns, lane, now_ns)) {
                 lane_refuse(turns, queue, of, now_ns, refuse);
             }
         }

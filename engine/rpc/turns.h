@@ -17,9 +17,10 @@
  * Controlled delay, after CoDel (RFC 8289) and its variant for servers (B. Maurer, "Fail at scale",
  * 2015): a class is overloaded when its queue has not been empty for `interval_ns`. Then arrivals
  * that have waited longer than `target_ns` are refused instead of handled: those that are handled
- * are answered in time, and whoever is alone in his queue notices nothing. A large message may wait
- * for TURN_PATIENCE times as long as handling it takes, at most for TURN_PATIENCE_MAX targets. The
- * classes before TURN_NEW may wait for TURN_FINISH_TARGETS targets.
+ * are answered in time. A large message may wait for TURN_PATIENCE times as long as handling it
+ * takes, at most for TURN_PATIENCE_MAX targets; so long may also a message wait that is the only
+ * one of a connection that has had no more than its share. The classes before TRANSPORT_NEW may
+ * wait for TURN_FINISH_TARGETS targets.
  *
  * An arrival whose own time has run out (timeout_ms) is refused in any case.
  *

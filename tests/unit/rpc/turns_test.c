@@ -397,6 +397,8 @@ static void turns_have_patience_with_commits_and_large_messages(void **state)
     struct hall *hall = hall_open(5 * MS);
     struct arrival_list refuse = {0};
     turns_note_handled(&hall->turns, 100000, 100 * MS); /* 1000 bytes a ms */
+    turns_charge(&hall->turns, &hall->queues[3], TRANSPORT_NEW, TURN_QUANTUM + 1);
+    turns_charge(&hall->turns, &hall->queues[4], TRANSPORT_NEW, TURN_QUANTUM + 1);
     come(hall, 1, TRANSPORT_NEW, 100, 0);
     come(hall, 2, TRANSPORT_FINISH, 100, 0);
     come(hall, 1, TRANSPORT_NEW, 100, 110 * MS - 5 * MS);
@@ -405,8 +407,10 @@ static void turns_have_patience_with_commits_and_large_messages(void **state)
     come(hall, 5, TRANSPORT_NEW, 50000, 110 * MS - 20 * MS); /* 50 ms: four targets at most */
     come(hall, 6, TRANSPORT_NEW, 50000, 110 * MS - 21 * MS);
     come(hall, 7, TRANSPORT_FINISH, 100, 110 * MS - 49 * MS);
+    come(hall, 8, TRANSPORT_NEW, 100, 110 * MS - 20 * MS); /* has had nothing: four targets too */
+    come(hall, 9, TRANSPORT_NEW, 100, 110 * MS - 21 * MS);
     turns_shed(&hall->turns, 110 * MS, &refuse);
-    bool gone[8] = {false};
+    bool gone[10] = {false};
     struct arrival *arrival;
     while ((arrival = arrival_list_take(&refuse)) != NULL) {
         gone[((struct guest *)arrival)->owner] = true;
@@ -419,7 +423,9 @@ static void turns_have_patience_with_commits_and_large_messages(void **state)
     assert_false(gone[5]);
     assert_true(gone[6]);
     assert_false(gone[7]);
-    assert_int_equal(turns_waiting(&hall->turns), 4);
+    assert_false(gone[8]);
+    assert_true(gone[9]);
+    assert_int_equal(turns_waiting(&hall->turns), 5);
     hall_close(hall);
 }
 
