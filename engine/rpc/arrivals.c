@@ -19,35 +19,61 @@
 
 /* Makes an arrival of a message. NULL: no memory. */
 static struct arrival *arrival_make(struct connection *connection, const struct frame *frame,
-                                    uint64_t received_ns)
+                                    const struct transport_kind *kind)
 {
-    const struct transport_server_options *options = &server_of(connection)->options;
     struct link *link = &connection->link;
     struct arrival *arrival = malloc(sizeof *arrival);
     if (!arrival) {
         return NULL;
     }
-    struct transport_kind kind = options->classify
-                                     ? options->classify(options->context, frame->body)
-                                     : (struct transport_kind){.class = TRANSPORT_NEW};
-    CHECK((unsigned)kind.class < TRANSPORT_CLASSES);
+    CHECK((unsigned)kind->class < TRANSPORT_CLASSES);
     link_get(link);
     chunk_get(link->chunk);
     *arrival = (struct arrival){.connection = connection,
                                 .chunk = link->chunk,
                                 .header = frame->header,
                                 .body = frame->body,
-                                .received_ns = received_ns,
-                                .cost = turn_cost(frame->body.len, kind.extra_cost),
-                                .timeout_ms = kind.timeout_ms,
-                                .class = kind.class};
+                                .received_ns = link->received_ns,
+                                .cost = turn_cost(frame->body.len, kind->extra_cost),
+                                .timeout_ms = kind->timeout_ms,
+                                .class = kind->class};
     return arrival;
 }
 
-/* Takes messages out of what has come in, at most BATCH_MAX. */
-static enum next connection_take(struct connection *connection, struct arrival_list *arrivals)
+/* Messages of one read that are refused at once: only their headers are needed. */
+struct refusals {
+    struct bytes headers[BATCH_MAX];
+    unsigned count;
+    uint64_t cost;
+};
+
+/* What a connection may add to its queue now. */
+struct admission {
+    uint64_t share; /* cost of new requests */
+    uint32_t retry_ms;
+};
+
+static struct admission admission_of(struct transport_server *server,
+                                     const struct connection *connection)
+{
+    struct admission admission = {.share = UINT64_MAX};
+    uint64_t now_ns = timing_now_ns();
+    pthread_mutex_lock(&server->lock);
+    admission.share = turns_share(&server->turns, &connection->queue, now_ns);
+    if (admission.share != UINT64_MAX) {
+        admission.retry_ms = turns_retry_ms(&server->turns, now_ns);
+    }
+    pthread_mutex_unlock(&server->lock);
+    return admission;
+}
+
+/* Takes messages out of what has come in, at most BATCH_MAX. Those beyond the connection's share go
+ * into *refusals: to make arrivals of them would cost more than to handle some. */
+static enum next connection_take(struct connection *connection, struct admission *admission,
+                                 struct arrival_list *arrivals, struct refusals *refusals)
 {
     struct transport_server *server = server_of(connection);
+    const struct transport_server_options *options = &server->options;
     struct link *link = &connection->link;
     struct frame frame;
     enum parsed parsed = PARSED_FRAME;
@@ -58,11 +84,23 @@ static enum next connection_take(struct connection *connection, struct arrival_l
         }
         /* When stopping, the request is dropped: its client will send it again elsewhere. */
         if (!connections_stopping(&server->acceptor.connections)) {
-            struct arrival *arrival = arrival_make(connection, &frame, link->received_ns);
-            if (!arrival) {
-                return NEXT_DOWN;
+            struct transport_kind kind = options->classify
+                                             ? options->classify(options->context, frame.body)
+                                             : (struct transport_kind){.class = TRANSPORT_NEW};
+            uint64_t cost = turn_cost(frame.body.len, kind.extra_cost);
+            if (kind.class == TRANSPORT_NEW && cost > admission->share) {
+                refusals->headers[refusals->count++] = frame.header;
+                refusals->cost += cost;
+            } else {
+                struct arrival *arrival = arrival_make(connection, &frame, &kind);
+                if (!arrival) {
+                    return NEXT_DOWN;
+                }
+                arrival_list_add(arrivals, arrival);
+                if (admission->share != UINT64_MAX && kind.class == TRANSPORT_NEW) {
+                    admission->share -= cost;
+                }
             }
-            arrival_list_add(arrivals, arrival);
         }
         link_take(link, &frame);
     }
@@ -129,7 +167,11 @@ static enum next take_all(struct connection *connection)
     while (next == NEXT_TAKE) {
         struct arrival_list arrivals = {0};
         struct arrival_list refuse = {0};
-        next = connection_take(connection, &arrivals);
+        struct refusals refusals = {.count = 0};
+        struct admission admission = admission_of(server, connection);
+        next = connection_take(connection, &admission, &arrivals, &refusals);
+        headers_refuse(server, connection, refusals.headers, refusals.count, refusals.cost,
+                       admission.retry_ms);
         if (!connection_enter(connection, &arrivals, &refuse)) {
             arrivals_drop(server, &arrivals);
             arrivals_drop(server, &refuse);

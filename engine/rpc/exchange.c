@@ -298,6 +298,32 @@ void arrivals_refuse(struct transport_server *server, struct arrival_list *list)
     }
 }
 
+void headers_refuse(struct transport_server *server, struct connection *connection,
+                    const struct bytes *headers, unsigned count, uint64_t cost, uint32_t retry_ms)
+{
+    const struct transport_server_options *options = &server->options;
+    if (count == 0) {
+        return;
+    }
+    /* One reply for all: they came together, and are told to come again together. */
+    uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX];
+    size_t len = options->refuse(options->context, TRANSPORT_REFUSE_OVERLOAD, retry_ms, reply);
+    CHECK(len <= sizeof reply);
+    unsigned lost = 0;
+    atomic_fetch_add_explicit(&server->active, count, memory_order_relaxed);
+    atomic_fetch_add_explicit(&server->refused[TRANSPORT_REFUSE_OVERLOAD], count,
+                              memory_order_relaxed);
+    pthread_mutex_lock(&server->lock);
+    turns_note_refused(&server->turns, cost, timing_now_ns());
+    pthread_mutex_unlock(&server->lock);
+    pthread_mutex_lock(&connection->link.lock);
+    connection->refused_ns = timing_now_ns();
+    for (unsigned i = 0; i < count; i++) {
+        lost += !add_reply(connection, headers[i], (struct bytes){reply, len});
+    }
+    finish_replies(server, connection, lost);
+}
+
 void arrivals_drop(struct transport_server *server, struct arrival_list *list)
 {
     struct arrival *arrival;

@@ -103,6 +103,11 @@ void server_settle(struct transport_server *server, unsigned requests);
 /* Refuses arrivals that turns_take() or turns_shed() has taken out, and frees them. */
 void arrivals_refuse(struct transport_server *server, struct arrival_list *list);
 
+/* Refuses requests of one connection that did not become arrivals, for overload; `cost`: theirs.
+ * None: does nothing. */
+void headers_refuse(struct transport_server *server, struct connection *connection,
+                    const struct bytes *headers, unsigned count, uint64_t cost, uint32_t retry_ms);
+
 /* Drops arrivals without a reply, and frees them. */
 void arrivals_drop(struct transport_server *server, struct arrival_list *list);
 

@@ -157,8 +157,8 @@ void turns_note_handled(struct turns *turns, uint64_t cost, uint64_t ns)
 bool turns_overloaded(const struct turns *turns, enum transport_class class, uint64_t now_ns)
 {
     const struct turn_class *queue = &turns->classes[class];
-    return queue->arrivals > 0 && now_ns > queue->last_empty_ns &&
-           now_ns - queue->last_empty_ns > turns->interval_ns;
+    return now_ns < queue->refused_ns || (queue->arrivals > 0 && now_ns > queue->last_empty_ns &&
+                                          now_ns - queue->last_empty_ns > turns->interval_ns);
 }
 
 /* How long a lane's first arrival may wait while its class is overloaded. */
@@ -301,6 +301,9 @@ static void lane_refuse(struct turns *turns, struct turn_queue *queue, enum tran
     struct arrival *arrival = lane_take(turns, queue, of, now_ns);
     lane_charge(turns, queue, of, TURN_REFUSAL_COST);
     turns->window_refused += arrival->cost;
+    if (arrival->refusal == TRANSPORT_REFUSE_OVERLOAD) {
+        turns->classes[of].refused_ns = now_ns + turns->interval_ns;
+    }
     arrival_list_add(refuse, arrival);
 }
 
@@ -467,6 +470,25 @@ void turns_charge(struct turns *turns, struct turn_queue *queue, enum transport_
 uint64_t turns_waiting(const struct turns *turns)
 {
     return turns->waiting;
+}
+
+uint64_t turns_share(const struct turns *turns, const struct turn_queue *queue, uint64_t now_ns)
+{
+    const struct turn_class *class = &turns->classes[TRANSPORT_NEW];
+    const struct turn_lane *lane = &queue->lanes[TRANSPORT_NEW];
+    if (turns->target_ns == 0 || class->lanes == 0 || lane->arrivals == 0 ||
+        !turns_overloaded(turns, TRANSPORT_NEW, now_ns)) {
+        return UINT64_MAX;
+    }
+    uint64_t targets_ms = 2 * turns->target_ns / NS_PER_MS;
+    uint64_t share = turns->served_per_s / 1000 * targets_ms / class->lanes;
+    return share > lane->cost ? share - lane->cost : 0;
+}
+
+void turns_note_refused(struct turns *turns, uint64_t cost, uint64_t now_ns)
+{
+    turns->classes[TRANSPORT_NEW].refused_ns = now_ns + turns->interval_ns;
+    turns->window_refused += cost;
 }
 
 /* A number that looks random: SplitMix64's finalizer (Steele, Lea, Flood, 2014). */

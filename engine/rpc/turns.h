@@ -15,12 +15,12 @@
  * part in TURN_LOWER_PART of what is handled, so that nothing starves.
  *
  * Controlled delay, after CoDel (RFC 8289) and its variant for servers (B. Maurer, "Fail at scale",
- * 2015): a class is overloaded when its queue has not been empty for `interval_ns`. Then arrivals
- * that have waited longer than `target_ns` are refused instead of handled: those that are handled
- * are answered in time. A large message may wait for TURN_PATIENCE times as long as handling it
- * takes, at most for TURN_PATIENCE_MAX targets; so long may also a message wait that is the only
- * one of a connection that has had no more than its share. The classes before TRANSPORT_NEW may
- * wait for TURN_FINISH_TARGETS targets.
+ * 2015): a class is overloaded when its queue has not been empty for `interval_ns`, until nothing
+ * of it has been refused for as long. Then arrivals that have waited longer than `target_ns` are
+ * refused instead of handled: those that are handled are answered in time. A large message may wait
+ * for TURN_PATIENCE times as long as handling it takes, at most for TURN_PATIENCE_MAX targets; so
+ * long may also a message wait that is the only one of a connection that has had no more than its
+ * share. The classes before TRANSPORT_NEW may wait for TURN_FINISH_TARGETS targets.
  *
  * An arrival whose own time has run out (timeout_ms) is refused in any case.
  *
@@ -104,6 +104,7 @@ struct turn_class {
     uint64_t arrivals;      /* of those in the heap */
     uint64_t cost;          /* of them */
     uint64_t last_empty_ns; /* when nothing waited last */
+    uint64_t refused_ns;    /* until when it counts as overloaded: something was refused */
     uint64_t lower_owed;    /* cost that classes below may have handled before this one */
 };
 
@@ -170,8 +171,17 @@ void turns_note_handled(struct turns *turns, uint64_t cost, uint64_t ns);
 /* How many arrivals wait. */
 uint64_t turns_waiting(const struct turns *turns);
 
-/* The class's queue has not been empty for an interval. */
+/* The class's queue has not been empty for an interval, or something of it was refused for that
+ * within the last one. */
 bool turns_overloaded(const struct turns *turns, enum transport_class class, uint64_t now_ns);
+
+/* How much cost of new requests may still come into a queue: under overload as much as its share of
+ * what is handled within two targets, else any amount. What comes beyond would wait in vain. One
+ * message may always wait. */
+uint64_t turns_share(const struct turns *turns, const struct turn_queue *queue, uint64_t now_ns);
+
+/* So much cost of new requests was refused before it came into a queue. */
+void turns_note_refused(struct turns *turns, uint64_t cost, uint64_t now_ns);
 
 /* For who is refused: how long to wait before he comes again. As long as what waits and what was
  * refused in the last second take to be handled, by the measured rate, at most TURN_RETRY_MS_MAX;

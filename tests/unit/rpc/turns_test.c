@@ -389,6 +389,45 @@ static void turns_shed_without_room(void **state)
     hall_close(hall);
 }
 
+/* Under overload a queue takes as much as is handled in two targets, divided by all that wait; and
+ * overload ends when nothing was refused for an interval, however short the queue is. */
+static void turns_share_the_next_targets_until_nothing_is_refused(void **state)
+{
+    (void)state;
+    struct hall *hall = hall_open(5 * MS);
+    unsigned owner = 0;
+    const unsigned one[TRANSPORT_CLASSES] = {1, 1, 1};
+    assert_true(turns_share(&hall->turns, &hall->queues[1], 0) == UINT64_MAX);
+    for (uint64_t at = 0; at < 500; at++) { /* one a ms is handled, two come */
+        come(hall, 1, TRANSPORT_NEW, TURN_QUANTUM, at * MS);
+        come(hall, 2, TRANSPORT_NEW, TURN_QUANTUM, at * MS);
+        unsigned count = 0;
+        while (count == 0) {
+            count = turn(hall, one, false, at * MS, &owner);
+        }
+    }
+    /* In 10 ms ten are handled, of two connections: five each. */
+    struct turn_lane *lane = &hall->queues[1].lanes[TRANSPORT_NEW];
+    uint64_t share = turns_share(&hall->turns, &hall->queues[1], 500 * MS) + lane->cost;
+    assert_true(share >= 4 * turn_cost(TURN_QUANTUM, 0));
+    assert_true(share <= 6 * turn_cost(TURN_QUANTUM, 0));
+    for (unsigned i = 0; i < 10; i++) {
+        come(hall, 1, TRANSPORT_NEW, TURN_QUANTUM, 500 * MS);
+    }
+    assert_int_equal(turns_share(&hall->turns, &hall->queues[1], 500 * MS), 0);
+    assert_true(turns_share(&hall->turns, &hall->queues[3], 500 * MS) ==
+                UINT64_MAX); /* its first */
+    while (turns_waiting(&hall->turns) > 0) {
+        (void)turn(hall, plenty, false, 501 * MS, &owner);
+    }
+    assert_true(turns_overloaded(&hall->turns, TRANSPORT_NEW, 502 * MS));
+    turns_note_refused(&hall->turns, 1000, 550 * MS);
+    assert_true(turns_overloaded(&hall->turns, TRANSPORT_NEW, 649 * MS));
+    assert_false(turns_overloaded(&hall->turns, TRANSPORT_NEW, 650 * MS));
+    assert_false(turns_overloaded(&hall->turns, TRANSPORT_FINISH, 550 * MS));
+    hall_close(hall);
+}
+
 /* Commits may wait for ten targets, large messages for as long as they take themselves, times 16.
  */
 static void turns_have_patience_with_commits_and_large_messages(void **state)
@@ -476,6 +515,7 @@ int main(void)
         cmocka_unit_test(turns_refuse_nobody_while_the_queue_empties_now_and_then),
         cmocka_unit_test(turns_refuse_what_is_late_and_say_why),
         cmocka_unit_test(turns_shed_without_room),
+        cmocka_unit_test(turns_share_the_next_targets_until_nothing_is_refused),
         cmocka_unit_test(turns_have_patience_with_commits_and_large_messages),
         cmocka_unit_test(turns_ask_for_patience_by_what_waits_and_the_rate),
     };
