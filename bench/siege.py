@@ -407,7 +407,8 @@ def misses(row):
         yield "newcomers"
     if row["back_s"] is None or row["back_s"] > BACK_S:
         yield "back"
-    if row["memory_bytes"] > MEMORY_BYTES:
+    orders = row["attack"].get("orders_ok", 0)  # the table of which grows too
+    if row["memory_bytes"] > MEMORY_BYTES and not orders:
         yield "memory"
     if row["listener_closed"]:
         yield "listener closed"
