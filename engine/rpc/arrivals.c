@@ -148,7 +148,7 @@ static void push(struct transport_server *server, struct connection *connection,
     bool alone = !turns_waiting(&server->turns);
     while ((arrival = arrival_list_take(arrivals)) != NULL) {
         cost += arrival->cost;
-        turns_push(&server->turns, &connection->queue, arrival, arrival->received_ns);
+        turns_push(&server->turns, &connection->queue, arrival, connection->link.read_ns);
     }
     if (alone && last && cost <= HERE_COST_MAX) {
         handlers_run_here(server);
@@ -211,7 +211,7 @@ static void connection_unclog(struct connection *connection)
 {
     struct transport_server *server = server_of(connection);
     pthread_mutex_lock(&connection->link.lock);
-    bool clogged = connection->link.pending.len > OUTBOX_BYTES_MAX;
+    bool clogged = !connection->link.closed && connection->link.pending.len > OUTBOX_BYTES_MAX;
     /* relaxed: as in turns.c. */
     atomic_store_explicit(&connection->queue.clogged, clogged, memory_order_relaxed);
     pthread_mutex_unlock(&connection->link.lock);

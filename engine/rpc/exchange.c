@@ -20,7 +20,7 @@ void server_settle(struct transport_server *server, unsigned requests)
 
 void server_wake(struct transport_server *server)
 {
-    if (server->idle > 0 && server->running < server->options.handlers) {
+    if (server->idle > 0 && (server->running < server->options.handlers || server->watching == 0)) {
         pthread_cond_signal(&server->wake);
     }
 }
@@ -182,7 +182,7 @@ static bool add_reply(struct connection *connection, struct bytes header, struct
 {
     struct link *link = &connection->link;
     bool added = link_add(link, header, reply);
-    if (link->pending.len > OUTBOX_BYTES_MAX) {
+    if (!link->closed && link->pending.len > OUTBOX_BYTES_MAX) {
         /* relaxed: as in turns.c. */
         atomic_store_explicit(&connection->queue.clogged, true, memory_order_relaxed);
     }

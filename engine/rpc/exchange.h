@@ -52,12 +52,14 @@ struct transport_server {
     struct turns turns;
     struct connection *paced_first; /* in the order in which they are due (pacing.h) */
     struct connection *paced_last;
-    unsigned running; /* handlers that handle, options.handlers at most */
-    unsigned idle;    /* threads that wait for something to do */
-    bool stopping;    /* the threads end */
+    unsigned running;  /* handlers that handle, options.handlers at most */
+    unsigned idle;     /* threads that wait for something to do */
+    unsigned watching; /* of them: those that look again soon */
+    uint64_t turns_taken;
+    bool stopping; /* the threads end */
     pthread_cond_t wake;
 
-    pthread_t threads[TRANSPORT_HANDLERS_MAX]; /* the one that opens and ends the server */
+    pthread_t threads[TRANSPORT_HANDLERS_MAX + 1]; /* the one that opens and ends the server */
     unsigned thread_count;
 
     atomic_uint active;  /* requests taken whose replies have not left */

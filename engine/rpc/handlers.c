@@ -89,7 +89,9 @@ static bool turn_take(struct transport_server *server, bool small, struct turn *
         last = &(*last)->next_free;
     }
     *last = NULL;
-    return count > 0 || turn->refuse.first;
+    bool any = count > 0 || turn->refuse.first;
+    server->turns_taken += any;
+    return any;
 }
 
 /* Handles what was taken. Without the lock. What is replied meanwhile leaves together. */
@@ -132,18 +134,22 @@ static void turn_end(struct transport_server *server, struct turn *turn)
 /* Waits for something to do. Lock held. */
 static void handler_sleep(struct transport_server *server)
 {
+    bool watch = turns_waiting(&server->turns) > 0 || server->paced_first;
     server->idle++;
-    if (turns_waiting(&server->turns) || server->paced_first) {
+    server->watching += watch;
+    if (watch) {
         struct timespec until = timing_in_ms(SHED_EVERY_MS);
         (void)pthread_cond_timedwait(&server->wake, &server->lock, &until);
     } else {
         pthread_cond_wait(&server->wake, &server->lock);
     }
+    server->watching -= watch;
     server->idle--;
 }
 
-/* There is no room for what waits: refuses what has waited too long. Lock held. */
-static void handler_shed(struct transport_server *server)
+/* There is no room for what waits, or no handler: refuses what has waited too long. Lock held.
+ * True: it was given back meanwhile. */
+static bool handler_shed(struct transport_server *server)
 {
     struct arrival_list refuse = {0};
     turns_shed(&server->turns, timing_now_ns(), &refuse);
@@ -151,13 +157,16 @@ static void handler_shed(struct transport_server *server)
         pthread_mutex_unlock(&server->lock);
         arrivals_refuse(server, &refuse);
         pthread_mutex_lock(&server->lock);
+        return true;
     }
+    return false;
 }
 
 static void *handler_run(void *arg)
 {
     struct transport_server *server = arg;
     struct turn turn;
+    uint64_t seen = 0;
     pthread_mutex_lock(&server->lock);
     while (!server->stopping) {
         uint64_t now_ns = timing_now_ns();
@@ -165,10 +174,16 @@ static void *handler_run(void *arg)
             pthread_mutex_unlock(&server->lock);
             pacing_resume(server, now_ns, false);
             pthread_mutex_lock(&server->lock);
+            continue;
         }
-        if (server->running >= server->options.handlers || !turn_take(server, false, &turn)) {
-            handler_shed(server);
-            handler_sleep(server);
+        bool busy = server->running >= server->options.handlers;
+        if (busy || !turn_take(server, false, &turn)) {
+            /* Handlers that take turns refuse what has waited too long themselves. */
+            bool stuck = !busy || server->turns_taken == seen;
+            seen = server->turns_taken;
+            if (!stuck || !handler_shed(server)) {
+                handler_sleep(server);
+            }
             continue;
         }
         server->running++;
@@ -237,7 +252,8 @@ enum hf_status handlers_start(struct transport_server *server)
 {
     CHECK(server->options.handlers >= 1);
     CHECK(server->options.handlers <= TRANSPORT_HANDLERS_MAX);
-    while (server->thread_count < server->options.handlers) {
+    /* One more than may handle: when all do, it refuses what has waited too long. */
+    while (server->thread_count < server->options.handlers + 1) {
         if (pthread_create(&server->threads[server->thread_count], NULL, handler_run, server) !=
             0) {
             return HF_NO_MEMORY;
@@ -256,10 +272,9 @@ static void wait_callbacks(struct transport_server *server)
     }
 }
 
-void handlers_stop(struct transport_server *server)
+/* Drops what waits, and has no turn taken any more. */
+static void drop_waiting(struct transport_server *server)
 {
-    CHECK(connections_stopping(&server->acceptor.connections));
-    wait_callbacks(server);
     struct arrival_list dropped = {0};
     pthread_mutex_lock(&server->lock);
     server->stopping = true;
@@ -267,6 +282,14 @@ void handlers_stop(struct transport_server *server)
     pthread_cond_broadcast(&server->wake);
     pthread_mutex_unlock(&server->lock);
     arrivals_drop(server, &dropped);
+}
+
+void handlers_stop(struct transport_server *server)
+{
+    CHECK(connections_stopping(&server->acceptor.connections));
+    drop_waiting(server); /* before a callback that handles is waited for */
+    wait_callbacks(server);
+    drop_waiting(server); /* what callbacks had taken before they were stopped */
     pacing_resume(server, 0, true);
     while (server->thread_count > 0) {
         pthread_join(server->threads[--server->thread_count], NULL);

@@ -19,7 +19,8 @@
 /* Processors that this process may use: by its affinity, and by its control group's quota. */
 unsigned handlers_default(void);
 
-/* Starts the threads. OK or NO_MEMORY; handlers_stop() ends those that were started. */
+/* Starts the threads: one more than may handle at once. While all handlers are stuck, it refuses
+ * what has waited too long. OK or NO_MEMORY; handlers_stop() ends those that were started. */
 enum hf_status handlers_start(struct transport_server *server);
 
 /* Drops what waits, and waits until no handler runs; none runs afterwards. No arrival may come any

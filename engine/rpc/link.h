@@ -75,6 +75,7 @@ struct link {
     bool foreign;         /* the peer's handshake is another protocol's */
     bool resumed;         /* received() runs without a read before it */
     uint64_t received_ns; /* when what has come was read; when reading was stopped, if it was */
+    uint64_t read_ns;     /* when the last read ended, whatever received_ns is */
     uint64_t stopped_ns;  /* when reading was stopped; 0: it was not, or has gone on */
 
     pthread_mutex_t lock; /* all below */

@@ -81,10 +81,11 @@ bool link_choke(struct link *link)
     link->choked = !link->closed && (link->pending.len > OUTBOX_BYTES_MAX ||
                                      link->waiting_bytes > WAITING_BYTES_MAX);
     bool choked = link->choked;
-    pthread_mutex_unlock(&link->lock);
-    if (choked) {
+    /* With the lock: another thread may be made to read as soon as it is given back. */
+    if (choked && link->stopped_ns == 0) {
         link->stopped_ns = timing_now_ns();
     }
+    pthread_mutex_unlock(&link->lock);
     return choked;
 }
 
@@ -148,6 +149,18 @@ enum next link_pass_on(struct link *link, enum next next, size_t begin)
     return next;
 }
 
+/* Notes the time of a read. Only the thread that reads. */
+static void link_note_read(struct link *link, bool any)
+{
+    link->read_ns = timing_now_ns();
+    /* What was left unread may have been there since reading was stopped. What is left of an
+     * earlier read keeps its time. */
+    if (any) {
+        link->received_ns = link->stopped_ns ? link->stopped_ns : link->read_ns;
+        link->stopped_ns = 0;
+    }
+}
+
 void link_received(void *arg)
 {
     struct link *link = arg;
@@ -157,9 +170,7 @@ void link_received(void *arg)
     } else {
         size_t count = link->resumed ? 0 : nng_aio_count(link->receiving);
         link->resumed = false;
-        /* What was left unread may have been there since reading was stopped. */
-        link->received_ns = count > 0 && link->stopped_ns ? link->stopped_ns : timing_now_ns();
-        link->stopped_ns = count > 0 ? 0 : link->stopped_ns;
+        link_note_read(link, count > 0);
         link->end += count;
         CHECK(link->chunk ? link->end <= link->chunk->size : link->end == 0);
         if (link->chunk && count > 0 && link->end == link->chunk->size &&

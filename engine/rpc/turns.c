@@ -43,6 +43,15 @@ static uint64_t tag_at(const struct turn_class *class, enum transport_class of, 
     return class->heap[at - 1]->lanes[of].tag;
 }
 
+/* Of two queues, whose turn comes first: of equal tags, who came first. */
+static bool comes_first(const struct turn_queue *a, const struct turn_queue *b,
+                        enum transport_class of)
+{
+    const struct turn_lane *one = &a->lanes[of];
+    const struct turn_lane *other = &b->lanes[of];
+    return one->tag < other->tag || (one->tag == other->tag && one->number < other->number);
+}
+
 static void heap_put(struct turn_class *class, enum transport_class of, unsigned at,
                      struct turn_queue *queue)
 {
@@ -50,21 +59,20 @@ static void heap_put(struct turn_class *class, enum transport_class of, unsigned
     queue->lanes[of].at = at;
 }
 
-/* Moves a queue up or down to where its tag belongs. */
+/* Moves a queue up or down to where it belongs. */
 static void heap_settle(struct turn_class *class, enum transport_class of, unsigned at)
 {
     struct turn_queue *queue = class->heap[at - 1];
-    uint64_t tag = queue->lanes[of].tag;
-    while (at > 1 && tag < tag_at(class, of, at / 2)) {
+    while (at > 1 && comes_first(queue, class->heap[at / 2 - 1], of)) {
         heap_put(class, of, at, class->heap[at / 2 - 1]);
         at /= 2;
     }
     for (;;) {
         unsigned child = 2 * at;
-        if (child < class->lanes && tag_at(class, of, child + 1) < tag_at(class, of, child)) {
+        if (child < class->lanes && comes_first(class->heap[child], class->heap[child - 1], of)) {
             child++;
         }
-        if (child > class->lanes || tag_at(class, of, child) >= tag) {
+        if (child > class->lanes || !comes_first(class->heap[child - 1], queue, of)) {
             break;
         }
         heap_put(class, of, at, class->heap[child - 1]);
@@ -90,6 +98,7 @@ static void heap_add(struct turns *turns, enum transport_class of, struct turn_q
     CHECK(lane->arrivals > 0);
     CHECK(class->lanes < turns->lanes_max);
     lane->tag = lane_tag(class, lane);
+    lane->number = turns->numbers++;
     class->arrivals += lane->arrivals;
     class->cost += lane->cost;
     heap_put(class, of, ++class->lanes, queue);
@@ -321,15 +330,19 @@ static struct turn_queue *class_next(struct turns *turns, enum transport_class o
     while (class->lanes > 0 && is_clogged(class->heap[0])) {
         heap_remove(turns, of, class->heap[0], now_ns);
     }
+    if (!small) {
+        return class->lanes > 0 ? class->heap[0] : NULL;
+    }
     /* A heap is not sorted, but who is near its top has had little. */
+    struct turn_queue *best = NULL;
     for (unsigned i = 0; i < class->lanes && i < TURN_LOOKED_MAX; i++) {
         struct turn_queue *queue = class->heap[i];
-        bool fits = !small || queue->lanes[of].list.first->cost <= TURN_SMALL_COST;
-        if (fits && !is_clogged(queue)) {
-            return queue;
+        bool fits = queue->lanes[of].list.first->cost <= TURN_SMALL_COST && !is_clogged(queue);
+        if (fits && (!best || comes_first(queue, best, of))) {
+            best = queue;
         }
     }
-    return NULL;
+    return best;
 }
 
 /* Takes a turn of a class. */

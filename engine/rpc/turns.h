@@ -85,7 +85,8 @@ struct turn_lane {
     uint64_t arrivals;
     uint64_t cost; /* of them */
     uint64_t tag;
-    unsigned at; /* in the heap, from 1; 0: nothing waits in it, or it is set aside */
+    uint64_t number; /* in which it came into the heap */
+    unsigned at;     /* in the heap, from 1; 0: nothing waits in it, or it is set aside */
 };
 
 /* A connection's. Zeroed at first. */
@@ -124,6 +125,7 @@ struct turns {
     uint64_t window_refused;
     uint64_t served_per_s;  /* of the last windows, halved each window: cost handled */
     uint64_t refused_per_s; /* the same of what was refused */
+    uint64_t numbers;       /* of lanes that came into a heap */
     uint64_t draws;         /* for jitter */
 };
 
