@@ -135,7 +135,8 @@ def test_a_failed_log_write_ends_the_engine_and_loses_nothing():
                 assert unknown, "the engine took no notice: %s, errno %d" % (way, error)
                 engine.ends_with(4)
                 _, ring, called = faults.counts()
-                assert (ring > 0) == (way == "uring") and (called > 0) == (way == "sync")
+                # A write that is waited for at once is a call in either way (io/uring.c).
+                assert ring + called > 0 and (ring == 0 or way == "uring")
                 assert faults.met() >= 1
                 assert "the log is closed" in engine.errors(), engine.errors()
                 faults.clear()
