@@ -48,7 +48,7 @@ static void table_homes_spread_over_the_capacity(void **state)
 /* Takes the shard's next index and reports at once that everything has moved there. */
 static uint8_t *grow_at_once(struct table *table, uint32_t shard, uint32_t *capacity)
 {
-    struct table_left left = {0};
+    struct table_left left = {.slots = NULL};
     uint32_t next;
     uint8_t *index = table_next(table, shard, &next);
     if (!index) {
@@ -162,7 +162,7 @@ static void table_moves_to_a_greater_index_in_steps(void **state)
     former[0] = 7;
     uint32_t next;
     uint8_t *index = table_next(&table, 1, &next);
-    struct table_left left = {0};
+    struct table_left left = {.slots = NULL};
     table_left_begin(&table, 1, &left, former, capacity);
     uint32_t moved = 0;
     while (atomic_load(&left.slots)) {
