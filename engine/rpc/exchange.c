@@ -60,13 +60,19 @@ void exchange_end(struct transport_exchange *exchange, uint64_t cost)
 
 /* ---- To the handler ---- */
 
+/* A connection has one request less in hand. Link's lock held. */
+static void connection_leave(struct connection *connection)
+{
+    CHECK(connection->handling > 0);
+    connection->handling--;
+}
+
 /* The request is dropped without a reply: nobody is there any more to take it. */
 static void exchange_drop(struct transport_exchange *exchange)
 {
     struct connection *connection = exchange->connection;
     pthread_mutex_lock(&connection->link.lock);
-    CHECK(connection->handling > 0);
-    connection->handling--;
+    connection_leave(connection);
     pthread_mutex_unlock(&connection->link.lock);
     server_settle(exchange->server, 1);
     exchange_end(exchange, 0);
@@ -217,8 +223,7 @@ void transport_reply(struct transport_exchange *exchange, struct bytes reply)
     struct connection *connection = exchange->connection;
     const struct transport_server_options *options = &server->options;
     pthread_mutex_lock(&connection->link.lock);
-    CHECK(connection->handling > 0);
-    connection->handling--;
+    connection_leave(connection);
     bool added = add_reply(connection, exchange->header, reply);
     finish_replies(server, connection, !added);
     if (options->replied) {
@@ -241,8 +246,7 @@ static void arrival_free(struct arrival *arrival)
 static void arrival_leave(const struct arrival *arrival)
 {
     struct connection *connection = arrival->connection;
-    CHECK(connection->handling > 0);
-    connection->handling--;
+    connection_leave(connection);
     link_wait_less(&connection->link, arrival_bytes(arrival));
 }
 

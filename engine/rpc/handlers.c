@@ -120,12 +120,14 @@ static void turn_handle(struct transport_server *server, struct turn *turn)
     link_put(link);
 }
 
-/* Counts a turn that was handled. Lock held. */
-static void turn_end(struct transport_server *server, struct turn *turn)
+/* Handles what was taken, and counts it. Lock held, and given back meanwhile. */
+static void turn_run(struct transport_server *server, struct turn *turn)
 {
-    uint64_t now_ns = timing_now_ns();
+    pthread_mutex_unlock(&server->lock);
+    turn_handle(server, turn);
+    pthread_mutex_lock(&server->lock);
     if (turn->cost > 0) {
-        turns_note_handled(&server->turns, turn->cost, now_ns - turn->began_ns);
+        turns_note_handled(&server->turns, turn->cost, timing_now_ns() - turn->began_ns);
     }
 }
 
@@ -169,10 +171,9 @@ static void *handler_run(void *arg)
     uint64_t seen = 0;
     pthread_mutex_lock(&server->lock);
     while (!server->stopping) {
-        uint64_t now_ns = timing_now_ns();
-        if (pacing_due_ns(server) <= now_ns) {
+        if (pacing_is_due(server)) {
             pthread_mutex_unlock(&server->lock);
-            pacing_resume(server, now_ns, false);
+            pacing_resume(server, false);
             pthread_mutex_lock(&server->lock);
             continue;
         }
@@ -190,10 +191,7 @@ static void *handler_run(void *arg)
         if (turns_waiting(&server->turns)) {
             server_wake(server);
         }
-        pthread_mutex_unlock(&server->lock);
-        turn_handle(server, &turn);
-        pthread_mutex_lock(&server->lock);
-        turn_end(server, &turn);
+        turn_run(server, &turn);
         server->running--;
     }
     pthread_mutex_unlock(&server->lock);
@@ -210,10 +208,7 @@ void handlers_run_here(struct transport_server *server)
         return;
     }
     server->running++;
-    pthread_mutex_unlock(&server->lock);
-    turn_handle(server, &turn);
-    pthread_mutex_lock(&server->lock);
-    turn_end(server, &turn);
+    turn_run(server, &turn);
     server->running--;
     if (turns_waiting(&server->turns)) {
         server_wake(server);
@@ -232,19 +227,13 @@ void transport_pause(struct transport_exchange *exchange)
     if (corked) {
         link_flush(corked); /* what is replied already does not wait */
     }
-    for (unsigned i = 0; i < PAUSE_TURNS; i++) {
-        struct turn turn;
-        pthread_mutex_lock(&server->lock);
-        bool any = !server->stopping && turn_take(server, true, &turn);
-        pthread_mutex_unlock(&server->lock);
-        if (!any) {
-            break;
-        }
-        turn_handle(server, &turn);
-        pthread_mutex_lock(&server->lock);
-        turn_end(server, &turn);
-        pthread_mutex_unlock(&server->lock);
+    struct turn turn;
+    pthread_mutex_lock(&server->lock);
+    for (unsigned i = 0; i < PAUSE_TURNS && !server->stopping && turn_take(server, true, &turn);
+         i++) {
+        turn_run(server, &turn);
     }
+    pthread_mutex_unlock(&server->lock);
     pausing = false;
 }
 
@@ -290,7 +279,7 @@ void handlers_stop(struct transport_server *server)
     drop_waiting(server); /* before a callback that handles is waited for */
     wait_callbacks(server);
     drop_waiting(server); /* what callbacks had taken before they were stopped */
-    pacing_resume(server, 0, true);
+    pacing_resume(server, true);
     while (server->thread_count > 0) {
         pthread_join(server->threads[--server->thread_count], NULL);
     }

@@ -66,9 +66,10 @@ static void read_again(struct connection *connection)
     link_put(&connection->link);
 }
 
-void pacing_resume(struct transport_server *server, uint64_t now_ns, bool all)
+void pacing_resume(struct transport_server *server, bool all)
 {
     struct connection *due[RESUMED_AT_ONCE];
+    uint64_t now_ns = timing_now_ns();
     unsigned count;
     do {
         count = 0;
@@ -99,7 +100,7 @@ void pacing_resume_early(struct transport_server *server, struct connection *con
     }
 }
 
-uint64_t pacing_due_ns(const struct transport_server *server)
+bool pacing_is_due(const struct transport_server *server)
 {
-    return server->paced_first ? server->paced_first->paced_until_ns : UINT64_MAX;
+    return server->paced_first && server->paced_first->paced_until_ns <= timing_now_ns();
 }

@@ -23,13 +23,13 @@
 bool pacing_park(struct transport_server *server, struct connection *connection, uint64_t since_ns);
 
 /* Reads again from those whose time has come; with `all`, from all. Without the lock. */
-void pacing_resume(struct transport_server *server, uint64_t now_ns, bool all);
+void pacing_resume(struct transport_server *server, bool all);
 
 /* Reads again from one connection, if nothing of it waits any more and its class is not overloaded:
  * there is room again. Without the lock; the caller has a reference. */
 void pacing_resume_early(struct transport_server *server, struct connection *connection);
 
-/* When the first is due; UINT64_MAX: there is none. Lock held. */
-uint64_t pacing_due_ns(const struct transport_server *server);
+/* The time of one has come. Lock held. */
+bool pacing_is_due(const struct transport_server *server);
 
 #endif

@@ -90,13 +90,17 @@ static uint64_t lane_tag(const struct turn_class *class, const struct turn_lane 
 }
 
 /* Puts a queue in which something waits into the heap. */
-static void heap_add(struct turns *turns, enum transport_class of, struct turn_queue *queue)
+static void heap_add(struct turns *turns, enum transport_class of, struct turn_queue *queue,
+                     uint64_t now_ns)
 {
     struct turn_class *class = &turns->classes[of];
     struct turn_lane *lane = &queue->lanes[of];
     CHECK(lane->at == 0);
     CHECK(lane->arrivals > 0);
     CHECK(class->lanes < turns->lanes_max);
+    if (class->arrivals == 0) {
+        class->last_empty_ns = now_ns;
+    }
     lane->tag = lane_tag(class, lane);
     lane->number = turns->numbers++;
     class->arrivals += lane->arrivals;
@@ -246,9 +250,6 @@ void turns_push(struct turns *turns, struct turn_queue *queue, struct arrival *a
 {
     struct turn_class *class = &turns->classes[arrival->class];
     struct turn_lane *lane = &queue->lanes[arrival->class];
-    if (class->arrivals == 0) {
-        class->last_empty_ns = now_ns;
-    }
     /* What was set aside stays so until turns_unclog(): it is not in the heap, with arrivals. */
     bool aside = lane->at == 0 && lane->arrivals > 0;
     arrival_list_add(&lane->list, arrival);
@@ -260,7 +261,7 @@ void turns_push(struct turns *turns, struct turn_queue *queue, struct arrival *a
         class->arrivals++;
         class->cost += arrival->cost;
     } else if (!aside) {
-        heap_add(turns, arrival->class, queue);
+        heap_add(turns, arrival->class, queue, now_ns);
     }
 }
 
@@ -444,10 +445,7 @@ void turns_unclog(struct turns *turns, struct turn_queue *queue, uint64_t now_ns
 {
     for (unsigned class = 0; class < TRANSPORT_CLASSES; class ++) {
         if (queue->lanes[class].at == 0 && queue->lanes[class].arrivals > 0) {
-            if (turns->classes[class].arrivals == 0) {
-                turns->classes[class].last_empty_ns = now_ns;
-            }
-            heap_add(turns, class, queue);
+            heap_add(turns, class, queue, now_ns);
         }
     }
 }

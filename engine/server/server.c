@@ -63,6 +63,8 @@ struct server {
 
 static_assert(HF_BUSY < 0x80 && HF_INTERNAL < 0x80, "a byte each in fixed_answer()");
 static_assert(FAILED_DRAIN_MS < DRAIN_MS, "there is less to wait for after a failure");
+static_assert(2 * TRANSPORT_HANDLERS_MAX < THREADS_MAX,
+              "each handler may be in the core twice: within a pause too");
 static_assert(WATCH_NS < 1000000000L, "tv_nsec");
 
 /* ---- One exchange ---- */

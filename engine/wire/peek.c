@@ -4,6 +4,8 @@
  * type. Of several bodies the last counts, as in the decoder. */
 #include "wire/peek.h"
 
+#include "wire/codec_layout.h"
+
 #define FIELD_TIMEOUT_MS 2u
 
 enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
@@ -64,31 +66,6 @@ static uint64_t take_value(struct rest *rest, unsigned wire)
     return value;
 }
 
-static bool is_body(uint64_t field)
-{
-    switch (field) {
-    case REQUEST_RESERVE:
-    case REQUEST_COMMIT:
-    case REQUEST_RELEASE:
-    case REQUEST_EXTEND:
-    case REQUEST_RETURN:
-    case REQUEST_RESERVE_BATCH:
-    case REQUEST_COMMIT_BATCH:
-    case REQUEST_RELEASE_BATCH:
-    case REQUEST_GET_ORDER:
-    case REQUEST_GET_STOCK:
-    case REQUEST_LIST_STOCK:
-    case REQUEST_LIST_ORDERS:
-    case REQUEST_GET_SKUS:
-    case REQUEST_DEFINE:
-    case REQUEST_ADJUST:
-    case REQUEST_STATUS:
-        return true;
-    default:
-        return false;
-    }
-}
-
 struct request_peek request_peek(struct bytes message)
 {
     struct request_peek peek = {.type = REQUEST_NONE};
@@ -102,7 +79,8 @@ struct request_peek request_peek(struct bytes message)
         }
         if (tag >> 3 == FIELD_TIMEOUT_MS && wire == WIRE_VARINT) {
             peek.timeout_ms = (uint32_t)value;
-        } else if (is_body(tag >> 3) && wire == WIRE_BYTES) {
+        } else if (wire == WIRE_BYTES && tag >> 3 <= UINT32_MAX &&
+                   codec_request_body((unsigned)(tag >> 3))) {
             peek.type = (enum request_type)(tag >> 3);
         }
     }

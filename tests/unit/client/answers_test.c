@@ -28,6 +28,7 @@
 #include "base/test_point.h"
 #include "lib/budget.h"
 #include "lib/patience.h"
+#include "lib/refuse_nobody.h"
 #include "lib/rng.h"
 #include "rpc/transport.h"
 #include "wire/codec.h"
@@ -230,17 +231,6 @@ static void *engine_run(void *arg)
     }
     pthread_mutex_unlock(&engine->lock);
     return NULL;
-}
-
-static size_t refuse_nobody(void *context, enum transport_refusal why, uint32_t retry_ms,
-                            uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX])
-{
-    (void)context;
-    (void)why;
-    (void)retry_ms;
-    (void)reply;
-    fail_msg("a client has more in hand than it may");
-    return 0;
 }
 
 static void engine_start_at(struct engine *engine, const char *url, unsigned delay_ms,

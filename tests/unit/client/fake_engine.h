@@ -22,6 +22,7 @@
 
 #include "base/arena.h"
 #include "base/limits.h"
+#include "lib/refuse_nobody.h"
 #include "rpc/transport.h"
 #include "wire/codec.h"
 
@@ -414,17 +415,6 @@ static inline void fake_answer_held(struct fake *fake)
     for (unsigned i = 0; i < count; i++) {
         fake_answer(fake, fake->held[i]);
     }
-}
-
-static inline size_t refuse_nobody(void *context, enum transport_refusal why, uint32_t retry_ms,
-                                   uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX])
-{
-    (void)context;
-    (void)why;
-    (void)retry_ms;
-    (void)reply;
-    fail_msg("a client has more in hand than it may");
-    return 0;
 }
 
 static inline void fake_start(struct fake *fake, const char *url)

@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "lib/budget.h"
+#include "lib/refuse_nobody.h"
 #include "lib/rng.h"
 
 #define LOGS       3u /* threads that answer */
@@ -90,17 +91,6 @@ static void late_handle(void *context, struct transport_exchange *exchange)
     pthread_mutex_unlock(&late->lock);
 }
 
-static size_t late_refuse(void *context, enum transport_refusal why, uint32_t retry_ms,
-                          uint8_t reply[TRANSPORT_REFUSAL_BYTES_MAX])
-{
-    (void)context;
-    (void)why;
-    (void)retry_ms;
-    (void)reply;
-    fail_msg("a connection is refused that has fewer in hand than it may");
-    return 0;
-}
-
 static void late_replied(void *context, void *user)
 {
     (void)context;
@@ -147,7 +137,7 @@ static void late_start(struct late_server *late, const char *url, unsigned conte
         .send_timeout_ms = PATIENCE_MS,
         .user_bytes = sizeof(struct note),
         .handle = late_handle,
-        .refuse = late_refuse,
+        .refuse = refuse_nobody,
         .replied = late_replied,
         .context = late,
     };
